@@ -1,0 +1,75 @@
+"""Time. Nobody else reads it: a test hands in a ManualClock and owns the time.
+
+wall_ns is for stamps and trading hours and may jump; monotonic_ns is for durations,
+throttles and time-outs and never goes back.
+"""
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+NANOS = 1_000_000_000
+
+
+class Clock(Protocol):
+    """Two readings, both in whole nanoseconds."""
+
+    def wall_ns(self) -> int:
+        """Nanoseconds since 1970-01-01 00:00 UTC."""
+        ...
+
+    def monotonic_ns(self) -> int:
+        """Nanoseconds since some fixed point of this process; never decreases."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks, looked up at each call so that a test can freeze them."""
+
+    def wall_ns(self) -> int:
+        return time.time_ns()
+
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns()
+
+
+class ManualClock:
+    """A clock that stands still until it is told to move."""
+
+    def __init__(self, wall_ns: int = 1_700_000_000 * NANOS) -> None:
+        self._wall_ns = wall_ns
+        self._monotonic_ns = NANOS
+
+    @classmethod
+    def at(cls, instant: datetime) -> "ManualClock":
+        """A clock that shows `instant`, which must carry a time zone."""
+        return cls(wall_ns_of(instant))
+
+    def wall_ns(self) -> int:
+        return self._wall_ns
+
+    def monotonic_ns(self) -> int:
+        return self._monotonic_ns
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass on both clocks."""
+        assert seconds >= 0
+        self._wall_ns += round(seconds * NANOS)
+        self._monotonic_ns += round(seconds * NANOS)
+
+    def jump(self, seconds: float) -> None:
+        """Step the wall clock alone, either way, as NTP or an operator does."""
+        self._wall_ns += round(seconds * NANOS)
+
+
+def wall_ns_of(instant: datetime) -> int:
+    """Exact nanoseconds since the epoch of an aware datetime."""
+    assert instant.tzinfo is not None
+    since = instant - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * NANOS + since.microseconds * 1_000
+
+
+def datetime_of(wall_ns: int) -> datetime:
+    """The UTC datetime of a stamp, cut to microseconds."""
+    seconds, nanos = divmod(wall_ns, NANOS)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=nanos // 1_000)

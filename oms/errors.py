@@ -1,0 +1,57 @@
+"""Every exception of the package, one tree.
+
+A refused order is not an exception: it is a response that carries a RejectReason.
+Exceptions are for a caller who cannot go on.
+"""
+
+
+class OMSError(Exception):
+    """Catch this to catch every error of the package."""
+
+
+class ValidationError(OMSError, ValueError):
+    """A field is out of range. The text names field, expectation and value."""
+
+    def __init__(self, field: str, value: object, expected: str) -> None:
+        super().__init__(f"{field}: expected {expected}, was {value!r}")
+        self.field = field
+
+
+class ConfigError(OMSError, ValueError):
+    """The configuration has mistakes: all of them, one line each."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+class DataInUseError(OMSError):
+    """Another process holds the lock of this data directory."""
+
+
+class StoreError(OMSError):
+    """The store cannot do what was asked."""
+
+
+class StoreBusyError(StoreError):
+    """Another process holds the database; nothing was written."""
+
+
+class StoreFullError(StoreError):
+    """The disk is full; the transaction was rolled back and nothing was written."""
+
+
+class OutcomeUnknownError(StoreError):
+    """A commit failed half way: whether it is on disk only a restart can tell."""
+
+
+class JournalError(StoreError):
+    """The journal does not add up: a checksum, a gap, a row nobody can read."""
+
+
+class VenueError(OMSError):
+    """The venue refused, or cannot be reached."""
+
+
+class StoppedError(OMSError):
+    """The order manager is not running."""

@@ -1,0 +1,75 @@
+"""Fixed point: prices and quantities as whole numbers, never floats.
+
+A price is a number of ticks of 10**-price_scale, a quantity a number of lots of
+10**-quantity_scale. What does not fit exactly is refused, never rounded.
+"""
+
+from decimal import Decimal
+from fractions import Fraction
+
+from oms.errors import ValidationError
+
+Number = str | int | Decimal | float
+
+UNITS_MAX = 10**18  # a 64-bit database column holds it with room to add a few
+
+
+def to_units(field: str, value: Number, scale: int) -> int:
+    """`value` as a whole number of 10**-scale.
+
+    Takes plain decimal text ("100.50"), an int, a Decimal, or a float whose shortest
+    text form fits. Raises ValidationError, naming `field`, on anything else: excess
+    precision, exponents in text, infinities, a magnitude above UNITS_MAX.
+    """
+    if type(value) is int:
+        units = value * 10**scale
+    elif isinstance(value, str):
+        units = _from_text(field, value, scale)
+    elif isinstance(value, Decimal | float):
+        units = _from_decimal(field, value, scale)
+    else:
+        raise ValidationError(field, value, "text, int, Decimal or float")
+    if not -UNITS_MAX <= units <= UNITS_MAX:
+        raise ValidationError(field, value, f"a magnitude up to {to_text(UNITS_MAX, scale)}")
+    return units
+
+
+def _from_text(field: str, text: str, scale: int) -> int:
+    whole, dot, fraction = text.partition(".")
+    digits = whole[1:] if whole[:1] == "-" else whole
+    if not (digits + (fraction or "0")).isdecimal() or not text.isascii() or not digits:
+        raise ValidationError(field, text, "a plain decimal number such as '100.50'")
+    if len(text) > 40:
+        raise ValidationError(field, text, "at most 40 characters")
+    if len(fraction) > scale:
+        fraction = fraction.rstrip("0")
+        if len(fraction) > scale:
+            raise ValidationError(field, text, f"at most {scale} decimals")
+    return int(whole + fraction.ljust(scale, "0"))
+
+
+def _from_decimal(field: str, value: Decimal | float, scale: int) -> int:
+    # repr() of a float is the shortest text that reads back as the same float: the
+    # number its author most likely typed. 0.1 + 0.2 has 17 decimals and is refused.
+    number = Decimal(repr(value)) if isinstance(value, float) else value
+    if not number.is_finite():
+        raise ValidationError(field, value, "a finite number")
+    if number.adjusted() > 40 or number.as_tuple().exponent < -400:  # type: ignore[operator]
+        raise ValidationError(field, value, "a number of reasonable size")
+    exact = Fraction(number) * 10**scale
+    if exact.denominator != 1:
+        raise ValidationError(field, value, f"at most {scale} decimals")
+    return exact.numerator
+
+
+def to_text(units: int, scale: int) -> str:
+    """The shortest exact text: 100500000 at scale 6 is "100.5"."""
+    sign = "-" if units < 0 else ""
+    whole, fraction = divmod(abs(units), 10**scale)
+    decimals = f"{fraction:0{scale}d}".rstrip("0") if scale else ""
+    return f"{sign}{whole}.{decimals}" if decimals else f"{sign}{whole}"
+
+
+def to_decimal(units: int, scale: int) -> Decimal:
+    """The exact Decimal of a number of 10**-scale."""
+    return Decimal(to_text(units, scale))
