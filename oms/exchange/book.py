@@ -1,0 +1,249 @@
+"""Order book: match one instrument's orders by price, then by arrival.
+
+Flow:  dispatcher -> venue -> matching -> [book] -> fills
+In:    order ids and whole numbers. Out: fills, in the order they happened.
+Owner: the dispatcher thread. So no locks, no I/O, no logging, no clock.
+Hot:   hence plain lists and slotted classes, and a level that outlives its orders.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import OrderedDict
+
+from oms.messages import Side
+
+Fill = tuple[int, int, int]  # (maker order id, price in ticks, quantity in lots)
+
+BUY = Side.BUY
+NO_FILLS: list[Fill] = []  # shared by every order that met nobody; never appended to
+RANK_MIN = -(1 << 62)
+
+
+class PriceLevel:
+    """The orders that rest at one price: order id -> open lots, oldest first; and their sum.
+
+    OrderedDict, because a plain dict emptied from its front looks again and again at the
+    holes it left: draining a deep level one by one would be quadratic.
+    """
+
+    __slots__ = ("orders", "price_ticks", "side", "total_lots")
+
+    def __init__(self) -> None:
+        self.side = BUY
+        self.price_ticks = 0
+        self.total_lots = 0
+        self.orders: OrderedDict[int, int] = OrderedDict()
+
+
+class BookSide:
+    """One side's levels, by rank: the higher the rank, the better the price.
+
+    The rank of a bid is its price, of an ask its negated price; so one piece of code
+    matches both ways. `ranks` is sorted, best last, under a sentinel that is never
+    reached. A level that ran empty by cancels stays until matching or reading meets it
+    at the top: most are refilled before, and a cancel then never searches.
+    """
+
+    __slots__ = ("levels", "ranks", "side", "sign")
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self.sign = 1 if side is BUY else -1
+        self.levels: dict[int, PriceLevel] = {}
+        self.ranks: list[int] = [RANK_MIN]
+
+    def best(self) -> PriceLevel | None:
+        """The best level that has orders."""
+        ranks = self.ranks
+        while len(ranks) > 1:
+            level = self.levels[ranks[-1]]
+            if level.total_lots:
+                return level
+            del self.levels[ranks.pop()]
+        return None
+
+
+class OrderBook:
+    """Both sides of one instrument.
+
+    Prices are ticks above 0, quantities lots above 0, order ids unique. The book trusts
+    its caller in this: what a client may ask for is checked before it comes here.
+    """
+
+    __slots__ = ("_asks", "_bids", "_orders", "_sides", "_spare")
+
+    def __init__(self) -> None:
+        self._bids = BookSide(Side.BUY)
+        self._asks = BookSide(Side.SELL)
+        self._orders: dict[int, PriceLevel] = {}  # in the order of entering the book
+        # Levels are reused: making one costs as much as matching an order.
+        self._spare: list[PriceLevel] = []
+
+    def add_order(self, order_id: int, side: Side, price_ticks: int, lots: int) -> list[Fill]:
+        """Trade what crosses, at the resting orders' prices; let the rest wait."""
+        if side is BUY:
+            own, rank, other = self._bids, price_ticks, self._asks
+        else:
+            own, rank, other = self._asks, -price_ticks, self._bids
+        fills = NO_FILLS
+        if other.ranks[-1] >= -rank:
+            fills, lots = self._match(other, -rank, lots)
+            if not lots:
+                return fills
+        level = own.levels.get(rank)
+        if level is None:
+            level = self._spare.pop() if self._spare else PriceLevel()
+            level.side, level.price_ticks = side, price_ticks
+            own.levels[rank] = level
+            insort(own.ranks, rank)
+        level.orders[order_id] = lots
+        level.total_lots += lots
+        self._orders[order_id] = level
+        return fills
+
+    def match_order(
+        self, side: Side, price_ticks: int | None, lots: int
+    ) -> tuple[list[Fill], int]:
+        """Trade what crosses, down to the limit (None: any price); nothing rests.
+
+        Returns the fills and what is left.
+        """
+        other = self._asks if side is BUY else self._bids
+        limit = RANK_MIN + 1 if price_ticks is None else other.sign * price_ticks
+        return self._match(other, limit, lots)
+
+    def cancel_order(self, order_id: int) -> tuple[Side, int, int] | None:
+        """Take an order out: its side, price and open lots; None if it does not rest here."""
+        level = self._orders.pop(order_id, None)
+        if level is None:
+            return None
+        lots = level.orders.pop(order_id)
+        level.total_lots -= lots
+        return level.side, level.price_ticks, lots
+
+    def reduce_order(self, order_id: int, lots: int) -> None:
+        """Lower an order's open lots to `lots`; it keeps its place."""
+        level = self._orders[order_id]
+        assert 0 < lots <= level.orders[order_id]
+        level.total_lots -= level.orders[order_id] - lots
+        level.orders[order_id] = lots
+
+    def fillable(self, side: Side, price_ticks: int | None, lots: int) -> bool:
+        """Could an order of this size be filled whole at once? Changes nothing."""
+        other = self._asks if side is BUY else self._bids
+        limit = RANK_MIN + 1 if price_ticks is None else other.sign * price_ticks
+        for rank in reversed(other.ranks):
+            if rank < limit:
+                return False
+            lots -= other.levels[rank].total_lots
+            if lots <= 0:
+                return True
+        return False
+
+    @property
+    def best_bid(self) -> int | None:
+        """The highest price somebody pays, in ticks."""
+        level = self._bids.best()
+        return level.price_ticks if level else None
+
+    @property
+    def best_ask(self) -> int | None:
+        """The lowest price somebody sells at, in ticks."""
+        level = self._asks.best()
+        return level.price_ticks if level else None
+
+    def get_depth(
+        self, levels: int
+    ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """The best `levels` prices of bids and of asks: (price in ticks, open lots)."""
+        return self._depth(self._bids, levels), self._depth(self._asks, levels)
+
+    def volume_at(self, side: Side, price_ticks: int) -> int:
+        """Open lots at one price."""
+        own = self._bids if side is BUY else self._asks
+        level = own.levels.get(own.sign * price_ticks)
+        return level.total_lots if level else 0
+
+    def open_lots(self, order_id: int) -> int:
+        """What is left of a resting order; 0 if it does not rest here."""
+        level = self._orders.get(order_id)
+        return level.orders[order_id] if level else 0
+
+    def order_ids(self) -> list[int]:
+        """Resting orders in the order they entered the book."""
+        return list(self._orders)
+
+    def priority(self) -> list[int]:
+        """Resting orders, bids then asks, best price first, oldest first."""
+        return [
+            order_id
+            for side in (self._bids, self._asks)
+            for rank in reversed(side.ranks[1:])
+            for order_id in side.levels[rank].orders
+        ]
+
+    def __len__(self) -> int:
+        return len(self._orders)
+
+    def check(self) -> None:
+        """Assert every invariant of the structure; for tests, it visits everything."""
+        for side in (self._bids, self._asks):
+            assert side.ranks == [RANK_MIN, *sorted(side.levels)]
+            for rank, level in side.levels.items():
+                assert level.price_ticks == rank * side.sign
+                assert level.side is side.side
+                assert level.total_lots == sum(level.orders.values())
+                for order_id, lots in level.orders.items():
+                    assert lots > 0 and self._orders[order_id] is level
+        resting = sum(len(x.orders) for s in (self._bids, self._asks) for x in s.levels.values())
+        assert resting == len(self._orders)
+        bid, ask = self.best_bid, self.best_ask
+        assert bid is None or ask is None or bid < ask, "crossed"
+
+    def _match(self, other: BookSide, limit: int, lots: int) -> tuple[list[Fill], int]:
+        """Fill from the best level on, while its rank is at least `limit`."""
+        fills: list[Fill] = []
+        ranks = other.ranks
+        while lots and ranks[-1] >= limit:
+            level = other.levels[ranks[-1]]
+            if level.total_lots:
+                lots = self._fill(level, lots, fills)
+                if level.total_lots:
+                    break
+            del other.levels[ranks.pop()]
+            self._spare.append(level)
+        return fills, lots
+
+    def _fill(self, level: PriceLevel, lots: int, fills: list[Fill]) -> int:
+        """Trade with one level, oldest order first; returns what is left to trade."""
+        price_ticks = level.price_ticks
+        orders = level.orders
+        filled: list[int] = []
+        before = lots
+        for maker_id, maker_lots in orders.items():
+            if maker_lots > lots:
+                orders[maker_id] = maker_lots - lots
+                fills.append((maker_id, price_ticks, lots))
+                lots = 0
+                break
+            lots -= maker_lots
+            fills.append((maker_id, price_ticks, maker_lots))
+            filled.append(maker_id)
+            if not lots:
+                break
+        for maker_id in filled:  # afterwards: a dict must not shrink while it is walked
+            del orders[maker_id], self._orders[maker_id]
+        level.total_lots -= before - lots
+        return lots
+
+    @staticmethod
+    def _depth(side: BookSide, levels: int) -> list[tuple[int, int]]:
+        depth: list[tuple[int, int]] = []
+        for rank in reversed(side.ranks):
+            if len(depth) == levels or rank == RANK_MIN:
+                break
+            level = side.levels[rank]
+            if level.total_lots:
+                depth.append((level.price_ticks, level.total_lots))
+        return depth
