@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
-from typing import Generic, TypeVar, overload
+from typing import Generic, NamedTuple, TypeVar, overload
 
 from oms.errors import ValidationError
 from oms.instruments import Instrument
@@ -303,8 +303,7 @@ class _Column(Generic[T]):
         return value if self._read is None else self._read(value)  # type: ignore
 
 
-@dataclass(frozen=True, slots=True)
-class HopTimes:
+class HopTimes(NamedTuple):
     """When one request passed each hop, in monotonic nanoseconds; 0 where it did not.
 
     received: on_data took it. queued: a dispatcher turn saw it. released: the throttle let
@@ -335,14 +334,22 @@ class OrderResponse:
     waited_ns: received to released. venue_ns: sent to answered. 0 when not measured.
     """
 
-    __slots__ = ("hops", "instrument", "row")
+    __slots__ = ("_hops", "instrument", "row")
 
     def __init__(
-        self, row: Row, instrument: Instrument | None = None, hops: HopTimes | None = None
+        self,
+        row: Row,
+        instrument: Instrument | None = None,
+        hops: tuple[int, int, int, int, int, int, int] | None = None,
     ) -> None:
         self.row = row
         self.instrument = instrument
-        self.hops = hops
+        self._hops = hops
+
+    @property
+    def hops(self) -> HopTimes | None:
+        """The request's hop times; None for a report that answers no request just sent."""
+        return HopTimes(*self._hops) if self._hops else None
 
     journal_seq = _Column[int]("journal_seq")
     number = _Column[int]("number")
@@ -377,7 +384,9 @@ class OrderResponse:
 
     @property
     def last_price(self) -> Decimal:
-        return to_decimal(self.last_price_ticks, self.instrument.price_scale if self.instrument else 0)
+        return to_decimal(
+            self.last_price_ticks, self.instrument.price_scale if self.instrument else 0
+        )
 
     @property
     def last_quantity(self) -> Decimal:
@@ -410,3 +419,15 @@ class OrderResponse:
     def __repr__(self) -> str:
         fields = ", ".join(f"{k}={v!r}" for k, v in zip(ROW_COLUMNS, self.row, strict=True) if v)
         return f"OrderResponse({fields})"
+
+
+def refusal(request: OrderRequest, reason: RejectReason, wall_ns: int) -> OrderResponse:
+    """The answer to a request that was turned away before the journal: nothing is recorded."""
+    new = request.type is RequestType.NEW
+    row: Row = (
+        0, 0, 0, 0, request.account, request.client_order_id, request.symbol,
+        request.side.value if request.side else "",
+        (ResponseType.REJECTED if new else ResponseType.CANCEL_REJECTED).value,
+        OrderState.REJECTED.value, 0, 0, 0, 0, "", "", reason.value, wall_ns, 0, 0,
+    )  # fmt: skip
+    return OrderResponse(row)

@@ -22,7 +22,7 @@ def to_units(field: str, value: Number, scale: int) -> int:
     precision, exponents in text, infinities, a magnitude above UNITS_MAX.
     """
     if type(value) is int:
-        units = value * 10**scale
+        units = value * int(10**scale)
     elif isinstance(value, str):
         units = _from_text(field, value, scale)
     elif isinstance(value, Decimal | float):
@@ -59,7 +59,7 @@ def _from_decimal(field: str, value: Decimal | float, scale: int) -> int:
     exact = Fraction(number) * 10**scale
     if exact.denominator != 1:
         raise ValidationError(field, value, f"at most {scale} decimals")
-    return exact.numerator
+    return int(exact.numerator)
 
 
 def to_text(units: int, scale: int) -> str:

@@ -102,9 +102,7 @@ class OrderBook:
         self._orders[order_id] = level
         return fills
 
-    def match_order(
-        self, side: Side, price_ticks: int | None, lots: int
-    ) -> tuple[list[Fill], int]:
+    def match_order(self, side: Side, price_ticks: int | None, lots: int) -> tuple[list[Fill], int]:
         """Trade what crosses, down to the limit (None: any price); nothing rests.
 
         Returns the fills and what is left.
@@ -153,9 +151,7 @@ class OrderBook:
         level = self._asks.best()
         return level.price_ticks if level else None
 
-    def get_depth(
-        self, levels: int
-    ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    def get_depth(self, levels: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """The best `levels` prices of bids and of asks: (price in ticks, open lots)."""
         return self._depth(self._bids, levels), self._depth(self._asks, levels)
 

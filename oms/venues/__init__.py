@@ -1,0 +1,36 @@
+"""Venues: who takes our orders. The embedded exchange is one, a scripted test venue another."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from oms.instruments import Instrument
+from oms.orders import Change, Event, Order
+
+
+class Venue(Protocol):
+    """What the order manager asks of a venue.
+
+    remote: answers come later, through OrderManagement.on_data_response, and a restart
+        cannot know what was lost on the way. A venue that is not remote answers inside the
+        call and is a pure function of what it was sent: a replay sends it all again.
+    place, cancel, replace: take one request; return the answers known at once.
+    expire: the session ended; take these orders out of the book.
+    list_instruments: what is traded from now on; books that exist stay as they are.
+    logon: ask for a link; returns at once or raises VenueError; logged_on tells when it is up.
+    reset: forget every order; a replay follows.
+    """
+
+    remote: bool
+
+    def place(self, order: Order) -> Sequence[Event]: ...
+    def cancel(self, change: Change) -> Sequence[Event]: ...
+    def replace(self, change: Change) -> Sequence[Event]: ...
+    def expire(self, order_ids: set[int], reason: str) -> Sequence[Event]: ...
+    def list_instruments(self, instruments: Sequence[Instrument]) -> None: ...
+    def logon(self) -> None: ...
+    def logged_on(self) -> bool: ...
+    def logoff(self) -> None: ...
+    def reset(self) -> None: ...
+    def get_depth(
+        self, symbol: str, levels: int
+    ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]: ...

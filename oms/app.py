@@ -1,0 +1,144 @@
+"""The daemon: lock, logs, manager, signals; runs until it is told to stop or a thread dies.
+
+Owner: MainThread. It waits on one event and touches no lock and no database, so a signal is
+seen within milliseconds whatever the other threads do.
+"""
+
+import json
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+from oms.config import Config
+from oms.errors import StoppedError
+from oms.flow.threads import Worker
+from oms.logs import LogWriter
+from oms.manager import OrderManagement
+from oms.stores.lock import DataLock
+
+log = logging.getLogger(__name__)
+
+STATUS_NAME = "status.json"
+TICK_S = 1.0
+TICKS_PER_LOG_LINE = 60
+EXIT_OK, EXIT_FAILED = 0, 1
+
+
+class App:
+    """One order manager in one data directory, until a signal.
+
+    Ctrl-C or SIGTERM stops in order; a second one exits at once, as safe as kill -9.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        directory: Path,
+        *,
+        console: TextIO | None = None,
+        manager_of: Callable[..., OrderManagement] = OrderManagement,
+    ) -> None:
+        self._config = config
+        self.directory = directory
+        self._console = console
+        self._stop = threading.Event()
+        self._signals = 0
+        self._manager_of = manager_of
+        self.failure: tuple[str, BaseException] | None = None
+        self.manager: OrderManagement
+
+    @property
+    def stopping(self) -> threading.Event:
+        """Set once the daemon was told to stop."""
+        return self._stop
+
+    def run(self, work: Callable[[OrderManagement], None] | None = None) -> int:
+        """Start, do `work` (or wait for a signal), stop; the exit code.
+
+        Raises ConfigError, DataInUseError, StoreError when it cannot start.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            stack.enter_context(DataLock(self.directory))
+            self._catch_signals(stack)
+            writer = Worker("oms-log", self._log_writer(), self._thread_died)
+            writer.start()
+            stack.callback(writer.stop, 2.0)
+            self.manager = self._manager_of(
+                self._config, directory=self.directory, on_failure=self._thread_died
+            )
+            try:
+                self.manager.start()
+                log.info("started in %s, process %d", self.directory, os.getpid())
+                self._run(work)
+            finally:
+                self._shut_down()
+        return EXIT_OK if self.failure is None else EXIT_FAILED
+
+    def _log_writer(self) -> LogWriter:
+        return LogWriter(self._config.log, self.directory / "logs", self._console)
+
+    def _run(self, work: Callable[[OrderManagement], None] | None) -> None:
+        if work is not None:
+            work(self.manager)
+            return
+        ticks = 0
+        while not self._stop.wait(TICK_S):
+            status = self.manager.get_status()
+            write_status(self.directory, status)
+            ticks += 1
+            if ticks % TICKS_PER_LOG_LINE == 0:
+                log.info("status: %s", status_line(status))
+
+    def _shut_down(self) -> None:
+        log.info("stopping")
+        try:
+            self.manager.stop()
+            write_status(self.directory, self.manager.get_status())
+        except StoppedError as error:
+            self.failure = self.failure or ("MainThread", error)
+            log.critical("%s", error)
+        log.info("stopped")
+
+    def _thread_died(self, name: str, error: BaseException) -> None:
+        self.failure = self.failure or (name, error)
+        self._stop.set()
+
+    def _catch_signals(self, stack: ExitStack) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before = signal.signal(number, self._signaled)
+            stack.callback(signal.signal, number, before)
+
+    def _signaled(self, number: int, _frame: FrameType | None) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            os._exit(128 + number)
+        self._stop.set()
+
+
+def write_status(directory: Path, status: dict[str, Any]) -> None:
+    """Leave the status where another shell finds it whole: written aside, then renamed."""
+    path = directory / STATUS_NAME
+    beside = path.with_suffix(".tmp")
+    try:
+        beside.write_text(json.dumps({"pid": os.getpid(), **status}), encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:  # a full disk must not stop the daemon for the sake of a display
+        log.warning("status not written: %s", error)
+
+
+def status_line(status: dict[str, Any]) -> str:
+    """The status a person wants each minute, in one line."""
+    total = status["latency_ns"]["total"]["all"]
+    return (
+        f"{status['health']}, session {status['session']}, link {status['link']}, "
+        f"waiting {status['waiting']}, open {status['open_orders']}, "
+        f"journal {status['journal_seq']}, reports {status['published']}, "
+        f"p50 {total['p50'] / 1e6:.3f} ms, p99 {total['p99'] / 1e6:.3f} ms"
+    )

@@ -1,0 +1,162 @@
+"""The blotter: every open order, and the reports of the turn under way.
+
+Flow:  desk -> [blotter] -> rows -> journal
+Owner: the dispatcher thread. Orders that ended are forgotten at the turn's end: the store
+       remembers them, so memory holds what is open and nothing else.
+"""
+
+from oms.messages import Liquidity, OrderState, ResponseType, Row
+from oms.orders import Change, Order
+
+Hops = tuple[str, int, int, int, int, int]
+"""A request's outcome, then when it was received, queued, released, sent, answered."""
+
+TRADE = ResponseType.TRADE.value
+NO_LIQUIDITY = Liquidity.NONE.value
+FILLED, PARTIALLY_FILLED = OrderState.FILLED, OrderState.PARTIALLY_FILLED
+
+
+class Blotter:
+    """Open orders by id and by every client id they have had; reports as rows."""
+
+    def __init__(self) -> None:
+        self.orders: dict[int, Order] = {}
+        self.by_client_id: dict[tuple[str, str], Order] = {}
+        self.done: dict[int, Order] = {}  # ended in this turn
+        self.rows: list[Row] = []
+        self.hops: dict[int, Hops] = {}  # request sequence -> its way through this turn
+        self.turn_seq = 0
+        self.wall_ns = 0
+
+    def begin(self, turn_seq: int, wall_ns: int) -> None:
+        """Start a turn: its reports are numbered in journal entry `turn_seq`."""
+        self.turn_seq = turn_seq
+        self.wall_ns = wall_ns
+        self.rows = []
+        self.hops = {}
+        self.done = {}
+
+    def add(self, order: Order) -> None:
+        """Take up a new order."""
+        self.orders[order.order_id] = order
+        self.by_client_id[order.account, order.client_order_id] = order
+
+    def rename(self, order: Order, client_order_id: str) -> None:
+        """A modify was accepted: the order answers to its id too, and is called by it."""
+        if order.client_order_ids is None:
+            order.client_order_ids = []
+        order.client_order_ids.append(order.client_order_id)
+        order.client_order_id = client_order_id
+        self.by_client_id[order.account, client_order_id] = order
+
+    def end(self, order: Order, state: OrderState) -> None:
+        """The order reached a final state; nothing of it is open any more."""
+        order.state = state
+        order.left_lots = 0
+        order.unknown = False
+        del self.orders[order.order_id]
+        self.done[order.order_id] = order
+        del self.by_client_id[order.account, order.client_order_id]
+        for client_order_id in order.client_order_ids or ():
+            del self.by_client_id[order.account, client_order_id]
+
+    def find(self, account: str, client_order_id: str) -> Order | None:
+        """An open order, by any id it has had."""
+        return self.by_client_id.get((account, client_order_id))
+
+    def fill(
+        self, order: Order, price_ticks: int, lots: int, liquidity: str, request_seq: int
+    ) -> None:
+        """One trade of one order, and its report."""
+        order.cumulative_lots += lots
+        order.left_lots -= lots
+        order.notional += price_ticks * lots
+        assert order.left_lots >= 0, "filled more than was open"
+        if order.left_lots:
+            order.state = PARTIALLY_FILLED
+        else:
+            self.end(order, FILLED)
+        self.report(order, TRADE, request_seq, order.client_order_id, price_ticks, lots, liquidity)
+
+    def report(
+        self,
+        order: Order,
+        type_: str,
+        request_seq: int = 0,
+        client_order_id: str = "",
+        price_ticks: int = 0,
+        lots: int = 0,
+        liquidity: str = NO_LIQUIDITY,
+        reason: str = "",
+        waited_ns: int = 0,
+        venue_ns: int = 0,
+    ) -> None:
+        """One execution report: how the order stands after what just happened."""
+        state = order.reported_state if order.changes or order.unknown else order.state
+        rows = self.rows
+        rows.append(
+            (
+                self.turn_seq,
+                len(rows) + 1,
+                order.order_id,
+                request_seq,
+                order.account,
+                client_order_id or order.client_order_id,
+                order.instrument.symbol,
+                order.side._value_,
+                type_,
+                state._value_,
+                price_ticks,
+                lots,
+                order.cumulative_lots,
+                order.left_lots,
+                str(order.notional) if order.notional else "",
+                liquidity,
+                reason,
+                self.wall_ns,
+                waited_ns,
+                venue_ns,
+            )
+        )
+
+    def status_row(self, order: Order) -> Row:
+        """How an open order stands, outside any turn."""
+        self.report(order, ResponseType.ORDER_STATUS.value)
+        return self.rows.pop()
+
+    def change_refused(self, change: Change, reason: str) -> None:
+        """Answer a cancel or modify with no; the order stays as it is."""
+        order = change.order
+        if order.changes is not None and change in order.changes:
+            order.changes.remove(change)
+        self.report(
+            order,
+            ResponseType.CANCEL_REJECTED.value,
+            change.request_seq,
+            change.client_order_id,
+            reason=reason,
+        )
+
+    def answer(
+        self,
+        request_seq: int,
+        account: str,
+        client_order_id: str,
+        type_: str,
+        order_id: int,
+        symbol: str,
+        side: str,
+        state: str,
+        cumulative_lots: int,
+        leaves_lots: int,
+        notional: str,
+        reason: str,
+    ) -> None:
+        """Answer a request that touches no open order: a refusal, or what is known."""
+        self.rows.append(
+            (
+                self.turn_seq, len(self.rows) + 1, order_id, request_seq, account,
+                client_order_id, symbol, side, type_, state, 0, 0, cumulative_lots, leaves_lots,
+                notional, NO_LIQUIDITY, reason, self.wall_ns, 0, 0,
+            )
+        )  # fmt: skip

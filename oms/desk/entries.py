@@ -1,0 +1,59 @@
+"""Journal entries: everything that ever moved the desk, as plain tuples.
+
+An entry is a command to the desk and a line of the journal, both; replaying the lines
+replays the state. First item: the kind. All else is text and whole numbers.
+"""
+
+import json
+from typing import Any
+
+from oms.errors import JournalError
+
+Entry = tuple[Any, ...]
+
+NEW = "N"  # account, client id, symbol, side, type, tif, price, quantity, hold, request id
+MODIFY = "M"  # account, client id, original client id, price or 0, quantity or 0, request id
+CANCEL = "C"  # account, client id, original client id, request id
+ANSWER = "A"  # account, client id, response type, order id, symbol, side, state, filled, open,
+#               notional, reason, request id: a request answered from what is known
+SESSION = "S"  # "OPEN", "PAUSE" (the trading date goes on later) or "CLOSE", trading date
+LINK = "L"  # "UP" or "DOWN", detail
+VENUE = "V"  # the fields of a VenueReport
+OVERDUE = "U"  # request sequence: the venue owes an answer
+START = "B"  # a process began; configuration that the replay depends on, as a dict
+STOP = "K"  # the daemon stops and cancels what waits
+
+KIND_LENGTHS = {
+    NEW: 11, MODIFY: 7, CANCEL: 5, ANSWER: 13, SESSION: 3, LINK: 3, VENUE: 9, OVERDUE: 2,
+    START: 2, STOP: 1,
+}  # fmt: skip
+
+# The three kinds that come by the thousand are written by one format each; ids hold no quote
+# or backslash, so the result is JSON as it stands. Measured: 0.5 us instead of 2.
+_NEW_FORMAT = '["N","%s","%s","%s","%s","%s","%s",%d,%d,%d,"%s"]'
+_MODIFY_FORMAT = '["M","%s","%s","%s",%d,%d,"%s"]'
+_CANCEL_FORMAT = '["C","%s","%s","%s","%s"]'
+
+
+def encode(entry: Entry) -> str:
+    """One line of JSON."""
+    kind = entry[0]
+    if kind == NEW:
+        return _NEW_FORMAT % entry[1:]
+    if kind == CANCEL:
+        return _CANCEL_FORMAT % entry[1:]
+    if kind == MODIFY:
+        return _MODIFY_FORMAT % entry[1:]
+    return json.dumps(entry, separators=(",", ":"), sort_keys=True)
+
+
+def decode_all(body: str, first_seq: int) -> list[Entry]:
+    """The entries of one journal record; JournalError, naming the sequence, if unreadable."""
+    try:
+        entries = json.loads(f"[{body.replace(chr(10), ',')}]") if body else []
+    except ValueError as error:
+        raise JournalError(f"journal sequence {first_seq}: not readable: {error}") from error
+    for seq, entry in enumerate(entries, first_seq):
+        if not isinstance(entry, list) or KIND_LENGTHS.get(entry[0]) != len(entry):
+            raise JournalError(f"journal sequence {seq}: unknown entry {str(entry)[:80]}")
+    return entries

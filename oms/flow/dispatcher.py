@@ -1,0 +1,391 @@
+"""The dispatcher: one turn = take a batch, enter, throttle, send, match, commit, publish.
+
+Flow:  inbox -> [dispatcher: intake -> desk -> throttle -> venue -> store] -> publisher
+Owner: the thread oms-dispatch. It alone touches desk, throttle, venue and store, so none of
+       them needs a lock. What it publishes is on disk.
+"""
+
+import logging
+from collections.abc import Iterable
+
+from oms.clock import NANOS, Clock
+from oms.config import Config
+from oms.desk import entries
+from oms.desk.entries import Entry
+from oms.desk.order_desk import OrderDesk, settings_of
+from oms.desk.session import TradingSession
+from oms.desk.throttle import OrderThrottler
+from oms.desk.tracker import OrderTracker
+from oms.errors import OutcomeUnknownError, StoreBusyError, StoreError, StoreFullError
+from oms.flow.inbox import Answer, Inbox, Item
+from oms.flow.intake import Intake
+from oms.flow.journal import Fold
+from oms.flow.publisher import Publisher
+from oms.messages import OrderRequest, RejectReason, Row, refusal
+from oms.orders import Order, VenueReport
+from oms.stores import Store
+from oms.venues import Venue
+from oms.venues.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+IDLE_WAIT_S = 1.0
+
+
+class Dispatcher:
+    """Drains the inbox into the desk and the desk into the venue, a turn at a time."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        venue: Venue,
+        store: Store,
+        inbox: Inbox,
+        session: TradingSession,
+        publisher: Publisher,
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._venue = venue
+        self._store = store
+        self._inbox = inbox
+        self._session = session
+        self._publisher = publisher
+        self.fold = Fold(venue)
+        self.throttler = OrderThrottler(
+            config.throttle.policy,
+            config.throttle.sends_max,
+            config.throttle.window_ns,
+            config.throttle.burst,
+        )
+        self.tracker = OrderTracker(config.venue.answer_timeout_ns)
+        self.blocked: RejectReason | None = None  # why nothing can be stored now
+        self.anomalies = 0  # venue reports that fit no open order
+        self.turns = 0
+        self._carried: list[Item] = []  # venue reports and notices of a turn that was undone
+        self._snapshot_seq = 0
+        self._sent: list[int] = []
+        self._intake = Intake(self.fold.desk, store)
+
+    @property
+    def desk(self) -> OrderDesk:
+        return self.fold.desk
+
+    # --- start: open, recover, journal that a process began ---
+
+    def start(self) -> None:
+        """Open the store, fold the journal, and say so in it. Raises StoreError."""
+        self._store.open()
+        self._recover()
+        now_ns = self._clock.monotonic_ns()
+        if self.fold.last_seq:
+            self.throttler.hold_back(now_ns)
+        settings = settings_of(
+            self._config.instruments,
+            hold_when_closed=self._config.session.outside_hours == "hold",
+            waiting_max=self._config.queue.waiting_max,
+            remote=self._venue.remote,
+        )
+        _check_settings(self.desk, settings)
+        self._run([], [(entries.START, settings)])
+        self._publisher.instruments = self.desk.instruments
+        for symbol in self.desk.instruments:
+            self._show(symbol)
+        self._await_answers(now_ns)
+
+    def _recover(self) -> None:
+        for _ in self.fold.recover(self._store):
+            pass
+        self._intake = Intake(self.fold.desk, self._store)
+        self._snapshot_seq = self.fold.last_seq
+        blotter = self.desk.blotter
+        blotter.begin(self.fold.last_seq, self.fold.wall_ns)
+        self._publisher.restore(map(blotter.status_row, blotter.orders.values()))
+
+    def _await_answers(self, now_ns: int) -> None:
+        """After a restart a remote venue may still answer what it was sent, or never."""
+        if not self._venue.remote:
+            return
+        for order in self.desk.blotter.orders.values():
+            if order.state.value == "PENDING_NEW" and order.order_id not in self.desk.queue:
+                self.tracker.sent(order.order_id, now_ns)
+            for change in order.changes or ():
+                if not change.waiting:
+                    self.tracker.sent(change.request_seq, now_ns)
+
+    # --- the job ---
+
+    def step(self) -> None:
+        """One turn: at most batch_max requests taken and as many sent."""
+        taken = self._inbox.take(self._config.queue.batch_max, self._wait_s())
+        self.turn(taken)
+
+    def wake(self) -> None:
+        self._inbox.wake()
+
+    def finish(self) -> None:
+        """Stop in order: answer what was handed over, settle what waits, leave nothing open."""
+        deadline_ns = self._clock.monotonic_ns() + self._config.stop.drain_max_ns
+        policy = self._config.stop.on_stop
+        while self._inbox.size or (policy == "drain" and self.desk.can_send()):
+            if self._clock.monotonic_ns() >= deadline_ns:
+                break
+            self.turn(self._inbox.take(self._config.queue.batch_max, self._wait_s(0.05)))
+        self._refuse_all(self._inbox.take(self._inbox.size, 0), RejectReason.SHUTTING_DOWN)
+        if policy == "cancel" and self.desk.queue.size and self.blocked is None:
+            self._run([], [(entries.STOP,)])
+        if self.blocked is None:
+            self._take_snapshot()
+        self._store.close()
+
+    def turn(self, items: list[Item]) -> None:
+        """Handle these items and whatever else is due now; commit; publish."""
+        if self._carried:
+            items, self._carried = self._carried + items, []
+        if self.blocked is not None and not self._unblocked():
+            self._put_off(items, self.blocked)
+            return
+        now_ns = self._clock.monotonic_ns()
+        notices = self._due(now_ns)
+        if not items and not notices and not self._may_send(now_ns):
+            return
+        try:
+            self._run(items, notices)
+        except (StoreFullError, StoreBusyError) as error:
+            late: list[Item] = [(e, 0, None) for e in notices if e[0] == entries.OVERDUE]
+            self._undo(items + late, error)
+        except BaseException as error:
+            _fail(items, error)
+            raise
+        if self.fold.last_seq - self._snapshot_seq >= self._config.store.snapshot_every:
+            self._take_snapshot()
+
+    def _run(self, items: list[Item], notices: list[Entry]) -> None:
+        """The turn itself. Everything before the commit can be undone by folding again."""
+        clock, desk, fold = self._clock, self.desk, self.fold
+        queued_ns = clock.monotonic_ns()
+        wall_ns = max(fold.wall_ns, clock.wall_ns())
+        items = [item for item in items if self._sane(item)]
+        first_seq = fold.last_seq + 1
+        first_item_seq = first_seq + len(notices)
+        self._store.begin()
+        self._intake.begin(
+            [
+                (seq, item[0])
+                for seq, item in enumerate(items, first_item_seq)
+                if isinstance(item[0], OrderRequest)
+            ]
+        )
+        desk.begin(first_item_seq + len(items), wall_ns)
+        for seq, notice in enumerate(notices, first_seq):
+            desk.enter(seq, notice)
+        entered = list(notices)
+        answers: dict[int, Answer] = {}
+        for seq, (message, received_ns, answer) in enumerate(items, first_item_seq):
+            entry = self._entry(seq, message, queued_ns)
+            desk.enter(seq, entry, received_ns, queued_ns)
+            entered.append(entry)
+            if answer is not None:
+                answers[seq] = answer
+        released = self._release()
+        desk.end()
+        record = fold.record(first_seq, wall_ns, released, entered)
+        rows = desk.blotter.rows
+        self._store.append(record, rows)
+        self._store.commit()
+        fold.advance(record)
+        self.turns += 1
+        self._publish(rows, answers)
+        if fold.outbox is not None:
+            self._flush(fold.outbox, released)
+
+    def _entry(self, seq: int, message: object, now_ns: int) -> Entry:
+        if isinstance(message, OrderRequest):
+            return self._intake.entry(seq, message)
+        if isinstance(message, VenueReport):
+            self.tracker.answered(message.request_seq or message.order_id, now_ns)
+            return (entries.VENUE, message.type.value, *message[1:])
+        assert isinstance(message, tuple)
+        return message
+
+    def _may_send(self, now_ns: int) -> bool:
+        return self.desk.can_send() and self.throttler.allows(now_ns)
+
+    def _release(self) -> int:
+        """Send what the throttle allows, at most a batch, so that commits stay regular."""
+        desk, throttler, read_ns = self.desk, self.throttler, self._clock.monotonic_ns
+        released, limit = 0, self._config.queue.batch_max
+        now_ns = read_ns()
+        if self._venue.remote:
+            # These leave after the commit, in _flush, and are counted when they have left.
+            limit = min(limit, throttler.free(now_ns))
+            while released < limit and desk.can_send():
+                request_seq, _ = desk.send_next(now_ns, read_ns)
+                self.tracker.sent(request_seq, now_ns)
+                released += 1
+            return released
+        while released < limit and desk.can_send() and throttler.allows(now_ns):
+            # Stamped after the send: the gap between two sends is then never shorter than
+            # what the throttle believes.
+            _, now_ns = desk.send_next(now_ns, read_ns)
+            throttler.sent(now_ns)
+            released += 1
+        return released
+
+    def _flush(self, outbox: Outbox, released: int) -> None:
+        """What is journaled as sent goes to the remote venue now."""
+        for event in outbox.flush():
+            self._inbox.notice((VenueReport._make(event), self._clock.monotonic_ns(), None))
+        now_ns = self._clock.monotonic_ns()
+        for _ in range(released):
+            self.throttler.sent(now_ns)
+
+    def _publish(self, rows: list[Row], answers: dict[int, Answer]) -> None:
+        durable_ns = self._clock.monotonic_ns()
+        hops = self.desk.blotter.hops
+        symbols = {row[6] for row in rows}
+        for symbol in symbols:
+            self._show(symbol)
+        self._publisher.publish(rows, answers, hops, durable_ns, self._clock.monotonic_ns())
+        if hops:
+            published_ns = self._clock.monotonic_ns()
+            self.tracker.record_turn(list(hops.values()), durable_ns, published_ns)
+
+    def _show(self, symbol: str) -> None:
+        levels = self._config.market_data.depth_levels
+        self._publisher.show_depth(symbol, self._venue.get_depth(symbol, levels))
+
+    # --- what is due without anybody asking ---
+
+    def _due(self, now_ns: int) -> list[Entry]:
+        """Session changes by the wall clock, and answers that did not come in time."""
+        due: list[Entry] = []
+        wall_ns = self._clock.wall_ns()
+        window = self._session.window_at(wall_ns)
+        date = window.trading_date.isoformat() if window else ""
+        if self.desk.is_open and (window is None or date != self.desk.trading_date):
+            due.append((entries.SESSION, self._how_it_closes(wall_ns), self.desk.trading_date))
+        if window is not None and (not self.desk.is_open or due):
+            if self.desk.trading_date not in ("", date) and not due:
+                due.append((entries.SESSION, "CLOSE", self.desk.trading_date))
+            due.append((entries.SESSION, "OPEN", date))
+        for entry in due:
+            log.info("session %s, trading date %s", entry[1], entry[2])
+        due.extend((entries.OVERDUE, seq) for seq in self.tracker.overdue(now_ns))
+        return due
+
+    def _how_it_closes(self, wall_ns: int) -> str:
+        """PAUSE between two segments of one trading date, CLOSE at the date's end."""
+        next_open_ns = self._session.next_change_ns(wall_ns)
+        if next_open_ns is None or self._session.window_at(wall_ns) is not None:
+            return "CLOSE"
+        window = self._session.window_at(next_open_ns)
+        date = window.trading_date.isoformat() if window else ""
+        return "PAUSE" if date == self.desk.trading_date else "CLOSE"
+
+    def _wait_s(self, wait_s_max: float = IDLE_WAIT_S) -> float:
+        """How long to sleep if nobody calls: until the next permit, time-out or session."""
+        if self._carried:
+            return 0.0 if self.blocked is None else 0.1
+        now_ns = self._clock.monotonic_ns()
+        waits = [int(wait_s_max * NANOS)]
+        if self.desk.can_send():
+            waits.append(self.throttler.wait_ns(now_ns))
+        overdue_ns = self.tracker.next_overdue_ns(now_ns)
+        if overdue_ns is not None:
+            waits.append(overdue_ns)
+        wall_ns = self._clock.wall_ns()
+        change_ns = self._session.next_change_ns(wall_ns)
+        if change_ns is not None:
+            waits.append(change_ns - wall_ns)
+        return max(0, min(waits)) / NANOS
+
+    # --- when the store says no ---
+
+    def _undo(self, items: Iterable[Item], error: StoreError) -> None:
+        """Nothing of the turn is on disk: go back to what is, and say no to who asked."""
+        full = isinstance(error, StoreFullError)
+        reason = RejectReason.DISK_FULL if full else RejectReason.STORE_BUSY
+        log.error("turn undone, %s: %s", reason, error)
+        try:
+            self._store.rollback()
+        except StoreError as failure:
+            raise OutcomeUnknownError(f"rollback failed: {failure}") from failure
+        if self.desk.blotter.turn_seq > self.fold.last_seq:
+            self._recover()
+        self.blocked = reason
+        self._put_off(items, reason)
+
+    def _put_off(self, items: Iterable[Item], reason: RejectReason) -> None:
+        """Refuse requests; keep what venue and session said for the next turn."""
+        requests = [item for item in items if isinstance(item[0], OrderRequest)]
+        self._carried += [item for item in items if not isinstance(item[0], OrderRequest)]
+        self._refuse_all(requests, reason)
+
+    def _unblocked(self) -> bool:
+        """Has the disk space, or the database, come back?"""
+        try:
+            self._store.probe()
+        except (StoreFullError, StoreBusyError):
+            return False
+        log.warning("the store takes writes again; it was %s", self.blocked)
+        self.blocked = None
+        return True
+
+    def _refuse_all(self, items: Iterable[Item], reason: RejectReason) -> None:
+        for message, _received_ns, answer in items:
+            if isinstance(message, OrderRequest):
+                self._publisher.refuse(answer, refusal(message, reason, self._clock.wall_ns()))
+
+    def _sane(self, item: Item) -> bool:
+        """A venue's report must fit an order that is open there; else it is counted, not taken."""
+        report = item[0]
+        if not isinstance(report, VenueReport):
+            return True
+        order = self.desk.blotter.orders.get(report.order_id)
+        if order is not None and not self._contradicts(report, order):
+            return True
+        self.anomalies += 1
+        log.error("venue report fits no open order, ignored: %s", report)
+        return False
+
+    def _contradicts(self, report: VenueReport, order: Order) -> bool:
+        repeated = bool(report.execution_id) and self.desk.is_repeat(report)
+        overfill = report.quantity_lots > order.left_lots
+        return repeated or overfill or order.order_id in self.desk.queue
+
+    def _take_snapshot(self) -> None:
+        """A cache: if it cannot be written, the journal alone does."""
+        self._snapshot_seq = self.fold.last_seq
+        try:
+            self._store.save_snapshot(self.fold.snapshot())
+        except (StoreFullError, StoreBusyError) as error:
+            log.warning("no snapshot: %s", error)
+
+
+def _fail(items: Iterable[Item], error: BaseException) -> None:
+    """The turn broke: whether it is on disk only a restart can tell."""
+    for _message, _received_ns, answer in items:
+        if answer is not None and not answer.done() and answer.set_running_or_notify_cancel():
+            answer.set_exception(OutcomeUnknownError(f"the outcome is unknown: {error!r}"))
+
+
+def _check_settings(desk: OrderDesk, settings: dict[str, object]) -> None:
+    """What open orders rely on cannot change under them."""
+    new = {i["symbol"]: i for i in settings["instruments"]}  # type: ignore[attr-defined]
+    for order in desk.blotter.orders.values():
+        old, symbol = order.instrument, order.instrument.symbol
+        scales = (old.price_scale, old.quantity_scale)
+        if (
+            symbol not in new
+            or (
+                new[symbol]["price_scale"],
+                new[symbol]["quantity_scale"],
+            )
+            != scales
+        ):
+            raise StoreError(
+                f"[instrument {symbol}]: expected price_scale={scales[0]}, quantity_scale="
+                f"{scales[1]} as long as the journal holds open orders of it"
+            )

@@ -1,0 +1,207 @@
+"""Intake: a client's request becomes a journal entry.
+
+Flow:  inbox -> [intake] -> desk
+What the desk cannot see is decided here and written into the entry: whether the numbers lie
+on the instrument's grid, whether the id was used before, how an order that is over ended. So
+a replay asks nobody.
+"""
+
+from oms.desk import entries
+from oms.desk.entries import Entry, decode_all
+from oms.desk.order_desk import OrderDesk
+from oms.errors import JournalError, ValidationError
+from oms.messages import (
+    OrderRequest,
+    OrderState,
+    OrderType,
+    RejectReason,
+    RequestType,
+    ResponseType,
+    Row,
+)
+from oms.money import Number
+from oms.orders import Order
+from oms.stores import Store
+
+CHAIN_MAX = 10_000
+NEW_REQUEST = RequestType.NEW
+REJECTED, CANCEL_REJECTED = ResponseType.REJECTED.value, ResponseType.CANCEL_REJECTED.value
+
+
+class Intake:
+    """Requests in, entries out; one turn at a time."""
+
+    def __init__(self, desk: OrderDesk, store: Store) -> None:
+        self._desk = desk
+        self._store = store
+        self._entries: dict[int, Entry] = {}  # of this turn, while it has a repeated id
+        self._repeats: dict[int, int] = {}  # sequence of a repeat -> sequence of the first
+
+    def begin(self, requests: list[tuple[int, OrderRequest]]) -> None:
+        """Claim the ids of a turn's requests: (journal sequence, request)."""
+        self._repeats = {}
+        self._entries = {}
+        ids = [(r.account, r.client_order_id, seq) for seq, r in requests]
+        if not ids or self._store.claim(ids):
+            return
+        for account, client_order_id, seq in ids:
+            first = self._store.owner(account, client_order_id)
+            if first != seq:
+                self._repeats[seq] = first
+
+    def entry(self, seq: int, request: OrderRequest) -> Entry:
+        """The entry of one request, as things stand after the requests before it."""
+        entry = (
+            self._new(seq, request) if request.type is NEW_REQUEST else self._change(seq, request)
+        )
+        if self._repeats:
+            first = self._repeats.get(seq)
+            if first is not None:
+                return self._repeat(first, request, entry)
+            self._entries[seq] = entry
+        return entry
+
+    def _new(self, seq: int, request: OrderRequest) -> Entry:
+        instrument = self._desk.instruments.get(request.symbol)
+        assert request.side is not None and request.quantity is not None
+        if instrument is None:
+            known = "|".join(self._desk.instruments)
+            reason = f"{RejectReason.SYMBOL_UNKNOWN}: symbol={request.symbol}, known={known}"
+            return _refusal(request, seq, reason)
+        try:
+            price = 0 if request.price is None else instrument.price_ticks(request.price)
+            lots = instrument.quantity_lots(request.quantity)
+        except ValidationError as error:
+            return _refusal(request, seq, _grid_reason(error))
+        return (
+            entries.NEW,
+            request.account,
+            request.client_order_id,
+            request.symbol,
+            request.side._value_,
+            request.order_type._value_,
+            request.time_in_force._value_,
+            price,
+            lots,
+            int(request.hold),
+            request.request_id,
+        )
+
+    def _change(self, seq: int, request: OrderRequest) -> Entry:
+        order = self._desk.blotter.find(request.account, request.orig_client_order_id)
+        if order is None:
+            return self._no_open_order(seq, request)
+        if request.type is RequestType.CANCEL:
+            return (
+                entries.CANCEL, request.account, request.client_order_id,
+                request.orig_client_order_id, request.request_id,
+            )  # fmt: skip
+        try:
+            price, lots = _new_terms(order, request.price, request.quantity)
+        except ValidationError as error:
+            return _about(request, order, _grid_reason(error))
+        return (
+            entries.MODIFY, request.account, request.client_order_id,
+            request.orig_client_order_id, price, lots, request.request_id,
+        )  # fmt: skip
+
+    def _no_open_order(self, seq: int, request: OrderRequest) -> Entry:
+        row = self._last_row(request.account, request.orig_client_order_id)
+        if row is None or row[9] == OrderState.REJECTED.value:
+            reason = f"{RejectReason.UNKNOWN_ORDER}: orig={request.orig_client_order_id}"
+            return _answer(request, CANCEL_REJECTED, None, seq, reason)
+        return _answer(
+            request, CANCEL_REJECTED, row, seq, f"{RejectReason.TOO_LATE}: state={row[9]}"
+        )
+
+    def _repeat(self, first: int, request: OrderRequest, entry: Entry) -> Entry:
+        """The same id again: the same content gets the same outcome, other content a no."""
+        original = self._entries.get(first) or self._stored_entry(first)
+        row = self._last_row(request.account, request.client_order_id)
+        refused = original[0] == entries.ANSWER
+        # The request id may differ: it names the attempt. A refused one changed nothing, so
+        # there is nothing to protect from other content.
+        if refused or original[:-1] == entry[:-1] or entry[0] == entries.ANSWER:
+            answered = next((r for r in self._rows(row) if r[3] == first), None)
+            reason = answered[16] if answered else ""
+            return _answer(request, ResponseType.ORDER_STATUS.value, row, first, reason)
+        kind = REJECTED if request.type is NEW_REQUEST else CANCEL_REJECTED
+        return _answer(request, kind, row, first, f"{RejectReason.DUPLICATE_ID}: first_seq={first}")
+
+    def _stored_entry(self, seq: int) -> Entry:
+        record = self._store.record_of(seq)
+        if record is None:
+            raise JournalError(f"journal sequence {seq}: missing, though an id refers to it")
+        return tuple(decode_all(record.body, record.first_seq)[seq - record.first_seq])
+
+    def _last_row(self, account: str, client_order_id: str) -> Row | None:
+        """How the order stands that this id placed or changed; None if there is none."""
+        for _ in range(CHAIN_MAX):  # a modify names the id before it; a new order ends the chain
+            order = self._desk.blotter.find(account, client_order_id)
+            if order is not None:
+                return self._desk.blotter.status_row(order)
+            seq = self._store.owner(account, client_order_id)
+            rows = self._rows_of(seq) if seq else []
+            if rows or not seq:
+                return rows[-1] if rows else None
+            original = self._entries.get(seq) or self._stored_entry(seq)
+            if original[0] not in (entries.MODIFY, entries.CANCEL):
+                return None
+            client_order_id = original[3]
+        return None
+
+    def _rows(self, row: Row | None) -> list[Row]:
+        return self._rows_of(row[2]) if row else []
+
+    def _rows_of(self, order_id: int) -> list[Row]:
+        """Durable reports of an order, then those of this turn."""
+        this_turn = [row for row in self._desk.blotter.rows if row[2] == order_id]
+        return [*self._store.rows_of(order_id), *this_turn]
+
+
+def _new_terms(order: Order, price: Number | None, quantity: Number | None) -> tuple[int, int]:
+    """A modify's price and total quantity on the grid; 0 for what stays as it is."""
+    instrument = order.instrument
+    if price is not None and order.order_type is OrderType.MARKET:
+        raise ValidationError("price", price, "none for MARKET")
+    ticks = 0 if price is None else instrument.price_ticks(price)
+    lots = 0 if quantity is None else instrument.quantity_lots(quantity)
+    return ticks, lots
+
+
+def _grid_reason(error: ValidationError) -> str:
+    invalid = (
+        RejectReason.PRICE_INVALID if error.field == "price" else RejectReason.QUANTITY_INVALID
+    )
+    return f"{invalid}: {error}"
+
+
+def _refusal(request: OrderRequest, seq: int, reason: str) -> Entry:
+    """A new order that is refused as it stands."""
+    assert request.side is not None
+    return (
+        entries.ANSWER, request.account, request.client_order_id, REJECTED, seq, request.symbol,
+        request.side.value, OrderState.REJECTED.value, 0, 0, "", reason, request.request_id,
+    )  # fmt: skip
+
+
+def _about(request: OrderRequest, order: Order, reason: str) -> Entry:
+    """A modify that is refused; the order stays as it is."""
+    return (
+        entries.ANSWER, request.account, request.client_order_id, CANCEL_REJECTED,
+        order.order_id, order.instrument.symbol, order.side.value, order.reported_state.value,
+        order.cumulative_lots, order.left_lots, str(order.notional or ""), reason,
+        request.request_id,
+    )  # fmt: skip
+
+
+def _answer(request: OrderRequest, kind: str, row: Row | None, seq: int, reason: str) -> Entry:
+    """An answer that repeats what the latest report of an order says; none: no such order."""
+    if row is None:
+        order: tuple[object, ...] = (seq, "", "", OrderState.REJECTED.value, 0, 0, "")
+    else:
+        order = (row[2], row[6], row[7], row[9], row[12], row[13], row[14])
+    return (
+        entries.ANSWER, request.account, request.client_order_id, kind, *order, reason,
+        request.request_id,
+    )  # fmt: skip

@@ -1,0 +1,154 @@
+"""After the commit: tell whoever asked, whoever listens, and keep what readers may see.
+
+Owner: the dispatcher publishes; any thread may read. Each callback is isolated: one that
+raises is logged and the others are told all the same.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from oms.desk.blotter import Hops
+from oms.flow.inbox import Answer
+from oms.instruments import Instrument
+from oms.messages import TERMINAL_STATES, Liquidity, OrderResponse, ResponseType, Row
+
+log = logging.getLogger(__name__)
+
+Listener = Callable[[OrderResponse], object]
+Depth = tuple[list[tuple[int, int]], list[tuple[int, int]]]
+ENDED = frozenset(state.value for state in TERMINAL_STATES)
+REFUSED = (ResponseType.REJECTED.value, ResponseType.CANCEL_REJECTED.value)
+STATUS = ResponseType.ORDER_STATUS.value
+TAKER = Liquidity.TAKER.value
+
+
+class Trade(NamedTuple):
+    """One trade, as the public may see it; side is the taker's."""
+
+    execution_id: str
+    symbol: str
+    side: str
+    price_ticks: int
+    quantity_lots: int
+    wall_ns: int
+
+
+class Publisher:
+    """Futures, listeners, and the published view of orders, depth and trades."""
+
+    def __init__(self, trades_kept: int) -> None:
+        self._listeners: tuple[Listener, ...] = ()
+        self._trades_kept = trades_kept
+        self._trades: dict[str, deque[Trade]] = {}
+        self._depth: dict[str, Depth] = {}
+        self.open: dict[int, Row] = {}  # order id -> its latest published report
+        self.instruments: dict[str, Instrument] = {}
+        self.rejects: dict[str, int] = {}
+        self.published = 0
+        self.failures = 0
+
+    def add_listener(self, listener: Listener) -> None:
+        self._listeners = (*self._listeners, listener)
+
+    def restore(self, rows: Iterable[Row]) -> None:
+        """Take over the open orders of a recovered desk."""
+        self.open = {row[2]: row for row in rows}
+
+    def publish(
+        self,
+        rows: list[Row],
+        answers: dict[int, Answer],
+        hops: dict[int, Hops],
+        durable_ns: int,
+        published_ns: int,
+    ) -> set[str]:
+        """Tell one turn's reports, in order; returns the symbols they concern."""
+        open_rows = self.open
+        symbols = set()
+        for row in rows:
+            symbols.add(row[6])
+            if row[9] in ENDED:
+                open_rows.pop(row[2], None)
+                if row[15] == TAKER:
+                    self._print_trade(row)
+            elif row[8] != STATUS:
+                open_rows[row[2]] = row
+                if row[15] == TAKER:
+                    self._print_trade(row)
+            if row[8] in REFUSED:
+                self._count_reject(row[16])
+        self.published += len(rows)
+        if answers or self._listeners:
+            self._tell(rows, answers, hops, durable_ns, published_ns)
+        return symbols
+
+    def _tell(
+        self,
+        rows: list[Row],
+        answers: dict[int, Answer],
+        hops: dict[int, Hops],
+        durable_ns: int,
+        published_ns: int,
+    ) -> None:
+        instruments = self.instruments
+        for row in rows:
+            request_seq = row[3]
+            hop = hops.get(request_seq) if request_seq else None
+            response = OrderResponse(
+                row,
+                instruments.get(row[6]),
+                None if hop is None else (*hop[1:], durable_ns, published_ns),
+            )
+            if request_seq:
+                answer = answers.pop(request_seq, None)
+                if answer is not None:
+                    _resolve(answer, response)
+            for listener in self._listeners:
+                self._call(listener, response)
+
+    def refuse(self, answer: Answer | None, response: OrderResponse) -> None:
+        """Tell a refusal that never reached the journal, on the caller's thread."""
+        self._count_reject(response.text)
+        if answer is not None:
+            _resolve(answer, response)
+        for listener in self._listeners:
+            self._call(listener, response)
+
+    def _call(self, listener: Listener, response: OrderResponse) -> None:
+        try:
+            listener(response)
+        except Exception:
+            self.failures += 1
+            if self.failures == 1 or self.failures % 1000 == 0:
+                log.exception("listener %r failed, %d failures so far", listener, self.failures)
+
+    def _count_reject(self, reason: str) -> None:
+        code = reason.partition(":")[0]
+        self.rejects[code] = self.rejects.get(code, 0) + 1
+
+    def _print_trade(self, row: Row) -> None:
+        trades = self._trades.get(row[6])
+        if trades is None:
+            trades = self._trades[row[6]] = deque(maxlen=self._trades_kept)
+        trades.append(Trade(f"{row[0]}-{row[1]}", row[6], row[7], row[10], row[11], row[17]))
+
+    # --- what readers may see: only what is durable ---
+
+    def show_depth(self, symbol: str, depth: Depth) -> None:
+        self._depth[symbol] = depth
+
+    def depth(self, symbol: str) -> Depth:
+        return self._depth.get(symbol, ([], []))
+
+    def trades(self, symbol: str) -> list[Trade]:
+        return list(self._trades.get(symbol, ()))
+
+    def response(self, row: Row) -> OrderResponse:
+        return OrderResponse(row, self.instruments.get(row[6]))
+
+
+def _resolve(answer: Answer, response: OrderResponse) -> None:
+    if answer.set_running_or_notify_cancel():
+        answer.set_result(response)

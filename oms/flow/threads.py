@@ -1,0 +1,90 @@
+"""Every thread: a job, a name, a start and a stop. No thread dies unseen."""
+
+import threading
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+
+class ThreadRow(NamedTuple):
+    """One line of the thread table."""
+
+    name: str
+    job: str
+    owns: str
+    may_wait_on: str
+    at_stop: str
+
+
+THREADS = (
+    ThreadRow(
+        "MainThread", "App.run", "configuration, signal flag, exit code, status file",
+        "the stop event", "stops the others",
+    ),
+    ThreadRow(
+        "oms-session", "SessionKeeper", "the link: logon, logout, retries",
+        "its wake event, at most 1 s", "logs off",
+    ),
+    ThreadRow(
+        "oms-dispatch", "Dispatcher",
+        "desk, throttle, tracker, venue, book, the one store connection",
+        "the inbox, at most 1 s",
+        "ends its turn, parks what waits, commits, publishes, closes the store",
+    ),
+    ThreadRow(
+        "oms-venue", "a venue's own job, if it has one (ScriptedVenue)",
+        "answers that are due", "its condition, at most 1 s", "drops what is due later",
+    ),
+    ThreadRow(
+        "oms-log", "LogWriter", "log files and stdout", "the log queue", "writes what is queued",
+    ),
+)  # fmt: skip
+
+
+class Job(Protocol):
+    """Work in bounded turns, so that a test can step it by hand."""
+
+    def step(self) -> None:
+        """One bounded turn."""
+        ...
+
+    def finish(self) -> None:
+        """Drain and close; called once, after the last step."""
+        ...
+
+    def wake(self) -> None:
+        """Cut a wait short; called by other threads."""
+        ...
+
+
+class Worker:
+    """Run one job on one named thread."""
+
+    def __init__(
+        self, name: str, job: Job, on_failure: Callable[[str, BaseException], None]
+    ) -> None:
+        self._job = job
+        self._on_failure = on_failure
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Ask, wake, wait. Return False if the thread still lives."""
+        self._stopping.set()
+        self._job.wake()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._job.step()
+            self._job.finish()
+        except BaseException as error:  # whatever it is, the daemon must not go on without it
+            self._on_failure(self._thread.name, error)

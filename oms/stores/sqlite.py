@@ -1,0 +1,310 @@
+"""SQLite store: the journal, the reports, and the ids ever used, in one file.
+
+Flow:  dispatcher turn -> [sqlite] -> COMMIT -> publish
+Owner: one connection, used by one thread at a time, writes and checkpoints. Readers open
+       the file themselves, read-only: see `find_rows`.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from oms.errors import (
+    JournalError,
+    OutcomeUnknownError,
+    StoreBusyError,
+    StoreError,
+    StoreFullError,
+)
+from oms.messages import ROW_COLUMNS, Row
+from oms.stores import JournalRecord, Snapshot
+
+NANOS = 1_000_000_000
+SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL", "none": "OFF"}
+PROBE_BYTES = 1 << 20
+
+# One list of statements per schema version; a database is brought up from its own to the last.
+MIGRATIONS = [
+    [
+        """CREATE TABLE journal (
+            last_seq INTEGER PRIMARY KEY,
+            first_seq INTEGER NOT NULL,
+            wall_ns INTEGER NOT NULL,
+            released INTEGER NOT NULL,
+            body TEXT NOT NULL,
+            checksum INTEGER NOT NULL)""",
+        """CREATE TABLE client_orders (
+            account TEXT NOT NULL,
+            client_order_id TEXT NOT NULL,
+            journal_seq INTEGER NOT NULL,
+            PRIMARY KEY (account, client_order_id)) WITHOUT ROWID""",
+        # Clustered by order: all reports of one order lie together, and no second index is
+        # written for them.
+        """CREATE TABLE order_responses (
+            journal_seq INTEGER NOT NULL,
+            number INTEGER NOT NULL,
+            order_id INTEGER NOT NULL,
+            request_seq INTEGER NOT NULL,
+            account TEXT NOT NULL,
+            client_order_id TEXT NOT NULL,
+            symbol TEXT NOT NULL,
+            side TEXT NOT NULL,
+            type TEXT NOT NULL,
+            state TEXT NOT NULL,
+            last_price_ticks INTEGER NOT NULL,
+            last_quantity_lots INTEGER NOT NULL,
+            cumulative_lots INTEGER NOT NULL,
+            leaves_lots INTEGER NOT NULL,
+            notional TEXT NOT NULL,
+            liquidity TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            wall_ns INTEGER NOT NULL,
+            waited_ns INTEGER NOT NULL,
+            venue_ns INTEGER NOT NULL,
+            PRIMARY KEY (order_id, journal_seq, number)) WITHOUT ROWID""",
+        """CREATE TABLE snapshots (
+            journal_seq INTEGER PRIMARY KEY,
+            checksum INTEGER NOT NULL,
+            body TEXT NOT NULL)""",
+        "CREATE TABLE probe (bytes BLOB)",
+    ],
+]
+
+INSERT_ID = "INSERT OR IGNORE INTO client_orders VALUES (?, ?, ?)"
+INSERT_ROW = f"INSERT INTO order_responses VALUES ({', '.join('?' * len(ROW_COLUMNS))})"
+INSERT_RECORD = (
+    "INSERT INTO journal (first_seq, last_seq, wall_ns, released, body, checksum) "
+    "VALUES (?, ?, ?, ?, ?, ?)"
+)
+SELECT_RECORD = "SELECT first_seq, last_seq, wall_ns, released, body, checksum FROM journal "
+SELECT_ROW = f"SELECT {', '.join(ROW_COLUMNS)} FROM order_responses "
+OF_ORDER = "WHERE order_id = ? ORDER BY journal_seq, number"
+
+
+class PersistentStorage:
+    """Everything durable, in one SQLite database.
+
+    durability: "full" survives power loss, "normal" the death of the process, "none" is for
+        simulations.
+    busy_timeout_ns: how long to wait, with growing pauses, for another process's lock.
+    read_only: for tools that look at a database; writes then fail.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        durability: str = "full",
+        busy_timeout_ns: int = 2 * NANOS,
+        read_only: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self._durability = durability
+        self._busy_timeout_s = busy_timeout_ns / NANOS
+        self._read_only = read_only
+        self._connection: sqlite3.Connection | None = None
+
+    # --- opening and closing ---
+
+    def open(self) -> None:
+        try:
+            self._connection = self._connect(read_only=self._read_only)
+            if not self._read_only:
+                self._prepare(self._connection)
+            self._check_version(self._connection)
+        except sqlite3.Error as error:
+            self.close()
+            raise _translated(error, f"{self.path}: cannot be used") from error
+
+    def _connect(self, *, read_only: bool) -> sqlite3.Connection:
+        mode = "ro" if read_only else "rwc"
+        uri = f"{self.path.resolve().as_uri()}?mode={mode}"
+        return sqlite3.connect(
+            uri,
+            uri=True,
+            timeout=self._busy_timeout_s,
+            isolation_level=None,  # transactions are ours: begin(), commit()
+            check_same_thread=False,  # opened by whoever starts, then used by the dispatcher
+            cached_statements=64,
+        )
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[self._durability]}")
+        connection.execute("PRAGMA wal_autocheckpoint = 1000")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        for number, statements in enumerate(MIGRATIONS[version:], version + 1):
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in statements:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number}")
+            connection.execute("COMMIT")
+        _sync_directory(self.path.resolve().parent)
+
+    def _check_version(self, connection: sqlite3.Connection) -> None:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != len(MIGRATIONS):
+            raise StoreError(
+                f"{self.path}: expected schema version {len(MIGRATIONS)}, was {version}"
+            )
+
+    def close(self) -> None:
+        """Move the write-ahead log into the database and let go."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            if not self._read_only:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise _translated(error, f"{self.path}: checkpoint") from error
+        finally:
+            connection.close()
+
+    # --- one turn, one transaction ---
+
+    def begin(self) -> None:
+        self._write("BEGIN IMMEDIATE")
+
+    def claim(self, ids: Sequence[tuple[str, str, int]]) -> bool:
+        try:
+            return self._db.executemany(INSERT_ID, ids).rowcount == len(ids)
+        except sqlite3.Error as error:
+            raise _translated(error, "writing ids") from error
+
+    def append(self, record: JournalRecord, rows: Sequence[Row]) -> None:
+        try:
+            self._db.execute(INSERT_RECORD, record)
+            self._db.executemany(INSERT_ROW, rows)
+        except sqlite3.Error as error:
+            raise _translated(error, "writing the journal") from error
+
+    def commit(self) -> None:
+        self._write("COMMIT")
+
+    def rollback(self) -> None:
+        if self._db.in_transaction:
+            self._write("ROLLBACK")
+
+    def probe(self) -> None:
+        self._write("BEGIN IMMEDIATE")
+        try:
+            self._db.execute("INSERT INTO probe VALUES (zeroblob(?))", (PROBE_BYTES,))
+            self._write("COMMIT")
+            self._write("DELETE FROM probe")
+        except sqlite3.Error as error:
+            raise _translated(error, "probing") from error
+        finally:
+            self.rollback()
+
+    def save_snapshot(self, snapshot: Snapshot) -> None:
+        """Keep this snapshot and the one before it."""
+        self._write("BEGIN IMMEDIATE")
+        try:
+            self._db.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?)", snapshot)
+            self._db.execute(
+                "DELETE FROM snapshots WHERE journal_seq NOT IN "
+                "(SELECT journal_seq FROM snapshots ORDER BY journal_seq DESC LIMIT 2)"
+            )
+            self._write("COMMIT")
+        except sqlite3.Error as error:
+            raise _translated(error, "writing a snapshot") from error
+        finally:
+            self.rollback()
+
+    # --- reading ---
+
+    def owner(self, account: str, client_order_id: str) -> int:
+        return self._owner(self._db, account, client_order_id)
+
+    def records(self, after_seq: int = 0) -> Iterator[JournalRecord]:
+        cursor = self._read(SELECT_RECORD + "WHERE last_seq > ? ORDER BY last_seq", (after_seq,))
+        return map(JournalRecord._make, _guarded(cursor))
+
+    def record_of(self, seq: int) -> JournalRecord | None:
+        cursor = self._read(SELECT_RECORD + "WHERE last_seq >= ? ORDER BY last_seq LIMIT 1", (seq,))
+        found = cursor.fetchone()
+        return JournalRecord._make(found) if found else None
+
+    def rows_of(self, order_id: int) -> list[Row]:
+        return self._read(SELECT_ROW + OF_ORDER, (order_id,)).fetchall()
+
+    def find_rows(self, account: str, client_order_id: str) -> list[Row]:
+        # A connection of its own, read-only, so that any thread may ask and no writer waits.
+        with closing(self._connect(read_only=True)) as reader:
+            seq = self._owner(reader, account, client_order_id)
+            return reader.execute(SELECT_ROW + OF_ORDER, (seq,)).fetchall() if seq else []
+
+    def all_rows(self) -> Iterator[Row]:
+        return _guarded(self._read(SELECT_ROW + "ORDER BY journal_seq, number", ()))
+
+    def snapshot(self) -> Snapshot | None:
+        query = (
+            "SELECT journal_seq, checksum, body FROM snapshots ORDER BY journal_seq DESC LIMIT 1"
+        )
+        found = self._read(query, ()).fetchone()
+        return Snapshot._make(found) if found else None
+
+    @staticmethod
+    def _owner(connection: sqlite3.Connection, account: str, client_order_id: str) -> int:
+        found = connection.execute(
+            "SELECT journal_seq FROM client_orders WHERE account = ? AND client_order_id = ?",
+            (account, client_order_id),
+        ).fetchone()
+        return int(found[0]) if found else 0
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StoreError(f"{self.path}: not open")
+        return self._connection
+
+    def _read(self, query: str, arguments: tuple[object, ...]) -> sqlite3.Cursor:
+        try:
+            return self._db.execute(query, arguments)
+        except sqlite3.Error as error:
+            raise _translated(error, "reading") from error
+
+    def _write(self, statement: str) -> None:
+        try:
+            self._db.execute(statement)
+        except sqlite3.Error as error:
+            raise _translated(error, statement) from error
+
+
+def _guarded(cursor: sqlite3.Cursor) -> Iterator[tuple]:  # type: ignore[type-arg]
+    try:
+        yield from cursor
+    except sqlite3.Error as error:
+        raise _translated(error, "reading") from error
+
+
+def _translated(error: sqlite3.Error, doing: str) -> StoreError:
+    """What an error of SQLite means for the order that was being stored."""
+    code = getattr(error, "sqlite_errorcode", None)
+    text = f"{doing}: {error}"
+    if code is None:
+        return OutcomeUnknownError(text)
+    primary = code & 0xFF
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreBusyError(text)
+    if primary == sqlite3.SQLITE_FULL:
+        return StoreFullError(text)
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return JournalError(text)
+    if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return StoreError(text)
+    return OutcomeUnknownError(text)
+
+
+def _sync_directory(path: Path) -> None:
+    """Make the directory entries durable; SQLite ignores an I/O error when it does this."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

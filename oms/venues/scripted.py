@@ -1,0 +1,221 @@
+"""A venue that does what a test tells it: answer late, twice, wrongly, or never.
+
+Flow:  outbox -> [scripted] -> OrderManagement.on_data_response
+Owner: requests come from the dispatcher, answers leave on the thread oms-venue (or when a
+       test calls `job.step()` by hand); one lock guards what is shared.
+"""
+
+import heapq
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from oms.clock import Clock, SystemClock
+from oms.errors import VenueError
+from oms.instruments import Instrument
+from oms.messages import Liquidity, ResponseType
+from oms.orders import Change, Event, Order, VenueReport
+
+WAIT_S_MAX = 0.05
+Report = Callable[[VenueReport], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What the venue does with the next request.
+
+    answer: "accept" (new: NEW; cancel, modify: done), "fill" (accept, then trade all that is
+        open at the order's price), "reject", or "silence".
+    latency_ns: before it answers, 0 or more.
+    times: how often each report is sent; 2 makes duplicates.
+    reason: said with a reject.
+    """
+
+    answer: str = "accept"
+    latency_ns: int = 0
+    times: int = 1
+    reason: str = "VENUE_REJECTED"
+
+
+@dataclass(slots=True)
+class _Logon:
+    """How the venue treats each logon: "accept", "refuse" or "hang"; the last one stays."""
+
+    answers: deque[str] = field(default_factory=lambda: deque(["accept"]))
+
+    def next(self) -> str:
+        return self.answers.popleft() if len(self.answers) > 1 else self.answers[0]
+
+
+class ScriptedVenue:
+    """A remote venue under a test's control; accepts everything at once unless told otherwise.
+
+        venue = ScriptedVenue(clock=clock, script=[Step("silence"), Step("fill", times=2)])
+
+    sent holds the request sequences that reached it, in order.
+    """
+
+    remote = True
+
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        script: Iterable[Step] = (),
+        logons: Iterable[str] = ("accept",),
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._script = deque(script)
+        self._logon = _Logon(deque(logons))
+        self._condition = threading.Condition()
+        self._due: list[tuple[int, int, VenueReport]] = []
+        self._number = 0
+        self._report: Report | None = None
+        self._linked = False
+        self.sent: list[int] = []
+        self.job = _Deliver(self)
+
+    def connect(self, report: Report) -> None:
+        """Where answers go: OrderManagement.on_data_response."""
+        self._report = report
+
+    def tell(self, report: VenueReport, latency_ns: int = 0) -> None:
+        """Send any report, asked for or not."""
+        with self._condition:
+            self._number += 1
+            due_ns = self._clock.monotonic_ns() + latency_ns
+            heapq.heappush(self._due, (due_ns, self._number, report))
+            self._condition.notify()
+
+    # --- Venue ---
+
+    def place(self, order: Order) -> Sequence[Event]:
+        step = self._next(order.order_id)
+        if step.answer == "reject":
+            self._tell(step, ResponseType.REJECTED, order.order_id, reason=step.reason)
+        elif step.answer != "silence":
+            self._tell(step, ResponseType.NEW, order.order_id)
+            if step.answer == "fill":
+                self._fill(step, order)
+        return ()
+
+    def cancel(self, change: Change) -> Sequence[Event]:
+        return self._answer_change(change, ResponseType.CANCELED)
+
+    def replace(self, change: Change) -> Sequence[Event]:
+        return self._answer_change(change, ResponseType.REPLACED)
+
+    def expire(self, order_ids: set[int], reason: str) -> Sequence[Event]:
+        for order_id in sorted(order_ids):
+            self.tell(VenueReport(ResponseType.EXPIRED, order_id, reason=reason))
+        return ()
+
+    def list_instruments(self, instruments: Sequence[Instrument]) -> None:
+        """A test venue takes any symbol."""
+
+    def logon(self) -> None:
+        answer = self._logon.next()
+        if answer == "refuse":
+            raise VenueError("logon refused by the script")
+        self._linked = answer == "accept"
+
+    def logged_on(self) -> bool:
+        return self._linked
+
+    def logoff(self) -> None:
+        self._linked = False
+
+    def reset(self) -> None:
+        """A replay sends nothing, so there is nothing to forget."""
+
+    def get_depth(
+        self, _symbol: str, _levels: int
+    ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        return [], []
+
+    # --- answers ---
+
+    def deliver(self) -> float:
+        """Send what is due; seconds until the next is, at most WAIT_S_MAX."""
+        with self._condition:
+            now_ns = self._clock.monotonic_ns()
+            due: list[VenueReport] = []
+            while self._due and self._due[0][0] <= now_ns:
+                due.append(heapq.heappop(self._due)[2])
+            wait_s = (self._due[0][0] - now_ns) / 1e9 if self._due else WAIT_S_MAX
+        for report in due:
+            if self._report is not None:
+                self._report(report)
+        return min(wait_s, WAIT_S_MAX)
+
+    def wait(self, wait_s: float) -> None:
+        with self._condition:
+            self._condition.wait(wait_s)
+
+    def wake(self) -> None:
+        with self._condition:
+            self._condition.notify()
+
+    def _next(self, request_seq: int) -> Step:
+        with self._condition:
+            self.sent.append(request_seq)
+            return self._script.popleft() if self._script else Step()
+
+    def _fill(self, step: Step, order: Order) -> None:
+        self._number += 1
+        self._tell(
+            step,
+            ResponseType.TRADE,
+            order.order_id,
+            price_ticks=order.price_ticks or 1,
+            quantity_lots=order.left_lots,
+            liquidity=Liquidity.TAKER.value,
+            execution_id=f"X{self._number}",
+        )
+
+    def _answer_change(self, change: Change, done: ResponseType) -> Sequence[Event]:
+        step = self._next(change.request_seq)
+        order_id, seq = change.order.order_id, change.request_seq
+        if step.answer == "reject":
+            self._tell(step, ResponseType.CANCEL_REJECTED, order_id, seq, reason=step.reason)
+        elif step.answer != "silence":
+            self._tell(step, done, order_id, seq)
+        return ()
+
+    def _tell(
+        self,
+        step: Step,
+        type_: ResponseType,
+        order_id: int,
+        request_seq: int = 0,
+        price_ticks: int = 0,
+        quantity_lots: int = 0,
+        liquidity: str = "",
+        reason: str = "",
+        execution_id: str = "",
+    ) -> None:
+        report = VenueReport(
+            type_, order_id, request_seq, price_ticks, quantity_lots, liquidity, reason,
+            execution_id,
+        )  # fmt: skip
+        for _ in range(step.times):
+            self.tell(report, step.latency_ns)
+
+
+class _Deliver:
+    """The job of the thread oms-venue."""
+
+    def __init__(self, venue: ScriptedVenue) -> None:
+        self._venue = venue
+
+    def step(self) -> None:
+        wait_s = self._venue.deliver()
+        if wait_s > 0:
+            self._venue.wait(wait_s)
+
+    def finish(self) -> None:
+        """What is due later is dropped, as a lost connection drops it."""
+
+    def wake(self) -> None:
+        self._venue.wake()
