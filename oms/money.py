@@ -35,12 +35,10 @@ def to_units(field: str, value: Number, scale: int) -> int:
 
 
 def _from_text(field: str, text: str, scale: int) -> int:
-    whole, dot, fraction = text.partition(".")
-    digits = whole[1:] if whole[:1] == "-" else whole
-    if not (digits + (fraction or "0")).isdecimal() or not text.isascii() or not digits:
+    whole, _, fraction = text.partition(".")
+    digits = whole.removeprefix("-") + fraction
+    if not digits.isdecimal() or not digits.isascii() or text[-1] == "." or len(text) > 40:
         raise ValidationError(field, text, "a plain decimal number such as '100.50'")
-    if len(text) > 40:
-        raise ValidationError(field, text, "at most 40 characters")
     if len(fraction) > scale:
         fraction = fraction.rstrip("0")
         if len(fraction) > scale:

@@ -26,12 +26,20 @@ from oms.messages import (
 from oms.orders import Change, Event, Order, VenueReport
 
 NEW, NEW_PENDING = ResponseType.NEW.value, ResponseType.PENDING_NEW.value
+ACCEPTED, ACCEPTED_STATE = ResponseType.NEW, OrderState.NEW
 CANCEL_PENDING = ResponseType.PENDING_CANCEL.value
 REPLACE_PENDING = ResponseType.PENDING_REPLACE.value
 SIDES: dict[str, Side] = {side.value: side for side in Side}
 ORDER_TYPES: dict[str, OrderType] = {kind.value: kind for kind in OrderType}
 TIMES_IN_FORCE: dict[str, TimeInForce] = {tif.value: tif for tif in TimeInForce}
 HOLDABLE = (TimeInForce.GTC, TimeInForce.DAY)
+OUTCOMES = (
+    (ResponseType.TRADE, "traded"),
+    (ResponseType.REJECTED, "rejected"),
+    (ResponseType.CANCEL_REJECTED, "rejected"),
+    (ResponseType.REPLACED, "replaced"),
+    (ResponseType.CANCELED, "canceled"),
+)
 HELD, THROTTLED, SENT = "HELD_SESSION", "QUEUED_THROTTLE", "SENT_UNACKED"
 
 
@@ -73,7 +81,7 @@ class OrderDesk:
             entries.STOP: self._stop,
         }
 
-    # --- a turn: begin, enter*, send_next*, end ---
+    # --- a turn: begin, enter*, take_waiting and send*, end ---
 
     def begin(self, turn_seq: int, wall_ns: int) -> None:
         self.blotter.begin(turn_seq, wall_ns)
@@ -89,36 +97,51 @@ class OrderDesk:
             return False
         return self.queue.size > 0 if self.is_open else self.queue.urgent_size > 0
 
-    def send_next(self, now_ns: int, read_ns: Callable[[], int]) -> tuple[int, int]:
-        """Send what is next and take the answers the venue gives at once.
+    def take_waiting(self, count_max: int) -> list[Order | Change]:
+        """The next requests to send; each must be given to `send`, in this order."""
+        return self.queue.get_next_orders(count_max, urgent_only=not self.is_open)
+
+    def send(self, request: Order | Change, now_ns: int, read_ns: Callable[[], int]) -> int:
+        """Send one request and take the answers the venue gives at once.
 
         now_ns: when the throttle let it go. read_ns reads the clock again, after the send.
-        Returns (request sequence, when the venue had answered), the latter 0 if it has not.
+        Returns that second reading: when the venue had the request, or had answered it.
         """
-        request = self.queue.get_next_order(urgent_only=not self.is_open)
-        assert request is not None, "nothing waits"
-        if isinstance(request, Order):
+        if type(request) is Order:
             events = self.venue.place(request)
         else:
-            events = self._send_change(request)
+            events = self._send_change(request)  # type: ignore[arg-type]
         after_ns = read_ns()
         if not events:
-            return request.request_seq, 0
-        received_ns = request.received_ns
+            return after_ns
+        seq, received_ns = request.request_seq, request.received_ns
         waited_ns = now_ns - received_ns if received_ns else 0
-        self.apply(events, request.request_seq, waited_ns, after_ns - now_ns)
-        self.blotter.hops[request.request_seq] = (
-            _outcome(events), received_ns, request.queued_ns, now_ns, now_ns, after_ns
+        event = events[0]
+        if event[0] is ACCEPTED and len(events) == 1:  # most orders by far: they rest
+            outcome = "accepted"
+            request.state = ACCEPTED_STATE  # type: ignore[union-attr]
+            request.told = True  # type: ignore[union-attr]
+            self.blotter.report(
+                request, NEW, seq, "", 0, 0, "", "", waited_ns, after_ns - now_ns  # type: ignore
+            )
+        else:
+            outcome = _outcome(events)
+            self.apply(events, seq, waited_ns, after_ns - now_ns)
+        self.blotter.hops[seq] = (
+            outcome, received_ns, request.queued_ns, now_ns, now_ns, after_ns
         )  # fmt: skip
-        return request.request_seq, after_ns
+        return after_ns
 
     def _send_change(self, change: Change) -> Sequence[Event]:
-        """What the modify left open is taken as it is now, after the changes before it."""
+        """What a modify left open is taken as it is now, after the changes before it."""
+        order = change.order
+        if not order.changes or change not in order.changes:
+            return ()  # refused meanwhile: the order ended on an earlier request of this turn
         change.waiting = False
         if change.is_cancel:
             return self.venue.cancel(change)
-        change.price_ticks = change.price_ticks or change.order.price_ticks
-        change.quantity_lots = change.quantity_lots or change.order.quantity_lots
+        change.price_ticks = change.price_ticks or order.price_ticks
+        change.quantity_lots = change.quantity_lots or order.quantity_lots
         return self.venue.replace(change)
 
     def end(self) -> None:
@@ -200,7 +223,7 @@ class OrderDesk:
             order.left_lots = order.quantity_lots
             self.blotter.rename(order, client_id)
             self.blotter.report(order, ResponseType.REPLACED.value, seq)
-        elif _cancel_pending(order):
+        elif order.changes and _cancel_pending(order):
             self.blotter.change_refused(change, RejectReason.ALREADY_PENDING.value)
         elif not self.queue.add_order(seq, change):
             bound = self.queue.size_max
@@ -220,7 +243,7 @@ class OrderDesk:
             self.queue.cancel_order(order.order_id)
             self.blotter.end(order, OrderState.CANCELED)
             self.blotter.report(order, ResponseType.CANCELED.value, seq, client_id)
-        elif _cancel_pending(order):
+        elif order.changes and _cancel_pending(order):
             self.blotter.change_refused(change, RejectReason.ALREADY_PENDING.value)
         else:
             self.queue.add_order(seq, change, urgent=True)
@@ -408,7 +431,9 @@ class OrderDesk:
 
     def _refuse_waiting_changes(self, order: Order) -> None:
         """The order is over: changes that were never sent come too late."""
-        for change in list(order.changes or ()):
+        if not order.changes:
+            return
+        for change in list(order.changes):
             if change.waiting:
                 self.queue.cancel_order(change.request_seq)
             self.blotter.change_refused(change, RejectReason.TOO_LATE.value)
@@ -449,7 +474,8 @@ def _take_change(order: Order, change_seq: int) -> Change | None:
 
 def _outcome(events: Sequence[Event]) -> str:
     """The label under which a request's latency is kept."""
-    last = events[-1][0]
-    if len(events) > 1:
-        return "traded" if any(e[0] is ResponseType.TRADE for e in events) else "canceled"
-    return "accepted" if last is ResponseType.NEW else last.value.lower()
+    kinds = {event[0] for event in events}
+    for kind, label in OUTCOMES:
+        if kind in kinds:
+            return label
+    return "accepted"

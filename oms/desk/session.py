@@ -110,9 +110,7 @@ class Schedule:
             zone=time_zone,
             hours=_parse_hours(hours),
             holidays=frozenset(d.date() for [d] in _dated("holidays", holidays, "2026-12-25")),
-            early_close=tuple(
-                at for [at] in _dated("early_close", early_close, "2026-12-24 13:00")
-            ),
+            early_close=tuple(t for [t] in _dated("early_close", early_close, "2026-12-24 13:00")),
             extra_open=tuple(
                 _span(opens, closes, "extra session")
                 for opens, closes in _dated("extra_open", extra_open, "2026-12-26 10:00-14:00")
@@ -204,10 +202,7 @@ class TradingSession:
         return self._current.after(wall_ns) if self.is_open(wall_ns) else None
 
     def next_change_ns(self, wall_ns: int) -> int | None:
-        """When the next window opens or this one closes; None if not within 400 days.
-
-        Where one window closes as the next opens, that instant counts: the day changes.
-        """
+        """When this window closes, else when the next opens; None if not within 400 days."""
         window = self._current.after(wall_ns)
         if window is None or self.schedule.always_open:
             return None
@@ -283,8 +278,8 @@ def _dated(field: str, text: str, example: str) -> Iterator[list[datetime]]:
                 raise ValueError
             yield [datetime.fromisoformat(moment) for moment in moments]
         except ValueError:
-            shape = f"items such as '{example}', years 2000 to 2099"
-            raise ValidationError(field, item, shape) from None
+            expected = f"items such as '{example}', years 2000 to 2099"
+            raise ValidationError(field, item, expected) from None
 
 
 def _span(opens: datetime, closes: datetime, note: str = "") -> LocalSpan:
@@ -299,6 +294,5 @@ def _items(text: str) -> list[str]:
 def _dst_note(what: str, local: datetime) -> str:
     """Say so if the clocks skip this local time (the offset rises) or show it twice."""
     first, second = (local.replace(fold=n).utcoffset() or timedelta() for n in (0, 1))
-    if first == second:
-        return ""
-    return f"DST: {what} " + ("shifted forward" if first < second else "at the first of two")
+    moved = "shifted forward" if first < second else "at the first of two"
+    return f"DST: {what} {moved}" if first != second else ""

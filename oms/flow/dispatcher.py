@@ -65,7 +65,6 @@ class Dispatcher:
         self.turns = 0
         self._carried: list[Item] = []  # venue reports and notices of a turn that was undone
         self._snapshot_seq = 0
-        self._sent: list[int] = []
         self._intake = Intake(self.fold.desk, store)
 
     @property
@@ -182,9 +181,13 @@ class Dispatcher:
             desk.enter(seq, notice)
         entered = list(notices)
         answers: dict[int, Answer] = {}
+        enter, request_entry = desk.enter, self._intake.entry
         for seq, (message, received_ns, answer) in enumerate(items, first_item_seq):
-            entry = self._entry(seq, message, queued_ns)
-            desk.enter(seq, entry, received_ns, queued_ns)
+            if type(message) is OrderRequest:
+                entry = request_entry(seq, message)
+            else:
+                entry = self._notice(message, queued_ns)
+            enter(seq, entry, received_ns, queued_ns)
             entered.append(entry)
             if answer is not None:
                 answers[seq] = answer
@@ -200,9 +203,8 @@ class Dispatcher:
         if fold.outbox is not None:
             self._flush(fold.outbox, released)
 
-    def _entry(self, seq: int, message: object, now_ns: int) -> Entry:
-        if isinstance(message, OrderRequest):
-            return self._intake.entry(seq, message)
+    def _notice(self, message: object, now_ns: int) -> Entry:
+        """The entry of what is no request: a venue's report, or a notice of our own."""
         if isinstance(message, VenueReport):
             self.tracker.answered(message.request_seq or message.order_id, now_ns)
             return (entries.VENUE, message.type.value, *message[1:])
@@ -215,23 +217,22 @@ class Dispatcher:
     def _release(self) -> int:
         """Send what the throttle allows, at most a batch, so that commits stay regular."""
         desk, throttler, read_ns = self.desk, self.throttler, self._clock.monotonic_ns
-        released, limit = 0, self._config.queue.batch_max
+        if not desk.can_send():
+            return 0
         now_ns = read_ns()
-        if self._venue.remote:
-            # These leave after the commit, in _flush, and are counted when they have left.
-            limit = min(limit, throttler.free(now_ns))
-            while released < limit and desk.can_send():
-                request_seq, _ = desk.send_next(now_ns, read_ns)
-                self.tracker.sent(request_seq, now_ns)
-                released += 1
-            return released
-        while released < limit and desk.can_send() and throttler.allows(now_ns):
+        requests = desk.take_waiting(min(self._config.queue.batch_max, throttler.free(now_ns)))
+        if self._venue.remote:  # these leave after the commit: _flush stamps them
+            for request in requests:
+                desk.send(request, now_ns, read_ns)
+                self.tracker.sent(request.request_seq, now_ns)
+            return len(requests)
+        send, sent = desk.send, throttler.sent
+        for request in requests:
             # Stamped after the send: the gap between two sends is then never shorter than
             # what the throttle believes.
-            _, now_ns = desk.send_next(now_ns, read_ns)
-            throttler.sent(now_ns)
-            released += 1
-        return released
+            now_ns = send(request, now_ns, read_ns)
+            sent(now_ns)
+        return len(requests)
 
     def _flush(self, outbox: Outbox, released: int) -> None:
         """What is journaled as sent goes to the remote venue now."""

@@ -58,8 +58,8 @@ class Fold:
                 desk.enter(seq, entry)
             except (KeyError, ValueError, TypeError, AssertionError) as error:
                 raise JournalError(f"journal sequence {seq}: {entry}: {error!r}") from error
-        for _ in range(record.released):
-            desk.send_next(0, _no_clock)
+        for request in desk.take_waiting(record.released):
+            desk.send(request, 0, _no_clock)
         desk.end()
         self.advance(record)
         return desk.blotter.rows

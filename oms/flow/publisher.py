@@ -63,12 +63,10 @@ class Publisher:
         hops: dict[int, Hops],
         durable_ns: int,
         published_ns: int,
-    ) -> set[str]:
-        """Tell one turn's reports, in order; returns the symbols they concern."""
+    ) -> None:
+        """Tell one turn's reports, in order."""
         open_rows = self.open
-        symbols = set()
         for row in rows:
-            symbols.add(row[6])
             if row[9] in ENDED:
                 open_rows.pop(row[2], None)
                 if row[15] == TAKER:
@@ -82,7 +80,6 @@ class Publisher:
         self.published += len(rows)
         if answers or self._listeners:
             self._tell(rows, answers, hops, durable_ns, published_ns)
-        return symbols
 
     def _tell(
         self,

@@ -40,8 +40,8 @@ MIGRATIONS = [
             client_order_id TEXT NOT NULL,
             journal_seq INTEGER NOT NULL,
             PRIMARY KEY (account, client_order_id)) WITHOUT ROWID""",
-        # Clustered by order: all reports of one order lie together, and no second index is
-        # written for them.
+        # In journal order, with an index by order: clustered by order instead, a report of an
+        # old order would dirty a page of its own, and commits took three times as long.
         """CREATE TABLE order_responses (
             journal_seq INTEGER NOT NULL,
             number INTEGER NOT NULL,
@@ -62,8 +62,8 @@ MIGRATIONS = [
             reason TEXT NOT NULL,
             wall_ns INTEGER NOT NULL,
             waited_ns INTEGER NOT NULL,
-            venue_ns INTEGER NOT NULL,
-            PRIMARY KEY (order_id, journal_seq, number)) WITHOUT ROWID""",
+            venue_ns INTEGER NOT NULL)""",
+        "CREATE INDEX order_responses_by_order ON order_responses (order_id)",
         """CREATE TABLE snapshots (
             journal_seq INTEGER PRIMARY KEY,
             checksum INTEGER NOT NULL,
@@ -80,7 +80,7 @@ INSERT_RECORD = (
 )
 SELECT_RECORD = "SELECT first_seq, last_seq, wall_ns, released, body, checksum FROM journal "
 SELECT_ROW = f"SELECT {', '.join(ROW_COLUMNS)} FROM order_responses "
-OF_ORDER = "WHERE order_id = ? ORDER BY journal_seq, number"
+OF_ORDER = "WHERE order_id = ? ORDER BY rowid"
 
 
 class PersistentStorage:
@@ -238,7 +238,7 @@ class PersistentStorage:
             return reader.execute(SELECT_ROW + OF_ORDER, (seq,)).fetchall() if seq else []
 
     def all_rows(self) -> Iterator[Row]:
-        return _guarded(self._read(SELECT_ROW + "ORDER BY journal_seq, number", ()))
+        return _guarded(self._read(SELECT_ROW + "ORDER BY rowid", ()))
 
     def snapshot(self) -> Snapshot | None:
         query = (
