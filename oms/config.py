@@ -4,17 +4,16 @@ Flow:  config.ini -> [config] -> app, which hands each part its section
 In:    text. Out: whole numbers, nanoseconds, instruments, a schedule.
 Owner: MainThread, at the start. Nobody else reads configuration.
 
-The classes below are the table of settings: name, type, bound, default. A duration is
-seconds in the file (window_s, drain_s_max), nanoseconds here (window_ns, drain_max_ns).
+The classes below are all the settings. Durations: seconds in the file, nanoseconds here.
 """
 
 import configparser
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from functools import cache
+from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from oms.clock import NANOS
 from oms.desk.session import Schedule
@@ -23,94 +22,57 @@ from oms.instruments import Instrument, MarketOrderPolicy
 from oms.money import to_units
 
 CONFIG_PATH = Path(__file__).resolve().parent.parent / "config.ini"
-CALENDAR = (
-    "always_open", "time_zone", "hours", "holidays", "early_close", "extra_open", "trading_date",
-)  # fmt: skip
-SCALE_MAX = 12
-_INSTRUMENT = re.compile(r"instrument [A-Z0-9._-]{1,32}")
-_DURATION = re.compile("(_min|_max)?_ns$")
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What a setting may be: in words, how to read its text, whether a value will do."""
+class Rule(NamedTuple):
+    """What a setting may be: in words, how to read its key and text, which values will do."""
 
     expected: str
-    parse: Callable[[str], object]
-    accepts: Callable[[object], bool]
+    read: Callable[[str, str], object]
+    accepts: Callable[[Any], bool]
 
-    def read(self, key: str, text: str) -> object:
-        """The value of the text; ValidationError, naming the key, if it will not do."""
-        try:
-            value = self.parse(text)
-        except ValueError:
-            value = None
+    def check(self, key: str, value: object, shown: object) -> object:
         if not self.accepts(value):
-            raise ValidationError(key, text, self.expected)
+            raise ValidationError(key, shown, self.expected)
         return value
 
 
 def whole(low: int, high: int) -> Rule:
     """A whole number from low to high."""
-    expected = f"a whole number from {low} to {high}"
-    return Rule(expected, int, lambda value: type(value) is int and low <= value <= high)
+    return Rule(
+        f"a whole number from {low} to {high}",
+        lambda _, text: int(text) if re.fullmatch("[0-9]{1,18}", text) else None,
+        lambda value: type(value) is int and low <= value <= high,
+    )
 
 
 def seconds(low: float, high: float) -> Rule:
     """A duration: decimal seconds in the file, whole nanoseconds as a value."""
     return Rule(
         f"{low:g} to {high:g} seconds",
-        lambda text: to_units("seconds", text, 9),
+        lambda key, text: to_units(key, text, 9) if re.fullmatch("[0-9.]{1,19}", text) else None,
         lambda value: type(value) is int and low * NANOS <= value <= high * NANOS,
     )
 
 
 def words(*known: str) -> Rule:
-    """One of these words."""
-    return Rule("one of " + ", ".join(known), str, lambda value: value in known)
+    """One of the known words."""
+    return Rule("one of " + ", ".join(known), lambda _, text: text, lambda value: value in known)
 
 
-def calendar(name: str) -> Rule:
-    """Text that Schedule.parse() takes by this name; its own errors say what is wrong."""
-
-    def accepts(value: object) -> bool:
-        if isinstance(value, str):
-            # An always open schedule reads all its arguments but does not compare them.
-            Schedule.parse(**{"always_open": True, name: value})  # type: ignore[arg-type]
-        return isinstance(value, str)
-
-    return Rule("text", str, accepts)
+def _read_calendar(key: str, text: str) -> str | None:
+    # An always open schedule reads all its arguments but does not compare them.
+    return text if Schedule.parse(**{"always_open": True, key: text}) else None  # type: ignore
 
 
-FLAG = Rule(
-    "yes or no",
-    lambda text: configparser.ConfigParser.BOOLEAN_STATES.get(text.lower()),
-    lambda value: isinstance(value, bool),
-)
-FILE = Rule(
-    "the path of a file",
-    lambda text: Path(text) if text and text.isprintable() else None,
-    lambda value: isinstance(value, Path),
-)
-STEP = Rule(
-    "a plain decimal number above 0, such as 0.05",
-    lambda text: text if to_units("step", text, SCALE_MAX) > 0 else None,
-    lambda value: isinstance(value, str),
-)
+def _read_step(key: str, text: str) -> str | None:
+    return text if to_units(key, text, 12) > 0 else None
 
 
-@cache
-def rules_of(section: type) -> dict[str, Rule]:
-    """The rule of each attribute, from its type."""
-    hints = get_type_hints(section, include_extras=True)
-    return {each.name: _rule_of(hints[each.name]) for each in fields(section) if each.init}
-
-
-def _rule_of(hint: Any) -> Rule:
-    if get_origin(hint) is Literal:
-        return words(*get_args(hint))
-    simple = {bool: FLAG, Path: FILE}
-    return simple[hint] if hint in simple else hint.__metadata__[0]
+FLAG = Rule("yes or no", lambda _, t: {"yes": True, "no": False}.get(t), lambda v: type(v) is bool)
+FILE = Rule("a file name", lambda _, t: Path(t), lambda v: isinstance(v, Path) and v.name > "")
+CALENDAR = Rule("text", _read_calendar, lambda value: type(value) is str)
+STEP = Rule("a number above 0, such as 0.05", _read_step, lambda value: type(value) is str)
 
 
 class Section:
@@ -120,20 +82,28 @@ class Section:
 
     def __post_init__(self) -> None:
         for name, rule in rules_of(type(self)).items():
-            if not rule.accepts(getattr(self, name)):
-                raise ValidationError(name, getattr(self, name), rule.expected)
+            rule.check(name, getattr(self, name), getattr(self, name))
+
+
+def rules_of(section: type) -> dict[str, Rule]:
+    """The rule of each attribute, from its type."""
+    return {
+        name: words(*get_args(hint)) if get_origin(hint) is Literal else hint.__metadata__[0]
+        for name, hint in get_type_hints(section, include_extras=True).items()
+        if name != "schedule"
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionConfig(Section):
-    """When orders trade and the link is up. schedule: built from what CALENDAR names."""
+    """When orders trade and the link is up. schedule: built from the calendar's settings."""
 
-    always_open: bool = False
-    time_zone: Annotated[str, calendar("time_zone")] = "UTC"
-    hours: Annotated[str, calendar("hours")] = "Mon-Fri 09:00-17:00"
-    holidays: Annotated[str, calendar("holidays")] = ""
-    early_close: Annotated[str, calendar("early_close")] = ""
-    extra_open: Annotated[str, calendar("extra_open")] = ""
+    always_open: Annotated[bool, FLAG] = False
+    time_zone: Annotated[str, CALENDAR] = "UTC"
+    hours: Annotated[str, CALENDAR] = "Mon-Fri 09:00-17:00"
+    holidays: Annotated[str, CALENDAR] = ""
+    early_close: Annotated[str, CALENDAR] = ""
+    extra_open: Annotated[str, CALENDAR] = ""
     trading_date: Literal["close", "open"] = "close"
     outside_hours: Literal["reject", "hold"] = "reject"
     logon_lead_ns: Annotated[int, seconds(0, 86_400)] = 60 * NANOS
@@ -146,13 +116,11 @@ class SessionConfig(Section):
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)  # super() does not work in a class with slots
-        if self.logon_backoff_min_ns > self.logon_backoff_max_ns:
-            expected = "at most logon_backoff_s_max"
-            raise ValidationError(
-                "logon_backoff_s_min", self.logon_backoff_min_ns / NANOS, expected
-            )
-        schedule = Schedule.parse(**{name: getattr(self, name) for name in CALENDAR})
-        object.__setattr__(self, "schedule", schedule)
+        low, high = self.logon_backoff_min_ns / NANOS, self.logon_backoff_max_ns / NANOS
+        if low > high:
+            raise ValidationError("logon_backoff_s_min", low, "at most logon_backoff_s_max")
+        calendar = {name: getattr(self, name) for name in signature(Schedule.parse).parameters}
+        object.__setattr__(self, "schedule", Schedule.parse(**calendar))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +146,7 @@ class QueueConfig(Section):
 class StoreConfig(Section):
     """Where the journal is, and what it survives. snapshot_every: journal entries."""
 
-    database: Path = Path("order_management.db")
+    database: Annotated[Path, FILE] = Path("order_management.db")
     durability: Literal["full", "normal", "none"] = "full"
     busy_timeout_ns: Annotated[int, seconds(0, 60)] = 5 * NANOS
     snapshot_every: Annotated[int, whole(1, 1_000_000_000)] = 250_000
@@ -212,7 +180,7 @@ class LogConfig(Section):
     """What is logged, how, and how much of it is kept: rotate_files files and the open one."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
-    json: bool = False
+    json: Annotated[bool, FLAG] = False
     rotate_bytes: Annotated[int, whole(10_000, 10_000_000_000)] = 10_000_000
     rotate_files: Annotated[int, whole(1, 1_000)] = 5
 
@@ -230,8 +198,8 @@ class SimulateConfig(Section):
 class InstrumentConfig(Section):
     """The text of one instrument; a step left out is the smallest its scale can say."""
 
-    price_scale: Annotated[int, whole(0, SCALE_MAX)] = 6
-    quantity_scale: Annotated[int, whole(0, SCALE_MAX)] = 8
+    price_scale: Annotated[int, whole(0, 12)] = 6
+    quantity_scale: Annotated[int, whole(0, 12)] = 8
     tick_size: Annotated[str, STEP] = ""
     lot_size: Annotated[str, STEP] = ""
     market_order: Literal["partial", "all_or_none"] = "partial"
@@ -258,10 +226,7 @@ SHIPPED_INSTRUMENTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Every setting. Config() is what the shipped config.ini says.
-
-    instruments: at least one, each symbol once; else ValidationError.
-    """
+    """Every setting, as shipped. instruments: at least one, each symbol once."""
 
     session: SessionConfig = field(default_factory=SessionConfig)
     throttle: ThrottleConfig = field(default_factory=ThrottleConfig)
@@ -292,53 +257,43 @@ def load_config(path: Path | str | None = None) -> Config:
     if path is None and not CONFIG_PATH.exists():
         return Config()
     path = Path(CONFIG_PATH if path is None else path)
-    parser = _parse(path)
-    made: dict[str, Any] = {}
-    mistakes: list[str] = []
-    for name in parser.sections():
-        where = f"{path.name} [{name}]"
-        if name in SECTIONS or _INSTRUMENT.fullmatch(name):
-            made[name] = _make(name, parser[name], where, mistakes)
-        else:
-            known = ", ".join((*SECTIONS, "instrument SYMBOL"))
-            mistakes.append(f"{where}: expected one of {known}")
-    instruments = tuple(made.pop(name) for name in list(made) if name not in SECTIONS)
-    if not instruments:
-        mistakes.append(f"{path.name} [instrument SYMBOL]: expected at least one, was none")
-    if mistakes:
-        raise ConfigError(mistakes)
-    return Config(**made, instruments=instruments)
-
-
-def _parse(path: Path) -> configparser.ConfigParser:
     # No header can name the section "", hence no section has silent defaults.
     parser = configparser.ConfigParser(interpolation=None, delimiters="=", default_section="")
     try:
         parser.read_string(path.read_text(encoding="utf-8-sig"), path.name)
     except (OSError, ValueError, configparser.Error) as error:
-        text = " ".join(str(error).split())
-        raise ConfigError([f"{path.name}: cannot be read: {text}"]) from None
-    return parser
-
-
-def _make(name: str, texts: Mapping[str, str], where: str, mistakes: list[str]) -> object:
-    """The section, or the instrument; None, and new mistakes, if it has any."""
-    section = SECTIONS.get(name, InstrumentConfig)
-    names = {_DURATION.sub(r"_s\1", attribute): attribute for attribute in rules_of(section)}
-    values: dict[str, object] = {}
-    found: list[str] = []
-    for key, text in texts.items():
-        if key not in names:
-            found.append(f"{where} {key}: expected one of " + ", ".join(names))
-            continue
+        raise ConfigError([f"{path.name}: {' '.join(str(error).split())}"]) from None
+    made, mistakes = dict[str, Any](), list[str]()
+    for name in parser.sections():
         try:
-            values[names[key]] = rules_of(section)[names[key]].read(key, text)
+            made[name] = _make(name, parser[name])
+        except (ConfigError, ValidationError) as error:
+            mistakes.extend(f"{path.name} [{name}] {line}" for line in str(error).split("\n"))
+    if not any(name.startswith("instrument ") for name in parser.sections()):
+        mistakes.append(f"{path.name} [instrument SYMBOL]: expected at least one, was none")
+    if mistakes:
+        raise ConfigError(mistakes)
+    instruments = tuple(made.pop(name) for name in list(made) if name not in SECTIONS)
+    return Config(**made, instruments=instruments)
+
+
+def _make(name: str, texts: Mapping[str, str]) -> object:
+    """The section, or the instrument; ConfigError or ValidationError if it has mistakes."""
+    if name not in SECTIONS and not re.fullmatch("instrument [A-Z0-9._-]{1,32}", name):
+        raise ConfigError([f"is none of {', '.join(SECTIONS)}, instrument SYMBOL (A-Z0-9._-)"])
+    section = SECTIONS.get(name, InstrumentConfig)
+    attributes = {re.sub("(_min|_max)?_ns$", r"_s\1", n): n for n in rules_of(section)}
+    values, mistakes = dict[str, object](), list[str]()
+    for key, text in texts.items():
+        if key not in attributes:
+            mistakes.append(f"{key}: expected one of {', '.join(attributes)}")
+            continue
+        rule = rules_of(section)[attributes[key]]
+        try:
+            values[attributes[key]] = rule.check(key, rule.read(key, text), text)
         except ValidationError as error:
-            found.append(f"{where} {error}")
-    mistakes.extend(found)
-    try:
-        made = section(**values) if not found else None
-        return made.instrument(name.split()[1]) if isinstance(made, InstrumentConfig) else made
-    except ValidationError as error:
-        mistakes.append(f"{where} {error}")
-        return None
+            mistakes.append(str(error))
+    if mistakes:
+        raise ConfigError(mistakes)
+    made = section(**values)
+    return made.instrument(name.split()[1]) if isinstance(made, InstrumentConfig) else made

@@ -113,6 +113,11 @@ class Liquidity(StrEnum):
     TAKER = "TAKER"
 
 
+# Members by name of their own: looking one up in its class is a function call.
+NEW, MODIFY, CANCEL = RequestType.NEW, RequestType.MODIFY, RequestType.CANCEL
+LIMIT, MARKET = OrderType.LIMIT, OrderType.MARKET
+
+
 def check_id(field: str, value: object) -> str:
     """`value` if it is an id: 1 to 64 printable ASCII characters, no quote or backslash."""
     # Quotes and backslashes are out so that an id stands in JSON as it is.
@@ -130,13 +135,16 @@ def check_id(field: str, value: object) -> str:
     return value
 
 
+NUMBER_TYPES = (str, int, Decimal, float)  # exactly: a bool is no price
+
+
 def _check_member(field: str, value: object, enum: type[StrEnum]) -> None:
     if type(value) is not enum:
         raise ValidationError(field, value, "one of " + ", ".join(enum))
 
 
 def _check_number(field: str, value: object) -> None:
-    if not isinstance(value, str | int | float | Decimal) or isinstance(value, bool):
+    if type(value) not in NUMBER_TYPES:
         raise ValidationError(field, value, "text, int, Decimal or float")
 
 
@@ -180,11 +188,11 @@ class OrderRequest:
             _check_number("price", self.price)
         if self.quantity is not None:
             _check_number("quantity", self.quantity)
-        if self.type is RequestType.NEW:
+        if self.type is NEW:
             self._check_new()
         else:
             check_id("orig_client_order_id", self.orig_client_order_id)
-            if self.type is RequestType.MODIFY and self.price is None and self.quantity is None:
+            if self.type is MODIFY and self.price is None and self.quantity is None:
                 raise ValidationError("quantity", None, "a new price or a new quantity")
 
     def _check_new(self) -> None:
@@ -194,7 +202,7 @@ class OrderRequest:
         _check_member("time_in_force", self.time_in_force, TimeInForce)
         if self.quantity is None:
             raise ValidationError("quantity", None, "a number above 0")
-        if (self.price is None) != (self.order_type is OrderType.MARKET):
+        if (self.price is None) != (self.order_type is MARKET):
             expected = "none for MARKET" if self.price is not None else "a number for LIMIT"
             raise ValidationError("price", self.price, expected)
 
@@ -214,12 +222,12 @@ class OrderRequest:
     ) -> "OrderRequest":
         """A limit order, or a market order where there is no price."""
         return cls(
-            type=RequestType.NEW,
+            type=NEW,
             account=account,
             client_order_id=client_order_id,
             symbol=symbol,
             side=side,
-            order_type=OrderType.MARKET if price is None else OrderType.LIMIT,
+            order_type=MARKET if price is None else LIMIT,
             price=price,
             quantity=quantity,
             time_in_force=time_in_force,
@@ -240,7 +248,7 @@ class OrderRequest:
     ) -> "OrderRequest":
         """Change an order's price, its total quantity, or both."""
         return cls(
-            type=RequestType.MODIFY,
+            type=MODIFY,
             account=account,
             client_order_id=client_order_id,
             orig_client_order_id=orig_client_order_id,
@@ -260,7 +268,7 @@ class OrderRequest:
     ) -> "OrderRequest":
         """Take back what is left of an order."""
         return cls(
-            type=RequestType.CANCEL,
+            type=CANCEL,
             account=account,
             client_order_id=client_order_id,
             orig_client_order_id=orig_client_order_id,
@@ -334,22 +342,24 @@ class OrderResponse:
     waited_ns: received to released. venue_ns: sent to answered. 0 when not measured.
     """
 
-    __slots__ = ("_hops", "instrument", "row")
+    __slots__ = ("_sent", "_told", "instrument", "row")
 
     def __init__(
         self,
         row: Row,
         instrument: Instrument | None = None,
-        hops: tuple[int, int, int, int, int, int, int] | None = None,
+        sent: tuple[str, int, int, int, int, int] | None = None,
+        told: tuple[int, int] = (0, 0),
     ) -> None:
         self.row = row
         self.instrument = instrument
-        self._hops = hops
+        self._sent = sent  # outcome, then received to answered; of a request just sent
+        self._told = told  # durable, published; of the whole turn
 
     @property
     def hops(self) -> HopTimes | None:
         """The request's hop times; None for a report that answers no request just sent."""
-        return HopTimes(*self._hops) if self._hops else None
+        return HopTimes(*self._sent[1:], *self._told) if self._sent else None
 
     journal_seq = _Column[int]("journal_seq")
     number = _Column[int]("number")

@@ -21,7 +21,7 @@ class Order:
     """
 
     __slots__ = (
-        "account", "changes", "client_order_id", "client_order_ids", "cumulative_lots", "hold",
+        "account", "changes", "client_order_id", "client_order_ids", "cumulative_lots",
         "instrument", "left_lots", "notional", "order_id", "order_type", "price_ticks",
         "quantity_lots", "queued_ns", "received_ns", "side", "state", "time_in_force", "told",
         "unknown",
@@ -38,7 +38,8 @@ class Order:
         time_in_force: TimeInForce,
         price_ticks: int,
         quantity_lots: int,
-        hold: bool,
+        received_ns: int = 0,
+        queued_ns: int = 0,
     ) -> None:
         self.order_id = order_id
         self.account = account
@@ -50,7 +51,6 @@ class Order:
         self.time_in_force = time_in_force
         self.price_ticks = price_ticks
         self.quantity_lots = quantity_lots
-        self.hold = hold
         self.state = OrderState.PENDING_NEW
         self.cumulative_lots = 0
         self.left_lots = quantity_lots
@@ -58,8 +58,8 @@ class Order:
         self.changes: list[Change] | None = None
         self.unknown = False
         self.told = False  # its owner has had an answer
-        self.received_ns = 0
-        self.queued_ns = 0
+        self.received_ns = received_ns
+        self.queued_ns = queued_ns
 
     @property
     def request_seq(self) -> int:
@@ -98,6 +98,8 @@ class Change:
         is_cancel: bool,
         price_ticks: int = 0,
         quantity_lots: int = 0,
+        received_ns: int = 0,
+        queued_ns: int = 0,
     ) -> None:
         self.request_seq = request_seq
         self.client_order_id = client_order_id
@@ -106,8 +108,8 @@ class Change:
         self.price_ticks = price_ticks
         self.quantity_lots = quantity_lots
         self.waiting = True
-        self.received_ns = 0
-        self.queued_ns = 0
+        self.received_ns = received_ns
+        self.queued_ns = queued_ns
 
 
 def keeps_priority(price_now: int, price_new: int, quantity_now: int, quantity_new: int) -> bool:

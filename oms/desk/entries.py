@@ -30,20 +30,18 @@ KIND_LENGTHS = {
 
 # The three kinds that come by the thousand are written by one format each; ids hold no quote
 # or backslash, so the result is JSON as it stands. Measured: 0.5 us instead of 2.
-_NEW_FORMAT = '["N","%s","%s","%s","%s","%s","%s",%d,%d,%d,"%s"]'
-_MODIFY_FORMAT = '["M","%s","%s","%s",%d,%d,"%s"]'
-_CANCEL_FORMAT = '["C","%s","%s","%s","%s"]'
+_FORMATS = {
+    NEW: '["%s","%s","%s","%s","%s","%s","%s",%d,%d,%d,"%s"]',
+    MODIFY: '["%s","%s","%s","%s",%d,%d,"%s"]',
+    CANCEL: '["%s","%s","%s","%s","%s"]',
+}
 
 
 def encode(entry: Entry) -> str:
     """One line of JSON."""
-    kind = entry[0]
-    if kind == NEW:
-        return _NEW_FORMAT % entry[1:]
-    if kind == CANCEL:
-        return _CANCEL_FORMAT % entry[1:]
-    if kind == MODIFY:
-        return _MODIFY_FORMAT % entry[1:]
+    text = _FORMATS.get(entry[0])
+    if text is not None:
+        return text % entry
     return json.dumps(entry, separators=(",", ":"), sort_keys=True)
 
 

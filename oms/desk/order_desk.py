@@ -26,20 +26,26 @@ from oms.messages import (
 from oms.orders import Change, Event, Order, VenueReport
 
 NEW, NEW_PENDING = ResponseType.NEW.value, ResponseType.PENDING_NEW.value
-ACCEPTED, ACCEPTED_STATE = ResponseType.NEW, OrderState.NEW
+# Members by name of their own: looking one up in its class is a function call.
+ACCEPTED, TRADE, CANCELED = ResponseType.NEW, ResponseType.TRADE, ResponseType.CANCELED
+REPLACED, CANCEL_REJECTED = ResponseType.REPLACED, ResponseType.CANCEL_REJECTED
+EXPIRED, STATE_NEW, STATE_CANCELED = ResponseType.EXPIRED, OrderState.NEW, OrderState.CANCELED
+CANCEL_DONE = ResponseType.CANCELED.value
 CANCEL_PENDING = ResponseType.PENDING_CANCEL.value
 REPLACE_PENDING = ResponseType.PENDING_REPLACE.value
 SIDES: dict[str, Side] = {side.value: side for side in Side}
 ORDER_TYPES: dict[str, OrderType] = {kind.value: kind for kind in OrderType}
 TIMES_IN_FORCE: dict[str, TimeInForce] = {tif.value: tif for tif in TimeInForce}
 HOLDABLE = (TimeInForce.GTC, TimeInForce.DAY)
-OUTCOMES = (
-    (ResponseType.TRADE, "traded"),
-    (ResponseType.REJECTED, "rejected"),
-    (ResponseType.CANCEL_REJECTED, "rejected"),
-    (ResponseType.REPLACED, "replaced"),
-    (ResponseType.CANCELED, "canceled"),
-)
+OUTCOMES = {
+    ResponseType.NEW: "accepted",
+    ResponseType.TRADE: "traded",
+    ResponseType.REJECTED: "rejected",
+    ResponseType.CANCEL_REJECTED: "rejected",
+    ResponseType.REPLACED: "replaced",
+    ResponseType.CANCELED: "canceled",
+    ResponseType.EXPIRED: "expired",
+}
 HELD, THROTTLED, SENT = "HELD_SESSION", "QUEUED_THROTTLE", "SENT_UNACKED"
 
 
@@ -107,28 +113,18 @@ class OrderDesk:
         now_ns: when the throttle let it go. read_ns reads the clock again, after the send.
         Returns that second reading: when the venue had the request, or had answered it.
         """
-        if type(request) is Order:
+        if isinstance(request, Order):
             events = self.venue.place(request)
         else:
-            events = self._send_change(request)  # type: ignore[arg-type]
+            events = self._send_change(request)
         after_ns = read_ns()
         if not events:
             return after_ns
         seq, received_ns = request.request_seq, request.received_ns
         waited_ns = now_ns - received_ns if received_ns else 0
-        event = events[0]
-        if event[0] is ACCEPTED and len(events) == 1:  # most orders by far: they rest
-            outcome = "accepted"
-            request.state = ACCEPTED_STATE  # type: ignore[union-attr]
-            request.told = True  # type: ignore[union-attr]
-            self.blotter.report(
-                request, NEW, seq, "", 0, 0, "", "", waited_ns, after_ns - now_ns  # type: ignore
-            )
-        else:
-            outcome = _outcome(events)
-            self.apply(events, seq, waited_ns, after_ns - now_ns)
+        self.apply(events, seq, waited_ns, after_ns - now_ns)
         self.blotter.hops[seq] = (
-            outcome, received_ns, request.queued_ns, now_ns, now_ns, after_ns
+            _outcome(events), received_ns, request.queued_ns, now_ns, now_ns, after_ns
         )  # fmt: skip
         return after_ns
 
@@ -177,20 +173,10 @@ class OrderDesk:
     def _new(self, seq: int, entry: Entry, received_ns: int, queued_ns: int) -> None:
         _, account, client_id, symbol, side, kind, tif, price, lots, hold, _request_id = entry
         order = Order(
-            seq,
-            account,
-            client_id,
-            self.instruments[symbol],
-            SIDES[side],
-            ORDER_TYPES[kind],
-            TIMES_IN_FORCE[tif],
-            price,
-            lots,
-            bool(hold),
-        )
-        order.received_ns = received_ns
-        order.queued_ns = queued_ns
-        if not self.is_open and not self._may_hold(order):
+            seq, account, client_id, self.instruments[symbol], SIDES[side], ORDER_TYPES[kind],
+            TIMES_IN_FORCE[tif], price, lots, received_ns, queued_ns,
+        )  # fmt: skip
+        if not self.is_open and not self._may_hold(order, hold):
             self._reject(order, f"{RejectReason.SESSION_CLOSED.value}: symbol={symbol}, tif={tif}")
         elif not self.queue.add_order(seq, order):
             bound = self.queue.size_max
@@ -199,10 +185,10 @@ class OrderDesk:
             self.blotter.add(order)
             self._unanswered.append(order)
 
-    def _may_hold(self, order: Order) -> bool:
+    def _may_hold(self, order: Order, hold: int) -> bool:
         if order.order_type is OrderType.MARKET or order.time_in_force not in HOLDABLE:
             return False
-        return order.hold or self.hold_when_closed
+        return bool(hold) or self.hold_when_closed
 
     def _reject(self, order: Order, reason: str) -> None:
         order.state = OrderState.REJECTED
@@ -212,9 +198,7 @@ class OrderDesk:
     def _modify(self, seq: int, entry: Entry, received_ns: int, queued_ns: int) -> None:
         _, account, client_id, orig_id, price, lots, _request_id = entry
         order = self.blotter.by_client_id[account, orig_id]
-        change = Change(seq, client_id, order, False, price, lots)
-        change.received_ns = received_ns
-        change.queued_ns = queued_ns
+        change = Change(seq, client_id, order, False, price, lots, received_ns, queued_ns)
         if order.order_id in self.queue:
             self._tell_pending(order)
             self.queue.modify_order(
@@ -235,9 +219,7 @@ class OrderDesk:
     def _cancel(self, seq: int, entry: Entry, received_ns: int, queued_ns: int) -> None:
         _, account, client_id, orig_id, _request_id = entry
         order = self.blotter.by_client_id[account, orig_id]
-        change = Change(seq, client_id, order, True)
-        change.received_ns = received_ns
-        change.queued_ns = queued_ns
+        change = Change(seq, client_id, order, True, 0, 0, received_ns, queued_ns)
         if order.order_id in self.queue:
             self._tell_pending(order)
             self.queue.cancel_order(order.order_id)
@@ -363,23 +345,23 @@ class OrderDesk:
             asked = request_seq if order_id == request_seq else 0
             if order.unknown:
                 order.unknown = False
-            if type_ is ResponseType.NEW:
-                order.state = OrderState.NEW
+            if type_ is ACCEPTED:
+                order.state = STATE_NEW
                 order.told = True
-                blotter.report(order, NEW, asked, waited_ns=waited_ns, venue_ns=venue_ns)
-            elif type_ is ResponseType.TRADE:
+                blotter.report(order, NEW, asked, "", 0, 0, "", "", waited_ns, venue_ns)
+            elif type_ is TRADE:
                 blotter.fill(order, price, lots, liquidity, asked)
                 if order_id in blotter.done:
                     self._refuse_waiting_changes(order)
-            elif type_ is ResponseType.CANCELED:
+            elif type_ is CANCELED:
                 self._canceled(order, change_seq, reason, waited_ns, venue_ns)
-            elif type_ is ResponseType.REPLACED:
+            elif type_ is REPLACED:
                 self._replaced(order, change_seq, waited_ns, venue_ns)
-            elif type_ is ResponseType.CANCEL_REJECTED:
+            elif type_ is CANCEL_REJECTED:
                 change = _take_change(order, change_seq)
                 if change is not None:
                     blotter.change_refused(change, reason)
-            elif type_ is ResponseType.EXPIRED:
+            elif type_ is EXPIRED:
                 self._ended(order, OrderState.EXPIRED, reason)
             else:
                 self._ended(order, OrderState.REJECTED, reason, asked)
@@ -391,10 +373,10 @@ class OrderDesk:
         if change is None:
             self._ended(order, OrderState.CANCELED, reason)
             return
-        self.blotter.end(order, OrderState.CANCELED)
+        self.blotter.end(order, STATE_CANCELED)
         self.blotter.report(
             order,
-            ResponseType.CANCELED.value,
+            CANCEL_DONE,
             change.request_seq,
             change.client_order_id,
             reason=reason,
@@ -474,8 +456,8 @@ def _take_change(order: Order, change_seq: int) -> Change | None:
 
 def _outcome(events: Sequence[Event]) -> str:
     """The label under which a request's latency is kept."""
-    kinds = {event[0] for event in events}
-    for kind, label in OUTCOMES:
-        if kind in kinds:
-            return label
-    return "accepted"
+    label = OUTCOMES[events[0][0]]
+    if len(events) == 1 or label == "rejected":
+        return label
+    # New or Replaced, then what came of it at once.
+    return "traded" if events[1][0] is TRADE else "canceled"

@@ -69,7 +69,7 @@ def _dump_order(order: Order) -> list[Any]:
     return [
         order.order_id, order.account, order.client_order_id, order.client_order_ids,
         order.instrument.symbol, order.side.value, order.order_type.value,
-        order.time_in_force.value, order.price_ticks, order.quantity_lots, order.hold,
+        order.time_in_force.value, order.price_ticks, order.quantity_lots,
         order.state.value, order.cumulative_lots, order.left_lots, str(order.notional),
         order.unknown,
         [
@@ -81,12 +81,12 @@ def _dump_order(order: Order) -> list[Any]:
 
 def _load_order(desk: OrderDesk, fields: list[Any]) -> Order:
     (
-        order_id, account, client_id, client_ids, symbol, side, kind, tif, price, quantity, hold,
+        order_id, account, client_id, client_ids, symbol, side, kind, tif, price, quantity,
         state, filled, left, notional, unknown, changes,
     ) = fields  # fmt: skip
     order = Order(
         order_id, account, client_id, desk.instruments[symbol], Side(side), OrderType(kind),
-        TimeInForce(tif), price, quantity, hold,
+        TimeInForce(tif), price, quantity,
     )  # fmt: skip
     order.client_order_ids = client_ids
     order.state = OrderState(state)

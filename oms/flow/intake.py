@@ -24,7 +24,7 @@ from oms.orders import Order
 from oms.stores import Store
 
 CHAIN_MAX = 10_000
-NEW_REQUEST = RequestType.NEW
+NEW_REQUEST, CANCEL_REQUEST = RequestType.NEW, RequestType.CANCEL
 REJECTED, CANCEL_REJECTED = ResponseType.REJECTED.value, ResponseType.CANCEL_REJECTED.value
 
 
@@ -91,7 +91,7 @@ class Intake:
         order = self._desk.blotter.find(request.account, request.orig_client_order_id)
         if order is None:
             return self._no_open_order(seq, request)
-        if request.type is RequestType.CANCEL:
+        if request.type is CANCEL_REQUEST:
             return (
                 entries.CANCEL, request.account, request.client_order_id,
                 request.orig_client_order_id, request.request_id,

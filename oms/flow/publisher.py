@@ -75,7 +75,7 @@ class Publisher:
                 open_rows[row[2]] = row
                 if row[15] == TAKER:
                     self._print_trade(row)
-            if row[8] in REFUSED:
+            if row[16] and row[8] in REFUSED:
                 self._count_reject(row[16])
         self.published += len(rows)
         if answers or self._listeners:
@@ -90,14 +90,10 @@ class Publisher:
         published_ns: int,
     ) -> None:
         instruments = self.instruments
+        told = (durable_ns, published_ns)
         for row in rows:
             request_seq = row[3]
-            hop = hops.get(request_seq) if request_seq else None
-            response = OrderResponse(
-                row,
-                instruments.get(row[6]),
-                None if hop is None else (*hop[1:], durable_ns, published_ns),
-            )
+            response = OrderResponse(row, instruments.get(row[6]), hops.get(request_seq), told)
             if request_seq:
                 answer = answers.pop(request_seq, None)
                 if answer is not None:
