@@ -36,7 +36,10 @@ class Policy(Protocol):
         ...
 
     def wait_ns(self, now_ns: int) -> int:
-        """Nanoseconds until the next permit, at most a window; 0 if and only if allowed now."""
+        """Nanoseconds until the next permit; 0 if and only if one may be sent now.
+
+        At most a window, unless more was sent than allowed.
+        """
         ...
 
     def in_use(self, now_ns: int) -> int:
@@ -59,8 +62,8 @@ class OrderThrottler:
     window_ns: 1 to WINDOW_NS_MAX (a day).
     burst: 1 to SENDS_MAX; only token_bucket looks at it.
 
-    Its five functions are those of Policy, and are the policy's own: bound once here, so
-    that no layer stands in the way of an order.
+    allows, sent, wait_ns, in_use and hold_back are the policy's own (see Policy): bound once
+    here, so that no layer stands in the way of an order.
 
     Raises ValidationError, naming the argument, on a value out of range.
     """
@@ -92,7 +95,7 @@ class OrderThrottler:
         self._capacity = {"token_bucket": burst, "off": SENDS_MAX}.get(policy, sends_max)
 
     def free(self, now_ns: int) -> int:
-        """How many may be sent at once now; with "off", SENDS_MAX."""
+        """How many may be sent at once now, 0 or more; with "off", SENDS_MAX."""
         return self._capacity - self.in_use(now_ns)
 
 

@@ -21,6 +21,7 @@ Depth = tuple[list[tuple[int, int]], list[tuple[int, int]]]
 ENDED = frozenset(state.value for state in TERMINAL_STATES)
 REFUSED = (ResponseType.REJECTED.value, ResponseType.CANCEL_REJECTED.value)
 STATUS = ResponseType.ORDER_STATUS.value
+LOGGED_ROWS_MAX = 8
 TAKER = Liquidity.TAKER.value
 
 
@@ -78,6 +79,8 @@ class Publisher:
             if row[16] and row[8] in REFUSED:
                 self._count_reject(row[16])
         self.published += len(rows)
+        if log.isEnabledFor(logging.INFO):
+            _log(rows)
         if answers or self._listeners:
             self._tell(rows, answers, hops, durable_ns, published_ns)
 
@@ -140,6 +143,23 @@ class Publisher:
 
     def response(self, row: Row) -> OrderResponse:
         return OrderResponse(row, self.instruments.get(row[6]))
+
+
+def _log(rows: list[Row]) -> None:
+    """A line a report when there are few; a line a turn in a burst: a record costs 6 us."""
+    if len(rows) > LOGGED_ROWS_MAX and not log.isEnabledFor(logging.DEBUG):
+        log.info("journal_seq=%d: %d reports", rows[0][0], len(rows))
+        return
+    for row in rows:
+        log.info(
+            "%s %s order_id=%d account=%s client_order_id=%s %s %s last=%d@%d filled=%d open=%d %s",
+            row[8], row[9], row[2], row[4], row[5], row[7], row[6], row[11], row[10], row[12],
+            row[13], row[16],
+            extra={
+                "order_id": row[2], "account": row[4], "client_order_id": row[5],
+                "journal_seq": row[0],
+            },
+        )  # fmt: skip
 
 
 def _resolve(answer: Answer, response: OrderResponse) -> None:
