@@ -211,30 +211,29 @@ class Flow:
     is open. Three instruments, two sides. What is random is drawn before.
     """
 
-    DRAWN = 1 << 14
     PRICES = (("TATA_INR", 1, 0.05), ("JIO_INR", 1, 0.05), ("BTC_USD", 0.001, 0.01))
+    MIX = ("rest",) * 40 + ("touch",) * 15 + ("cancel",) * 40 + ("take",) * 5
 
     def __init__(self, live: int = 5_000, seed: int = 7) -> None:
         random = Random(seed)
         self.count = 0
-        self.kinds = {"rest": 0, "touch": 0, "cancel": 0, "take": 0}
+        self.kinds = dict.fromkeys(self.MIX, 0)
         self._live_min = live
         self._live: list[str] = []
-        kinds = random.choices(("rest", "touch", "cancel", "take"), (40, 15, 40, 5), k=self.DRAWN)
-        self._drawn = [(kind, *self._terms(random, kind)) for kind in kinds]
-
-    def _terms(self, random: Random, kind: str) -> tuple[str, Side, str, str, int]:
-        symbol, lot, tick = random.choice(self.PRICES)
-        side = random.choice((Side.BUY, Side.SELL))
-        away = {"rest": random.randint(2, 60), "touch": 1, "take": -1}.get(kind, 0)
-        price = 200 + tick * (-away if side is Side.BUY else away)
-        lots = 40 if kind == "take" else 10
-        return symbol, side, f"{lots * lot:g}", f"{price:.2f}", random.getrandbits(30)
+        # The exact mix for each instrument and side, then shuffled: a mix that is right only
+        # on average lets a book grow for as long as the run lasts.
+        self._drawn = [
+            (kind, symbol, side, *_terms(random, kind, side, lot, tick), random.getrandbits(30))
+            for symbol, lot, tick in self.PRICES
+            for side in Side
+            for kind in self.MIX * 27
+        ]
+        random.shuffle(self._drawn)
 
     def next(self) -> OrderRequest:
         """The next request; its client order id is its number, from 1."""
         self.count = number = self.count + 1
-        kind, symbol, side, quantity, price, pick = self._drawn[number % self.DRAWN]
+        kind, symbol, side, quantity, price, pick = self._drawn[number % len(self._drawn)]
         live = self._live
         if kind == "cancel":
             if len(live) > self._live_min:
@@ -243,7 +242,7 @@ class Flow:
                 victim, live[place] = live[place], live[-1]
                 live.pop()
                 return OrderRequest.cancel(ACCOUNT, str(number), victim)
-            kind, quantity, price = "rest", "10", "150"
+            kind = "rest"
         self.kinds[kind] += 1
         client_order_id = str(number)
         if kind == "take":
@@ -254,3 +253,10 @@ class Flow:
         if kind == "rest":
             live.append(client_order_id)
         return OrderRequest.new(ACCOUNT, client_order_id, symbol, side, quantity, price)
+
+
+def _terms(random: Random, kind: str, side: Side, lot: float, tick: float) -> tuple[str, str]:
+    """Quantity and price: the touch is one tick from 200, on either side."""
+    away = {"touch": 1, "take": -1}.get(kind) or random.randint(2, 60)
+    price = 200 + tick * (-away if side is Side.BUY else away)
+    return f"{(40 if kind == 'take' else 10) * lot:g}", f"{price:.2f}"

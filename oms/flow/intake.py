@@ -7,9 +7,10 @@ a replay asks nobody.
 """
 
 from oms.desk import entries
-from oms.desk.entries import Entry, decode_all
+from oms.desk.entries import Entry
 from oms.desk.order_desk import OrderDesk
-from oms.errors import JournalError, ValidationError
+from oms.errors import ValidationError
+from oms.instruments import Instrument
 from oms.messages import (
     OrderRequest,
     OrderState,
@@ -21,10 +22,10 @@ from oms.messages import (
 )
 from oms.money import Number
 from oms.orders import Order
-from oms.stores import Store
+from oms.stores import Store, rows_by_id
 
-CHAIN_MAX = 10_000
 NEW_REQUEST, CANCEL_REQUEST = RequestType.NEW, RequestType.CANCEL
+STATUS = ResponseType.ORDER_STATUS.value
 REJECTED, CANCEL_REJECTED = ResponseType.REJECTED.value, ResponseType.CANCEL_REJECTED.value
 
 
@@ -116,42 +117,51 @@ class Intake:
 
     def _repeat(self, first: int, request: OrderRequest, entry: Entry) -> Entry:
         """The same id again: the same content gets the same outcome, other content a no."""
-        original = self._entries.get(first) or self._stored_entry(first)
+        original = self._entry_of(first)
+        if original[0] == entries.ANSWER:  # it changed nothing; say again what was said
+            status = (entries.ANSWER, request.account, request.client_order_id, STATUS)
+            return (*status, *original[4:12], request.request_id)
         row = self._last_row(request.account, request.client_order_id)
-        refused = original[0] == entries.ANSWER
-        # The request id may differ: it names the attempt. A refused one changed nothing, so
-        # there is nothing to protect from other content.
-        if refused or original[:-1] == entry[:-1] or entry[0] == entries.ANSWER:
-            answered = next((r for r in self._rows(row) if r[3] == first), None)
-            reason = answered[16] if answered else ""
-            return _answer(request, ResponseType.ORDER_STATUS.value, row, first, reason)
+        if self._same(original, request, entry, row):
+            answered = [r for r in self._rows_of(row[2]) if r[3] == first] if row else []
+            reason = answered[0][16] if answered else ""
+            return _answer(request, STATUS, row, first, reason)
         kind = REJECTED if request.type is NEW_REQUEST else CANCEL_REJECTED
         return _answer(request, kind, row, first, f"{RejectReason.DUPLICATE_ID}: first_seq={first}")
 
-    def _stored_entry(self, seq: int) -> Entry:
-        record = self._store.record_of(seq)
-        if record is None:
-            raise JournalError(f"journal sequence {seq}: missing, though an id refers to it")
-        return tuple(decode_all(record.body, record.first_seq)[seq - record.first_seq])
+    def _same(self, original: Entry, request: OrderRequest, entry: Entry, row: Row | None) -> bool:
+        """Does a request say what the entry of its id said? The request id may differ.
+
+        A change of an order that has ended since became a refusal; so its terms are
+        compared, not its entry.
+        """
+        if entry[0] != entries.ANSWER or request.type is NEW_REQUEST:
+            return bool(original[:-1] == entry[:-1])
+        if original[0] not in (entries.MODIFY, entries.CANCEL):
+            return False
+        terms: tuple[object, ...] = (request.orig_client_order_id,)
+        if request.type is not CANCEL_REQUEST:
+            instrument = self._desk.instruments.get(row[6]) if row else None
+            if instrument is None:
+                return False
+            try:
+                terms += _terms(instrument, request.price, request.quantity)
+            except ValidationError:
+                return False
+        return bool(original[3:-1] == terms)
+
+    def _entry_of(self, seq: int) -> Entry:
+        return self._entries.get(seq) or self._store.entry_of(seq)
 
     def _last_row(self, account: str, client_order_id: str) -> Row | None:
         """How the order stands that this id placed or changed; None if there is none."""
-        for _ in range(CHAIN_MAX):  # a modify names the id before it; a new order ends the chain
-            order = self._desk.blotter.find(account, client_order_id)
-            if order is not None:
-                return self._desk.blotter.status_row(order)
-            seq = self._store.owner(account, client_order_id)
-            rows = self._rows_of(seq) if seq else []
-            if rows or not seq:
-                return rows[-1] if rows else None
-            original = self._entries.get(seq) or self._stored_entry(seq)
-            if original[0] not in (entries.MODIFY, entries.CANCEL):
-                return None
-            client_order_id = original[3]
-        return None
-
-    def _rows(self, row: Row | None) -> list[Row]:
-        return self._rows_of(row[2]) if row else []
+        order = self._desk.blotter.find(account, client_order_id)
+        if order is not None:
+            return self._desk.blotter.status_row(order)
+        rows = rows_by_id(
+            account, client_order_id, self._store.owner, self._rows_of, self._entry_of
+        )
+        return rows[-1] if rows else None
 
     def _rows_of(self, order_id: int) -> list[Row]:
         """Durable reports of an order, then those of this turn."""
@@ -161,9 +171,14 @@ class Intake:
 
 def _new_terms(order: Order, price: Number | None, quantity: Number | None) -> tuple[int, int]:
     """A modify's price and total quantity on the grid; 0 for what stays as it is."""
-    instrument = order.instrument
     if price is not None and order.order_type is OrderType.MARKET:
         raise ValidationError("price", price, "none for MARKET")
+    return _terms(order.instrument, price, quantity)
+
+
+def _terms(
+    instrument: Instrument, price: Number | None, quantity: Number | None
+) -> tuple[int, int]:
     ticks = 0 if price is None else instrument.price_ticks(price)
     lots = 0 if quantity is None else instrument.quantity_lots(quantity)
     return ticks, lots

@@ -1,11 +1,14 @@
 """Stores: where the journal and the reports are kept. SQLite for keeps, memory for tests."""
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+from oms.desk.entries import CANCEL, MODIFY, Entry, decode_all
 from oms.errors import JournalError
 from oms.messages import Row
+
+CHAIN_MAX = 10_000  # modifies of one order that a look-up follows back
 
 
 class JournalRecord(NamedTuple):
@@ -25,6 +28,13 @@ class JournalRecord(NamedTuple):
 
     def expected_checksum(self, before: int) -> int:
         return checksum(before, *self[:5])
+
+
+def entry_in(record: JournalRecord | None, seq: int) -> Entry:
+    """The entry numbered `seq` of its record; JournalError if there is none."""
+    if record is None or not record.first_seq <= seq < record.last_seq:
+        raise JournalError(f"journal sequence {seq}: missing, though something refers to it")
+    return tuple(decode_all(record.body, record.first_seq)[seq - record.first_seq])
 
 
 def checksum(
@@ -60,6 +70,29 @@ class Snapshot(NamedTuple):
     seq: int
     checksum: int  # of the journal record that ends at seq
     body: str
+
+
+def rows_by_id(
+    account: str,
+    client_order_id: str,
+    owner: Callable[[str, str], int],
+    rows_of: Callable[[int], list[Row]],
+    entry_of: Callable[[int], Entry],
+) -> list[Row]:
+    """Every report of the order that an id placed, changed or canceled; oldest first.
+
+    A change names the id before it, so the way goes back to the new order.
+    """
+    for _ in range(CHAIN_MAX):
+        seq = owner(account, client_order_id)
+        rows = rows_of(seq) if seq else []
+        if rows or not seq:
+            return rows
+        entry = entry_of(seq)
+        if entry[0] not in (MODIFY, CANCEL):
+            return []
+        client_order_id = entry[3]
+    return []
 
 
 class Store(Protocol):
@@ -100,12 +133,16 @@ class Store(Protocol):
         """The record that holds one entry."""
         ...
 
+    def entry_of(self, seq: int) -> Entry:
+        """One entry; JournalError if the journal does not have it."""
+        ...
+
     def rows_of(self, order_id: int) -> list[Row]:
         """Every report of one order, oldest first."""
         ...
 
     def find_rows(self, account: str, client_order_id: str) -> list[Row]:
-        """Every durable report of the order that this id placed; from any thread."""
+        """Every durable report of an order, by any id it has had; from any thread."""
         ...
 
     def all_rows(self) -> Iterator[Row]:

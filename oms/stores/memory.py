@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from oms.desk.entries import Entry
 from oms.messages import Row
-from oms.stores import JournalRecord, Snapshot
+from oms.stores import JournalRecord, Snapshot, entry_in, rows_by_id
 
 
 class MemoryStore:
@@ -61,11 +62,14 @@ class MemoryStore:
     def record_of(self, seq: int) -> JournalRecord | None:
         return next((r for r in self._records if r.first_seq <= seq <= r.last_seq), None)
 
+    def entry_of(self, seq: int) -> Entry:
+        return entry_in(self.record_of(seq), seq)
+
     def rows_of(self, order_id: int) -> list[Row]:
         return list(self._rows.get(order_id, ()))
 
     def find_rows(self, account: str, client_order_id: str) -> list[Row]:
-        return self.rows_of(self._ids.get((account, client_order_id), 0))
+        return rows_by_id(account, client_order_id, self.owner, self.rows_of, self.entry_of)
 
     def all_rows(self) -> Iterator[Row]:
         return iter(sorted(row for rows in self._rows.values() for row in rows))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from oms.desk.entries import Entry
 from oms.errors import (
     JournalError,
     OutcomeUnknownError,
@@ -19,7 +20,7 @@ from oms.errors import (
     StoreFullError,
 )
 from oms.messages import ROW_COLUMNS, Row
-from oms.stores import JournalRecord, Snapshot
+from oms.stores import JournalRecord, Snapshot, entry_in, rows_by_id
 
 NANOS = 1_000_000_000
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL", "none": "OFF"}
@@ -217,7 +218,9 @@ class PersistentStorage:
     # --- reading ---
 
     def owner(self, account: str, client_order_id: str) -> int:
-        return self._owner(self._db, account, client_order_id)
+        query = "SELECT journal_seq FROM client_orders WHERE account = ? AND client_order_id = ?"
+        found = self._read(query, (account, client_order_id)).fetchone()
+        return int(found[0]) if found else 0
 
     def records(self, after_seq: int = 0) -> Iterator[JournalRecord]:
         cursor = self._read(SELECT_RECORD + "WHERE last_seq > ? ORDER BY last_seq", (after_seq,))
@@ -231,11 +234,17 @@ class PersistentStorage:
     def rows_of(self, order_id: int) -> list[Row]:
         return self._read(SELECT_ROW + OF_ORDER, (order_id,)).fetchall()
 
+    def entry_of(self, seq: int) -> Entry:
+        return entry_in(self.record_of(seq), seq)
+
     def find_rows(self, account: str, client_order_id: str) -> list[Row]:
         # A connection of its own, read-only, so that any thread may ask and no writer waits.
-        with closing(self._connect(read_only=True)) as reader:
-            seq = self._owner(reader, account, client_order_id)
-            return reader.execute(SELECT_ROW + OF_ORDER, (seq,)).fetchall() if seq else []
+        reader = PersistentStorage(self.path, read_only=True)
+        reader.open()
+        with closing(reader):
+            return rows_by_id(
+                account, client_order_id, reader.owner, reader.rows_of, reader.entry_of
+            )
 
     def all_rows(self) -> Iterator[Row]:
         return _guarded(self._read(SELECT_ROW + "ORDER BY rowid", ()))
@@ -246,14 +255,6 @@ class PersistentStorage:
         )
         found = self._read(query, ()).fetchone()
         return Snapshot._make(found) if found else None
-
-    @staticmethod
-    def _owner(connection: sqlite3.Connection, account: str, client_order_id: str) -> int:
-        found = connection.execute(
-            "SELECT journal_seq FROM client_orders WHERE account = ? AND client_order_id = ?",
-            (account, client_order_id),
-        ).fetchone()
-        return int(found[0]) if found else 0
 
     @property
     def _db(self) -> sqlite3.Connection:
