@@ -18,19 +18,19 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Literal
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from oms import Config, OrderManagement, OrderRequest, Side, TimeInForce
 from oms.config import QueueConfig, SessionConfig, StoreConfig, ThrottleConfig
 
+ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("OMS_FLOW_DATA") or ROOT.parent / "shared").resolve()
 ACCOUNT = "bench"
 
@@ -200,6 +200,23 @@ def wait_for_link(manager: OrderManagement) -> None:
     """Until the journal says that the venue's link is up: before, orders would wait."""
     while not manager.dispatcher.desk.link_up:
         time.sleep(0.001)
+
+
+@contextlib.contextmanager
+def stepped(manager: OrderManagement) -> Iterator[None]:
+    """The manager without its threads: recovered, linked; each dispatcher turn is a step().
+
+    At the end nothing is settled, as when a process is killed; the store is closed.
+    """
+    manager.dispatcher.start()
+    manager.keeper.wake()  # so that its step does not wait
+    manager.keeper.step()
+    manager.dispatcher.step()
+    assert manager.dispatcher.desk.link_up
+    try:
+        yield
+    finally:
+        manager.store.close()
 
 
 class Flow:

@@ -36,7 +36,7 @@ from common import (
 )
 
 from oms import OrderManagement, OrderResponse
-from oms.messages import ROW_COLUMNS
+from oms.reports import ROW_COLUMNS
 
 CLAIMS = [
     Claim("orders_per_s", ">=", 150_000),

@@ -13,7 +13,6 @@ from oms.manager import OrderManagement
 from oms.messages import (
     Liquidity,
     OrderRequest,
-    OrderResponse,
     OrderState,
     OrderType,
     RejectReason,
@@ -23,6 +22,7 @@ from oms.messages import (
     TimeInForce,
 )
 from oms.orders import VenueReport
+from oms.reports import OrderResponse
 from oms.stores.memory import MemoryStore
 from oms.stores.sqlite import PersistentStorage
 from oms.venues.embedded import EmbeddedVenue

@@ -41,7 +41,7 @@ def whole(low: int, high: int) -> Rule:
     """A whole number from low to high."""
     return Rule(
         f"a whole number from {low} to {high}",
-        lambda _, text: int(text) if re.fullmatch("[0-9]{1,18}", text) else None,
+        lambda _, text: int(text) if re.fullmatch("[0-9]{1,30}", text) else None,
         lambda value: type(value) is int and low <= value <= high,
     )
 

@@ -23,14 +23,9 @@ from oms.flow.inbox import Answer, Inbox
 from oms.flow.publisher import Listener, Publisher, Trade
 from oms.flow.session_keeper import SessionKeeper
 from oms.flow.threads import Job, Worker
-from oms.messages import (
-    OrderRequest,
-    OrderResponse,
-    RejectReason,
-    RequestType,
-    refusal,
-)
+from oms.messages import OrderRequest, RejectReason, RequestType
 from oms.orders import VenueReport
+from oms.reports import OrderResponse, refusal
 from oms.stores import Store
 from oms.stores.sqlite import PersistentStorage
 from oms.venues import Venue

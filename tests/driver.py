@@ -3,7 +3,8 @@
 It runs the real App and hands it requests from several threads. What happens goes to stdout,
 one JSON list a line and one write each, so that a killed process loses nothing it told:
 
-    ["STATE", word]  starting; started: recovered, takes requests; loaded: --waiting is done
+    ["STATE", word]  starting; started: recovered, takes requests; retried: --retry is done;
+        loaded: --waiting is done
     ["S", account, id, kind, orig, symbol, side, quantity, price, tif]  about to submit this
     ["R", sent_ns, *row]  a listener was told this report; sent_ns 0: not sent in this turn
     ["F", *row]  a future resolved with this report
@@ -29,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from oms import Config, EmbeddedVenue, OrderManagement, OrderRequest, Side, TimeInForce
 from oms.app import App
 from oms.errors import OMSError
-from oms.messages import OrderResponse
+from oms.reports import OrderResponse
 
 Fields = list[Any]
 BURST, READ_S, ANSWER_S_MAX = 16, 0.05, 30.0
@@ -93,6 +94,8 @@ class Load:
         if options.broken == "listener":
             manager.add_listener(lambda _: 1 // 0)
         tell("STATE", "started")
+        if options.retry:
+            self._start(self._retry, options.retry)
         for number in range(options.clients):
             self._start(self._client, number)
         if options.reads:
@@ -102,21 +105,19 @@ class Load:
         while not self._app.stopping.wait(1.0):
             pass
 
-    def retry(self, path: Path) -> None:
-        """Submit again, with the same ids, what an earlier process left unanswered."""
-        lines = path.read_text().splitlines()
-        answers = [self._submit(json.loads(line)) for line in lines]
-        for answer in answers:
-            answer.result(ANSWER_S_MAX)
-
     def _start(self, function: Any, *arguments: object) -> None:
         threading.Thread(target=function, args=arguments, daemon=True).start()
+
+    def _retry(self, path: Path) -> None:
+        """Submit again, with the same ids, what an earlier process left unanswered."""
+        answers = [self._submit(json.loads(line)) for line in path.read_text().splitlines()]
+        for answer in answers:
+            answer.result(ANSWER_S_MAX)
+        tell("STATE", "retried")
 
     def _client(self, number: int) -> None:
         options, account = self._options, f"client{number}"
         chance, mine = random.Random(f"{options.seed}-{number}"), deque[str](maxlen=40)
-        if options.retry is not None and number == 0:
-            self.retry(options.retry)
         for n in count(1):
             fields = random_fields(chance, account, f"{options.prefix}-{n}", mine)
             if n % 4 == 0:

@@ -113,6 +113,14 @@ def test_the_bucket_lets_a_burst_go_and_then_a_steady_stream():
     assert send_all(throttler, 60 * SECOND) == 3
 
 
+def test_a_token_that_comes_between_two_nanoseconds_is_there_at_the_second():
+    """Three in 10 ns: tokens come at 3 1/3, 6 2/3 and 10 ns."""
+    throttler = OrderThrottler("token_bucket", 3, 10, burst=1)
+    throttler.sent(0)
+    assert [throttler.wait_ns(now_ns) for now_ns in range(5)] == [4, 3, 2, 1, 0]
+    assert [throttler.allows(now_ns) for now_ns in (3, 4)] == [False, True]
+
+
 @given(sends_maxes, windows_ns, bursts, steps)
 def test_the_bucket_agrees_with_exact_fractions(sends_max, window_ns, burst, steps):
     """The twin keeps tokens as a Fraction."""
@@ -292,7 +300,7 @@ def test_time_that_goes_back_counts_as_no_time_passed(policy):
     assert throttler.allows(20) == throttler.allows(180) == (policy == "off")
     assert throttler.wait_ns(20) <= 100
     throttler.hold_back(20)
-    assert throttler.allows(20) == (policy == "off")
+    assert throttler.allows(20) == throttler.allows(199) == (policy == "off")
     assert throttler.allows(280)
 
 

@@ -5,8 +5,9 @@ Owner: the dispatcher thread. Orders that ended are forgotten at the turn's end:
        remembers them, so memory holds what is open and nothing else.
 """
 
-from oms.messages import Liquidity, OrderState, ResponseType, Row
+from oms.messages import Liquidity, OrderState, ResponseType
 from oms.orders import Change, Order
+from oms.reports import Row
 
 Hops = tuple[str, int, int, int, int, int]
 """A request's outcome, then when it was received, queued, released, sent, answered."""

@@ -7,14 +7,15 @@ Owner: the dispatcher thread. No I/O, no clock, no threads: the same entries giv
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any, Protocol
 
 from oms.desk import entries
 from oms.desk.blotter import Blotter
 from oms.desk.entries import Entry
+from oms.desk.executions import Executions, outcome_of
 from oms.desk.order_queue import OrderQueue
-from oms.instruments import Instrument, MarketOrderPolicy
+from oms.desk.settings import instrument_of
+from oms.instruments import Instrument
 from oms.messages import (
     OrderState,
     OrderType,
@@ -25,27 +26,13 @@ from oms.messages import (
 )
 from oms.orders import Change, Event, Order, VenueReport
 
-NEW, NEW_PENDING = ResponseType.NEW.value, ResponseType.PENDING_NEW.value
-# Members by name of their own: looking one up in its class is a function call.
-ACCEPTED, TRADE, CANCELED = ResponseType.NEW, ResponseType.TRADE, ResponseType.CANCELED
-REPLACED, CANCEL_REJECTED = ResponseType.REPLACED, ResponseType.CANCEL_REJECTED
-EXPIRED, STATE_NEW, STATE_CANCELED = ResponseType.EXPIRED, OrderState.NEW, OrderState.CANCELED
-CANCEL_DONE = ResponseType.CANCELED.value
+NEW_PENDING = ResponseType.PENDING_NEW.value
 CANCEL_PENDING = ResponseType.PENDING_CANCEL.value
 REPLACE_PENDING = ResponseType.PENDING_REPLACE.value
 SIDES: dict[str, Side] = {side.value: side for side in Side}
 ORDER_TYPES: dict[str, OrderType] = {kind.value: kind for kind in OrderType}
 TIMES_IN_FORCE: dict[str, TimeInForce] = {tif.value: tif for tif in TimeInForce}
 HOLDABLE = (TimeInForce.GTC, TimeInForce.DAY)
-OUTCOMES = {
-    ResponseType.NEW: "accepted",
-    ResponseType.TRADE: "traded",
-    ResponseType.REJECTED: "rejected",
-    ResponseType.CANCEL_REJECTED: "rejected",
-    ResponseType.REPLACED: "replaced",
-    ResponseType.CANCELED: "canceled",
-    ResponseType.EXPIRED: "expired",
-}
 HELD, THROTTLED, SENT = "HELD_SESSION", "QUEUED_THROTTLE", "SENT_UNACKED"
 
 
@@ -69,11 +56,11 @@ class OrderDesk:
         self.hold_when_closed = False
         self.blotter = Blotter()
         self.queue: OrderQueue[Order | Change] = OrderQueue()
+        self.executions = Executions(self.blotter, self.queue)
         self.is_open = False
         self.trading_date = ""  # none between the close and the next open
         self.link_up = False
         self._unanswered: list[Order | Change] = []
-        self.execution_ids: dict[int, set[str]] = {}  # per open order, of a remote venue
         self._handlers: dict[str, Callable[[int, Entry, int, int], None]] = {
             entries.NEW: self._new,
             entries.MODIFY: self._modify,
@@ -81,7 +68,7 @@ class OrderDesk:
             entries.ANSWER: self._answer,
             entries.SESSION: self._session,
             entries.LINK: self._link,
-            entries.VENUE: self._venue_report,
+            entries.VENUE: self._venue,
             entries.OVERDUE: self._overdue,
             entries.START: self._start,
             entries.STOP: self._stop,
@@ -122,9 +109,9 @@ class OrderDesk:
             return after_ns
         seq, received_ns = request.request_seq, request.received_ns
         waited_ns = now_ns - received_ns if received_ns else 0
-        self.apply(events, seq, waited_ns, after_ns - now_ns)
+        self.executions.apply(events, seq, waited_ns, after_ns - now_ns)
         self.blotter.hops[seq] = (
-            _outcome(events), received_ns, request.queued_ns, now_ns, now_ns, after_ns
+            outcome_of(events), received_ns, request.queued_ns, now_ns, now_ns, after_ns
         )  # fmt: skip
         return after_ns
 
@@ -258,13 +245,13 @@ class OrderDesk:
             for order_id, order in self.blotter.orders.items()
             if order.time_in_force is TimeInForce.DAY and order_id not in queued
         }
-        self.apply(self.venue.expire(day, reason))
+        self.executions.apply(self.venue.expire(day, reason))
         for order in waiting:
             if isinstance(order, Order) and (
                 order.order_type is OrderType.MARKET or order.time_in_force is not TimeInForce.GTC
             ):
                 self.queue.cancel_order(order.order_id)
-                self._ended(order, OrderState.EXPIRED, reason)
+                self.executions.ended(order, OrderState.EXPIRED, reason)
 
     def _link(self, _seq: int, entry: Entry, _received_ns: int, _queued_ns: int) -> None:
         self.link_up = entry[1] == "UP"
@@ -279,7 +266,7 @@ class OrderDesk:
         self.settings = settings
         self.hold_when_closed = settings["hold_when_closed"]
         self.queue.size_max = settings["waiting_max"]
-        instruments = [_instrument(fields) for fields in settings["instruments"]]
+        instruments = [instrument_of(fields) for fields in settings["instruments"]]
         self.instruments = {instrument.symbol: instrument for instrument in instruments}
         self.venue.list_instruments(instruments)
         for order in self.blotter.orders.values():
@@ -290,174 +277,16 @@ class OrderDesk:
         for order in self.queue.waiting():
             if isinstance(order, Order):
                 self.queue.cancel_order(order.order_id)
-                self._ended(order, OrderState.CANCELED, RejectReason.SHUTTING_DOWN.value)
+                self.executions.ended(order, OrderState.CANCELED, RejectReason.SHUTTING_DOWN.value)
 
-    # --- what the venue tells ---
+    # --- what the venue told, or did not ---
 
-    def _venue_report(self, _seq: int, entry: Entry, _received_ns: int, _queued_ns: int) -> None:
-        report = VenueReport(ResponseType(entry[1]), *entry[2:])
-        order = self.blotter.orders[report.order_id]
-        if report.execution_id:
-            self.execution_ids.setdefault(order.order_id, set()).add(report.execution_id)
-        events: list[Event] = [report]
-        request_seq = 0
-        if order.state is OrderState.PENDING_NEW:
-            request_seq = order.order_id
-            if report.type is ResponseType.TRADE:  # New always comes before the first trade
-                events.insert(0, VenueReport(ResponseType.NEW, order.order_id))
-        self.apply(events, request_seq)
-        if order.order_id not in self.blotter.orders:
-            self.execution_ids.pop(order.order_id, None)
-
-    def is_repeat(self, report: VenueReport) -> bool:
-        """Has the venue told this before? Only execution ids can tell."""
-        return report.execution_id in self.execution_ids.get(report.order_id, ())
+    def _venue(self, _seq: int, entry: Entry, _received_ns: int, _queued_ns: int) -> None:
+        self.executions.take(VenueReport(ResponseType(entry[1]), *entry[2:]))
 
     def _overdue(self, _seq: int, entry: Entry, _received_ns: int, _queued_ns: int) -> None:
-        """No answer in time: say that the outcome is unknown; invent no end."""
-        request_seq = entry[1]
-        order, client_id = self._asked(request_seq)
-        if order is not None:
-            order.unknown = True
-            self.blotter.report(order, ResponseType.UNKNOWN.value, request_seq, client_id)
-
-    def _asked(self, request_seq: int) -> tuple[Order | None, str]:
-        order = self.blotter.orders.get(request_seq)
-        if order is not None:
-            return order, order.client_order_id
-        for order in self.blotter.orders.values():
-            for change in order.changes or ():
-                if change.request_seq == request_seq:
-                    return order, change.client_order_id
-        return None, ""
-
-    def apply(
-        self,
-        events: Sequence[Event],
-        request_seq: int = 0,
-        waited_ns: int = 0,
-        venue_ns: int = 0,
-    ) -> None:
-        """Take the venue's events, in order; `request_seq` is the request they answer."""
-        blotter = self.blotter
-        for type_, order_id, change_seq, price, lots, liquidity, reason, _execution_id in events:
-            order = blotter.orders[order_id]
-            asked = request_seq if order_id == request_seq else 0
-            if order.unknown:
-                order.unknown = False
-            if type_ is ACCEPTED:
-                order.state = STATE_NEW
-                order.told = True
-                blotter.report(order, NEW, asked, "", 0, 0, "", "", waited_ns, venue_ns)
-            elif type_ is TRADE:
-                blotter.fill(order, price, lots, liquidity, asked)
-                if order_id in blotter.done:
-                    self._refuse_waiting_changes(order)
-            elif type_ is CANCELED:
-                self._canceled(order, change_seq, reason, waited_ns, venue_ns)
-            elif type_ is REPLACED:
-                self._replaced(order, change_seq, waited_ns, venue_ns)
-            elif type_ is CANCEL_REJECTED:
-                change = _take_change(order, change_seq)
-                if change is not None:
-                    blotter.change_refused(change, reason)
-            elif type_ is EXPIRED:
-                self._ended(order, OrderState.EXPIRED, reason)
-            else:
-                self._ended(order, OrderState.REJECTED, reason, asked)
-
-    def _canceled(
-        self, order: Order, change_seq: int, reason: str, waited_ns: int, venue_ns: int
-    ) -> None:
-        change = _take_change(order, change_seq)
-        if change is None:
-            self._ended(order, OrderState.CANCELED, reason)
-            return
-        self.blotter.end(order, STATE_CANCELED)
-        self.blotter.report(
-            order,
-            CANCEL_DONE,
-            change.request_seq,
-            change.client_order_id,
-            reason=reason,
-            waited_ns=waited_ns,
-            venue_ns=venue_ns,
-        )
-        self._refuse_waiting_changes(order)
-
-    def _replaced(self, order: Order, change_seq: int, waited_ns: int, venue_ns: int) -> None:
-        change = _take_change(order, change_seq)
-        if change is None:
-            return
-        order.price_ticks = change.price_ticks
-        order.quantity_lots = max(change.quantity_lots, order.cumulative_lots)
-        order.left_lots = order.quantity_lots - order.cumulative_lots
-        self.blotter.rename(order, change.client_order_id)
-        if not order.left_lots:
-            self.blotter.end(order, OrderState.FILLED)
-        self.blotter.report(
-            order,
-            ResponseType.REPLACED.value,
-            change.request_seq,
-            waited_ns=waited_ns,
-            venue_ns=venue_ns,
-        )
-        if not order.left_lots:
-            self._refuse_waiting_changes(order)
-
-    def _ended(self, order: Order, state: OrderState, reason: str, request_seq: int = 0) -> None:
-        """An end that no cancel asked for."""
-        self.blotter.end(order, state)
-        self.blotter.report(order, state.value, request_seq, reason=reason)
-        self._refuse_waiting_changes(order)
-
-    def _refuse_waiting_changes(self, order: Order) -> None:
-        """The order is over: changes that were never sent come too late."""
-        if not order.changes:
-            return
-        for change in list(order.changes):
-            if change.waiting:
-                self.queue.cancel_order(change.request_seq)
-            self.blotter.change_refused(change, RejectReason.TOO_LATE.value)
-
-
-def settings_of(
-    instruments: Sequence[Instrument], *, hold_when_closed: bool, waiting_max: int, remote: bool
-) -> dict[str, Any]:
-    """What a START entry carries, as plain data."""
-    return {
-        "instruments": [
-            {**asdict(instrument), "market_order": instrument.market_order.value}
-            for instrument in instruments
-        ],
-        "hold_when_closed": hold_when_closed,
-        "waiting_max": waiting_max,
-        "remote": remote,
-    }
-
-
-def _instrument(fields: dict[str, Any]) -> Instrument:
-    return Instrument(**{**fields, "market_order": MarketOrderPolicy(fields["market_order"])})
+        self.executions.overdue(entry[1])
 
 
 def _cancel_pending(order: Order) -> bool:
     return any(change.is_cancel for change in order.changes or ())
-
-
-def _take_change(order: Order, change_seq: int) -> Change | None:
-    """Remove and return the pending change that is answered; None if nobody asked."""
-    for change in order.changes or ():
-        if change.request_seq == change_seq:
-            assert order.changes is not None
-            order.changes.remove(change)
-            return change
-    return None
-
-
-def _outcome(events: Sequence[Event]) -> str:
-    """The label under which a request's latency is kept."""
-    label = OUTCOMES[events[0][0]]
-    if len(events) == 1 or label == "rejected":
-        return label
-    # New or Replaced, then what came of it at once.
-    return "traded" if events[1][0] is TRADE else "canceled"

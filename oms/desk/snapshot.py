@@ -25,7 +25,7 @@ def dump(desk: OrderDesk, engine: MatchingEngine | None, last_seq: int) -> dict[
             symbol: {"entry": book.order_ids(), "priority": book.priority()}
             for symbol, book in (engine.books if engine else {}).items()
         },
-        "execution_ids": {str(k): sorted(v) for k, v in desk.execution_ids.items()},
+        "execution_ids": {str(k): sorted(v) for k, v in desk.executions.execution_ids.items()},
     }
 
 
@@ -56,7 +56,7 @@ def load(desk: OrderDesk, engine: MatchingEngine | None, state: dict[str, Any]) 
                 order_id, order.side, order.price_ticks, order.left_lots
             )
             assert not fills, "a snapshot's book is crossed"
-    desk.execution_ids = {int(k): set(v) for k, v in state["execution_ids"].items()}
+    desk.executions.execution_ids = {int(k): set(v) for k, v in state["execution_ids"].items()}
 
 
 def digest(state: dict[str, Any]) -> str:

@@ -8,21 +8,24 @@ Owner: the thread oms-dispatch. It alone touches desk, throttle, venue and store
 import logging
 from collections.abc import Iterable
 
-from oms.clock import NANOS, Clock
+from oms.clock import Clock
 from oms.config import Config
 from oms.desk import entries
 from oms.desk.entries import Entry
-from oms.desk.order_desk import OrderDesk, settings_of
+from oms.desk.order_desk import OrderDesk
 from oms.desk.session import TradingSession
+from oms.desk.settings import settings_of
 from oms.desk.throttle import OrderThrottler
 from oms.desk.tracker import OrderTracker
 from oms.errors import OutcomeUnknownError, StoreBusyError, StoreError, StoreFullError
+from oms.flow.agenda import Agenda
 from oms.flow.inbox import Answer, Inbox, Item
 from oms.flow.intake import Intake
 from oms.flow.journal import Fold
 from oms.flow.publisher import Publisher
-from oms.messages import OrderRequest, RejectReason, Row, refusal
-from oms.orders import Order, VenueReport
+from oms.messages import OrderRequest, RejectReason
+from oms.orders import VenueReport
+from oms.reports import Row, refusal
 from oms.stores import Store
 from oms.venues import Venue
 from oms.venues.outbox import Outbox
@@ -30,6 +33,8 @@ from oms.venues.outbox import Outbox
 log = logging.getLogger(__name__)
 
 IDLE_WAIT_S = 1.0
+BLOCKED_WAIT_S = 0.1
+STOP_WAIT_S = 0.05
 
 
 class Dispatcher:
@@ -50,7 +55,6 @@ class Dispatcher:
         self._venue = venue
         self._store = store
         self._inbox = inbox
-        self._session = session
         self._publisher = publisher
         self.fold = Fold(venue)
         self.throttler = OrderThrottler(
@@ -60,6 +64,7 @@ class Dispatcher:
             config.throttle.burst,
         )
         self.tracker = OrderTracker(config.venue.answer_timeout_ns)
+        self._agenda = Agenda(clock, session, self.tracker)
         self.blocked: RejectReason | None = None  # why nothing can be stored now
         self.anomalies = 0  # venue reports that fit no open order
         self.turns = 0
@@ -117,7 +122,7 @@ class Dispatcher:
 
     def step(self) -> None:
         """One turn: at most batch_max requests taken and as many sent."""
-        taken = self._inbox.take(self._config.queue.batch_max, self._wait_s())
+        taken = self._inbox.take(self._config.queue.batch_max, self._wait_s(IDLE_WAIT_S))
         self.turn(taken)
 
     def wake(self) -> None:
@@ -130,13 +135,22 @@ class Dispatcher:
         while self._inbox.size or (policy == "drain" and self.desk.can_send()):
             if self._clock.monotonic_ns() >= deadline_ns:
                 break
-            self.turn(self._inbox.take(self._config.queue.batch_max, self._wait_s(0.05)))
+            self.turn(self._inbox.take(self._config.queue.batch_max, self._wait_s(STOP_WAIT_S)))
         self._refuse_all(self._inbox.take(self._inbox.size, 0), RejectReason.SHUTTING_DOWN)
         if policy == "cancel" and self.desk.queue.size and self.blocked is None:
             self._run([], [(entries.STOP,)])
         if self.blocked is None:
             self._take_snapshot()
         self._store.close()
+
+    def _wait_s(self, wait_s_max: float) -> float:
+        """How long to sleep if nobody calls."""
+        if self.blocked is not None:
+            return BLOCKED_WAIT_S
+        if self._carried:
+            return 0.0
+        next_s = self._agenda.next_s(self.desk, self.throttler)
+        return min(wait_s_max, next_s)
 
     def turn(self, items: list[Item]) -> None:
         """Handle these items and whatever else is due now; commit; publish."""
@@ -146,7 +160,7 @@ class Dispatcher:
             self._put_off(items, self.blocked)
             return
         now_ns = self._clock.monotonic_ns()
-        notices = self._due(now_ns)
+        notices = self._agenda.due(self.desk, now_ns)
         if not items and not notices and not self._may_send(now_ns):
             return
         try:
@@ -257,51 +271,6 @@ class Dispatcher:
         levels = self._config.market_data.depth_levels
         self._publisher.show_depth(symbol, self._venue.get_depth(symbol, levels))
 
-    # --- what is due without anybody asking ---
-
-    def _due(self, now_ns: int) -> list[Entry]:
-        """Session changes by the wall clock, and answers that did not come in time."""
-        due: list[Entry] = []
-        wall_ns = self._clock.wall_ns()
-        window = self._session.window_at(wall_ns)
-        date = window.trading_date.isoformat() if window else ""
-        if self.desk.is_open and (window is None or date != self.desk.trading_date):
-            due.append((entries.SESSION, self._how_it_closes(wall_ns), self.desk.trading_date))
-        if window is not None and (not self.desk.is_open or due):
-            if self.desk.trading_date not in ("", date) and not due:
-                due.append((entries.SESSION, "CLOSE", self.desk.trading_date))
-            due.append((entries.SESSION, "OPEN", date))
-        for entry in due:
-            log.info("session %s, trading date %s", entry[1], entry[2])
-        due.extend((entries.OVERDUE, seq) for seq in self.tracker.overdue(now_ns))
-        return due
-
-    def _how_it_closes(self, wall_ns: int) -> str:
-        """PAUSE between two segments of one trading date, CLOSE at the date's end."""
-        next_open_ns = self._session.next_change_ns(wall_ns)
-        if next_open_ns is None or self._session.window_at(wall_ns) is not None:
-            return "CLOSE"
-        window = self._session.window_at(next_open_ns)
-        date = window.trading_date.isoformat() if window else ""
-        return "PAUSE" if date == self.desk.trading_date else "CLOSE"
-
-    def _wait_s(self, wait_s_max: float = IDLE_WAIT_S) -> float:
-        """How long to sleep if nobody calls: until the next permit, time-out or session."""
-        if self._carried:
-            return 0.0 if self.blocked is None else 0.1
-        now_ns = self._clock.monotonic_ns()
-        waits = [int(wait_s_max * NANOS)]
-        if self.desk.can_send():
-            waits.append(self.throttler.wait_ns(now_ns))
-        overdue_ns = self.tracker.next_overdue_ns(now_ns)
-        if overdue_ns is not None:
-            waits.append(overdue_ns)
-        wall_ns = self._clock.wall_ns()
-        change_ns = self._session.next_change_ns(wall_ns)
-        if change_ns is not None:
-            waits.append(change_ns - wall_ns)
-        return max(0, min(waits)) / NANOS
-
     # --- when the store says no ---
 
     def _undo(self, items: Iterable[Item], error: StoreError) -> None:
@@ -344,17 +313,11 @@ class Dispatcher:
         report = item[0]
         if not isinstance(report, VenueReport):
             return True
-        order = self.desk.blotter.orders.get(report.order_id)
-        if order is not None and not self._contradicts(report, order):
+        if not self.desk.executions.contradicts(report):
             return True
         self.anomalies += 1
         log.error("venue report fits no open order, ignored: %s", report)
         return False
-
-    def _contradicts(self, report: VenueReport, order: Order) -> bool:
-        repeated = bool(report.execution_id) and self.desk.is_repeat(report)
-        overfill = report.quantity_lots > order.left_lots
-        return repeated or overfill or order.order_id in self.desk.queue
 
     def _take_snapshot(self) -> None:
         """A cache: if it cannot be written, the journal alone does."""

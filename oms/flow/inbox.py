@@ -8,8 +8,9 @@ from collections import deque
 from concurrent.futures import Future
 
 from oms.desk.entries import Entry
-from oms.messages import OrderRequest, OrderResponse
+from oms.messages import OrderRequest
 from oms.orders import VenueReport
+from oms.reports import OrderResponse
 
 Answer = Future[OrderResponse]
 Item = tuple[OrderRequest | VenueReport | Entry, int, Answer | None]

@@ -18,10 +18,10 @@ from oms.messages import (
     RejectReason,
     RequestType,
     ResponseType,
-    Row,
 )
 from oms.money import Number
 from oms.orders import Order
+from oms.reports import Row
 from oms.stores import Store, rows_by_id
 
 NEW_REQUEST, CANCEL_REQUEST = RequestType.NEW, RequestType.CANCEL

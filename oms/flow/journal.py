@@ -13,7 +13,7 @@ from oms.desk.entries import Entry, decode_all, encode
 from oms.desk.order_desk import OrderDesk
 from oms.errors import JournalError, StoppedError
 from oms.exchange.matching import MatchingEngine
-from oms.messages import Row
+from oms.reports import Row
 from oms.stores import JournalRecord, Snapshot, Store, checked, checksum
 from oms.venues import Venue
 from oms.venues.embedded import EmbeddedVenue

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from oms.desk.blotter import Hops
 from oms.flow.inbox import Answer
 from oms.instruments import Instrument
-from oms.messages import TERMINAL_STATES, Liquidity, OrderResponse, ResponseType, Row
+from oms.messages import TERMINAL_STATES, Liquidity, ResponseType
+from oms.reports import OrderResponse, Row
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from oms.desk.entries import CANCEL, MODIFY, Entry, decode_all
 from oms.errors import JournalError
-from oms.messages import Row
+from oms.reports import Row
 
 CHAIN_MAX = 10_000  # modifies of one order that a look-up follows back
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from oms.desk.entries import Entry
-from oms.messages import Row
+from oms.reports import Row
 from oms.stores import JournalRecord, Snapshot, entry_in, rows_by_id
 
 

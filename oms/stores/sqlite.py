@@ -19,7 +19,7 @@ from oms.errors import (
     StoreError,
     StoreFullError,
 )
-from oms.messages import ROW_COLUMNS, Row
+from oms.reports import ROW_COLUMNS, Row
 from oms.stores import JournalRecord, Snapshot, entry_in, rows_by_id
 
 NANOS = 1_000_000_000

@@ -1,0 +1,120 @@
+"""From on_data to a durable, published first answer, at an offered load.
+
+Claimed: at 50,000 requests/s, durability=full, p50 at most 0.5 ms and p99 at most 5 ms.
+
+Measured by the caller: the monotonic clock just before on_data, and again in the listener that
+gets the first answer; every request counts, in arrays made before. A producer thread sleeps to
+the next millisecond, then submits what is due (Flow in common.py: new, cancel, marketable). One
+second at the same load goes before and is not counted. Also at 10,000/s and 25,000/s.
+
+`late` is the same, but counted from when the request was due: if the producer itself was held
+up (it shares the interpreter with the dispatcher), that wait counts too.
+"""
+
+import argparse
+import sys
+import tempfile
+import threading
+import time
+from array import array
+
+from common import Claim, Figures, Flow, config, parser, percentile, report, wait_for_link
+
+from oms import OrderManagement, OrderResponse
+
+RATES_BELOW = (10_000, 25_000)
+STEP_S = 0.001
+PERCENTS = {"p50": 50.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
+
+
+class Acks:
+    """When each request was due, sent and first answered; index: its number in the flow."""
+
+    def __init__(self, count: int) -> None:
+        self.due_ns = array("q", bytes(8 * (count + 1)))
+        self.sent_ns = array("q", bytes(8 * (count + 1)))
+        self.acked_ns = array("q", bytes(8 * (count + 1)))
+        self.left = count
+        self.all_here = threading.Event()
+
+    def __call__(self, response: OrderResponse) -> None:
+        row = response.row
+        if row[3] and row[8] != "TRADE":  # a request's trades follow its first answer
+            self.acked_ns[int(row[5])] = time.monotonic_ns()
+            self.left -= 1
+            if not self.left:
+                self.all_here.set()
+
+    def milliseconds(self, since: "array[int]", first: int) -> list[float]:
+        waits = zip(since[first:], self.acked_ns[first:], strict=True)
+        return sorted((acked_ns - since_ns) / 1e6 for since_ns, acked_ns in waits)
+
+
+def measure(args: argparse.Namespace) -> Figures:
+    figures: Figures = {}
+    for rate in sorted({*RATES_BELOW, args.rate}):
+        with tempfile.TemporaryDirectory(dir=args.directory) as directory:
+            manager = OrderManagement(config(args.durability), directory=directory)
+            figures |= offer(manager, rate, args.seconds, args.warm_up)
+    return figures
+
+
+def offer(manager: OrderManagement, rate: int, seconds: float, warm_up_s: float) -> Figures:
+    """One run at one rate."""
+    count, first = round(rate * (seconds + warm_up_s)), round(rate * warm_up_s) + 1
+    acks = Acks(count)
+    manager.add_listener(acks)
+    with manager:
+        wait_for_link(manager)
+        producer = threading.Thread(target=produce, args=(manager, acks, rate, count))
+        producer.start()
+        producer.join()
+        if not acks.all_here.wait(60):
+            raise SystemExit(f"{acks.left:,} of {count:,} requests without an answer")
+        turns = manager.get_status()["turns"]
+    span_s = (acks.acked_ns[count] - acks.sent_ns[first]) / 1e9
+    figures: Figures = {
+        f"{rate}_achieved_per_s": (count - first + 1) / span_s,
+        f"{rate}_orders_per_turn": count / turns,
+    }
+    for label, since in (("ack", acks.sent_ns), ("late", acks.due_ns)):
+        waits = acks.milliseconds(since, first)
+        for name, percent in PERCENTS.items():
+            figures[f"{rate}_{label}_ms_{name}"] = percentile(waits, percent)
+    return figures
+
+
+def produce(manager: OrderManagement, acks: Acks, rate: int, count: int) -> None:
+    """Submit what is due, each millisecond."""
+    on_data, next_request, clock = manager.on_data, Flow(live=1_000).next, time.monotonic_ns
+    due_ns, sent_ns = acks.due_ns, acks.sent_ns
+    start_ns, number = clock(), 0
+    while number < count:
+        due = min(count, round((clock() - start_ns) / 1e9 * rate))
+        while number < due:
+            number += 1
+            request = next_request()
+            due_ns[number] = start_ns + number * 1_000_000_000 // rate
+            sent_ns[number] = clock()
+            on_data(request)
+        time.sleep(STEP_S - (clock() - start_ns) / 1e9 % STEP_S)
+
+
+def main() -> int:
+    arguments = parser(__doc__)
+    arguments.add_argument("--rate", type=int, default=50_000)
+    arguments.add_argument("--seconds", type=float, default=10)
+    arguments.add_argument("--warm-up", type=float, default=1, help="seconds, not counted")
+    arguments.add_argument("--durability", choices=("full", "normal", "none"), default="full")
+    args = arguments.parse_args()
+    if args.quick:
+        args.rate, args.seconds, args.warm_up = 5_000, 0.2, 0.1
+    claims = [
+        Claim(f"{args.rate}_ack_ms_p50", "<=", 0.5),
+        Claim(f"{args.rate}_ack_ms_p99", "<=", 5),
+    ]
+    return report("latency", args, measure, claims)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

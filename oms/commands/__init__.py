@@ -1,0 +1,76 @@
+"""The commands of the program; each module adds its own to the parser.
+
+Flow:  cli -> [commands] -> app, simulation, journal
+Owner: MainThread. A command gets its arguments and a Place, and returns the exit code.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from oms.config import Config
+from oms.errors import StoreError
+from oms.flow.journal import Fold
+from oms.stores import Store
+from oms.stores.sqlite import PersistentStorage
+from oms.venues import Venue
+from oms.venues.embedded import EmbeddedVenue
+from oms.venues.scripted import ScriptedVenue
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_NOT_RUNNING = 0, 1, 2, 3
+
+Parsers = Any  # argparse hides the type of what add_subparsers() returns
+
+
+class Place(NamedTuple):
+    """Where a command works, and by which settings."""
+
+    config: Config
+    directory: Path
+
+    @property
+    def database(self) -> Path:
+        return self.directory / self.config.store.database
+
+    @property
+    def log_file(self) -> Path:
+        return self.directory / "logs" / "order_management.log"
+
+    def open_store(self) -> PersistentStorage:
+        """The database, to look at only; StoreError if there is none."""
+        if not self.database.exists():
+            raise StoreError(f"{self.database}: no such database; nothing has run here yet")
+        store = PersistentStorage(self.database, read_only=True)
+        store.open()
+        return store
+
+
+Command = Callable[[argparse.Namespace, Place], int]
+
+
+def fold_of(store: Store) -> Fold:
+    """An empty fold with the kind of venue that the journal was written with."""
+    first = next(store.records(), None)
+    remote = first is not None and '"remote":true' in first.body
+    venue: Venue = ScriptedVenue() if remote else EmbeddedVenue()
+    return Fold(venue)
+
+
+def say(text: str) -> None:
+    """One line on stderr, under the program's name."""
+    print(f"order_management: {text}", file=sys.stderr)
+
+
+def whole_number(low: int, high: int = 10**15) -> Callable[[str], int]:
+    """The reader of an argument that is a whole number from low to high."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and low <= int(text[:20]) <= high):
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number from {low} to {high}, was {text!r}"
+            )
+        return int(text)
+
+    return read

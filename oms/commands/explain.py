@@ -1,0 +1,269 @@
+"""`explain`: the causal story of one order, from what is on disk.
+
+Flow:  journal, order_responses -> [explain] -> lines of English
+A request is an entry of the journal; what became of it are reports, each of them made in
+one turn of the dispatcher, and told after that turn's commit.
+"""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import closing
+from typing import NamedTuple
+
+from oms.clock import NANOS, datetime_of
+from oms.commands import EXIT_FAILED, EXIT_OK, Command, Parsers, Place, fold_of, say
+from oms.desk import entries
+from oms.desk.entries import Entry, decode_all
+from oms.messages import Liquidity, ResponseType
+from oms.money import to_text
+from oms.reports import OrderResponse, Row
+from oms.stores import Store
+
+CHAIN_MAX = 10_000
+TRADE = ResponseType.TRADE.value
+
+DESCRIPTION = """\
+Tells what happened to one order and why: what was asked and when, what was checked, how long
+it waited and for what, with whom it traded, how it was changed, how it ended, and in which
+turn each of this was committed. Any id that the order has had will do: its own, or that of
+a modify or cancel. All times are UTC."""
+
+WAITS = {
+    "QUEUED_THROTTLE": "waits in the queue: the throttle lets no more through at this moment",
+    "HELD_SESSION": "waits in the queue: the session is closed, or the link to the venue is down",
+    "SENT_UNACKED": "sent to the venue, which has not answered yet",
+}
+
+
+def add_to(parsers: Parsers, common: argparse.ArgumentParser) -> None:
+    parser = parsers.add_parser(
+        "explain",
+        help="what happened to one order, and why",
+        description=DESCRIPTION,
+        parents=[common],
+    )
+    parser.add_argument("client_order_id", metavar="CLIENT_ORDER_ID", help="an id the order had")
+    parser.add_argument(
+        "--account", metavar="A", help="whose id it is; needed when several accounts used it"
+    )
+    command: Command = explain
+    parser.set_defaults(command=command)
+
+
+def explain(args: argparse.Namespace, place: Place) -> int:
+    """Print the story; 1 if there is none."""
+    client_order_id: str = args.client_order_id
+    with closing(place.open_store()) as store:
+        accounts = [args.account] if args.account else _accounts(store, client_order_id)
+        if len(accounts) > 1:
+            say(f"{client_order_id}: used by {', '.join(accounts)}; say which with --account")
+            return EXIT_FAILED
+        seq = store.owner(accounts[0], client_order_id) if accounts else 0
+        if not seq:
+            whose = f" of account {args.account}" if args.account else ""
+            say(f"{client_order_id}: no order{whose} has had this id")
+            return EXIT_FAILED
+        for line in Story(store, seq).lines():
+            print(line)
+    return EXIT_OK
+
+
+def _accounts(store: Store, client_order_id: str) -> list[str]:
+    """Every account that used an id, in the order they did."""
+    return list(dict.fromkeys(row[4] for row in store.all_rows() if row[5] == client_order_id))
+
+
+class Step(NamedTuple):
+    """One line of the story; `seq` is a journal entry's or a turn's."""
+
+    wall_ns: int
+    seq: int
+    text: str
+
+
+class Story:
+    """All that is on disk about the order that one request placed, changed or asked for."""
+
+    def __init__(self, store: Store, seq: int) -> None:
+        self._store = store
+        self._order_id = _order_of(store, seq)
+        fold = fold_of(store)
+        for _ in fold.recover(store):
+            pass
+        self._instruments = fold.desk.instruments
+        self._rows = store.rows_of(self._order_id)
+        self._partners = self._find_partners()
+
+    def lines(self) -> Iterator[str]:
+        first = OrderResponse(self._rows[0])
+        yield f"order {self._order_id} of account {first.account} ({first.symbol or 'no symbol'})"
+        last_wall_ns = last_seq = 0
+        for step in self._steps():
+            same = step.wall_ns == last_wall_ns and step.seq == last_seq
+            when = "" if same else f"{datetime_of(step.wall_ns):%Y-%m-%d %H:%M:%S.%f}"
+            where = "" if same else str(step.seq)
+            yield f"{when:<26}  {where:>9}  {step.text}"
+            last_wall_ns, last_seq = step.wall_ns, step.seq
+        yield self._ending()
+
+    def _steps(self) -> Iterator[Step]:
+        """Requests where they came, reports where they were made."""
+        asked: set[int] = set()
+        turn = 0
+        for row in self._rows:
+            if turn and row[0] != turn:
+                yield self._commit(turn)
+            turn = row[0]
+            if row[3] and row[3] not in asked:
+                asked.add(row[3])
+                yield from self._request(row[3])
+            yield Step(row[17], row[0], self._report(row))
+        yield self._commit(turn)
+
+    def _commit(self, turn: int) -> Step:
+        wall_ns = next(row[17] for row in self._rows if row[0] == turn)
+        return Step(wall_ns, turn, f"turn {turn} committed to disk, then its reports were told")
+
+    # --- what was asked ---
+
+    def _request(self, seq: int) -> Iterator[Step]:
+        record = self._store.record_of(seq)
+        assert record is not None, "a report names a journal sequence that is not there"
+        entry = _entry(self._store, seq)
+        yield Step(record.wall_ns, seq, self._wish(entry))
+        if entry[0] == entries.NEW:
+            yield Step(
+                record.wall_ns, seq,
+                "checked: symbol known, price and quantity on the grid, id not used before",
+            )  # fmt: skip
+
+    def _wish(self, entry: Entry) -> str:
+        kind, client_order_id = entry[0], entry[2]
+        if kind == entries.NEW:
+            _, _, _, symbol, side, type_, tif, price, lots, hold, _ = entry
+            at = f"at {self._price(symbol, price)}" if price else "at the market"
+            held = ", may wait for the open" if hold else ""
+            return (
+                f'request "{client_order_id}": {side} {self._quantity(symbol, lots)} {symbol} '
+                f"{at}, {type_} {tif}{held}"
+            )
+        if kind == entries.CANCEL:
+            return f'request "{client_order_id}": cancel "{entry[3]}"'
+        if kind == entries.MODIFY:
+            symbol = self._rows[0][6]
+            price = f" price {self._price(symbol, entry[4])}" if entry[4] else ""
+            lots = f" quantity {self._quantity(symbol, entry[5])}" if entry[5] else ""
+            return f'request "{client_order_id}": modify "{entry[3]}" to{price}{lots}'
+        if entry[4] != self._order_id or len(self._rows) > 1:
+            return f'request "{client_order_id}" about this order, answered from what is known'
+        if entry[3] == ResponseType.REJECTED.value:
+            return f'request "{client_order_id}": {entry[6]} {entry[5]}, refused by the checks'
+        return f'request "{client_order_id}": change an order that is not there'
+
+    # --- what came of it ---
+
+    def _report(self, row: Row) -> str:
+        report = OrderResponse(row)
+        text = self._what(report)
+        if report.waited_ns:
+            text += f"; it had waited {_duration(report.waited_ns)}"
+        if report.venue_ns:
+            text += f", and the venue took {_duration(report.venue_ns)}"
+        return text
+
+    def _what(self, report: OrderResponse) -> str:
+        symbol, why = report.symbol, f": {report.text}" if report.text else ""
+        match report.type:
+            case ResponseType.PENDING_NEW:
+                return WAITS.get(report.text, f"pending{why}")
+            case ResponseType.PENDING_CANCEL | ResponseType.PENDING_REPLACE:
+                what = "cancel" if report.type is ResponseType.PENDING_CANCEL else "modify"
+                return f"the {what} {WAITS.get(report.text, 'is pending')}"
+            case ResponseType.NEW:
+                return f"sent to the venue, accepted: {self._left(report)}"
+            case ResponseType.TRADE:
+                return self._trade(report)
+            case ResponseType.REPLACED:
+                return f'modified, now called "{report.client_order_id}": {self._left(report)}'
+            case ResponseType.CANCELED | ResponseType.EXPIRED:
+                filled = self._quantity(symbol, report.cumulative_lots)
+                return f"{report.type.lower()} with {filled} filled{why}"
+            case ResponseType.REJECTED:
+                return f"rejected{why}"
+            case ResponseType.CANCEL_REJECTED:
+                return f'"{report.client_order_id}" refused{why}; the order stays as it is'
+            case ResponseType.UNKNOWN:
+                return "the venue owes an answer: the outcome is unknown"
+            case _:
+                return f"told how it stands: {report.state}, {self._left(report)}{why}"
+
+    def _trade(self, report: OrderResponse) -> str:
+        quantity = self._quantity(report.symbol, report.last_quantity_lots)
+        price = self._price(report.symbol, report.last_price_ticks)
+        role = "it arrived (taker)" if report.liquidity is Liquidity.TAKER else "it rested (maker)"
+        partner = self._partners.get((report.journal_seq, report.number))
+        whom = (
+            f' with order {partner[2]}, "{partner[5]}" of account {partner[4]}' if partner else ""
+        )
+        return f"traded {quantity} at {price}{whom}; {role}; {self._left(report)}"
+
+    def _ending(self) -> str:
+        # The last word is not always about the order: a refused change names its request.
+        last = OrderResponse(self._rows[-1])
+        if last.state.terminal:
+            return f"the order is over: {last.state}, {self._filled(last)}"
+        return f"the order is open: {last.state}, {self._left(last)}"
+
+    def _left(self, report: OrderResponse) -> str:
+        return f"{self._quantity(report.symbol, report.leaves_lots)} open, {self._filled(report)}"
+
+    def _filled(self, report: OrderResponse) -> str:
+        return f"{self._quantity(report.symbol, report.cumulative_lots)} filled"
+
+    def _find_partners(self) -> dict[tuple[int, int], Row]:
+        """The other side of each of our trades: a taker's report comes just before its maker's."""
+        turns = {row[0] for row in self._rows if row[8] == TRADE}
+        partners: dict[tuple[int, int], Row] = {}
+        taker: Row | None = None
+        for row in self._store.all_rows() if turns else ():
+            if row[0] not in turns or row[8] != TRADE:
+                continue
+            if row[15] == Liquidity.TAKER.value:
+                taker = row
+            elif taker is not None:
+                if row[2] == self._order_id:
+                    partners[row[0], row[1]] = taker
+                if taker[2] == self._order_id:
+                    partners[taker[0], taker[1]] = row
+                taker = None
+        return partners
+
+    def _price(self, symbol: str, ticks: int) -> str:
+        instrument = self._instruments.get(symbol)
+        return to_text(ticks, instrument.price_scale) if instrument else f"{ticks} ticks"
+
+    def _quantity(self, symbol: str, lots: int) -> str:
+        instrument = self._instruments.get(symbol)
+        return to_text(lots, instrument.quantity_scale) if instrument else f"{lots} lots"
+
+
+def _entry(store: Store, seq: int) -> Entry:
+    record = store.record_of(seq)
+    assert record is not None, "an id names a journal sequence that is not there"
+    return tuple(decode_all(record.body, record.first_seq)[seq - record.first_seq])
+
+
+def _order_of(store: Store, seq: int) -> int:
+    """The order that a request placed, changed, or was answered about."""
+    for _ in range(CHAIN_MAX):
+        entry = _entry(store, seq)
+        if entry[0] == entries.ANSWER:
+            return int(entry[4])
+        if entry[0] == entries.NEW:
+            return seq
+        seq = store.owner(entry[1], entry[3])
+    return seq
+
+
+def _duration(ns: int) -> str:
+    return f"{ns / NANOS:.3f} s" if ns >= NANOS else f"{ns / 1e6:.3f} ms"

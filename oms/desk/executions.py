@@ -1,0 +1,187 @@
+"""Executions: what the venue tells, applied to orders and turned into reports.
+
+Flow:  venue -> events -> [executions] -> blotter -> rows
+Owner: the dispatcher thread. A venue that answers at once and one that answers later come
+       through the same `apply`.
+"""
+
+from collections.abc import Sequence
+
+from oms.desk.blotter import Blotter
+from oms.desk.order_queue import OrderQueue
+from oms.messages import OrderState, RejectReason, ResponseType
+from oms.orders import Change, Event, Order, VenueReport
+
+# Members by name of their own: looking one up in its class is a function call.
+ACCEPTED, TRADE, CANCELED = ResponseType.NEW, ResponseType.TRADE, ResponseType.CANCELED
+REPLACED, CANCEL_REJECTED = ResponseType.REPLACED, ResponseType.CANCEL_REJECTED
+EXPIRED, STATE_NEW, STATE_CANCELED = ResponseType.EXPIRED, OrderState.NEW, OrderState.CANCELED
+NEW, CANCEL_DONE = ResponseType.NEW.value, ResponseType.CANCELED.value
+OUTCOMES = {
+    ResponseType.NEW: "accepted",
+    ResponseType.TRADE: "traded",
+    ResponseType.REJECTED: "rejected",
+    ResponseType.CANCEL_REJECTED: "rejected",
+    ResponseType.REPLACED: "replaced",
+    ResponseType.CANCELED: "canceled",
+    ResponseType.EXPIRED: "expired",
+}
+
+
+class Executions:
+    """Applies events to the blotter's orders; the queue loses what an ended order left there."""
+
+    def __init__(self, blotter: Blotter, queue: "OrderQueue[Order | Change]") -> None:
+        self._blotter = blotter
+        self._queue = queue
+        self.execution_ids: dict[int, set[str]] = {}  # per open order, of a remote venue
+
+    def apply(
+        self,
+        events: Sequence[Event],
+        request_seq: int = 0,
+        waited_ns: int = 0,
+        venue_ns: int = 0,
+    ) -> None:
+        """Take the venue's events, in order; `request_seq` is the request they answer."""
+        blotter = self._blotter
+        for type_, order_id, change_seq, price, lots, liquidity, reason, _execution_id in events:
+            order = blotter.orders[order_id]
+            asked = request_seq if order_id == request_seq else 0
+            if order.unknown:
+                order.unknown = False
+            if type_ is ACCEPTED:
+                order.state = STATE_NEW
+                order.told = True
+                blotter.report(order, NEW, asked, "", 0, 0, "", "", waited_ns, venue_ns)
+            elif type_ is TRADE:
+                blotter.fill(order, price, lots, liquidity, asked)
+                if order_id in blotter.done:
+                    self._refuse_waiting_changes(order)
+            elif type_ is CANCELED:
+                self._canceled(order, change_seq, reason, waited_ns, venue_ns)
+            elif type_ is REPLACED:
+                self._replaced(order, change_seq, waited_ns, venue_ns)
+            elif type_ is CANCEL_REJECTED:
+                change = _take_change(order, change_seq)
+                if change is not None:
+                    blotter.change_refused(change, reason)
+            elif type_ is EXPIRED:
+                self.ended(order, OrderState.EXPIRED, reason)
+            else:
+                self.ended(order, OrderState.REJECTED, reason, asked)
+
+    def take(self, report: VenueReport) -> None:
+        """One report of a remote venue about an open order."""
+        order = self._blotter.orders[report.order_id]
+        if report.execution_id:
+            self.execution_ids.setdefault(order.order_id, set()).add(report.execution_id)
+        events: list[Event] = [report]
+        request_seq = 0
+        if order.state is OrderState.PENDING_NEW:
+            request_seq = order.order_id
+            if report.type is TRADE:  # New always comes before the first trade
+                events.insert(0, VenueReport(ACCEPTED, order.order_id))
+        self.apply(events, request_seq)
+        if order.order_id not in self._blotter.orders:
+            self.execution_ids.pop(order.order_id, None)
+
+    def contradicts(self, report: VenueReport) -> bool:
+        """Can this not be true of any open order: unknown, repeated, more than is open?"""
+        order = self._blotter.orders.get(report.order_id)
+        if order is None or order.order_id in self._queue:
+            return True
+        if report.type in (ACCEPTED, ResponseType.REJECTED):
+            return order.state is not OrderState.PENDING_NEW
+        known = self.execution_ids.get(report.order_id, ())
+        return report.quantity_lots > order.left_lots or report.execution_id in known
+
+    def overdue(self, request_seq: int) -> None:
+        """No answer in time: say that the outcome is unknown; invent no end."""
+        order, client_id = self._asked(request_seq)
+        if order is not None:
+            order.unknown = True
+            self._blotter.report(order, ResponseType.UNKNOWN.value, request_seq, client_id)
+
+    def _asked(self, request_seq: int) -> tuple[Order | None, str]:
+        order = self._blotter.orders.get(request_seq)
+        if order is not None:
+            return order, order.client_order_id
+        for order in self._blotter.orders.values():
+            for change in order.changes or ():
+                if change.request_seq == request_seq:
+                    return order, change.client_order_id
+        return None, ""
+
+    def _canceled(
+        self, order: Order, change_seq: int, reason: str, waited_ns: int, venue_ns: int
+    ) -> None:
+        change = _take_change(order, change_seq)
+        if change is None:
+            self.ended(order, OrderState.CANCELED, reason)
+            return
+        self._blotter.end(order, STATE_CANCELED)
+        self._blotter.report(
+            order,
+            CANCEL_DONE,
+            change.request_seq,
+            change.client_order_id,
+            reason=reason,
+            waited_ns=waited_ns,
+            venue_ns=venue_ns,
+        )
+        self._refuse_waiting_changes(order)
+
+    def _replaced(self, order: Order, change_seq: int, waited_ns: int, venue_ns: int) -> None:
+        change = _take_change(order, change_seq)
+        if change is None:
+            return
+        order.price_ticks = change.price_ticks
+        order.quantity_lots = max(change.quantity_lots, order.cumulative_lots)
+        order.left_lots = order.quantity_lots - order.cumulative_lots
+        self._blotter.rename(order, change.client_order_id)
+        if not order.left_lots:
+            self._blotter.end(order, OrderState.FILLED)
+        self._blotter.report(
+            order,
+            ResponseType.REPLACED.value,
+            change.request_seq,
+            waited_ns=waited_ns,
+            venue_ns=venue_ns,
+        )
+        if not order.left_lots:
+            self._refuse_waiting_changes(order)
+
+    def ended(self, order: Order, state: OrderState, reason: str, request_seq: int = 0) -> None:
+        """An end that no cancel asked for."""
+        self._blotter.end(order, state)
+        self._blotter.report(order, state.value, request_seq, reason=reason)
+        self._refuse_waiting_changes(order)
+
+    def _refuse_waiting_changes(self, order: Order) -> None:
+        """The order is over: changes that were never sent come too late."""
+        if not order.changes:
+            return
+        for change in list(order.changes):
+            if change.waiting:
+                self._queue.cancel_order(change.request_seq)
+            self._blotter.change_refused(change, RejectReason.TOO_LATE.value)
+
+
+def _take_change(order: Order, change_seq: int) -> Change | None:
+    """Remove and return the pending change that is answered; None if nobody asked."""
+    for change in order.changes or ():
+        if change.request_seq == change_seq:
+            assert order.changes is not None
+            order.changes.remove(change)
+            return change
+    return None
+
+
+def outcome_of(events: Sequence[Event]) -> str:
+    """The label under which a request's latency is kept."""
+    label = OUTCOMES[events[0][0]]
+    if len(events) == 1 or label == "rejected":
+        return label
+    # New or Replaced, then what came of it at once.
+    return "traded" if events[1][0] is TRADE else "canceled"

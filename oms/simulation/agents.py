@@ -1,0 +1,238 @@
+"""A made-up market: agents that trade with each other, the same for the same seed.
+
+Flow:  seed, instruments -> [agents] -> requests -> runner
+Pure:  the only randomness is the seed's; nobody here sees an answer or a clock. So an agent
+       does not know which of its orders have traded, and at times asks for what is too late:
+       as it is in real markets.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Protocol
+
+from oms.instruments import Instrument
+from oms.messages import OrderRequest, Side, TimeInForce
+from oms.money import to_text
+
+START_PRICES = {"TATA_INR": 950, "JIO_INR": 300, "BTC_USD": 60_000}
+START_PRICE = 100
+UNIT_VALUE = 1_000  # currency: about what the smallest order is worth
+STEPS_OF_PRICE = 4_000  # price levels lie this fraction of the price apart
+STEPS_MIN = 200  # the fair value stays this many steps above 0
+QUOTES_A_SIDE = 5
+SIDES = (Side.BUY, Side.SELL)
+GTC, DAY, IOC, FOK = TimeInForce.GTC, TimeInForce.DAY, TimeInForce.IOC, TimeInForce.FOK
+
+
+class Listing:
+    """One instrument, and what everybody believes it is worth; whole numbers throughout."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
+        tick, lot = instrument.tick_size, instrument.lot_size
+        start = START_PRICES.get(instrument.symbol, START_PRICE) * 10**instrument.price_scale
+        start = max(start, tick * STEPS_MIN * 2)
+        self.step_ticks = max(1, start // STEPS_OF_PRICE // tick) * tick
+        self.fair_steps = start // self.step_ticks
+        lots = UNIT_VALUE * 10 ** (instrument.price_scale + instrument.quantity_scale) // start
+        round_lots = 10 ** (len(str(lots)) - 1)  # 1,666,666 lots become 1,000,000
+        self.unit_lots = max(1, round_lots // lot) * lot
+
+    def drift(self, rng: Random) -> None:
+        """The fair value takes a small step, up or down, most of the time none."""
+        self.fair_steps += rng.choice((-1, 0, 0, 0, 0, 1))
+        self.fair_steps = max(self.fair_steps, STEPS_MIN)
+
+    def price(self, side: Side, steps: int) -> str:
+        """A price so many steps worse than fair for who takes it: a passive quote."""
+        away = -steps if side is Side.BUY else steps
+        ticks = max(1, self.fair_steps + away) * self.step_ticks
+        return to_text(ticks, self.instrument.price_scale)
+
+    def quantity(self, units: int) -> str:
+        return to_text(units * self.unit_lots, self.instrument.quantity_scale)
+
+
+class Desk:
+    """What the agents share: the random numbers, the ids, the listings."""
+
+    def __init__(self, seed: int, instruments: Sequence[Instrument], prefix: str) -> None:
+        self.rng = Random(seed)
+        self.listings = [Listing(instrument) for instrument in instruments]
+        self._prefix = prefix
+        self._count = 0
+
+    def next_id(self) -> str:
+        self._count += 1
+        return f"{self._prefix}{self._count}"
+
+    def listing(self) -> Listing:
+        listing = self.rng.choice(self.listings)
+        listing.drift(self.rng)
+        return listing
+
+    def side(self) -> Side:
+        return self.rng.choice(SIDES)
+
+
+class Agent(Protocol):
+    """Whoever trades; one call is one visit to the market."""
+
+    def act(self) -> Iterator[OrderRequest]: ...
+
+
+@dataclass(slots=True)
+class Quote:
+    """An order that a maker believes to be in the book."""
+
+    client_order_id: str
+    units: int
+    changes_left: int
+
+
+@dataclass(slots=True)
+class Maker:
+    """Quotes both sides around the fair value; follows it with modifies, then cancels."""
+
+    desk: Desk
+    account: str
+    quotes: dict[tuple[str, Side], list[Quote]] = field(default_factory=dict)
+
+    def act(self) -> Iterator[OrderRequest]:
+        listing, rng = self.desk.listing(), self.desk.rng
+        for side in SIDES:
+            quotes = self.quotes.setdefault((listing.instrument.symbol, side), [])
+            if len(quotes) < QUOTES_A_SIDE:
+                yield self._quote(listing, side, quotes)
+            elif quotes[0].changes_left and rng.random() < 0.6:
+                yield self._follow(listing, side, quotes)
+            else:
+                yield self._withdraw(quotes)
+
+    def _quote(self, listing: Listing, side: Side, quotes: list[Quote]) -> OrderRequest:
+        rng, new_id = self.desk.rng, self.desk.next_id()
+        units, steps = rng.randint(4, 20), rng.randint(1, 6)
+        quotes.append(Quote(new_id, units, rng.randint(0, 2)))
+        return OrderRequest.new(
+            self.account, new_id, listing.instrument.symbol, side, listing.quantity(units),
+            listing.price(side, steps),
+        )  # fmt: skip
+
+    def _follow(self, listing: Listing, side: Side, quotes: list[Quote]) -> OrderRequest:
+        """Move the oldest quote to where the market is, or make it smaller where it is."""
+        rng, new_id = self.desk.rng, self.desk.next_id()
+        quote = quotes.pop(0)
+        old_id, quote.client_order_id = quote.client_order_id, new_id
+        quote.changes_left -= 1
+        quotes.append(quote)
+        if quote.units > 2 and rng.random() < 0.3:
+            quote.units -= quote.units // 3
+            return OrderRequest.modify(
+                self.account, new_id, old_id, quantity=listing.quantity(quote.units)
+            )
+        price = listing.price(side, rng.randint(1, 6))
+        return OrderRequest.modify(self.account, new_id, old_id, price=price)
+
+    def _withdraw(self, quotes: list[Quote]) -> OrderRequest:
+        return OrderRequest.cancel(self.account, self.desk.next_id(), quotes.pop(0).client_order_id)
+
+
+@dataclass(slots=True)
+class Taker:
+    """Wants to trade now: market orders, IOC and FOK across the spread."""
+
+    desk: Desk
+    account: str
+
+    def act(self) -> Iterator[OrderRequest]:
+        listing, rng, side = self.desk.listing(), self.desk.rng, self.desk.side()
+        tif = rng.choice((None, IOC, IOC, FOK))
+        units = rng.randint(1, 25)
+        price = None if tif is None else listing.price(side, -rng.randint(1, 5))
+        yield OrderRequest.new(
+            self.account, self.desk.next_id(), listing.instrument.symbol, side,
+            listing.quantity(units), price, time_in_force=tif or IOC,
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Investor:
+    """Has time: rests a large order far from the market, for the day or until canceled."""
+
+    desk: Desk
+    account: str
+
+    def act(self) -> Iterator[OrderRequest]:
+        listing, rng, side = self.desk.listing(), self.desk.rng, self.desk.side()
+        yield OrderRequest.new(
+            self.account, self.desk.next_id(), listing.instrument.symbol, side,
+            listing.quantity(rng.randint(10, 60)), listing.price(side, rng.randint(2, 25)),
+            time_in_force=rng.choice((GTC, DAY)),
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Careless:
+    """Makes every mistake there is an answer for."""
+
+    desk: Desk
+    account: str
+    last: OrderRequest | None = None
+
+    def act(self) -> Iterator[OrderRequest]:
+        mistakes = (self._off_tick, self._unknown_symbol, self._repeat, self._stray, self._reuse)
+        yield self.desk.rng.choice(mistakes)()
+
+    def _order(self, price: str, symbol: str, quantity: str) -> OrderRequest:
+        self.last = OrderRequest.new(
+            self.account, self.desk.next_id(), symbol, Side.BUY, quantity, price
+        )
+        return self.last
+
+    def _off_tick(self) -> OrderRequest:
+        """A price with one decimal more than the instrument has."""
+        listing = self.desk.listing()
+        price = listing.price(Side.BUY, 2) + ("0" if listing.instrument.price_scale else ".0")
+        digits = "0" * listing.instrument.price_scale + "1"
+        off = price.partition(".")[0] + "." + digits
+        return self._order(off, listing.instrument.symbol, listing.quantity(1))
+
+    def _unknown_symbol(self) -> OrderRequest:
+        listing = self.desk.listing()
+        return self._order(listing.price(Side.BUY, 2), "NO_SUCH", listing.quantity(1))
+
+    def _repeat(self) -> OrderRequest:
+        """The same request again, as after a lost connection."""
+        return self.last or self._reuse()
+
+    def _reuse(self) -> OrderRequest:
+        """An id used before, for another order; first it needs to have used one."""
+        listing = self.desk.listing()
+        if self.last is None or self.last.symbol == "NO_SUCH":
+            return self._order(
+                listing.price(Side.BUY, 30), listing.instrument.symbol, listing.quantity(1)
+            )
+        return OrderRequest.new(
+            self.account, self.last.client_order_id, listing.instrument.symbol, Side.SELL,
+            listing.quantity(2), listing.price(Side.SELL, 30),
+        )  # fmt: skip
+
+    def _stray(self) -> OrderRequest:
+        """A cancel of an order that never was."""
+        new_id = self.desk.next_id()
+        return OrderRequest.cancel(self.account, new_id, f"{new_id}-never-was")
+
+
+def market(
+    seed: int, instruments: Sequence[Instrument], prefix: str = ""
+) -> Iterator[OrderRequest]:
+    """Requests without end; `prefix` stands before every client order id."""
+    desk = Desk(seed, instruments, prefix)
+    agents: dict[Agent, int] = {
+        Maker(desk, "maker-1"): 22,
+    }
+    names = list(agents)
+    while True:
+        for agent in desk.rng.choices(names):
+            yield from agent.act()

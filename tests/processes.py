@@ -1,0 +1,224 @@
+"""Daemons of our own under test: start them, wait for what they tell, and audit what they leave.
+
+A test gives up on a condition after WAIT_S_MAX; every process it started is dead when its
+`with` block ends.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from oms import Config, EmbeddedVenue, PersistentStorage
+from oms.desk import entries
+from oms.desk.entries import Entry, decode_all
+from oms.flow.journal import Fold, differences
+from oms.reports import Row
+
+DRIVER = Path(__file__).with_name("driver.py")
+DATABASE = "order_management.db"
+WAIT_S_MAX = 30.0
+TERMINAL = ("FILLED", "CANCELED", "EXPIRED", "REJECTED")
+ABOUT_OTHERS = ("CANCEL_REJECTED", "ORDER_STATUS")  # they tell a state and change none
+
+Id = tuple[str, str]
+Line = list[Any]
+
+
+def wait_until(condition: Callable[[], object], seconds: float = WAIT_S_MAX) -> None:
+    """Poll; AssertionError when the time is over."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain"
+        time.sleep(0.005)
+
+
+class Driver:
+    """tests/driver.py as a process; what it told is in `path`, also after a kill."""
+
+    def __init__(
+        self, directory: Path, path: Path, *options: object, under: tuple[str, ...] = (),
+        **config: dict[str, object],
+    ) -> None:  # fmt: skip
+        command = [*under, sys.executable, DRIVER, directory, "--config", json.dumps(config)]
+        self.path = path
+        self.errors_path = path.with_suffix(".err")
+        self._read_bytes = 0
+        self._lines: list[Line] = []
+        with path.open("ab") as out, self.errors_path.open("ab") as errors:
+            self.process = subprocess.Popen(
+                [str(part) for part in [*command, *options]], stdout=out, stderr=errors
+            )
+
+    def __enter__(self) -> "Driver":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+    def lines(self, kind: str = "") -> list[Line]:
+        """What was told so far; a line cut short by the kill was not told."""
+        with self.path.open("rb") as file:
+            file.seek(self._read_bytes)
+            fresh = file.read()
+        whole = fresh[: fresh.rfind(b"\n") + 1]
+        self._read_bytes += len(whole)
+        self._lines += map(json.loads, whole.splitlines())
+        return [line for line in self._lines if not kind or line[0] == kind]
+
+    @property
+    def errors(self) -> str:
+        return self.errors_path.read_text()
+
+    def wait_for(self, word: str) -> None:
+        """Until it told that state. A process that ended first fails the test."""
+        wait_until(lambda: ["STATE", word] in self.lines("STATE") or self._ended())
+        assert ["STATE", word] in self.lines("STATE"), self.errors
+
+    def _ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def exit_code(self, seconds: float = WAIT_S_MAX) -> int:
+        """Wait for its end, at most so long."""
+        return self.process.wait(seconds)
+
+    def stop(self) -> tuple[int, float]:
+        """SIGTERM; the exit code, and how many seconds it took."""
+        started = time.monotonic()
+        self.signal(signal.SIGTERM)
+        return self.exit_code(), time.monotonic() - started
+
+
+class Audit(NamedTuple):
+    """What a data directory holds, read offline."""
+
+    digest: str  # recovered as a start does it, from a snapshot if there is one
+    refolded_digest: str  # from the first entry on
+    differences: list[str]  # between the stored reports and what the journal gives
+    rows: dict[tuple[int, int], Row]
+    row_count: int
+    requests: list[tuple[int, Entry]]  # journal sequence and entry of every client's request
+    fold: Fold
+
+    @property
+    def waiting(self) -> list[int]:
+        return [request.request_seq for request in self.fold.desk.queue.waiting()]
+
+
+def audit(directory: Path) -> Audit:
+    """Recover and refold a directory that no process uses."""
+    store = PersistentStorage(directory / Config().store.database, read_only=True)
+    store.open()
+    try:
+        recovered, refolded = Fold(EmbeddedVenue()), Fold(EmbeddedVenue())
+        for _ in recovered.recover(store):
+            pass
+        differing = list(islice(differences(store, refolded), 5))
+        rows = list(store.all_rows())
+        requests = [
+            (seq, entry)
+            for record in store.records()
+            for seq, entry in enumerate(decode_all(record.body, record.first_seq), record.first_seq)
+            if entry[0] in (entries.NEW, entries.MODIFY, entries.CANCEL, entries.ANSWER)
+        ]
+    finally:
+        store.close()
+    by_id = {row[:2]: row for row in rows}
+    return Audit(
+        recovered.digest(), refolded.digest(), differing, by_id, len(rows), requests, recovered
+    )
+
+
+class Ledger:
+    """What clients sent and were told, over all the processes of one data directory."""
+
+    def __init__(self) -> None:
+        self.submitted: dict[Id, Line] = {}
+        self.times: Counter[Id] = Counter()
+        self.refused: Counter[Id] = Counter()  # turned away before the journal
+        self.acked: dict[tuple[int, int], Row] = {}
+        self.answered: set[Id] = set()
+
+    def take(self, lines: list[Line]) -> None:
+        """One process's lines. An execution id shown twice must show the same report."""
+        for line in lines:
+            if line[0] == "S":
+                self.submitted[line[1], line[2]] = line[1:]
+                self.times[line[1], line[2]] += 1
+            elif line[0] in ("F", "R"):
+                self._take_report(line[0], tuple(line[1:] if line[0] == "F" else line[2:]))
+
+    def _take_report(self, told_by: str, row: Any) -> None:
+        client = (row[4], row[5])
+        if not row[0]:
+            if told_by == "R":
+                self.refused[client] += 1
+            return
+        assert self.acked.setdefault(row[:2], row) == row, f"{row} told as {self.acked[row[:2]]}"
+        if row[3]:
+            self.answered.add(client)
+
+    def unknown(self) -> list[Line]:
+        """Submitted, and never answered: neither by the journal nor by a refusal."""
+        return [
+            fields
+            for client, fields in self.submitted.items()
+            if client not in self.answered and not self.refused[client]
+        ]
+
+    def check(self, found: Audit) -> None:
+        """P1 to P4: nothing lost, nothing invented, nothing twice, one state."""
+        assert found.differences == []
+        assert found.digest == found.refolded_digest
+        assert len(found.rows) == found.row_count, "an execution id repeats"
+        lost = [row for key, row in self.acked.items() if found.rows.get(key) != row]
+        assert lost == []
+        self._check_requests(found)
+        ends = Counter(
+            row[2] for row in found.rows.values()
+            if row[9] in TERMINAL and row[8] not in ABOUT_OTHERS
+        )  # fmt: skip
+        assert [order_id for order_id, times in ends.items() if times > 1] == []
+
+    def _check_requests(self, found: Audit) -> None:
+        times: Counter[Id] = Counter()
+        effective: Counter[Id] = Counter()
+        for seq, entry in found.requests:
+            client = (entry[1], entry[2])
+            times[client] += 1
+            effective[client] += entry[0] != entries.ANSWER
+            assert client in self.submitted, f"phantom {seq}: {entry}"
+            assert entry[0] != entries.NEW or self._is_what_was_sent(entry), f"altered: {entry}"
+        doubled = [
+            client for client in times
+            if effective[client] > 1 or times[client] > self.times[client] - self.refused[client]
+        ]  # fmt: skip
+        assert doubled == []
+
+    def _is_what_was_sent(self, entry: Entry) -> bool:
+        _account, _id, _kind, _orig, symbol, side, quantity, price, tif = self.submitted[
+            entry[1], entry[2]
+        ]
+        instrument = next(i for i in Config().instruments if i.symbol == symbol)
+        price_ticks = 0 if price is None else instrument.price_ticks(price)
+        sent = (symbol, side, tif, price_ticks, instrument.quantity_lots(quantity))
+        return (entry[3], entry[4], entry[6], entry[7], entry[8]) == sent

@@ -1,0 +1,72 @@
+"""Every benchmark runs and says what it promises to say; how fast is not a test's business."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+CARD = {"machine", "load", "python", "sqlite", "file_system", "commit", "command"}
+FIGURES = {
+    "book_consensus": {"worst_messages_per_s", "static", "normal", "flash-crash"},
+    "throughput": {
+        "orders_per_s", "raw_rows_per_s", "ratio_to_raw", "disk_bytes_per_order", "turns",
+        "rss_mb_at_20_percent", "rss_mb_at_end", "rss_growth", "reports_per_order",
+    },
+    "latency": {
+        f"{rate}_ack_ms_{percent}"
+        for rate in (5_000, 10_000, 25_000)
+        for percent in ("p50", "p99", "p99.9", "max")
+    },
+    "queue_ops": {
+        "add_ratio", "get_ratio", "modify_ratio", "cancel_ratio", "bytes_per_waiting_order",
+    },
+    "deep_level": {"trade_ratio", "cancel_ratio"},
+    "recovery": {
+        "entries", "seconds_without_snapshot", "seconds_with_snapshot", "digests_differ",
+    },
+}  # fmt: skip
+
+
+def test_each_benchmark_is_listed_here():
+    scripts = {path.stem for path in BENCHMARKS.glob("*.py")}
+    assert scripts - {"common"} == set(FIGURES)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_quick_run_ends_with_its_figures_as_json(name, tmp_path):
+    # when it runs small
+    command = [
+        sys.executable, str(BENCHMARKS / f"{name}.py"), "--quick", "--directory", str(tmp_path),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    if "skipped" in told:
+        pytest.skip(told["skipped"])
+
+    # then the last line says where it ran, what it measured, and what of its claims was reached
+    assert told["benchmark"] == name
+    assert told["quick"] is True
+    assert told.keys() >= CARD
+    assert told["medians"].keys() >= FIGURES[name]
+    assert len(told["trials"]) == 1
+    assert told["claims"]
+    for claim in told["claims"]:
+        assert set(claim) == {"claim", "measured", "reached"}
+        assert type(claim["reached"]) is bool
+
+    # and it left nothing behind
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recovered_state_is_the_same_with_and_without_a_snapshot(tmp_path):
+    """The one figure that is not about time."""
+    command = [
+        sys.executable, str(BENCHMARKS / "recovery.py"), "--quick", "--directory", str(tmp_path),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["medians"]["digests_differ"] == 0
