@@ -148,7 +148,7 @@ class StoreConfig(Section):
 
     database: Annotated[Path, FILE] = Path("order_management.db")
     durability: Literal["full", "normal", "none"] = "full"
-    busy_timeout_ns: Annotated[int, seconds(0, 60)] = 5 * NANOS
+    busy_timeout_ns: Annotated[int, seconds(0, 60)] = 2 * NANOS
     snapshot_every: Annotated[int, whole(1, 1_000_000_000)] = 250_000
 
 
@@ -164,7 +164,7 @@ class StopConfig(Section):
     """What becomes of waiting orders at a stop. drain_max_ns: how long that may take."""
 
     on_stop: Literal["park", "cancel", "drain"] = "park"
-    drain_max_ns: Annotated[int, seconds(0, 3600)] = 4 * NANOS
+    drain_max_ns: Annotated[int, seconds(0, 3600)] = 3 * NANOS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

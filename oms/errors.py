@@ -4,6 +4,8 @@ A refused order is not an exception: it is a response that carries a RejectReaso
 Exceptions are for a caller who cannot go on.
 """
 
+VALUE_LENGTH_MAX = 80
+
 
 class OMSError(Exception):
     """Catch this to catch every error of the package."""
@@ -13,8 +15,17 @@ class ValidationError(OMSError, ValueError):
     """A field is out of range. The text names field, expectation and value."""
 
     def __init__(self, field: str, value: object, expected: str) -> None:
-        super().__init__(f"{field}: expected {expected}, was {value!r}")
+        super().__init__(f"{field}: expected {expected}, was {_shown(value)}")
         self.field = field
+
+
+def _shown(value: object) -> str:
+    """The value, cut short: the text goes into logs and into the journal."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write out an int of thousands of digits
+        text = f"a number of {type(value).__name__} too long to show"
+    return text if len(text) <= VALUE_LENGTH_MAX else f"{text[: VALUE_LENGTH_MAX - 3]}..."
 
 
 class ConfigError(OMSError, ValueError):

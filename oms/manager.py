@@ -33,7 +33,7 @@ from oms.venues.embedded import EmbeddedVenue
 
 log = logging.getLogger(__name__)
 
-STOP_S_MAX = 5.0
+STOP_S_MAX = 15.0  # of one thread; a stop takes less than 5 s unless the disk is stuck
 CANCEL = RequestType.CANCEL
 
 

@@ -80,7 +80,7 @@ def test_the_defaults_are_the_documented_ones():
     assert config.throttle.policy == "sliding_window"
     assert (config.throttle.sends_max, config.throttle.window_ns) == (100, NANOS)
     assert config.session.schedule == Schedule.parse(hours="Mon-Fri 09:00-17:00")
-    assert (config.stop.on_stop, config.stop.drain_max_ns) == ("park", 4 * NANOS)
+    assert (config.stop.on_stop, config.stop.drain_max_ns) == ("park", 3 * NANOS)
     assert config.store.database == Path("order_management.db")
     assert config.instruments == (
         Instrument(symbol="TATA_INR", tick_size=50_000, lot_size=10**8),

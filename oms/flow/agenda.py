@@ -39,11 +39,10 @@ class Agenda:
         window = self._session.window_at(wall_ns)
         date = window.trading_date.isoformat() if window else ""
         changes: list[Entry] = []
-        if desk.is_open and date != desk.trading_date:
+        if desk.trading_date and date != desk.trading_date:  # open or paused until now
             how = "CLOSE" if window else self._how_it_closes(desk, wall_ns)
-            changes.append((entries.SESSION, how, desk.trading_date))
-        elif window and not desk.is_open and desk.trading_date not in ("", date):
-            changes.append((entries.SESSION, "CLOSE", desk.trading_date))  # paused, then missed
+            if desk.is_open or how == "CLOSE":
+                changes.append((entries.SESSION, how, desk.trading_date))
         if window and (not desk.is_open or changes):
             changes.append((entries.SESSION, "OPEN", date))
         return changes

@@ -6,8 +6,9 @@ Pure:  the only randomness is the seed's; nobody here sees an answer or a clock.
        as it is in real markets.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Protocol
 
@@ -21,6 +22,8 @@ UNIT_VALUE = 1_000  # currency: about what the smallest order is worth
 STEPS_OF_PRICE = 4_000  # price levels lie this fraction of the price apart
 STEPS_MIN = 200  # the fair value stays this many steps above 0
 QUOTES_A_SIDE = 5
+PATIENCE = 40  # an investor's orders; the next one makes the oldest give way
+UNKNOWN_SYMBOL = "NO_SUCH"
 SIDES = (Side.BUY, Side.SELL)
 GTC, DAY, IOC, FOK = TimeInForce.GTC, TimeInForce.DAY, TimeInForce.IOC, TimeInForce.FOK
 
@@ -49,6 +52,13 @@ class Listing:
         away = -steps if side is Side.BUY else steps
         ticks = max(1, self.fair_steps + away) * self.step_ticks
         return to_text(ticks, self.instrument.price_scale)
+
+    def off_tick_price(self) -> str:
+        """A price between two ticks, or with one decimal more than there is."""
+        ticks, scale = self.fair_steps * self.step_ticks, self.instrument.price_scale
+        if self.instrument.tick_size > 1:
+            return to_text(ticks + 1, scale)
+        return to_text(ticks * 10 + 1, scale + 1)
 
     def quantity(self, units: int) -> str:
         return to_text(units * self.unit_lots, self.instrument.quantity_scale)
@@ -158,65 +168,71 @@ class Taker:
 
 @dataclass(slots=True)
 class Investor:
-    """Has time: rests a large order far from the market, for the day or until canceled."""
+    """Has time: rests large orders far from the market, and gives up on the oldest."""
 
     desk: Desk
     account: str
+    patience: deque[str] = field(default_factory=deque)
 
     def act(self) -> Iterator[OrderRequest]:
         listing, rng, side = self.desk.listing(), self.desk.rng, self.desk.side()
+        new_id = self.desk.next_id()
+        self.patience.append(new_id)
         yield OrderRequest.new(
-            self.account, self.desk.next_id(), listing.instrument.symbol, side,
+            self.account, new_id, listing.instrument.symbol, side,
             listing.quantity(rng.randint(10, 60)), listing.price(side, rng.randint(2, 25)),
             time_in_force=rng.choice((GTC, DAY)),
         )  # fmt: skip
+        if len(self.patience) > PATIENCE:
+            yield OrderRequest.cancel(
+                self.account, self.desk.next_id(), self.patience.popleft()
+            )
 
 
 @dataclass(slots=True)
 class Careless:
-    """Makes every mistake there is an answer for."""
+    """Makes every mistake that there is an answer for."""
 
     desk: Desk
     account: str
-    last: OrderRequest | None = None
+    good: OrderRequest | None = None
 
     def act(self) -> Iterator[OrderRequest]:
-        mistakes = (self._off_tick, self._unknown_symbol, self._repeat, self._stray, self._reuse)
+        mistakes = [self._off_tick, self._unknown_symbol, self._stray]
+        mistakes += [self._repeat, self._reuse] if self.good else [self._order]
         yield self.desk.rng.choice(mistakes)()
 
-    def _order(self, price: str, symbol: str, quantity: str) -> OrderRequest:
-        self.last = OrderRequest.new(
-            self.account, self.desk.next_id(), symbol, Side.BUY, quantity, price
-        )
-        return self.last
-
-    def _off_tick(self) -> OrderRequest:
-        """A price with one decimal more than the instrument has."""
+    def _order(self) -> OrderRequest:
+        """For once nothing is wrong with it, so its id can be used again."""
         listing = self.desk.listing()
-        price = listing.price(Side.BUY, 2) + ("0" if listing.instrument.price_scale else ".0")
-        digits = "0" * listing.instrument.price_scale + "1"
-        off = price.partition(".")[0] + "." + digits
-        return self._order(off, listing.instrument.symbol, listing.quantity(1))
-
-    def _unknown_symbol(self) -> OrderRequest:
-        listing = self.desk.listing()
-        return self._order(listing.price(Side.BUY, 2), "NO_SUCH", listing.quantity(1))
+        self.good = OrderRequest.new(
+            self.account, self.desk.next_id(), listing.instrument.symbol, Side.BUY,
+            listing.quantity(1), listing.price(Side.BUY, 30),
+        )  # fmt: skip
+        return self.good
 
     def _repeat(self) -> OrderRequest:
         """The same request again, as after a lost connection."""
-        return self.last or self._reuse()
+        assert self.good is not None
+        return self.good
 
     def _reuse(self) -> OrderRequest:
-        """An id used before, for another order; first it needs to have used one."""
+        """The id of an earlier order, on another one."""
+        assert self.good is not None
+        repeat, self.good = self.good, None
+        return replace(repeat, side=Side.SELL)
+
+    def _off_tick(self) -> OrderRequest:
         listing = self.desk.listing()
-        if self.last is None or self.last.symbol == "NO_SUCH":
-            return self._order(
-                listing.price(Side.BUY, 30), listing.instrument.symbol, listing.quantity(1)
-            )
         return OrderRequest.new(
-            self.account, self.last.client_order_id, listing.instrument.symbol, Side.SELL,
-            listing.quantity(2), listing.price(Side.SELL, 30),
+            self.account, self.desk.next_id(), listing.instrument.symbol, Side.BUY,
+            listing.quantity(1), listing.off_tick_price(),
         )  # fmt: skip
+
+    def _unknown_symbol(self) -> OrderRequest:
+        return OrderRequest.new(
+            self.account, self.desk.next_id(), UNKNOWN_SYMBOL, Side.BUY, "1", "100"
+        )
 
     def _stray(self) -> OrderRequest:
         """A cancel of an order that never was."""
@@ -229,10 +245,13 @@ def market(
 ) -> Iterator[OrderRequest]:
     """Requests without end; `prefix` stands before every client order id."""
     desk = Desk(seed, instruments, prefix)
-    agents: dict[Agent, int] = {
-        Maker(desk, "maker-1"): 22,
-    }
-    names = list(agents)
+    agents: list[tuple[Agent, int]] = [
+        *((Maker(desk, f"maker-{n}"), 15) for n in (1, 2, 3)),
+        *((Taker(desk, f"taker-{n}"), 15) for n in (1, 2)),
+        *((Investor(desk, f"investor-{n}"), 5) for n in (1, 2)),
+        (Careless(desk, "careless-1"), 4),
+    ]
+    everybody, weights = [agent for agent, _ in agents], [weight for _, weight in agents]
     while True:
-        for agent in desk.rng.choices(names):
+        for agent in desk.rng.choices(everybody, weights, k=1_000):
             yield from agent.act()

@@ -1,0 +1,242 @@
+"""Drive a flow of requests through an order manager, at its pace or at ours.
+
+Flow:  agents, flow files -> [runner] -> OrderManagement.on_data; its reports -> Tally
+Owner: MainThread drives and waits on one event, so a signal ends a run within milliseconds;
+       the Tally is written by the dispatcher's thread alone.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TypeVar
+
+from oms.clock import NANOS, Clock
+from oms.manager import OrderManagement
+from oms.messages import OrderRequest, OrderResponse, Row
+
+BURST_S = 4  # a burst comes this often ...
+BURST_SHARE = 4  # ... takes a quarter of that time, and has three quarters of the requests
+PAUSE_S = 0.001
+AHEAD_NS = 1_000_000  # a request due within this is not waited for
+LOOK_EVERY = 64  # requests between two looks at the clock and the progress
+PROGRESS_S_SCREEN, PROGRESS_S_PIPE = 0.2, 5.0
+
+T = TypeVar("T")
+Timed = tuple[int, OrderRequest]
+"""A request, and when it is due: nanoseconds after the start."""
+
+OnMatch = Callable[[Row, Row], object]
+
+
+@dataclass(slots=True)
+class Traded:
+    """What was traded of one symbol."""
+
+    count: int = 0
+    lots: int = 0
+    last_ticks: int = 0
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts every published report; a listener of the order manager.
+
+    on_match: told the taker's and the maker's report of each trade.
+    """
+
+    on_match: OnMatch | None = None
+    answered: int = 0
+    reports: Counter[str] = field(default_factory=Counter)
+    traded: dict[str, Traded] = field(default_factory=dict)
+    _turn: int = 0
+    _turn_before: int = 0
+    _seen: set[int] = field(default_factory=set)
+    _taker: Row | None = None
+
+    def __call__(self, response: OrderResponse) -> None:
+        row = response.row
+        self.reports[row[8]] += 1
+        self._count_answer(row[0], row[3])
+        if row[15] == "TAKER":
+            self._trade(row)
+        elif row[15] == "MAKER" and self._taker is not None:
+            if self.on_match is not None:
+                self.on_match(self._taker, row)
+            self._taker = None
+
+    def _count_answer(self, turn: int, request_seq: int) -> None:
+        """Each request once: its first answer comes in the turn that journals it."""
+        if not turn:  # refused before the journal
+            self.answered += 1
+            return
+        if turn != self._turn:
+            self._turn_before, self._turn = self._turn, turn
+            self._seen.clear()
+        if request_seq > self._turn_before and request_seq not in self._seen:
+            self._seen.add(request_seq)
+            self.answered += 1
+
+    def _trade(self, row: Row) -> None:
+        self._taker = row
+        traded = self.traded.setdefault(row[6], Traded())
+        traded.count += 1
+        traded.lots += row[11]
+        traded.last_ticks = row[10]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a run went, as the runner saw it."""
+
+    offered: Counter[str] = field(default_factory=Counter)
+    offer_ns: int = 0
+    total_ns: int = 0
+    interrupted: bool = False
+    unanswered: int = 0
+
+    @property
+    def count(self) -> int:
+        return self.offered.total()
+
+
+class Runner:
+    """Offers requests until they end or the stop event is set, then waits for the answers.
+
+    paced: wait until each request is due; else offer as fast as they are taken.
+    answer_s_max: how long to wait after the last request; the waiting go on only while
+        something happens.
+    on_tick: called now and then with a line that says how it goes.
+    on_sent: told each request, and when it went, in nanoseconds after the start.
+    """
+
+    def __init__(
+        self,
+        manager: OrderManagement,
+        clock: Clock,
+        stop: threading.Event,
+        *,
+        paced: bool,
+        answer_s_max: float,
+        on_tick: Callable[[str], object],
+        tick_s: float,
+        on_sent: Callable[[int, OrderRequest], object] | None = None,
+    ) -> None:
+        self._manager = manager
+        self._clock = clock
+        self._stop = stop
+        self._paced = paced
+        self._answer_s_max = answer_s_max
+        self._on_tick = on_tick
+        self._tick_ns = round(tick_s * NANOS)
+        self._on_sent = on_sent
+        self._start_ns = clock.monotonic_ns()
+        self._next_tick_ns = 0
+        self.tally = Tally()
+        self.outcome = Outcome()
+        manager.add_listener(self.tally)
+        config = manager.config.queue
+        self._inbox_high = config.inbox_max // 2
+        self._waiting_high = config.waiting_max // 2
+
+    def drive(self, flow: Iterable[Timed]) -> Outcome:
+        """Offer the whole flow, then wait for its answers."""
+        self._start_ns = self._clock.monotonic_ns()
+        outcome = self.outcome
+        for number, (due_ns, request) in enumerate(flow):
+            if self._paced or number % LOOK_EVERY == 0:
+                self._pause_until(due_ns if self._paced else 0)
+            if self._stop.is_set():
+                outcome.interrupted = True
+                break
+            if self._on_sent is not None:
+                self._on_sent(self.elapsed_ns, request)
+            self._manager.on_data(request)
+            outcome.offered[request.type] += 1
+        outcome.offer_ns = self.elapsed_ns
+        self._wait_for_answers()
+        outcome.total_ns = self.elapsed_ns
+        outcome.unanswered = outcome.count - self.tally.answered
+        return outcome
+
+    @property
+    def elapsed_ns(self) -> int:
+        return self._clock.monotonic_ns() - self._start_ns
+
+    def _pause_until(self, due_ns: int) -> None:
+        """Wait until a request is due, and until there is room for it."""
+        while not self._stop.is_set():
+            now_ns = self.elapsed_ns
+            self._tick(now_ns)
+            if self._crowded():
+                self._stop.wait(PAUSE_S)
+            elif due_ns - now_ns > AHEAD_NS:
+                wait_ns = min(due_ns, self._next_tick_ns) - now_ns
+                self._stop.wait(max(wait_ns, AHEAD_NS) / NANOS)
+            else:
+                return
+
+    def _crowded(self) -> bool:
+        """Would more be refused? Half full is time to pause: on_data never waits."""
+        return (
+            self._manager.inbox.size > self._inbox_high or self._waiting > self._waiting_high
+        )
+
+    @property
+    def _waiting(self) -> int:
+        return self._manager.dispatcher.desk.queue.size
+
+    def _wait_for_answers(self) -> None:
+        """Until nothing is owed and nothing waits; not for ever."""
+        deadline_ns = self.elapsed_ns + round(self._answer_s_max * NANOS)
+        while self._owing() and not self._stop.is_set() and self.elapsed_ns < deadline_ns:
+            self._tick(self.elapsed_ns)
+            self._stop.wait(10 * PAUSE_S)
+        self.outcome.interrupted |= self._stop.is_set()
+
+    def _owing(self) -> bool:
+        return self.tally.answered < self.outcome.count or self._waiting > 0
+
+    def _tick(self, now_ns: int) -> None:
+        if now_ns >= self._next_tick_ns:
+            self._next_tick_ns = now_ns + self._tick_ns
+            self._on_tick(self.progress())
+
+    def progress(self) -> str:
+        """How it goes, in one line."""
+        trades = sum(traded.count for traded in self.tally.traded.copy().values())
+        rejects = sum(self._manager.publisher.rejects.copy().values())
+        return (
+            f"{self.elapsed_ns / NANOS:6.1f} s  offered {self.outcome.count:,}  "
+            f"answered {self.tally.answered:,}  waiting {self._waiting:,}  "
+            f"trades {trades:,}  rejected {rejects:,}"
+        )
+
+
+def bursts(rate: int, seconds: float) -> Iterator[int]:
+    """When each request is due: `rate` a second on average, three times that in bursts."""
+    period_s = min(float(BURST_S), seconds)
+    in_period = max(1, round(rate * period_s))
+    in_burst = in_period - in_period // BURST_SHARE
+    burst_ns = round(period_s / BURST_SHARE * NANOS)
+    rest_ns = round(period_s * NANOS) - burst_ns
+    for period in count():
+        start_ns = round(period * in_period / rate * NANOS)
+        for n in range(in_burst):
+            yield start_ns + n * burst_ns // in_burst
+        for n in range(in_period - in_burst):
+            yield start_ns + burst_ns + n * rest_ns // (in_period - in_burst)
+
+
+def limited(flow: Iterable[Timed], *, orders: int | None, seconds: float | None) -> Iterator[Timed]:
+    """The flow up to a number of requests, and up to an instant."""
+    for number, (due_ns, request) in enumerate(flow):
+        if number == orders or (seconds is not None and due_ns >= seconds * NANOS):
+            return
+        yield due_ns, request
+
+
+def at_speed(flow: Iterable[Timed], speed: float) -> Iterator[Timed]:
+    """The same flow, so many times as fast."""
+    return ((round(due_ns / speed), request) for due_ns, request in flow)
