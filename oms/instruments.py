@@ -1,10 +1,13 @@
 """What can be traded: one Instrument a symbol."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 from oms.errors import ValidationError
-from oms.money import Number, to_text, to_units
+from oms.money import UNITS_MAX, Number, to_text, to_units
+
+SCALE_MAX = 12
 
 
 class MarketOrderPolicy(StrEnum):
@@ -25,6 +28,8 @@ class Instrument:
     price_scale, quantity_scale: decimals, 0 to 12; fixed once orders exist.
     tick_size: the price step, in ticks of 10**-price_scale.
     lot_size: the quantity step, in lots of 10**-quantity_scale.
+
+    Raises ValidationError, naming the field, on a value out of range.
     """
 
     symbol: str
@@ -33,6 +38,22 @@ class Instrument:
     tick_size: int = 1
     lot_size: int = 1
     market_order: MarketOrderPolicy = MarketOrderPolicy.PARTIAL
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.symbol, str) or not re.fullmatch("[A-Z0-9._-]{1,32}", self.symbol):
+            raise ValidationError("symbol", self.symbol, "1 to 32 of A-Z 0-9 . _ -")
+        for name, low, high in (
+            ("price_scale", 0, SCALE_MAX),
+            ("quantity_scale", 0, SCALE_MAX),
+            ("tick_size", 1, UNITS_MAX),
+            ("lot_size", 1, UNITS_MAX),
+        ):
+            value = getattr(self, name)
+            if type(value) is not int or not low <= value <= high:
+                raise ValidationError(name, value, f"{low} to {high}")
+        if type(self.market_order) is not MarketOrderPolicy:
+            expected = "one of " + ", ".join(MarketOrderPolicy)
+            raise ValidationError("market_order", self.market_order, expected)
 
     def price_ticks(self, price: Number) -> int:
         """Price as ticks on this instrument's grid; ValidationError if it is not on it."""

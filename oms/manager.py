@@ -94,17 +94,21 @@ class OrderManagement:
     # --- life ---
 
     def start(self) -> None:
-        """Recover, then start the threads, sinks first. Raises StoreError, DataInUseError."""
+        """Recover, then start the threads. Raises StoreError.
+
+        The dispatcher starts last and so stops first: what it drains still has a link.
+        """
         if self._running or self.inbox.closed:
             raise StoppedError("an OrderManagement is started once")
         self.dispatcher.start()
         self._running = True
-        self._start("oms-dispatch", self.dispatcher, STOP_S_MAX)
+        self._start("oms-session", self.keeper, 1.0)
         venue_job = getattr(self.venue, "job", None)
         if venue_job is not None:
             self.venue.connect(self.on_data_response)  # type: ignore[attr-defined]
             self._start("oms-venue", venue_job, 1.0)
-        self._start("oms-session", self.keeper, 1.0)
+        drain_s = self.config.stop.drain_max_ns / NANOS
+        self._start("oms-dispatch", self.dispatcher, max(STOP_S_MAX, drain_s + 1.0))
 
     def _start(self, name: str, job: Job, stop_s: float) -> None:
         worker = Worker(name, job, self._thread_died)

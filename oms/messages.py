@@ -99,6 +99,9 @@ class RejectReason(StrEnum):
     SHUTTING_DOWN = "SHUTTING_DOWN"
 
 
+REASONS = {reason.value: reason for reason in RejectReason}
+
+
 class Liquidity(StrEnum):
     """Which side of a trade an order was: MAKER rested, TAKER arrived."""
 
@@ -178,6 +181,8 @@ class OrderRequest:
         check_id("client_order_id", self.client_order_id)
         if self.request_id:
             check_id("request_id", self.request_id)
+        if type(self.hold) is not bool:
+            raise ValidationError("hold", self.hold, "True or False")
         if self.price is not None:
             _check_number("price", self.price)
         if self.quantity is not None:
@@ -186,6 +191,10 @@ class OrderRequest:
             self._check_new()
         else:
             check_id("orig_client_order_id", self.orig_client_order_id)
+            if self.symbol:
+                check_id("symbol", self.symbol)
+            if self.side is not None:
+                _check_member("side", self.side, Side)
             if self.type is MODIFY and self.price is None and self.quantity is None:
                 raise ValidationError("quantity", None, "a new price or a new quantity")
 

@@ -11,6 +11,9 @@ from typing import NamedTuple
 from oms.instruments import Instrument
 from oms.messages import Liquidity, OrderState, OrderType, ResponseType, Side, TimeInForce
 
+# The fill that ends an order is reported as pending while a change is; no other end is.
+ENDED_UNFILLED = (OrderState.CANCELED, OrderState.EXPIRED, OrderState.REJECTED)
+
 
 class Order:
     """One order from acceptance to its end.
@@ -71,7 +74,7 @@ class Order:
         """The state to tell, by FIX precedence: pending cancel, pending replace, the rest."""
         if self.unknown:
             return OrderState.UNKNOWN
-        if self.changes:
+        if self.changes and self.state not in ENDED_UNFILLED:
             if any(change.is_cancel for change in self.changes):
                 return OrderState.PENDING_CANCEL
             if self.state is not OrderState.PENDING_NEW:

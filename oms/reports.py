@@ -12,6 +12,7 @@ from typing import Generic, NamedTuple, TypeVar, overload
 from oms.instruments import Instrument
 from oms.messages import (
     NEW,
+    REASONS,
     Liquidity,
     OrderRequest,
     OrderState,
@@ -83,7 +84,7 @@ class OrderResponse:
     cumulative_lots, leaves_lots: filled so far, and still open.
     notional: sum of price times quantity over all fills, in 10**-(price_scale +
         quantity_scale): exact, and as wide as it needs to be.
-    reason: "" or a RejectReason, then ": key=value, ...".
+    text: "" or a RejectReason, then ": key=value, ..."; or, while pending, why it waits.
     waited_ns: received to released. venue_ns: sent to answered. 0 when not measured.
     """
 
@@ -134,8 +135,8 @@ class OrderResponse:
 
     @property
     def reason(self) -> RejectReason | None:
-        code = self.text.partition(":")[0]
-        return RejectReason(code) if code else None
+        """Why it was refused, or ended; None also where the text says why it waits."""
+        return REASONS.get(self.text.partition(":")[0])
 
     @property
     def last_price(self) -> Decimal:

@@ -121,9 +121,10 @@ class Blotter:
         )
 
     def status_row(self, order: Order) -> Row:
-        """How an open order stands, outside any turn."""
+        """How an open order stands, outside any turn: no execution, hence number 0."""
         self.report(order, ResponseType.ORDER_STATUS.value)
-        return self.rows.pop()
+        row = self.rows.pop()
+        return (row[0], 0, *row[2:])
 
     def change_refused(self, change: Change, reason: str) -> None:
         """Answer a cancel or modify with no; the order stays as it is."""

@@ -19,13 +19,14 @@ ANSWER = "A"  # account, client id, response type, order id, symbol, side, state
 SESSION = "S"  # "OPEN", "PAUSE" (the trading date goes on later) or "CLOSE", trading date
 LINK = "L"  # "UP" or "DOWN", detail
 VENUE = "V"  # the fields of a VenueReport
+IGNORED = "I"  # the same, of a report that cannot be true: it changes nothing
 OVERDUE = "U"  # request sequence: the venue owes an answer
 START = "B"  # a process began; configuration that the replay depends on, as a dict
 STOP = "K"  # the daemon stops and cancels what waits
 
 KIND_LENGTHS = {
-    NEW: 11, MODIFY: 7, CANCEL: 5, ANSWER: 13, SESSION: 3, LINK: 3, VENUE: 9, OVERDUE: 2,
-    START: 2, STOP: 1,
+    NEW: 11, MODIFY: 7, CANCEL: 5, ANSWER: 13, SESSION: 3, LINK: 3, VENUE: 9, IGNORED: 9,
+    OVERDUE: 2, START: 2, STOP: 1,
 }  # fmt: skip
 
 # The three kinds that come by the thousand are written by one format each; ids hold no quote

@@ -9,13 +9,15 @@ from collections.abc import Sequence
 
 from oms.desk.blotter import Blotter
 from oms.desk.order_queue import OrderQueue
-from oms.messages import OrderState, RejectReason, ResponseType
+from oms.messages import REASONS, OrderState, RejectReason, ResponseType
+from oms.money import UNITS_MAX
 from oms.orders import Change, Event, Order, VenueReport
 
 # Members by name of their own: looking one up in its class is a function call.
 ACCEPTED, TRADE, CANCELED = ResponseType.NEW, ResponseType.TRADE, ResponseType.CANCELED
 REPLACED, CANCEL_REJECTED = ResponseType.REPLACED, ResponseType.CANCEL_REJECTED
-EXPIRED, STATE_NEW, STATE_CANCELED = ResponseType.EXPIRED, OrderState.NEW, OrderState.CANCELED
+REJECTED, EXPIRED = ResponseType.REJECTED, ResponseType.EXPIRED
+STATE_NEW, STATE_CANCELED = OrderState.NEW, OrderState.CANCELED
 NEW, CANCEL_DONE = ResponseType.NEW.value, ResponseType.CANCELED.value
 OUTCOMES = {
     ResponseType.NEW: "accepted",
@@ -76,6 +78,8 @@ class Executions:
         order = self._blotter.orders[report.order_id]
         if report.execution_id:
             self.execution_ids.setdefault(order.order_id, set()).add(report.execution_id)
+        if report.type in (REJECTED, CANCEL_REJECTED):
+            report = report._replace(reason=_coded(report.reason))
         events: list[Event] = [report]
         request_seq = 0
         if order.state is OrderState.PENDING_NEW:
@@ -87,14 +91,20 @@ class Executions:
             self.execution_ids.pop(order.order_id, None)
 
     def contradicts(self, report: VenueReport) -> bool:
-        """Can this not be true of any open order: unknown, repeated, more than is open?"""
+        """Can this not be true of any open order: unknown, repeated, never asked, too much?"""
         order = self._blotter.orders.get(report.order_id)
         if order is None or order.order_id in self._queue:
             return True
-        if report.type in (ACCEPTED, ResponseType.REJECTED):
+        if report.type in (ACCEPTED, REJECTED):
             return order.state is not OrderState.PENDING_NEW
-        known = self.execution_ids.get(report.order_id, ())
-        return report.quantity_lots > order.left_lots or report.execution_id in known
+        if report.type in (REPLACED, CANCEL_REJECTED):
+            sent = [c.request_seq for c in order.changes or () if not c.waiting]
+            return report.request_seq not in sent
+        if report.type is TRADE:
+            repeated = report.execution_id in self.execution_ids.get(report.order_id, ())
+            priced = 0 < report.price_ticks <= UNITS_MAX
+            return repeated or not priced or not 0 < report.quantity_lots <= order.left_lots
+        return report.type not in (CANCELED, EXPIRED)
 
     def overdue(self, request_seq: int) -> None:
         """No answer in time: say that the outcome is unknown; invent no end."""
@@ -176,6 +186,13 @@ def _take_change(order: Order, change_seq: int) -> Change | None:
             order.changes.remove(change)
             return change
     return None
+
+
+def _coded(reason: str) -> str:
+    """A venue's own words, after a stable first one."""
+    if reason.partition(":")[0] in REASONS:
+        return reason
+    return f"{RejectReason.VENUE_REJECTED.value}: {reason}".rstrip(": ")
 
 
 def outcome_of(events: Sequence[Event]) -> str:

@@ -69,6 +69,7 @@ class OrderDesk:
             entries.SESSION: self._session,
             entries.LINK: self._link,
             entries.VENUE: self._venue,
+            entries.IGNORED: self._ignored,
             entries.OVERDUE: self._overdue,
             entries.START: self._start,
             entries.STOP: self._stop,
@@ -123,8 +124,10 @@ class OrderDesk:
         change.waiting = False
         if change.is_cancel:
             return self.venue.cancel(change)
-        change.price_ticks = change.price_ticks or order.price_ticks
-        change.quantity_lots = change.quantity_lots or order.quantity_lots
+        ahead = [c for c in order.changes if c.price_ticks and not c.waiting and c is not change]
+        terms = ahead[-1] if ahead else order  # ahead: at a remote venue, not answered yet
+        change.price_ticks = change.price_ticks or terms.price_ticks
+        change.quantity_lots = change.quantity_lots or terms.quantity_lots
         return self.venue.replace(change)
 
     def end(self) -> None:
@@ -283,6 +286,9 @@ class OrderDesk:
 
     def _venue(self, _seq: int, entry: Entry, _received_ns: int, _queued_ns: int) -> None:
         self.executions.take(VenueReport(ResponseType(entry[1]), *entry[2:]))
+
+    def _ignored(self, _seq: int, _entry: Entry, _received_ns: int, _queued_ns: int) -> None:
+        pass
 
     def _overdue(self, _seq: int, entry: Entry, _received_ns: int, _queued_ns: int) -> None:
         self.executions.overdue(entry[1])

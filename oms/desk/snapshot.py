@@ -24,6 +24,7 @@ def dump(desk: OrderDesk, engine: MatchingEngine | None, last_seq: int) -> dict[
         "books": {
             symbol: {"entry": book.order_ids(), "priority": book.priority()}
             for symbol, book in (engine.books if engine else {}).items()
+            if len(book)  # an empty one may be of an instrument that is no longer listed
         },
         "execution_ids": {str(k): sorted(v) for k, v in desk.executions.execution_ids.items()},
     }
@@ -41,6 +42,8 @@ def load(desk: OrderDesk, engine: MatchingEngine | None, state: dict[str, Any]) 
         order = _load_order(desk, fields)
         by_seq[order.order_id] = order
         by_seq.update({change.request_seq: change for change in order.changes or ()})
+    size_max = desk.queue.size_max  # it may be lower now than when these came
+    desk.queue.size_max = max(size_max, len(state["waiting"]))
     for seq in state["waiting"]:
         request = by_seq[seq]
         if isinstance(request, Change):
@@ -48,6 +51,7 @@ def load(desk: OrderDesk, engine: MatchingEngine | None, state: dict[str, Any]) 
             desk.queue.add_order(seq, request, urgent=request.is_cancel)
         else:
             desk.queue.add_order(seq, request)
+    desk.queue.size_max = size_max
     for symbol, book in state["books"].items():
         assert engine is not None
         for order_id in book["entry"]:

@@ -18,6 +18,7 @@ Fill = tuple[int, int, int]  # (maker order id, price in ticks, quantity in lots
 BUY = Side.BUY
 NO_FILLS: list[Fill] = []  # shared by every order that met nobody; never appended to
 RANK_MIN = -(1 << 62)
+EMPTY_LEVELS_MAX = 64  # and as many again as have orders
 
 
 class PriceLevel:
@@ -42,16 +43,24 @@ class BookSide:
     The rank of a bid is its price, of an ask its negated price; so one piece of code
     matches both ways. `ranks` is sorted, best last, under a sentinel that is never
     reached. A level that ran empty by cancels stays until matching or reading meets it
-    at the top: most are refilled before, and a cancel then never searches.
+    at the top, or half of all levels are empty: most are refilled before, and a cancel
+    then never searches.
     """
 
-    __slots__ = ("levels", "ranks", "side", "sign")
+    __slots__ = ("levels", "levels_max", "ranks", "side", "sign")
 
     def __init__(self, side: Side) -> None:
         self.side = side
         self.sign = 1 if side is BUY else -1
         self.levels: dict[int, PriceLevel] = {}
+        self.levels_max = EMPTY_LEVELS_MAX
         self.ranks: list[int] = [RANK_MIN]
+
+    def sweep(self) -> None:
+        """Forget the empty levels; done so rarely that it costs a new level next to nothing."""
+        self.levels = {rank: level for rank, level in self.levels.items() if level.total_lots}
+        self.levels_max = 2 * len(self.levels) + EMPTY_LEVELS_MAX
+        self.ranks = [RANK_MIN, *sorted(self.levels)]
 
     def best(self) -> PriceLevel | None:
         """The best level that has orders."""
@@ -93,6 +102,8 @@ class OrderBook:
                 return fills
         level = own.levels.get(rank)
         if level is None:
+            if len(own.levels) >= own.levels_max:
+                own.sweep()
             level = self._spare.pop() if self._spare else PriceLevel()
             level.side, level.price_ticks = side, price_ticks
             own.levels[rank] = level

@@ -27,15 +27,14 @@ class Agenda:
         self._session = session
         self._tracker = tracker
 
-    def due(self, desk: OrderDesk, now_ns: int) -> list[Entry]:
+    def due(self, desk: OrderDesk, now_ns: int, wall_ns: int) -> list[Entry]:
         """Entries to make now: the market closed, opened; an answer did not come in time."""
-        due = self._session_changes(desk)
+        due = self._session_changes(desk, wall_ns)
         for _, what, date in due:
             log.info("session %s, trading date %s", what, date)
         return due + [(entries.OVERDUE, seq) for seq in self._tracker.overdue(now_ns)]
 
-    def _session_changes(self, desk: OrderDesk) -> list[Entry]:
-        wall_ns = self._clock.wall_ns()
+    def _session_changes(self, desk: OrderDesk, wall_ns: int) -> list[Entry]:
         window = self._session.window_at(wall_ns)
         date = window.trading_date.isoformat() if window else ""
         changes: list[Entry] = []

@@ -7,6 +7,7 @@ Owner: the thread oms-dispatch. It alone touches desk, throttle, venue and store
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 
 from oms.clock import Clock
 from oms.config import Config
@@ -23,8 +24,8 @@ from oms.flow.inbox import Answer, Inbox, Item
 from oms.flow.intake import Intake
 from oms.flow.journal import Fold
 from oms.flow.publisher import Publisher
-from oms.messages import OrderRequest, RejectReason
-from oms.orders import VenueReport
+from oms.messages import OrderRequest, RejectReason, ResponseType
+from oms.orders import Change, Order, VenueReport
 from oms.reports import Row, refusal
 from oms.stores import Store
 from oms.venues import Venue
@@ -35,6 +36,10 @@ log = logging.getLogger(__name__)
 IDLE_WAIT_S = 1.0
 BLOCKED_WAIT_S = 0.1
 STOP_WAIT_S = 0.05
+UNSETTLED = (
+    ResponseType.PENDING_NEW.value, ResponseType.PENDING_CANCEL.value,
+    ResponseType.PENDING_REPLACE.value, ResponseType.UNKNOWN.value,
+)  # fmt: skip
 
 
 class Dispatcher:
@@ -81,7 +86,17 @@ class Dispatcher:
     def start(self) -> None:
         """Open the store, fold the journal, and say so in it. Raises StoreError."""
         self._store.open()
+        try:
+            self._start()
+        except BaseException:
+            with suppress(StoreError):  # the first error is the one to tell
+                self._store.close()
+            raise
+
+    def _start(self) -> None:
         self._recover()
+        blotter = self.desk.blotter
+        self._publisher.restore(map(blotter.status_row, blotter.orders.values()))
         now_ns = self._clock.monotonic_ns()
         if self.fold.last_seq:
             self.throttler.hold_back(now_ns)
@@ -92,7 +107,7 @@ class Dispatcher:
             remote=self._venue.remote,
         )
         _check_settings(self.desk, settings)
-        self._run([], [(entries.START, settings)])
+        self._run([], [(entries.START, settings)], self._clock.wall_ns())
         self._publisher.instruments = self.desk.instruments
         for symbol in self.desk.instruments:
             self._show(symbol)
@@ -105,7 +120,6 @@ class Dispatcher:
         self._snapshot_seq = self.fold.last_seq
         blotter = self.desk.blotter
         blotter.begin(self.fold.last_seq, self.fold.wall_ns)
-        self._publisher.restore(map(blotter.status_row, blotter.orders.values()))
 
     def _await_answers(self, now_ns: int) -> None:
         """After a restart a remote venue may still answer what it was sent, or never."""
@@ -138,10 +152,16 @@ class Dispatcher:
             self.turn(self._inbox.take(self._config.queue.batch_max, self._wait_s(STOP_WAIT_S)))
         self._refuse_all(self._inbox.take(self._inbox.size, 0), RejectReason.SHUTTING_DOWN)
         if policy == "cancel" and self.desk.queue.size and self.blocked is None:
-            self._run([], [(entries.STOP,)])
+            try:
+                self._run([], [(entries.STOP,)], self._clock.wall_ns())
+            except (StoreFullError, StoreBusyError) as error:
+                self._undo([], error)  # what waits stays parked
         if self.blocked is None:
             self._take_snapshot()
-        self._store.close()
+        try:
+            self._store.close()
+        except (StoreFullError, StoreBusyError) as error:
+            log.warning("the write-ahead log stays until the next start: %s", error)
 
     def _wait_s(self, wait_s_max: float) -> float:
         """How long to sleep if nobody calls."""
@@ -154,32 +174,36 @@ class Dispatcher:
 
     def turn(self, items: list[Item]) -> None:
         """Handle these items and whatever else is due now; commit; publish."""
+        try:
+            self._turn(items)
+        except BaseException as error:
+            _fail(items, error)
+            raise
+
+    def _turn(self, items: list[Item]) -> None:
         if self._carried:
             items, self._carried = self._carried + items, []
         if self.blocked is not None and not self._unblocked():
             self._put_off(items, self.blocked)
             return
-        now_ns = self._clock.monotonic_ns()
-        notices = self._agenda.due(self.desk, now_ns)
+        # One reading for session and stamp, so that no order is stamped past its session.
+        now_ns, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
+        notices = self._agenda.due(self.desk, now_ns, wall_ns)
         if not items and not notices and not self._may_send(now_ns):
             return
         try:
-            self._run(items, notices)
+            self._run(items, notices, wall_ns)
         except (StoreFullError, StoreBusyError) as error:
             late: list[Item] = [(e, 0, None) for e in notices if e[0] == entries.OVERDUE]
             self._undo(items + late, error)
-        except BaseException as error:
-            _fail(items, error)
-            raise
         if self.fold.last_seq - self._snapshot_seq >= self._config.store.snapshot_every:
             self._take_snapshot()
 
-    def _run(self, items: list[Item], notices: list[Entry]) -> None:
+    def _run(self, items: list[Item], notices: list[Entry], wall_ns: int) -> None:
         """The turn itself. Everything before the commit can be undone by folding again."""
         clock, desk, fold = self._clock, self.desk, self.fold
         queued_ns = clock.monotonic_ns()
-        wall_ns = max(fold.wall_ns, clock.wall_ns())
-        items = [item for item in items if self._sane(item)]
+        wall_ns = max(fold.wall_ns, wall_ns)
         first_seq = fold.last_seq + 1
         first_item_seq = first_seq + len(notices)
         self._store.begin()
@@ -197,17 +221,19 @@ class Dispatcher:
         answers: dict[int, Answer] = {}
         enter, request_entry = desk.enter, self._intake.entry
         for seq, (message, received_ns, answer) in enumerate(items, first_item_seq):
-            if type(message) is OrderRequest:
+            if isinstance(message, OrderRequest):
                 entry = request_entry(seq, message)
+            elif isinstance(message, VenueReport):
+                entry = self._told(message)
             else:
-                entry = self._notice(message, queued_ns)
+                entry = message
             enter(seq, entry, received_ns, queued_ns)
             entered.append(entry)
             if answer is not None:
                 answers[seq] = answer
         released = self._release()
         desk.end()
-        record = fold.record(first_seq, wall_ns, released, entered)
+        record = fold.record(first_seq, wall_ns, len(released), entered)
         rows = desk.blotter.rows
         self._store.append(record, rows)
         self._store.commit()
@@ -215,53 +241,74 @@ class Dispatcher:
         self.turns += 1
         self._publish(rows, answers)
         if fold.outbox is not None:
+            self._settle(rows)
             self._flush(fold.outbox, released)
 
-    def _notice(self, message: object, now_ns: int) -> Entry:
-        """The entry of what is no request: a venue's report, or a notice of our own."""
-        if isinstance(message, VenueReport):
-            self.tracker.answered(message.request_seq or message.order_id, now_ns)
-            return (entries.VENUE, message.type.value, *message[1:])
-        assert isinstance(message, tuple)
-        return message
+    def _told(self, report: VenueReport) -> Entry:
+        """The entry of a venue's report; one that cannot be true is written down, not taken.
+
+        Looked at when its turn comes: the report before it may have ended the order.
+        """
+        kind = entries.VENUE
+        if self.desk.executions.contradicts(report):
+            kind = entries.IGNORED
+            if report.type is not ResponseType.CANCEL_REJECTED or self._is_open(report.order_id):
+                # Otherwise it only says that a change came too late, as the desk said before.
+                self.anomalies += 1
+                log.error("venue report fits no open order, ignored: %s", report)
+        return (kind, report.type.value, *report[1:])
+
+    def _is_open(self, order_id: int) -> bool:
+        return order_id in self.desk.blotter.orders
 
     def _may_send(self, now_ns: int) -> bool:
         return self.desk.can_send() and self.throttler.allows(now_ns)
 
-    def _release(self) -> int:
+    def _release(self) -> list[Order | Change]:
         """Send what the throttle allows, at most a batch, so that commits stay regular."""
         desk, throttler, read_ns = self.desk, self.throttler, self._clock.monotonic_ns
         if not desk.can_send():
-            return 0
+            return []
         now_ns = read_ns()
         requests = desk.take_waiting(min(self._config.queue.batch_max, throttler.free(now_ns)))
         if self._venue.remote:  # these leave after the commit: _flush stamps them
             for request in requests:
                 desk.send(request, now_ns, read_ns)
-                self.tracker.sent(request.request_seq, now_ns)
-            return len(requests)
+            return requests
         send, sent = desk.send, throttler.sent
         for request in requests:
             # Stamped after the send: the gap between two sends is then never shorter than
             # what the throttle believes.
             now_ns = send(request, now_ns, read_ns)
             sent(now_ns)
-        return len(requests)
+        return requests
 
-    def _flush(self, outbox: Outbox, released: int) -> None:
+    def _settle(self, rows: list[Row]) -> None:
+        """What a remote venue has answered; an order that ended is owed nothing more."""
+        now_ns = self._clock.monotonic_ns()
+        for row in rows:
+            if row[3] and row[8] not in UNSETTLED:
+                self.tracker.answered(row[3], now_ns)
+        for order_id in self.desk.blotter.done:
+            self.tracker.answered(order_id, now_ns)
+
+    def _flush(self, outbox: Outbox, released: list[Order | Change]) -> None:
         """What is journaled as sent goes to the remote venue now."""
+        now_ns = self._clock.monotonic_ns()
+        for request in released:
+            self.tracker.sent(request.request_seq, now_ns)
         for event in outbox.flush():
             self._inbox.notice((VenueReport._make(event), self._clock.monotonic_ns(), None))
         now_ns = self._clock.monotonic_ns()
-        for _ in range(released):
+        for _ in released:
             self.throttler.sent(now_ns)
 
     def _publish(self, rows: list[Row], answers: dict[int, Answer]) -> None:
         durable_ns = self._clock.monotonic_ns()
         hops = self.desk.blotter.hops
-        symbols = {row[6] for row in rows}
-        for symbol in symbols:
-            self._show(symbol)
+        for symbol in {row[6] for row in rows}:
+            if symbol in self.desk.instruments:  # a refused request may name any
+                self._show(symbol)
         self._publisher.publish(rows, answers, hops, durable_ns, self._clock.monotonic_ns())
         if hops:
             published_ns = self._clock.monotonic_ns()
@@ -307,17 +354,6 @@ class Dispatcher:
         for message, _received_ns, answer in items:
             if isinstance(message, OrderRequest):
                 self._publisher.refuse(answer, refusal(message, reason, self._clock.wall_ns()))
-
-    def _sane(self, item: Item) -> bool:
-        """A venue's report must fit an order that is open there; else it is counted, not taken."""
-        report = item[0]
-        if not isinstance(report, VenueReport):
-            return True
-        if not self.desk.executions.contradicts(report):
-            return True
-        self.anomalies += 1
-        log.error("venue report fits no open order, ignored: %s", report)
-        return False
 
     def _take_snapshot(self) -> None:
         """A cache: if it cannot be written, the journal alone does."""

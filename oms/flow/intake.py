@@ -35,7 +35,8 @@ class Intake:
     def __init__(self, desk: OrderDesk, store: Store) -> None:
         self._desk = desk
         self._store = store
-        self._entries: dict[int, Entry] = {}  # of this turn, while it has a repeated id
+        self._seq = 0  # the request in hand
+        self._entries: dict[int, Entry] = {}  # of this turn, those that others may refer to
         self._repeats: dict[int, int] = {}  # sequence of a repeat -> sequence of the first
 
     def begin(self, requests: list[tuple[int, OrderRequest]]) -> None:
@@ -52,13 +53,14 @@ class Intake:
 
     def entry(self, seq: int, request: OrderRequest) -> Entry:
         """The entry of one request, as things stand after the requests before it."""
+        self._seq = seq
         entry = (
             self._new(seq, request) if request.type is NEW_REQUEST else self._change(seq, request)
         )
-        if self._repeats:
-            first = self._repeats.get(seq)
-            if first is not None:
-                return self._repeat(first, request, entry)
+        first = self._repeats.get(seq) if self._repeats else None
+        if first is not None:
+            return self._repeat(first, request, entry)
+        if self._repeats or request.type is not NEW_REQUEST:
             self._entries[seq] = entry
         return entry
 
@@ -158,10 +160,13 @@ class Intake:
         order = self._desk.blotter.find(account, client_order_id)
         if order is not None:
             return self._desk.blotter.status_row(order)
-        rows = rows_by_id(
-            account, client_order_id, self._store.owner, self._rows_of, self._entry_of
-        )
+        rows = rows_by_id(account, client_order_id, self._owner, self._rows_of, self._entry_of)
         return rows[-1] if rows else None
+
+    def _owner(self, account: str, client_order_id: str) -> int:
+        """Who claimed an id before the request in hand: a turn claims all its ids at once."""
+        seq = self._store.owner(account, client_order_id)
+        return seq if seq < self._seq else 0
 
     def _rows_of(self, order_id: int) -> list[Row]:
         """Durable reports of an order, then those of this turn."""

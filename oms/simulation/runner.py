@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TypeVar
 
 from oms.clock import NANOS, Clock
 from oms.manager import OrderManagement
@@ -23,7 +22,6 @@ AHEAD_NS = 1_000_000  # a request due within this is not waited for
 LOOK_EVERY = 64  # requests between two looks at the clock and the progress
 PROGRESS_S_SCREEN, PROGRESS_S_PIPE = 0.2, 5.0
 
-T = TypeVar("T")
 Timed = tuple[int, OrderRequest]
 """A request, and when it is due: nanoseconds after the start."""
 
@@ -105,8 +103,8 @@ class Runner:
     """Offers requests until they end or the stop event is set, then waits for the answers.
 
     paced: wait until each request is due; else offer as fast as they are taken.
-    answer_s_max: how long to wait after the last request; the waiting go on only while
-        something happens.
+    seconds: when to end the flow if it has not ended; None: never.
+    answer_s_max: how long to wait after the last request until all are answered and sent.
     on_tick: called now and then with a line that says how it goes.
     on_sent: told each request, and when it went, in nanoseconds after the start.
     """
@@ -118,6 +116,7 @@ class Runner:
         stop: threading.Event,
         *,
         paced: bool,
+        seconds: float | None,
         answer_s_max: float,
         on_tick: Callable[[str], object],
         tick_s: float,
@@ -127,6 +126,7 @@ class Runner:
         self._clock = clock
         self._stop = stop
         self._paced = paced
+        self._end_ns = None if seconds is None else round(seconds * NANOS)
         self._answer_s_max = answer_s_max
         self._on_tick = on_tick
         self._tick_ns = round(tick_s * NANOS)
@@ -145,10 +145,7 @@ class Runner:
         self._start_ns = self._clock.monotonic_ns()
         outcome = self.outcome
         for number, (due_ns, request) in enumerate(flow):
-            if self._paced or number % LOOK_EVERY == 0:
-                self._pause_until(due_ns if self._paced else 0)
-            if self._stop.is_set():
-                outcome.interrupted = True
+            if (self._paced or number % LOOK_EVERY == 0) and not self._may_offer(due_ns):
                 break
             if self._on_sent is not None:
                 self._on_sent(self.elapsed_ns, request)
@@ -164,18 +161,22 @@ class Runner:
     def elapsed_ns(self) -> int:
         return self._clock.monotonic_ns() - self._start_ns
 
-    def _pause_until(self, due_ns: int) -> None:
-        """Wait until a request is due, and until there is room for it."""
+    def _may_offer(self, due_ns: int) -> bool:
+        """Wait until a request is due and there is room for it; False when the run is over."""
+        due_ns = due_ns if self._paced else 0
         while not self._stop.is_set():
             now_ns = self.elapsed_ns
             self._tick(now_ns)
+            if self._end_ns is not None and max(now_ns, due_ns) >= self._end_ns:
+                return False
             if self._crowded():
                 self._stop.wait(PAUSE_S)
             elif due_ns - now_ns > AHEAD_NS:
                 wait_ns = min(due_ns, self._next_tick_ns) - now_ns
                 self._stop.wait(max(wait_ns, AHEAD_NS) / NANOS)
             else:
-                return
+                return True
+        return False
 
     def _crowded(self) -> bool:
         """Would more be refused? Half full is time to pause: on_data never waits."""
@@ -193,7 +194,7 @@ class Runner:
         while self._owing() and not self._stop.is_set() and self.elapsed_ns < deadline_ns:
             self._tick(self.elapsed_ns)
             self._stop.wait(10 * PAUSE_S)
-        self.outcome.interrupted |= self._stop.is_set()
+        self.outcome.interrupted = self._stop.is_set()
 
     def _owing(self) -> bool:
         return self.tally.answered < self.outcome.count or self._waiting > 0
@@ -227,14 +228,6 @@ def bursts(rate: int, seconds: float) -> Iterator[int]:
             yield start_ns + n * burst_ns // in_burst
         for n in range(in_period - in_burst):
             yield start_ns + burst_ns + n * rest_ns // (in_period - in_burst)
-
-
-def limited(flow: Iterable[Timed], *, orders: int | None, seconds: float | None) -> Iterator[Timed]:
-    """The flow up to a number of requests, and up to an instant."""
-    for number, (due_ns, request) in enumerate(flow):
-        if number == orders or (seconds is not None and due_ns >= seconds * NANOS):
-            return
-        yield due_ns, request
 
 
 def at_speed(flow: Iterable[Timed], speed: float) -> Iterator[Timed]:

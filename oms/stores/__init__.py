@@ -34,7 +34,8 @@ def entry_in(record: JournalRecord | None, seq: int) -> Entry:
     """The entry numbered `seq` of its record; JournalError if there is none."""
     if record is None or not record.first_seq <= seq < record.last_seq:
         raise JournalError(f"journal sequence {seq}: missing, though something refers to it")
-    return tuple(decode_all(record.body, record.first_seq)[seq - record.first_seq])
+    line = record.body.split("\n")[seq - record.first_seq]  # no entry holds a line break
+    return tuple(decode_all(line, seq)[0])
 
 
 def checksum(

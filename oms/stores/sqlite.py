@@ -111,13 +111,23 @@ class PersistentStorage:
 
     def open(self) -> None:
         try:
+            self._open()
+        except BaseException:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+            raise
+
+    def _open(self) -> None:
+        try:
             self._connection = self._connect(read_only=self._read_only)
             if not self._read_only:
                 self._prepare(self._connection)
             self._check_version(self._connection)
         except sqlite3.Error as error:
-            self.close()
             raise _translated(error, f"{self.path}: cannot be used") from error
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be used: {error}") from error
 
     def _connect(self, *, read_only: bool) -> sqlite3.Connection:
         mode = "ro" if read_only else "rwc"
