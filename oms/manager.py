@@ -263,6 +263,7 @@ class OrderManagement:
                 "policy": self.config.throttle.policy,
                 "sends_max": self.config.throttle.sends_max,
                 "in_use": dispatcher.throttler.in_use(now_ns),
+                "free": dispatcher.throttler.free(now_ns),
             },
             "store": "ok" if dispatcher.blocked is None else dispatcher.blocked.value,
             "store_lag": inbox.size,

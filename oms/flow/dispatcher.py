@@ -270,11 +270,15 @@ class Dispatcher:
         if not desk.can_send():
             return []
         now_ns = read_ns()
-        requests = desk.take_waiting(min(self._config.queue.batch_max, throttler.free(now_ns)))
+        count = min(self._config.queue.batch_max, throttler.free(now_ns))
         if self._venue.remote:  # these leave after the commit: _flush stamps them
+            owed = self.tracker.in_flight + self.tracker.unknown
+            # A silent venue is owed no more than may wait here: then the queue fills, and says so.
+            requests = desk.take_waiting(max(0, min(count, desk.queue.size_max - owed)))
             for request in requests:
                 desk.send(request, now_ns, read_ns)
             return requests
+        requests = desk.take_waiting(count)
         send, sent = desk.send, throttler.sent
         for request in requests:
             # Stamped after the send: the gap between two sends is then never shorter than

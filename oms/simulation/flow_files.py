@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TextIO
 
-from oms.errors import ValidationError
+from oms.errors import OMSError, ValidationError
 from oms.messages import OrderRequest, OrderType, RequestType, Side, TimeInForce
 from oms.simulation.runner import Timed
 
@@ -27,6 +27,10 @@ DEFAULTS = {
     field.name: field.default for field in fields(OrderRequest) if field.default is not MISSING
 }
 OFFSET_NS_MAX = 10**18
+
+
+class FlowFileError(OMSError, ValueError):
+    """A recorded flow cannot be read; the text names file, line and field."""
 
 
 class FlowWriter:
@@ -47,20 +51,20 @@ class FlowWriter:
 def read_jsonl(path: Path, prefix: str = "") -> Iterator[Timed]:
     """The recorded requests; `prefix` is put before every client order id.
 
-    Raises ValidationError, naming file, line and field, at the first line that is wrong.
+    Raises FlowFileError at the first line that is wrong.
     """
     for number, text in lines_of(path):
         where = f"{path.name} line {number}"
         try:
             line = json.loads(text, parse_float=Decimal)
         except ValueError as error:
-            raise ValidationError(where, text[:40], f"JSON ({error})") from None
+            raise FlowFileError(f"{where}: expected JSON: {error}") from None
         if not isinstance(line, dict):
-            raise ValidationError(where, text[:40], "one JSON object")
+            raise FlowFileError(f"{where}: expected one JSON object, was {text[:40]!r}")
         try:
             yield _offset(line), _request(line, prefix)
         except ValidationError as error:
-            raise in_file(where, error) from None
+            raise FlowFileError(f"{where}: {error}") from None
 
 
 def _offset(line: dict[str, Any]) -> int:
@@ -87,24 +91,20 @@ def _request(line: dict[str, Any], prefix: str) -> OrderRequest:
     return OrderRequest(**line)
 
 
-def in_file(where: str, error: ValidationError) -> ValidationError:
-    """The same mistake, with the line it is on."""
-    located = ValidationError(error.field, None, "")
-    located.args = (f"{where}: {error}",)
-    return located
-
-
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a text file, plain or gzip, that are not blank, numbered from 1."""
     number = 0
     try:
-        opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(
-            encoding="utf-8"
-        )
-        with opened as file:
+        with _opened(path) as file:
             for number, line in enumerate(file, 1):
                 if text := line.strip():
                     yield number, text
     except (UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        what = "UTF-8 text, or gzip where the name ends in .gz"
-        raise ValidationError(f"{path.name} after line {number}", str(error), what) from None
+        what = "expected UTF-8 text, or gzip where the name ends in .gz"
+        raise FlowFileError(f"{path.name} after line {number}: {what}: {error}") from None
+
+
+def _opened(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8")  # type: ignore[return-value]
+    return path.open(encoding="utf-8")

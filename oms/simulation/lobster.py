@@ -17,7 +17,7 @@ from oms.errors import ValidationError
 from oms.instruments import Instrument
 from oms.messages import OrderRequest, Row, Side, TimeInForce
 from oms.money import to_text, to_units
-from oms.simulation.flow_files import in_file, lines_of
+from oms.simulation.flow_files import FlowFileError, lines_of
 from oms.simulation.runner import Timed
 
 PRICE_SCALE = 4
@@ -70,7 +70,7 @@ class LobsterFlow:
     def requests(self) -> Iterator[Timed]:
         """The file's lines as requests, with nanoseconds since the first.
 
-        Raises ValidationError, naming file, line and column, at the first line that is wrong.
+        Raises FlowFileError at the first line that is wrong.
         """
         first_ns: int | None = None
         for number, text in lines_of(self._path):
@@ -78,7 +78,7 @@ class LobsterFlow:
                 time_ns, kind, rest = _parse(text)
                 request = self._request(number, kind, rest)
             except ValidationError as error:
-                raise in_file(f"{self._path.name} line {number}", error) from None
+                raise FlowFileError(f"{self._path.name} line {number}: {error}") from None
             first_ns = time_ns if first_ns is None else first_ns
             self.types[TYPES[kind]] += 1
             if request is not None:
