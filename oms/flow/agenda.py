@@ -53,11 +53,11 @@ class Agenda:
         same = window is not None and window.trading_date.isoformat() == desk.trading_date
         return "PAUSE" if same else "CLOSE"
 
-    def next_s(self, desk: OrderDesk, throttler: OrderThrottler) -> float:
-        """Seconds until the next permit somebody waits for, time-out, or session change."""
+    def next_s(self, throttler: OrderThrottler | None) -> float:
+        """Seconds until the next time-out, session change, or permit if one is waited for."""
         now_ns, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
         waits_ns = [round(FAR_S * NANOS)]
-        if desk.can_send():
+        if throttler is not None:
             waits_ns.append(throttler.wait_ns(now_ns))
         overdue_ns = self._tracker.next_overdue_ns(now_ns)
         if overdue_ns is not None:

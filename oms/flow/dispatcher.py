@@ -146,7 +146,7 @@ class Dispatcher:
         """Stop in order: answer what was handed over, settle what waits, leave nothing open."""
         deadline_ns = self._clock.monotonic_ns() + self._config.stop.drain_max_ns
         policy = self._config.stop.on_stop
-        while self._inbox.size or (policy == "drain" and self.desk.can_send()):
+        while self._inbox.size or (policy == "drain" and self._can_send()):
             if self._clock.monotonic_ns() >= deadline_ns:
                 break
             self.turn(self._inbox.take(self._config.queue.batch_max, self._wait_s(STOP_WAIT_S)))
@@ -169,7 +169,7 @@ class Dispatcher:
             return BLOCKED_WAIT_S
         if self._carried:
             return 0.0
-        next_s = self._agenda.next_s(self.desk, self.throttler)
+        next_s = self._agenda.next_s(self.throttler if self._can_send() else None)
         return min(wait_s_max, next_s)
 
     def turn(self, items: list[Item]) -> None:
@@ -262,19 +262,28 @@ class Dispatcher:
         return order_id in self.desk.blotter.orders
 
     def _may_send(self, now_ns: int) -> bool:
-        return self.desk.can_send() and self.throttler.allows(now_ns)
+        return self._can_send() and self.throttler.allows(now_ns)
+
+    def _can_send(self) -> bool:
+        """Something waits, and the venue may be owed more answers than it is."""
+        return self.desk.can_send() and self._may_owe() > 0
+
+    def _may_owe(self) -> int:
+        """How many more answers a venue may be owed: as many as orders may wait here.
+
+        A silent venue is sent no more than that; then the queue fills, and says so.
+        """
+        return self.desk.queue.size_max - self.tracker.in_flight - self.tracker.unknown
 
     def _release(self) -> list[Order | Change]:
         """Send what the throttle allows, at most a batch, so that commits stay regular."""
         desk, throttler, read_ns = self.desk, self.throttler, self._clock.monotonic_ns
-        if not desk.can_send():
+        if not self._can_send():
             return []
         now_ns = read_ns()
         count = min(self._config.queue.batch_max, throttler.free(now_ns))
         if self._venue.remote:  # these leave after the commit: _flush stamps them
-            owed = self.tracker.in_flight + self.tracker.unknown
-            # A silent venue is owed no more than may wait here: then the queue fills, and says so.
-            requests = desk.take_waiting(max(0, min(count, desk.queue.size_max - owed)))
+            requests = desk.take_waiting(min(count, self._may_owe()))
             for request in requests:
                 desk.send(request, now_ns, read_ns)
             return requests
