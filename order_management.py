@@ -8,7 +8,7 @@ As a library this file gives the same names as the package `oms`:
 
 import sys
 
-if sys.version_info < (3, 11):
+if sys.version_info < (3, 11):  # noqa: UP036 (a checkout is run without pip, which checks)
     sys.exit("order_management: expected Python 3.11 or newer, was " + sys.version.split()[0])
 
 import oms

@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import signal
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, TextIO
 
 from oms.config import Config
 from oms.errors import StoppedError
-from oms.flow.threads import Worker
+from oms.flow.threads import StopFlag, Worker
 from oms.logs import LogWriter
 from oms.manager import OrderManagement
 from oms.stores.lock import DataLock
@@ -47,14 +46,14 @@ class App:
         self._config = config
         self.directory = directory
         self._console = console
-        self._stop = threading.Event()
+        self._stop = StopFlag()
         self._signals = 0
         self._manager_of = manager_of
         self.failure: tuple[str, BaseException] | None = None
         self.manager: OrderManagement
 
     @property
-    def stopping(self) -> threading.Event:
+    def stopping(self) -> StopFlag:
         """Set once the daemon was told to stop."""
         return self._stop
 
@@ -73,10 +72,14 @@ class App:
             self.manager = self._manager_of(
                 self._config, directory=self.directory, on_failure=self._thread_died
             )
+            self.manager.dispatcher.should_stop = self._stop.is_set
             try:
                 self.manager.start()
                 log.info("started in %s, process %d", self.directory, os.getpid())
                 self._run(work)
+            except StoppedError:
+                if not self._stop.is_set():  # else it was told to stop while it recovered
+                    raise
             finally:
                 self._shut_down()
         return EXIT_OK if self.failure is None else EXIT_FAILED

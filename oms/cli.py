@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from oms.commands import EXIT_USAGE, Place, calendar, explain, live, load, offline, say
+from oms.commands import EXIT_USAGE, Place, calendar, explain, flows, live, offline, say
 from oms.config import CONFIG_PATH, load_config
 from oms.errors import ConfigError, OMSError
 
@@ -74,7 +74,10 @@ def place_of(args: argparse.Namespace) -> Place:
     config = load_config(getattr(args, "config", None))
     if getattr(args, "log_json", False):
         config = replace(config, log=replace(config.log, json=True))
-    return Place(config, getattr(args, "data_dir", None) or default_directory())
+    directory = getattr(args, "data_dir", None) or default_directory()
+    if directory.exists() and not directory.is_dir():
+        raise ConfigError([f"--data-dir: expected a directory, was {directory}"])
+    return Place(config, directory)
 
 
 def default_directory() -> Path:
@@ -92,7 +95,7 @@ def build_parser() -> Parser:
         parents=[common],
     )
     parsers = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in (load, live, calendar, offline, explain):
+    for module in (flows, live, calendar, offline, explain):
         module.add_to(parsers, common)
     return parser
 

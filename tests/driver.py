@@ -61,9 +61,7 @@ def request_of(fields: Fields) -> OrderRequest:
     )
 
 
-def random_fields(
-    chance: random.Random, account: str, client_id: str, mine: deque[str]
-) -> Fields:
+def random_fields(chance: random.Random, account: str, client_id: str, mine: deque[str]) -> Fields:
     """A new order near 100.00, so that many trade; or a change of an own recent order."""
     quantity, price = chance.randint(1, 20), f"{100 + chance.randint(-8, 8) * 0.05:.2f}"
     dice = chance.random()

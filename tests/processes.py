@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -218,7 +219,13 @@ class Ledger:
         _account, _id, _kind, _orig, symbol, side, quantity, price, tif = self.submitted[
             entry[1], entry[2]
         ]
-        instrument = next(i for i in Config().instruments if i.symbol == symbol)
-        price_ticks = 0 if price is None else instrument.price_ticks(price)
-        sent = (symbol, side, tif, price_ticks, instrument.quantity_lots(quantity))
+        sent = (symbol, side, tif, *on_grid(symbol, price, quantity))
         return (entry[3], entry[4], entry[6], entry[7], entry[8]) == sent
+
+
+@cache
+def on_grid(symbol: str, price: str | None, quantity: int) -> tuple[int, int]:
+    """Price in ticks, 0 for a market order, and quantity in lots."""
+    instrument = next(i for i in Config().instruments if i.symbol == symbol)
+    lots = instrument.quantity_lots(quantity)
+    return (0 if price is None else instrument.price_ticks(price)), lots

@@ -45,9 +45,7 @@ def kill_again_and_again(tmp_path: Path, cycles: int) -> None:
     # and when the last one may answer what is still unknown
     retry = tmp_path / "last.retry"
     retry.write_text("".join(f"{json.dumps(fields)}\n" for fields in ledger.unknown()))
-    with Driver(
-        directory, tmp_path / "last.out", "--clients", 0, "--retry", retry
-    ) as driver:
+    with Driver(directory, tmp_path / "last.out", "--clients", 0, "--retry", retry) as driver:
         driver.wait_for("retried")
         code, _ = driver.stop()
     ledger.take(driver.lines())

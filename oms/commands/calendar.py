@@ -12,10 +12,7 @@ from oms.config import SessionConfig
 from oms.desk.session import Schedule, SessionWindow, zone_of
 
 SHOWN_MAX = 1_000
-HEADINGS = (
-    "trading date", "open, local", "close, local", "open, UTC", "close, UTC", "logon, UTC",
-    "logout, UTC", "note",
-)  # fmt: skip
+HEADINGS = ("trading date", "open, local time", "open, UTC", "link up, UTC", "note")
 
 DESCRIPTION = """\
 Shows the next trading sessions that config.ini describes: when orders trade, when the link
@@ -62,7 +59,8 @@ def sessions(args: argparse.Namespace, place: Place) -> int:
     """Print the table; 1 if no session is in sight."""
     config = place.config.session
     at_ns = SystemClock().wall_ns() if args.at is None else args.at
-    print(f"sessions from {_utc(at_ns)} UTC; {describe(config)}")
+    print(f"sessions from {datetime_of(at_ns):%Y-%m-%d %H:%M:%S} UTC on")
+    print(describe(config))
     if config.schedule.always_open:
         return EXIT_OK
     windows = list(islice(config.schedule.windows(at_ns), args.count))
@@ -95,21 +93,20 @@ def table(
     config: SessionConfig, at_ns: int, windows: list[SessionWindow]
 ) -> Iterator[tuple[str, ...]]:
     """One row a session, and one for each that a holiday takes away between them."""
-    schedule = config.schedule
-    zone = zone_of(schedule.zone)
-    closed = _holiday_windows(schedule, at_ns, windows)
-    logout_ns = 0  # when the link goes down, as far as the rows above tell
+    zone = zone_of(config.schedule.zone)
+    closed = _holiday_windows(config.schedule, at_ns, windows)
+    down_ns = 0  # when the link goes down after the row above
     for window in sorted([*windows, *closed]):
+        opens, closes = window.open_ns, window.close_ns
         if window in closed:
-            yield (str(window.trading_date), *["-"] * 6, window.note)
+            yield (str(window.trading_date), "-", "-", "-", window.note)
             continue
-        logon_ns = window.open_ns - config.logon_lead_ns
-        logon = _utc(logon_ns) if logon_ns > logout_ns else "is up"
-        logout_ns = window.close_ns + config.logout_grace_ns
-        yield (
-            str(window.trading_date), _local(window.open_ns, zone), _local(window.close_ns, zone),
-            _utc(window.open_ns), _utc(window.close_ns), logon, _utc(logout_ns), window.note,
-        )  # fmt: skip
+        up_ns, stays_up = opens - config.logon_lead_ns, opens - config.logon_lead_ns <= down_ns
+        down_ns = closes + config.logout_grace_ns
+        link = f"stays up - {_time(down_ns, UTC)}" if stays_up else _span(up_ns, down_ns, UTC)
+        weekday = f"{datetime_of(opens).astimezone(zone):%a} "
+        local, utc = weekday + _span(opens, closes, zone), _span(opens, closes, UTC)
+        yield str(window.trading_date), local, utc, link, window.note
 
 
 def _holiday_windows(
@@ -146,9 +143,8 @@ def clock_changes(schedule: Schedule, at_ns: int, windows: list[SessionWindow]) 
         before, after = (midnight + timedelta(days=n) for n in (0, 1))
         if before.utcoffset() != after.utcoffset():
             yield (
-                f"warning: the clocks change on {day}: {schedule.zone} goes from "
-                f"{_offset(before)} to {_offset(after)}; sessions keep their local hours, and "
-                "their UTC hours move"
+                f"warning: the clocks change on {day}, from {_offset(before)} to "
+                f"{_offset(after)}: local hours stay, UTC hours move"
             )
         day += timedelta(days=1)
 
@@ -157,9 +153,12 @@ def _offset(local: datetime) -> str:
     return f"UTC{local.strftime('%z')[:3]}:{local.strftime('%z')[3:]}"
 
 
-def _utc(wall_ns: int) -> str:
-    return f"{datetime_of(wall_ns):%Y-%m-%d %H:%M:%S}".removesuffix(":00")
+def _span(from_ns: int, to_ns: int, zone: tzinfo) -> str:
+    """From one time to another, with the second date only where it is not the first."""
+    start, end = _time(from_ns, zone), _time(to_ns, zone)
+    same_day = start[:10] == end[:10]
+    return f"{start} - {end[11:] if same_day else end}"
 
 
-def _local(wall_ns: int, zone: tzinfo) -> str:
-    return f"{datetime_of(wall_ns).astimezone(zone):%a %Y-%m-%d %H:%M:%S}".removesuffix(":00")
+def _time(wall_ns: int, zone: tzinfo) -> str:
+    return f"{datetime_of(wall_ns).astimezone(zone):%Y-%m-%d %H:%M:%S}".removesuffix(":00")

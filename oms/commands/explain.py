@@ -96,7 +96,8 @@ class Story:
 
     def lines(self) -> Iterator[str]:
         first = OrderResponse(self._rows[0])
-        yield f"order {self._order_id} of account {first.account} ({first.symbol or 'no symbol'})"
+        yield f"order {self._order_id} of account {first.account}, {first.symbol or 'no symbol'}"
+        yield f"{'UTC':<26}  {'journal':>9}  what happened"
         last_wall_ns = last_seq = 0
         for step in self._steps():
             same = step.wall_ns == last_wall_ns and step.seq == last_seq
@@ -122,7 +123,7 @@ class Story:
 
     def _commit(self, turn: int) -> Step:
         wall_ns = next(row[17] for row in self._rows if row[0] == turn)
-        return Step(wall_ns, turn, f"turn {turn} committed to disk, then its reports were told")
+        return Step(wall_ns, turn, f"committed to disk with turn {turn}; then this was told")
 
     # --- what was asked ---
 
@@ -132,10 +133,8 @@ class Story:
         entry = _entry(self._store, seq)
         yield Step(record.wall_ns, seq, self._wish(entry))
         if entry[0] == entries.NEW:
-            yield Step(
-                record.wall_ns, seq,
-                "checked: symbol known, price and quantity on the grid, id not used before",
-            )  # fmt: skip
+            passed = "passed the checks: known symbol, price and quantity on the grid, new id"
+            yield Step(record.wall_ns, seq, passed)
 
     def _wish(self, entry: Entry) -> str:
         kind, client_order_id = entry[0], entry[2]
@@ -166,13 +165,12 @@ class Story:
         report = OrderResponse(row)
         text = self._what(report)
         if report.waited_ns:
-            text += f"; it had waited {_duration(report.waited_ns)}"
-        if report.venue_ns:
-            text += f", and the venue took {_duration(report.venue_ns)}"
+            text += f" (waited {_duration(report.waited_ns)}, matched in "
+            text += f"{_duration(report.venue_ns)})"
         return text
 
     def _what(self, report: OrderResponse) -> str:
-        symbol, why = report.symbol, f": {report.text}" if report.text else ""
+        why = f": {report.text}" if report.text else ""
         match report.type:
             case ResponseType.PENDING_NEW:
                 return WAITS.get(report.text, f"pending{why}")
@@ -185,13 +183,15 @@ class Story:
                 return self._trade(report)
             case ResponseType.REPLACED:
                 return f'modified, now called "{report.client_order_id}": {self._left(report)}'
+            case ResponseType.CANCELED if report.request_seq:
+                return f'canceled, as "{report.client_order_id}" asked: {self._filled(report)}{why}'
             case ResponseType.CANCELED | ResponseType.EXPIRED:
-                filled = self._quantity(symbol, report.cumulative_lots)
-                return f"{report.type.lower()} with {filled} filled{why}"
+                return f"{report.type.lower()}, {self._filled(report)}{why}"
             case ResponseType.REJECTED:
                 return f"rejected{why}"
             case ResponseType.CANCEL_REJECTED:
-                return f'"{report.client_order_id}" refused{why}; the order stays as it is'
+                stays = "" if report.state.terminal else "; the order stays as it is"
+                return f'"{report.client_order_id}" refused{why}{stays}'
             case ResponseType.UNKNOWN:
                 return "the venue owes an answer: the outcome is unknown"
             case _:
@@ -200,15 +200,13 @@ class Story:
     def _trade(self, report: OrderResponse) -> str:
         quantity = self._quantity(report.symbol, report.last_quantity_lots)
         price = self._price(report.symbol, report.last_price_ticks)
-        role = "it arrived (taker)" if report.liquidity is Liquidity.TAKER else "it rested (maker)"
         partner = self._partners.get((report.journal_seq, report.number))
-        whom = (
-            f' with order {partner[2]}, "{partner[5]}" of account {partner[4]}' if partner else ""
-        )
-        return f"traded {quantity} at {price}{whom}; {role}; {self._left(report)}"
+        whom = f' with order {partner[2]}, "{partner[5]}" of {partner[4]}' if partner else ""
+        rested = report.liquidity is Liquidity.MAKER
+        role = "which found it in the book" if rested else "which rested in the book"
+        return f"traded {quantity} at {price}{whom}, {role}: {self._left(report)}"
 
     def _ending(self) -> str:
-        # The last word is not always about the order: a refused change names its request.
         last = OrderResponse(self._rows[-1])
         if last.state.terminal:
             return f"the order is over: {last.state}, {self._filled(last)}"

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from oms.commands import EXIT_NOT_RUNNING, EXIT_OK, Command, Parsers, Place, say
 from oms.stores.lock import held_by
 
 FRESH_S = 5.0
+WATCH_S = 1.0
+CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
 RUN = """\
 Runs the order manager in this terminal until Ctrl-C or SIGTERM: it logs on before the
@@ -43,6 +46,7 @@ def add_to(parsers: Parsers, common: argparse.ArgumentParser) -> None:
         "status", help="how the running daemon does", description=STATUS, parents=[common]
     )
     parser.add_argument("--json", action="store_true", help="all of it, as one JSON object")
+    parser.add_argument("--watch", action="store_true", help="again each second, while it lives")
     command = look
     parser.set_defaults(command=command)
 
@@ -64,12 +68,14 @@ def tell_failure(app: App) -> None:
 
 def status(args: argparse.Namespace, place: Place) -> int:
     """Print what the daemon last said of itself; 3 if it is not there."""
-    seen = look_at(place.directory)
-    if args.json:
-        print(json.dumps(seen))
-    else:
-        print("\n".join(status_lines(seen)))
-    return EXIT_OK if seen["alive"] else EXIT_NOT_RUNNING
+    while True:
+        seen = look_at(place.directory)
+        text = json.dumps(seen) if args.json else "\n".join(status_lines(seen))
+        home = CLEAR_SCREEN if args.watch and sys.stdout.isatty() else ""
+        print(home + text, flush=True)
+        if not args.watch or not seen["alive"]:
+            return EXIT_OK if seen["alive"] else EXIT_NOT_RUNNING
+        threading.Event().wait(WATCH_S)
 
 
 def look_at(directory: Path) -> dict[str, Any]:

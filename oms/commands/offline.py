@@ -143,23 +143,23 @@ class CountingStorage(PersistentStorage):
 
 
 class Verdict(NamedTuple):
-    """What `verify` found; `found` holds the first differences, of `count`."""
+    """What `verify` found; `found` holds the first of the differences."""
 
     entries: int
     reports: int
-    count: int
+    differences: int
     found: list[str]
 
     @property
     def holds(self) -> bool:
-        return not self.count
+        return not self.differences
 
     @property
     def text(self) -> str:
         what = f"{self.entries:,} journal entries, {self.reports:,} reports"
         if self.holds:
             return f"verified: {what}"
-        return f"NOT verified: {self.count:,} differences in {what}"
+        return f"NOT verified: {self.differences:,} differences in {what}"
 
 
 def examine(place: Place) -> Verdict:
@@ -179,8 +179,8 @@ def verify(_args: argparse.Namespace, place: Place) -> int:
     verdict = examine(place)
     for line in verdict.found:
         print(line)
-    if verdict.count > len(verdict.found):
-        print(f"... and {verdict.count - len(verdict.found):,} more")
+    if verdict.differences > len(verdict.found):
+        print(f"... and {verdict.differences - len(verdict.found):,} more")
     print(verdict.text)
     return EXIT_OK if verdict.holds else EXIT_FAILED
 

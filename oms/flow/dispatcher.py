@@ -6,7 +6,7 @@ Owner: the thread oms-dispatch. It alone touches desk, throttle, venue and store
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from oms.clock import Clock
@@ -73,6 +73,7 @@ class Dispatcher:
         self.blocked: RejectReason | None = None  # why nothing can be stored now
         self.anomalies = 0  # venue reports that fit no open order
         self.turns = 0
+        self.should_stop: Callable[[], bool] = lambda: False  # asked while the journal is folded
         self._carried: list[Item] = []  # venue reports and notices of a turn that was undone
         self._snapshot_seq = 0
         self._intake = Intake(self.fold.desk, store)
@@ -94,7 +95,7 @@ class Dispatcher:
             raise
 
     def _start(self) -> None:
-        self._recover()
+        self._recover(self.should_stop)
         blotter = self.desk.blotter
         self._publisher.restore(map(blotter.status_row, blotter.orders.values()))
         now_ns = self._clock.monotonic_ns()
@@ -113,11 +114,11 @@ class Dispatcher:
             self._show(symbol)
         self._await_answers(now_ns)
 
-    def _recover(self) -> None:
-        for _ in self.fold.recover(self._store):
+    def _recover(self, should_stop: Callable[[], bool] = lambda: False) -> None:
+        for _ in self.fold.recover(self._store, should_stop=should_stop):
             pass
         self._intake = Intake(self.fold.desk, self._store)
-        self._snapshot_seq = self.fold.last_seq
+        self._snapshot_seq = self.fold.snapshot_seq
         blotter = self.desk.blotter
         blotter.begin(self.fold.last_seq, self.fold.wall_ns)
 
@@ -141,6 +142,7 @@ class Dispatcher:
 
     def wake(self) -> None:
         self._inbox.wake()
+        self._store.hurry()
 
     def finish(self) -> None:
         """Stop in order: answer what was handed over, settle what waits, leave nothing open."""

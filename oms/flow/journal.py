@@ -40,6 +40,7 @@ class Fold:
         self.outbox = Outbox(self.venue) if self.venue.remote else None
         self.desk = OrderDesk(self.outbox or self.venue)
         self.last_seq = self.checksum = self.wall_ns = 0
+        self.snapshot_seq = 0  # of the snapshot it started from
 
     def apply(self, record: JournalRecord, upto_seq: int | None = None) -> list[Row]:
         """One record; its reports. `upto_seq` stops before what comes after that entry."""
@@ -109,6 +110,7 @@ class Fold:
                 raise JournalError("it does not match the journal")
             desk_state.load(self.desk, self.engine, state)
             self.advance(record)
+            self.snapshot_seq = record.last_seq
         except (ValueError, KeyError, TypeError, AssertionError, JournalError) as error:
             log.warning("snapshot at journal sequence %d ignored: %r", snapshot.seq, error)
             self.reset()

@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import NamedTuple, Protocol
 
 
@@ -88,3 +90,29 @@ class Worker:
             self._job.finish()
         except BaseException as error:  # whatever it is, the daemon must not go on without it
             self._on_failure(self._thread.name, error)
+
+
+class StopFlag(threading.Event):
+    """An Event that a signal handler may set; one thread waits for it.
+
+    A plain Event holds a lock inside wait(). A handler runs on the main thread, between any two
+    of its steps: it would wait for the lock that its own thread holds, for ever. This happened.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_set = False
+        self._wakes: SimpleQueue[None] = SimpleQueue()  # its put() may interrupt its get()
+
+    def set(self) -> None:
+        self._is_set = True
+        self._wakes.put(None)
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if not self._is_set:
+            with suppress(Empty):
+                self._wakes.get(timeout=timeout)
+        return self._is_set

@@ -94,7 +94,7 @@ class Agent(Protocol):
 
 @dataclass(slots=True)
 class Quote:
-    """An order that a maker believes to be in the book."""
+    """An order that a maker believes to be in the book, under its first id."""
 
     client_order_id: str
     units: int
@@ -133,16 +133,15 @@ class Maker:
         """Move the oldest quote to where the market is, or make it smaller where it is."""
         rng, new_id = self.desk.rng, self.desk.next_id()
         quote = quotes.pop(0)
-        old_id, quote.client_order_id = quote.client_order_id, new_id
         quote.changes_left -= 1
         quotes.append(quote)
         if quote.units > 2 and rng.random() < 0.3:
             quote.units -= quote.units // 3
             return OrderRequest.modify(
-                self.account, new_id, old_id, quantity=listing.quantity(quote.units)
+                self.account, new_id, quote.client_order_id, quantity=listing.quantity(quote.units)
             )
         price = listing.price(side, rng.randint(1, 6))
-        return OrderRequest.modify(self.account, new_id, old_id, price=price)
+        return OrderRequest.modify(self.account, new_id, quote.client_order_id, price=price)
 
     def _withdraw(self, quotes: list[Quote]) -> OrderRequest:
         return OrderRequest.cancel(self.account, self.desk.next_id(), quotes.pop(0).client_order_id)
@@ -158,7 +157,7 @@ class Taker:
     def act(self) -> Iterator[OrderRequest]:
         listing, rng, side = self.desk.listing(), self.desk.rng, self.desk.side()
         tif = rng.choice((None, IOC, IOC, FOK))
-        units = rng.randint(1, 25)
+        units = rng.randint(1, 12)
         price = None if tif is None else listing.price(side, -rng.randint(1, 5))
         yield OrderRequest.new(
             self.account, self.desk.next_id(), listing.instrument.symbol, side,
@@ -184,9 +183,7 @@ class Investor:
             time_in_force=rng.choice((GTC, DAY)),
         )  # fmt: skip
         if len(self.patience) > PATIENCE:
-            yield OrderRequest.cancel(
-                self.account, self.desk.next_id(), self.patience.popleft()
-            )
+            yield OrderRequest.cancel(self.account, self.desk.next_id(), self.patience.popleft())
 
 
 @dataclass(slots=True)

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from oms.errors import ValidationError
 from oms.instruments import Instrument
-from oms.messages import OrderRequest, Row, Side, TimeInForce
+from oms.messages import OrderRequest, Side, TimeInForce
 from oms.money import to_text, to_units
+from oms.reports import Row
 from oms.simulation.flow_files import FlowFileError, lines_of
 from oms.simulation.runner import Timed
 
@@ -30,6 +31,12 @@ TYPES = {
     5: "5 hidden execution", 6: "6 cross trade", 7: "7 halt",
 }  # fmt: skip
 BEFORE_START = "the order was placed before the file starts"
+
+DRIFT = (
+    "           Why not all of the first kind: orders that rested before the file starts are not",
+    "           in it, so later ones trade, or rest, in their place; and at full speed a cancel",
+    "           reaches orders that still wait in its turn. --speed 10 comes closer.",
+)
 
 
 def instrument_of(symbol: str) -> Instrument:
@@ -117,7 +124,9 @@ class LobsterFlow:
         resting.total -= size
         resting.open -= size
         known_as = f"{self._prefix}{order_id}"
-        return OrderRequest.modify(RESTING, f"{known_as}.m{number}", known_as, quantity=resting.total)
+        return OrderRequest.modify(
+            RESTING, f"{known_as}.m{number}", known_as, quantity=resting.total
+        )
 
     def _delete(self, number: int, order_id: int) -> OrderRequest:
         del self._resting[order_id]
@@ -172,8 +181,7 @@ class LobsterFlow:
         yield f"           {'traded in full, with another order':<60} {len(full) - as_told:>8,}"
         yield f"           {'traded in part':<60} {partly:>8,}"
         yield f"           {'found nobody':<60} {none:>8,}"
-        yield "           A plain replay drifts: orders that rested before the file starts are not"
-        yield "           in it, so later ones trade, or rest, in their place."
+        yield from DRIFT
 
 
 def _parse(text: str) -> tuple[int, int, list[str]]:

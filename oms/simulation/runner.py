@@ -13,14 +13,17 @@ from itertools import count
 
 from oms.clock import NANOS, Clock
 from oms.manager import OrderManagement
-from oms.messages import OrderRequest, OrderResponse, Row
+from oms.messages import OrderRequest
+from oms.reports import OrderResponse, Row
 
 BURST_S = 4  # a burst comes this often ...
 BURST_SHARE = 4  # ... takes a quarter of that time, and has three quarters of the requests
 PAUSE_S = 0.001
+LINK_S_MAX = 5.0
+TURNS_AHEAD = 4
 AHEAD_NS = 1_000_000  # a request due within this is not waited for
 LOOK_EVERY = 64  # requests between two looks at the clock and the progress
-PROGRESS_S_SCREEN, PROGRESS_S_PIPE = 0.2, 5.0
+TICK_S = 0.2
 
 Timed = tuple[int, OrderRequest]
 """A request, and when it is due: nanoseconds after the start."""
@@ -105,7 +108,7 @@ class Runner:
     paced: wait until each request is due; else offer as fast as they are taken.
     seconds: when to end the flow if it has not ended; None: never.
     answer_s_max: how long to wait after the last request until all are answered and sent.
-    on_tick: called now and then with a line that says how it goes.
+    on_tick: called every TICK_S or so with a line that says how it goes.
     on_sent: told each request, and when it went, in nanoseconds after the start.
     """
 
@@ -115,11 +118,11 @@ class Runner:
         clock: Clock,
         stop: threading.Event,
         *,
+        tally: Tally,
         paced: bool,
         seconds: float | None,
         answer_s_max: float,
         on_tick: Callable[[str], object],
-        tick_s: float,
         on_sent: Callable[[int, OrderRequest], object] | None = None,
     ) -> None:
         self._manager = manager
@@ -129,19 +132,20 @@ class Runner:
         self._end_ns = None if seconds is None else round(seconds * NANOS)
         self._answer_s_max = answer_s_max
         self._on_tick = on_tick
-        self._tick_ns = round(tick_s * NANOS)
         self._on_sent = on_sent
         self._start_ns = clock.monotonic_ns()
         self._next_tick_ns = 0
-        self.tally = Tally()
+        self.tally = tally
         self.outcome = Outcome()
         manager.add_listener(self.tally)
-        config = manager.config.queue
-        self._inbox_high = config.inbox_max // 2
-        self._waiting_high = config.waiting_max // 2
+        queue = manager.config.queue
+        # A few turns' worth keeps the dispatcher busy; more would only make answers late.
+        self._inbox_high = min(queue.inbox_max // 2, TURNS_AHEAD * queue.batch_max)
+        self._waiting_high = queue.waiting_max // 2
 
     def drive(self, flow: Iterable[Timed]) -> Outcome:
-        """Offer the whole flow, then wait for its answers."""
+        """Offer the whole flow, once the link to the venue is up; wait for its answers."""
+        self._wait_while(lambda: not self._manager.dispatcher.desk.link_up, LINK_S_MAX)
         self._start_ns = self._clock.monotonic_ns()
         outcome = self.outcome
         for number, (due_ns, request) in enumerate(flow):
@@ -152,10 +156,15 @@ class Runner:
             self._manager.on_data(request)
             outcome.offered[request.type] += 1
         outcome.offer_ns = self.elapsed_ns
-        self._wait_for_answers()
+        self._wait_while(self._owing, self._answer_s_max)
         outcome.total_ns = self.elapsed_ns
-        outcome.unanswered = outcome.count - self.tally.answered
+        outcome.interrupted = self._stop.is_set()
+        self.count_unanswered()
         return outcome
+
+    def count_unanswered(self) -> None:
+        """Again after a stop: a stop answers what was handed over."""
+        self.outcome.unanswered = self.outcome.count - self.tally.answered
 
     @property
     def elapsed_ns(self) -> int:
@@ -180,28 +189,26 @@ class Runner:
 
     def _crowded(self) -> bool:
         """Would more be refused? Half full is time to pause: on_data never waits."""
-        return (
-            self._manager.inbox.size > self._inbox_high or self._waiting > self._waiting_high
-        )
+        return self._manager.inbox.size > self._inbox_high or self._waiting > self._waiting_high
 
     @property
     def _waiting(self) -> int:
         return self._manager.dispatcher.desk.queue.size
 
-    def _wait_for_answers(self) -> None:
-        """Until nothing is owed and nothing waits; not for ever."""
-        deadline_ns = self.elapsed_ns + round(self._answer_s_max * NANOS)
-        while self._owing() and not self._stop.is_set() and self.elapsed_ns < deadline_ns:
+    def _wait_while(self, condition: Callable[[], bool], seconds_max: float) -> None:
+        """Until it no longer holds, the run is stopped, or so long."""
+        end_ns = self._clock.monotonic_ns() + round(seconds_max * NANOS)
+        while condition() and not self._stop.is_set() and self._clock.monotonic_ns() < end_ns:
             self._tick(self.elapsed_ns)
             self._stop.wait(10 * PAUSE_S)
-        self.outcome.interrupted = self._stop.is_set()
 
     def _owing(self) -> bool:
+        """Is an answer due, or does an order wait to be sent?"""
         return self.tally.answered < self.outcome.count or self._waiting > 0
 
     def _tick(self, now_ns: int) -> None:
         if now_ns >= self._next_tick_ns:
-            self._next_tick_ns = now_ns + self._tick_ns
+            self._next_tick_ns = now_ns + round(TICK_S * NANOS)
             self._on_tick(self.progress())
 
     def progress(self) -> str:

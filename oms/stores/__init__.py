@@ -110,6 +110,10 @@ class Store(Protocol):
 
     def begin(self) -> None: ...
 
+    def hurry(self) -> None:
+        """Wait for nobody's lock any longer: a stop is near. Called by any thread."""
+        ...
+
     def claim(self, ids: Sequence[tuple[str, str, int]]) -> bool:
         """Reserve (account, client order id) for a journal sequence; False if any is taken."""
         ...

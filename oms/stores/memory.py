@@ -25,6 +25,9 @@ class MemoryStore:
         self._pending = []
         self._claimed = {}
 
+    def hurry(self) -> None:
+        pass
+
     def claim(self, ids: Sequence[tuple[str, str, int]]) -> bool:
         fresh = True
         for account, client_order_id, seq in ids:

@@ -7,6 +7,7 @@ Owner: one connection, used by one thread at a time, writes and checkpoints. Rea
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -25,6 +26,7 @@ from oms.stores import JournalRecord, Snapshot, entry_in, rows_by_id
 NANOS = 1_000_000_000
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL", "none": "OFF"}
 PROBE_BYTES = 1 << 20
+PAUSE_S_MIN, PAUSE_S_MAX = 0.001, 0.1
 
 # One list of statements per schema version; a database is brought up from its own to the last.
 MIGRATIONS = [
@@ -106,6 +108,7 @@ class PersistentStorage:
         self._busy_timeout_s = busy_timeout_ns / NANOS
         self._read_only = read_only
         self._connection: sqlite3.Connection | None = None
+        self._hurried = threading.Event()
 
     # --- opening and closing ---
 
@@ -152,6 +155,8 @@ class PersistentStorage:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {number}")
             connection.execute("COMMIT")
+        # From here on begin() alone waits for others, in its own way: a stop must not.
+        connection.execute(f"PRAGMA busy_timeout = {PAUSE_S_MAX * 1000:.0f}")
         _sync_directory(self.path.resolve().parent)
 
     def _check_version(self, connection: sqlite3.Connection) -> None:
@@ -177,7 +182,18 @@ class PersistentStorage:
     # --- one turn, one transaction ---
 
     def begin(self) -> None:
-        self._write("BEGIN IMMEDIATE")
+        waited_s, pause_s = 0.0, PAUSE_S_MIN
+        while True:
+            try:
+                return self._write("BEGIN IMMEDIATE")
+            except StoreBusyError:
+                if waited_s >= self._busy_timeout_s or self._hurried.wait(pause_s):
+                    raise
+            waited_s += pause_s + PAUSE_S_MAX  # SQLite has waited too
+            pause_s = min(2 * pause_s, PAUSE_S_MAX)
+
+    def hurry(self) -> None:
+        self._hurried.set()
 
     def claim(self, ids: Sequence[tuple[str, str, int]]) -> bool:
         try:

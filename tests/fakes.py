@@ -1,0 +1,170 @@
+"""An order manager whose threads are the test itself, and requests in few words.
+
+Symbol X has prices and quantities in whole numbers, so that a test reads as it counts; symbol
+ALL is the same, but its market orders trade whole or not at all.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from oms import Config, Instrument, ManualClock, MemoryStore, OrderManagement, OrderRequest, Side
+from oms.config import SessionConfig, ThrottleConfig
+from oms.errors import StoreError
+from oms.instruments import MarketOrderPolicy
+from oms.messages import ResponseType
+from oms.orders import VenueReport
+from oms.reports import OrderResponse, Row
+
+INSTRUMENTS = (
+    Instrument(symbol="X", price_scale=0, quantity_scale=0),
+    Instrument(
+        symbol="ALL", price_scale=0, quantity_scale=0, market_order=MarketOrderPolicy.ALL_OR_NONE
+    ),
+)
+SECOND = 1_000_000_000
+
+
+def config_of(**sections: Any) -> Config:
+    """Always open, no throttle, the instruments above; and then `sections`."""
+    plain = Config(
+        session=SessionConfig(always_open=True),
+        throttle=ThrottleConfig(policy="off"),
+        instruments=INSTRUMENTS,
+    )
+    return replace(plain, **sections)
+
+
+def throttled(sends_max: int = 1, **sections: Any) -> Config:
+    """So many sends a second."""
+    return config_of(throttle=ThrottleConfig(sends_max=sends_max), **sections)
+
+
+# --- requests of the account "me" ---
+
+
+def buy(client_id: str, quantity: Any, price: Any = None, **more: Any) -> OrderRequest:
+    return _new(Side.BUY, client_id, quantity, price, **more)
+
+
+def sell(client_id: str, quantity: Any, price: Any = None, **more: Any) -> OrderRequest:
+    return _new(Side.SELL, client_id, quantity, price, **more)
+
+
+def _new(
+    side: Side, client_id: str, quantity: Any, price: Any, *,
+    account: str = "me", symbol: str = "X", **more: Any,
+) -> OrderRequest:  # fmt: skip
+    return OrderRequest.new(account, client_id, symbol, side, quantity, price, **more)
+
+
+def modify(client_id: str, orig: str, *, account: str = "me", **terms: Any) -> OrderRequest:
+    return OrderRequest.modify(account, client_id, orig, **terms)
+
+
+def cancel(client_id: str, orig: str, *, account: str = "me", **more: Any) -> OrderRequest:
+    return OrderRequest.cancel(account, client_id, orig, **more)
+
+
+# --- reports in few words ---
+
+
+def brief(reports: list[OrderResponse]) -> list[str]:
+    """ "A NEW/NEW" for each report: who, what happened, how the order stands since."""
+    return [f"{r.client_order_id} {r.type}/{r.state}" for r in reports]
+
+
+def brief_rows(rows: list[Row]) -> list[str]:
+    return brief([OrderResponse(row) for row in rows])
+
+
+class Stepped:
+    """An OrderManagement without threads: each turn happens when the test says so.
+
+    told: every report since the last `take_told`.
+    """
+
+    def __init__(self, config: Config | None = None, **parts: Any) -> None:
+        parts.setdefault("clock", ManualClock())
+        parts.setdefault("store", MemoryStore())
+        self.oms = OrderManagement(config or config_of(), **parts)
+        self.clock, self.store, self.venue = parts["clock"], parts["store"], self.oms.venue
+        self.dispatcher = self.oms.dispatcher
+        self.told: list[OrderResponse] = []
+        self.oms.add_listener(self.told.append)
+
+    def start(self) -> "Stepped":
+        """Recover; log on; take the turn that opens the market."""
+        self.dispatcher.start()
+        if hasattr(self.venue, "connect"):
+            self.venue.connect(self.oms.on_data_response)
+        self.keep()
+        self.step()
+        return self
+
+    def keep(self) -> None:
+        """One step of the session keeper, without its pause."""
+        self.oms.keeper.wake()
+        self.oms.keeper.step()
+
+    def step(self) -> list[str]:
+        """One turn of the dispatcher; what it told."""
+        self.dispatcher.wake()
+        self.dispatcher.step()
+        return brief(self.take_told())
+
+    def send(self, *requests: OrderRequest) -> list[str]:
+        """These requests in one turn; what it told."""
+        for request in requests:
+            self.oms.on_data(request)
+        return self.step()
+
+    def ask(self, request: OrderRequest) -> OrderResponse:
+        """The answer to one request, given in one turn."""
+        answer = self.oms.submit(request)
+        self.step()
+        return answer.result(0)
+
+    def take_told(self) -> list[OrderResponse]:
+        told, self.told[:] = list(self.told), []
+        return told
+
+    def stop(self) -> None:
+        self.oms.inbox.close()
+        self.dispatcher.finish()
+
+    @property
+    def waiting(self) -> list[str]:
+        """Client ids of what waits to be sent, in order."""
+        return [request.client_order_id for request in self.dispatcher.desk.queue.waiting()]
+
+    def digest(self) -> str:
+        return self.dispatcher.fold.digest()
+
+
+class FaultyStore(MemoryStore):
+    """Raises what is put into `faults`, one at each commit; refuses probes while `down`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.faults: list[StoreError] = []
+        self.down: StoreError | None = None
+        self.closed = False
+
+    def commit(self) -> None:
+        if self.faults:
+            raise self.faults.pop(0)
+        super().commit()
+
+    def probe(self) -> None:
+        if self.down is not None:
+            raise self.down
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def trade(order_id: int, quantity: int, price: int, execution_id: str = "") -> VenueReport:
+    """A venue's report of one fill."""
+    return VenueReport(
+        ResponseType.TRADE, order_id, 0, price, quantity, "TAKER", execution_id=execution_id
+    )
