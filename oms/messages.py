@@ -135,9 +135,8 @@ def check_id(field: str, value: object) -> str:
 NUMBER_TYPES = (str, int, Decimal, float)  # exactly: a bool is no price
 
 
-def _check_member(field: str, value: object, enum: type[StrEnum]) -> None:
-    if type(value) is not enum:
-        raise ValidationError(field, value, "one of " + ", ".join(enum))
+def _not_one_of(field: str, value: object, enum: type[StrEnum]) -> ValidationError:
+    return ValidationError(field, value, "one of " + ", ".join(enum))
 
 
 def _check_number(field: str, value: object) -> None:
@@ -176,7 +175,8 @@ class OrderRequest:
     request_id: str = ""
 
     def __post_init__(self) -> None:
-        _check_member("type", self.type, RequestType)
+        if type(self.type) is not RequestType:
+            raise _not_one_of("type", self.type, RequestType)
         check_id("account", self.account)
         check_id("client_order_id", self.client_order_id)
         if self.request_id:
@@ -194,15 +194,19 @@ class OrderRequest:
             if self.symbol:
                 check_id("symbol", self.symbol)
             if self.side is not None:
-                _check_member("side", self.side, Side)
+                if type(self.side) is not Side:
+                    raise _not_one_of("side", self.side, Side)
             if self.type is MODIFY and self.price is None and self.quantity is None:
                 raise ValidationError("quantity", None, "a new price or a new quantity")
 
     def _check_new(self) -> None:
         check_id("symbol", self.symbol)
-        _check_member("side", self.side, Side)
-        _check_member("order_type", self.order_type, OrderType)
-        _check_member("time_in_force", self.time_in_force, TimeInForce)
+        if type(self.side) is not Side:
+            raise _not_one_of("side", self.side, Side)
+        if type(self.order_type) is not OrderType:
+            raise _not_one_of("order_type", self.order_type, OrderType)
+        if type(self.time_in_force) is not TimeInForce:
+            raise _not_one_of("time_in_force", self.time_in_force, TimeInForce)
         if self.quantity is None:
             raise ValidationError("quantity", None, "a number above 0")
         if (self.price is None) != (self.order_type is MARKET):

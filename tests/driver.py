@@ -124,7 +124,7 @@ class Load:
                 continue
             answer = self._submit(fields)
             if n % BURST == 1:
-                if answer.result(ANSWER_S_MAX).text == "SHUTTING_DOWN":
+                if answer.exception(ANSWER_S_MAX) or answer.result().text == "SHUTTING_DOWN":
                     return
                 self._app.stopping.wait(BURST / options.rate)
 

@@ -10,6 +10,7 @@ from typing import Any
 from oms import Config, Instrument, ManualClock, MemoryStore, OrderManagement, OrderRequest, Side
 from oms.config import SessionConfig, ThrottleConfig
 from oms.errors import StoreError
+from oms.flow.journal import Fold
 from oms.instruments import MarketOrderPolicy
 from oms.messages import ResponseType
 from oms.orders import VenueReport
@@ -139,6 +140,13 @@ class Stepped:
 
     def digest(self) -> str:
         return self.dispatcher.fold.digest()
+
+    def refolded(self) -> str:
+        """The digest of what the store's journal gives, from its first entry on."""
+        fold = Fold(type(self.venue)())
+        for _ in fold.recover(self.store, use_snapshot=False):
+            pass
+        return fold.digest()
 
 
 class FaultyStore(MemoryStore):

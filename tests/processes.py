@@ -5,12 +5,14 @@ A test gives up on a condition after WAIT_S_MAX; every process it started is dea
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -55,8 +57,9 @@ class Driver:
         self._lines: list[Line] = []
         with path.open("ab") as out, self.errors_path.open("ab") as errors:
             self.process = subprocess.Popen(
-                [str(part) for part in [*command, *options]], stdout=out, stderr=errors
-            )
+                [str(part) for part in [*command, *options]], stdout=out, stderr=errors,
+                start_new_session=True,
+            )  # fmt: skip
 
     def __enter__(self) -> "Driver":
         return self
@@ -95,7 +98,9 @@ class Driver:
         self.process.send_signal(number)
 
     def kill(self) -> None:
-        self.process.kill()
+        """kill -9; whatever it runs `under` dies with it."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def exit_code(self, seconds: float = WAIT_S_MAX) -> int:

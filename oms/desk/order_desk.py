@@ -27,6 +27,7 @@ from oms.messages import (
 from oms.orders import Change, Event, Order, VenueReport
 
 NEW_PENDING = ResponseType.PENDING_NEW.value
+WAITING = OrderState.PENDING_NEW  # by a name of its own: a look-up in its class is a call
 CANCEL_PENDING = ResponseType.PENDING_CANCEL.value
 REPLACE_PENDING = ResponseType.PENDING_REPLACE.value
 SIDES: dict[str, Side] = {side.value: side for side in Side}
@@ -134,7 +135,7 @@ class OrderDesk:
         """Whoever asked in this turn and has no answer yet is told that it is pending."""
         for request in self._unanswered:
             if isinstance(request, Order):
-                if request.state is OrderState.PENDING_NEW:
+                if request.state is WAITING:
                     self._tell_pending(request)
             elif request.order.changes and request in request.order.changes:
                 kind = CANCEL_PENDING if request.is_cancel else REPLACE_PENDING

@@ -209,13 +209,7 @@ class Dispatcher:
         first_seq = fold.last_seq + 1
         first_item_seq = first_seq + len(notices)
         self._store.begin()
-        self._intake.begin(
-            [
-                (seq, item[0])
-                for seq, item in enumerate(items, first_item_seq)
-                if isinstance(item[0], OrderRequest)
-            ]
-        )
+        self._intake.begin(items, first_item_seq)
         desk.begin(first_item_seq + len(items), wall_ns)
         for seq, notice in enumerate(notices, first_seq):
             desk.enter(seq, notice)

@@ -10,6 +10,7 @@ from oms.desk import entries
 from oms.desk.entries import Entry
 from oms.desk.order_desk import OrderDesk
 from oms.errors import ValidationError
+from oms.flow.inbox import Item
 from oms.instruments import Instrument
 from oms.messages import (
     OrderRequest,
@@ -39,11 +40,15 @@ class Intake:
         self._entries: dict[int, Entry] = {}  # of this turn, those that others may refer to
         self._repeats: dict[int, int] = {}  # sequence of a repeat -> sequence of the first
 
-    def begin(self, requests: list[tuple[int, OrderRequest]]) -> None:
-        """Claim the ids of a turn's requests: (journal sequence, request)."""
+    def begin(self, items: list[Item], first_seq: int) -> None:
+        """Claim the ids of a turn's requests; item n has journal sequence first_seq + n."""
         self._repeats = {}
         self._entries = {}
-        ids = [(r.account, r.client_order_id, seq) for seq, r in requests]
+        ids = [
+            (message.account, message.client_order_id, seq)
+            for seq, (message, _, _) in enumerate(items, first_seq)
+            if type(message) is OrderRequest
+        ]
         if not ids or self._store.claim(ids):
             return
         for account, client_order_id, seq in ids:

@@ -25,6 +25,7 @@ QUOTES_A_SIDE = 5
 PATIENCE = 40  # an investor's orders; the next one makes the oldest give way
 UNKNOWN_SYMBOL = "NO_SUCH"
 SIDES = (Side.BUY, Side.SELL)
+DRIFT = (-1, *[0] * 10, 1)  # steps of the fair value, one of these a visit
 GTC, DAY, IOC, FOK = TimeInForce.GTC, TimeInForce.DAY, TimeInForce.IOC, TimeInForce.FOK
 
 
@@ -44,7 +45,7 @@ class Listing:
 
     def drift(self, rng: Random) -> None:
         """The fair value takes a small step, up or down, most of the time none."""
-        self.fair_steps += rng.choice((-1, 0, 0, 0, 0, 1))
+        self.fair_steps += rng.choice(DRIFT)
         self.fair_steps = max(self.fair_steps, STEPS_MIN)
 
     def price(self, side: Side, steps: int) -> str:
@@ -122,7 +123,7 @@ class Maker:
 
     def _quote(self, listing: Listing, side: Side, quotes: list[Quote]) -> OrderRequest:
         rng, new_id = self.desk.rng, self.desk.next_id()
-        units, steps = rng.randint(4, 20), rng.randint(1, 6)
+        units, steps = rng.randint(4, 20), rng.randint(2, 7)
         quotes.append(Quote(new_id, units, rng.randint(0, 2)))
         return OrderRequest.new(
             self.account, new_id, listing.instrument.symbol, side, listing.quantity(units),
@@ -140,7 +141,7 @@ class Maker:
             return OrderRequest.modify(
                 self.account, new_id, quote.client_order_id, quantity=listing.quantity(quote.units)
             )
-        price = listing.price(side, rng.randint(1, 6))
+        price = listing.price(side, rng.randint(2, 7))
         return OrderRequest.modify(self.account, new_id, quote.client_order_id, price=price)
 
     def _withdraw(self, quotes: list[Quote]) -> OrderRequest:
@@ -158,7 +159,7 @@ class Taker:
         listing, rng, side = self.desk.listing(), self.desk.rng, self.desk.side()
         tif = rng.choice((None, IOC, IOC, FOK))
         units = rng.randint(1, 12)
-        price = None if tif is None else listing.price(side, -rng.randint(1, 5))
+        price = None if tif is None else listing.price(side, -rng.randint(1, 4))
         yield OrderRequest.new(
             self.account, self.desk.next_id(), listing.instrument.symbol, side,
             listing.quantity(units), price, time_in_force=tif or IOC,
