@@ -193,9 +193,8 @@ class OrderRequest:
             check_id("orig_client_order_id", self.orig_client_order_id)
             if self.symbol:
                 check_id("symbol", self.symbol)
-            if self.side is not None:
-                if type(self.side) is not Side:
-                    raise _not_one_of("side", self.side, Side)
+            if self.side is not None and type(self.side) is not Side:
+                raise _not_one_of("side", self.side, Side)
             if self.type is MODIFY and self.price is None and self.quantity is None:
                 raise ValidationError("quantity", None, "a new price or a new quantity")
 

@@ -3,13 +3,14 @@
 It runs the real App and hands it requests from several threads. What happens goes to stdout,
 one JSON list a line and one write each, so that a killed process loses nothing it told:
 
-    ["STATE", word]  starting; started: recovered, takes requests; retried: --retry is done;
-        loaded: --waiting is done
+    ["STATE", word]  recovering: signals are caught; started: takes requests; retried: --retry
+        is done; loaded: --waiting is done
     ["S", account, id, kind, orig, symbol, side, quantity, price, tif]  about to submit this
     ["R", sent_ns, *row]  a listener was told this report; sent_ns 0: not sent in this turn
     ["F", *row]  a future resolved with this report
     ["U", account, id, error]  a future holds an exception: the outcome is unknown
     ["Q", health, store, depth levels, state of an order]  reads were answered
+    ["L", execution id]  a listener behind a broken one was told this report
 """
 
 import argparse
@@ -42,10 +43,11 @@ def tell(*fields: object) -> None:
 
 
 def config_of(changes: dict[str, dict[str, Any]]) -> Config:
-    """The shipped configuration, but always open and without a throttle, and then `changes`."""
-    always = {"session": {"always_open": True}, "throttle": {"policy": "off"}}
+    """The shipped configuration, but always open and not throttled; a section of `changes` is all
+    that is changed in it."""
     config = Config()
-    for name, values in [*always.items(), *changes.items()]:
+    plain = {"session": {"always_open": True}, "throttle": {"policy": "off"}}
+    for name, values in {**plain, **changes}.items():
         config = replace(config, **{name: replace(getattr(config, name), **values)})
     return config
 
@@ -90,7 +92,8 @@ class Load:
         options, self._manager = self._options, manager
         manager.add_listener(self._listen)
         if options.broken == "listener":
-            manager.add_listener(lambda _: 1 // 0)
+            manager.add_listener(lambda _: 1 // 0)  # told after ours, and before the next
+            manager.add_listener(lambda response: tell("L", response.execution_id))
         tell("STATE", "started")
         if options.retry:
             self._start(self._retry, options.retry)
@@ -198,13 +201,13 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     options = arguments()
-    venue = FailingVenue() if options.broken == "venue" else None
-    app = App(
-        config_of(options.config),
-        options.directory,
-        manager_of=lambda *args, **kwargs: OrderManagement(*args, venue=venue, **kwargs),
-    )
-    tell("STATE", "starting")
+
+    def manager_of(config: Config, **parts: Any) -> OrderManagement:
+        tell("STATE", "recovering")
+        venue = FailingVenue() if options.broken == "venue" else None
+        return OrderManagement(config, venue=venue, **parts)
+
+    app = App(config_of(options.config), options.directory, manager_of=manager_of)
     try:
         return app.run(Load(options, app))
     except (OMSError, OSError) as error:

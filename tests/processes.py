@@ -94,7 +94,7 @@ class Driver:
     def _ended(self) -> bool:
         return self.process.poll() is not None
 
-    def signal(self, number: int) -> None:
+    def send(self, number: int) -> None:
         self.process.send_signal(number)
 
     def kill(self) -> None:
@@ -107,10 +107,10 @@ class Driver:
         """Wait for its end, at most so long."""
         return self.process.wait(seconds)
 
-    def stop(self) -> tuple[int, float]:
-        """SIGTERM; the exit code, and how many seconds it took."""
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, float]:
+        """Tell it to; the exit code, and how many seconds it took."""
         started = time.monotonic()
-        self.signal(signal.SIGTERM)
+        self.send(number)
         return self.exit_code(), time.monotonic() - started
 
 

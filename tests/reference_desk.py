@@ -24,6 +24,10 @@ class PlainOrder:
     filled: int = 0
     changes: list["PlainChange"] = field(default_factory=list)
 
+    def all_names(self):
+        """Those it has had, and those of the changes on their way."""
+        return self.names + [change.name for change in self.changes]
+
     @property
     def over(self):
         return self.state not in ("waiting", "open")
@@ -53,7 +57,7 @@ class ReferenceDesk:
         self.book = ReferenceBook()
 
     def find(self, name):
-        return next((o for o in self.orders if name in o.names and not o.over), None)
+        return next((o for o in self.orders if name in o.all_names() and not o.over), None)
 
     def enter(self, seq, entry):
         kind = entry[0]
@@ -76,13 +80,17 @@ class ReferenceDesk:
                 self._end(order, "CANCELED")
 
     def send(self, count):
-        """What the link, the hours and `count` permits let go; cancels first."""
-        for _ in range(count):
-            if not self.linked or not (self.urgent or (self.open and self.waiting)):
-                return
-            request = (self.urgent or self.waiting).pop(0)
+        """What the link, the hours and `count` permits let go, taken at once; cancels first."""
+        if not self.linked:
+            return
+        taken = [*self.urgent, *(self.waiting if self.open else [])][:count]
+        self.urgent = [request for request in self.urgent if request not in taken]
+        self.waiting = [request for request in self.waiting if request not in taken]
+        for request in taken:
             if isinstance(request, PlainOrder):
                 self._place(request)
+            elif request.order.over:
+                pass  # it ended on a request sent just before
             elif request.cancels:
                 request.order.changes.remove(request)
                 self.book.cancel(request.order.seq)

@@ -79,12 +79,13 @@ class DeskMachine(RuleBasedStateMachine):
             return self._link(True)
         price = 0 if order.market else price
         lots = lots or (0 if price else 1)
-        return ask.modify(self.next_name(), order.names[pick % len(order.names)],
-                          price=price, lots=lots)  # fmt: skip
+        names = order.all_names()
+        name = names[pick % len(names)]
+        return ask.modify(self.next_name(), name, price=price, lots=lots)
 
     def _cancel(self, pick):
         order = self.pick(pick)
-        return ask.cancel(self.next_name(), order.names[-1]) if order else self._link(True)
+        return ask.cancel(self.next_name(), order.all_names()[-1]) if order else self._link(True)
 
     def _session(self, change):
         return ask.session(change)[0]

@@ -254,7 +254,7 @@ def test_a_bad_line_is_named(tmp_path, change, complaint):
 def test_a_line_that_is_no_object_is_named(tmp_path, text):
     path = tmp_path / "flow.jsonl"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(FlowFileError, match="flow.jsonl line 1: expected"):
+    with pytest.raises(FlowFileError, match=r"flow\.jsonl line 1: expected"):
         list(read_jsonl(path))
 
 
@@ -425,7 +425,7 @@ def test_the_report_reads_like_this():
         throttle="sliding_window, at most 100 sends in 1 s",
         instruments=[x],
         depths={"X": ([(10100, 150)], [(10105, 200), (10110, 50)])},
-        latency_ns={hop: figures for hop in HOPS},
+        latency_ns=dict.fromkeys(HOPS, figures),
         total=[(100_000, 110_000, 4), (150_000, 160_000, 6), (900_000, 950_000, 20)],
         wait=[],
         database="/data/order_management.db",

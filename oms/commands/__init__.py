@@ -7,11 +7,12 @@ Owner: MainThread. A command gets its arguments and a Place, and returns the exi
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from oms.config import Config
-from oms.errors import StoreError
+from oms.errors import JournalError, StoreError
 from oms.flow.journal import Fold
 from oms.stores import Store
 from oms.stores.sqlite import PersistentStorage
@@ -22,6 +23,9 @@ from oms.venues.scripted import ScriptedVenue
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_NOT_RUNNING = 0, 1, 2, 3
 
 Parsers = Any  # argparse hides the type of what add_subparsers() returns
+
+
+AnyStorage = TypeVar("AnyStorage", bound=PersistentStorage)
 
 
 class Place(NamedTuple):
@@ -38,16 +42,31 @@ class Place(NamedTuple):
     def log_file(self) -> Path:
         return self.directory / "logs" / "order_management.log"
 
-    def open_store(self) -> PersistentStorage:
+    def open_store(self, kind: type[AnyStorage]) -> AnyStorage:
         """The database, to look at only; StoreError if there is none."""
         if not self.database.exists():
             raise StoreError(f"{self.database}: no such database; nothing has run here yet")
-        store = PersistentStorage(self.database, read_only=True)
+        store = kind(self.database, read_only=True)
         store.open()
         return store
 
 
 Command = Callable[[argparse.Namespace, Place], int]
+Look = Callable[[argparse.Namespace, PersistentStorage], int]
+
+
+def looking(look: Look) -> Command:
+    """A command that looks at the database; a journal that does not add up is its finding."""
+
+    def command(args: argparse.Namespace, place: Place) -> int:
+        with closing(place.open_store(PersistentStorage)) as store:
+            try:
+                return look(args, store)
+            except JournalError as error:
+                say(str(error))
+                return EXIT_FAILED
+
+    return command
 
 
 def fold_of(store: Store) -> Fold:

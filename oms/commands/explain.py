@@ -7,17 +7,17 @@ one turn of the dispatcher, and told after that turn's commit.
 
 import argparse
 from collections.abc import Iterator
-from contextlib import closing
 from typing import NamedTuple
 
 from oms.clock import NANOS, datetime_of
-from oms.commands import EXIT_FAILED, EXIT_OK, Command, Parsers, Place, fold_of, say
+from oms.commands import EXIT_FAILED, EXIT_OK, Parsers, fold_of, looking, say
 from oms.desk import entries
 from oms.desk.entries import Entry, decode_all
 from oms.messages import Liquidity, ResponseType
 from oms.money import to_text
 from oms.reports import OrderResponse, Row
 from oms.stores import Store
+from oms.stores.sqlite import PersistentStorage
 
 CHAIN_MAX = 10_000
 TRADE = ResponseType.TRADE.value
@@ -46,25 +46,23 @@ def add_to(parsers: Parsers, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--account", metavar="A", help="whose id it is; needed when several accounts used it"
     )
-    command: Command = explain
-    parser.set_defaults(command=command)
+    parser.set_defaults(command=looking(explain))
 
 
-def explain(args: argparse.Namespace, place: Place) -> int:
+def explain(args: argparse.Namespace, store: PersistentStorage) -> int:
     """Print the story; 1 if there is none."""
     client_order_id: str = args.client_order_id
-    with closing(place.open_store()) as store:
-        accounts = [args.account] if args.account else _accounts(store, client_order_id)
-        if len(accounts) > 1:
-            say(f"{client_order_id}: used by {', '.join(accounts)}; say which with --account")
-            return EXIT_FAILED
-        seq = store.owner(accounts[0], client_order_id) if accounts else 0
-        if not seq:
-            whose = f" of account {args.account}" if args.account else ""
-            say(f"{client_order_id}: no order{whose} has had this id")
-            return EXIT_FAILED
-        for line in Story(store, seq).lines():
-            print(line)
+    accounts = [args.account] if args.account else _accounts(store, client_order_id)
+    if len(accounts) > 1:
+        say(f"{client_order_id}: used by {', '.join(accounts)}; say which with --account")
+        return EXIT_FAILED
+    seq = store.owner(accounts[0], client_order_id) if accounts else 0
+    if not seq:
+        whose = f" of account {args.account}" if args.account else ""
+        say(f"{client_order_id}: no order{whose} has had this id")
+        return EXIT_FAILED
+    for line in Story(store, seq).lines():
+        print(line)
     return EXIT_OK
 
 

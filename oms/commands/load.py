@@ -14,7 +14,6 @@ from oms.commands import EXIT_FAILED, EXIT_OK, Place
 from oms.commands.live import tell_failure
 from oms.commands.offline import examine
 from oms.config import Config
-from oms.errors import OMSError
 from oms.instruments import Instrument
 from oms.manager import OrderManagement
 from oms.messages import OrderRequest
@@ -80,10 +79,11 @@ class Load:
         tell_failure(app)
         source, runner = held[0]
         facts = self._facts or self._gather(app.manager, source, runner)
-        verdict, holds = self._verify()
+        verdict = examine(self.place)
         size = self.place.database.stat().st_size
-        print(render(replace(facts, verdict=verdict, database_bytes=size)))
-        return EXIT_OK if holds and code == EXIT_OK else EXIT_FAILED
+        text = "; the first: ".join([verdict.text, *verdict.found[:1]])
+        print(render(replace(facts, verdict=text, database_bytes=size)))
+        return EXIT_OK if verdict.holds and code == EXIT_OK else EXIT_FAILED
 
     def _runner(self, app: App, manager: OrderManagement, source: Source) -> Runner:
         def on_tick(line: str) -> None:
@@ -141,14 +141,6 @@ class Load:
             verdict="",
             notes=source.notes(),
         )
-
-    def _verify(self) -> tuple[str, bool]:
-        try:
-            verdict = examine(self.place)
-        except OMSError as error:
-            return f"FAILED: {error}", False
-        first = f"; the first: {verdict.found[0]}" if verdict.found else ""
-        return verdict.text + first, verdict.holds
 
 
 def throttle_text(config: Config) -> str:

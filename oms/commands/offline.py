@@ -20,6 +20,7 @@ from oms.commands import (
     Parsers,
     Place,
     fold_of,
+    looking,
     say,
     whole_number,
 )
@@ -58,12 +59,12 @@ def add_to(parsers: Parsers, common: argparse.ArgumentParser) -> None:
         parser: argparse.ArgumentParser = parsers.add_parser(
             name, help=brief, description=text, parents=[common]
         )
-        parser.set_defaults(command=_offline(command))
+        parser.set_defaults(command=command)
         return parser
 
-    add("digest", digest, "a fingerprint of the state", DIGEST)
+    add("digest", looking(digest), "a fingerprint of the state", DIGEST)
     add("verify", verify, "do the stored reports follow from the journal?", VERIFY)
-    parser = add("replay", replay, "the state as it was at one point", REPLAY)
+    parser = add("replay", looking(replay), "the state as it was at one point", REPLAY)
     parser.add_argument(
         "--upto",
         metavar="SEQ",
@@ -71,7 +72,7 @@ def add_to(parsers: Parsers, common: argparse.ArgumentParser) -> None:
         required=True,
         help="the last journal sequence to take",
     )
-    parser = add("export", export, "the journal as JSON lines", EXPORT)
+    parser = add("export", looking(export), "the journal as JSON lines", EXPORT)
     parser.add_argument(
         "--from",
         metavar="SEQ",
@@ -82,28 +83,14 @@ def add_to(parsers: Parsers, common: argparse.ArgumentParser) -> None:
     )
 
 
-def _offline(command: Command) -> Command:
-    """The same command; a journal that does not add up is a finding, not a wrong usage."""
-
-    def run(args: argparse.Namespace, place: Place) -> int:
-        try:
-            return command(args, place)
-        except JournalError as error:
-            say(str(error))
-            return EXIT_FAILED
-
-    return run
-
-
 # --- digest ---
 
 
-def digest(_args: argparse.Namespace, place: Place) -> int:
-    with closing(place.open_store()) as store:
-        quick, full = fold_of(store), fold_of(store)
-        _exhaust(quick.recover(store))
-        # A daemon may have gone on meanwhile: the second fold stops where the first did.
-        _exhaust(full.recover(store, use_snapshot=False, upto_seq=quick.last_seq))
+def digest(_args: argparse.Namespace, store: PersistentStorage) -> int:
+    quick, full = fold_of(store), fold_of(store)
+    _exhaust(quick.recover(store))
+    # A daemon may have gone on meanwhile: the second fold stops where the first did.
+    _exhaust(full.recover(store, use_snapshot=False, upto_seq=quick.last_seq))
     print(f"last seq       {full.last_seq}")
     print(f"digest         {full.digest()}")
     print(f"from snapshot  {quick.digest()}")
@@ -143,36 +130,42 @@ class CountingStorage(PersistentStorage):
 
 
 class Verdict(NamedTuple):
-    """What `verify` found; `found` holds the first of the differences."""
+    """What `verify` found: the first of the differences; or why the journal cannot be read."""
 
     entries: int
     reports: int
     differences: int
     found: list[str]
+    broken: str
 
     @property
     def holds(self) -> bool:
-        return not self.differences
+        return not self.differences and not self.broken
 
     @property
     def text(self) -> str:
         what = f"{self.entries:,} journal entries, {self.reports:,} reports"
-        if self.holds:
-            return f"verified: {what}"
-        return f"NOT verified: {self.differences:,} differences in {what}"
+        if self.broken:
+            return f"NOT verified: {self.broken}"
+        if self.differences:
+            return f"NOT verified: {self.differences:,} differences in {what}"
+        return f"verified: {what}"
 
 
 def examine(place: Place) -> Verdict:
-    """Refold the journal and compare; JournalError if it does not even read."""
-    place.open_store().close()  # says what is wrong when there is nothing to open
-    with closing(CountingStorage(place.database, read_only=True)) as store:
-        store.open()
+    """Refold the whole journal and compare each report."""
+    found: list[str] = []
+    count, broken = 0, ""
+    with closing(place.open_store(CountingStorage)) as store:
         fold = fold_of(store)
         store.entries = store.reports = 0
-        lines = differences(store, fold)
-        found = list(islice(lines, DIFFERENCES_SHOWN))
-        count = len(found) + sum(1 for _ in lines)
-        return Verdict(store.entries, store.reports, count, found)
+        try:
+            lines = differences(store, fold)
+            found += islice(lines, DIFFERENCES_SHOWN)
+            count = len(found) + sum(1 for _ in lines)
+        except JournalError as error:
+            broken = str(error)
+        return Verdict(store.entries, store.reports, count, found, broken)
 
 
 def verify(_args: argparse.Namespace, place: Place) -> int:
@@ -181,6 +174,9 @@ def verify(_args: argparse.Namespace, place: Place) -> int:
         print(line)
     if verdict.differences > len(verdict.found):
         print(f"... and {verdict.differences - len(verdict.found):,} more")
+    if verdict.broken:
+        say(verdict.broken)
+        return EXIT_FAILED
     print(verdict.text)
     return EXIT_OK if verdict.holds else EXIT_FAILED
 
@@ -188,11 +184,10 @@ def verify(_args: argparse.Namespace, place: Place) -> int:
 # --- replay ---
 
 
-def replay(args: argparse.Namespace, place: Place) -> int:
-    with closing(place.open_store()) as store:
-        fold = fold_of(store)
-        _exhaust(fold.recover(store, upto_seq=args.upto))
-        record = store.record_of(args.upto)
+def replay(args: argparse.Namespace, store: PersistentStorage) -> int:
+    fold = fold_of(store)
+    _exhaust(fold.recover(store, upto_seq=args.upto))
+    record = store.record_of(args.upto)
     if record is None:
         print(f"the journal ends at sequence {fold.last_seq}: this is its latest state")
     elif record.last_seq > args.upto:
@@ -230,10 +225,9 @@ def state_lines(fold: Fold, seq: int) -> list[str]:
 # --- export ---
 
 
-def export(args: argparse.Namespace, place: Place) -> int:
-    with closing(place.open_store()) as store:
-        for line in export_lines(store, args.from_seq):
-            sys.stdout.write(line)
+def export(args: argparse.Namespace, store: PersistentStorage) -> int:
+    for line in export_lines(store, args.from_seq):
+        sys.stdout.write(line)
     return EXIT_OK
 
 

@@ -18,7 +18,7 @@ FILLED, PARTIALLY_FILLED = OrderState.FILLED, OrderState.PARTIALLY_FILLED
 
 
 class Blotter:
-    """Open orders by id and by every client id they have had; reports as rows."""
+    """Open orders by id and by every client id they have had or are to have; reports as rows."""
 
     def __init__(self) -> None:
         self.orders: dict[int, Order] = {}
@@ -49,6 +49,18 @@ class Blotter:
         order.client_order_ids.append(order.client_order_id)
         order.client_order_id = client_order_id
         self.by_client_id[order.account, client_order_id] = order
+
+    def pend(self, change: Change) -> None:
+        """A change is on its way: until it is refused, its id finds the order too."""
+        order = change.order
+        if order.changes is None:
+            order.changes = []
+        order.changes.append(change)
+        self.by_client_id[order.account, change.client_order_id] = order
+
+    def forget(self, change: Change) -> None:
+        """The change is over, and its id no name of the order."""
+        self.by_client_id.pop((change.order.account, change.client_order_id), None)
 
     def end(self, order: Order, state: OrderState) -> None:
         """The order reached a final state; nothing of it is open any more."""
@@ -131,6 +143,7 @@ class Blotter:
         order = change.order
         if order.changes is not None and change in order.changes:
             order.changes.remove(change)
+        self.forget(change)
         self.report(
             order,
             ResponseType.CANCEL_REJECTED.value,

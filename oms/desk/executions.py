@@ -131,6 +131,7 @@ class Executions:
             self.ended(order, OrderState.CANCELED, reason)
             return
         self._blotter.end(order, STATE_CANCELED)
+        self._blotter.forget(change)
         self._blotter.report(
             order,
             CANCEL_DONE,

@@ -223,10 +223,7 @@ class OrderDesk:
             self._pend(change)
 
     def _pend(self, change: Change) -> None:
-        order = change.order
-        if order.changes is None:
-            order.changes = []
-        order.changes.append(change)
+        self.blotter.pend(change)
         self._unanswered.append(change)
 
     def _answer(self, seq: int, entry: Entry, _received_ns: int, _queued_ns: int) -> None:

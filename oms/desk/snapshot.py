@@ -99,11 +99,11 @@ def _load_order(desk: OrderDesk, fields: list[Any]) -> Order:
     order.notional = int(notional)
     order.unknown = unknown
     order.told = True
+    desk.blotter.add(order)
     for seq, change_client_id, is_cancel, change_price, lots in changes:
         change = Change(seq, change_client_id, order, is_cancel, change_price, lots)
         change.waiting = False
-        order.changes = [*(order.changes or []), change]
-    desk.blotter.add(order)
+        desk.blotter.pend(change)
     for earlier in client_ids or ():
         desk.blotter.by_client_id[account, earlier] = order
     return order

@@ -18,7 +18,13 @@ from oms.desk.session import TradingSession
 from oms.desk.settings import settings_of
 from oms.desk.throttle import OrderThrottler
 from oms.desk.tracker import OrderTracker
-from oms.errors import OutcomeUnknownError, StoreBusyError, StoreError, StoreFullError
+from oms.errors import (
+    JournalError,
+    OutcomeUnknownError,
+    StoreBusyError,
+    StoreError,
+    StoreFullError,
+)
 from oms.flow.agenda import Agenda
 from oms.flow.inbox import Answer, Inbox, Item
 from oms.flow.intake import Intake
@@ -117,6 +123,12 @@ class Dispatcher:
     def _recover(self, should_stop: Callable[[], bool] = lambda: False) -> None:
         for _ in self.fold.recover(self._store, should_stop=should_stop):
             pass
+        last_seq, told_seq = self.fold.last_seq, self._store.last_told_seq()
+        if told_seq > last_seq:
+            raise JournalError(
+                f"journal sequence {last_seq + 1}: missing, and all after it; the latest report "
+                f"is of {told_seq}"
+            )
         self._intake = Intake(self.fold.desk, self._store)
         self._snapshot_seq = self.fold.snapshot_seq
         blotter = self.desk.blotter

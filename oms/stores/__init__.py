@@ -50,7 +50,14 @@ def checked(
     records: Iterable[JournalRecord], after_seq: int, before: int
 ) -> Iterator[JournalRecord]:
     """The same records, as long as they are whole; JournalError names the sequence if not."""
-    for record in records:
+    numbered = iter(records)
+    while True:
+        try:
+            record = next(numbered, None)
+        except JournalError as error:
+            raise JournalError(f"journal sequence {after_seq + 1}: {error}") from error
+        if record is None:
+            return
         if record.first_seq != after_seq + 1:
             raise JournalError(
                 f"journal sequence {after_seq + 1}: missing; the next record starts at "
@@ -148,6 +155,10 @@ class Store(Protocol):
 
     def find_rows(self, account: str, client_order_id: str) -> list[Row]:
         """Every durable report of an order, by any id it has had; from any thread."""
+        ...
+
+    def last_told_seq(self) -> int:
+        """The journal sequence of the latest report; 0 if there is none."""
         ...
 
     def all_rows(self) -> Iterator[Row]:

@@ -74,6 +74,9 @@ class MemoryStore:
     def find_rows(self, account: str, client_order_id: str) -> list[Row]:
         return rows_by_id(account, client_order_id, self.owner, self.rows_of, self.entry_of)
 
+    def last_told_seq(self) -> int:
+        return max((rows[-1][0] for rows in self._rows.values()), default=0)
+
     def all_rows(self) -> Iterator[Row]:
         return iter(sorted(row for rows in self._rows.values() for row in rows))
 

@@ -31,9 +31,10 @@ PAUSE_S_MIN, PAUSE_S_MAX = 0.001, 0.1
 # One list of statements per schema version; a database is brought up from its own to the last.
 MIGRATIONS = [
     [
+        # Unique, so that of two processes that write one journal the second cannot.
         """CREATE TABLE journal (
             last_seq INTEGER PRIMARY KEY,
-            first_seq INTEGER NOT NULL,
+            first_seq INTEGER NOT NULL UNIQUE,
             wall_ns INTEGER NOT NULL,
             released INTEGER NOT NULL,
             body TEXT NOT NULL,
@@ -272,6 +273,11 @@ class PersistentStorage:
                 account, client_order_id, reader.owner, reader.rows_of, reader.entry_of
             )
 
+    def last_told_seq(self) -> int:
+        query = "SELECT journal_seq FROM order_responses ORDER BY rowid DESC LIMIT 1"
+        found = self._read(query, ()).fetchone()
+        return int(found[0]) if found else 0
+
     def all_rows(self) -> Iterator[Row]:
         return _guarded(self._read(SELECT_ROW + "ORDER BY rowid", ()))
 
@@ -303,7 +309,9 @@ class PersistentStorage:
 
 def _guarded(cursor: sqlite3.Cursor) -> Iterator[tuple]:  # type: ignore[type-arg]
     try:
-        yield from cursor
+        # `yield from` would also close the cursor, perhaps after the database.
+        for found in cursor:  # noqa: UP028
+            yield found
     except sqlite3.Error as error:
         raise _translated(error, "reading") from error
 
