@@ -43,11 +43,16 @@ def wait_until(condition: Callable[[], object], seconds: float = WAIT_S_MAX) -> 
         time.sleep(0.005)
 
 
+def let_run(seconds: float) -> None:
+    """Leave a process to its work for a while; what it does until then, a test may not rely on."""
+    time.sleep(seconds)
+
+
 class Driver:
     """tests/driver.py as a process; what it told is in `path`, also after a kill."""
 
     def __init__(
-        self, directory: Path, path: Path, *options: object, under: tuple[str, ...] = (),
+        self, directory: Path, path: Path, *options: object, under: tuple[object, ...] = (),
         **config: dict[str, object],
     ) -> None:  # fmt: skip
         command = [*under, sys.executable, DRIVER, directory, "--config", json.dumps(config)]

@@ -2,33 +2,47 @@
 
 import json
 import random
-import time
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.processes import Driver, Ledger, audit, wait_until
+from tests.processes import Driver, Ledger, audit, let_run
 
 TRADING_S_MAX = 0.6
 THROTTLES = ({"policy": "off"}, {"sends_max": 50, "window_ns": 100_000_000})
+OFTEN = {"snapshot_every": 500}
+
+
+def write_retries(path: Path, ledger: Ledger) -> Path:
+    """What the next process is to submit again: all that nobody knows the outcome of."""
+    path.write_text("".join(f"{json.dumps(fields)}\n" for fields in ledger.unknown()))
+    return path
 
 
 def one_cycle(
     directory: Path, path: Path, chance: random.Random, cycle: int, ledger: Ledger
 ) -> None:
     """Start, retry what is unknown, trade, die; then compare what clients saw with the disk."""
-    retry = path.with_suffix(".retry")
-    retry.write_text("".join(f"{json.dumps(fields)}\n" for fields in ledger.unknown()))
     with Driver(
-        directory, path, "--prefix", cycle, "--seed", chance.random(), "--retry", retry,
-        throttle=chance.choice(THROTTLES), store={"snapshot_every": 500},
+        directory, path, "--prefix", cycle, "--seed", chance.random(),
+        "--retry", write_retries(path.with_suffix(".retry"), ledger),
+        throttle=chance.choice(THROTTLES), store=OFTEN,
     ) as driver:  # fmt: skip
         if chance.random() < 0.8:  # else it may die while it starts or recovers
             driver.wait_for("started")
-        dies_s = time.monotonic() + chance.random() * TRADING_S_MAX
-        wait_until(lambda: time.monotonic() >= dies_s)
+        let_run(chance.random() * TRADING_S_MAX)
     ledger.take(driver.lines())
     ledger.check(audit(directory))
+
+
+def settle(directory: Path, path: Path, ledger: Ledger) -> None:
+    """A process that only answers what is still unknown, and stops in order."""
+    retries = write_retries(path.with_suffix(".retry"), ledger)
+    with Driver(directory, path, "--clients", 0, "--retry", retries) as driver:
+        driver.wait_for("retried")
+        assert driver.stop()[0] == 0
+    ledger.take(driver.lines())
 
 
 def kill_again_and_again(tmp_path: Path, cycles: int) -> None:
@@ -41,17 +55,9 @@ def kill_again_and_again(tmp_path: Path, cycles: int) -> None:
     for cycle in range(cycles):
         one_cycle(directory, tmp_path / f"{cycle}.out", chance, cycle, ledger)
         unknown += len(ledger.unknown())
-
-    # and when the last one may answer what is still unknown
-    retry = tmp_path / "last.retry"
-    retry.write_text("".join(f"{json.dumps(fields)}\n" for fields in ledger.unknown()))
-    with Driver(directory, tmp_path / "last.out", "--clients", 0, "--retry", retry) as driver:
-        driver.wait_for("retried")
-        code, _ = driver.stop()
-    ledger.take(driver.lines())
+    settle(directory, tmp_path / "last.out", ledger)
 
     # then every request has exactly one outcome
-    assert code == 0
     assert ledger.unknown() == []
     ledger.check(audit(directory))
     print(
@@ -67,3 +73,33 @@ def test_a_dozen_kills_lose_nothing_and_invent_nothing(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_hundred_kills_lose_nothing_and_invent_nothing(tmp_path: Path) -> None:
     kill_again_and_again(tmp_path, 100)
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize("call", ["pwrite64", "fdatasync"])
+def test_a_kill_inside_a_commit_leaves_all_of_it_or_nothing(tmp_path: Path, call: str) -> None:
+    """The kernel kills it as it enters the system call: while it writes, or before the sync."""
+    seed = random.randrange(10**9)
+    print(f"seed {seed}")
+    chance, ledger, directory = random.Random(seed), Ledger(), tmp_path / "data"
+    settle(directory, tmp_path / "first.out", ledger)
+    found = 0
+    for cycle in range(3):
+        path = tmp_path / f"{cycle}.out"
+        inject = f"inject={call}:signal=KILL:when={chance.randint(10, 200)}"
+        with Driver(
+            directory, path, "--prefix", cycle, "--seed", chance.random(),
+            "--retry", write_retries(path.with_suffix(".retry"), ledger), store=OFTEN,
+            under=("strace", "-f", "-qq", "-o", path.with_suffix(".trace"),
+                   "-e", f"trace={call}", "-e", inject),
+        ) as driver:  # fmt: skip
+            assert driver.exit_code() == -9
+        ledger.take(driver.lines())
+        left = audit(directory)
+        ledger.check(left)
+        stored = {(entry[1], entry[2]) for _, entry in left.requests}
+        found += sum((fields[0], fields[1]) in stored for fields in ledger.unknown())
+    settle(directory, tmp_path / "last.out", ledger)
+    assert ledger.unknown() == []
+    ledger.check(audit(directory))
+    print(f"{len(ledger.acked)} reports acked; {found} requests were stored and not yet answered")

@@ -46,11 +46,11 @@ class MemoryStore:
         self._pending.append((record, rows))
 
     def commit(self) -> None:
-        self._ids.update(self._claimed)
         for record, rows in self._pending:
             self._records.append(record)
             for row in rows:
                 self._rows.setdefault(row[2], []).append(row)
+        self._ids.update(self._claimed)  # last: what an id leads a reader to is there
         self.begin()
 
     def rollback(self) -> None:
@@ -72,7 +72,10 @@ class MemoryStore:
         return list(self._rows.get(order_id, ()))
 
     def find_rows(self, account: str, client_order_id: str) -> list[Row]:
-        return rows_by_id(account, client_order_id, self.owner, self.rows_of, self.entry_of)
+        return rows_by_id(account, client_order_id, self._durable, self.rows_of, self.entry_of)
+
+    def _durable(self, account: str, client_order_id: str) -> int:
+        return self._ids.get((account, client_order_id), 0)
 
     def last_told_seq(self) -> int:
         return max((rows[-1][0] for rows in self._rows.values()), default=0)
