@@ -168,20 +168,33 @@ def _resolved(answer: "Future[OrderResponse]", fields: Fields) -> None:
         tell("U", fields[0], fields[1], repr(error))
 
 
-class FailingVenue(EmbeddedVenue):
-    """An exchange with a bug: it breaks on the 200th order."""
+class BrokenVenue(EmbeddedVenue):
+    """An exchange with a bug: it breaks on an order, or when asked about the link."""
+
+    def __init__(self, part: str | None) -> None:
+        super().__init__()
+        self._left = {"venue": 200, "link": 2}
+        self._part = part
 
     def reset(self) -> None:
         super().reset()
-        place, self._placed = self.place, 0
+        place = self.place
 
         def placed(order: Any) -> Any:
-            self._placed += 1
-            if self._placed == 200:
-                raise RuntimeError("a bug in the venue")
+            self._use("venue")
             return place(order)
 
         self.place = placed
+
+    def logged_on(self) -> bool:
+        self._use("link")
+        return super().logged_on()
+
+    def _use(self, part: str) -> None:
+        if part == self._part:
+            self._left[part] -= 1
+            if self._left[part] < 0:
+                raise RuntimeError(f"a bug in the {part}")
 
 
 def arguments() -> argparse.Namespace:
@@ -195,7 +208,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--retry", type=Path, help="file of requests to submit first")
     parser.add_argument("--waiting", type=int, default=0, help="orders to put into the queue")
     parser.add_argument("--reads", action="store_true")
-    parser.add_argument("--broken", choices=("venue", "listener"))
+    parser.add_argument("--broken", choices=("venue", "link", "listener"))
     return parser.parse_args()
 
 
@@ -204,8 +217,7 @@ def main() -> int:
 
     def manager_of(config: Config, **parts: Any) -> OrderManagement:
         tell("STATE", "recovering")
-        venue = FailingVenue() if options.broken == "venue" else None
-        return OrderManagement(config, venue=venue, **parts)
+        return OrderManagement(config, venue=BrokenVenue(options.broken), **parts)
 
     app = App(config_of(options.config), options.directory, manager_of=manager_of)
     try:

@@ -109,7 +109,7 @@ class Stepped:
 
     def step(self) -> list[str]:
         """One turn of the dispatcher; what it told."""
-        self.dispatcher.wake()
+        self.oms.inbox.wake()
         self.dispatcher.step()
         return brief(self.take_told())
 

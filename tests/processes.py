@@ -6,6 +6,7 @@ A test gives up on a condition after WAIT_S_MAX; every process it started is dea
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -117,6 +118,23 @@ class Driver:
         started = time.monotonic()
         self.send(number)
         return self.exit_code(), time.monotonic() - started
+
+
+def why_no_strace() -> str:
+    """What keeps tests from injecting faults into system calls; "" if nothing does."""
+    if shutil.which("strace") is None:
+        return "strace is not installed"
+    tried = subprocess.run(["strace", "-qq", "-o", os.devnull, "true"], capture_output=True)
+    return "" if tried.returncode == 0 else "strace may not trace here"
+
+
+def injecting(fault: str, trace: Path, *also: str) -> tuple[object, ...]:
+    """A command to run a driver `under`; fault: "CALL:error=EIO:when=3"; also: calls to log."""
+    calls = ",".join((fault.partition(":")[0], *also))
+    return (
+        "strace", "-f", "-q", "-ttt", "-s", "120", "-o", trace,
+        "-e", f"trace={calls}", "-e", f"inject={fault}",
+    )  # fmt: skip
 
 
 class Audit(NamedTuple):
@@ -231,6 +249,21 @@ class Ledger:
         ]
         sent = (symbol, side, tif, *on_grid(symbol, price, quantity))
         return (entry[3], entry[4], entry[6], entry[7], entry[8]) == sent
+
+
+def write_retries(path: Path, ledger: Ledger) -> Path:
+    """What the next process is to submit again: all that nobody knows the outcome of."""
+    path.write_text("".join(f"{json.dumps(fields)}\n" for fields in ledger.unknown()))
+    return path
+
+
+def settle(directory: Path, path: Path, ledger: Ledger) -> None:
+    """A process that only answers what is still unknown, and stops in order."""
+    retries = write_retries(path.with_suffix(".retry"), ledger)
+    with Driver(directory, path, "--clients", 0, "--retry", retries) as driver:
+        driver.wait_for("retried")
+        assert driver.stop()[0] == 0
+    ledger.take(driver.lines())
 
 
 @cache

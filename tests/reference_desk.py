@@ -82,7 +82,7 @@ class ReferenceDesk:
     def send(self, count):
         """What the link, the hours and `count` permits let go, taken at once; cancels first."""
         if not self.linked:
-            return
+            return 0
         taken = [*self.urgent, *(self.waiting if self.open else [])][:count]
         self.urgent = [request for request in self.urgent if request not in taken]
         self.waiting = [request for request in self.waiting if request not in taken]
@@ -97,6 +97,7 @@ class ReferenceDesk:
                 self._end(request.order, "CANCELED")
             else:
                 self._replace(request)
+        return len(taken)
 
     def _new(self, seq, entry):
         _, _, name, _, side, kind, tif, price, lots, hold, _ = entry

@@ -72,7 +72,7 @@ def test_repeats_within_one_batch_are_one_order(reopen):
     desk = reopen()
     told = desk.send(buy("A", 1, 100), buy("A", 1, 100), buy("A", 1, 100))
     assert told == [
-        "A ORDER_STATUS/PENDING_NEW", "A ORDER_STATUS/PENDING_NEW", "A NEW/NEW"
+        "A NEW/NEW", "A ORDER_STATUS/NEW", "A ORDER_STATUS/NEW"
     ]  # fmt: skip
     assert desk.oms.get_depth("X", 5) == ([(100, 1)], [])
 

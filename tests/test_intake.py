@@ -90,8 +90,8 @@ def test_a_cancel_that_overtakes_its_order_in_one_batch_is_unknown(stepped):
         cancel("C", "A"), buy("A", 1, 100), cancel("D", "E"), modify("E", "D", price=1)
     )
     assert told == [
-        "C CANCEL_REJECTED/REJECTED", "D CANCEL_REJECTED/REJECTED",
-        "E CANCEL_REJECTED/REJECTED", "A NEW/NEW",
+        "C CANCEL_REJECTED/REJECTED", "A NEW/NEW", "D CANCEL_REJECTED/REJECTED",
+        "E CANCEL_REJECTED/REJECTED",
     ]  # fmt: skip
 
 
@@ -174,12 +174,12 @@ def _request(kind: int, name: int, orig: int, terms: int) -> OrderRequest:
     return modify(f"#{name}", f"#{orig}", quantity="0.5" if terms == 3 else 1 + terms)
 
 
-def test_a_batch_is_told_in_journal_order(stepped):
-    """Answers decided at once come first; then what the sends brought."""
+def test_a_batch_is_told_in_the_order_of_its_requests(stepped):
+    """With permits left, each request meets the book before the next is looked at."""
     stepped.send(buy("A", 2, 100), buy("B", "x", 100), sell("S", 1, 100), cancel("C", "nobody"))
     rows = list(stepped.store.all_rows())
     numbers = [row[:2] for row in rows]
     assert numbers == sorted(set(numbers))
     assert brief([stepped.oms.publisher.response(row) for row in rows])[:2] == [
-        "B REJECTED/REJECTED", "C CANCEL_REJECTED/REJECTED"
+        "A NEW/NEW", "B REJECTED/REJECTED"
     ]  # fmt: skip

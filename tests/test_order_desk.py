@@ -107,7 +107,7 @@ def test_an_order_that_waits_is_canceled_where_it_waits(turns):
     """It is never sent; in the same turn its owner first hears that it waited."""
     turns.turn(new("A", "BUY", 1, 100), send=0)
     assert turns.turn(cancel("C", "A"), send=0) == ["C CANCELED/CANCELED"]
-    assert turns.turn(new("B", "BUY", 1, 100), cancel("D", "B")) == [
+    assert turns.turn(new("B", "BUY", 1, 100), cancel("D", "B"), send=0) == [
         "B PENDING_NEW/PENDING_NEW", "D CANCELED/CANCELED"
     ]  # fmt: skip
     assert turns.waiting == []

@@ -110,11 +110,13 @@ class DeskMachine(RuleBasedStateMachine):
     def turn(self, wishes, send):
         """The same turn for both; then they must agree."""
         seq = self.turns.fold.last_seq + 1
-        turn = []
+        turn, left = [], send
         for number, wish in enumerate(wishes, seq):
             turn.append(wish())
             self.plain.enter(number, turn[-1])
-        self.plain.send(send)
+            left -= self.plain.send(left)
+        if not turn:
+            self.plain.send(left)
         before = len(self.turns.rows)
         self.turns.turn(*turn, send=send)
         rows = self.turns.rows[before:]

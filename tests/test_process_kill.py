@@ -1,23 +1,24 @@
 """kill -9 at any instant, again and again: what was acked stays, and nothing else appears."""
 
-import json
 import random
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.processes import Driver, Ledger, audit, let_run
+from tests.processes import (
+    Driver,
+    Ledger,
+    audit,
+    injecting,
+    let_run,
+    settle,
+    why_no_strace,
+    write_retries,
+)
 
 TRADING_S_MAX = 0.6
 THROTTLES = ({"policy": "off"}, {"sends_max": 50, "window_ns": 100_000_000})
 OFTEN = {"snapshot_every": 500}
-
-
-def write_retries(path: Path, ledger: Ledger) -> Path:
-    """What the next process is to submit again: all that nobody knows the outcome of."""
-    path.write_text("".join(f"{json.dumps(fields)}\n" for fields in ledger.unknown()))
-    return path
 
 
 def one_cycle(
@@ -34,15 +35,6 @@ def one_cycle(
         let_run(chance.random() * TRADING_S_MAX)
     ledger.take(driver.lines())
     ledger.check(audit(directory))
-
-
-def settle(directory: Path, path: Path, ledger: Ledger) -> None:
-    """A process that only answers what is still unknown, and stops in order."""
-    retries = write_retries(path.with_suffix(".retry"), ledger)
-    with Driver(directory, path, "--clients", 0, "--retry", retries) as driver:
-        driver.wait_for("retried")
-        assert driver.stop()[0] == 0
-    ledger.take(driver.lines())
 
 
 def kill_again_and_again(tmp_path: Path, cycles: int) -> None:
@@ -75,7 +67,7 @@ def test_a_hundred_kills_lose_nothing_and_invent_nothing(tmp_path: Path) -> None
     kill_again_and_again(tmp_path, 100)
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.skipif(bool(why_no_strace()), reason=why_no_strace())
 @pytest.mark.parametrize("call", ["pwrite64", "fdatasync"])
 def test_a_kill_inside_a_commit_leaves_all_of_it_or_nothing(tmp_path: Path, call: str) -> None:
     """The kernel kills it as it enters the system call: while it writes, or before the sync."""
@@ -86,12 +78,11 @@ def test_a_kill_inside_a_commit_leaves_all_of_it_or_nothing(tmp_path: Path, call
     found = 0
     for cycle in range(3):
         path = tmp_path / f"{cycle}.out"
-        inject = f"inject={call}:signal=KILL:when={chance.randint(10, 200)}"
+        fault = f"{call}:signal=KILL:when={chance.randint(10, 200)}"
         with Driver(
             directory, path, "--prefix", cycle, "--seed", chance.random(),
             "--retry", write_retries(path.with_suffix(".retry"), ledger), store=OFTEN,
-            under=("strace", "-f", "-qq", "-o", path.with_suffix(".trace"),
-                   "-e", f"trace={call}", "-e", inject),
+            under=injecting(fault, path.with_suffix(".trace")),
         ) as driver:  # fmt: skip
             assert driver.exit_code() == -9
         ledger.take(driver.lines())

@@ -18,7 +18,7 @@ EVERYTHING = 1_000
 class Turns:
     """A Fold that starts open and linked; every turn is kept as a journal record.
 
-    turn() takes the entries and says how many waiting requests go out after them.
+    turn() takes the entries and says how many waiting requests may go out, entry by entry.
     """
 
     def __init__(
@@ -48,17 +48,21 @@ class Turns:
         fold, desk = self.fold, self.desk
         first_seq = fold.last_seq + 1
         desk.begin(first_seq + len(turn), fold.wall_ns)
+        left = send
         for seq, entry in enumerate(turn, first_seq):
             desk.enter(seq, entry)
-        released = desk.take_waiting(send) if desk.can_send() else []
-        for request in released:
-            desk.send(request, 0, lambda: 0)
+            left -= self._send(left)
+        if not turn:
+            left -= self._send(left)
         desk.end()
-        record = fold.record(first_seq, fold.wall_ns, len(released), list(turn))
+        record = fold.record(first_seq, fold.wall_ns, send - left, list(turn))
         fold.advance(record)
         self.records.append(record)
         self.rows += desk.blotter.rows
         return brief_rows(desk.blotter.rows)
+
+    def _send(self, count: int) -> int:
+        return self.desk.send_waiting(count, lambda: 0, lambda _request, _now_ns: None)
 
     def refold(self) -> "Turns":
         """A desk made from nothing but the journal."""

@@ -24,6 +24,7 @@ class Blotter:
         self.orders: dict[int, Order] = {}
         self.by_client_id: dict[tuple[str, str], Order] = {}
         self.done: dict[int, Order] = {}  # ended in this turn
+        self._done_by_client_id: dict[tuple[str, str], Order] = {}
         self.rows: list[Row] = []
         self.hops: dict[int, Hops] = {}  # request sequence -> its way through this turn
         self.turn_seq = 0
@@ -36,6 +37,7 @@ class Blotter:
         self.rows = []
         self.hops = {}
         self.done = {}
+        self._done_by_client_id = {}
 
     def add(self, order: Order) -> None:
         """Take up a new order."""
@@ -69,13 +71,18 @@ class Blotter:
         order.unknown = False
         del self.orders[order.order_id]
         self.done[order.order_id] = order
-        del self.by_client_id[order.account, order.client_order_id]
-        for client_order_id in order.client_order_ids or ():
-            del self.by_client_id[order.account, client_order_id]
+        for client_order_id in (order.client_order_id, *(order.client_order_ids or ())):
+            key = (order.account, client_order_id)
+            del self.by_client_id[key]
+            self._done_by_client_id[key] = order
 
     def find(self, account: str, client_order_id: str) -> Order | None:
         """An open order, by any id it has had."""
         return self.by_client_id.get((account, client_order_id))
+
+    def find_done(self, account: str, client_order_id: str) -> Order | None:
+        """An order that ended in this turn, by any id it has had."""
+        return self._done_by_client_id.get((account, client_order_id))
 
     def fill(
         self, order: Order, price_ticks: int, lots: int, liquidity: str, request_seq: int

@@ -76,7 +76,7 @@ class OrderDesk:
             entries.STOP: self._stop,
         }
 
-    # --- a turn: begin, enter*, take_waiting and send*, end ---
+    # --- a turn: begin, (enter, send_waiting)*, end ---
 
     def begin(self, turn_seq: int, wall_ns: int) -> None:
         self.blotter.begin(turn_seq, wall_ns)
@@ -92,9 +92,25 @@ class OrderDesk:
             return False
         return self.queue.size > 0 if self.is_open else self.queue.urgent_size > 0
 
-    def take_waiting(self, count_max: int) -> list[Order | Change]:
-        """The next requests to send; each must be given to `send`, in this order."""
-        return self.queue.get_next_orders(count_max, urgent_only=not self.is_open)
+    def send_waiting(
+        self,
+        count_max: int,
+        read_ns: Callable[[], int],
+        sent: Callable[[Order | Change, int], None],
+    ) -> int:
+        """Send what waits, at most `count_max`; returns how many.
+
+        Called after each entry of a turn (once, if it has none), so that with permits left
+        an order meets the book before the next request is looked at: what happens depends
+        on the order of arrival, not on what happened to share a turn. `sent` is told each
+        request and when it had left.
+        """
+        if not self.can_send():
+            return 0
+        requests = self.queue.get_next_orders(count_max, urgent_only=not self.is_open)
+        for request in requests:
+            sent(request, self.send(request, read_ns(), read_ns))
+        return len(requests)
 
     def send(self, request: Order | Change, now_ns: int, read_ns: Callable[[], int]) -> int:
         """Send one request and take the answers the venue gives at once.

@@ -30,22 +30,18 @@ from oms.flow.inbox import Answer, Inbox, Item
 from oms.flow.intake import Intake
 from oms.flow.journal import Fold
 from oms.flow.publisher import Publisher
+from oms.flow.sender import Sender
 from oms.messages import OrderRequest, RejectReason, ResponseType
-from oms.orders import Change, Order, VenueReport
+from oms.orders import VenueReport
 from oms.reports import Row, refusal
 from oms.stores import Store
 from oms.venues import Venue
-from oms.venues.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
 IDLE_WAIT_S = 1.0
 BLOCKED_WAIT_S = 0.1
 STOP_WAIT_S = 0.05
-UNSETTLED = (
-    ResponseType.PENDING_NEW.value, ResponseType.PENDING_CANCEL.value,
-    ResponseType.PENDING_REPLACE.value, ResponseType.UNKNOWN.value,
-)  # fmt: skip
 
 
 class Dispatcher:
@@ -76,6 +72,7 @@ class Dispatcher:
         )
         self.tracker = OrderTracker(config.venue.answer_timeout_ns)
         self._agenda = Agenda(clock, session, self.tracker)
+        self._sender = Sender(clock, self.throttler, self.tracker, remote=venue.remote)
         self.blocked: RejectReason | None = None  # why nothing can be stored now
         self.anomalies = 0  # venue reports that fit no open order
         self.turns = 0
@@ -118,7 +115,8 @@ class Dispatcher:
         self._publisher.instruments = self.desk.instruments
         for symbol in self.desk.instruments:
             self._show(symbol)
-        self._await_answers(now_ns)
+        if self._venue.remote:
+            self._sender.await_answers(self.desk)
 
     def _recover(self, should_stop: Callable[[], bool] = lambda: False) -> None:
         for _ in self.fold.recover(self._store, should_stop=should_stop):
@@ -133,17 +131,6 @@ class Dispatcher:
         self._snapshot_seq = self.fold.snapshot_seq
         blotter = self.desk.blotter
         blotter.begin(self.fold.last_seq, self.fold.wall_ns)
-
-    def _await_answers(self, now_ns: int) -> None:
-        """After a restart a remote venue may still answer what it was sent, or never."""
-        if not self._venue.remote:
-            return
-        for order in self.desk.blotter.orders.values():
-            if order.state.value == "PENDING_NEW" and order.order_id not in self.desk.queue:
-                self.tracker.sent(order.order_id, now_ns)
-            for change in order.changes or ():
-                if not change.waiting:
-                    self.tracker.sent(change.request_seq, now_ns)
 
     # --- the job ---
 
@@ -160,7 +147,7 @@ class Dispatcher:
         """Stop in order: answer what was handed over, settle what waits, leave nothing open."""
         deadline_ns = self._clock.monotonic_ns() + self._config.stop.drain_max_ns
         policy = self._config.stop.on_stop
-        while self._inbox.size or (policy == "drain" and self._can_send()):
+        while self._inbox.size or (policy == "drain" and self._sender.waits_for_permit(self.desk)):
             if self._clock.monotonic_ns() >= deadline_ns:
                 break
             self.turn(self._inbox.take(self._config.queue.batch_max, self._wait_s(STOP_WAIT_S)))
@@ -183,7 +170,9 @@ class Dispatcher:
             return BLOCKED_WAIT_S
         if self._carried:
             return 0.0
-        next_s = self._agenda.next_s(self.throttler if self._can_send() else None)
+        next_s = self._agenda.next_s(
+            self.throttler if self._sender.waits_for_permit(self.desk) else None
+        )
         return min(wait_s_max, next_s)
 
     def turn(self, items: list[Item]) -> None:
@@ -203,7 +192,7 @@ class Dispatcher:
         # One reading for session and stamp, so that no order is stamped past its session.
         now_ns, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
         notices = self._agenda.due(self.desk, now_ns, wall_ns)
-        if not items and not notices and not self._may_send(now_ns):
+        if not items and not notices and not self._sender.may_send(self.desk):
             return
         try:
             self._run(items, notices, wall_ns)
@@ -215,20 +204,41 @@ class Dispatcher:
 
     def _run(self, items: list[Item], notices: list[Entry], wall_ns: int) -> None:
         """The turn itself. Everything before the commit can be undone by folding again."""
-        clock, desk, fold = self._clock, self.desk, self.fold
-        queued_ns = clock.monotonic_ns()
+        desk, fold = self.desk, self.fold
         wall_ns = max(fold.wall_ns, wall_ns)
         first_seq = fold.last_seq + 1
         first_item_seq = first_seq + len(notices)
         self._store.begin()
         self._intake.begin(items, first_item_seq)
         desk.begin(first_item_seq + len(items), wall_ns)
-        for seq, notice in enumerate(notices, first_seq):
-            desk.enter(seq, notice)
+        entered, answers = self._enter(first_seq, notices, items)
+        desk.end()
+        record = fold.record(first_seq, wall_ns, self._sender.released, entered)
+        rows = desk.blotter.rows
+        self._store.append(record, rows)
+        self._store.commit()
+        fold.advance(record)
+        self.turns += 1
+        self._publish(rows, answers)
+        if fold.outbox is not None:
+            self._sender.settle(desk, rows)
+            for event in self._sender.flush(fold.outbox):
+                self._inbox.notice((VenueReport._make(event), self._clock.monotonic_ns(), None))
+
+    def _enter(
+        self, first_seq: int, notices: list[Entry], items: list[Item]
+    ) -> tuple[list[Entry], dict[int, Answer]]:
+        """Enter what came, in order, and send what may go after each."""
+        desk, sender, queued_ns = self.desk, self._sender, self._clock.monotonic_ns()
+        enter, send, request_entry = desk.enter, sender.send, self._intake.entry
+        # Twice a batch, so that a backlog shrinks while requests keep coming.
+        sender.begin(desk, 2 * self._config.queue.batch_max)
         entered = list(notices)
+        for seq, notice in enumerate(notices, first_seq):
+            enter(seq, notice)
+            send(desk)
         answers: dict[int, Answer] = {}
-        enter, request_entry = desk.enter, self._intake.entry
-        for seq, (message, received_ns, answer) in enumerate(items, first_item_seq):
+        for seq, (message, received_ns, answer) in enumerate(items, first_seq + len(notices)):
             if isinstance(message, OrderRequest):
                 entry = request_entry(seq, message)
             elif isinstance(message, VenueReport):
@@ -237,20 +247,12 @@ class Dispatcher:
                 entry = message
             enter(seq, entry, received_ns, queued_ns)
             entered.append(entry)
+            send(desk)
             if answer is not None:
                 answers[seq] = answer
-        released = self._release()
-        desk.end()
-        record = fold.record(first_seq, wall_ns, len(released), entered)
-        rows = desk.blotter.rows
-        self._store.append(record, rows)
-        self._store.commit()
-        fold.advance(record)
-        self.turns += 1
-        self._publish(rows, answers)
-        if fold.outbox is not None:
-            self._settle(rows)
-            self._flush(fold.outbox, released)
+        if not entered:
+            send(desk)
+        return entered, answers
 
     def _told(self, report: VenueReport) -> Entry:
         """The entry of a venue's report; one that cannot be true is written down, not taken.
@@ -268,61 +270,6 @@ class Dispatcher:
 
     def _is_open(self, order_id: int) -> bool:
         return order_id in self.desk.blotter.orders
-
-    def _may_send(self, now_ns: int) -> bool:
-        return self._can_send() and self.throttler.allows(now_ns)
-
-    def _can_send(self) -> bool:
-        """Something waits, and the venue may be owed more answers than it is."""
-        return self.desk.can_send() and self._may_owe() > 0
-
-    def _may_owe(self) -> int:
-        """How many more answers a venue may be owed: as many as orders may wait here.
-
-        A silent venue is sent no more than that; then the queue fills, and says so.
-        """
-        return self.desk.queue.size_max - self.tracker.in_flight - self.tracker.unknown
-
-    def _release(self) -> list[Order | Change]:
-        """Send what the throttle allows, at most a batch, so that commits stay regular."""
-        desk, throttler, read_ns = self.desk, self.throttler, self._clock.monotonic_ns
-        if not self._can_send():
-            return []
-        now_ns = read_ns()
-        count = min(self._config.queue.batch_max, throttler.free(now_ns))
-        if self._venue.remote:  # these leave after the commit: _flush stamps them
-            requests = desk.take_waiting(min(count, self._may_owe()))
-            for request in requests:
-                desk.send(request, now_ns, read_ns)
-            return requests
-        requests = desk.take_waiting(count)
-        send, sent = desk.send, throttler.sent
-        for request in requests:
-            # Stamped after the send: the gap between two sends is then never shorter than
-            # what the throttle believes.
-            now_ns = send(request, now_ns, read_ns)
-            sent(now_ns)
-        return requests
-
-    def _settle(self, rows: list[Row]) -> None:
-        """What a remote venue has answered; an order that ended is owed nothing more."""
-        now_ns = self._clock.monotonic_ns()
-        for row in rows:
-            if row[3] and row[8] not in UNSETTLED:
-                self.tracker.answered(row[3], now_ns)
-        for order_id in self.desk.blotter.done:
-            self.tracker.answered(order_id, now_ns)
-
-    def _flush(self, outbox: Outbox, released: list[Order | Change]) -> None:
-        """What is journaled as sent goes to the remote venue now."""
-        now_ns = self._clock.monotonic_ns()
-        for request in released:
-            self.tracker.sent(request.request_seq, now_ns)
-        for event in outbox.flush():
-            self._inbox.notice((VenueReport._make(event), self._clock.monotonic_ns(), None))
-        now_ns = self._clock.monotonic_ns()
-        for _ in released:
-            self.throttler.sent(now_ns)
 
     def _publish(self, rows: list[Row], answers: dict[int, Answer]) -> None:
         durable_ns = self._clock.monotonic_ns()

@@ -162,9 +162,11 @@ class Intake:
 
     def _last_row(self, account: str, client_order_id: str) -> Row | None:
         """How the order stands that this id placed or changed; None if there is none."""
-        order = self._desk.blotter.find(account, client_order_id)
+        blotter = self._desk.blotter
+        order = blotter.find(account, client_order_id)
+        order = order or blotter.find_done(account, client_order_id)
         if order is not None:
-            return self._desk.blotter.status_row(order)
+            return blotter.status_row(order)
         rows = rows_by_id(account, client_order_id, self._owner, self._rows_of, self._entry_of)
         return rows[-1] if rows else None
 

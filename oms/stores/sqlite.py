@@ -114,6 +114,8 @@ class PersistentStorage:
     # --- opening and closing ---
 
     def open(self) -> None:
+        if self._connection is not None:
+            return  # a second one would leave the first behind
         try:
             self._open()
         except BaseException:

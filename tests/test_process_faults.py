@@ -1,0 +1,299 @@
+"""Faults under a running daemon: disk full, I/O errors, locks, bugs, clocks that jump.
+
+What the store cannot take is refused and leaves nothing behind; what nobody can know stops
+the process with exit code 1, and the next start knows.
+"""
+
+import json
+import random
+import re
+import shutil
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import Stepped, buy, throttled
+from tests.processes import (
+    DATABASE,
+    Driver,
+    Ledger,
+    Line,
+    audit,
+    injecting,
+    let_run,
+    settle,
+    wait_until,
+    why_no_strace,
+)
+
+STOP_S_MAX = 5.0
+AT_ONCE_S = 1.0
+CLIENTS = 3
+SECOND = 1_000_000_000
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 16 MB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    if shutil.which("mount") is None:
+        pytest.skip("mount is not installed")
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=16m", "oms-test", str(path)]
+    mounted = subprocess.run(mounting, capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Take every byte that is left; the file to remove for having them back."""
+    ballast = disk / "ballast"
+    with ballast.open("ab", buffering=0) as file:
+        for size in (1 << 16, 1 << 9, 1):
+            try:
+                while file.write(b"x" * size) == size:
+                    pass
+            except OSError:
+                continue
+    return ballast
+
+
+def reports(lines: list[Line], reason: str = "") -> list[Line]:
+    """What listeners were told; with a reason, the refusals before the journal for it."""
+    told = [line for line in lines if line[0] == "R"]
+    return [line for line in told if line[2] == 0 and line[18] == reason] if reason else told
+
+
+def stored(lines: list[Line]) -> list[Line]:
+    """Answers that claim to be in the journal."""
+    return [line for line in lines if line[0] in "RF" and line[2 if line[0] == "R" else 1]]
+
+
+def check(driver: Driver, directory: Path) -> None:
+    """All that the clients of one process saw is so, and only what was in the air is unknown."""
+    ledger = Ledger()
+    ledger.take(driver.lines())
+    assert len(ledger.unknown()) <= CLIENTS
+    assert driver.lines("U") == []
+    ledger.check(audit(directory))
+
+
+# --- the disk is full ---
+
+
+def test_a_full_disk_refuses_orders_answers_questions_and_resumes(small_disk: Path) -> None:
+    path = small_disk.with_name("out")
+    with Driver(small_disk, path, "--reads", "--rate", 300) as driver:
+        wait_until(lambda: len(driver.lines("R")) > 300 and driver.lines("Q"))
+
+        # when the disk is full
+        ballast = fill(small_disk)
+        wait_until(lambda: reports(driver.lines(), "DISK_FULL"))
+        full = len(driver.lines())
+        wait_until(lambda: len(reports(driver.lines()[full:], "DISK_FULL")) > 100)
+        wait_until(lambda: ["Q", "degraded", "DISK_FULL"] in [q[:3] for q in driver.lines("Q")])
+        meanwhile = driver.lines()[full:]
+
+        # then requests are refused, not lost, and questions are answered
+        assert stored(meanwhile) == []
+        assert {line[18] for line in reports(meanwhile)} == {"DISK_FULL"}
+        _, _, _, levels, state = driver.lines("Q")[-1]
+        assert levels > 0 and state is not None
+
+        # and when there is space again, the same process goes on
+        ballast.unlink()
+        freed = len(driver.lines())
+        wait_until(lambda: len(stored(driver.lines()[freed:])) > 100)
+        wait_until(lambda: driver.lines("Q")[-1][1:3] == ["ok", "ok"])
+        assert driver.stop()[0] == 0
+    check(driver, small_disk)
+
+
+def test_a_stop_while_the_disk_is_full_is_in_order(small_disk: Path) -> None:
+    with Driver(small_disk, small_disk.with_name("out")) as driver:
+        wait_until(lambda: len(driver.lines("R")) > 300)
+        ballast = fill(small_disk)
+        wait_until(lambda: reports(driver.lines(), "DISK_FULL"))
+        code, seconds = driver.stop()
+    assert code == 0 and seconds < STOP_S_MAX
+    ballast.unlink()
+    check(driver, small_disk)
+
+
+# --- the disk fails ---
+
+
+@pytest.mark.skipif(bool(why_no_strace()), reason=why_no_strace())
+@pytest.mark.parametrize("call", ["fdatasync", "pwrite64"])
+def test_a_commit_that_fails_stops_the_process_and_a_restart_knows(
+    tmp_path: Path, call: str
+) -> None:
+    directory, ledger, trace = tmp_path / "data", Ledger(), tmp_path / "trace"
+    settle(directory, tmp_path / "first.out", ledger)
+
+    # when the kernel reports an error to a commit under load
+    when = random.randint(20, 120)
+    print(f"{call} number {when}")
+    under = injecting(f"{call}:error=EIO:when={when}", trace, "write")
+    with Driver(directory, tmp_path / "out", "--prefix", "eio", under=under) as driver:
+        assert driver.exit_code() == 1
+    calls = trace.read_text().splitlines()
+    failed = next(n for n, line in enumerate(calls) if "(INJECTED)" in line)
+
+    # then nothing was acked after it, and the process ended at once
+    acks = re.compile(r'write\(1, "\[\\"(R\\", \d+|F\\"), [1-9]')
+    assert [line for line in calls[failed:] if acks.search(line)] == []
+    assert any(acks.search(line) for line in calls[:failed])
+    seconds = float(calls[-1].split()[1]) - float(calls[failed].split()[1])
+    print(f"ended after {seconds:.3f} s")
+    assert seconds < AT_ONCE_S
+
+    # and what is unknown has one outcome after a restart
+    ledger.take(driver.lines())
+    ledger.check(audit(directory))
+    settle(directory, tmp_path / "last.out", ledger)
+    assert ledger.unknown() == []
+    ledger.check(audit(directory))
+
+
+# --- another process holds the database ---
+
+
+def locking(directory: Path) -> closing[sqlite3.Connection]:
+    """Another process's view of the database, as far as SQLite can tell."""
+    return closing(sqlite3.connect(directory / DATABASE, isolation_level=None))
+
+
+def test_a_locked_database_is_waited_for_and_then_refused(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    patience = {"busy_timeout_ns": SECOND // 2}
+    with Driver(directory, tmp_path / "out", "--reads", store=patience) as driver:
+        wait_until(lambda: len(driver.lines("R")) > 100)
+        with locking(directory) as other:
+            # when it is locked for less than the time-out, then nobody notices
+            other.execute("BEGIN IMMEDIATE")
+            let_run(0.1)
+            other.execute("COMMIT")
+            before = len(driver.lines())
+            wait_until(lambda: len(stored(driver.lines()[before:])) > 100)
+            assert reports(driver.lines(), "STORE_BUSY") == []
+
+            # when it is locked for longer, then requests are refused, questions are answered
+            other.execute("BEGIN EXCLUSIVE")
+            wait_until(lambda: reports(driver.lines(), "STORE_BUSY"))
+            locked = len(driver.lines())
+            wait_until(lambda: len(reports(driver.lines()[locked:], "STORE_BUSY")) > 20)
+            wait_until(lambda: driver.lines("Q")[-1][1:3] == ["degraded", "STORE_BUSY"])
+            assert stored(driver.lines()[locked:]) == []
+            other.execute("COMMIT")
+
+        # and it goes on when the lock is gone
+        freed = len(driver.lines())
+        wait_until(lambda: len(stored(driver.lines()[freed:])) > 100)
+        assert driver.stop()[0] == 0
+    check(driver, directory)
+
+
+def test_a_stop_does_not_wait_for_the_lock_of_another_process(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    patience = {"busy_timeout_ns": 60 * SECOND}
+    with Driver(directory, tmp_path / "out", store=patience) as driver:
+        wait_until(lambda: len(driver.lines("R")) > 100)
+        with locking(directory) as other:
+            other.execute("BEGIN IMMEDIATE")
+            let_run(0.2)
+            code, seconds = driver.stop()
+    assert code == 0 and seconds < AT_ONCE_S
+    check(driver, directory)
+
+
+# --- bugs ---
+
+
+@pytest.mark.parametrize("part", ["venue", "link"])
+def test_a_thread_that_dies_ends_the_process(tmp_path: Path, part: str) -> None:
+    """The venue breaks on the dispatcher's thread, the link on the session keeper's."""
+    directory = tmp_path / "data"
+    with Driver(directory, tmp_path / "out", "--broken", part) as driver:
+        thread = {"venue": "oms-dispatch", "link": "oms-session"}[part]
+        log = directory / "logs" / "order_management.log"
+        wait_until(lambda: log.exists() and f"thread {thread} died" in log.read_text())
+        died_s = time.monotonic()
+        assert driver.exit_code() == 1
+    assert time.monotonic() - died_s < AT_ONCE_S
+
+    # then nothing was acked once an outcome was unknown, and what was acked is there
+    lines = driver.lines()
+    unknown = next((n for n, line in enumerate(lines) if line[0] == "U"), len(lines))
+    assert stored(lines[unknown:]) == []
+    ledger = Ledger()
+    ledger.take(lines)
+    ledger.check(audit(directory))
+
+
+def test_a_listener_that_raises_harms_nobody_else(tmp_path: Path) -> None:
+    with Driver(tmp_path / "data", tmp_path / "out", "--broken", "listener") as driver:
+        wait_until(lambda: len(driver.lines("L")) > 500)
+        assert driver.stop()[0] == 0
+    told = [f"{line[2]}-{line[3]}" for line in stored(driver.lines("R"))]
+    assert [line[1] for line in driver.lines("L") if line[1] != "0-0"] == told
+    status = json.loads((tmp_path / "data" / "status.json").read_text())
+    assert status["listener_failures"] >= len(told)
+    check(driver, tmp_path / "data")
+
+
+# --- time ---
+
+
+def test_stamps_never_go_back_and_the_throttle_does_not_see_the_wall_clock() -> None:
+    """The wall clock jumps by days, both ways; two orders a second may go."""
+    oms = Stepped(throttled(2)).start()
+    for n, jump_s in enumerate((0, -3_600, 86_400, -172_800, 7_200, -1)):
+        # given more orders than may go, when the clock jumps
+        oms.clock.jump(jump_s)
+        waiting = len(oms.waiting)
+        oms.send(*[buy(f"{n}-{i}", 1, 5) for i in range(4)])
+
+        # then two went, however late the wall says it is, and two more after a second
+        assert len(oms.waiting) == waiting + 2
+        oms.step()
+        assert len(oms.waiting) == waiting + 2
+        oms.clock.advance(1.0)
+        oms.step()
+        assert len(oms.waiting) == waiting
+        oms.clock.advance(1.0)
+    stamps = [record.wall_ns for record in oms.store.records()]
+    assert stamps == sorted(stamps)
+    told = [row[17] for row in oms.store.all_rows()]
+    assert told == sorted(told)
+    assert oms.digest() == oms.refolded()
+
+
+@pytest.mark.parametrize("ends", ["killed", "stopped"])
+def test_the_throttle_holds_across_a_restart(tmp_path: Path, ends: str) -> None:
+    """At most 20 sends in any half second, whichever process sends them."""
+    sends_max, window_ns = 20, SECOND // 2
+    sent: dict[int, int] = {}
+    for n in range(3):
+        with Driver(
+            tmp_path / "data", tmp_path / f"{n}.out", "--prefix", n,
+            throttle={"sends_max": sends_max, "window_ns": window_ns},
+        ) as driver:  # fmt: skip
+            wait_until(lambda: sum(line[1] > 0 for line in driver.lines("R")) > 50)
+            if ends == "stopped":
+                assert driver.stop()[0] == 0
+        sent |= {line[5]: line[1] for line in driver.lines("R") if line[1]}
+    stamps = sorted(sent.values())  # monotonic time is the machine's: it outlives a process
+    assert len(stamps) > 100
+    gaps = [late - early for early, late in zip(stamps, stamps[sends_max:], strict=False)]
+    print(f"{len(stamps)} sends, the fullest window is {min(gaps) / SECOND:.3f} s long")
+    assert min(gaps) >= window_ns

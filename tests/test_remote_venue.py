@@ -1,0 +1,277 @@
+"""A remote venue, and all that it may do late, wrongly, twice or never.
+
+The venue is scripted; its answers arrive when the test lets them.
+"""
+
+import pytest
+
+from oms import ManualClock, MemoryStore, OrderState, ResponseType
+from oms.config import VenueConfig
+from oms.errors import StoreFullError, VenueError
+from oms.orders import VenueReport
+from oms.venues.scripted import ScriptedVenue, Step
+from tests.fakes import SECOND, FaultyStore, Stepped, buy, cancel, config_of, modify, sell, trade
+
+CONFIG = config_of(venue=VenueConfig(answer_timeout_ns=5 * SECOND))
+
+
+def remote(*script, config=CONFIG, **parts):
+    clock = parts.setdefault("clock", ManualClock())
+    return Stepped(config, venue=ScriptedVenue(clock=clock, script=script), **parts).start()
+
+
+def hear(desk):
+    """The venue's answers arrive, and a turn takes them."""
+    desk.venue.deliver()
+    return desk.step()
+
+
+def test_a_remote_order_is_pending_until_the_venue_answers():
+    """Sent and not acknowledged; then accepted and filled."""
+    desk = remote(Step("fill"))
+    assert desk.send(buy("A", 3, 100)) == ["A PENDING_NEW/PENDING_NEW"]
+    assert desk.oms.get_order("me", "A").text == "SENT_UNACKED"
+    assert desk.oms.get_status()["in_flight"] == 1
+    assert hear(desk) == ["A NEW/NEW", "A TRADE/FILLED"]
+    assert desk.oms.get_status()["in_flight"] == 0
+
+
+def test_changes_are_pending_too():
+    """A modify and a cancel, each answered under its own id."""
+    desk = remote()
+    desk.send(buy("A", 3, 100))
+    hear(desk)
+    assert desk.send(modify("M", "A", quantity=2)) == ["M PENDING_REPLACE/PENDING_REPLACE"]
+    assert hear(desk) == ["M REPLACED/NEW"]
+    assert desk.send(cancel("C", "M")) == ["C PENDING_CANCEL/PENDING_CANCEL"]
+    assert hear(desk) == ["C CANCELED/CANCELED"]
+
+
+def test_a_rejection_has_a_stable_code_before_the_venues_own_words():
+    """What a venue says is not ours to keep stable."""
+    desk = remote(Step("reject", reason="no funds, sorry"), Step(), Step("reject", reason=""))
+    desk.send(buy("A", 3, 100))
+    assert hear(desk) == ["A REJECTED/REJECTED"]
+    assert desk.oms.get_order("me", "A").text == "VENUE_REJECTED: no funds, sorry"
+    desk.send(buy("B", 3, 100), cancel("C", "B"))
+    desk.send(buy("D", 3, 100))
+    desk.venue.deliver()
+    desk.step()
+    assert desk.oms.get_status()["rejects"]["VENUE_REJECTED"] == 2
+
+
+def test_silence_is_told_as_unknown_and_never_as_an_end():
+    """After the time-out, once; then for as long as it takes."""
+    # given an order that the venue does not answer
+    desk = remote(Step("silence"))
+    desk.send(buy("A", 3, 100))
+
+    # when the time-out is nearly over, and when it is
+    desk.clock.advance(4.9)
+    assert desk.step() == []
+    desk.clock.advance(0.1)
+
+    # then it is unknown, and stays so for a day
+    assert desk.step() == ["A UNKNOWN/UNKNOWN"]
+    for _ in range(24):
+        desk.clock.advance(3600)
+        assert desk.step() == []
+    assert desk.oms.get_order("me", "A").state is OrderState.UNKNOWN
+    assert [r.client_order_id for r in desk.oms.open_orders("me")] == ["A"]
+    assert desk.oms.get_status()["unknown"] == 1
+
+    # and a late answer settles it
+    desk.venue.tell(VenueReport(ResponseType.NEW, desk.oms.get_order("me", "A").order_id))
+    assert hear(desk) == ["A NEW/NEW"]
+    assert desk.oms.get_status()["unknown"] == 0
+
+
+def test_a_late_fill_settles_an_unknown_order():
+    """The acceptance that got lost is told first."""
+    desk = remote(Step("silence"))
+    desk.send(buy("A", 3, 100))
+    desk.clock.advance(6)
+    desk.step()
+    desk.venue.tell(trade(desk.oms.get_order("me", "A").order_id, 2, 99, "X1"))
+    assert hear(desk) == ["A NEW/NEW", "A TRADE/PARTIALLY_FILLED"]
+
+
+def test_a_cancel_that_is_not_answered_is_unknown_and_a_fill_settles_it():
+    """The order is filled, the cancel refused; nothing is owed any more."""
+    desk = remote(Step(), Step("silence"))
+    desk.send(buy("A", 3, 100))
+    hear(desk)
+    desk.send(cancel("C", "A"))
+    desk.clock.advance(6)
+    assert desk.step() == ["C UNKNOWN/UNKNOWN"]
+    desk.venue.tell(trade(desk.oms.get_order("me", "A").order_id, 3, 100, "X1"))
+    assert hear(desk) == ["A TRADE/PENDING_CANCEL", "C CANCEL_REJECTED/FILLED"]
+    assert desk.oms.get_status()["unknown"] == desk.oms.get_status()["in_flight"] == 0
+
+
+def test_the_venues_no_to_a_cancel_after_the_fill_is_no_anomaly():
+    """Cancel and fill crossed: everyday life."""
+    desk = remote(Step(), Step("silence"))
+    desk.send(buy("A", 3, 100))
+    hear(desk)
+    desk.send(cancel("C", "A"))
+    order_id, cancel_seq = desk.venue.sent
+    desk.venue.tell(trade(order_id, 3, 100, "X1"))
+    desk.venue.tell(VenueReport(ResponseType.CANCEL_REJECTED, order_id, cancel_seq))
+    assert hear(desk) == ["A TRADE/PENDING_CANCEL", "C CANCEL_REJECTED/FILLED"]
+    assert desk.oms.get_status()["venue_anomalies"] == 0
+    assert desk.oms.get_status()["in_flight"] == 0
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_report_that_comes_twice_counts_once(at_once):
+    """In one batch or in two: one acceptance, one fill."""
+    desk = remote(Step("fill", times=2))
+    desk.send(buy("A", 3, 100))
+    desk.venue.deliver()
+    if at_once:
+        told = desk.step()
+    else:
+        items = desk.oms.inbox.take(10, 0)
+        for item in items:
+            desk.dispatcher.turn([item])
+        told = [f"{r.client_order_id} {r.type}/{r.state}" for r in desk.take_told()]
+    assert told == ["A NEW/NEW", "A TRADE/FILLED"]
+    assert desk.oms.get_status()["venue_anomalies"] == 2
+    assert desk.refolded() == desk.digest()
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        trade(0, 4, 100, "X1"),  # more than is open
+        trade(0, 0, 100, "X1"), trade(0, -1, 100, "X1"), trade(0, 1, 0, "X1"),
+        trade(0, 1, 10**30, "X1"),
+        VenueReport(ResponseType.NEW, 0),  # again
+        VenueReport(ResponseType.REJECTED, 0),  # after it was accepted
+        VenueReport(ResponseType.REPLACED, 0, 99),  # never asked
+        VenueReport(ResponseType.CANCEL_REJECTED, 0, 99),
+        VenueReport(ResponseType.ORDER_STATUS, 0),
+        VenueReport(ResponseType.CANCELED, 4711),  # of nobody
+        trade(4711, 1, 100),
+    ],
+)  # fmt: skip
+def test_a_report_that_cannot_be_true_is_counted_and_changes_nothing(report):
+    """It is in the journal, as ignored; the order stays as it was."""
+    desk = remote()
+    desk.send(buy("A", 3, 100))
+    hear(desk)
+    before = desk.oms.get_order("me", "A")
+    desk.oms.on_data_response(report._replace(order_id=report.order_id or before.order_id))
+    assert desk.step() == []
+    assert desk.oms.get_status()["venue_anomalies"] == 1
+    assert desk.oms.get_order("me", "A") == before
+    assert desk.refolded() == desk.digest()
+
+
+def test_a_repeated_fill_is_known_by_its_execution_id_after_a_restart_too():
+    """Fills with other ids count."""
+    store, clock = MemoryStore(), ManualClock()
+    desk = remote(store=store, clock=clock)
+    desk.send(buy("A", 9, 100))
+    hear(desk)
+    order_id = desk.oms.get_order("me", "A").order_id
+    desk.venue.tell(trade(order_id, 2, 100, "X1"))
+    hear(desk)
+    desk.stop()
+    desk = remote(store=store, clock=clock)
+    for execution_id in ("X1", "X2", "X1", "X2", "", ""):  # without an id nobody can tell
+        desk.venue.tell(trade(order_id, 2, 100, execution_id))
+    hear(desk)
+    assert desk.oms.get_order("me", "A").cumulative_lots == 2 + 2 + 2 + 2
+    assert desk.oms.get_status()["venue_anomalies"] == 3
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_what_was_in_flight_at_a_restart_is_unknown_after_the_time_out(stopped):
+    """It may have been lost, or answered while nobody listened; it is not sent again."""
+    # given a new order and a cancel that were sent, and a process that ends
+    store, clock = MemoryStore(), ManualClock()
+    desk = remote(Step(), Step("silence"), Step("silence"), store=store, clock=clock)
+    desk.send(buy("A", 3, 100))
+    hear(desk)
+    desk.send(buy("B", 3, 100), cancel("C", "A"))
+    if stopped:
+        desk.stop()
+
+    # when the next one waits for the answers
+    desk = remote(store=store, clock=clock)
+    assert desk.oms.get_status()["in_flight"] == 2
+    clock.advance(5)
+
+    # then they are unknown
+    assert sorted(desk.step()) == ["B UNKNOWN/UNKNOWN", "C UNKNOWN/UNKNOWN"]
+    assert desk.venue.sent == []
+
+
+def test_a_request_reaches_the_venue_only_after_its_commit():
+    """Otherwise a crash could leave an order at the venue that we do not know of."""
+
+    # given a store that notes what the venue had been sent when it committed
+    class Watching(MemoryStore):
+        def commit(self):
+            seen.append(len(venue.sent))
+            super().commit()
+
+    seen, clock = [], ManualClock()
+    venue = ScriptedVenue(clock=clock)
+    desk = Stepped(CONFIG, venue=venue, clock=clock, store=Watching()).start()
+
+    # when orders are sent in two turns
+    seen.clear()
+    desk.send(buy("A", 1, 100), sell("B", 1, 101))
+    desk.send(buy("C", 1, 100))
+
+    # then the venue had nothing of a turn at the turn's commit
+    assert seen == [0, 2]
+    assert len(venue.sent) == 3
+
+
+def test_a_turn_that_could_not_be_stored_is_not_sent():
+    """Nor is it awaited; the next request takes its number."""
+    store = FaultyStore()
+    desk = remote(store=store)
+    store.faults = [StoreFullError("no space")]
+    assert desk.send(buy("A", 1, 100)) == ["A REJECTED/REJECTED"]
+    assert (desk.venue.sent, desk.oms.get_status()["in_flight"]) == ([], 0)
+    assert desk.send(buy("A", 1, 100)) == ["A PENDING_NEW/PENDING_NEW"]
+    assert len(desk.venue.sent) == desk.oms.get_status()["in_flight"] == 1
+
+
+def test_what_the_venue_said_is_not_lost_when_it_cannot_be_stored():
+    """It is taken in the turn that can."""
+    store = FaultyStore()
+    desk = remote(Step("fill"), store=store)
+    desk.send(buy("A", 1, 100))
+    store.faults = [StoreFullError("no space")]
+    assert hear(desk) == []
+    assert desk.step() == ["A NEW/NEW", "A TRADE/FILLED"]
+
+
+def test_two_modifies_under_way_do_not_undo_each_other():
+    """The second names a quantity alone; the price is the first one's, not the old one."""
+    desk = remote()
+    desk.send(buy("A", 5, 100))
+    hear(desk)
+    desk.send(modify("M", "A", price=101), modify("N", "A", quantity=4))
+    assert hear(desk) == ["M REPLACED/PENDING_REPLACE", "N REPLACED/NEW"]
+    order = desk.dispatcher.desk.blotter.find("me", "A")
+    assert (order.price_ticks, order.quantity_lots) == (101, 4)
+
+
+def test_a_venue_that_cannot_be_reached_leaves_the_outcome_unknown():
+    """The request is journaled as sent: whether it arrived, nobody knows."""
+    desk = remote()
+    desk.venue.place = _unreachable
+    assert desk.send(buy("A", 1, 100)) == ["A PENDING_NEW/PENDING_NEW"]
+    desk.clock.advance(5)
+    assert desk.step() == ["A UNKNOWN/UNKNOWN"]
+
+
+def _unreachable(_order):
+    raise VenueError("connection lost")
