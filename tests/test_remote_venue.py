@@ -4,6 +4,8 @@ The venue is scripted; its answers arrive when the test lets them.
 """
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from oms import ManualClock, MemoryStore, OrderState, ResponseType
 from oms.config import VenueConfig
@@ -275,3 +277,50 @@ def test_a_venue_that_cannot_be_reached_leaves_the_outcome_unknown():
 
 def _unreachable(_order):
     raise VenueError("connection lost")
+
+
+reports = st.builds(
+    VenueReport,
+    type=st.sampled_from(list(ResponseType)),
+    order_id=st.integers(0, 14),
+    request_seq=st.integers(0, 14),
+    price_ticks=st.sampled_from([0, 1, 100]),
+    quantity_lots=st.integers(-1, 4),
+    reason=st.sampled_from(["", "because", "TOO_LATE: says who"]),
+    execution_id=st.sampled_from(["", "X1", "X2"]),
+)
+names = st.sampled_from("ABCD")
+requests = st.one_of(
+    st.builds(buy, names, st.integers(1, 3), st.just(100)),
+    st.builds(modify, names, names, quantity=st.integers(1, 4)),
+    st.builds(cancel, names, names),
+)
+
+
+@given(
+    script=st.lists(st.builds(Step, st.sampled_from(["accept", "fill", "reject", "silence"]))),
+    turns=st.lists(st.lists(reports | requests, max_size=4), max_size=12),
+)
+@settings(max_examples=200, deadline=None)
+def test_whatever_a_venue_says_the_orders_add_up(script, turns):
+    """True reports and lies in any order: nobody dies, no fill is taken back, the journal agrees."""
+    desk = remote(*script)
+    filled = {}
+    for items in turns:
+        for item in items:
+            if isinstance(item, VenueReport):
+                desk.oms.on_data_response(item)
+            else:
+                desk.oms.on_data(item)
+        desk.clock.advance(1)
+        desk.venue.deliver()
+        desk.step()
+        for told in desk.take_told():
+            assert told.cumulative_lots >= filled.get(told.order_id, 0)
+            filled[told.order_id] = told.cumulative_lots
+        for order in desk.dispatcher.desk.blotter.orders.values():
+            assert order.cumulative_lots + order.left_lots == order.quantity_lots
+            assert order.left_lots > 0
+    owed = desk.oms.get_status()
+    assert owed["in_flight"] + owed["unknown"] <= 2 * len(desk.venue.sent)
+    assert desk.refolded() == desk.digest()
