@@ -136,7 +136,10 @@ class PersistentStorage:
             raise StoreError(f"{self.path}: cannot be used: {error}") from error
 
     def _connect(self, *, read_only: bool) -> sqlite3.Connection:
-        mode = "ro" if read_only else "rwc"
+        # Without a write-ahead log beside it nobody writes; "immutable" then keeps SQLite from
+        # making files of its own in order to look, so a read-only place will do.
+        log = self.path.with_name(f"{self.path.name}-wal")
+        mode = "rwc" if not read_only else "ro" if log.exists() else "ro&immutable=1"
         uri = f"{self.path.resolve().as_uri()}?mode={mode}"
         return sqlite3.connect(
             uri,
