@@ -19,7 +19,18 @@ import threading
 import time
 from array import array
 
-from common import Claim, Figures, Flow, config, parser, percentile, report, wait_for_link
+from common import (
+    Claim,
+    Figures,
+    Flow,
+    add_gc_to,
+    config,
+    parser,
+    percentile,
+    report,
+    set_gc,
+    wait_for_link,
+)
 
 from oms import OrderManagement, OrderResponse
 
@@ -60,7 +71,7 @@ class Acks:
 
 
 def measure(args: argparse.Namespace) -> Figures:
-    figures: Figures = {}
+    figures: Figures = {"gc": set_gc(args.gc)}
     for rate in sorted({*RATES_BELOW, args.rate}):
         with tempfile.TemporaryDirectory(dir=args.directory) as directory:
             manager = OrderManagement(config(args.durability), directory=directory)
@@ -115,6 +126,7 @@ def main() -> int:
     arguments.add_argument("--seconds", type=float, default=10)
     arguments.add_argument("--warm-up", type=float, default=1, help="seconds, not counted")
     arguments.add_argument("--durability", choices=("full", "normal", "none"), default="full")
+    add_gc_to(arguments)
     args = arguments.parse_args()
     if args.quick:
         args.rate, args.seconds, args.warm_up = 5_000, 0.2, 0.1

@@ -28,11 +28,12 @@ from common import (
     Claim,
     Figures,
     Flow,
+    add_gc_to,
     config,
-    gc_settings,
     parser,
     report,
     rss_bytes,
+    set_gc,
     wait_for_link,
 )
 
@@ -80,6 +81,7 @@ def measure(args: argparse.Namespace) -> Figures:
 def whole_path(directory: Path, args: argparse.Namespace) -> Figures:
     manager = OrderManagement(config(args.durability), directory=directory)
     answers, flow = Answers(args.orders), Flow()
+    gc_settings = set_gc(args.gc)
     manager.add_listener(answers)
     with manager:
         wait_for_link(manager)
@@ -110,7 +112,7 @@ def whole_path(directory: Path, args: argparse.Namespace) -> Figures:
         "open_orders": status["open_orders"],
         "rejects": str(status["rejects"]),
         "mix": str(flow.kinds),
-        "gc": gc_settings(),
+        "gc": gc_settings,
     }
 
 
@@ -157,6 +159,7 @@ def main() -> int:
     arguments.add_argument("--raw-rows", type=int, default=500_000)
     arguments.add_argument("--durability", choices=("full", "normal", "none"), default="full")
     arguments.add_argument("--inbox", type=int, default=5_000, help="the producer's bound")
+    add_gc_to(arguments)
     args = arguments.parse_args()
     if args.quick:
         args.orders, args.raw_rows = 20_000, 20_000

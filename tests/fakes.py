@@ -79,10 +79,7 @@ def brief_rows(rows: list[Row]) -> list[str]:
 
 
 class Stepped:
-    """An OrderManagement without threads: each turn happens when the test says so.
-
-    told: every report since the last `take_told`.
-    """
+    """An OrderManagement without threads: each turn happens when the test says so."""
 
     def __init__(self, config: Config | None = None, **parts: Any) -> None:
         parts.setdefault("clock", ManualClock())
@@ -90,8 +87,8 @@ class Stepped:
         self.oms = OrderManagement(config or config_of(), **parts)
         self.clock, self.store, self.venue = parts["clock"], parts["store"], self.oms.venue
         self.dispatcher = self.oms.dispatcher
-        self.told: list[OrderResponse] = []
-        self.oms.add_listener(self.told.append)
+        self._told: list[OrderResponse] = []
+        self.oms.add_listener(self._told.append)
 
     def start(self) -> "Stepped":
         """Recover; log on; take the turn that opens the market."""
@@ -108,10 +105,15 @@ class Stepped:
         self.oms.keeper.step()
 
     def step(self) -> list[str]:
-        """One turn of the dispatcher; what it told."""
+        """One turn of the dispatcher; what it told, in few words."""
+        return brief(self.turn())
+
+    def turn(self) -> list[OrderResponse]:
+        """One turn of the dispatcher; what it told, and what was refused before it."""
         self.oms.inbox.wake()
         self.dispatcher.step()
-        return brief(self.take_told())
+        told, self._told[:] = list(self._told), []
+        return told
 
     def send(self, *requests: OrderRequest) -> list[str]:
         """These requests in one turn; what it told."""
@@ -124,10 +126,6 @@ class Stepped:
         answer = self.oms.submit(request)
         self.step()
         return answer.result(0)
-
-    def take_told(self) -> list[OrderResponse]:
-        told, self.told[:] = list(self.told), []
-        return told
 
     def stop(self) -> None:
         self.oms.inbox.close()

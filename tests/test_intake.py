@@ -151,17 +151,15 @@ wishes = st.lists(
 @settings(max_examples=200, deadline=None)
 def test_whatever_ids_a_batch_uses_each_request_is_answered_and_none_acts_twice(batches):
     """Five ids, used for anything, naming anything: the dispatcher survives, the journal agrees."""
-    desk = Stepped(throttled(sends_max=3)).start()
+    desk, accepted = Stepped(throttled(sends_max=3)).start(), []
     for batch in batches:
         requests = [_request(*wish) for wish in batch]
         answers = [desk.oms.submit(request) for request in requests]
-        desk.step()
+        accepted += [r.order_id for r in desk.turn() if r.type is ResponseType.NEW]
         for request, answer in zip(requests, answers, strict=True):
             assert answer.result(0).client_order_id == request.client_order_id
         desk.clock.advance(0.5)
-    told = [r for r in desk.take_told() if r.type is ResponseType.NEW]
-    assert len({(r.order_id) for r in told}) == len(told)
-    assert len({r.client_order_id for r in told}) == len(told)
+    assert len(set(accepted)) == len(accepted) <= 5
     assert desk.refolded() == desk.digest()
 
 

@@ -1,4 +1,4 @@
-"""What cannot be trusted or used is refused at the start: one line, exit code 2, nothing changed."""
+"""What cannot be trusted or used is refused at the start: one line, exit code 2, no change."""
 
 import re
 import shutil
@@ -166,21 +166,23 @@ def test_a_broken_snapshot_is_ignored_and_the_journal_replayed(data: Path, tmp_p
 
 def test_the_second_of_two_writers_of_one_journal_is_stopped(tmp_path: Path) -> None:
     """A library user has no lock file; what both would number alike, one of them may write."""
-    first, second = PersistentStorage(tmp_path / DATABASE), PersistentStorage(tmp_path / DATABASE)
-    for store, last_seq in ((first, 3), (second, 2)):
-        store.open()
-        record = JournalRecord(1, last_seq, 0, 0, "\n".join(["[]"] * (last_seq - 1)), 0)
-        store.begin()
-        if store is second:
-            with pytest.raises(StoreError, match=r"UNIQUE constraint failed: journal\.first_seq"):
-                store.append(record, [])
-            store.rollback()
-        else:
-            store.append(record, [])
-            store.commit()
-    assert [record.last_seq for record in second.records()] == [3]
-    first.close()
-    second.close()
+    with (
+        closing(PersistentStorage(tmp_path / DATABASE)) as first,
+        closing(PersistentStorage(tmp_path / DATABASE)) as second,
+    ):
+        for store in (first, second):
+            store.open()
+        first.begin()
+        first.append(JournalRecord(1, 3, 0, 0, "[]\n[]", 0), [])
+        first.commit()
+
+        # when the other one, which has not seen this, numbers its turn like the first
+        second.begin()
+        with pytest.raises(StoreError, match=r"UNIQUE constraint failed: journal\.first_seq"):
+            second.append(JournalRecord(1, 2, 0, 0, "[]", 0), [])
+        second.rollback()
+
+        assert [record.last_seq for record in second.records()] == [3]
 
 
 # --- places that cannot be used ---
@@ -216,13 +218,13 @@ def test_a_read_only_file_system(mount: Callable[[str], Path]) -> None:
 
 def test_a_disk_that_is_full_from_the_start(mount: Callable[[str], Path]) -> None:
     place = mount("size=64k")
-    assert_refused(place, "full|No space left")
+    assert_refused(place, "(full|No space left)")
 
 
 def test_a_file_where_the_directory_should_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("here first")
-    assert_refused(tmp_path / "file", "File exists")
-    assert_refused(tmp_path / "file" / "below", "Not a directory")
+    assert_refused(tmp_path / "file", "expected a directory")
+    assert_refused(tmp_path / "file" / "below", "[Dd]irectory")
 
 
 @pytest.mark.parametrize("name", [DATABASE, "logs", "order_management.lock"])
@@ -231,4 +233,4 @@ def test_something_else_where_a_file_should_be(tmp_path: Path, name: str) -> Non
         (tmp_path / name).write_text("here first")
     else:
         (tmp_path / name).mkdir()
-    assert_refused(tmp_path, "")
+    assert_refused(tmp_path, re.escape(str(tmp_path / name)))

@@ -105,12 +105,15 @@ class OrderDesk:
         on the order of arrival, not on what happened to share a turn. `sent` is told each
         request and when it had left.
         """
-        if not self.can_send():
+        if not self.link_up:
             return 0
-        requests = self.queue.get_next_orders(count_max, urgent_only=not self.is_open)
-        for request in requests:
+        get_next_order, urgent_only = self.queue.get_next_order, not self.is_open
+        for count in range(count_max):
+            request = get_next_order(urgent_only=urgent_only)
+            if request is None:
+                return count
             sent(request, self.send(request, read_ns(), read_ns))
-        return len(requests)
+        return count_max
 
     def send(self, request: Order | Change, now_ns: int, read_ns: Callable[[], int]) -> int:
         """Send one request and take the answers the venue gives at once.

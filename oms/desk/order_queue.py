@@ -79,17 +79,14 @@ class OrderQueue(Generic[T]):
 
     def get_next_order(self, *, urgent_only: bool = False) -> T | None:
         """Take the next order to send; None if none waits."""
-        orders = self.get_next_orders(1, urgent_only=urgent_only)
-        return orders[0] if orders else None
-
-    def get_next_orders(self, count_max: int, *, urgent_only: bool = False) -> list[T]:
-        """Take up to `count_max` orders, in the order they are to be sent."""
+        if not self._urgent and not self._main:
+            return None  # without the lock: who adds in this instant is served next time
         with self._lock:
-            taken: list[T] = []
-            for lane in (self._urgent,) if urgent_only else (self._urgent, self._main):
-                count = min(count_max - len(taken), len(lane))
-                taken += [lane.popitem(last=False)[1] for _ in range(count)]
-            return taken
+            if self._urgent:
+                return self._urgent.popitem(last=False)[1]
+            if self._main and not urgent_only:
+                return self._main.popitem(last=False)[1]
+            return None
 
     def waiting(self) -> list[T]:
         """What waits, in the order it will be sent."""

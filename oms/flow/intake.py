@@ -37,11 +37,13 @@ class Intake:
         self._desk = desk
         self._store = store
         self._seq = 0  # the request in hand
+        self._first_seq = 0  # of this turn's requests
         self._entries: dict[int, Entry] = {}  # of this turn, those that others may refer to
         self._repeats: dict[int, int] = {}  # sequence of a repeat -> sequence of the first
 
     def begin(self, items: list[Item], first_seq: int) -> None:
         """Claim the ids of a turn's requests; item n has journal sequence first_seq + n."""
+        self._first_seq = first_seq
         self._repeats = {}
         self._entries = {}
         ids = [
@@ -167,13 +169,18 @@ class Intake:
         order = order or blotter.find_done(account, client_order_id)
         if order is not None:
             return blotter.status_row(order)
-        rows = rows_by_id(account, client_order_id, self._owner, self._rows_of, self._entry_of)
+        rows = rows_by_id(account, client_order_id, self._owner, self._told_of, self._entry_of)
         return rows[-1] if rows else None
 
     def _owner(self, account: str, client_order_id: str) -> int:
         """Who claimed an id before the request in hand: a turn claims all its ids at once."""
         seq = self._store.owner(account, client_order_id)
         return seq if seq < self._seq else 0
+
+    def _told_of(self, order_id: int) -> list[Row]:
+        """Reports of an order that was over before this turn, or was refused in it."""
+        refused_now = order_id >= self._first_seq
+        return self._rows_of(order_id) if refused_now else self._store.rows_of(order_id)
 
     def _rows_of(self, order_id: int) -> list[Row]:
         """Durable reports of an order, then those of this turn."""

@@ -125,6 +125,7 @@ class PersistentStorage:
             raise
 
     def _open(self) -> None:
+        self._hurried.clear()
         try:
             self._connection = self._connect(read_only=self._read_only)
             if not self._read_only:

@@ -1,0 +1,236 @@
+"""The journal: everything else is a fold of it, with a snapshot or without."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oms import EmbeddedVenue, Instrument, ManualClock, MemoryStore
+from oms.config import QueueConfig, StoreConfig
+from oms.desk import entries
+from oms.desk.entries import decode_all, encode
+from oms.errors import JournalError, StoppedError, StoreError
+from oms.flow.journal import Fold, differences
+from oms.messages import ID_LENGTH_MAX
+from oms.stores import Snapshot
+from tests.fakes import INSTRUMENTS, Stepped, buy, cancel, config_of, modify, sell, throttled
+
+ids = st.text(
+    "".join(chr(n) for n in range(32, 127) if chr(n) not in '"\\'),
+    min_size=1, max_size=ID_LENGTH_MAX,
+)  # fmt: skip
+numbers = st.integers(0, 10**18)
+texts = st.text(max_size=20)
+all_entries = st.one_of(
+    st.tuples(
+        st.just(entries.NEW), ids, ids, ids, st.sampled_from(["BUY", "SELL"]),
+        st.sampled_from(["LIMIT", "MARKET"]), st.sampled_from(["GTC", "FOK"]), numbers, numbers,
+        st.integers(0, 1), ids | st.just(""),
+    ),
+    st.tuples(st.just(entries.MODIFY), ids, ids, ids, numbers, numbers, ids | st.just("")),
+    st.tuples(st.just(entries.CANCEL), ids, ids, ids, ids | st.just("")),
+    st.tuples(
+        st.just(entries.ANSWER), ids, ids, ids, numbers, texts, texts, ids, numbers, numbers,
+        texts, texts, texts,
+    ),
+    st.tuples(st.just(entries.SESSION), st.sampled_from(["OPEN", "CLOSE"]), texts),
+    st.tuples(st.just(entries.VENUE), *[texts] * 8),
+    st.tuples(st.just(entries.OVERDUE), numbers),
+    st.tuples(st.just(entries.STOP)),
+)  # fmt: skip
+
+
+@given(st.lists(all_entries, max_size=6), st.integers(1, 10**12))
+def test_entries_read_back_as_they_were_written(turn, first_seq):
+    """One JSON array a line; the three common kinds are written by a format, not by json."""
+    body = "\n".join(map(encode, turn))
+    assert [tuple(entry) for entry in decode_all(body, first_seq)] == turn
+    for line, entry in zip(body.split("\n"), turn, strict=False):
+        assert tuple(json.loads(line)) == entry
+
+
+@pytest.mark.parametrize(
+    "body",
+    ['["N","me"]', '["?",1]', "[1]", "5", "null", '"N"', '["K"]\n{}', '["K"', "[]", '[["N"]]'],
+)
+def test_a_line_that_nobody_can_read_is_a_journal_error(body):
+    """With its sequence."""
+    with pytest.raises(JournalError, match=r"journal sequence [78]"):
+        decode_all(body, 7)
+
+
+def lively(desk, turns=30):
+    """Orders that rest, trade, wait, change and go."""
+    for n in range(turns):
+        desk.send(
+            buy(f"B{n}", 1 + n % 3, 95 + n % 7), sell(f"S{n}", 1 + n % 4, 99 + n % 5),
+            modify(f"M{n}", f"B{n - 2}", quantity=2), cancel(f"C{n}", f"S{n - 3}"),
+            buy(f"K{n}", 2),
+        )  # fmt: skip
+        desk.clock.advance(0.3)
+    return desk
+
+
+def fold_of(store, **how):
+    fold = Fold(EmbeddedVenue())
+    for _ in fold.recover(store, **how):
+        pass
+    return fold
+
+
+def test_the_fold_of_the_journal_is_the_live_state():
+    """P3: reports, orders, queue and book; and folding twice gives the same."""
+    desk = lively(Stepped(throttled(3)).start())
+    assert fold_of(desk.store).digest() == fold_of(desk.store).digest() == desk.digest()
+    assert list(differences(desk.store, Fold(EmbeddedVenue()))) == []
+
+
+@given(taken_after=st.integers(0, 12), rest=st.integers(0, 12), sends=st.integers(1, 4))
+@settings(max_examples=25, deadline=None)
+def test_a_snapshot_and_the_tail_are_the_whole_fold(taken_after, rest, sends):
+    """Wherever it was taken, whatever waited then."""
+    desk = Stepped(throttled(sends)).start()
+    lively(desk, taken_after)
+    desk.store.save_snapshot(desk.dispatcher.fold.snapshot())
+    for n in range(100, 100 + rest):
+        desk.send(buy(f"B{n}", 1, 100), sell(f"S{n}", 2, 100), cancel(f"C{n}", f"B{n - 1}"))
+        desk.clock.advance(0.4)
+    with_it, without = fold_of(desk.store), fold_of(desk.store, use_snapshot=False)
+    assert with_it.digest() == without.digest() == desk.digest()
+    assert with_it.last_seq == desk.dispatcher.fold.last_seq
+
+
+def test_a_snapshot_is_taken_every_so_many_entries():
+    """And at the stop; so a start has little to fold."""
+    config = config_of(store=StoreConfig(snapshot_every=10))
+    desk = Stepped(config).start()
+    seqs = set()
+    for n in range(20):
+        desk.send(buy(f"#{n}", 1, 100))
+        seqs.add(desk.store.snapshot().seq if desk.store.snapshot() else 0)
+    assert len(seqs) == 5  # none, then one each ten of forty entries and turns
+    desk.stop()
+    assert desk.store.snapshot().seq == desk.dispatcher.fold.last_seq
+
+
+def test_the_state_up_to_a_sequence_is_what_it_was_then():
+    """`replay --upto`: with a snapshot after it, too."""
+    desk = Stepped().start()
+    digests = {}
+    for n in range(6):
+        desk.send(buy(f"B{n}", 2, 100), sell(f"S{n}", 1, 100))
+        digests[desk.dispatcher.fold.last_seq] = desk.digest()
+    desk.stop()
+    for seq, digest in digests.items():
+        assert fold_of(desk.store, upto_seq=seq).digest() == digest
+
+
+def test_within_a_turn_the_state_is_before_the_sends():
+    """The first two of three orders have come; what the turn sent is not there yet."""
+    desk = Stepped().start()
+    desk.send(buy("A", 1, 100), buy("B", 1, 100), buy("C", 1, 100))
+    last_seq = desk.dispatcher.fold.last_seq
+    fold = fold_of(desk.store, upto_seq=last_seq - 2)
+    assert [request.client_order_id for request in fold.desk.queue.waiting()] == ["A", "B"]
+
+
+def test_reading_can_be_stopped():
+    """A signal during a long recovery."""
+    desk = lively(Stepped().start(), 3)
+    with pytest.raises(StoppedError):
+        fold_of(desk.store, should_stop=lambda: True)
+
+
+class Forgetful(MemoryStore):
+    """Gives back other reports than it was given."""
+
+    alter = staticmethod(lambda rows: rows)
+
+    def all_rows(self):
+        return iter(self.alter(list(super().all_rows())))
+
+
+@pytest.mark.parametrize(
+    ("alter", "expected"),
+    [
+        (lambda rows: rows[:-1], "missing in order_responses"),
+        (lambda rows: [*rows, rows[-1]], "stored, but the journal does not give it"),
+        (lambda rows: [*rows[:3], (*rows[3][:12], 77, *rows[3][13:]), *rows[4:]], "stored (1"),
+    ],
+)  # fmt: skip
+def test_a_report_that_was_tampered_with_shows(alter, expected):
+    """`verify` folds the journal again and compares every report ever stored."""
+    store = Forgetful()
+    lively(Stepped(store=store).start(), 4)
+    store.alter = alter
+    found = list(differences(store, Fold(EmbeddedVenue())))
+    assert len(found) == 1
+    assert expected in found[0]
+
+
+def test_an_entry_that_fits_no_state_is_a_journal_error():
+    """Sound in its checksum, impossible in its place: the engine and the journal disagree."""
+    desk = Stepped().start()
+    fold = desk.dispatcher.fold
+    bad = fold.record(fold.last_seq + 1, 0, 0, [(entries.CANCEL, "me", "C", "nobody", "")])
+    desk.store.begin()
+    desk.store.append(bad, [])
+    desk.store.commit()
+    with pytest.raises(JournalError, match=f"sequence {bad.first_seq}"):
+        fold_of(desk.store)
+
+
+@pytest.mark.parametrize("body", ["", "no digest", "0\n{}", "0\n[1]", "\n", "x" * 100])
+def test_a_snapshot_that_makes_no_sense_is_ignored(body):
+    """With a warning; the journal alone does."""
+    desk = lively(Stepped().start(), 3)
+    fold = desk.dispatcher.fold
+    desk.store.save_snapshot(Snapshot(fold.last_seq, fold.checksum, body))
+    assert fold_of(desk.store).digest() == desk.digest()
+
+
+# --- what a new process may change ---
+
+
+def test_a_smaller_queue_keeps_what_waits_already():
+    """Eight wait; the next process may hold two; from its snapshot the eight come back."""
+    store, clock = MemoryStore(), ManualClock()
+    desk = Stepped(throttled(), store=store, clock=clock).start()
+    desk.send(*(buy(f"#{n}", 1, 100) for n in range(9)))
+    for _ in range(2):
+        before = desk.waiting
+        desk.stop()
+        config = throttled(queue=QueueConfig(waiting_max=2))
+        desk = Stepped(config, store=store, clock=clock).start()
+        assert desk.waiting == before == [f"#{n}" for n in range(1, 9)]
+        assert desk.refolded() == desk.digest()
+    assert desk.ask(buy("more", 1, 100)).text == "QUEUE_FULL: waiting=2, max=2"
+
+
+def test_an_instrument_may_go_when_nothing_of_it_is_open():
+    """And the snapshots taken after it are still of use."""
+    store = MemoryStore()
+    desk = Stepped(store=store).start()
+    desk.send(buy("A", 1, 100, symbol="ALL"), buy("B", 1, 100), cancel("C", "A"))
+    for _ in range(2):
+        desk.stop()
+        desk = Stepped(config_of(instruments=INSTRUMENTS[:1]), store=store).start()
+        assert desk.dispatcher.fold.snapshot_seq == store.snapshot().seq
+        assert desk.refolded() == desk.digest()
+
+
+@pytest.mark.parametrize(
+    "instruments",
+    [INSTRUMENTS[1:], (Instrument(symbol="X", price_scale=1, quantity_scale=0),)],
+)
+def test_an_instrument_cannot_go_or_be_rescaled_under_its_open_orders(instruments):
+    """Refused at the start, with what would do; the data stays as it was."""
+    store = MemoryStore()
+    desk = Stepped(store=store).start()
+    desk.send(buy("A", 1, 100))
+    desk.stop()
+    records = len(list(store.records()))
+    with pytest.raises(StoreError, match="expected price_scale=0, quantity_scale=0"):
+        Stepped(config_of(instruments=instruments), store=store).start()
+    assert len(list(store.records())) == records

@@ -1,0 +1,188 @@
+"""Trading hours, from the order's side: who waits, who goes out, who expires, who is refused.
+
+freezegun owns the machine's clock here; every turn is stepped by hand.
+"""
+
+import pytest
+from freezegun import freeze_time
+
+from oms import MemoryStore, RejectReason, ResponseType, SystemClock, TimeInForce
+from oms.config import SessionConfig, ThrottleConfig
+from oms.messages import OrderState
+from tests.fakes import Stepped, buy, cancel, config_of, sell
+
+DAY, IOC = TimeInForce.DAY, TimeInForce.IOC
+HOURS = SessionConfig(hours="Mon-Fri 09:00-17:00", time_zone="UTC")
+HOLDING = SessionConfig(hours="Mon-Fri 09:00-17:00", time_zone="UTC", outside_hours="hold")
+
+
+def desk_of(session=HOURS, store=None, **sections):
+    config = config_of(session=session, **sections)
+    return Stepped(config, clock=SystemClock(), store=store or MemoryStore()).start()
+
+
+def test_an_early_order_goes_out_at_the_open():
+    """The session opens at 09:00; the order comes at 08:59."""
+    with freeze_time("2024-03-04 08:59:30") as frozen:
+        # given an order that waits for the open
+        desk = desk_of(HOLDING)
+        assert desk.send(buy("A", 1, 100)) == ["A PENDING_NEW/PENDING_NEW"]
+
+        # when turns are taken up to the open, and at it
+        frozen.move_to("2024-03-04 08:59:59.999999")
+        early = desk.step()
+        frozen.move_to("2024-03-04 09:00:00")
+        at_the_open = desk.step()
+
+        # then it left at the open
+        assert early == []
+        assert at_the_open == ["A NEW/NEW"]
+
+
+def test_an_order_outside_hours_is_rejected_unless_it_asks_to_be_held():
+    """The default; each order may say otherwise. What must trade at once cannot."""
+    with freeze_time("2024-03-04 20:00"):
+        desk = desk_of()
+        assert desk.ask(buy("A", 1, 100)).reason is RejectReason.SESSION_CLOSED
+        assert desk.ask(buy("B", 1, 100, hold=True)).text == "HELD_SESSION"
+        assert desk.ask(buy("C", 1, hold=True)).reason is RejectReason.SESSION_CLOSED
+        ioc = buy("D", 1, 100, hold=True, time_in_force=IOC)
+        assert desk.ask(ioc).reason is RejectReason.SESSION_CLOSED
+        assert desk.ask(cancel("E", "B")).type is ResponseType.CANCELED
+
+
+def test_the_close_itself_is_outside():
+    """Half-open: 16:59:59.999999 trades, 17:00:00 does not."""
+    with freeze_time("2024-03-04 16:59:59.999999") as frozen:
+        desk = desk_of()
+        assert desk.ask(buy("A", 1, 100)).type is ResponseType.NEW
+        frozen.move_to("2024-03-04 17:00:00")
+        assert desk.ask(buy("B", 1, 100)).reason is RejectReason.SESSION_CLOSED
+
+
+def test_at_the_close_day_orders_expire_in_book_order_then_queue_order():
+    """GTC orders stay, resting or waiting, and go out the next morning in their order."""
+    with freeze_time("2024-03-04 16:59:59.6") as frozen:
+        # given resting and waiting orders, DAY and GTC, at one send a second
+        desk = desk_of(throttle=ThrottleConfig(sends_max=2))
+        desk.send(buy("R-GTC", 1, 98), buy("R-DAY", 1, 99, time_in_force=DAY))
+        desk.send(
+            buy("W1-DAY", 1, 97, time_in_force=DAY), buy("W2-GTC", 1, 97),
+            buy("W3-DAY", 1, 97, time_in_force=DAY), buy("W4-GTC", 1, 97), buy("W5-MARKET", 1),
+        )  # fmt: skip
+
+        # when the market closes
+        frozen.move_to("2024-03-04 17:00:00")
+        told = desk.step()
+
+        # then what cannot stay expires, and the rest waits for the morning
+        assert told == [f"{name} EXPIRED/EXPIRED" for name in (
+            "R-DAY", "W1-DAY", "W3-DAY", "W5-MARKET",
+        )]  # fmt: skip
+        assert desk.waiting == ["W2-GTC", "W4-GTC"]
+        assert desk.oms.get_order("me", "R-GTC").state is OrderState.NEW
+        frozen.move_to("2024-03-05 09:00:00")
+        assert desk.step() == ["W2-GTC NEW/NEW", "W4-GTC NEW/NEW"]
+
+
+def test_nothing_expires_at_a_lunch_break():
+    """Two segments of one day: DAY orders rest over lunch, and end with the day."""
+    lunch = SessionConfig(hours="Mon-Fri 09:00-12:00, Mon-Fri 13:00-17:00", time_zone="UTC")
+    with freeze_time("2024-03-04 11:59") as frozen:
+        desk = desk_of(lunch)
+        desk.send(buy("A", 1, 100, time_in_force=DAY))
+        frozen.move_to("2024-03-04 12:00")
+        assert desk.step() == []
+        assert desk.ask(buy("B", 1, 100)).reason is RejectReason.SESSION_CLOSED
+        frozen.move_to("2024-03-04 13:00")
+        assert desk.send(sell("S", 1, 100)) == [
+            "S NEW/NEW", "S TRADE/FILLED", "A TRADE/FILLED"
+        ]  # fmt: skip
+        desk.send(buy("C", 1, 100, time_in_force=DAY))
+        frozen.move_to("2024-03-04 17:00")
+        assert desk.step() == ["C EXPIRED/EXPIRED"]
+
+
+@pytest.mark.parametrize("crashed", [False, True])
+@pytest.mark.parametrize("back", ["2024-03-04 20:00", "2024-03-05 10:00"])
+def test_a_close_that_nobody_saw_is_made_up_for_at_the_next_start(back, crashed):
+    """The daemon stopped before the close and starts after it: the same evening, or next day."""
+    store = MemoryStore()
+    with freeze_time("2024-03-04 16:00") as frozen:
+        desk = desk_of(store=store)
+        desk.send(buy("DAY", 1, 100, time_in_force=DAY), buy("GTC", 1, 99))
+        if not crashed:
+            desk.stop()
+        frozen.move_to(back)
+        again = Stepped(config_of(session=HOURS), clock=SystemClock(), store=store)
+        again.dispatcher.start()
+        assert again.step() == ["DAY EXPIRED/EXPIRED"]
+        assert again.oms.get_order("me", "GTC").state is OrderState.NEW
+
+
+def test_a_clock_set_back_reopens_nothing_twice_and_stamps_never_decrease():
+    """An hour back at noon: the session goes on; the journal's stamps stand still."""
+    with freeze_time("2024-03-04 12:00") as frozen:
+        desk = desk_of()
+        first = desk.ask(buy("A", 1, 100))
+        frozen.move_to("2024-03-04 11:00")
+        second = desk.ask(buy("B", 1, 100))
+        assert second.type is ResponseType.NEW
+        assert second.wall_ns == first.wall_ns
+        stamps = [record.wall_ns for record in desk.store.records()]
+        assert stamps == sorted(stamps)
+
+
+def test_a_clock_set_back_over_the_open_closes_the_market_again():
+    """Hours are looked at anew: 08:30 is before the open, whatever was said at 09:10."""
+    with freeze_time("2024-03-04 09:10") as frozen:
+        desk = desk_of()
+        desk.send(buy("A", 1, 100))
+        frozen.move_to("2024-03-04 08:30")
+        assert desk.ask(buy("B", 1, 100)).reason is RejectReason.SESSION_CLOSED
+        frozen.move_to("2024-03-04 09:00")
+        assert desk.ask(buy("C", 1, 100)).type is ResponseType.NEW
+
+
+def test_no_order_is_stamped_past_its_session():
+    """D8 holds to the nanosecond, though reading a clock takes time: one reading decides both."""
+
+    class Ticking(SystemClock):
+        """Each look at the wall clock is a tenth of a second later."""
+
+        def __init__(self):
+            self.now_ns = 1_709_571_599_000_000_000  # 16:59:59
+
+        def wall_ns(self):
+            self.now_ns += 100_000_000
+            return self.now_ns
+
+    # given a desk whose clock runs while it works
+    desk = Stepped(config_of(session=HOURS), clock=Ticking(), store=MemoryStore()).start()
+
+    # when orders come all through the last second
+    answers = [desk.ask(buy(f"#{n}", 1, 100)) for n in range(20)]
+
+    # then those accepted are stamped before the close, and those refused at it or after
+    close_ns = 1_709_571_600_000_000_000
+    accepted = [a.wall_ns for a in answers if a.type is ResponseType.NEW]
+    refused = [a.wall_ns for a in answers if a.type is ResponseType.REJECTED]
+    assert accepted and max(accepted) < close_ns
+    assert refused and min(refused) >= close_ns
+
+
+def test_held_orders_survive_a_restart_in_their_order():
+    """What waits for the open is in the journal."""
+    store = MemoryStore()
+    with freeze_time("2024-03-03 12:00") as frozen:
+        desk = desk_of(HOLDING, store)
+        desk.send(*(buy(f"#{n}", 1, 100) for n in range(5)))
+        desk.stop()
+        frozen.move_to("2024-03-04 08:00")
+        again = desk_of(HOLDING, store)
+        assert again.waiting == [f"#{n}" for n in range(5)]
+        frozen.move_to("2024-03-04 08:59")
+        again.keep()
+        assert again.step() == []
+        frozen.move_to("2024-03-04 09:00")
+        assert again.step() == [f"#{n} NEW/NEW" for n in range(5)]
