@@ -190,7 +190,7 @@ class SimulateConfig(Section):
     """The load that `simulate` offers. seconds: duration. rate: orders per second."""
 
     seconds: Annotated[int, whole(1, 86_400)] = 20
-    rate: Annotated[int, whole(1, 1_000_000)] = 400
+    rate: Annotated[int, whole(1, 1_000_000)] = 90
     seed: Annotated[int, whole(0, 2**63 - 1)] = 7
 
 

@@ -80,24 +80,20 @@ class ReferenceDesk:
                 self._end(order, "CANCELED")
 
     def send(self, count):
-        """What the link, the hours and `count` permits let go, taken at once; cancels first."""
-        if not self.linked:
-            return 0
-        taken = [*self.urgent, *(self.waiting if self.open else [])][:count]
-        self.urgent = [request for request in self.urgent if request not in taken]
-        self.waiting = [request for request in self.waiting if request not in taken]
-        for request in taken:
+        """What the link, the hours and `count` permits let go, cancels first; how many went."""
+        for sent in range(count):
+            if not self.linked or not (self.urgent or (self.open and self.waiting)):
+                return sent
+            request = (self.urgent or self.waiting).pop(0)
             if isinstance(request, PlainOrder):
                 self._place(request)
-            elif request.order.over:
-                pass  # it ended on a request sent just before
             elif request.cancels:
                 request.order.changes.remove(request)
                 self.book.cancel(request.order.seq)
                 self._end(request.order, "CANCELED")
             else:
                 self._replace(request)
-        return len(taken)
+        return count
 
     def _new(self, seq, entry):
         _, _, name, _, side, kind, tif, price, lots, hold, _ = entry

@@ -126,13 +126,15 @@ def test_the_state_up_to_a_sequence_is_what_it_was_then():
         assert fold_of(desk.store, upto_seq=seq).digest() == digest
 
 
-def test_within_a_turn_the_state_is_before_the_sends():
-    """The first two of three orders have come; what the turn sent is not there yet."""
+def test_the_state_may_be_asked_for_within_a_turn():
+    """The first two of three orders have come, and met; the third is not there yet."""
     desk = Stepped().start()
-    desk.send(buy("A", 1, 100), buy("B", 1, 100), buy("C", 1, 100))
+    desk.send(buy("A", 1, 100), sell("B", 1, 100), buy("C", 1, 100))
     last_seq = desk.dispatcher.fold.last_seq
     fold = fold_of(desk.store, upto_seq=last_seq - 2)
-    assert [request.client_order_id for request in fold.desk.queue.waiting()] == ["A", "B"]
+    assert fold.desk.blotter.orders == {}
+    assert fold_of(desk.store, upto_seq=last_seq - 3).desk.blotter.find("me", "A") is not None
+    assert fold_of(desk.store, upto_seq=last_seq).digest() == desk.digest()
 
 
 def test_reading_can_be_stopped():

@@ -53,6 +53,10 @@ def decode_all(body: str, first_seq: int) -> list[Entry]:
     except ValueError as error:
         raise JournalError(f"journal sequence {first_seq}: not readable: {error}") from error
     for seq, entry in enumerate(entries, first_seq):
-        if not isinstance(entry, list) or KIND_LENGTHS.get(entry[0]) != len(entry):
+        try:
+            known = isinstance(entry, list) and KIND_LENGTHS[entry[0]] == len(entry)
+        except (LookupError, TypeError):
+            known = False
+        if not known:
             raise JournalError(f"journal sequence {seq}: unknown entry {str(entry)[:80]}")
     return entries
