@@ -1,0 +1,5 @@
+"""Tests; the checks that several of them share explain themselves when they fail."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.processes")

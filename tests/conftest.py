@@ -1,11 +1,15 @@
 """Fixtures that many tests share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
-from tests.fakes import Stepped
+from oms import Config, MemoryStore, OrderManagement
+from oms.errors import StoppedError
+from tests.fakes import Stepped, config_of
 
 
 @pytest.fixture
@@ -22,3 +26,23 @@ def start_stepped() -> Callable[..., Stepped]:
         return Stepped(*args, **parts).start()
 
     return start
+
+
+@pytest.fixture
+def start_manager() -> Iterator[Callable[..., OrderManagement]]:
+    """Start order managers with threads; none outlives the test. tests.fakes.hear() listens."""
+    started = []
+
+    def start(config: Config | None = None, **parts: Any) -> OrderManagement:
+        parts.setdefault("store", MemoryStore())
+        manager = OrderManagement(config or config_of(), **parts)
+        manager.reports = SimpleQueue()  # type: ignore[attr-defined]
+        manager.add_listener(manager.reports.put)  # type: ignore[attr-defined]
+        manager.start()
+        started.append(manager)
+        return manager
+
+    yield start
+    for manager in started:
+        with suppress(StoppedError):
+            manager.stop()

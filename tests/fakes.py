@@ -4,6 +4,7 @@ Symbol X has prices and quantities in whole numbers, so that a test reads as it 
 ALL is the same, but its market orders trade whole or not at all.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from oms.instruments import MarketOrderPolicy
 from oms.messages import ResponseType
 from oms.orders import VenueReport
 from oms.reports import OrderResponse, Row
+from oms.stores import JournalRecord
 
 INSTRUMENTS = (
     Instrument(symbol="X", price_scale=0, quantity_scale=0),
@@ -23,6 +25,7 @@ INSTRUMENTS = (
     ),
 )
 SECOND = 1_000_000_000
+SOON_S = 10.0  # nobody waits so long, unless something is broken
 
 
 def config_of(**sections: Any) -> Config:
@@ -148,17 +151,33 @@ class Stepped:
 
 
 class FaultyStore(MemoryStore):
-    """Raises what is put into `faults`, one at each commit; refuses probes while `down`."""
+    """Raises what is put into `faults`, one a turn, at its `place`; refuses probes while `down`."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: str = "commit") -> None:
         super().__init__()
+        self.place = place
         self.faults: list[StoreError] = []
         self.down: StoreError | None = None
         self.closed = False
 
-    def commit(self) -> None:
-        if self.faults:
+    def _fail(self, place: str) -> None:
+        if place == self.place and self.faults:
             raise self.faults.pop(0)
+
+    def begin(self) -> None:
+        super().begin()
+        self._fail("begin")
+
+    def claim(self, ids: Sequence[tuple[str, str, int]]) -> bool:
+        self._fail("claim")
+        return super().claim(ids)
+
+    def append(self, record: JournalRecord, rows: Sequence[Row]) -> None:
+        self._fail("append")
+        super().append(record, rows)
+
+    def commit(self) -> None:
+        self._fail("commit")
         super().commit()
 
     def probe(self) -> None:
@@ -174,3 +193,11 @@ def trade(order_id: int, quantity: int, price: int, execution_id: str = "") -> V
     return VenueReport(
         ResponseType.TRADE, order_id, 0, price, quantity, "TAKER", execution_id=execution_id
     )
+
+
+def hear(manager: Any, type_: ResponseType) -> OrderResponse:
+    """The next report of a type; of a manager that the fixture start_manager started."""
+    while True:
+        report = manager.reports.get(timeout=SOON_S)
+        if report.type is type_:
+            return report
