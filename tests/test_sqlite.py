@@ -8,7 +8,7 @@ import pytest
 from oms import PersistentStorage, ResponseType
 from oms.errors import OMSError, StoreError
 from oms.stores import Snapshot
-from oms.stores.sqlite import MIGRATIONS
+from oms.stores.schema import MIGRATIONS
 from tests.databases import SmallDisk, alter, storage, traded
 from tests.fakes import Stepped, buy, sell
 from tests.test_stores import keep, new, record, row

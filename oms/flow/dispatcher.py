@@ -15,7 +15,7 @@ from oms.desk import entries
 from oms.desk.entries import Entry
 from oms.desk.order_desk import OrderDesk
 from oms.desk.session import TradingSession
-from oms.desk.settings import settings_of
+from oms.desk.settings import check_scales, settings_of
 from oms.desk.throttle import OrderThrottler
 from oms.desk.tracker import OrderTracker
 from oms.errors import (
@@ -110,7 +110,7 @@ class Dispatcher:
             waiting_max=self._config.queue.waiting_max,
             remote=self._venue.remote,
         )
-        _check_settings(self.desk, settings)
+        check_scales([order.instrument for order in self.desk.blotter.orders.values()], settings)
         self._run([], [(entries.START, settings)], self._clock.wall_ns())
         self._publisher.instruments = self.desk.instruments
         for symbol in self.desk.instruments:
@@ -337,23 +337,3 @@ def _fail(items: Iterable[Item], error: BaseException) -> None:
     for _message, _received_ns, answer in items:
         if answer is not None and not answer.done() and answer.set_running_or_notify_cancel():
             answer.set_exception(OutcomeUnknownError(f"the outcome is unknown: {error!r}"))
-
-
-def _check_settings(desk: OrderDesk, settings: dict[str, object]) -> None:
-    """What open orders rely on cannot change under them."""
-    new = {i["symbol"]: i for i in settings["instruments"]}  # type: ignore[attr-defined]
-    for order in desk.blotter.orders.values():
-        old, symbol = order.instrument, order.instrument.symbol
-        scales = (old.price_scale, old.quantity_scale)
-        if (
-            symbol not in new
-            or (
-                new[symbol]["price_scale"],
-                new[symbol]["quantity_scale"],
-            )
-            != scales
-        ):
-            raise StoreError(
-                f"[instrument {symbol}]: expected price_scale={scales[0]}, quantity_scale="
-                f"{scales[1]} as long as the journal holds open orders of it"
-            )

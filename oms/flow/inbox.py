@@ -74,6 +74,7 @@ class Inbox:
         """Take no more requests; what is inside can still be taken."""
         with self._condition:
             self._closed = True
+            self._woken = True
             self._condition.notify()
 
     @property
