@@ -14,6 +14,7 @@ from oms.errors import JournalError, StoppedError, StoreError
 from oms.flow.journal import Fold, differences
 from oms.messages import ID_LENGTH_MAX
 from oms.stores import Snapshot
+from oms.venues.scripted import ScriptedVenue
 from tests.fakes import INSTRUMENTS, Stepped, buy, cancel, config_of, modify, sell, throttled
 
 ids = st.text(
@@ -236,3 +237,16 @@ def test_an_instrument_cannot_go_or_be_rescaled_under_its_open_orders(instrument
     with pytest.raises(StoreError, match="expected price_scale=0, quantity_scale=0"):
         Stepped(config_of(instruments=instruments), store=store).start()
     assert len(list(store.records())) == records
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_a_journal_stays_with_its_kind_of_venue(opens):
+    """Replayed to a remote venue, orders that our own exchange filled would seem to be open."""
+    store = MemoryStore()
+    desk = Stepped(store=store).start()
+    if opens:
+        desk.send(buy("A", 1, 100))
+    desk.stop()
+    clock = ManualClock()
+    with pytest.raises(StoreError, match="the journal is of an embedded one, not of a remote"):
+        Stepped(store=store, venue=ScriptedVenue(clock=clock), clock=clock).start()

@@ -23,9 +23,7 @@ class Driver:
     def __init__(self) -> None:
         self.book = OrderBook()
 
-    def on_new(
-        self, oid: int, seq: int, price: int, qty: int, side: int, ioc: int
-    ) -> list[Report]:
+    def on_new(self, oid: int, seq: int, price: int, qty: int, side: int, ioc: int) -> list[Report]:
         reports: list[Report] = [(ACK, seq, side, oid, price, qty)]
         if ioc:
             fills, left = self.book.match_order(SIDES[side], price, qty)

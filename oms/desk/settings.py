@@ -28,6 +28,13 @@ def instrument_of(fields: dict[str, Any]) -> Instrument:
     return Instrument(**{**fields, "market_order": MarketOrderPolicy(fields["market_order"])})
 
 
+def check_venue(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """An exchange of our own replays its trades, a remote venue's were told: never mix them."""
+    if old and old["remote"] != new["remote"]:
+        kinds = {True: "a remote venue", False: "an embedded one"}
+        raise StoreError(f"the journal is of {kinds[old['remote']]}, not of {kinds[new['remote']]}")
+
+
 def check_scales(open_instruments: Iterable[Instrument], settings: dict[str, Any]) -> None:
     """What open orders count in cannot change under them; StoreError names the instrument."""
     new = {

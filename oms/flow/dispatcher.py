@@ -15,7 +15,7 @@ from oms.desk import entries
 from oms.desk.entries import Entry
 from oms.desk.order_desk import OrderDesk
 from oms.desk.session import TradingSession
-from oms.desk.settings import check_scales, settings_of
+from oms.desk.settings import check_scales, check_venue, settings_of
 from oms.desk.throttle import OrderThrottler
 from oms.desk.tracker import OrderTracker
 from oms.errors import (
@@ -110,6 +110,7 @@ class Dispatcher:
             waiting_max=self._config.queue.waiting_max,
             remote=self._venue.remote,
         )
+        check_venue(self.desk.settings, settings)
         check_scales([order.instrument for order in self.desk.blotter.orders.values()], settings)
         self._run([], [(entries.START, settings)], self._clock.wall_ns())
         self._publisher.instruments = self.desk.instruments
