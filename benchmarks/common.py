@@ -17,6 +17,7 @@ import sqlite3
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -119,11 +120,11 @@ def _line(figures: Figures) -> str:
 def card(directory: Path | None) -> dict[str, str]:
     """Machine, versions, commit, command line."""
     return {
-        "machine": f"{_cpu()}, {len(os.sched_getaffinity(0))} cores, {platform.system()}",
-        "load": " ".join(f"{load:.2f}" for load in os.getloadavg()),
+        "machine": f"{_cpu()}, {_cores()} cores, {platform.system()}",
+        "load": _load(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "sqlite": sqlite3.sqlite_version,
-        "file_system": _file_system(directory or Path(os.environ.get("TMPDIR") or "/tmp")),
+        "file_system": _file_system(directory or Path(tempfile.gettempdir())),
         "commit": _commit(),
         "command": shlex.join(["python", *sys.argv]),
     }
@@ -135,6 +136,18 @@ def _cpu() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def _cores() -> int:
+    """Those this process may use, where the system tells."""
+    usable = getattr(os, "sched_getaffinity", None)
+    return len(usable(0)) if usable else os.cpu_count() or 0
+
+
+def _load() -> str:
+    """What else the machine had to do, before: 1, 5 and 15 minutes."""
+    averages = os.getloadavg() if hasattr(os, "getloadavg") else ()
+    return " ".join(f"{load:.2f}" for load in averages) or "unknown"
 
 
 def _commit() -> str:
@@ -160,8 +173,10 @@ def _file_system(directory: Path) -> str:
 
 
 def rss_bytes() -> int:
-    """Memory of this process that is in RAM."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """Memory of this process that is in RAM; 0 where /proc does not tell."""
+    with contextlib.suppress(OSError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
 
 
 def add_gc_to(arguments: argparse.ArgumentParser) -> None:

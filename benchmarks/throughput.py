@@ -108,7 +108,7 @@ def whole_path(directory: Path, args: argparse.Namespace) -> Figures:
         "rss_mb_start": before_rss / 1e6,
         "rss_mb_at_20_percent": early_rss / 1e6,
         "rss_mb_at_end": late_rss / 1e6,
-        "rss_growth": late_rss / early_rss,
+        "rss_growth": late_rss / early_rss if early_rss else 0.0,
         "open_orders": status["open_orders"],
         "rejects": str(status["rejects"]),
         "mix": str(flow.kinds),

@@ -34,8 +34,7 @@ BEFORE_START = "the order was placed before the file starts"
 
 DRIFT = (
     "           Why not all of the first kind: orders that rested before the file starts are not",
-    "           in it, so later ones trade, or rest, in their place; and at full speed a cancel",
-    "           reaches orders that still wait in its turn. --speed 10 comes closer.",
+    "           in it, so later ones trade, or rest, in their place.",
 )
 
 
