@@ -127,6 +127,7 @@ def test_the_same_id_for_another_order_is_refused(reopen, other, restart):
     assert (refused.type, refused.reason) == (ResponseType.REJECTED, RejectReason.DUPLICATE_ID)
     assert refused.text == f"DUPLICATE_ID: first_seq={first.order_id}"
     assert (refused.order_id, refused.state) == (first.order_id, OrderState.NEW)
+    assert desk.oms.get_order("me", "A").type is not ResponseType.REJECTED  # it is alive
     assert desk.oms.get_depth("X", 5) == ([(100, 1)], [])
 
 

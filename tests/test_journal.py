@@ -250,3 +250,25 @@ def test_a_journal_stays_with_its_kind_of_venue(opens):
     clock = ManualClock()
     with pytest.raises(StoreError, match="the journal is of an embedded one, not of a remote"):
         Stepped(store=store, venue=ScriptedVenue(clock=clock), clock=clock).start()
+
+
+class OwnExchange:
+    """Somebody's own local venue: nothing is known of its books."""
+
+    remote = False
+
+    def __init__(self):
+        self._hidden = EmbeddedVenue()
+
+    def __getattr__(self, name):
+        return getattr(self._hidden, name)
+
+
+def test_an_exchange_that_we_cannot_look_into_is_rebuilt_by_replay():
+    """No snapshot then: it would have the orders, but not the books they rest in."""
+    store = MemoryStore()
+    desk = Stepped(store=store, venue=OwnExchange()).start()
+    desk.send(buy("A", 1, 100))
+    desk.stop()
+    desk = Stepped(store=store, venue=OwnExchange()).start()
+    assert desk.send(sell("S", 1, 100)) == ["S NEW/NEW", "S TRADE/FILLED", "A TRADE/FILLED"]

@@ -231,13 +231,14 @@ def test_a_thread_that_dies_ends_the_process(tmp_path: Path, part: str) -> None:
         assert driver.exit_code() == 1
     assert time.monotonic() - died_s < AT_ONCE_S
 
-    # then nothing was acked once an outcome was unknown, and what was acked is there
+    # then what was acked is there; and once the dispatcher is dead, nothing is acked
     lines = driver.lines()
-    unknown = next((n for n, line in enumerate(lines) if line[0] == "U"), len(lines))
-    assert stored(lines[unknown:]) == []
     ledger = Ledger()
     ledger.take(lines)
     ledger.check(audit(directory))
+    if part == "venue":
+        unknown = next(n for n, line in enumerate(lines) if line[0] == "U")
+        assert stored(lines[unknown:]) == []
 
 
 def test_a_listener_that_raises_harms_nobody_else(tmp_path: Path) -> None:

@@ -327,6 +327,8 @@ class Dispatcher:
     def _take_snapshot(self) -> None:
         """A cache: if it cannot be written, the journal alone does."""
         self._snapshot_seq = self.fold.last_seq
+        if not self._venue.remote and self.fold.engine is None:
+            return  # somebody's own exchange: only a replay can fill its books again
         try:
             self._store.save_snapshot(self.fold.snapshot())
         except (StoreFullError, StoreBusyError) as error:

@@ -4,6 +4,7 @@ Flow:  dispatcher turn -> [journal] -> store; store -> [journal] -> desk, at sta
 The journal is the truth. Tables, snapshots and memory are folds of it.
 """
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -118,7 +119,7 @@ class Fold:
                 record is None
                 or record.last_seq != snapshot.seq
                 or record.checksum != snapshot.checksum
-                or desk_state.digest(state) != promised
+                or hashlib.sha256(text.encode()).hexdigest() != promised
             ):
                 raise JournalError("it does not match the journal")
             desk_state.load(self.desk, self.engine, state)
@@ -135,9 +136,10 @@ class Fold:
         return desk_state.digest(self.state())
 
     def snapshot(self) -> Snapshot:
-        state = self.state()
-        text = json.dumps(state, separators=(",", ":"))
-        return Snapshot(self.last_seq, self.checksum, f"{desk_state.digest(state)}\n{text}")
+        # The canonical text, whose digest is the state's: made once, because a stop waits for it.
+        text = json.dumps(self.state(), sort_keys=True, separators=(",", ":"))
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return Snapshot(self.last_seq, self.checksum, f"{digest}\n{text}")
 
     @property
     def engine(self) -> MatchingEngine | None:

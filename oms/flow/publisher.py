@@ -21,7 +21,8 @@ Listener = Callable[[OrderResponse], object]
 Depth = tuple[list[tuple[int, int]], list[tuple[int, int]]]
 ENDED = frozenset(state.value for state in TERMINAL_STATES)
 REFUSED = (ResponseType.REJECTED.value, ResponseType.CANCEL_REJECTED.value)
-STATUS = ResponseType.ORDER_STATUS.value
+# Said of an order that is open, these answer a repeated id: no news of the order.
+NO_NEWS = (ResponseType.ORDER_STATUS.value, ResponseType.REJECTED.value)
 LOGGED_ROWS_MAX = 8
 TAKER = Liquidity.TAKER.value
 
@@ -73,7 +74,7 @@ class Publisher:
                 open_rows.pop(row[2], None)
                 if row[15] == TAKER:
                     self._print_trade(row)
-            elif row[8] != STATUS:
+            elif row[8] not in NO_NEWS:
                 open_rows[row[2]] = row
                 if row[15] == TAKER:
                     self._print_trade(row)
