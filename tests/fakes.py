@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from oms import Config, Instrument, ManualClock, MemoryStore, OrderManagement, OrderRequest, Side
-from oms.config import SessionConfig, ThrottleConfig
+from oms.config import SessionConfig, ThrottleConfig, VenueConfig
 from oms.errors import StoreError
 from oms.flow.journal import Fold
 from oms.instruments import MarketOrderPolicy
@@ -17,6 +17,7 @@ from oms.messages import ResponseType
 from oms.orders import VenueReport
 from oms.reports import OrderResponse, Row
 from oms.stores import JournalRecord
+from oms.venues.scripted import ScriptedVenue, Step
 
 INSTRUMENTS = (
     Instrument(symbol="X", price_scale=0, quantity_scale=0),
@@ -118,6 +119,11 @@ class Stepped:
         told, self._told[:] = list(self._told), []
         return told
 
+    def hear(self) -> list[str]:
+        """A scripted venue's answers arrive, and one turn takes them."""
+        self.venue.deliver()
+        return self.step()
+
     def send(self, *requests: OrderRequest) -> list[str]:
         """These requests in one turn; what it told."""
         for request in requests:
@@ -148,6 +154,14 @@ class Stepped:
         for _ in fold.recover(self.store, use_snapshot=False):
             pass
         return fold.digest()
+
+
+def remote(*script: Step, config: Config | None = None, **parts: Any) -> Stepped:
+    """A started one with a scripted venue, which owes an answer within 5 s."""
+    clock = parts.setdefault("clock", ManualClock())
+    patient = config_of(venue=VenueConfig(answer_timeout_ns=5 * SECOND))
+    venue = ScriptedVenue(clock=clock, script=script)
+    return Stepped(config or patient, venue=venue, **parts).start()
 
 
 class FaultyStore(MemoryStore):

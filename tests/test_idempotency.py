@@ -215,3 +215,15 @@ def test_a_refused_change_repeated_is_told_the_refusal_again(reopen, restart):
     assert first.text == "TOO_LATE: state=FILLED"
     assert (again.type, again.text) == (ResponseType.ORDER_STATUS, first.text)
     assert (again.order_id, again.state) == (first.order_id, OrderState.FILLED)
+
+
+def test_a_repeat_in_the_turn_that_ended_the_order_is_told_the_end(reopen):
+    """Not how the order stood on disk when the turn began."""
+    desk = reopen()
+    desk.send(buy("A", 1, 100))
+    told = desk.send(cancel("C", "A"), cancel("C", "A"), cancel("C", "B"), cancel("D", "C"))
+    assert told == [
+        "C CANCELED/CANCELED", "C ORDER_STATUS/CANCELED", "C CANCEL_REJECTED/CANCELED",
+        "D CANCEL_REJECTED/CANCELED",
+    ]  # fmt: skip
+    assert desk.oms.open_orders("me") == []

@@ -78,6 +78,14 @@ def test_who_changes_an_order_that_never_was_is_told_so(stepped):
         assert (answer.type, answer.state) == (ResponseType.CANCEL_REJECTED, OrderState.REJECTED)
 
 
+def test_the_id_of_a_refused_change_is_no_name_of_the_order(start_stepped):
+    """The order is open, and has its own."""
+    desk = start_stepped(throttled())
+    desk.send(buy("A", 1, 100), cancel("C", "A"), cancel("D", "A"))
+    assert desk.ask(cancel("E", "D")).text == "UNKNOWN_ORDER: orig=D"
+    assert desk.ask(cancel("F", "C")).text == "ALREADY_PENDING"
+
+
 def test_a_request_that_names_itself_is_unknown(stepped):
     """The mistake of giving one id for both; the id was claimed, but by this very request."""
     assert stepped.ask(cancel("A", "A")).reason is RejectReason.UNKNOWN_ORDER
@@ -138,7 +146,9 @@ def test_a_request_of_a_class_derived_from_ours_is_a_request(stepped):
     class Tagged(OrderRequest):
         pass
 
-    assert stepped.ask(Tagged.new("me", "A", "X", Side.BUY, 1, 100)).type is ResponseType.NEW
+    for expected in (ResponseType.NEW, ResponseType.ORDER_STATUS):
+        assert stepped.ask(Tagged.new("me", "A", "X", Side.BUY, 1, 100)).type is expected
+    assert stepped.oms.get_depth("X", 1) == ([(100, 1)], [])
 
 
 wishes = st.lists(

@@ -161,6 +161,9 @@ class DeskMachine(RuleBasedStateMachine):
         ]
         still_open = [order for order in plain.orders if not order.over]
         assert list(desk.blotter.orders) == [order.seq for order in still_open]
+        assert set(desk.blotter.by_client_id) == {
+            ("me", name) for order in still_open for name in order.all_names()
+        }
         for twin in still_open:
             order = desk.blotter.orders[twin.seq]
             self.check_order(order, twin, engine_book)

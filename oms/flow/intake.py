@@ -27,6 +27,8 @@ from oms.stores import Store, rows_by_id
 
 NEW_REQUEST, CANCEL_REQUEST = RequestType.NEW, RequestType.CANCEL
 STATUS = ResponseType.ORDER_STATUS.value
+# An order that was rejected is none; one that is open has other names than a refused change's.
+ENDED = (OrderState.FILLED.value, OrderState.CANCELED.value, OrderState.EXPIRED.value)
 REJECTED, CANCEL_REJECTED = ResponseType.REJECTED.value, ResponseType.CANCEL_REJECTED.value
 
 
@@ -49,7 +51,7 @@ class Intake:
         ids = [
             (message.account, message.client_order_id, seq)
             for seq, (message, _, _) in enumerate(items, first_seq)
-            if type(message) is OrderRequest
+            if isinstance(message, OrderRequest)
         ]
         if not ids or self._store.claim(ids):
             return
@@ -117,7 +119,7 @@ class Intake:
 
     def _no_open_order(self, seq: int, request: OrderRequest) -> Entry:
         row = self._last_row(request.account, request.orig_client_order_id)
-        if row is None or row[9] == OrderState.REJECTED.value:
+        if row is None or row[9] not in ENDED:
             reason = f"{RejectReason.UNKNOWN_ORDER}: orig={request.orig_client_order_id}"
             return _answer(request, CANCEL_REJECTED, None, seq, reason)
         return _answer(
@@ -178,7 +180,11 @@ class Intake:
         return seq if seq < self._seq else 0
 
     def _told_of(self, order_id: int) -> list[Row]:
-        """Reports of an order that was over before this turn, or was refused in it."""
+        """How an order of this turn stands; else the reports of one that was over before."""
+        blotter = self._desk.blotter
+        order = blotter.orders.get(order_id) or blotter.done.get(order_id)
+        if order is not None:
+            return [blotter.status_row(order)]
         refused_now = order_id >= self._first_seq
         return self._rows_of(order_id) if refused_now else self._store.rows_of(order_id)
 
