@@ -1,5 +1,6 @@
 """OrderManagement as a library: futures, listeners, questions, bounds; with its own threads."""
 
+import json
 import threading
 from queue import SimpleQueue
 
@@ -121,6 +122,45 @@ def test_depth_best_prices_and_trades_are_public(start_manager):
     for ask in (oms.best_bid, oms.best_ask, oms.recent_trades):
         with pytest.raises(ValidationError, match="symbol: expected one of X, ALL, was 'Y'"):
             ask("Y")
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_questions_may_be_asked_at_any_time(start_manager, tmp_path, kind):
+    """Four threads ask while thousands of orders come and go: no error, no half-made answer."""
+    # given threads that ask whatever can be asked, again and again
+    sqlite = PersistentStorage(tmp_path / "orders.db", durability="none")
+    oms = start_manager(store=sqlite if kind == "sqlite" else MemoryStore())
+    done, answers = threading.Event(), SimpleQueue()
+
+    def ask(n):
+        while not done.is_set():
+            order = oms.get_order("me", f"#{n % 200}")
+            assert order is None or order.client_order_id.strip("#C").isdigit()
+            assert all(report.leaves_lots > 0 for report in oms.open_orders("me"))
+            bids, asks = oms.get_depth("X", 5)
+            assert not bids or not asks or bids[0][0] < asks[0][0]
+            oms.recent_trades("X")
+            json.dumps(oms.get_status())
+            n += 7
+        answers.put(n)
+
+    askers = [threading.Thread(target=ask, args=(n,)) for n in range(4)]
+    for asker in askers:
+        asker.start()
+
+    # when orders come, trade and are canceled
+    for n in range(0, 1_000, 4):
+        oms.on_data(buy(f"#{n}", 2, 100 + n % 5))
+        oms.on_data(sell(f"#{n + 1}", 1, 101 + n % 3))
+        oms.on_data(cancel(f"C{n + 2}", f"#{n}"))
+        if n % 40 == 0:
+            oms.submit(buy(f"#{n + 3}", 1, 90)).result(SOON_S)
+    done.set()
+    for asker in askers:
+        asker.join(SOON_S)
+
+    # then every thread came to its end
+    assert answers.qsize() == 4
 
 
 # --- bounds ---

@@ -95,3 +95,21 @@ def test_a_kill_inside_a_commit_leaves_all_of_it_or_nothing(tmp_path: Path, call
     assert ledger.unknown() == []
     ledger.check(audit(directory))
     print(f"{len(ledger.acked)} reports acked; {found} requests were stored and not yet answered")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(why_no_strace()), reason=why_no_strace())
+@pytest.mark.parametrize("call", ["pwrite64", "fdatasync"])
+def test_a_kill_while_the_database_is_made_does_not_prevent_a_start(
+    tmp_path: Path, call: str
+) -> None:
+    for when in range(1, 13):
+        directory, path = tmp_path / f"{when}", tmp_path / f"{when}.out"
+        fault = f"{call}:signal=KILL:when={when}"
+        with Driver(directory, path, under=injecting(fault, path.with_suffix(".trace"))) as driver:
+            assert driver.exit_code() == -9
+        ledger = Ledger()
+        ledger.take(driver.lines())
+        settle(directory, path.with_suffix(".next"), ledger)
+        assert ledger.unknown() == []
+        ledger.check(audit(directory))

@@ -1,9 +1,12 @@
 """SIGTERM and SIGINT: intake closes, exit code 0 within 5 s, and nothing acked is lost."""
 
 import random
+import select
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -161,6 +164,40 @@ def test_a_signal_while_it_recovers_ends_it_in_order(loaded: Loaded, tmp_path: P
         assert seconds < AT_ONCE_S
         assert delay_s or ["STATE", "started"] not in driver.lines()
     assert state_without_settings(audit(directory)) == state_without_settings(loaded.audit)
+
+
+WAITER = """
+import os, signal
+from oms.flow.threads import StopFlag
+
+def handle(*_):
+    flag.set()
+    os.write(1, b".")
+
+flag = StopFlag()
+signal.signal(signal.SIGTERM, handle)
+os.write(1, b".")
+while True:
+    while not flag.wait(0.0):
+        pass
+    flag = StopFlag()
+"""
+
+
+def test_a_signal_that_comes_inside_a_wait_is_not_lost() -> None:
+    """With a threading.Event for a flag, the handler soon waits for its own thread, for ever."""
+    root = Path(__file__).parent.parent
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITER], stdout=subprocess.PIPE, cwd=root
+    ) as process:
+        try:
+            for _ in range(300):
+                ready, _, _ = select.select([process.stdout], [], [], STOP_S_MAX)
+                assert ready, "the handler did not come back"
+                assert process.stdout is not None and process.stdout.read(1) == b"."
+                process.send_signal(signal.SIGTERM)
+        finally:
+            process.kill()
 
 
 def test_a_reader_does_not_hold_up_a_stop(tmp_path: Path) -> None:
