@@ -9,6 +9,7 @@ import logging
 import logging.handlers
 import queue
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -100,7 +101,8 @@ class LogWriter:
         while not self._records.empty():
             self._write(self._records.get_nowait())
         for handler in self._handlers:
-            handler.close()
+            with suppress(OSError):  # on a full disk the last lines are lost, the stop is not
+                handler.close()
 
     def wake(self) -> None:
         try:

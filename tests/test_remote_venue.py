@@ -143,6 +143,44 @@ def test_what_was_in_flight_at_a_restart_is_unknown_after_the_time_out(stopped):
     assert desk.venue.sent == []
 
 
+def test_an_unknown_order_is_unknown_to_the_next_process_too():
+    """From a snapshot as from the journal; and it can still be canceled."""
+    desk = remote(Step("silence"))
+    desk.send(buy("A", 3, 100))
+    desk.clock.advance(5)
+    assert desk.step() == ["A UNKNOWN/UNKNOWN"]
+    desk.stop()
+    desk = remote(store=desk.store, clock=desk.clock)
+    assert desk.dispatcher.fold.snapshot_seq > 0
+    assert desk.refolded() == desk.digest()
+    assert desk.oms.get_order("me", "A").state is OrderState.UNKNOWN
+    desk.send(cancel("C", "A"))
+    assert desk.hear() == ["C CANCELED/CANCELED"]
+
+
+def test_an_order_that_ended_is_owed_nothing():
+    """Its cancel was answered, the order itself never was: nothing stays in flight."""
+    desk = remote(Step("silence"))
+    desk.send(buy("A", 3, 100))
+    desk.send(cancel("C", "A"))
+    assert desk.oms.get_status()["in_flight"] == 2
+    assert desk.hear() == ["C CANCELED/CANCELED"]
+    assert desk.oms.get_status()["in_flight"] == 0
+    desk.clock.advance(5)
+    assert desk.step() == []
+
+
+def test_a_silence_that_could_not_be_stored_is_told_later():
+    """The time-out is noticed once; its entry is kept for the turn that can store it."""
+    store = FaultyStore()
+    desk = remote(Step("silence"), store=store)
+    desk.send(buy("A", 3, 100))
+    desk.clock.advance(5)
+    store.faults = [StoreFullError("no space")]
+    assert desk.step() == []
+    assert desk.step() == ["A UNKNOWN/UNKNOWN"]
+
+
 def test_a_request_reaches_the_venue_only_after_its_commit():
     """Otherwise a crash could leave an order at the venue that we do not know of."""
 

@@ -101,6 +101,7 @@ def test_a_broken_snapshot_is_ignored(path, damage):
     for _ in desk.dispatcher.fold.recover(desk.store):
         pass
     assert desk.digest() == digest
+    assert desk.dispatcher.fold.snapshot_seq == 0  # it was not used
     desk.store.close()
 
 
