@@ -8,7 +8,6 @@ import json
 import logging
 import logging.handlers
 import queue
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
@@ -115,8 +114,3 @@ class LogWriter:
             return
         for handler in self._handlers:
             handler.handle(record)  # a handler reports its own errors on stderr
-
-
-def console_of(quiet: bool) -> TextIO | None:
-    """Where log lines are shown, if anywhere."""
-    return None if quiet else sys.stdout

@@ -139,8 +139,7 @@ class OrderDesk:
     def _send_change(self, change: Change) -> Sequence[Event]:
         """What a modify left open is taken as it is now, after the changes before it."""
         order = change.order
-        if not order.changes or change not in order.changes:
-            return ()  # refused meanwhile: the order ended on an earlier request of this turn
+        assert order.changes, "a change that was refused has left the queue"
         change.waiting = False
         if change.is_cancel:
             return self.venue.cancel(change)
