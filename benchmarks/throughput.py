@@ -138,7 +138,7 @@ def raw_seconds(path: Path, durability: str, count: int) -> float:
         (
             1_000_000 + number, number, 900_000 + number, 1_000_000 + number, "bench",
             str(1_000_000 + number), "TATA_INR", "BUY", "NEW", "NEW", 0, 0, 0, 10 * 10**8, "", "",
-            "", time.time_ns(), 400_000, 3_000,
+            "", time.time_ns(), "", 400_000, 3_000,
         )
         for number in range(ROWS_PER_TRANSACTION)
     ]  # fmt: skip

@@ -12,7 +12,6 @@ from oms.instruments import Instrument
 from oms.manager import OrderManagement
 from oms.messages import (
     Liquidity,
-    OrderRequest,
     OrderState,
     OrderType,
     RejectReason,
@@ -23,6 +22,7 @@ from oms.messages import (
 )
 from oms.orders import VenueReport
 from oms.reports import OrderResponse
+from oms.requests import OrderRequest
 from oms.stores.memory import MemoryStore
 from oms.stores.sqlite import PersistentStorage
 from oms.venues.embedded import EmbeddedVenue

@@ -4,248 +4,223 @@ Flow:  config.ini -> [config] -> app, which hands each part its section
 In:    text. Out: whole numbers, nanoseconds, instruments, a schedule.
 Owner: MainThread, at the start. Nobody else reads configuration.
 
-The classes below are all the settings. Durations: seconds in the file, nanoseconds here.
+What each section holds is in sections.py; here is what they are together.
 """
 
 import configparser
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from inspect import signature
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
-from oms.clock import NANOS
-from oms.desk.session import Schedule
+from oms.bounds import Section, read_section
 from oms.errors import ConfigError, ValidationError
-from oms.instruments import Instrument, MarketOrderPolicy
+from oms.instruments import Instrument
 from oms.money import to_units
+from oms.sections import (
+    AccountConfig,
+    AssetConfig,
+    ExchangeConfig,
+    FeesConfig,
+    InstrumentConfig,
+    LogConfig,
+    MarketDataConfig,
+    QueueConfig,
+    RiskConfig,
+    SessionConfig,
+    SimulateConfig,
+    StopConfig,
+    StoreConfig,
+    ThrottleConfig,
+    VenueConfig,
+    limits_of,
+    symbols_of,
+)
+
+__all__ = [
+    "Config", "LogConfig", "MarketDataConfig", "QueueConfig", "SessionConfig", "StopConfig",
+    "StoreConfig", "ThrottleConfig", "VenueConfig", "load_config",
+]  # fmt: skip
 
 CONFIG_PATH = Path(__file__).resolve().parent.parent / "config.ini"
-
-
-class Rule(NamedTuple):
-    """What a setting may be: in words, how to read its key and text, which values will do."""
-
-    expected: str
-    read: Callable[[str, str], object]
-    accepts: Callable[[Any], bool]
-
-    def check(self, key: str, value: object, shown: object) -> object:
-        if not self.accepts(value):
-            raise ValidationError(key, shown, self.expected)
-        return value
-
-
-def whole(low: int, high: int) -> Rule:
-    """A whole number from low to high."""
-    return Rule(
-        f"a whole number from {low} to {high}",
-        lambda _, text: int(text) if re.fullmatch("[0-9]{1,30}", text) else None,
-        lambda value: type(value) is int and low <= value <= high,
+SHIPPED_INSTRUMENTS = tuple(
+    InstrumentConfig(tick_size=tick, lot_size=lot, market_slippage_bps=1_000).instrument(symbol)
+    for symbol, tick, lot in (
+        ("TATA_INR", "0.05", "1"),
+        ("JIO_INR", "0.05", "1"),
+        ("BTC_USD", "0.01", "0.00001"),
     )
-
-
-def seconds(low: float, high: float) -> Rule:
-    """A duration: decimal seconds in the file, whole nanoseconds as a value."""
-    return Rule(
-        f"{low:g} to {high:g} seconds",
-        lambda key, text: to_units(key, text, 9) if re.fullmatch("[0-9.]{1,19}", text) else None,
-        lambda value: type(value) is int and low * NANOS <= value <= high * NANOS,
-    )
-
-
-def words(*known: str) -> Rule:
-    """One of the known words."""
-    return Rule("one of " + ", ".join(known), lambda _, text: text, lambda value: value in known)
-
-
-def _read_calendar(key: str, text: str) -> str | None:
-    # An always open schedule reads all its arguments but does not compare them.
-    return text if Schedule.parse(**{"always_open": True, key: text}) else None  # type: ignore
-
-
-def _read_step(key: str, text: str) -> str | None:
-    return text if to_units(key, text, 12) > 0 else None
-
-
-FLAG = Rule("yes or no", lambda _, t: {"yes": True, "no": False}.get(t), lambda v: type(v) is bool)
-FILE = Rule("a file name", lambda _, t: Path(t), lambda v: isinstance(v, Path) and v.name > "")
-CALENDAR = Rule("text", _read_calendar, lambda value: type(value) is str)
-STEP = Rule("a number above 0, such as 0.05", _read_step, lambda value: type(value) is str)
-
-
-class Section:
-    """A part of Config. Raises ValidationError, naming the attribute, on a value out of range."""
-
-    __slots__ = ()
-
-    def __post_init__(self) -> None:
-        for name, rule in rules_of(type(self)).items():
-            rule.check(name, getattr(self, name), getattr(self, name))
-
-
-def rules_of(section: type) -> dict[str, Rule]:
-    """The rule of each attribute, from its type."""
-    return {
-        name: words(*get_args(hint)) if get_origin(hint) is Literal else hint.__metadata__[0]
-        for name, hint in get_type_hints(section, include_extras=True).items()
-        if name != "schedule"
-    }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionConfig(Section):
-    """When orders trade and the link is up. schedule: built from the calendar's settings."""
-
-    always_open: Annotated[bool, FLAG] = False
-    time_zone: Annotated[str, CALENDAR] = "UTC"
-    hours: Annotated[str, CALENDAR] = "Mon-Fri 09:00-17:00"
-    holidays: Annotated[str, CALENDAR] = ""
-    early_close: Annotated[str, CALENDAR] = ""
-    extra_open: Annotated[str, CALENDAR] = ""
-    trading_date: Literal["close", "open"] = "close"
-    outside_hours: Literal["reject", "hold"] = "reject"
-    logon_lead_ns: Annotated[int, seconds(0, 86_400)] = 60 * NANOS
-    logout_grace_ns: Annotated[int, seconds(0, 86_400)] = 900 * NANOS
-    logon_timeout_ns: Annotated[int, seconds(0.1, 3600)] = 10 * NANOS
-    logon_backoff_min_ns: Annotated[int, seconds(0.01, 3600)] = NANOS
-    logon_backoff_max_ns: Annotated[int, seconds(0.01, 3600)] = 60 * NANOS
-    logon_attempts_max: Annotated[int, whole(1, 1_000_000)] = 10
-    schedule: Schedule = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        Section.__post_init__(self)  # super() does not work in a class with slots
-        low, high = self.logon_backoff_min_ns / NANOS, self.logon_backoff_max_ns / NANOS
-        if low > high:
-            raise ValidationError("logon_backoff_s_min", low, "at most logon_backoff_s_max")
-        calendar = {name: getattr(self, name) for name in signature(Schedule.parse).parameters}
-        object.__setattr__(self, "schedule", Schedule.parse(**calendar))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ThrottleConfig(Section):
-    """How many messages may go to the venue. burst: token_bucket alone."""
-
-    policy: Literal["sliding_window", "token_bucket", "fixed_window", "off"] = "sliding_window"
-    sends_max: Annotated[int, whole(1, 1_000_000)] = 100
-    window_ns: Annotated[int, seconds(0.001, 86_400)] = NANOS
-    burst: Annotated[int, whole(1, 1_000_000)] = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueConfig(Section):
-    """Bounds, in requests, orders and requests a turn."""
-
-    inbox_max: Annotated[int, whole(1, 10_000_000)] = 100_000
-    waiting_max: Annotated[int, whole(1, 10_000_000)] = 100_000
-    batch_max: Annotated[int, whole(1, 100_000)] = 1_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreConfig(Section):
-    """Where the journal is, and what it survives. snapshot_every: journal entries."""
-
-    database: Annotated[Path, FILE] = Path("order_management.db")
-    durability: Literal["full", "normal", "none"] = "full"
-    busy_timeout_ns: Annotated[int, seconds(0, 60)] = 2 * NANOS
-    snapshot_every: Annotated[int, whole(1, 1_000_000_000)] = 250_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VenueConfig(Section):
-    """answer_timeout_ns: when a remote venue has not answered, the outcome is UNKNOWN."""
-
-    answer_timeout_ns: Annotated[int, seconds(0.001, 3600)] = 5 * NANOS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopConfig(Section):
-    """What becomes of waiting orders at a stop. drain_max_ns: how long that may take."""
-
-    on_stop: Literal["park", "cancel", "drain"] = "park"
-    drain_max_ns: Annotated[int, seconds(0, 3600)] = 3 * NANOS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MarketDataConfig(Section):
-    """What is shown of a book: levels a side, and the latest trades."""
-
-    depth_levels: Annotated[int, whole(1, 1_000)] = 20
-    trades_kept: Annotated[int, whole(1, 1_000_000)] = 1_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogConfig(Section):
-    """What is logged, how, and how much of it is kept: rotate_files files and the open one."""
-
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
-    json: Annotated[bool, FLAG] = False
-    rotate_bytes: Annotated[int, whole(10_000, 10_000_000_000)] = 10_000_000
-    rotate_files: Annotated[int, whole(1, 1_000)] = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimulateConfig(Section):
-    """The load that `simulate` offers. seconds: duration. rate: orders per second."""
-
-    seconds: Annotated[int, whole(1, 86_400)] = 20
-    rate: Annotated[int, whole(1, 1_000_000)] = 90
-    seed: Annotated[int, whole(0, 2**63 - 1)] = 7
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstrumentConfig(Section):
-    """The text of one instrument; a step left out is the smallest its scale can say."""
-
-    price_scale: Annotated[int, whole(0, 12)] = 6
-    quantity_scale: Annotated[int, whole(0, 12)] = 8
-    tick_size: Annotated[str, STEP] = ""
-    lot_size: Annotated[str, STEP] = ""
-    market_order: Literal["partial", "all_or_none"] = "partial"
-
-    def instrument(self, symbol: str) -> Instrument:
-        """The instrument; ValidationError if a step is finer than its scale."""
-        tick, lot = self.tick_size, self.lot_size
-        return Instrument(
-            symbol=symbol,
-            price_scale=self.price_scale,
-            quantity_scale=self.quantity_scale,
-            tick_size=to_units("tick_size", tick, self.price_scale) if tick else 1,
-            lot_size=to_units("lot_size", lot, self.quantity_scale) if lot else 1,
-            market_order=MarketOrderPolicy(self.market_order),
-        )
-
-
-SHIPPED_INSTRUMENTS = (
-    InstrumentConfig(tick_size="0.05", lot_size="1").instrument("TATA_INR"),
-    InstrumentConfig(tick_size="0.05", lot_size="1").instrument("JIO_INR"),
-    InstrumentConfig(tick_size="0.01", lot_size="0.00001").instrument("BTC_USD"),
 )
+NAMED = {  # sections of which there may be many: how the header goes on, and what it says then
+    "instrument": ("SYMBOL (A-Z0-9._-)", "[A-Z0-9._-]{1,32}", InstrumentConfig),
+    "account": ("NAME (no space, \" ' \\ [ ])", "[!#-&(-Z^-~]{1,64}", AccountConfig),
+    "asset": ("NAME (A-Z0-9._-)", "[A-Z0-9._-]{1,16}", AssetConfig),
+    "fees": ("SYMBOL TIER", "[A-Z0-9._-]{1,32} [A-Za-z0-9_-]{1,16}", FeesConfig),
+}
+Fees = dict[tuple[str, str], tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Every setting, as shipped. instruments: at least one, each symbol once."""
+    """Every setting, as shipped.
+
+    instruments: at least one, each symbol once.
+    limits: what an order of a symbol may be; only what is set, as text.
+    assets: the scale of each that is named.
+    fees: (symbol, tier) -> (maker_fee_bps, taker_fee_bps), where they are not the instrument's.
+
+    Raises ValidationError on the first thing in one part that another part contradicts.
+    """
 
     session: SessionConfig = field(default_factory=SessionConfig)
     throttle: ThrottleConfig = field(default_factory=ThrottleConfig)
     queue: QueueConfig = field(default_factory=QueueConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     venue: VenueConfig = field(default_factory=VenueConfig)
+    exchange: ExchangeConfig = field(default_factory=ExchangeConfig)
+    risk: RiskConfig = field(default_factory=RiskConfig)
     stop: StopConfig = field(default_factory=StopConfig)
     market_data: MarketDataConfig = field(default_factory=MarketDataConfig)
     log: LogConfig = field(default_factory=LogConfig)
     simulate: SimulateConfig = field(default_factory=SimulateConfig)
     instruments: tuple[Instrument, ...] = SHIPPED_INSTRUMENTS
+    limits: dict[str, dict[str, str]] = field(default_factory=dict)
+    accounts: dict[str, AccountConfig] = field(default_factory=dict)
+    assets: dict[str, int] = field(default_factory=dict)
+    fees: Fees = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         symbols = [instrument.symbol for instrument in self.instruments]
         if not symbols or len(set(symbols)) < len(symbols):
             raise ValidationError("instruments", symbols, "at least one, each symbol once")
+        parts = {each.name: getattr(self, each.name) for each in fields(self)}
+        for _, mistake in contradictions(symbols, parts):
+            raise mistake
+
+    def account_limits(self) -> dict[str, dict[str, str]]:
+        """What each account may do, by the keys of the file, as text; "": every other account.
+
+        A limit left out is that of "", and there is none if "" has none. "0", or no symbols,
+        frees an account of what "" has.
+        """
+        own = {name: limits_of(account) for name, account in self.accounts.items()}
+        unlimited = limits_of(RiskConfig())
+        every = {key: text for key, text in limits_of(self.risk).items() if text != unlimited[key]}
+        for name, limits in own.items():
+            own[name] = {
+                key: text for key, text in limits.items() if text != unlimited[key] or key in every
+            }
+        if any("messages_max" in limits for limits in (every, *own.values())):
+            every.setdefault("messages_window_s", unlimited["messages_window_s"])
+        return {"": every, **{name: limits for name, limits in own.items() if limits}}
+
+    def tiers(self) -> dict[str, str]:
+        """The tier of each account that has one."""
+        return {name: account.tier for name, account in self.accounts.items() if account.tier}
+
+    def groups(self) -> dict[str, str]:
+        """The stp_group of each account that has one."""
+        return {name: each.stp_group for name, each in self.accounts.items() if each.stp_group}
 
 
-SECTIONS = {name: cls for name, cls in get_type_hints(Config).items() if name != "instruments"}
+# --- what one section alone does not show ---
+
+Mistakes = Iterator[tuple[str, ValidationError]]  # and the section each is in
+
+
+def contradictions(symbols: Collection[str], parts: Mapping[str, Any]) -> Mistakes:
+    """Where parts of a Config do not go together. symbols: those that there should be."""
+    made = {instrument.symbol: instrument for instrument in parts["instruments"]}
+    yield from _in_limits(symbols, made, parts["limits"])
+    yield from _in_fees(symbols, made, parts["fees"])
+    yield from _in_accounts(symbols, made, {"risk": parts["risk"]})
+    accounts = {f"account {name}": account for name, account in parts["accounts"].items()}
+    yield from _in_accounts(symbols, made, accounts)
+    if parts["exchange"].ledger:
+        yield from _in_ledger(made, parts["assets"])
+
+
+def _in_limits(
+    symbols: Collection[str], made: Mapping[str, Instrument], limits: dict[str, dict[str, str]]
+) -> Mistakes:
+    for symbol, texts in limits.items():
+        if symbol not in symbols:
+            yield f"instrument {symbol}", ValidationError("limits", symbol, "a known symbol")
+        for kind in ("quantity", "notional") if symbol in made else ():
+            instrument = made[symbol]
+            scale = instrument.quantity_scale if kind == "quantity" else instrument.quote_scale
+            keys = [f"{kind}_min", f"{kind}_max"]
+            try:
+                least, most = (to_units(key, texts.get(key) or 0, scale) for key in keys)
+                if 0 < most < least:
+                    raise ValidationError(keys[0], texts[keys[0]], f"at most {keys[1]}")
+            except ValidationError as error:
+                yield f"instrument {symbol}", error
+
+
+def _in_fees(symbols: Collection[str], made: Mapping[str, Instrument], fees: Fees) -> Mistakes:
+    for symbol, tier in fees:
+        if symbol not in symbols:
+            yield f"fees {symbol} {tier}", ValidationError("symbol", symbol, "an instrument")
+    for symbol, instrument in made.items():
+        all_fees = {f"instrument {symbol}": (instrument.maker_fee_bps, instrument.taker_fee_bps)}
+        for (of, tier), pair in fees.items():
+            if of == symbol:
+                all_fees[f"fees {symbol} {tier}"] = pair
+        where = min(all_fees, key=lambda name: all_fees[name][0])
+        maker, taker = all_fees[where][0], min(pair[1] for pair in all_fees.values())
+        if maker + taker < 0:  # the fee account would pay more than it takes, and run dry
+            expected = f"at least {-taker}, as the lowest taker_fee_bps of {symbol} is {taker}"
+            yield where, ValidationError("maker_fee_bps", maker, expected)
+
+
+def _in_accounts(
+    symbols: Collection[str],
+    made: Mapping[str, Instrument],
+    accounts: Mapping[str, RiskConfig | AccountConfig],
+) -> Mistakes:
+    for name, account in accounts.items():
+        for symbol in symbols_of(account.restricted_symbols or ""):
+            if symbol not in symbols:
+                yield name, ValidationError("restricted_symbols", symbol, "configured instruments")
+        for key, scale in (("position_max", "quantity_scale"), ("credit_max", "quote_scale")):
+            for instrument in made.values():
+                try:
+                    to_units(key, getattr(account, key) or 0, getattr(instrument, scale))
+                except ValidationError as error:
+                    yield name, error
+                    break
+
+
+def _in_ledger(made: Mapping[str, Instrument], assets: Mapping[str, int]) -> Mistakes:
+    """Every trade moves two assets, each of which is counted in one way, down to one lot."""
+    scales = dict(assets)
+    for symbol, instrument in made.items():
+        name = f"instrument {symbol}"
+        for part in ("base", "quote"):
+            asset, scale = getattr(instrument, part), getattr(instrument, f"{part}_scale")
+            if not re.fullmatch("[A-Z0-9._-]{1,16}", asset):
+                expected = "an asset, 1 to 16 of A-Z 0-9 . _ -, as there is a ledger"
+                yield name, ValidationError(part, asset, expected)
+            elif scales.setdefault(asset, scale) != scale:
+                expected = f"{scales[asset]}, as elsewhere for {asset}"
+                yield name, ValidationError(f"{part}_scale", scale, expected)
+        if instrument.base and instrument.base == instrument.quote:
+            yield name, ValidationError("quote", instrument.quote, "another asset than base")
+        if instrument.base_scale < instrument.quantity_scale:
+            expected = f"at most {instrument.base_scale}, the scale of {instrument.base}"
+            yield name, ValidationError("quantity_scale", instrument.quantity_scale, expected)
+
+
+# --- the file ---
+
+SECTIONS = {
+    name: cls
+    for name, cls in get_type_hints(Config).items()
+    if isinstance(cls, type) and issubclass(cls, Section)
+}
+Kind = TypeVar("Kind", bound=Section)
 
 
 def load_config(path: Path | str | None = None) -> Config:
@@ -263,37 +238,60 @@ def load_config(path: Path | str | None = None) -> Config:
         parser.read_string(path.read_text(encoding="utf-8-sig"), path.name)
     except (OSError, ValueError, configparser.Error) as error:
         raise ConfigError([f"{path.name}: {' '.join(str(error).split())}"]) from None
-    made, mistakes = dict[str, Any](), list[str]()
+    made, mistakes = dict[str, Section](), list[str]()
     for name in parser.sections():
         try:
             made[name] = _make(name, parser[name])
         except (ConfigError, ValidationError) as error:
             mistakes.extend(f"{path.name} [{name}] {line}" for line in str(error).split("\n"))
-    if not any(name.startswith("instrument ") for name in parser.sections()):
+    symbols = [name[11:] for name in parser.sections() if name.startswith("instrument ")]
+    if not symbols:
         mistakes.append(f"{path.name} [instrument SYMBOL]: expected at least one, was none")
+    parts, wrong = _parts_of(made)
+    wrong.extend(contradictions(symbols, parts))
+    mistakes.extend(f"{path.name} [{name}] {mistake}" for name, mistake in wrong)
     if mistakes:
         raise ConfigError(mistakes)
-    instruments = tuple(made.pop(name) for name in list(made) if name not in SECTIONS)
-    return Config(**made, instruments=instruments)
+    return Config(**parts)
 
 
-def _make(name: str, texts: Mapping[str, str]) -> object:
-    """The section, or the instrument; ConfigError or ValidationError if it has mistakes."""
-    if name not in SECTIONS and not re.fullmatch("instrument [A-Z0-9._-]{1,32}", name):
-        raise ConfigError([f"is none of {', '.join(SECTIONS)}, instrument SYMBOL (A-Z0-9._-)"])
-    section = SECTIONS.get(name, InstrumentConfig)
-    attributes = {re.sub("(_min|_max)?_ns$", r"_s\1", n): n for n in rules_of(section)}
-    values, mistakes = dict[str, object](), list[str]()
-    for key, text in texts.items():
-        if key not in attributes:
-            mistakes.append(f"{key}: expected one of {', '.join(attributes)}")
-            continue
-        rule = rules_of(section)[attributes[key]]
+def _make(name: str, texts: Mapping[str, str]) -> Section:
+    """The section; ConfigError or ValidationError if it has mistakes."""
+    kind, _, rest = name.partition(" ")
+    if name in SECTIONS:
+        return read_section(SECTIONS[name], texts)
+    if kind in NAMED and re.fullmatch(NAMED[kind][1], rest):
+        return read_section(NAMED[kind][2], texts)
+    named = ", ".join(f"{kind} {goes_on}" for kind, (goes_on, _, _) in NAMED.items())
+    raise ConfigError([f"is none of {', '.join(SECTIONS)}, {named}"])
+
+
+def _parts_of(
+    made: Mapping[str, Section],
+) -> tuple[dict[str, Any], list[tuple[str, ValidationError]]]:
+    """What Config takes; and which sections make no instrument, and why."""
+
+    def named(kind: type[Kind]) -> dict[str, Kind]:
+        return {
+            name.partition(" ")[2]: each for name, each in made.items() if isinstance(each, kind)
+        }
+
+    parts: dict[str, Any] = {name: made.get(name) or cls() for name, cls in SECTIONS.items()}
+    parts["accounts"] = named(AccountConfig)
+    parts["assets"] = {name: asset.scale for name, asset in named(AssetConfig).items()}
+    listed, instruments, wrong = named(InstrumentConfig), [], []
+    for symbol, each in listed.items():
         try:
-            values[attributes[key]] = rule.check(key, rule.read(key, text), text)
+            instruments.append(each.instrument(symbol, parts["assets"]))
         except ValidationError as error:
-            mistakes.append(str(error))
-    if mistakes:
-        raise ConfigError(mistakes)
-    made = section(**values)
-    return made.instrument(name.split()[1]) if isinstance(made, InstrumentConfig) else made
+            wrong.append((f"instrument {symbol}", error))
+    parts["instruments"] = tuple(instruments)
+    parts["limits"] = {symbol: each.limits() for symbol, each in listed.items() if each.limits()}
+    parts["fees"] = {}
+    for name, fees in named(FeesConfig).items():
+        symbol, tier = name.split()
+        own = listed.get(symbol, InstrumentConfig())
+        maker = own.maker_fee_bps if fees.maker_fee_bps is None else fees.maker_fee_bps
+        taker = own.taker_fee_bps if fees.taker_fee_bps is None else fees.taker_fee_bps
+        parts["fees"][symbol, tier] = (maker, taker)
+    return parts, wrong

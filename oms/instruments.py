@@ -1,13 +1,16 @@
 """What can be traded: one Instrument a symbol."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from oms.errors import ValidationError
 from oms.money import UNITS_MAX, Number, to_text, to_units
 
 SCALE_MAX = 12
+ASSET_SCALE = 8
+FEE_BPS_MAX = 1_000
+BPS = 10_000
 
 
 class MarketOrderPolicy(StrEnum):
@@ -28,6 +31,16 @@ class Instrument:
     price_scale, quantity_scale: decimals, 0 to 12; fixed once orders exist.
     tick_size: the price step, in ticks of 10**-price_scale.
     lot_size: the quantity step, in lots of 10**-quantity_scale.
+    base, quote: the assets that change hands; by default the two parts of the symbol around
+        its last "_" ("BTC_USD": BTC for USD), or none.
+    base_scale, quote_scale: decimals of these assets, 0 to 12; money is counted in them.
+    maker_fee_bps, taker_fee_bps: hundredths of a percent of a fill's notional, -1000 to 1000;
+        a negative one is a rebate.
+    reference_price_ticks: what an auction, a band or a breaker goes by before the first
+        trade; 0: nothing.
+    market_slippage_bps: how far from the best price a market order may trade; 0: any price.
+    breaker_band_bps: how far from the rolling reference anything may trade before the
+        market is interrupted; 0: never.
 
     Raises ValidationError, naming the field, on a value out of range.
     """
@@ -38,6 +51,19 @@ class Instrument:
     tick_size: int = 1
     lot_size: int = 1
     market_order: MarketOrderPolicy = MarketOrderPolicy.PARTIAL
+    base: str = ""
+    quote: str = ""
+    base_scale: int = ASSET_SCALE
+    quote_scale: int = ASSET_SCALE
+    maker_fee_bps: int = 0
+    taker_fee_bps: int = 0
+    reference_price_ticks: int = 0
+    market_slippage_bps: int = 0
+    breaker_band_bps: int = 0
+    # price times quantity, times this, over that, is the notional in units of the quote asset
+    quote_unit: int = field(init=False, repr=False, compare=False)
+    price_quantity_unit: int = field(init=False, repr=False, compare=False)
+    lot_amount: int = field(init=False, repr=False, compare=False)  # of base, in its units
 
     def __post_init__(self) -> None:
         if not isinstance(self.symbol, str) or not re.fullmatch("[A-Z0-9._-]{1,32}", self.symbol):
@@ -47,6 +73,13 @@ class Instrument:
             ("quantity_scale", 0, SCALE_MAX),
             ("tick_size", 1, UNITS_MAX),
             ("lot_size", 1, UNITS_MAX),
+            ("base_scale", 0, SCALE_MAX),
+            ("quote_scale", 0, SCALE_MAX),
+            ("maker_fee_bps", -FEE_BPS_MAX, FEE_BPS_MAX),
+            ("taker_fee_bps", -FEE_BPS_MAX, FEE_BPS_MAX),
+            ("reference_price_ticks", 0, UNITS_MAX),
+            ("market_slippage_bps", 0, BPS),
+            ("breaker_band_bps", 0, BPS),
         ):
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
@@ -54,6 +87,34 @@ class Instrument:
         if type(self.market_order) is not MarketOrderPolicy:
             expected = "one of " + ", ".join(MarketOrderPolicy)
             raise ValidationError("market_order", self.market_order, expected)
+        if self.maker_fee_bps + self.taker_fee_bps < 0:
+            # The fee account would pay more than it takes, and run dry.
+            expected = f"at least {-self.taker_fee_bps}, so that a rebate is paid by the taker"
+            raise ValidationError("maker_fee_bps", self.maker_fee_bps, expected)
+        self._derive()
+
+    def _derive(self) -> None:
+        base, _, quote = self.symbol.rpartition("_")
+        for name, value in (
+            ("base", self.base or base),
+            ("quote", self.quote or (quote if base else "")),
+            ("quote_unit", 10**self.quote_scale),
+            ("price_quantity_unit", 10 ** (self.price_scale + self.quantity_scale)),
+            ("lot_amount", 10 ** max(0, self.base_scale - self.quantity_scale)),
+        ):
+            object.__setattr__(self, name, value)  # the class is frozen for everybody else
+
+    def notional(self, price_ticks: int, lots: int) -> int:
+        """Price times quantity in units of the quote asset, rounded down.
+
+        Down, because the sum of fills must never exceed what was reserved for the whole:
+        with half-even, two fills of 1.5 units cost 4 where 3 were set aside.
+        """
+        return price_ticks * lots * self.quote_unit // self.price_quantity_unit
+
+    def notional_up(self, price_ticks: int, lots: int) -> int:
+        """The same, rounded up: what to reserve."""
+        return -(-price_ticks * lots * self.quote_unit // self.price_quantity_unit)
 
     def price_ticks(self, price: Number) -> int:
         """Price as ticks on this instrument's grid; ValidationError if it is not on it."""

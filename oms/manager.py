@@ -23,9 +23,10 @@ from oms.flow.inbox import Answer, Inbox
 from oms.flow.publisher import Listener, Publisher, Trade
 from oms.flow.session_keeper import SessionKeeper
 from oms.flow.threads import Job, Worker
-from oms.messages import OrderRequest, RejectReason, RequestType
+from oms.messages import RejectReason, RequestType
 from oms.orders import VenueReport
 from oms.reports import OrderResponse, refusal
+from oms.requests import OrderRequest
 from oms.stores import Store
 from oms.stores.sqlite import PersistentStorage
 from oms.venues import Venue

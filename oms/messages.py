@@ -1,16 +1,6 @@
-"""What goes in: OrderRequest, and the words that requests and reports are made of.
+"""The words that requests and reports are made of."""
 
-A request is what a client wishes; it is checked when it is made.
-"""
-
-from dataclasses import dataclass
-from decimal import Decimal
 from enum import StrEnum
-
-from oms.errors import ValidationError
-from oms.money import Number
-
-ID_LENGTH_MAX = 64
 
 
 class RequestType(StrEnum):
@@ -25,25 +15,39 @@ class Side(StrEnum):
 
 
 class OrderType(StrEnum):
+    """A STOP becomes MARKET, a STOP_LIMIT becomes LIMIT, when a trade reaches its stop price."""
+
     LIMIT = "LIMIT"
     MARKET = "MARKET"
+    STOP = "STOP"
+    STOP_LIMIT = "STOP_LIMIT"
 
 
 class TimeInForce(StrEnum):
-    """GTC rests until canceled, DAY until the session ends; IOC and FOK never rest."""
+    """GTC rests until canceled, DAY until the session ends, GTD until an instant.
+
+    IOC and FOK never rest.
+    """
 
     GTC = "GTC"
     DAY = "DAY"
+    GTD = "GTD"
     IOC = "IOC"
     FOK = "FOK"
 
 
 class OrderState(StrEnum):
-    """Where an order stands (FIX OrdStatus). UNKNOWN: the venue owes an answer."""
+    """Where an order stands (FIX OrdStatus).
+
+    SUSPENDED: a stop that no trade has triggered yet. DONE_FOR_DAY: open, and back at the
+    next open. UNKNOWN: the venue owes an answer.
+    """
 
     PENDING_NEW = "PENDING_NEW"
     NEW = "NEW"
     PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    SUSPENDED = "SUSPENDED"
+    DONE_FOR_DAY = "DONE_FOR_DAY"
     PENDING_CANCEL = "PENDING_CANCEL"
     PENDING_REPLACE = "PENDING_REPLACE"
     UNKNOWN = "UNKNOWN"
@@ -63,7 +67,11 @@ TERMINAL_STATES = frozenset(
 
 
 class ResponseType(StrEnum):
-    """What a report tells (FIX ExecType). CANCEL_REJECTED also answers a modify."""
+    """What a report tells (FIX ExecType). CANCEL_REJECTED also answers a modify.
+
+    RESTATED: the exchange itself changed price, quantity or state. The last two answer what
+    is not about one order: funds, mass cancels, an operator's commands.
+    """
 
     PENDING_NEW = "PENDING_NEW"
     NEW = "NEW"
@@ -77,22 +85,69 @@ class ResponseType(StrEnum):
     CANCEL_REJECTED = "CANCEL_REJECTED"
     ORDER_STATUS = "ORDER_STATUS"
     UNKNOWN = "UNKNOWN"
+    TRIGGERED = "TRIGGERED"
+    RESTATED = "RESTATED"
+    DONE_FOR_DAY = "DONE_FOR_DAY"
+    TRADE_BUSTED = "TRADE_BUSTED"
+    COMMAND_DONE = "COMMAND_DONE"
+    COMMAND_REJECTED = "COMMAND_REJECTED"
 
 
 class RejectReason(StrEnum):
     """The stable first word of every refusal; what follows it is key=value context."""
 
+    # what was asked cannot be
     SYMBOL_UNKNOWN = "SYMBOL_UNKNOWN"
     PRICE_INVALID = "PRICE_INVALID"
     QUANTITY_INVALID = "QUANTITY_INVALID"
-    SESSION_CLOSED = "SESSION_CLOSED"
-    SESSION_ENDED = "SESSION_ENDED"
+    DISPLAY_INVALID = "DISPLAY_INVALID"
+    EXPIRE_TIME_INVALID = "EXPIRE_TIME_INVALID"
+    TERMS_UNSUPPORTED = "TERMS_UNSUPPORTED"
+    OCO_INVALID = "OCO_INVALID"
     DUPLICATE_ID = "DUPLICATE_ID"
     UNKNOWN_ORDER = "UNKNOWN_ORDER"
     TOO_LATE = "TOO_LATE"
     ALREADY_PENDING = "ALREADY_PENDING"
+    # when it was asked
+    KILL_SWITCH = "KILL_SWITCH"
+    ACCOUNT_HALTED = "ACCOUNT_HALTED"
+    REDUCING_ONLY = "REDUCING_ONLY"
+    SESSION_CLOSED = "SESSION_CLOSED"
+    SESSION_ENDED = "SESSION_ENDED"
+    MARKET_STATE = "MARKET_STATE"
+    # limits
+    SYMBOL_RESTRICTED = "SYMBOL_RESTRICTED"
+    ORDER_REPEATED = "ORDER_REPEATED"
+    QUANTITY_BELOW_MINIMUM = "QUANTITY_BELOW_MINIMUM"
+    QUANTITY_EXCEEDS_MAXIMUM = "QUANTITY_EXCEEDS_MAXIMUM"
+    NOTIONAL_BELOW_MINIMUM = "NOTIONAL_BELOW_MINIMUM"
+    NOTIONAL_EXCEEDS_MAXIMUM = "NOTIONAL_EXCEEDS_MAXIMUM"
+    PRICE_OUTSIDE_BAND = "PRICE_OUTSIDE_BAND"
+    OPEN_ORDERS_EXCEED_MAXIMUM = "OPEN_ORDERS_EXCEED_MAXIMUM"
+    MESSAGES_EXCEED_MAXIMUM = "MESSAGES_EXCEED_MAXIMUM"
+    POSITION_EXCEEDS_MAXIMUM = "POSITION_EXCEEDS_MAXIMUM"
+    CREDIT_EXCEEDS_MAXIMUM = "CREDIT_EXCEEDS_MAXIMUM"
+    # money
+    ACCOUNT_UNKNOWN = "ACCOUNT_UNKNOWN"
+    ACCOUNT_EXISTS = "ACCOUNT_EXISTS"
+    ASSET_UNKNOWN = "ASSET_UNKNOWN"
+    AMOUNT_INVALID = "AMOUNT_INVALID"
+    FUNDS_INSUFFICIENT = "FUNDS_INSUFFICIENT"
+    LEDGER_OFF = "LEDGER_OFF"
+    # what the market did, or the exchange on its own
     INSUFFICIENT_LIQUIDITY = "INSUFFICIENT_LIQUIDITY"
+    POST_ONLY = "POST_ONLY"
+    MIN_QUANTITY = "MIN_QUANTITY"
+    SELF_TRADE = "SELF_TRADE"
+    OCO = "OCO"
+    BREAKER = "BREAKER"
+    EXPIRE_TIME = "EXPIRE_TIME"
+    MASS_CANCEL = "MASS_CANCEL"
+    OPERATOR_CANCEL = "OPERATOR_CANCEL"
     VENUE_REJECTED = "VENUE_REJECTED"
+    # an operator's command
+    COMMAND_INVALID = "COMMAND_INVALID"
+    # the machine
     QUEUE_FULL = "QUEUE_FULL"
     DISK_FULL = "DISK_FULL"
     STORE_BUSY = "STORE_BUSY"
@@ -103,180 +158,63 @@ REASONS = {reason.value: reason for reason in RejectReason}
 
 
 class Liquidity(StrEnum):
-    """Which side of a trade an order was: MAKER rested, TAKER arrived."""
+    """Which side of a trade an order was: MAKER rested, TAKER arrived, in an AUCTION neither."""
 
     NONE = ""
     MAKER = "MAKER"
     TAKER = "TAKER"
+    AUCTION = "AUCTION"
+
+
+class SelfTrade(StrEnum):
+    """What happens when an order would trade with one of its own account or group."""
+
+    NONE = "none"
+    CANCEL_NEWEST = "cancel_newest"
+    CANCEL_OLDEST = "cancel_oldest"
+    CANCEL_BOTH = "cancel_both"
+    DECREMENT = "decrement"
+
+
+class PostOnly(StrEnum):
+    """A maker or nothing: an order that would trade at once is refused, or moved a tick away."""
+
+    REJECT = "REJECT"
+    SLIDE = "SLIDE"
+
+
+class Phase(StrEnum):
+    """What one instrument's market does with an order that arrives.
+
+    Only CONTINUOUS matches; in the others what may rest rests, and an auction ends them.
+    """
+
+    CLOSED = "CLOSED"
+    PRE_OPEN = "PRE_OPEN"
+    OPENING_AUCTION = "OPENING_AUCTION"
+    CONTINUOUS = "CONTINUOUS"
+    CLOSING_AUCTION = "CLOSING_AUCTION"
+    HALTED = "HALTED"
+    REOPENING_AUCTION = "REOPENING_AUCTION"
+
+
+class Scope(StrEnum):
+    """What a command or a limit is about."""
+
+    ALL = "ALL"
+    ACCOUNT = "ACCOUNT"
+    SYMBOL = "SYMBOL"
+
+
+class Trading(StrEnum):
+    """What an account, or everybody, may do. REDUCING: only what makes a position smaller."""
+
+    ACTIVE = "ACTIVE"
+    REDUCING = "REDUCING"
+    HALTED = "HALTED"
 
 
 # Members by name of their own: looking one up in its class is a function call.
 NEW, MODIFY, CANCEL = RequestType.NEW, RequestType.MODIFY, RequestType.CANCEL
 LIMIT, MARKET = OrderType.LIMIT, OrderType.MARKET
-
-
-def check_id(field: str, value: object) -> str:
-    """`value` if it is an id: 1 to 64 printable ASCII characters, no quote or backslash."""
-    # Quotes and backslashes are out so that an id stands in JSON as it is.
-    if (
-        not isinstance(value, str)
-        or not 1 <= len(value) <= ID_LENGTH_MAX
-        or not value.isascii()
-        or not value.isprintable()
-        or '"' in value
-        or "\\" in value
-    ):
-        raise ValidationError(
-            field, value, f"1 to {ID_LENGTH_MAX} printable ASCII characters, no quote or backslash"
-        )
-    return value
-
-
-NUMBER_TYPES = (str, int, Decimal, float)  # exactly: a bool is no price
-
-
-def _not_one_of(field: str, value: object, enum: type[StrEnum]) -> ValidationError:
-    return ValidationError(field, value, "one of " + ", ".join(enum))
-
-
-def _check_number(field: str, value: object) -> None:
-    if type(value) not in NUMBER_TYPES:
-        raise ValidationError(field, value, "text, int, Decimal or float")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderRequest:
-    """A client's wish to place, change or cancel one order.
-
-    client_order_id: the client's own name of this request, unique per account for ever.
-    orig_client_order_id: MODIFY and CANCEL: which order, by any id it has had.
-    price: limit price; None for a market order, or to leave it as it is in a MODIFY.
-    quantity: NEW: order quantity. MODIFY: the new total, fills included, or None.
-    hold: wait for the open instead of being rejected when the session is closed.
-    request_id: anything the caller wants to find again in the journal.
-
-    Prices and quantities are text, int, Decimal or an exact float, in whole currency and
-    whole units ("100.50"); whether they fit the instrument's grid is answered, not raised.
-
-    Raises ValidationError, naming the field, on a value out of range.
-    """
-
-    type: RequestType
-    account: str
-    client_order_id: str
-    orig_client_order_id: str = ""
-    symbol: str = ""
-    side: Side | None = None
-    order_type: OrderType = OrderType.LIMIT
-    price: Number | None = None
-    quantity: Number | None = None
-    time_in_force: TimeInForce = TimeInForce.GTC
-    hold: bool = False
-    request_id: str = ""
-
-    def __post_init__(self) -> None:
-        if type(self.type) is not RequestType:
-            raise _not_one_of("type", self.type, RequestType)
-        check_id("account", self.account)
-        check_id("client_order_id", self.client_order_id)
-        if self.request_id:
-            check_id("request_id", self.request_id)
-        if type(self.hold) is not bool:
-            raise ValidationError("hold", self.hold, "True or False")
-        if self.price is not None:
-            _check_number("price", self.price)
-        if self.quantity is not None:
-            _check_number("quantity", self.quantity)
-        if self.type is NEW:
-            self._check_new()
-        else:
-            check_id("orig_client_order_id", self.orig_client_order_id)
-            if self.symbol:
-                check_id("symbol", self.symbol)
-            if self.side is not None and type(self.side) is not Side:
-                raise _not_one_of("side", self.side, Side)
-            if self.type is MODIFY and self.price is None and self.quantity is None:
-                raise ValidationError("quantity", None, "a new price or a new quantity")
-
-    def _check_new(self) -> None:
-        check_id("symbol", self.symbol)
-        if type(self.side) is not Side:
-            raise _not_one_of("side", self.side, Side)
-        if type(self.order_type) is not OrderType:
-            raise _not_one_of("order_type", self.order_type, OrderType)
-        if type(self.time_in_force) is not TimeInForce:
-            raise _not_one_of("time_in_force", self.time_in_force, TimeInForce)
-        if self.quantity is None:
-            raise ValidationError("quantity", None, "a number above 0")
-        if (self.price is None) != (self.order_type is MARKET):
-            expected = "none for MARKET" if self.price is not None else "a number for LIMIT"
-            raise ValidationError("price", self.price, expected)
-
-    @classmethod
-    def new(
-        cls,
-        account: str,
-        client_order_id: str,
-        symbol: str,
-        side: Side,
-        quantity: Number,
-        price: Number | None = None,
-        *,
-        time_in_force: TimeInForce = TimeInForce.GTC,
-        hold: bool = False,
-        request_id: str = "",
-    ) -> "OrderRequest":
-        """A limit order, or a market order where there is no price."""
-        return cls(
-            type=NEW,
-            account=account,
-            client_order_id=client_order_id,
-            symbol=symbol,
-            side=side,
-            order_type=MARKET if price is None else LIMIT,
-            price=price,
-            quantity=quantity,
-            time_in_force=time_in_force,
-            hold=hold,
-            request_id=request_id,
-        )
-
-    @classmethod
-    def modify(
-        cls,
-        account: str,
-        client_order_id: str,
-        orig_client_order_id: str,
-        *,
-        price: Number | None = None,
-        quantity: Number | None = None,
-        request_id: str = "",
-    ) -> "OrderRequest":
-        """Change an order's price, its total quantity, or both."""
-        return cls(
-            type=MODIFY,
-            account=account,
-            client_order_id=client_order_id,
-            orig_client_order_id=orig_client_order_id,
-            price=price,
-            quantity=quantity,
-            request_id=request_id,
-        )
-
-    @classmethod
-    def cancel(
-        cls,
-        account: str,
-        client_order_id: str,
-        orig_client_order_id: str,
-        *,
-        request_id: str = "",
-    ) -> "OrderRequest":
-        """Take back what is left of an order."""
-        return cls(
-            type=CANCEL,
-            account=account,
-            client_order_id=client_order_id,
-            orig_client_order_id=orig_client_order_id,
-            request_id=request_id,
-        )
+STOP, STOP_LIMIT = OrderType.STOP, OrderType.STOP_LIMIT

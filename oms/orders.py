@@ -15,19 +15,83 @@ from oms.messages import Liquidity, OrderState, OrderType, ResponseType, Side, T
 ENDED_UNFILLED = (OrderState.CANCELED, OrderState.EXPIRED, OrderState.REJECTED)
 
 
+Fees = tuple[int, int]
+"""Maker and taker fee, in signed basis points."""
+
+NO_FEES: Fees = (0, 0)
+
+
+class Exposure:
+    """What an account has open, for limits: orders, and of each symbol lots to buy and to sell,
+    and the sum of price times lots (unscaled).
+    """
+
+    __slots__ = ("count", "recent", "stamps", "symbols")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.symbols: dict[str, list[int]] = {}
+        self.stamps: list[int] = []  # of the latest messages, oldest first
+        self.recent: dict[tuple[object, ...], int] = {}  # what an order was, when it came
+
+    def move(self, order: Order, lots: int, count: int = 0) -> None:
+        """So many lots more (or less) of an order, and so many orders, are open."""
+        self.count += count
+        symbol = self.symbols.setdefault(order.instrument.symbol, [0, 0, 0])
+        symbol[0 if order.side is Side.BUY else 1] += lots
+        symbol[2] += order.price_ticks * lots
+
+
+class Terms:
+    """What makes an order other than a plain one; numbers in ticks, lots and quote units.
+
+    0 or "" where it does not apply. stop_ticks: 0 once it is triggered. display_lots: shown of an
+    iceberg. budget: of a market buy by quote quantity. self_trade: a SelfTrade, "" for the
+    exchange's default. partner_id: the other order of an OCO pair, while both are open.
+    """
+
+    __slots__ = (
+        "budget", "display_lots", "expire_ns", "min_lots", "partner_id", "post_only",
+        "protection_ticks", "self_trade", "stop_ticks",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        stop_ticks: int = 0,
+        display_lots: int = 0,
+        post_only: str = "",
+        expire_ns: int = 0,
+        min_lots: int = 0,
+        budget: int = 0,
+        protection_ticks: int = 0,
+        self_trade: str = "",
+        partner_id: int = 0,
+    ) -> None:
+        self.stop_ticks = stop_ticks
+        self.display_lots = display_lots
+        self.post_only = post_only
+        self.expire_ns = expire_ns
+        self.min_lots = min_lots
+        self.budget = budget
+        self.protection_ticks = protection_ticks
+        self.self_trade = self_trade
+        self.partner_id = partner_id
+
+
 class Order:
     """One order from acceptance to its end.
 
     state is the core state; what is reported also counts pending changes (reported_state).
-    price_ticks is 0 for a market order. left_lots is what is open. Hop stamps are monotonic
-    nanoseconds, 0 where unknown (an order restored from the journal).
+    price_ticks is 0 for a market order. left_lots is what is open. reserved is what the
+    ledger holds for it, in base (a sell) or quote. fees are those it was accepted under.
+    Hop stamps are monotonic nanoseconds, 0 where unknown (restored from the journal).
     """
 
     __slots__ = (
-        "account", "changes", "client_order_id", "client_order_ids", "cumulative_lots",
-        "instrument", "left_lots", "notional", "order_id", "order_type", "price_ticks",
-        "quantity_lots", "queued_ns", "received_ns", "side", "state", "time_in_force", "told",
-        "unknown",
+        "account", "changes", "client_order_id", "client_order_ids", "cumulative_lots", "exposure",
+        "fees", "instrument", "left_lots", "notional", "order_id", "order_type", "price_ticks",
+        "quantity_lots", "queued_ns", "received_ns", "reserved", "side", "state", "terms",
+        "time_in_force", "told", "unknown",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +107,7 @@ class Order:
         quantity_lots: int,
         received_ns: int = 0,
         queued_ns: int = 0,
+        terms: Terms | None = None,
     ) -> None:
         self.order_id = order_id
         self.account = account
@@ -58,6 +123,10 @@ class Order:
         self.cumulative_lots = 0
         self.left_lots = quantity_lots
         self.notional = 0
+        self.terms = terms
+        self.reserved = 0
+        self.fees = NO_FEES
+        self.exposure: Exposure | None = None  # of its account, where that has limits
         self.changes: list[Change] | None = None
         self.unknown = False
         self.told = False  # its owner has had an answer
@@ -68,6 +137,16 @@ class Order:
     def request_seq(self) -> int:
         """The journal sequence of its request is the order's id."""
         return self.order_id
+
+    @property
+    def suspended(self) -> bool:
+        """A stop that no trade has triggered yet."""
+        return self.terms is not None and self.terms.stop_ticks > 0
+
+    @property
+    def by_price(self) -> bool:
+        """Does it trade down to a limit price? A triggered stop is what it became."""
+        return self.price_ticks > 0
 
     @property
     def reported_state(self) -> OrderState:
@@ -85,12 +164,13 @@ class Order:
 class Change:
     """A cancel or a modify of an order that the venue has.
 
-    price_ticks and quantity_lots are the new price and the new total; unused in a cancel.
+    price_ticks and quantity_lots are the new price and the new total, stop_ticks and
+    display_lots those of the terms, 0 for as it is; unused in a cancel.
     """
 
     __slots__ = (
-        "client_order_id", "is_cancel", "order", "price_ticks", "quantity_lots", "queued_ns",
-        "received_ns", "request_seq", "waiting",
+        "client_order_id", "display_lots", "is_cancel", "order", "price_ticks", "quantity_lots",
+        "queued_ns", "received_ns", "request_seq", "stop_ticks", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -103,6 +183,8 @@ class Change:
         quantity_lots: int = 0,
         received_ns: int = 0,
         queued_ns: int = 0,
+        stop_ticks: int = 0,
+        display_lots: int = 0,
     ) -> None:
         self.request_seq = request_seq
         self.client_order_id = client_order_id
@@ -110,6 +192,8 @@ class Change:
         self.is_cancel = is_cancel
         self.price_ticks = price_ticks
         self.quantity_lots = quantity_lots
+        self.stop_ticks = stop_ticks
+        self.display_lots = display_lots
         self.waiting = True
         self.received_ns = received_ns
         self.queued_ns = queued_ns
@@ -127,9 +211,11 @@ Event = tuple[ResponseType, int, int, int, int, str, str, str]
 class VenueReport(NamedTuple):
     """What a venue answers, or tells unasked; given to OrderManagement.on_data_response.
 
-    type: NEW, REJECTED, TRADE, CANCELED, REPLACED, EXPIRED or CANCEL_REJECTED.
+    type: NEW, REJECTED, TRADE, CANCELED, REPLACED, EXPIRED or CANCEL_REJECTED; of the embedded
+        exchange TRIGGERED and RESTATED too.
     request_seq: the cancel or modify that this answers; 0 for all else.
-    price_ticks, quantity_lots, liquidity: of a TRADE.
+    price_ticks, quantity_lots, liquidity: of a TRADE; RESTATED: the new price (0: as it is),
+        and how many lots less.
     reason: of a refusal or an end nobody asked for.
     execution_id: the venue's own; a second TRADE with the same one is dropped.
     """

@@ -9,29 +9,22 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Generic, NamedTuple, TypeVar, overload
 
+from oms.controls import Request
 from oms.instruments import Instrument
-from oms.messages import (
-    NEW,
-    REASONS,
-    Liquidity,
-    OrderRequest,
-    OrderState,
-    RejectReason,
-    ResponseType,
-    Side,
-)
+from oms.messages import NEW, REASONS, Liquidity, OrderState, RejectReason, ResponseType, Side
 from oms.money import to_decimal
+from oms.requests import OrderRequest
 
 # One row of order_responses: plain text and whole numbers, as SQLite binds them fastest.
 Row = tuple[
     int, int, int, int, str, str, str, str, str, str,
-    int, int, int, int, str, str, str, int, int, int,
+    int, int, int, int, str, str, str, int, str, int, int,
 ]  # fmt: skip
 
 ROW_COLUMNS = (
     "journal_seq", "number", "order_id", "request_seq", "account", "client_order_id", "symbol",
     "side", "type", "state", "last_price_ticks", "last_quantity_lots", "cumulative_lots",
-    "leaves_lots", "notional", "liquidity", "reason", "wall_ns", "waited_ns", "venue_ns",
+    "leaves_lots", "notional", "liquidity", "reason", "wall_ns", "fee", "waited_ns", "venue_ns",
 )  # fmt: skip
 
 T = TypeVar("T")
@@ -84,6 +77,7 @@ class OrderResponse:
     cumulative_lots, leaves_lots: filled so far, and still open.
     notional: sum of price times quantity over all fills, in 10**-(price_scale +
         quantity_scale): exact, and as wide as it needs to be.
+    fee: of this fill, in units of the quote asset; negative: a rebate.
     text: "" or a RejectReason, then ": key=value, ..."; or, while pending, why it waits.
     waited_ns: received to released. venue_ns: sent to answered. 0 when not measured.
     """
@@ -116,7 +110,7 @@ class OrderResponse:
     symbol = _Column[str]("symbol")
     side = _Column("side", lambda text: Side(text) if text else None)
     type = _Column("type", ResponseType)
-    state = _Column("state", OrderState)
+    state = _Column("state", lambda text: OrderState(text) if text else None)
     last_price_ticks = _Column[int]("last_price_ticks")
     last_quantity_lots = _Column[int]("last_quantity_lots")
     cumulative_lots = _Column[int]("cumulative_lots")
@@ -125,6 +119,7 @@ class OrderResponse:
     liquidity = _Column("liquidity", Liquidity)
     text = _Column[str]("reason")
     wall_ns = _Column[int]("wall_ns")
+    fee = _Column("fee", lambda text: int(text or 0))
     waited_ns = _Column[int]("waited_ns")
     venue_ns = _Column[int]("venue_ns")
 
@@ -177,13 +172,15 @@ class OrderResponse:
         return f"OrderResponse({fields})"
 
 
-def refusal(request: OrderRequest, reason: RejectReason, wall_ns: int) -> OrderResponse:
+def refusal(request: Request, reason: RejectReason, wall_ns: int) -> OrderResponse:
     """The answer to a request that was turned away before the journal: nothing is recorded."""
-    new = request.type is NEW
+    symbol = side = state = ""
+    type_ = ResponseType.COMMAND_REJECTED
+    if isinstance(request, OrderRequest):
+        symbol, side, state = request.symbol, request.side or "", OrderState.REJECTED.value
+        type_ = ResponseType.REJECTED if request.type is NEW else ResponseType.CANCEL_REJECTED
     row: Row = (
-        0, 0, 0, 0, request.account, request.client_order_id, request.symbol,
-        request.side.value if request.side else "",
-        (ResponseType.REJECTED if new else ResponseType.CANCEL_REJECTED).value,
-        OrderState.REJECTED.value, 0, 0, 0, 0, "", "", reason.value, wall_ns, 0, 0,
+        0, 0, 0, 0, request.account, request.client_order_id, symbol, str(side), type_.value,
+        state, 0, 0, 0, 0, "", "", reason.value, wall_ns, "", 0, 0,
     )  # fmt: skip
     return OrderResponse(row)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from oms import Config, Instrument, ManualClock, MemoryStore, OrderManagement, OrderRequest, Side
-from oms.config import SessionConfig, ThrottleConfig, VenueConfig
+from oms.config import ExchangeConfig, SessionConfig, ThrottleConfig, VenueConfig
 from oms.errors import StoreError
 from oms.flow.journal import Fold
 from oms.instruments import MarketOrderPolicy
@@ -34,6 +34,7 @@ def config_of(**sections: Any) -> Config:
     plain = Config(
         session=SessionConfig(always_open=True),
         throttle=ThrottleConfig(policy="off"),
+        exchange=ExchangeConfig(self_trade="none"),  # "me" trades with itself all the time
         instruments=INSTRUMENTS,
     )
     return replace(plain, **sections)

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oms import config as config_module
+from oms.bounds import key_of, rules_of
 from oms.clock import NANOS
-from oms.config import CONFIG_PATH, SECTIONS, Config, load_config, rules_of
+from oms.config import CONFIG_PATH, SECTIONS, Config, load_config
 from oms.desk.session import Schedule
 from oms.errors import ConfigError, ValidationError
-from oms.instruments import Instrument, MarketOrderPolicy
+from oms.instruments import Instrument
 
 ONE_INSTRUMENT = "[instrument BTC_USD]\n"
 
@@ -52,7 +53,7 @@ def test_the_shipped_file_says_what_the_defaults_are():
     for name, section in SECTIONS.items():
         body = text.partition(f"\n[{name}]\n")[2].partition("\n[")[0]
         keys = set(re.findall(r"^(\w+) =", body, re.M))
-        assert keys == {re.sub(r"(_min|_max)?_ns$", r"_s\1", each) for each in rules_of(section)}
+        assert keys == {key_of(attribute) for attribute in rules_of(section)}
 
 
 def test_every_bound_is_told_in_the_shipped_file():
@@ -82,10 +83,13 @@ def test_the_defaults_are_the_documented_ones():
     assert config.session.schedule == Schedule.parse(hours="Mon-Fri 09:00-17:00")
     assert (config.stop.on_stop, config.stop.drain_max_ns) == ("park", 3 * NANOS)
     assert config.store.database == Path("order_management.db")
-    assert config.instruments == (
-        Instrument(symbol="TATA_INR", tick_size=50_000, lot_size=10**8),
-        Instrument(symbol="JIO_INR", tick_size=50_000, lot_size=10**8),
-        Instrument(symbol="BTC_USD", tick_size=10_000, lot_size=1_000),
+    assert config.instruments == tuple(
+        Instrument(symbol=symbol, tick_size=tick, lot_size=lot, market_slippage_bps=1_000)
+        for symbol, tick, lot in (
+            ("TATA_INR", 50_000, 10**8),
+            ("JIO_INR", 50_000, 10**8),
+            ("BTC_USD", 10_000, 1_000),
+        )
     )
 
 
@@ -123,24 +127,6 @@ def test_a_value_may_go_on_in_the_next_line(written):
         time_zone="Asia/Kolkata",
         hours="Mon-Fri 09:15-12:00, Mon-Fri 13:00-15:30",
         holidays="2026-01-26, 2026-08-15",
-    )
-
-
-def test_an_instrument_has_its_own_grid(written):
-    """Steps are decimal text, kept in units of the scale; Windows editors add a mark."""
-    text = (
-        "\ufeff[instrument A.B-1_C]\nprice_scale = 2\nquantity_scale = 0\n"
-        "tick_size = 0.25\nlot_size = 100\nmarket_order = all_or_none\n"
-    )
-    assert load_config(written(text)).instruments == (
-        Instrument(
-            symbol="A.B-1_C",
-            price_scale=2,
-            quantity_scale=0,
-            tick_size=25,
-            lot_size=100,
-            market_order=MarketOrderPolicy.ALL_OR_NONE,
-        ),
     )
 
 
@@ -225,7 +211,7 @@ def test_both_bounds_are_good_and_what_lies_beyond_is_not(
     mistakes_of, written, name, attribute, rule, bounds
 ):
     """Of every number in the file."""
-    key = re.sub(r"(_min|_max)?_ns$", r"_s\1", attribute)
+    key = key_of(attribute)
     both = ("logon_backoff_s_min", "logon_backoff_s_max")  # the first must not exceed the other
     for bound in bounds:
         lines = [f"{each} = {bound}" for each in (both if key in both else (key,))]
@@ -238,6 +224,14 @@ def test_both_bounds_are_good_and_what_lies_beyond_is_not(
 LINES = """[session]
 [throttle]
 [instrument A]
+[account a]
+tier = t
+[asset A]
+scale = 3
+[fees A t]
+[exchange]
+ledger = yes
+maker_fee_bps = -1
 [
 hours = Mon 09:00-17:00
   more

@@ -65,6 +65,9 @@ def test_a_price_is_on_the_grid_or_refused(tick_size, steps, scale, ticks):
         ("price_scale", -1), ("price_scale", 13), ("price_scale", "6"), ("quantity_scale", 13),
         ("tick_size", 0), ("tick_size", -1), ("tick_size", 0.05), ("tick_size", True),
         ("lot_size", 0), ("lot_size", 10**19), ("market_order", "partial"),
+        ("base_scale", -1), ("base_scale", 13), ("quote_scale", 13), ("quote_scale", "8"),
+        ("maker_fee_bps", -1), ("maker_fee_bps", 1_001), ("taker_fee_bps", -1_001),
+        ("reference_price_ticks", -1), ("market_slippage_bps", 10_001), ("breaker_band_bps", -1),
     ],
 )  # fmt: skip
 def test_an_instrument_out_of_range_is_refused_when_it_is_made(field, value):
@@ -80,3 +83,37 @@ def test_an_instrument_left_plain_has_the_finest_grid():
     assert plain.price_ticks("0.000001") == 1
     assert plain.quantity_lots("0.00000001") == 1
     assert plain.market_order is MarketOrderPolicy.PARTIAL
+
+
+def test_the_assets_are_the_parts_of_the_symbol_unless_told():
+    """Around the last underline; a symbol in one word has none."""
+    assert (TATA.base, TATA.quote) == ("TATA", "INR")
+    three = Instrument(symbol="A_B_C")
+    assert (three.base, three.quote) == ("A_B", "C")
+    one = Instrument(symbol="GOLD")
+    assert (one.base, one.quote) == ("", "")
+    told = Instrument(symbol="GOLD", base="XAU", quote="USD")
+    assert (told.base, told.quote) == ("XAU", "USD")
+
+
+def test_a_rebate_is_paid_by_the_taker():
+    """-5 and 5 is fair; -5 and 4 would empty the account that takes the fees."""
+    assert Instrument(symbol="X", maker_fee_bps=-5, taker_fee_bps=5).maker_fee_bps == -5
+    with pytest.raises(ValidationError, match="maker_fee_bps: expected at least -4"):
+        Instrument(symbol="X", maker_fee_bps=-5, taker_fee_bps=4)
+
+
+@given(
+    st.integers(1, 10**12), st.lists(st.integers(1, 10**12), min_size=1, max_size=5),
+    st.integers(0, 6), st.integers(0, 8), st.integers(0, 12),
+)  # fmt: skip
+def test_fills_never_cost_more_than_was_set_aside(price, fills, price_scale, lots_scale, scale):
+    """However the whole is cut: fills round down, the reserve rounds up."""
+    instrument = Instrument(
+        symbol="X", price_scale=price_scale, quantity_scale=lots_scale, quote_scale=scale
+    )
+    exact = Fraction(price * sum(fills), 10 ** (price_scale + lots_scale)) * 10**scale
+    spent = sum(instrument.notional(price, lots) for lots in fills)
+    reserved = instrument.notional_up(price, sum(fills))
+    assert spent <= exact <= reserved < exact + 1
+    assert exact - spent < len(fills)

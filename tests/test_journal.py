@@ -12,7 +12,7 @@ from oms.desk import entries
 from oms.desk.entries import decode_all, encode
 from oms.errors import JournalError, StoppedError, StoreError
 from oms.flow.journal import Fold, differences
-from oms.messages import ID_LENGTH_MAX
+from oms.requests import ID_LENGTH_MAX
 from oms.stores import Snapshot
 from oms.venues.scripted import ScriptedVenue
 from tests.fakes import INSTRUMENTS, Stepped, buy, cancel, config_of, modify, sell, throttled

@@ -5,13 +5,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
-    {"errors", "clock", "money", "instruments", "messages", "reports", "orders", "config"},
+    {
+        "errors", "clock", "money", "instruments", "messages", "requests", "controls", "reports",
+        "orders", "bounds", "sections", "config",
+    },
     {"exchange"}, {"desk"}, {"venues", "stores"}, {"flow"}, {"manager"},
     {"logs", "app", "cli", "commands", "simulation"},
 ]  # fmt: skip
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 STRANGERS = {"venues", "stores"}  # of one level, and yet they do not know each other
-CALENDAR = ("config", "oms.desk.session")  # a word that knows one thing of the desk
+CALENDAR = ("sections", "oms.desk.session")  # a word that knows one thing of the desk
 DOORS = {  # what only these may use
     "time": {"clock.py"},
     "configparser": {"config.py"},
@@ -74,7 +77,7 @@ def test_the_outside_has_few_doors():
 
 def test_the_exchange_is_pure():
     """No time, threads, files, logging or chance: the same orders give the same events."""
-    pure = {"__future__", "bisect", "collections", "oms"}
+    pure = {"__future__", "bisect", "collections", "enum", "oms", "typing"}
     used = {
         m.split(".")[0] for n, p in FILES.items() if n[:9] == "exchange/" for m in imports_of(p)
     }

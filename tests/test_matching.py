@@ -272,7 +272,9 @@ def test_orders_expire_in_the_order_they_entered_the_book(exchange):
     """Not by price, and not by id: order 1 entered again when its price changed."""
     exchange.place(BUY, 1, 90)
     exchange.replace(1, 99, 5)
-    told = exchange.take(exchange.engine.expire({1, 2, 3, 77}, "SESSION_ENDED"))
+    told = exchange.take(
+        exchange.engine.withdraw({1, 2, 3, 77}, ResponseType.EXPIRED, "SESSION_ENDED")
+    )
     assert told == [f"EXPIRED {order_id} SESSION_ENDED" for order_id in (2, 3, 1)]
     assert len(exchange.book) == 0
 

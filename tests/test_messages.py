@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from oms import Instrument, Liquidity, OrderRequest, OrderState, RejectReason, ResponseType, Side
 from oms.errors import ValidationError
-from oms.messages import ID_LENGTH_MAX, OrderType, RequestType, TimeInForce
+from oms.messages import OrderType, RequestType, TimeInForce
 from oms.reports import ROW_COLUMNS, HopTimes, OrderResponse, refusal
+from oms.requests import ID_LENGTH_MAX
 from tests.fakes import buy, cancel, modify
 
 NEW: dict[str, Any] = {
@@ -106,7 +107,7 @@ def test_an_id_stands_in_json_as_it_is(text):
 
 ROW = (
     12, 1, 7, 11, "me", "A", "BTC", "BUY", "TRADE", "PARTIALLY_FILLED", 10_050, 3_000, 5_000,
-    1_000, str(10_050 * 3_000 + 10_000 * 2_000), "TAKER", "", 1_700_000_000_000_000_000, 5, 6,
+    1_000, str(10_050 * 3_000 + 10_000 * 2_000), "TAKER", "", 1_700_000_000_000_000_000, "-7", 5, 6,
 )  # fmt: skip
 BTC = Instrument(symbol="BTC", price_scale=2, quantity_scale=3)
 

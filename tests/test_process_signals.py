@@ -32,7 +32,7 @@ def wal_bytes(directory: Path) -> int:
 def state_without_settings(found: Audit) -> dict[str, Any]:
     """What a restart must not change: a process that began is in the journal, and no more."""
     state = found.fold.state()
-    return {name: state[name] for name in ("orders", "waiting", "books", "execution_ids")}
+    return {name: state[name] for name in ("orders", "waiting", "markets", "execution_ids")}
 
 
 class Loaded:

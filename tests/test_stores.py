@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from oms import MemoryStore, PersistentStorage
 from oms.desk import entries
 from oms.errors import JournalError
-from oms.messages import ID_LENGTH_MAX
+from oms.requests import ID_LENGTH_MAX
 from oms.stores import JournalRecord, Snapshot, checked, checksum
 
 ID_CHARACTERS = "".join(chr(n) for n in range(32, 127) if chr(n) not in '"\\')
@@ -23,7 +23,7 @@ def record(first_seq, *turn, before=0, wall_ns=5, released=1):
 def row(seq, number, order_id, request_seq=0, state="NEW", client_id="A"):
     return (
         seq, number, order_id, request_seq, "me", client_id, "X", "BUY", "NEW", state, 0, 0, 0, 5,
-        "", "", "", 5, 0, 0,
+        "", "", "", 5, "", 0, 0,
     )  # fmt: skip
 
 

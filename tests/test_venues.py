@@ -54,7 +54,7 @@ class Contract:
         """In the order they came."""
         for order_id in (3, 4, 5):
             self.told(venue, venue.place(order(order_id)))
-        events = venue.expire({5, 3}, "SESSION_ENDED")
+        events = venue.withdraw({5, 3}, ResponseType.EXPIRED, "SESSION_ENDED")
         assert self.told(venue, events) == [
             (ResponseType.EXPIRED, 3, 0), (ResponseType.EXPIRED, 5, 0)
         ]  # fmt: skip

@@ -13,7 +13,7 @@ from oms.clock import NANOS, datetime_of
 from oms.commands import EXIT_FAILED, EXIT_OK, Parsers, fold_of, looking, say
 from oms.desk import entries
 from oms.desk.entries import Entry, decode_all
-from oms.messages import Liquidity, ResponseType
+from oms.messages import TERMINAL_STATES, Liquidity, ResponseType
 from oms.money import to_text
 from oms.reports import OrderResponse, Row
 from oms.stores import Store
@@ -188,7 +188,7 @@ class Story:
             case ResponseType.REJECTED:
                 return f"rejected{why}"
             case ResponseType.CANCEL_REJECTED:
-                stays = "" if report.state.terminal else "; the order stays as it is"
+                stays = "" if report.state in TERMINAL_STATES else "; the order stays as it is"
                 return f'"{report.client_order_id}" refused{why}{stays}'
             case ResponseType.UNKNOWN:
                 return "the venue owes an answer: the outcome is unknown"
@@ -206,7 +206,7 @@ class Story:
 
     def _ending(self) -> str:
         last = OrderResponse(self._rows[-1])
-        if last.state.terminal:
+        if last.state in TERMINAL_STATES:
             return f"the order is over: {last.state}, {self._filled(last)}"
         return f"the order is open: {last.state}, {self._left(last)}"
 

@@ -16,7 +16,7 @@ from oms.commands.offline import examine
 from oms.config import Config
 from oms.instruments import Instrument
 from oms.manager import OrderManagement
-from oms.messages import OrderRequest
+from oms.requests import OrderRequest
 from oms.simulation.lobster import RESTING
 from oms.simulation.report import Facts, render
 from oms.simulation.runner import TICK_S, OnMatch, Runner, Tally, Timed

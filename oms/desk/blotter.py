@@ -5,7 +5,8 @@ Owner: the dispatcher thread. Orders that ended are forgotten at the turn's end:
        remembers them, so memory holds what is open and nothing else.
 """
 
-from oms.messages import Liquidity, OrderState, ResponseType
+from oms.exchange.ledger import Ledger, need_of
+from oms.messages import Liquidity, OrderState, ResponseType, Side
 from oms.orders import Change, Order
 from oms.reports import Row
 
@@ -14,6 +15,7 @@ Hops = tuple[str, int, int, int, int, int]
 
 TRADE = ResponseType.TRADE.value
 NO_LIQUIDITY = Liquidity.NONE.value
+BUY = Side.BUY
 FILLED, PARTIALLY_FILLED = OrderState.FILLED, OrderState.PARTIALLY_FILLED
 
 
@@ -29,6 +31,9 @@ class Blotter:
         self.hops: dict[int, Hops] = {}  # request sequence -> its way through this turn
         self.turn_seq = 0
         self.wall_ns = 0
+        self.ledger: Ledger | None = None
+        self.positions: dict[tuple[str, str], int] = {}  # (account, symbol) -> net lots filled
+        self.losers: list[Order] = []  # of an OCO pair, still to be canceled
 
     def begin(self, turn_seq: int, wall_ns: int) -> None:
         """Start a turn: its reports are numbered in journal entry `turn_seq`."""
@@ -66,6 +71,13 @@ class Blotter:
 
     def end(self, order: Order, state: OrderState) -> None:
         """The order reached a final state; nothing of it is open any more."""
+        if order.reserved:
+            assert self.ledger is not None
+            self.ledger.hold(order, 0)
+        if order.exposure is not None:
+            order.exposure.move(order, -order.left_lots, -1)
+        if order.terms is not None:
+            self.part(order)
         order.state = state
         order.left_lots = 0
         order.unknown = False
@@ -92,11 +104,51 @@ class Blotter:
         order.left_lots -= lots
         order.notional += price_ticks * lots
         assert order.left_lots >= 0, "filled more than was open"
+        key = (order.account, order.instrument.symbol)
+        signed = lots if order.side is BUY else -lots
+        self.positions[key] = self.positions.get(key, 0) + signed
+        fee = ""
+        if self.ledger is not None:
+            paid = self.ledger.settle(order, price_ticks, lots, liquidity)
+            fee = str(paid) if paid else ""
+        if order.exposure is not None:
+            order.exposure.move(order, -lots)
+        if order.terms is not None:
+            self.part(order)
         if order.left_lots:
             order.state = PARTIALLY_FILLED
         else:
             self.end(order, FILLED)
-        self.report(order, TRADE, request_seq, order.client_order_id, price_ticks, lots, liquidity)
+        self.report(
+            order, TRADE, request_seq, order.client_order_id, price_ticks, lots, liquidity, "",
+            0, 0, fee,
+        )  # fmt: skip
+
+    def part(self, order: Order) -> None:
+        """Something happened to one of an OCO pair: the other is to go."""
+        terms = order.terms
+        if terms is not None and terms.partner_id:
+            partner = self.orders[terms.partner_id]
+            assert partner.terms is not None
+            terms.partner_id = partner.terms.partner_id = 0
+            self.losers.append(partner)
+
+    def need(self, order: Order) -> int:
+        """What an order must have set aside; of an OCO pair the limit order has it for both."""
+        terms = order.terms
+        if terms is None or not terms.partner_id:
+            return need_of(order)
+        if order.suspended:
+            return 0
+        return max(need_of(order), need_of(self.orders[terms.partner_id]))
+
+    def adjust(self, order: Order) -> None:
+        """Set aside what an order needs as it stands now; it is known to be there."""
+        if self.ledger is not None:
+            if order.suspended and order.terms is not None and order.terms.partner_id:
+                order = self.orders[order.terms.partner_id]
+            reason = self.ledger.hold(order, self.need(order))
+            assert not reason, reason
 
     def report(
         self,
@@ -110,6 +162,7 @@ class Blotter:
         reason: str = "",
         waited_ns: int = 0,
         venue_ns: int = 0,
+        fee: str = "",
     ) -> None:
         """One execution report: how the order stands after what just happened."""
         state = order.reported_state if order.changes or order.unknown else order.state
@@ -134,6 +187,7 @@ class Blotter:
                 liquidity,
                 reason,
                 self.wall_ns,
+                fee,
                 waited_ns,
                 venue_ns,
             )
@@ -179,6 +233,6 @@ class Blotter:
             (
                 self.turn_seq, len(self.rows) + 1, order_id, request_seq, account,
                 client_order_id, symbol, side, type_, state, 0, 0, cumulative_lots, leaves_lots,
-                notional, NO_LIQUIDITY, reason, self.wall_ns, 0, 0,
+                notional, NO_LIQUIDITY, reason, self.wall_ns, "", 0, 0,
             )
         )  # fmt: skip

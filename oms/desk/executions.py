@@ -17,7 +17,9 @@ from oms.orders import Change, Event, Order, VenueReport
 ACCEPTED, TRADE, CANCELED = ResponseType.NEW, ResponseType.TRADE, ResponseType.CANCELED
 REPLACED, CANCEL_REJECTED = ResponseType.REPLACED, ResponseType.CANCEL_REJECTED
 REJECTED, EXPIRED = ResponseType.REJECTED, ResponseType.EXPIRED
+RESTATED, TRIGGERED = ResponseType.RESTATED, ResponseType.TRIGGERED
 STATE_NEW, STATE_CANCELED = OrderState.NEW, OrderState.CANCELED
+SUSPENDED = OrderState.SUSPENDED
 NEW, CANCEL_DONE = ResponseType.NEW.value, ResponseType.CANCELED.value
 OUTCOMES = {
     ResponseType.NEW: "accepted",
@@ -53,7 +55,7 @@ class Executions:
             if order.unknown:
                 order.unknown = False
             if type_ is ACCEPTED:
-                order.state = STATE_NEW
+                order.state = SUSPENDED if order.terms and order.suspended else STATE_NEW
                 order.told = True
                 blotter.report(order, NEW, asked, "", 0, 0, "", "", waited_ns, venue_ns)
             elif type_ is TRADE:
@@ -70,6 +72,12 @@ class Executions:
                     blotter.change_refused(change, reason)
             elif type_ is EXPIRED:
                 self.ended(order, OrderState.EXPIRED, reason)
+            elif type_ is RESTATED:
+                self._restated(order, price, lots, reason)
+            elif type_ is TRIGGERED:
+                order.state = STATE_NEW
+                blotter.report(order, TRIGGERED.value)
+                blotter.part(order)
             else:
                 self.ended(order, OrderState.REJECTED, reason, asked)
 
@@ -147,9 +155,7 @@ class Executions:
         change = _take_change(order, change_seq)
         if change is None:
             return
-        order.price_ticks = change.price_ticks
-        order.quantity_lots = max(change.quantity_lots, order.cumulative_lots)
-        order.left_lots = order.quantity_lots - order.cumulative_lots
+        self.change_terms(order, change)
         self._blotter.rename(order, change.client_order_id)
         if not order.left_lots:
             self._blotter.end(order, OrderState.FILLED)
@@ -162,6 +168,35 @@ class Executions:
         )
         if not order.left_lots:
             self._refuse_waiting_changes(order)
+
+    def change_terms(self, order: Order, change: Change) -> None:
+        """A modify takes effect: price, total quantity, what is set aside and what is exposed."""
+        exposure = order.exposure
+        if exposure is not None:
+            exposure.move(order, -order.left_lots)
+        order.price_ticks = change.price_ticks
+        order.quantity_lots = max(change.quantity_lots, order.cumulative_lots)
+        order.left_lots = order.quantity_lots - order.cumulative_lots
+        if order.terms is not None:
+            if order.suspended:
+                order.terms.stop_ticks = change.stop_ticks or order.terms.stop_ticks
+            order.terms.display_lots = change.display_lots or order.terms.display_lots
+        if exposure is not None:
+            exposure.move(order, order.left_lots)
+        self._blotter.adjust(order)
+
+    def _restated(self, order: Order, price_ticks: int, lots: int, reason: str) -> None:
+        """The exchange moved its price, or took lots off, to keep a rule."""
+        exposure = order.exposure
+        if exposure is not None:
+            exposure.move(order, -order.left_lots)
+        order.price_ticks = price_ticks or order.price_ticks
+        order.quantity_lots -= lots
+        order.left_lots -= lots
+        if exposure is not None:
+            exposure.move(order, order.left_lots)
+        self._blotter.adjust(order)
+        self._blotter.report(order, RESTATED.value, reason=reason)
 
     def ended(self, order: Order, state: OrderState, reason: str, request_seq: int = 0) -> None:
         """An end that no cancel asked for."""
@@ -202,4 +237,5 @@ def outcome_of(events: Sequence[Event]) -> str:
     if len(events) == 1 or label == "rejected":
         return label
     # New or Replaced, then what came of it at once.
-    return "traded" if events[1][0] is TRADE else "canceled"
+    after = {event[0] for event in events[1:] if event[1] == events[0][1]}
+    return "traded" if TRADE in after else "canceled" if CANCELED in after else label

@@ -98,6 +98,10 @@ class OrderQueue(Generic[T]):
         return len(self._main) + len(self._urgent)
 
     @property
+    def main_size(self) -> int:
+        return len(self._main)
+
+    @property
     def urgent_size(self) -> int:
         return len(self._urgent)
 

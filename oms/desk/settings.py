@@ -1,25 +1,66 @@
 """The part of the configuration that a replay depends on; each START entry carries it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from oms.config import Config
 from oms.errors import StoreError
 from oms.instruments import Instrument, MarketOrderPolicy
+from oms.messages import Scope
+
+DERIVED = ("quote_unit", "price_quantity_unit", "lot_amount")  # of an Instrument
 
 
 def settings_of(
-    instruments: Sequence[Instrument], *, hold_when_closed: bool, waiting_max: int, remote: bool
+    instruments: Sequence[Instrument],
+    *,
+    hold_when_closed: bool,
+    waiting_max: int,
+    remote: bool,
+    exchange: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What a START entry carries, as plain data."""
+    """What a START entry carries, as plain data. exchange: see exchange_settings."""
     return {
         "instruments": [
-            {**asdict(instrument), "market_order": instrument.market_order.value}
+            {
+                **{k: v for k, v in asdict(instrument).items() if k not in DERIVED},
+                "market_order": instrument.market_order.value,
+            }
             for instrument in instruments
         ],
         "hold_when_closed": hold_when_closed,
         "waiting_max": waiting_max,
         "remote": remote,
+        **(exchange or {}),
+    }
+
+
+def exchange_settings(config: Config) -> dict[str, Any]:
+    """How our own exchange works: ledger, fees, limits, phases."""
+    session, exchange = config.session, config.exchange
+    return {
+        "ledger": exchange.ledger,
+        "self_trade": exchange.self_trade,
+        "fees": [[*key, *rates] for key, rates in sorted(config.fees.items())],
+        "tiers": dict(config.tiers()),
+        "stp_groups": dict(config.groups()),
+        "limits": {
+            Scope.ACCOUNT.value: config.account_limits(),
+            Scope.SYMBOL.value: {symbol: dict(texts) for symbol, texts in config.limits.items()},
+        },
+        "phases": {
+            "pre_open_ns": session.pre_open_ns,
+            "opening_auction_ns": session.opening_auction_ns,
+            "closing_auction_ns": session.closing_auction_ns,
+        },
+        "breaker": {
+            "breaker_window_ns": exchange.breaker_window_ns,
+            "breaker_limit_ns": exchange.breaker_limit_ns,
+            "breaker_pause_ns": exchange.breaker_pause_ns,
+            "reopening_auction_ns": exchange.reopening_auction_ns,
+        },
+        "done_for_day": session.done_for_day,
     }
 
 
@@ -35,6 +76,19 @@ def check_venue(old: dict[str, Any], new: dict[str, Any]) -> None:
         raise StoreError(f"the journal is of {kinds[old['remote']]}, not of {kinds[new['remote']]}")
 
 
+def check_ledger(old: dict[str, Any], new: dict[str, Any], open_orders: int) -> None:
+    """Orders open without a reservation, or with one nobody keeps, would break the books."""
+    before, now = bool(old.get("ledger")), bool(new.get("ledger"))
+    if now and new["remote"]:
+        raise StoreError("[exchange] ledger: expected no with a remote venue, which settles itself")
+    if old and before != now and open_orders:
+        yes_no = {True: "yes", False: "no"}
+        raise StoreError(
+            f"[exchange] ledger: expected {yes_no[before]} as long as orders are open, was "
+            f"{yes_no[now]}; {open_orders} are"
+        )
+
+
 def check_scales(open_instruments: Iterable[Instrument], settings: dict[str, Any]) -> None:
     """What open orders count in cannot change under them; StoreError names the instrument."""
     new = {
@@ -43,6 +97,11 @@ def check_scales(open_instruments: Iterable[Instrument], settings: dict[str, Any
     for old in set(open_instruments):
         now = new.get(old.symbol)
         kept = (old.price_scale, old.quantity_scale)
+        if now is not None and (now.base, now.quote) != (old.base, old.quote):
+            raise StoreError(
+                f"[instrument {old.symbol}]: expected base={old.base}, quote={old.quote} as long "
+                "as the journal holds open orders of it"
+            )
         if now is None or (now.price_scale, now.quantity_scale) != kept:
             raise StoreError(
                 f"[instrument {old.symbol}]: expected price_scale={kept[0]}, quantity_scale="

@@ -5,9 +5,15 @@ import json
 from typing import Any
 
 from oms.desk.order_desk import OrderDesk
+from oms.exchange.market import Market
 from oms.exchange.matching import MatchingEngine
-from oms.messages import OrderState, OrderType, Side, TimeInForce
-from oms.orders import Change, Order
+from oms.messages import OrderState, OrderType, Phase, Side, TimeInForce
+from oms.orders import Change, Order, Terms
+
+TERMS = Terms.__slots__
+MARKET_STATE = (
+    "last_ticks", "halted", "until_ns", "limit_state", "rolling_ticks", "rolling_ns",
+)  # fmt: skip
 
 
 def dump(desk: OrderDesk, engine: MatchingEngine | None, last_seq: int) -> dict[str, Any]:
@@ -21,11 +27,16 @@ def dump(desk: OrderDesk, engine: MatchingEngine | None, last_seq: int) -> dict[
         "link_up": desk.link_up,
         "orders": [_dump_order(order) for order in blotter.orders.values()],
         "waiting": [request.request_seq for request in desk.queue.waiting()],
-        "books": {
-            symbol: {"entry": book.order_ids(), "priority": book.priority()}
-            for symbol, book in (engine.books if engine else {}).items()
-            if len(book)  # an empty one may be of an instrument that is no longer listed
+        "phase": engine.phases.session.value if engine else "",
+        "markets": {
+            symbol: _dump_market(market)
+            for symbol, market in (engine.markets if engine else {}).items()
+            if symbol in desk.instruments or len(market.book) or len(market.stops)
         },
+        "ledger": desk.ledger.dump(),
+        "risk": desk.risk.dump(),
+        "account_settings": desk.account_settings,
+        "positions": sorted([*key, lots] for key, lots in desk.blotter.positions.items() if lots),
         "execution_ids": {str(k): sorted(v) for k, v in desk.executions.execution_ids.items()},
     }
 
@@ -52,14 +63,22 @@ def load(desk: OrderDesk, engine: MatchingEngine | None, state: dict[str, Any]) 
         else:
             desk.queue.add_order(seq, request)
     desk.queue.size_max = size_max
-    for symbol, book in state["books"].items():
+    for symbol, fields in state["markets"].items():
         assert engine is not None
-        for order_id in book["entry"]:
-            order = desk.blotter.orders[order_id]
-            fills = engine.books[symbol].add_order(
-                order_id, order.side, order.price_ticks, order.left_lots
-            )
-            assert not fills, "a snapshot's book is crossed"
+        _load_market(engine.markets[symbol], fields, desk.blotter.orders)
+    if engine is not None:
+        engine.phases.session = Phase(state["phase"])
+    desk.ledger.load(state["ledger"])
+    desk.blotter.positions.update({(a, s): lots for a, s, lots in state["positions"]})
+    desk.account_settings = state["account_settings"]
+    if state["settings"]:
+        desk.configure(state["settings"])  # again: tiers, groups and limits go by what was loaded
+    desk.risk.load(state["risk"], desk.blotter.orders.values())
+    desk.expiries = sorted(
+        (order.terms.expire_ns, order.order_id)
+        for order in desk.blotter.orders.values()
+        if order.terms is not None and order.terms.expire_ns
+    )
     desk.executions.execution_ids = {int(k): set(v) for k, v in state["execution_ids"].items()}
 
 
@@ -77,16 +96,50 @@ def _dump_order(order: Order) -> list[Any]:
         order.state.value, order.cumulative_lots, order.left_lots, str(order.notional),
         order.unknown,
         [
-            [c.request_seq, c.client_order_id, c.is_cancel, c.price_ticks, c.quantity_lots]
+            [
+                c.request_seq, c.client_order_id, c.is_cancel, c.price_ticks, c.quantity_lots,
+                c.stop_ticks, c.display_lots,
+            ]
             for c in order.changes or ()
         ],
+        order.reserved, order.fees,
+        [getattr(order.terms, name) for name in TERMS] if order.terms is not None else None,
     ]  # fmt: skip
+
+
+def _dump_market(market: Market) -> dict[str, Any]:
+    book = market.book
+    return {
+        "entry": book.order_ids(),
+        "priority": book.priority(),
+        "hidden": [[id, book.shown_lots(id), *hidden] for id, hidden in book.hidden.items()],
+        "stops": market.stops.entries(),
+        "phase": market.phase.value,
+        "state": [getattr(market, name) for name in MARKET_STATE],
+    }
+
+
+def _load_market(market: Market, fields: dict[str, Any], orders: dict[int, Order]) -> None:
+    """The same book: entered in the order of entering, then in each level's own order."""
+    book, hidden = market.book, {id: rest for id, *rest in fields["hidden"]}
+    for order_id in fields["entry"]:
+        order = orders[order_id]
+        shown = hidden[order_id][0] if order_id in hidden else order.left_lots
+        book.add_order(order_id, order.side, order.price_ticks, shown, False)
+    book.hidden = {id: (rest[1], rest[2]) for id, rest in hidden.items()}
+    book.restore_priority(fields["priority"])
+    for order_id, stop_ticks in fields["stops"]:
+        market.stops.add(order_id, orders[order_id].side, stop_ticks)
+    market.phase = Phase(fields["phase"])
+    for name, value in zip(MARKET_STATE, fields["state"], strict=True):
+        setattr(market, name, value)
+    assert book.priority() == fields["priority"], "a snapshot's book is out of order"
 
 
 def _load_order(desk: OrderDesk, fields: list[Any]) -> Order:
     (
         order_id, account, client_id, client_ids, symbol, side, kind, tif, price, quantity,
-        state, filled, left, notional, unknown, changes,
+        state, filled, left, notional, unknown, changes, reserved, fees, terms,
     ) = fields  # fmt: skip
     order = Order(
         order_id, account, client_id, desk.instruments[symbol], Side(side), OrderType(kind),
@@ -98,10 +151,15 @@ def _load_order(desk: OrderDesk, fields: list[Any]) -> Order:
     order.left_lots = left
     order.notional = int(notional)
     order.unknown = unknown
+    order.reserved = reserved
+    order.fees = (fees[0], fees[1])
+    order.terms = Terms(**dict(zip(TERMS, terms, strict=True))) if terms is not None else None
     order.told = True
     desk.blotter.add(order)
-    for seq, change_client_id, is_cancel, change_price, lots in changes:
-        change = Change(seq, change_client_id, order, is_cancel, change_price, lots)
+    for seq, change_client_id, is_cancel, change_price, lots, stop, display in changes:
+        change = Change(
+            seq, change_client_id, order, is_cancel, change_price, lots, 0, 0, stop, display
+        )
         change.waiting = False
         desk.blotter.pend(change)
     for earlier in client_ids or ():

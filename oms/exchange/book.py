@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import OrderedDict
+from collections.abc import Iterator
 
 from oms.messages import Side
 
@@ -78,25 +79,34 @@ class OrderBook:
 
     Prices are ticks above 0, quantities lots above 0, order ids unique. The book trusts
     its caller in this: what a client may ask for is checked before it comes here.
+
+    An iceberg's level holds what is shown of it, `hidden` the rest; levels count and show
+    only what is shown. add_order and match_order must not meet icebergs: see sweep.py.
     """
 
-    __slots__ = ("_asks", "_bids", "_orders", "_sides", "_spare")
+    __slots__ = ("_asks", "_bids", "_orders", "_spare", "hidden")
 
     def __init__(self) -> None:
         self._bids = BookSide(Side.BUY)
         self._asks = BookSide(Side.SELL)
         self._orders: dict[int, PriceLevel] = {}  # in the order of entering the book
+        self.hidden: dict[int, tuple[int, int]] = {}  # order id -> hidden lots, lots to show
         # Levels are reused: making one costs as much as matching an order.
         self._spare: list[PriceLevel] = []
 
-    def add_order(self, order_id: int, side: Side, price_ticks: int, lots: int) -> list[Fill]:
-        """Trade what crosses, at the resting orders' prices; let the rest wait."""
+    def add_order(
+        self, order_id: int, side: Side, price_ticks: int, lots: int, crosses: bool = True
+    ) -> list[Fill]:
+        """Trade what crosses, at the resting orders' prices; let the rest wait.
+
+        crosses: False in an auction's call, where orders only gather.
+        """
         if side is BUY:
             own, rank, other = self._bids, price_ticks, self._asks
         else:
             own, rank, other = self._asks, -price_ticks, self._bids
         fills = NO_FILLS
-        if other.ranks[-1] >= -rank:
+        if crosses and other.ranks[-1] >= -rank:
             fills, lots = self._match(other, -rank, lots)
             if not lots:
                 return fills
@@ -122,6 +132,40 @@ class OrderBook:
         limit = RANK_MIN + 1 if price_ticks is None else other.sign * price_ticks
         return self._match(other, limit, lots)
 
+    def add_iceberg(
+        self, order_id: int, side: Side, price_ticks: int, lots: int, display_lots: int
+    ) -> None:
+        """Let an order wait that shows only so much at a time; what crosses has traded before."""
+        shown = min(lots, display_lots)
+        self.add_order(order_id, side, price_ticks, shown, False)
+        if lots > shown:
+            self.hidden[order_id] = (lots - shown, display_lots)
+
+    def trade(self, order_id: int, lots: int) -> None:
+        """Take what was traded from a resting order.
+
+        An iceberg whose shown lots are gone shows new ones at the back of its level. `lots`
+        may be more than is shown only when it takes the hidden ones too (an auction).
+        """
+        level = self._orders[order_id]
+        shown = level.orders[order_id]
+        if lots < shown:
+            level.orders[order_id] = shown - lots
+            level.total_lots -= lots
+            return
+        del level.orders[order_id]
+        level.total_lots -= shown
+        hidden, display_lots = self.hidden.pop(order_id, (0, 0))
+        left = shown + hidden - lots
+        if not left:
+            del self._orders[order_id]
+            return
+        shown = min(left, display_lots)
+        level.orders[order_id] = shown
+        level.total_lots += shown
+        if left > shown:
+            self.hidden[order_id] = (left - shown, display_lots)
+
     def cancel_order(self, order_id: int) -> tuple[Side, int, int] | None:
         """Take an order out: its side, price and open lots; None if it does not rest here."""
         level = self._orders.pop(order_id, None)
@@ -129,14 +173,30 @@ class OrderBook:
             return None
         lots = level.orders.pop(order_id)
         level.total_lots -= lots
+        if self.hidden:
+            lots += self.hidden.pop(order_id, (0, 0))[0]
         return level.side, level.price_ticks, lots
 
-    def reduce_order(self, order_id: int, lots: int) -> None:
-        """Lower an order's open lots to `lots`; it keeps its place."""
+    def reduce_order(self, order_id: int, lots: int, display_lots: int = 0) -> None:
+        """Lower an order's open lots to `lots`, hidden ones first; it keeps its place.
+
+        display_lots: how much an iceberg shows from its next refresh on; 0: as before.
+        """
         level = self._orders[order_id]
-        assert 0 < lots <= level.orders[order_id]
-        level.total_lots -= level.orders[order_id] - lots
-        level.orders[order_id] = lots
+        shown = level.orders[order_id]
+        hidden, display_before = self.hidden.pop(order_id, (0, 0))
+        assert 0 < lots <= shown + hidden
+        if lots < shown:
+            level.total_lots -= shown - lots
+            level.orders[order_id] = lots
+        elif lots > shown:
+            self.hidden[order_id] = (lots - shown, display_lots or display_before)
+
+    def crosses(self, side: Side, price_ticks: int) -> bool:
+        """May an order at this price meet somebody? Sure only when the answer is no."""
+        if side is BUY:
+            return self._asks.ranks[-1] >= -price_ticks
+        return self._bids.ranks[-1] >= price_ticks
 
     def fillable(self, side: Side, price_ticks: int | None, lots: int) -> bool:
         """Could an order of this size be filled whole at once? Changes nothing."""
@@ -175,11 +235,47 @@ class OrderBook:
     def open_lots(self, order_id: int) -> int:
         """What is left of a resting order; 0 if it does not rest here."""
         level = self._orders.get(order_id)
-        return level.orders[order_id] if level else 0
+        if level is None:
+            return 0
+        hidden = self.hidden.get(order_id, (0, 0))[0] if self.hidden else 0
+        return level.orders[order_id] + hidden
+
+    def shown_lots(self, order_id: int) -> int:
+        """What is shown of an order that rests here."""
+        return self._orders[order_id].orders[order_id]
+
+    def makers(self, side: Side, price_ticks: int | None) -> Iterator[tuple[PriceLevel, int, int]]:
+        """Whom an order would meet, in order, down to its limit: (level, order id, shown lots).
+
+        The book must not change meanwhile.
+        """
+        other = self._asks if side is BUY else self._bids
+        limit = RANK_MIN + 1 if price_ticks is None else other.sign * price_ticks
+        for rank in reversed(other.ranks):
+            if rank < limit:
+                return
+            level = other.levels[rank]
+            for order_id, lots in level.orders.items():
+                yield level, order_id, lots
 
     def order_ids(self) -> list[int]:
         """Resting orders in the order they entered the book."""
         return list(self._orders)
+
+    def resting(self, side: Side) -> list[tuple[int, int, int]]:
+        """One side in priority order, hidden lots included: (order id, price, open lots)."""
+        own, hidden = self._bids if side is BUY else self._asks, self.hidden
+        return [
+            (order_id, level.price_ticks, lots + hidden.get(order_id, (0, 0))[0])
+            for level in (own.levels[rank] for rank in reversed(own.ranks[1:]))
+            for order_id, lots in level.orders.items()
+        ]
+
+    @property
+    def crossed(self) -> bool:
+        """Would somebody who rests trade with somebody else? Only in an auction's call."""
+        bid, ask = self.best_bid, self.best_ask
+        return bid is not None and ask is not None and bid >= ask
 
     def priority(self) -> list[int]:
         """Resting orders, bids then asks, best price first, oldest first."""
@@ -190,10 +286,15 @@ class OrderBook:
             for order_id in side.levels[rank].orders
         ]
 
+    def restore_priority(self, order_ids: list[int]) -> None:
+        """Put each level's orders in this order: refreshed icebergs stand where they went."""
+        for order_id in order_ids:
+            self._orders[order_id].orders.move_to_end(order_id)
+
     def __len__(self) -> int:
         return len(self._orders)
 
-    def check(self) -> None:
+    def check(self, *, crossed: bool = False) -> None:
         """Assert every invariant of the structure; for tests, it visits everything."""
         for side in (self._bids, self._asks):
             assert side.ranks == [RANK_MIN, *sorted(side.levels)]
@@ -205,8 +306,8 @@ class OrderBook:
                     assert lots > 0 and self._orders[order_id] is level
         resting = sum(len(x.orders) for s in (self._bids, self._asks) for x in s.levels.values())
         assert resting == len(self._orders)
-        bid, ask = self.best_bid, self.best_ask
-        assert bid is None or ask is None or bid < ask, "crossed"
+        assert all(id in self._orders and lots > 0 for id, (lots, _) in self.hidden.items())
+        assert crossed or not self.crossed, "crossed"
 
     def _match(self, other: BookSide, limit: int, lots: int) -> tuple[list[Fill], int]:
         """Fill from the best level on, while its rank is at least `limit`."""

@@ -1,105 +1,189 @@
-"""Matching engine: all instruments; order types and times in force become book calls.
+"""Matching engine: all markets; what an order asks for becomes steps on its book.
 
 Flow:  venue -> [matching] -> book; events come back in the order they happened.
 In:    orders already checked. Out: events, one per report that somebody is owed.
 Owner: the dispatcher thread. No locks, no I/O, no clock: the same orders in the same
        order give the same events, on any machine, in any year.
+
+Whoever applies the events then asks what they set off: triggered stops go on one by one,
+each when all before it is settled. So a cascade is a row of plain steps.
 """
 
 from collections.abc import Iterable
 
+from oms.exchange.arrival import Arrival, canceled, post_only_reason
 from oms.exchange.book import Fill, OrderBook
-from oms.instruments import Instrument, MarketOrderPolicy
-from oms.messages import Liquidity, OrderType, RejectReason, ResponseType, TimeInForce
+from oms.exchange.market import Market
+from oms.exchange.phases import Phases
+from oms.exchange.rules import Rules
+from oms.instruments import Instrument
+from oms.messages import (
+    Liquidity,
+    OrderType,
+    Phase,
+    RejectReason,
+    ResponseType,
+    TimeInForce,
+)
 from oms.orders import Change, Event, Order, keeps_priority
 
-NEW, TRADE = ResponseType.NEW, ResponseType.TRADE
+NEW, TRADE, REJECTED = ResponseType.NEW, ResponseType.TRADE, ResponseType.REJECTED
 LIMIT = OrderType.LIMIT
 NEVER_REST = (TimeInForce.IOC, TimeInForce.FOK)
 MAKER, TAKER = Liquidity.MAKER.value, Liquidity.TAKER.value
-NO_LIQUIDITY = RejectReason.INSUFFICIENT_LIQUIDITY.value
 
 
 class MatchingEngine:
-    """One order book per instrument."""
+    """One market per instrument, and the rules they share."""
 
     def __init__(self) -> None:
+        self.markets: dict[str, Market] = {}
         self.books: dict[str, OrderBook] = {}
+        self.rules = Rules()
+        self.phases = Phases(self.rules, self.markets)
+        self._arrival = Arrival(self.rules, self.phases)
 
     def list_instruments(self, instruments: Iterable[Instrument]) -> None:
-        """Open a book for every instrument that has none."""
+        """Open a market for every instrument that has none."""
         for instrument in instruments:
-            self.books.setdefault(instrument.symbol, OrderBook())
+            market = self.markets.get(instrument.symbol)
+            if market is None:
+                market = Market(instrument, self.phases.session)
+                self.markets[instrument.symbol] = market
+                self.books[instrument.symbol] = market.book
+            market.instrument = instrument
 
     def place(self, order: Order) -> list[Event]:
         """A new order: accepted, trades at the resting prices, then rests or ends."""
         order_id = order.order_id
-        book = self.books[order.instrument.symbol]
-        if order.order_type is LIMIT and order.time_in_force not in NEVER_REST:
-            fills = book.add_order(order_id, order.side, order.price_ticks, order.left_lots)
+        market = self.markets[order.instrument.symbol]
+        accepted: Event = (NEW, order_id, 0, 0, 0, "", "", "")
+        if (
+            order.terms is None
+            and order.order_type is LIMIT
+            and order.time_in_force not in NEVER_REST
+            and self._arrival.undisturbed(market, order)
+        ):
+            side, price_ticks = order.side, order.price_ticks
+            fills = market.book.add_order(order_id, side, price_ticks, order.left_lots)
+            if market.changed is not None:
+                market.changed.add((side, price_ticks))
             if not fills:
-                return [(NEW, order_id, 0, 0, 0, "", "", "")]
-            return [(NEW, order_id, 0, 0, 0, "", "", ""), *_trades(order_id, fills)]
-        return self._place_at_once(book, order)
-
-    def _place_at_once(self, book: OrderBook, order: Order) -> list[Event]:
-        """Market, IOC and FOK: what cannot trade now is canceled; nothing rests.
-
-        FOK and an instrument's all_or_none look first whether the whole order would fill,
-        so that no trade has to be undone.
-        """
-        order_id, lots = order.order_id, order.left_lots
-        market = order.order_type is OrderType.MARKET
-        price = None if market else order.price_ticks
-        policy = order.instrument.market_order
-        fok = order.time_in_force is TimeInForce.FOK
-        whole = market and policy is MarketOrderPolicy.ALL_OR_NONE
-        if (fok or whole) and not book.fillable(order.side, price, lots):
-            reason = f"{NO_LIQUIDITY}: quantity={lots}, policy={'FOK' if fok else policy}"
-            if fok:
-                return [(NEW, order_id, 0, 0, 0, "", "", ""), _canceled(order_id, reason)]
-            return [(ResponseType.REJECTED, order_id, 0, 0, 0, "", reason, "")]
-        fills, left = book.match_order(order.side, price, lots)
-        events: list[Event] = [(NEW, order_id, 0, 0, 0, "", "", ""), *_trades(order_id, fills)]
-        if left:
-            events.append(_canceled(order_id, f"{NO_LIQUIDITY}: left={left}"))
-        return events
+                return [accepted]
+            self._arrival.traded(market, side, fills)
+            return [accepted, *_trades(order_id, fills)]
+        if order.suspended:
+            self._suspend(market, order)
+            return [accepted]
+        events = self._arrival.execute(
+            market, order, order.price_ticks, order.left_lots, arrives=True
+        )
+        if events and events[0][0] is REJECTED:
+            return events
+        return [accepted, *events]
 
     def cancel(self, change: Change) -> list[Event]:
         """Take the order out; refused when it is no longer there."""
         order = change.order
-        if self.books[order.instrument.symbol].cancel_order(order.order_id) is None:
+        if not self._take_out(self.markets[order.instrument.symbol], order.order_id):
             return [_refused(change)]
-        return [_canceled(order.order_id, "", change.request_seq)]
+        return [canceled(order.order_id, "", change.request_seq)]
 
     def replace(self, change: Change) -> list[Event]:
-        """New price and new total quantity in one step; a price that crosses trades."""
+        """New price, new total quantity, new terms in one step; a price that crosses trades."""
         order = change.order
-        order_id = order.order_id
-        book = self.books[order.instrument.symbol]
-        open_lots = book.open_lots(order_id)
+        market = self.markets[order.instrument.symbol]
+        replaced: Event = (
+            ResponseType.REPLACED, order.order_id, change.request_seq, 0, 0, "", "", "",
+        )  # fmt: skip
+        if order.suspended:
+            return [replaced] if self._replace_stop(market, change) else [_refused(change)]
+        book = market.book
+        open_lots = book.open_lots(order.order_id)
         if not open_lots:
             return [_refused(change)]
-        replaced: Event = (ResponseType.REPLACED, order_id, change.request_seq, 0, 0, "", "", "")
         left = change.quantity_lots - order.cumulative_lots
+        market.touch(order)
         if left <= 0:
-            book.cancel_order(order_id)
+            book.cancel_order(order.order_id)
             return [replaced]
         if keeps_priority(order.price_ticks, change.price_ticks, open_lots, left):
-            book.reduce_order(order_id, left)
+            book.reduce_order(order.order_id, left, change.display_lots)
             return [replaced]
-        book.cancel_order(order_id)
-        fills = book.add_order(order_id, order.side, change.price_ticks, left)
-        return [replaced, *_trades(order_id, fills)]
+        reason = post_only_reason(market, order, change.price_ticks)
+        if reason:
+            return [_refused(change, reason)]
+        book.cancel_order(order.order_id)
+        events = self._arrival.execute(market, order, change.price_ticks, left, change.display_lots)
+        return [replaced, *events]
 
-    def expire(self, order_ids: set[int], reason: str) -> list[Event]:
-        """Take these orders out at the session's end, in the order they entered the book."""
+    def withdraw(self, order_ids: set[int], type_: ResponseType, reason: str) -> list[Event]:
+        """Take these out unasked: resting ones in the order they entered the book, then stops."""
         events: list[Event] = []
-        for book in self.books.values():
-            for order_id in book.order_ids():
-                if order_id in order_ids:
-                    book.cancel_order(order_id)
-                    events.append((ResponseType.EXPIRED, order_id, 0, 0, 0, "", reason, ""))
+        for market in self.markets.values():
+            found = [id for id in market.book.order_ids() if id in order_ids]
+            found += sorted(id for id, _ in market.stops.entries() if id in order_ids)
+            for order_id in found:
+                self._take_out(market, order_id)
+                events.append((type_, order_id, 0, 0, 0, "", reason, ""))
+        return events
+
+    def withdraw_one(self, order: Order, reason: str) -> list[Event]:
+        """The same for one order, which is canceled; none if it is not here."""
+        taken = self._take_out(self.markets[order.instrument.symbol], order.order_id)
+        return [canceled(order.order_id, reason)] if taken else []
+
+    def _take_out(self, market: Market, order_id: int) -> bool:
+        rested = market.book.cancel_order(order_id)
+        if rested is not None:
+            if market.changed is not None:
+                market.changed.add(rested[:2])
+            return True
+        if self.rules.triggered.pop(order_id, None) is not None:
+            return True
+        return market.stops.remove(order_id)
+
+    # --- stops ---
+
+    def _suspend(self, market: Market, order: Order) -> None:
+        assert order.terms is not None
+        market.stops.add(order.order_id, order.side, order.terms.stop_ticks)
+        self.rules.trigger(market, market.last_ticks)
+
+    def _replace_stop(self, market: Market, change: Change) -> bool:
+        """A new stop price, or more, goes to the back of its stop price."""
+        order = change.order
+        assert order.terms is not None
+        if order.order_id not in market.stops:
+            return False
+        stop = change.stop_ticks or order.terms.stop_ticks
+        kept = stop == order.terms.stop_ticks and keeps_priority(
+            order.price_ticks, change.price_ticks, order.quantity_lots, change.quantity_lots
+        )
+        if not kept:
+            market.stops.remove(order.order_id)
+            market.stops.add(order.order_id, order.side, stop)
+            self.rules.trigger(market, market.last_ticks)
+        return True
+
+    def next_triggered(self) -> Order | None:
+        """The next stop that goes on; one whose market was halted meanwhile waits again."""
+        row = self.rules.triggered
+        while row:
+            order_id, market = row.popitem(last=False)
+            order = self.rules.orders[order_id]
+            if market.phase is Phase.CONTINUOUS:
+                return order
+            assert order.terms is not None
+            market.stops.add(order_id, order.side, order.terms.stop_ticks)
+        return None
+
+    def place_triggered(self, order: Order) -> list[Event]:
+        """A stop that was told to be triggered trades, as if it had just arrived."""
+        market = self.markets[order.instrument.symbol]
+        events = self._arrival.execute(market, order, order.price_ticks, order.left_lots)
+        if events and events[0][0] is REJECTED:  # it was accepted long ago
+            return [canceled(order.order_id, events[0][6])]
         return events
 
 
@@ -112,11 +196,6 @@ def _trades(taker_id: int, fills: list[Fill]) -> list[Event]:
     return events
 
 
-def _canceled(order_id: int, reason: str, request_seq: int = 0) -> Event:
-    return (ResponseType.CANCELED, order_id, request_seq, 0, 0, "", reason, "")
-
-
-def _refused(change: Change) -> Event:
+def _refused(change: Change, reason: str = RejectReason.TOO_LATE.value) -> Event:
     order_id, seq = change.order.order_id, change.request_seq
-    reason = RejectReason.TOO_LATE.value
     return (ResponseType.CANCEL_REJECTED, order_id, seq, 0, 0, "", reason, "")

@@ -11,11 +11,18 @@ from contextlib import suppress
 
 from oms.clock import Clock
 from oms.config import Config
+from oms.controls import REQUESTS
 from oms.desk import entries
 from oms.desk.entries import Entry
 from oms.desk.order_desk import OrderDesk
 from oms.desk.session import TradingSession
-from oms.desk.settings import check_scales, check_venue, settings_of
+from oms.desk.settings import (
+    check_ledger,
+    check_scales,
+    check_venue,
+    exchange_settings,
+    settings_of,
+)
 from oms.desk.throttle import OrderThrottler
 from oms.desk.tracker import OrderTracker
 from oms.errors import (
@@ -31,7 +38,7 @@ from oms.flow.intake import Intake
 from oms.flow.journal import Fold
 from oms.flow.publisher import Publisher
 from oms.flow.sender import Sender
-from oms.messages import OrderRequest, RejectReason, ResponseType
+from oms.messages import RejectReason, ResponseType
 from oms.orders import VenueReport
 from oms.reports import Row, refusal
 from oms.stores import Store
@@ -109,8 +116,10 @@ class Dispatcher:
             hold_when_closed=self._config.session.outside_hours == "hold",
             waiting_max=self._config.queue.waiting_max,
             remote=self._venue.remote,
+            exchange=exchange_settings(self._config),
         )
         check_venue(self.desk.settings, settings)
+        check_ledger(self.desk.settings, settings, len(self.desk.blotter.orders))
         check_scales([order.instrument for order in self.desk.blotter.orders.values()], settings)
         self._run([], [(entries.START, settings)], self._clock.wall_ns())
         self._publisher.instruments = self.desk.instruments
@@ -172,7 +181,7 @@ class Dispatcher:
         if self._carried:
             return 0.0
         next_s = self._agenda.next_s(
-            self.throttler if self._sender.waits_for_permit(self.desk) else None
+            self.desk, self.throttler if self._sender.waits_for_permit(self.desk) else None
         )
         return min(wait_s_max, next_s)
 
@@ -240,7 +249,7 @@ class Dispatcher:
             send(desk)
         answers: dict[int, Answer] = {}
         for seq, (message, received_ns, answer) in enumerate(items, first_seq + len(notices)):
-            if isinstance(message, OrderRequest):
+            if isinstance(message, REQUESTS):
                 entry = request_entry(seq, message)
             elif isinstance(message, VenueReport):
                 entry = self._told(message)
@@ -305,8 +314,8 @@ class Dispatcher:
 
     def _put_off(self, items: Iterable[Item], reason: RejectReason) -> None:
         """Refuse requests; keep what venue and session said for the next turn."""
-        requests = [item for item in items if isinstance(item[0], OrderRequest)]
-        self._carried += [item for item in items if not isinstance(item[0], OrderRequest)]
+        requests = [item for item in items if isinstance(item[0], REQUESTS)]
+        self._carried += [item for item in items if not isinstance(item[0], REQUESTS)]
         self._refuse_all(requests, reason)
 
     def _unblocked(self) -> bool:
@@ -321,7 +330,7 @@ class Dispatcher:
 
     def _refuse_all(self, items: Iterable[Item], reason: RejectReason) -> None:
         for message, _received_ns, answer in items:
-            if isinstance(message, OrderRequest):
+            if isinstance(message, REQUESTS):
                 self._publisher.refuse(answer, refusal(message, reason, self._clock.wall_ns()))
 
     def _take_snapshot(self) -> None:

@@ -7,13 +7,13 @@ import threading
 from collections import deque
 from concurrent.futures import Future
 
+from oms.controls import Request
 from oms.desk.entries import Entry
-from oms.messages import OrderRequest
 from oms.orders import VenueReport
 from oms.reports import OrderResponse
 
 Answer = Future[OrderResponse]
-Item = tuple[OrderRequest | VenueReport | Entry, int, Answer | None]
+Item = tuple[Request | VenueReport | Entry, int, Answer | None]
 """What came, when (monotonic ns), and who wants the answer."""
 
 

@@ -6,29 +6,35 @@ on the instrument's grid, whether the id was used before, how an order that is o
 a replay asks nobody.
 """
 
+from typing import Any
+
+from oms.controls import (
+    REQUESTS,
+    FundsRequest,
+    MassCancelRequest,
+    OperatorAction,
+    OperatorRequest,
+    Request,
+)
 from oms.desk import entries
 from oms.desk.entries import Entry
 from oms.desk.order_desk import OrderDesk
 from oms.errors import ValidationError
 from oms.flow.inbox import Item
 from oms.instruments import Instrument
-from oms.messages import (
-    OrderRequest,
-    OrderState,
-    OrderType,
-    RejectReason,
-    RequestType,
-    ResponseType,
-)
-from oms.money import Number
+from oms.messages import OrderState, OrderType, RejectReason, RequestType, ResponseType
+from oms.money import Number, to_units
 from oms.orders import Order
 from oms.reports import Row
+from oms.requests import OrderRequest, OrderTerms
 from oms.stores import Store, rows_by_id
 
 NEW_REQUEST, CANCEL_REQUEST = RequestType.NEW, RequestType.CANCEL
 STATUS = ResponseType.ORDER_STATUS.value
 # An order that was rejected is none; one that is open has other names than a refused change's.
 ENDED = (OrderState.FILLED.value, OrderState.CANCELED.value, OrderState.EXPIRED.value)
+COMMAND_REJECTED = ResponseType.COMMAND_REJECTED.value
+Command = FundsRequest | MassCancelRequest | OperatorRequest
 REJECTED, CANCEL_REJECTED = ResponseType.REJECTED.value, ResponseType.CANCEL_REJECTED.value
 
 
@@ -51,7 +57,7 @@ class Intake:
         ids = [
             (message.account, message.client_order_id, seq)
             for seq, (message, _, _) in enumerate(items, first_seq)
-            if isinstance(message, OrderRequest)
+            if isinstance(message, REQUESTS)
         ]
         if not ids or self._store.claim(ids):
             return
@@ -60,9 +66,11 @@ class Intake:
             if first != seq:
                 self._repeats[seq] = first
 
-    def entry(self, seq: int, request: OrderRequest) -> Entry:
+    def entry(self, seq: int, request: Request) -> Entry:
         """The entry of one request, as things stand after the requests before it."""
         self._seq = seq
+        if not isinstance(request, OrderRequest):
+            return self._command(seq, request)
         entry = (
             self._new(seq, request) if request.type is NEW_REQUEST else self._change(seq, request)
         )
@@ -75,16 +83,18 @@ class Intake:
 
     def _new(self, seq: int, request: OrderRequest) -> Entry:
         instrument = self._desk.instruments.get(request.symbol)
-        assert request.side is not None and request.quantity is not None
+        assert request.side is not None
         if instrument is None:
             known = "|".join(self._desk.instruments)
             reason = f"{RejectReason.SYMBOL_UNKNOWN}: symbol={request.symbol}, known={known}"
             return _refusal(request, seq, reason)
         try:
             price = 0 if request.price is None else instrument.price_ticks(request.price)
-            lots = instrument.quantity_lots(request.quantity)
+            lots = 0 if request.quantity is None else instrument.quantity_lots(request.quantity)
+            terms = () if request.terms is None else (_terms_fields(instrument, request.terms),)
         except ValidationError as error:
-            return _refusal(request, seq, _grid_reason(error))
+            gate = self._desk.risk.gate(request.account)
+            return _refusal(request, seq, gate or _grid_reason(error))
         return (
             entries.NEW,
             request.account,
@@ -97,6 +107,7 @@ class Intake:
             lots,
             int(request.hold),
             request.request_id,
+            *terms,
         )
 
     def _change(self, seq: int, request: OrderRequest) -> Entry:
@@ -110,11 +121,14 @@ class Intake:
             )  # fmt: skip
         try:
             price, lots = _new_terms(order, request.price, request.quantity)
+            terms = (
+                () if request.terms is None else (_terms_fields(order.instrument, request.terms),)
+            )
         except ValidationError as error:
             return _about(request, order, _grid_reason(error))
         return (
             entries.MODIFY, request.account, request.client_order_id,
-            request.orig_client_order_id, price, lots, request.request_id,
+            request.orig_client_order_id, price, lots, request.request_id, *terms,
         )  # fmt: skip
 
     def _no_open_order(self, seq: int, request: OrderRequest) -> Entry:
@@ -147,7 +161,7 @@ class Intake:
         compared, not its entry.
         """
         if entry[0] != entries.ANSWER or request.type is NEW_REQUEST:
-            return bool(original[:-1] == entry[:-1])
+            return _without_request_id(original) == _without_request_id(entry)
         if original[0] not in (entries.MODIFY, entries.CANCEL):
             return False
         terms: tuple[object, ...] = (request.orig_client_order_id,)
@@ -157,9 +171,63 @@ class Intake:
                 return False
             try:
                 terms += _terms(instrument, request.price, request.quantity)
+                if request.terms is not None:
+                    terms += (_terms_fields(instrument, request.terms),)
             except ValidationError:
                 return False
-        return bool(original[3:-1] == terms)
+        return tuple(_without_request_id(original)[3:]) == terms
+
+    # --- commands: funds, mass cancels, operators ---
+
+    def _command(self, seq: int, request: Command) -> Entry:
+        """The entry of a command; one that was given before is answered, not obeyed again."""
+        entry = self._command_entry(seq, request)
+        first = self._repeats.get(seq) if self._repeats else None
+        if first is None:
+            self._entries[seq] = entry
+            return entry
+        original = self._entry_of(first)
+        told = next((row for row in self._rows_of(first) if row[3] == first), None)
+        if _without_seq(original) == _without_seq(entry) and told is not None:
+            return _told_again(request, told)
+        return command_refused(request, seq, f"{RejectReason.DUPLICATE_ID}: first_seq={first}")
+
+    def _command_entry(self, seq: int, request: Command) -> Entry:
+        account, client_id = request.account, request.client_order_id
+        if isinstance(request, MassCancelRequest):
+            of_account = "" if request.everybody else account
+            side = request.side.value if request.side is not None else ""
+            return (entries.MASS_CANCEL, account, client_id, of_account, request.symbol, side)
+        if isinstance(request, OperatorRequest):
+            if request.action is OperatorAction.BUST:
+                return self._bust(seq, request)
+            return (
+                entries.OPERATOR, account, client_id, request.action.value, request.scope.value,
+                request.target, request.name, request.value, request.why,
+            )  # fmt: skip
+        amount, scales = 0, self._desk.ledger.scales
+        if request.amount is not None:
+            if request.asset not in scales:
+                known = "|".join(scales)
+                reason = f"{RejectReason.ASSET_UNKNOWN}: asset={request.asset}, known={known}"
+                return command_refused(request, seq, reason)
+            try:
+                amount = to_units("amount", request.amount, scales[request.asset])
+            except ValidationError as error:
+                return command_refused(request, seq, f"{RejectReason.AMOUNT_INVALID}: {error}")
+            if amount <= 0:
+                reason = f"{RejectReason.AMOUNT_INVALID}: amount={request.amount}, expected above 0"
+                return command_refused(request, seq, reason)
+        return (
+            entries.FUNDS, account, client_id, request.action.value, request.asset, amount,
+            request.to_account,
+        )  # fmt: skip
+
+    def _bust(self, seq: int, request: OperatorRequest) -> Entry:
+        """Both fills of the trade that is to be taken back, as they were reported."""
+        return command_refused(
+            request, seq, f"{RejectReason.COMMAND_INVALID}: trade={request.name}"
+        )
 
     def _entry_of(self, seq: int) -> Entry:
         return self._entries.get(seq) or self._store.entry_of(seq)
@@ -209,9 +277,59 @@ def _terms(
     return ticks, lots
 
 
+def _terms_fields(instrument: Instrument, terms: OrderTerms) -> dict[str, Any]:
+    """Terms as an entry has them: on the grid, and only what is there."""
+    budget = None
+    if terms.quote_quantity is not None:
+        budget = to_units("quote_quantity", terms.quote_quantity, instrument.quote_scale)
+        if budget <= 0:
+            raise ValidationError("quote_quantity", terms.quote_quantity, "a number above 0")
+    fields: dict[str, Any] = {
+        "stop": None if terms.stop_price is None else instrument.price_ticks(terms.stop_price),
+        "display": terms.display_quantity and instrument.quantity_lots(terms.display_quantity),
+        "post": terms.post_only and terms.post_only.value,
+        "expire": terms.expire_ns,
+        "min": terms.min_quantity and instrument.quantity_lots(terms.min_quantity),
+        "budget": budget,
+        "protect": None
+        if terms.protection_price is None
+        else instrument.price_ticks(terms.protection_price),
+        "oco": terms.oco_with,
+        "stp": terms.self_trade and terms.self_trade.value,
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def _without_request_id(entry: Entry) -> list[Any]:
+    """What two entries of the same content have in common."""
+    at = 10 if entry[0] == entries.NEW else 6 if entry[0] == entries.MODIFY else len(entry) - 1
+    return [*entry[:at], *entry[at + 1 :]]
+
+
+def _without_seq(entry: Entry) -> list[Any]:
+    """The same of a command's; a refusal names its own sequence as the order's."""
+    return [item for at, item in enumerate(entry) if entry[0] != entries.ANSWER or at != 4]
+
+
+def command_refused(request: Command, seq: int, reason: str) -> Entry:
+    """A command that cannot be obeyed as it stands."""
+    return (
+        entries.ANSWER, request.account, request.client_order_id, COMMAND_REJECTED, seq, "", "", "",
+        0, 0, "", reason, "",
+    )  # fmt: skip
+
+
+def _told_again(request: Command, row: Row) -> Entry:
+    """What was answered the first time."""
+    return (
+        entries.ANSWER, request.account, request.client_order_id, row[8], row[2], row[6], "", "",
+        0, 0, "", row[16], "",
+    )  # fmt: skip
+
+
 def _grid_reason(error: ValidationError) -> str:
     invalid = (
-        RejectReason.PRICE_INVALID if error.field == "price" else RejectReason.QUANTITY_INVALID
+        RejectReason.PRICE_INVALID if "price" in error.field else RejectReason.QUANTITY_INVALID
     )
     return f"{invalid}: {error}"
 

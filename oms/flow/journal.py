@@ -23,7 +23,7 @@ from oms.venues.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
-COMPARED_COLUMNS = 18  # of a report: all but the two latencies, which a replay cannot know
+COMPARED_COLUMNS = 19  # of a report: all but the two latencies, which a replay cannot know
 
 
 class Fold:
@@ -40,7 +40,7 @@ class Fold:
         """Back to the state before the first entry."""
         self.venue.reset()
         self.outbox = Outbox(self.venue) if self.venue.remote else None
-        self.desk = OrderDesk(self.outbox or self.venue)
+        self.desk = OrderDesk(self.outbox or self.venue, self.engine)
         self.last_seq = self.checksum = self.wall_ns = 0
         self.snapshot_seq = 0  # of the snapshot it started from
 

@@ -13,8 +13,9 @@ from random import Random
 from typing import Protocol
 
 from oms.instruments import Instrument
-from oms.messages import OrderRequest, Side, TimeInForce
+from oms.messages import Side, TimeInForce
 from oms.money import to_text
+from oms.requests import OrderRequest
 
 START_PRICES = {"TATA_INR": 950, "JIO_INR": 300, "BTC_USD": 60_000}
 START_PRICE = 100

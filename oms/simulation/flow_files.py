@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from oms.errors import OMSError, ValidationError
-from oms.messages import OrderRequest, OrderType, RequestType, Side, TimeInForce
+from oms.messages import OrderType, RequestType, Side, TimeInForce
+from oms.requests import OrderRequest
 from oms.simulation.runner import Timed
 
 OFFSET = "offset_ns"

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from oms.errors import ValidationError
 from oms.instruments import Instrument
-from oms.messages import OrderRequest, Side, TimeInForce
+from oms.messages import Side, TimeInForce
 from oms.money import to_text, to_units
 from oms.reports import Row
+from oms.requests import OrderRequest
 from oms.simulation.flow_files import FlowFileError, lines_of
 from oms.simulation.runner import Timed
 

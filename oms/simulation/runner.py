@@ -13,8 +13,8 @@ from itertools import count
 
 from oms.clock import NANOS, Clock
 from oms.manager import OrderManagement
-from oms.messages import OrderRequest
 from oms.reports import OrderResponse, Row
+from oms.requests import OrderRequest
 
 BURST_S = 4  # a burst comes this often ...
 BURST_SHARE = 4  # ... takes a quarter of that time, and has three quarters of the requests

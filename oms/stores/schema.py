@@ -51,16 +51,20 @@ MIGRATIONS = [
             body TEXT NOT NULL)""",
         "CREATE TABLE probe (bytes BLOB)",
     ],
+    [
+        "ALTER TABLE order_responses ADD COLUMN fee TEXT NOT NULL DEFAULT ''",
+    ],
 ]
 
 INSERT_ID = "INSERT OR IGNORE INTO client_orders VALUES (?, ?, ?)"
-INSERT_ROW = f"INSERT INTO order_responses VALUES ({', '.join('?' * len(ROW_COLUMNS))})"
+COLUMNS = ", ".join(ROW_COLUMNS)
+INSERT_ROW = f"INSERT INTO order_responses ({COLUMNS}) VALUES ({', '.join('?' * len(ROW_COLUMNS))})"
 INSERT_RECORD = (
     "INSERT INTO journal (first_seq, last_seq, wall_ns, released, body, checksum) "
     "VALUES (?, ?, ?, ?, ?, ?)"
 )
 SELECT_RECORD = "SELECT first_seq, last_seq, wall_ns, released, body, checksum FROM journal "
-SELECT_ROW = f"SELECT {', '.join(ROW_COLUMNS)} FROM order_responses "
+SELECT_ROW = f"SELECT {COLUMNS} FROM order_responses "
 OF_ORDER = "WHERE order_id = ? ORDER BY rowid"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from oms.instruments import Instrument
+from oms.messages import ResponseType
 from oms.orders import Change, Event, Order
 
 
@@ -14,7 +15,8 @@ class Venue(Protocol):
         cannot know what was lost on the way. A venue that is not remote answers inside the
         call and is a pure function of what it was sent: a replay sends it all again.
     place, cancel, replace: take one request; return the answers known at once.
-    expire: the session ended; take these orders out of the book.
+    withdraw: take these orders out of the book unasked: EXPIRED, the session ended; CANCELED,
+        a mass cancel.
     list_instruments: what is traded from now on; books that exist stay as they are.
     logon: ask for a link; returns at once or raises VenueError; logged_on tells when it is up.
     reset: forget every order; a replay follows.
@@ -25,7 +27,9 @@ class Venue(Protocol):
     def place(self, order: Order) -> Sequence[Event]: ...
     def cancel(self, change: Change) -> Sequence[Event]: ...
     def replace(self, change: Change) -> Sequence[Event]: ...
-    def expire(self, order_ids: set[int], reason: str) -> Sequence[Event]: ...
+    def withdraw(
+        self, order_ids: set[int], type_: ResponseType, reason: str
+    ) -> Sequence[Event]: ...
     def list_instruments(self, instruments: Sequence[Instrument]) -> None: ...
     def logon(self) -> None: ...
     def logged_on(self) -> bool: ...

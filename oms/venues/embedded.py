@@ -20,7 +20,7 @@ class EmbeddedVenue:
         self.place = engine.place
         self.cancel = engine.cancel
         self.replace = engine.replace
-        self.expire = engine.expire
+        self.withdraw = engine.withdraw
         self.list_instruments = engine.list_instruments
 
     def logon(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from oms.errors import VenueError
 from oms.instruments import Instrument
+from oms.messages import ResponseType
 from oms.orders import Change, Event, Order
 from oms.venues import Venue
 
@@ -35,8 +36,8 @@ class Outbox:
         self._calls.append(lambda: self._venue.replace(change))
         return ()
 
-    def expire(self, order_ids: set[int], reason: str) -> Sequence[Event]:
-        self._calls.append(lambda: self._venue.expire(order_ids, reason))
+    def withdraw(self, order_ids: set[int], type_: ResponseType, reason: str) -> Sequence[Event]:
+        self._calls.append(lambda: self._venue.withdraw(order_ids, type_, reason))
         return ()
 
     def list_instruments(self, instruments: Sequence[Instrument]) -> None:

@@ -106,9 +106,9 @@ class ScriptedVenue:
     def replace(self, change: Change) -> Sequence[Event]:
         return self._answer_change(change, ResponseType.REPLACED)
 
-    def expire(self, order_ids: set[int], reason: str) -> Sequence[Event]:
+    def withdraw(self, order_ids: set[int], type_: ResponseType, reason: str) -> Sequence[Event]:
         for order_id in sorted(order_ids):
-            self.tell(VenueReport(ResponseType.EXPIRED, order_id, reason=reason))
+            self.tell(VenueReport(type_, order_id, reason=reason))
         return ()
 
     def list_instruments(self, instruments: Sequence[Instrument]) -> None:

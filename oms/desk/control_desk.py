@@ -1,0 +1,389 @@
+"""Control desk: what is not about one order: session, phases, funds, operators, settings.
+
+Flow:  desk -> [control_desk] -> exchange, ledger, risk -> executions
+In:    journal entries, in journal order.
+Owner: the dispatcher thread. No clock: when something is due, the agenda makes an entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from oms.controls import FundsAction, OperatorAction
+from oms.desk import entries
+from oms.desk.entries import Entry
+from oms.desk.risk import check_limit
+from oms.desk.settings import instrument_of
+from oms.errors import ValidationError
+from oms.exchange.market import Market
+from oms.messages import (
+    OrderState,
+    OrderType,
+    Phase,
+    RejectReason,
+    ResponseType,
+    Scope,
+    SelfTrade,
+    TimeInForce,
+    Trading,
+)
+from oms.money import to_text
+from oms.orders import Event, Order
+
+if TYPE_CHECKING:
+    from oms.desk.order_desk import OrderDesk
+
+DONE, REFUSED = ResponseType.COMMAND_DONE.value, ResponseType.COMMAND_REJECTED.value
+CANCELED, EXPIRED = ResponseType.CANCELED, ResponseType.EXPIRED
+KEPT_OVERNIGHT = (TimeInForce.GTC, TimeInForce.GTD)
+
+
+class ControlDesk:
+    """The handlers of all entries but those of orders and venue reports."""
+
+    def __init__(self, desk: OrderDesk) -> None:
+        self._desk = desk
+        self._blotter = desk.blotter
+
+    def handlers(self) -> dict[str, Callable[[int, Entry, int, int], None]]:
+        """Entry kind -> what it does."""
+
+        def plain(handle: Callable[[int, Entry], None]) -> Callable[[int, Entry, int, int], None]:
+            return lambda seq, entry, _received_ns, _queued_ns: handle(seq, entry)
+
+        return {
+            entries.SESSION: plain(self._session),
+            entries.LINK: plain(self._link),
+            entries.START: plain(self._start),
+            entries.STOP: plain(self._stop),
+            entries.PHASE: plain(self._phase),
+            entries.TIMER: plain(self._timer),
+            entries.GOOD_TILL: plain(self._good_till),
+            entries.FUNDS: plain(self._funds),
+            entries.MASS_CANCEL: plain(self._mass_cancel),
+            entries.OPERATOR: plain(self._operator),
+        }
+
+    # --- session, phases, expiry ---
+
+    def _session(self, _seq: int, entry: Entry) -> None:
+        what, date = entry[1], entry[2]
+        if what == "OPEN":
+            self._desk.is_open, self._desk.trading_date = True, date
+            self._check_held()
+            self._restore_done_for_day()
+            self._set_phase(first_phase(self._desk.settings))
+            return
+        self._set_phase(Phase.CLOSED)
+        self._desk.is_open = False
+        self._desk.trading_date = "" if what == "CLOSE" else date
+        if what == "CLOSE":
+            self._end_day(f"{RejectReason.SESSION_ENDED.value}: trading_date={date}")
+
+    def _phase(self, _seq: int, entry: Entry) -> None:
+        self._set_phase(Phase(entry[1]))
+
+    def _timer(self, _seq: int, entry: Entry) -> None:
+        assert self._desk.engine is not None
+        self._apply(self._desk.engine.phases.timer(self._desk.engine.markets[entry[1]]))
+
+    def _set_phase(self, phase: Phase) -> None:
+        if self._desk.engine is not None:
+            self._apply(self._desk.engine.phases.set_session(phase))
+
+    def _apply(self, events: list[Event]) -> None:
+        assert self._desk.cascade is not None
+        self._desk.cascade.apply(events)
+
+    def _end_day(self, reason: str) -> None:
+        """DAY orders in the book go, then what waits and cannot be held."""
+        waiting = [r for r in self._desk.queue.waiting() if isinstance(r, Order)]
+        queued = {order.order_id for order in waiting}
+        day = {
+            order_id
+            for order_id, order in self._blotter.orders.items()
+            if order.time_in_force is TimeInForce.DAY and order_id not in queued
+        }
+        self._withdraw(day, EXPIRED, reason)
+        for order in waiting:
+            if order.order_type is OrderType.MARKET or order.time_in_force not in KEPT_OVERNIGHT:
+                self._end_waiting(order, OrderState.EXPIRED, reason)
+        self._settle()
+        if self._desk.settings.get("done_for_day"):
+            for order in self._blotter.orders.values():
+                if order.state in (OrderState.NEW, OrderState.PARTIALLY_FILLED):
+                    order.state = OrderState.DONE_FOR_DAY
+                    self._blotter.report(order, ResponseType.DONE_FOR_DAY.value)
+
+    def _restore_done_for_day(self) -> None:
+        for order in self._blotter.orders.values():
+            if order.state is OrderState.DONE_FOR_DAY:
+                filled = order.cumulative_lots > 0
+                order.state = OrderState.PARTIALLY_FILLED if filled else OrderState.NEW
+                self._blotter.report(order, ResponseType.RESTATED.value)
+
+    def _check_held(self) -> None:
+        """What waited for the open is looked at anew: limits may be others now."""
+        for order in self._desk.queue.waiting():
+            if isinstance(order, Order):
+                reason = self._desk.risk.gate(order.account)
+                reason = reason or self._desk.risk.check(order, self._blotter.wall_ns, again=True)
+                if reason:
+                    self._end_waiting(order, OrderState.REJECTED, reason)
+        self._settle()
+
+    def _good_till(self, _seq: int, entry: Entry) -> None:
+        """GTD orders whose time has come."""
+        orders = self._blotter.orders
+        ended = [orders[id] for at_ns, id in self._desk.expiries if at_ns <= entry[1] and (
+            id in orders
+        )]  # fmt: skip
+        self._take_back(ended, EXPIRED, RejectReason.EXPIRE_TIME.value)
+
+    # --- taking orders back unasked ---
+
+    def _take_back(self, orders: list[Order], type_: ResponseType, reason: str) -> None:
+        """End these: those with the venue in the order of the book, then those that wait."""
+        waiting = [order for order in orders if order.order_id in self._desk.queue]
+        queued = {order.order_id for order in waiting}
+        self._withdraw({o.order_id for o in orders} - queued, type_, reason)
+        for order in sorted(waiting, key=lambda order: order.order_id):
+            if order.order_id in self._blotter.orders:  # it may have lost its partner meanwhile
+                self._end_waiting(order, OrderState(type_.value), reason)
+        self._settle()
+
+    def _withdraw(self, order_ids: set[int], type_: ResponseType, reason: str) -> None:
+        if order_ids:
+            self._desk.executions.apply(self._desk.venue.withdraw(order_ids, type_, reason))
+
+    def _end_waiting(self, order: Order, state: OrderState, reason: str) -> None:
+        self._desk.queue.cancel_order(order.order_id)
+        self._desk.executions.ended(order, state, reason)
+
+    def _settle(self) -> None:
+        if self._desk.cascade is not None:
+            self._desk.cascade.run()
+
+    def _cancel_all(self, account: str, symbol: str, side: str, reason: str) -> int:
+        """Cancel what is open of an account, symbol and side ("": any); how many that were."""
+        found = [
+            order
+            for order in self._blotter.orders.values()
+            if account in ("", order.account)
+            and symbol in ("", order.instrument.symbol)
+            and side in ("", order.side.value)
+        ]
+        self._take_back(found, CANCELED, reason)
+        return len(found)
+
+    def _mass_cancel(self, seq: int, entry: Entry) -> None:
+        _, asker, client_id, account, symbol, side = entry
+        reason = f"{RejectReason.MASS_CANCEL.value}: by={asker}, id={client_id}"
+        count = self._cancel_all(account, symbol, side, reason)
+        self._answer(seq, entry, symbol, "", f"canceled={count}")
+
+    # --- funds ---
+
+    def _funds(self, seq: int, entry: Entry) -> None:
+        _, account, _client_id, action, asset, amount, other = entry
+        ledger = self._desk.ledger
+        if self._blotter.ledger is None:
+            reason = RejectReason.LEDGER_OFF.value
+        elif action == FundsAction.CREATE:
+            reason = ledger.create(account)
+        elif action == FundsAction.DEPOSIT:
+            reason = ledger.deposit(account, asset, amount)
+        elif action == FundsAction.WITHDRAW:
+            reason = ledger.withdraw(account, asset, amount)
+        else:
+            reason = ledger.transfer(account, other, asset, amount)
+        told = f"account={account}"
+        if asset and not reason:
+            scale = ledger.scales[asset]
+            available, reserved = (
+                to_text(units, scale) for units in ledger.accounts[account][asset]
+            )
+            told = (
+                f"asset={asset}, amount={to_text(amount, scale)}, available={available}, "
+                f"reserved={reserved}"
+            )
+        self._answer(seq, entry, asset, reason, told)
+
+    def _answer(self, seq: int, entry: Entry, symbol: str, reason: str, told: str) -> None:
+        """What came of a command; entry[1:3] is who asked, by which id."""
+        self._blotter.answer(
+            seq, entry[1], entry[2], REFUSED if reason else DONE, seq, symbol, "", "", 0, 0, "",
+            reason or told,
+        )  # fmt: skip
+
+    # --- operators ---
+
+    def _operator(self, seq: int, entry: Entry) -> None:
+        _, _account, _id, action, scope, target, name, value, why = entry
+        act: Callable[[Scope, str, str, str, str], tuple[str, str]] = {
+            OperatorAction.SET_TRADING.value: self._set_trading,
+            OperatorAction.KILL.value: self._kill,
+            OperatorAction.SET_PHASE.value: self._force_phase,
+            OperatorAction.SET_LIMIT.value: self._set_limit,
+            OperatorAction.SET_ACCOUNT.value: self._set_account,
+        }[action]
+        if scope == Scope.SYMBOL and target not in self._desk.instruments:
+            reason, told = f"{RejectReason.SYMBOL_UNKNOWN.value}: symbol={target}", ""
+        else:
+            reason, told = act(Scope(scope), target, name, value, why)
+        self._answer(seq, entry, target if scope == Scope.SYMBOL else "", reason, told)
+
+    def _markets(self, scope: Scope, target: str) -> list[Market]:
+        assert self._desk.engine is not None
+        markets = self._desk.engine.markets
+        return [markets[target]] if scope is Scope.SYMBOL else list(markets.values())
+
+    def _set_trading(
+        self, scope: Scope, target: str, _name: str, value: str, why: str
+    ) -> tuple[str, str]:
+        state, risk = Trading(value), self._desk.risk
+        if scope is Scope.ALL:
+            risk.everybody = state
+            risk.killed = why if state is Trading.HALTED else ""
+        elif scope is Scope.ACCOUNT:
+            risk.accounts[target] = state
+            if state is Trading.ACTIVE:
+                del risk.accounts[target]
+        elif state is Trading.REDUCING or self._desk.engine is None:
+            return f"{RejectReason.COMMAND_INVALID.value}: scope=SYMBOL, value={value}", ""
+        else:
+            phases, market = self._desk.engine.phases, self._desk.engine.markets[target]
+            halted = state is Trading.HALTED
+            self._apply(phases.halt(market) if halted else phases.resume(market))
+        return "", f"trading={value}"
+
+    def _kill(
+        self, scope: Scope, target: str, _name: str, _value: str, why: str
+    ) -> tuple[str, str]:
+        reason, _ = self._set_trading(scope, target, "", Trading.HALTED.value, why)
+        if reason:
+            return reason, ""
+        account, symbol = (
+            target if scope is Scope.ACCOUNT else "", target if scope is Scope.SYMBOL else "",
+        )  # fmt: skip
+        told = f"{RejectReason.KILL_SWITCH.value}: {why}" if why else RejectReason.KILL_SWITCH
+        return "", f"trading=HALTED, canceled={self._cancel_all(account, symbol, '', str(told))}"
+
+    def _force_phase(
+        self, scope: Scope, target: str, _name: str, value: str, _why: str
+    ) -> tuple[str, str]:
+        phase, desk = Phase(value), self._desk
+        if desk.engine is None or scope is Scope.ACCOUNT or phase is Phase.CLOSED or (
+            not desk.is_open
+        ):  # fmt: skip
+            session = "open" if desk.is_open else "closed"
+            return (
+                f"{RejectReason.COMMAND_INVALID.value}: scope={scope}, value={value}, "
+                f"session={session}"
+            ), ""
+        for market in self._markets(scope, target):
+            halts = phase is Phase.HALTED
+            phases = desk.engine.phases
+            self._apply(phases.halt(market) if halts else phases.force(market, phase))
+        return "", f"phase={value}"
+
+    def _set_limit(
+        self, scope: Scope, target: str, name: str, value: str, _why: str
+    ) -> tuple[str, str]:
+        try:
+            check_limit(scope, name, value)
+        except ValidationError as error:
+            return f"{RejectReason.COMMAND_INVALID.value}: {error}", ""
+        at = Scope.ACCOUNT if scope is Scope.ALL else scope  # ALL: of every account
+        self._desk.risk.set_limit(at, target, name, value)
+        self._desk.risk.watch(self._blotter.orders.values())
+        return "", f"{name}={value or 'as configured'}"
+
+    def _set_account(
+        self, scope: Scope, target: str, name: str, value: str, _why: str
+    ) -> tuple[str, str]:
+        if scope is not Scope.ACCOUNT or name not in ("tier", "stp_group"):
+            return (
+                f"{RejectReason.COMMAND_INVALID.value}: name={name}, expected tier or stp_group "
+                "of an ACCOUNT"
+            ), ""
+        self._desk.account_settings.setdefault(target, {})[name] = value
+        self._use_account_settings()
+        return "", f"{name}={value or 'none'}"
+
+    # --- settings ---
+
+    def _link(self, _seq: int, entry: Entry) -> None:
+        self._desk.link_up = entry[1] == "UP"
+
+    def _start(self, _seq: int, entry: Entry) -> None:
+        """A new process: its settings hold from here on, and the link is down."""
+        self._desk.link_up = False
+        self.configure(entry[1])
+
+    def _stop(self, _seq: int, _entry: Entry) -> None:
+        for order in self._desk.queue.waiting():
+            if isinstance(order, Order) and order.order_id in self._desk.queue:
+                self._end_waiting(order, OrderState.CANCELED, RejectReason.SHUTTING_DOWN.value)
+        self._settle()
+
+    def configure(self, settings: dict[str, Any]) -> None:
+        """Take over the part of the configuration that a replay depends on."""
+        desk = self._desk
+        desk.settings = settings
+        desk.hold_when_closed = settings["hold_when_closed"]
+        desk.queue.size_max = settings["waiting_max"]
+        instruments = [instrument_of(fields) for fields in settings["instruments"]]
+        desk.instruments = {instrument.symbol: instrument for instrument in instruments}
+        desk.venue.list_instruments(instruments)
+        for order in self._blotter.orders.values():
+            order.instrument = desk.instruments[order.instrument.symbol]
+            order.received_ns = order.queued_ns = 0  # the old process's clock means nothing now
+        rates = {(s, tier): (maker, taker) for s, tier, maker, taker in settings.get("fees", ())}
+        desk.ledger.configure(instruments, rates)
+        self._blotter.ledger = desk.ledger if settings.get("ledger") else None
+        desk.risk.configure(settings.get("limits", {}))
+        desk.risk.listed = desk.instruments
+        desk.risk.watch(self._blotter.orders.values())
+        if desk.engine is not None:
+            self._set_rules(settings)
+        self._use_account_settings()
+
+    def _set_rules(self, settings: dict[str, Any]) -> None:
+        assert self._desk.engine is not None
+        rules, markets = self._desk.engine.rules, self._desk.engine.markets
+        rules.ledger = self._blotter.ledger
+        rules.self_trade = SelfTrade(settings.get("self_trade", "none"))
+        for name, value in settings.get("breaker", {}).items():
+            setattr(rules, name, value)
+        self._desk.risk.reference_of = lambda symbol, around: (
+            markets[symbol].reference_ticks
+            if around == "last"
+            else markets[symbol].instrument.reference_price_ticks
+        )
+
+    def _use_account_settings(self) -> None:
+        """The configuration's tiers and groups, and before them what an operator set."""
+        groups, tiers = (
+            {
+                **self._desk.settings.get(f"{name}s", {}),
+                **{
+                    account: settings[name]
+                    for account, settings in self._desk.account_settings.items()
+                    if name in settings
+                },
+            }
+            for name in ("stp_group", "tier")
+        )
+        self._desk.ledger.tiers = {account: tier for account, tier in tiers.items() if tier}
+        if self._desk.engine is not None:
+            self._desk.engine.rules.groups = {a: group for a, group in groups.items() if group}
+
+
+def first_phase(settings: dict[str, Any]) -> Phase:
+    """How a session begins."""
+    phases = settings.get("phases", {})
+    if phases.get("pre_open_ns"):
+        return Phase.PRE_OPEN
+    return Phase.OPENING_AUCTION if phases.get("opening_auction_ns") else Phase.CONTINUOUS

@@ -1,0 +1,294 @@
+"""Ledger: who owns how much, what is set aside for open orders, and what fills move.
+
+Flow:  desk -> [ledger]: funds commands, reservations; executions -> [ledger]: fills
+In:    orders, and whole amounts in units of an asset. Out: "" or why not, with the figures.
+Owner: the dispatcher thread. No locks, no I/O, no clock.
+
+Per asset, the sum over all accounts is what was deposited less what was withdrawn, always and
+exactly: a fill moves the same rounded notional from buyer to seller, and fees to FEE_ACCOUNT.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from oms.instruments import BPS, Instrument
+from oms.messages import Liquidity, RejectReason, Side
+from oms.money import to_text
+from oms.orders import Fees, Order
+
+FEE_ACCOUNT = "fees"
+OUTSIDE, TRADES = "outside", "trades"  # what deposits come from, and what a fill goes through
+BUY = Side.BUY
+TAKER, AUCTION = Liquidity.TAKER.value, Liquidity.AUCTION.value
+
+Balance = list[int]
+"""Available, reserved; a list, because it changes with every fill."""
+
+
+class Posting(NamedTuple):
+    """One half of a movement; the other half has account and contra swapped, amount negated.
+
+    seq: the journal entry that caused it. contra: the other account, "outside" for deposits and
+    withdrawals, "trades" for a fill (it owns nothing once both sides are settled).
+    """
+
+    seq: int
+    account: str
+    asset: str
+    amount: int
+    contra: str
+    why: str
+
+
+class Ledger:
+    """Balances of every account, by asset."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, dict[str, Balance]] = {FEE_ACCOUNT: {}}
+        self.scales: dict[str, int] = {}
+        self.paid_in: dict[str, int] = {}  # asset -> deposits less withdrawals
+        self.rates: dict[tuple[str, str], Fees] = {}  # (symbol, tier), where not the symbol's own
+        self.tiers: dict[str, str] = {}
+        self.touched: set[tuple[str, str]] = set()  # (account, asset) since somebody looked
+        self.postings: list[Posting] | None = None  # kept only for who asks: a report
+        self.seq = 0  # the journal entry under way, for postings
+
+    def configure(
+        self, instruments: Iterable[Instrument], rates: dict[tuple[str, str], Fees]
+    ) -> None:
+        """What is traded, at which fees."""
+        self.rates = rates
+        for instrument in instruments:
+            self.scales[instrument.base] = instrument.base_scale
+            self.scales[instrument.quote] = instrument.quote_scale
+
+    # --- funds ---
+
+    def create(self, account: str) -> str:
+        """Open an account; the reason if it exists already."""
+        if account in self.accounts:
+            return f"{RejectReason.ACCOUNT_EXISTS}: account={account}"
+        self.accounts[account] = {}
+        return ""
+
+    def deposit(self, account: str, asset: str, amount: int) -> str:
+        reason = self._unknown(account)
+        if not reason:
+            self._credit(account, asset, amount)
+            self.paid_in[asset] = self.paid_in.get(asset, 0) + amount
+            self._post(account, asset, amount, OUTSIDE, "deposit")
+        return reason
+
+    def withdraw(self, account: str, asset: str, amount: int) -> str:
+        reason = self._unknown(account) or self._short(account, asset, amount)
+        if not reason:
+            self._credit(account, asset, -amount)
+            self.paid_in[asset] -= amount
+            self._post(account, asset, -amount, OUTSIDE, "withdrawal")
+        return reason
+
+    def transfer(self, account: str, to_account: str, asset: str, amount: int) -> str:
+        reason = self._unknown(account) or self._unknown(to_account)
+        reason = reason or self._short(account, asset, amount)
+        if not reason:
+            self._credit(account, asset, -amount)
+            self._credit(to_account, asset, amount)
+            self._post(account, asset, -amount, to_account, "transfer")
+        return reason
+
+    def _unknown(self, account: str) -> str:
+        if account in self.accounts:
+            return ""
+        return f"{RejectReason.ACCOUNT_UNKNOWN}: account={account}"
+
+    def _short(self, account: str, asset: str, amount: int) -> str:
+        available = self.accounts[account].get(asset, (0,))[0]
+        if amount <= available:
+            return ""
+        scale = self.scales.get(asset, 0)
+        return (
+            f"{RejectReason.FUNDS_INSUFFICIENT}: asset={asset}, needed={to_text(amount, scale)}, "
+            f"available={to_text(available, scale)}"
+        )
+
+    def _credit(self, account: str, asset: str, amount: int) -> None:
+        self._balance(account, asset)[0] += amount
+
+    def _balance(self, account: str, asset: str) -> Balance:
+        self.touched.add((account, asset))
+        assets = self.accounts[account]
+        balance = assets.get(asset)
+        if balance is None:
+            balance = assets[asset] = [0, 0]
+        return balance
+
+    # --- orders ---
+
+    def may_trade(self, account: str) -> str:
+        """Why an account may place no orders: it is not there, or takes the fees."""
+        if account == FEE_ACCOUNT:
+            return f"{RejectReason.ACCOUNT_UNKNOWN}: account={account}, which takes the fees"
+        return self._unknown(account)
+
+    def fees_of(self, order: Order) -> Fees:
+        """What an order pays if it is accepted now."""
+        instrument = order.instrument
+        tier = self.tiers.get(order.account, "")
+        own = self.rates.get((instrument.symbol, tier)) if tier else None
+        return own or (instrument.maker_fee_bps, instrument.taker_fee_bps)
+
+    def hold(self, order: Order, amount: int) -> str:
+        """Set so much aside for an order, in place of what is; the reason if it is not there."""
+        more = amount - order.reserved
+        if not more:
+            return ""
+        instrument = order.instrument
+        asset = instrument.quote if order.side is BUY else instrument.base
+        if more > 0:
+            reason = self._short(order.account, asset, more)
+            if reason:
+                return reason
+        balance = self._balance(order.account, asset)
+        balance[0] -= more
+        balance[1] += more
+        order.reserved = amount
+        return ""
+
+    def settle(self, order: Order, price_ticks: int, lots: int, liquidity: str) -> int:
+        """One side of a fill, after the order's open lots went down; returns the fee.
+
+        What an order with a price bound has left over is its reservation at once; one without a
+        bound ends in this step, and then gives back the rest.
+        """
+        instrument = order.instrument
+        notional = instrument.notional(price_ticks, lots)
+        fee = fee_of(order.fees, notional, liquidity)
+        base = self._balance(order.account, instrument.base)
+        quote = self._balance(order.account, instrument.quote)
+        amount = lots * instrument.lot_amount
+        if order.side is BUY:
+            paid = notional + fee
+            keep = need_of(order) if bound_of(order) else order.reserved - paid
+            quote[0] += order.reserved - paid - keep
+            quote[1] += keep - order.reserved
+            base[0] += amount
+        else:
+            keep = order.left_lots * instrument.lot_amount
+            base[0] += order.reserved - amount - keep
+            base[1] += keep - order.reserved
+            quote[0] += notional - fee
+        order.reserved = keep
+        if fee:
+            self._credit(FEE_ACCOUNT, instrument.quote, fee)
+        if self.postings is not None:
+            self._post_fill(order, notional, amount, fee)
+        return fee
+
+    def unsettle(
+        self, account: str, instrument: Instrument, side: Side, notional: int, lots: int, fee: int
+    ) -> str:
+        """Take one side of a fill back (a trade bust); the reason if it was spent since."""
+        amount = lots * instrument.lot_amount
+        bought, paid = (amount, notional + fee) if side is BUY else (notional - fee, amount)
+        give, get = (
+            (instrument.base, instrument.quote)
+            if side is BUY
+            else (instrument.quote, instrument.base)
+        )
+        reason = self._short(account, give, bought)
+        if not reason:
+            self._credit(account, give, -bought)
+            self._credit(account, get, paid)
+            self._credit(FEE_ACCOUNT, instrument.quote, -fee)
+            self._post(account, give, -bought, TRADES, "bust")
+            self._post(account, get, paid, TRADES, "bust")
+            self._post(FEE_ACCOUNT, instrument.quote, -fee, TRADES, "bust")
+        return reason
+
+    # --- the record ---
+
+    def _post(self, account: str, asset: str, amount: int, contra: str, why: str) -> None:
+        if self.postings is not None:
+            self.postings.append(Posting(self.seq, account, asset, amount, contra, why))
+            self.postings.append(Posting(self.seq, contra, asset, -amount, account, why))
+
+    def _post_fill(self, order: Order, notional: int, amount: int, fee: int) -> None:
+        sign = 1 if order.side is BUY else -1
+        instrument, why = order.instrument, f"fill of order {order.order_id}"
+        self._post(order.account, instrument.quote, -sign * notional, TRADES, why)
+        self._post(order.account, instrument.base, sign * amount, TRADES, why)
+        if fee:
+            self._post(order.account, instrument.quote, -fee, FEE_ACCOUNT, f"fee, {why}")
+
+    def total(self, asset: str) -> int:
+        """All that anybody owns of an asset."""
+        return sum(sum(assets.get(asset, (0, 0))) for assets in self.accounts.values())
+
+    def mistakes(self, orders: Iterable[Order]) -> list[str]:
+        """What does not add up: nothing, ever; for verify and for tests."""
+        found = [
+            f"{account} {asset}: available={balance[0]}, reserved={balance[1]}"
+            for account, assets in self.accounts.items()
+            for asset, balance in assets.items()
+            if min(balance) < 0
+        ]
+        found += [
+            f"{asset}: accounts hold {self.total(asset)}, paid in {self.paid_in.get(asset, 0)}"
+            for asset in {a for assets in self.accounts.values() for a in assets}
+            if self.total(asset) != self.paid_in.get(asset, 0)
+        ]
+        held: dict[tuple[str, str], int] = {}
+        for order in orders:
+            asset = order.instrument.quote if order.side is BUY else order.instrument.base
+            held[order.account, asset] = held.get((order.account, asset), 0) + order.reserved
+        for account, assets in self.accounts.items():
+            for asset, balance in assets.items():
+                if balance[1] != held.get((account, asset), 0):
+                    found.append(
+                        f"{account} {asset}: reserved={balance[1]}, open orders hold "
+                        f"{held.get((account, asset), 0)}"
+                    )
+        return found
+
+    def dump(self) -> dict[str, Any]:
+        """Plain data: the balances, and what they must add up to."""
+        return {"accounts": self.accounts, "paid_in": self.paid_in, "tiers": self.tiers}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.accounts = {
+            account: {asset: list(balance) for asset, balance in assets.items()}
+            for account, assets in state["accounts"].items()
+        }
+        self.paid_in = dict(state["paid_in"])
+        self.tiers = dict(state["tiers"])
+
+
+def fee_of(fees: Fees, notional: int, liquidity: str) -> int:
+    """The fee of one fill, cut to whole units toward zero; negative: a rebate.
+
+    In an auction nobody makes and nobody takes: the maker's fee, but no rebate.
+    """
+    maker, taker = fees
+    bps = taker if liquidity == TAKER else max(maker, 0) if liquidity == AUCTION else maker
+    return notional * bps // BPS if bps >= 0 else -(notional * -bps // BPS)
+
+
+def bound_of(order: Order) -> int:
+    """The worst price a buy can trade at; 0 if there is none."""
+    return order.price_ticks or (order.terms.protection_ticks if order.terms else 0)
+
+
+def need_of(order: Order) -> int:
+    """What an order must have set aside for what is open of it: base of a sell, quote of a buy.
+
+    A buy without a bound needs its budget, or nothing until it meets the book.
+    """
+    instrument = order.instrument
+    if order.side is not BUY:
+        return order.left_lots * instrument.lot_amount
+    bound = bound_of(order)
+    if not bound:
+        return order.terms.budget if order.terms else 0
+    notional = instrument.notional_up(bound, order.left_lots)
+    top = max(*order.fees, 0)
+    return notional + -(-notional * top // BPS)

@@ -1,0 +1,292 @@
+"""The sections of config.ini: each is a class, each setting an attribute with its rule.
+
+Flow:  config.ini -> config -> [sections] -> bounds
+In:    values, from a file or from code. Out: values within their bounds, or a ValidationError.
+
+Durations: seconds in the file (window_s), nanoseconds here (window_ns).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from inspect import signature
+from pathlib import Path
+from typing import Annotated, Literal
+
+from oms.bounds import FILE, FLAG, Rule, Section, key_of, optional, rules_of, seconds, text, whole
+from oms.clock import NANOS
+from oms.desk.session import Schedule
+from oms.errors import ValidationError
+from oms.instruments import ASSET_SCALE, BPS, FEE_BPS_MAX, SCALE_MAX, Instrument, MarketOrderPolicy
+from oms.money import to_text, to_units
+
+LIMITS = ("quantity_min", "quantity_max", "notional_min", "notional_max")  # of one order
+
+
+def _read_calendar(key: str, text: str) -> str | None:
+    # An always open schedule reads all its arguments but does not compare them.
+    return text if Schedule.parse(**{"always_open": True, key: text}) else None  # type: ignore
+
+
+def _read_step(key: str, text: str) -> str | None:
+    return text if to_units(key, text, 12) > 0 else None
+
+
+CALENDAR = Rule("text", _read_calendar, lambda value: type(value) is str)
+STEP = Rule("a number above 0, such as 0.05", _read_step, lambda value: type(value) is str)
+AMOUNT = text("0 or more, such as 2.5, or nothing", r"([0-9]{1,18}(\.[0-9]{1,12})?)?")
+ASSET = text("an asset, 1 to 16 of A-Z 0-9 . _ -, or nothing", "[A-Z0-9._-]{0,16}")
+SYMBOLS = text("symbols, separated by commas", r"[A-Z0-9._\-,\s]*")
+TIER = text("1 to 16 of A-Z a-z 0-9 _ -, or nothing", "[A-Za-z0-9_-]{0,16}")
+GROUP = text("1 to 32 of A-Z a-z 0-9 _ -, or nothing", "[A-Za-z0-9_-]{0,32}")
+FEE_BPS = whole(-FEE_BPS_MAX, FEE_BPS_MAX)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionConfig(Section):
+    """When orders trade and the link is up. schedule: built from the calendar's settings.
+
+    pre_open_ns, opening_auction_ns, closing_auction_ns: phases of every window; 0: none.
+    """
+
+    always_open: Annotated[bool, FLAG] = False
+    time_zone: Annotated[str, CALENDAR] = "UTC"
+    hours: Annotated[str, CALENDAR] = "Mon-Fri 09:00-17:00"
+    holidays: Annotated[str, CALENDAR] = ""
+    early_close: Annotated[str, CALENDAR] = ""
+    extra_open: Annotated[str, CALENDAR] = ""
+    trading_date: Literal["close", "open"] = "close"
+    pre_open_ns: Annotated[int, seconds(0, 86_400)] = 0
+    opening_auction_ns: Annotated[int, seconds(0, 86_400)] = 0
+    closing_auction_ns: Annotated[int, seconds(0, 86_400)] = 0
+    outside_hours: Literal["reject", "hold"] = "reject"
+    done_for_day: Annotated[bool, FLAG] = False
+    logon_lead_ns: Annotated[int, seconds(0, 86_400)] = 60 * NANOS
+    logout_grace_ns: Annotated[int, seconds(0, 86_400)] = 900 * NANOS
+    logon_timeout_ns: Annotated[int, seconds(0.1, 3600)] = 10 * NANOS
+    logon_backoff_min_ns: Annotated[int, seconds(0.01, 3600)] = NANOS
+    logon_backoff_max_ns: Annotated[int, seconds(0.01, 3600)] = 60 * NANOS
+    logon_attempts_max: Annotated[int, whole(1, 1_000_000)] = 10
+    schedule: Schedule = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        Section.__post_init__(self)  # super() does not work in a class with slots
+        low, high = self.logon_backoff_min_ns / NANOS, self.logon_backoff_max_ns / NANOS
+        if low > high:
+            raise ValidationError("logon_backoff_s_min", low, "at most logon_backoff_s_max")
+        calendar = {name: getattr(self, name) for name in signature(Schedule.parse).parameters}
+        object.__setattr__(self, "schedule", Schedule.parse(**calendar))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThrottleConfig(Section):
+    """How many messages may go to the venue. burst: token_bucket alone."""
+
+    policy: Literal["sliding_window", "token_bucket", "fixed_window", "off"] = "sliding_window"
+    sends_max: Annotated[int, whole(1, 1_000_000)] = 100
+    window_ns: Annotated[int, seconds(0.001, 86_400)] = NANOS
+    burst: Annotated[int, whole(1, 1_000_000)] = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueConfig(Section):
+    """Bounds, in requests, orders and requests a turn."""
+
+    inbox_max: Annotated[int, whole(1, 10_000_000)] = 100_000
+    waiting_max: Annotated[int, whole(1, 10_000_000)] = 100_000
+    batch_max: Annotated[int, whole(1, 100_000)] = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreConfig(Section):
+    """Where the journal is, and what it survives. snapshot_every: journal entries."""
+
+    database: Annotated[Path, FILE] = Path("order_management.db")
+    durability: Literal["full", "normal", "none"] = "full"
+    busy_timeout_ns: Annotated[int, seconds(0, 60)] = 2 * NANOS
+    snapshot_every: Annotated[int, whole(1, 1_000_000_000)] = 250_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueConfig(Section):
+    """answer_timeout_ns: when a remote venue has not answered, the outcome is UNKNOWN."""
+
+    answer_timeout_ns: Annotated[int, seconds(0.001, 3600)] = 5 * NANOS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeConfig(Section):
+    """How the embedded exchange keeps accounts, and when it interrupts trading."""
+
+    ledger: Annotated[bool, FLAG] = False
+    self_trade: Literal["none", "cancel_newest", "cancel_oldest", "cancel_both", "decrement"] = (
+        "cancel_newest"
+    )
+    breaker_window_ns: Annotated[int, seconds(1, 86_400)] = 300 * NANOS
+    breaker_limit_ns: Annotated[int, seconds(0, 3600)] = 15 * NANOS
+    breaker_pause_ns: Annotated[int, seconds(0, 86_400)] = 300 * NANOS
+    reopening_auction_ns: Annotated[int, seconds(0, 86_400)] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskConfig(Section):
+    """What every account may do; 0 or nothing: no such limit."""
+
+    open_orders_max: Annotated[int, whole(0, 10_000_000)] = 0
+    messages_max: Annotated[int, whole(0, 1_000_000)] = 0
+    messages_window_ns: Annotated[int, seconds(0.001, 86_400)] = NANOS
+    position_max: Annotated[str, AMOUNT] = ""
+    credit_max: Annotated[str, AMOUNT] = ""
+    duplicate_window_ns: Annotated[int, seconds(0, 3600)] = 0
+    restricted_symbols: Annotated[str, SYMBOLS] = ""
+
+
+RISK = rules_of(RiskConfig)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountConfig(Section):
+    """What one account may do; None: what RiskConfig says. Which fees it pays, whose it is."""
+
+    open_orders_max: Annotated[int | None, optional(RISK["open_orders_max"])] = None
+    messages_max: Annotated[int | None, optional(RISK["messages_max"])] = None
+    messages_window_ns: Annotated[int | None, optional(RISK["messages_window_ns"])] = None
+    position_max: Annotated[str | None, optional(RISK["position_max"])] = None
+    credit_max: Annotated[str | None, optional(RISK["credit_max"])] = None
+    duplicate_window_ns: Annotated[int | None, optional(RISK["duplicate_window_ns"])] = None
+    restricted_symbols: Annotated[str | None, optional(RISK["restricted_symbols"])] = None
+    tier: Annotated[str, TIER] = ""
+    stp_group: Annotated[str, GROUP] = ""
+
+
+def limits_of(section: RiskConfig | AccountConfig) -> dict[str, str]:
+    """Its limits as text, by the keys of the file; "0" or no symbols lift one. None is no text."""
+    limits = dict[str, str]()
+    for name in RISK:
+        value = getattr(section, name)
+        if name == "restricted_symbols" and value is not None:
+            limits[name] = ",".join(symbols_of(value))
+        elif value is not None:
+            given = to_text(value, 9) if name.endswith("_ns") else str(value)
+            limits[key_of(name)] = given if given.strip("0.") else "0"
+    return limits
+
+
+def symbols_of(text: str) -> list[str]:
+    """The symbols of a list of them, each once."""
+    return list(dict.fromkeys(re.findall(r"[^,\s]+", text)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetConfig(Section):
+    """How finely an asset is counted: amounts are whole numbers of 10**-scale."""
+
+    scale: Annotated[int, whole(0, SCALE_MAX)] = ASSET_SCALE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeesConfig(Section):
+    """What the accounts of a tier pay for an instrument; None: what everybody pays."""
+
+    maker_fee_bps: Annotated[int | None, optional(FEE_BPS)] = None
+    taker_fee_bps: Annotated[int | None, optional(FEE_BPS)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopConfig(Section):
+    """What becomes of waiting orders at a stop. drain_max_ns: how long that may take."""
+
+    on_stop: Literal["park", "cancel", "drain"] = "park"
+    drain_max_ns: Annotated[int, seconds(0, 3600)] = 3 * NANOS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketDataConfig(Section):
+    """What is shown of a book: levels a side, and the latest trades."""
+
+    depth_levels: Annotated[int, whole(1, 1_000)] = 20
+    trades_kept: Annotated[int, whole(1, 1_000_000)] = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig(Section):
+    """What is logged, how, and how much of it is kept: rotate_files files and the open one."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    json: Annotated[bool, FLAG] = False
+    rotate_bytes: Annotated[int, whole(10_000, 10_000_000_000)] = 10_000_000
+    rotate_files: Annotated[int, whole(1, 1_000)] = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulateConfig(Section):
+    """The load that `simulate` offers. seconds: duration. rate: orders per second."""
+
+    seconds: Annotated[int, whole(1, 86_400)] = 20
+    rate: Annotated[int, whole(1, 1_000_000)] = 90
+    seed: Annotated[int, whole(0, 2**63 - 1)] = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstrumentConfig(Section):
+    """The text of one instrument; a step left out is the smallest its scale can say."""
+
+    price_scale: Annotated[int, whole(0, SCALE_MAX)] = 6
+    quantity_scale: Annotated[int, whole(0, SCALE_MAX)] = 8
+    tick_size: Annotated[str, STEP] = ""
+    lot_size: Annotated[str, STEP] = ""
+    market_order: Literal["partial", "all_or_none"] = "partial"
+    base: Annotated[str, ASSET] = ""
+    quote: Annotated[str, ASSET] = ""
+    maker_fee_bps: Annotated[int, FEE_BPS] = 0
+    taker_fee_bps: Annotated[int, FEE_BPS] = 0
+    reference_price: Annotated[str, AMOUNT] = ""
+    market_slippage_bps: Annotated[int, whole(0, BPS)] = 0
+    breaker_band_bps: Annotated[int, whole(0, BPS)] = 0
+    price_band_bps: Annotated[int, whole(0, 100_000)] = 0
+    price_band_around: Literal["last", "reference"] = "last"
+    quantity_min: Annotated[str, AMOUNT] = ""
+    quantity_max: Annotated[str, AMOUNT] = ""
+    notional_min: Annotated[str, AMOUNT] = ""
+    notional_max: Annotated[str, AMOUNT] = ""
+
+    def instrument(self, symbol: str, assets: Mapping[str, int] | None = None) -> Instrument:
+        """The instrument, its money counted as finely as `assets` says.
+
+        ValidationError if a step or price is finer than its scale, or rebates exceed fees.
+        """
+        tick, lot = self.tick_size, self.lot_size
+        made = Instrument(
+            symbol=symbol,
+            price_scale=self.price_scale,
+            quantity_scale=self.quantity_scale,
+            tick_size=to_units("tick_size", tick, self.price_scale) if tick else 1,
+            lot_size=to_units("lot_size", lot, self.quantity_scale) if lot else 1,
+            market_order=MarketOrderPolicy(self.market_order),
+            base=self.base,
+            quote=self.quote,
+            maker_fee_bps=self.maker_fee_bps,
+            taker_fee_bps=self.taker_fee_bps,
+            reference_price_ticks=to_units(
+                "reference_price", self.reference_price or 0, self.price_scale
+            ),
+            market_slippage_bps=self.market_slippage_bps,
+            breaker_band_bps=self.breaker_band_bps,
+        )
+        if made.reference_price_ticks % made.tick_size:
+            expected = f"a multiple of {made.tick_size_text}"
+            raise ValidationError("reference_price", self.reference_price, expected)
+        scales = assets or {}
+        return replace(
+            made,
+            base_scale=scales.get(made.base, ASSET_SCALE),
+            quote_scale=scales.get(made.quote, ASSET_SCALE),
+        )
+
+    def limits(self) -> dict[str, str]:
+        """Limits of its orders, those that are set, as text; a band tells around what."""
+        texts = {key: str(getattr(self, key)) for key in (*LIMITS, "price_band_bps")}
+        limits = {key: text for key, text in texts.items() if text.strip("0.")}
+        if "price_band_bps" in limits:
+            limits["price_band_around"] = self.price_band_around
+        return limits
