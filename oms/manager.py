@@ -16,6 +16,7 @@ from typing import Any
 
 from oms.clock import NANOS, Clock, SystemClock
 from oms.config import Config
+from oms.controls import FundsRequest, Request
 from oms.desk.session import TradingSession
 from oms.errors import StoppedError, ValidationError
 from oms.flow.dispatcher import Dispatcher
@@ -158,20 +159,20 @@ class OrderManagement:
 
     # --- requests ---
 
-    def on_data(self, request: OrderRequest) -> None:
+    def on_data(self, request: Request) -> None:
         """Take a request; its reports go to the listeners. Never waits, never raises a refusal."""
         received_ns = self.clock.monotonic_ns()
-        if not self.inbox.put((request, received_ns, None), urgent=request.type is CANCEL):
+        if not self.inbox.put((request, received_ns, None), urgent=_is_urgent(request)):
             self._refuse(request, None)
 
-    def submit(self, request: OrderRequest) -> "Future[OrderResponse]":
+    def submit(self, request: Request) -> "Future[OrderResponse]":
         """Take a request; the future resolves with the first durable response to it.
 
         It holds an exception (StoreError, StoppedError) only when the outcome is unknown.
         """
         answer: Answer = Future()
         received_ns = self.clock.monotonic_ns()
-        if not self.inbox.put((request, received_ns, answer), urgent=request.type is CANCEL):
+        if not self.inbox.put((request, received_ns, answer), urgent=_is_urgent(request)):
             self._refuse(request, answer)
         return answer
 
@@ -186,7 +187,7 @@ class OrderManagement:
         """
         self.publisher.add_listener(callback)
 
-    def _refuse(self, request: OrderRequest, answer: Answer | None) -> None:
+    def _refuse(self, request: Request, answer: Answer | None) -> None:
         full = self._running and not self.inbox.closed
         reason = RejectReason.QUEUE_FULL if full else RejectReason.SHUTTING_DOWN
         self.publisher.refuse(answer, refusal(request, reason, self.clock.wall_ns()))
@@ -276,3 +277,10 @@ class OrderManagement:
             return "stopped" if self.failure is None else "failed"
         degraded = self.dispatcher.blocked is not None or self.keeper.gave_up
         return "degraded" if degraded else "ok"
+
+
+def _is_urgent(request: Request) -> bool:
+    """What takes risk off, and what operators ask, passes a full inbox."""
+    if isinstance(request, OrderRequest):
+        return request.type is CANCEL
+    return not isinstance(request, FundsRequest)

@@ -337,12 +337,12 @@ def _outside(limits: Limits, what: str, value: int, scale: int, code: str) -> st
 
 def _least(text: str, scale: int) -> int:
     """The least that is not below a limit, in units; the limit may be finer than they are."""
-    return ceil(Fraction(text) * 10**scale)
+    return ceil(Fraction(text) * Fraction(10) ** scale)
 
 
 def _most(text: str, scale: int) -> int:
     """The most that is not above a limit, in units."""
-    return floor(Fraction(text) * 10**scale)
+    return floor(Fraction(text) * Fraction(10) ** scale)
 
 
 def _notional_of(instrument: Instrument, value: int) -> int:
