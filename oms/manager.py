@@ -21,10 +21,11 @@ from oms.desk.session import TradingSession
 from oms.errors import StoppedError, ValidationError
 from oms.flow.dispatcher import Dispatcher
 from oms.flow.inbox import Answer, Inbox
-from oms.flow.publisher import Listener, Publisher, Trade
+from oms.flow.publisher import Listener, MarketListener, Publisher, Trade
 from oms.flow.session_keeper import SessionKeeper
 from oms.flow.threads import Job, Worker
-from oms.messages import RejectReason, RequestType
+from oms.market_data import DepthSnapshot
+from oms.messages import Phase, RejectReason, RequestType
 from oms.orders import VenueReport
 from oms.reports import OrderResponse, refusal
 from oms.requests import OrderRequest
@@ -35,6 +36,7 @@ from oms.venues.embedded import EmbeddedVenue
 
 log = logging.getLogger(__name__)
 
+FOLLOW_S_MAX = 5.0  # a turn takes milliseconds, unless the disk is stuck
 STOP_S_MAX = 15.0  # of one thread; a stop takes less than 5 s unless the disk is stuck
 CANCEL = RequestType.CANCEL
 
@@ -187,6 +189,15 @@ class OrderManagement:
         """
         self.publisher.add_listener(callback)
 
+    def add_market_listener(self, callback: MarketListener) -> None:
+        """Have the market's events told to `callback`, from the next turn on; see market_data.
+
+        On the dispatcher's thread, after the private reports of the same turn; as above it must
+        not wait, and what it raises is logged and counted.
+        """
+        self.publisher.add_market_listener(callback)
+        self.dispatcher.feed.want_depth()
+
     def _refuse(self, request: Request, answer: Answer | None) -> None:
         full = self._running and not self.inbox.closed
         reason = RejectReason.QUEUE_FULL if full else RejectReason.SHUTTING_DOWN
@@ -215,6 +226,28 @@ class OrderManagement:
         self._check_symbol(symbol)
         bids, asks = self.publisher.depth(symbol)
         return bids[:levels], asks[:levels]
+
+    def depth_snapshot(self, symbol: str) -> DepthSnapshot:
+        """The whole book, and the id of the last depth update in it; empty at a remote venue.
+
+        Books are followed from when somebody first asks, or listens to the market: that very
+        first call waits for the next turn (so no listener may make it), the others for nothing.
+        Raises StoppedError if there is no such turn.
+        """
+        self._check_symbol(symbol)
+        wait_s = FOLLOW_S_MAX if self._running else 0.0
+        return self.dispatcher.feed.depth_snapshot(symbol, wait_s)
+
+    def balances(self, account: str) -> dict[str, tuple[int, int]]:
+        """By asset: available and reserved, in units of the asset's own scale, of one instant.
+
+        Empty for an account that is unknown or never had anything, and without a ledger.
+        """
+        return self.dispatcher.feed.balances(account)
+
+    def market_states(self) -> dict[str, Phase]:
+        """The phase of each instrument's market; empty where the venue is somebody else's."""
+        return self.dispatcher.feed.phases()
 
     def best_bid(self, symbol: str) -> int | None:
         """The best bid in ticks; None if nobody bids."""

@@ -77,18 +77,17 @@ class PlainExchange(PlainBooks):
         if after.left == 0:
             self.end(order, "FILLED", type="REPLACED")
             return
-        showed_anew = after.display != order.display
         back = after.price != order.price or after.left > order.left
         restop = after.stop != order.stop
         order.price, order.stop, order.display = after.price, after.stop, after.display
         order.left, order.shown = after.left, min(order.shown, after.left)
-        if showed_anew or not order.display:
+        if not order.display:
             order.show()
         holder = order.partner if order.partner and order.kind in STOPS else order
         self.hold(holder, self.reservation(holder))
         self.report("REPLACED", order)
         if order.state == "SUSPENDED":
-            if back or restop or showed_anew:
+            if back or restop:
                 self.suspend(order)
         elif back:
             self.books[order.symbol].remove(order)
@@ -346,17 +345,24 @@ class PlainExchange(PlainBooks):
         book = self.books[symbol]
         bids = sorted((o for o in book if o.buys), key=lambda o: -o.price)
         asks = sorted((o for o in book if not o.buys), key=lambda o: o.price)
+        shown = {order: order.shown for order in book}
         while volume:
             buyer, seller = bids[0], asks[0]
             lots = min(buyer.left, seller.left, volume)
             volume -= lots
             for queue, order in ((bids, buyer), (asks, seller)):
                 order.left -= lots
-                order.show()
+                shown[order] -= lots
                 if order.left == 0:
                     queue.remove(order)
                     book.remove(order)
             self.fill(buyer, seller, price, lots, ("AUCTION", "AUCTION"))
+        for order in list(book):
+            order.shown = shown[order]
+            if order.shown <= 0:  # new lots are shown, at the back
+                book.remove(order)
+                order.show()
+                book.append(order)
 
     # What follows from a trade, and ends.
 
@@ -431,8 +437,8 @@ class PlainExchange(PlainBooks):
             gone += [order for order in resting + stops if meant(order)]
         for order in gone:
             self.end(order, state, code)
-            self.losers = [loser for loser in self.losers if loser not in gone]
-            self.cancel_losers()
+        self.losers = [loser for loser in self.losers if loser not in gone]
+        self.cancel_losers()
 
     def report(self, type, order, code="", price=0, lots=0, liquidity="", fee=0):
         facts = (order.id, order.state, price, lots, order.cumulative, order.left)

@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
     {
         "errors", "clock", "money", "instruments", "messages", "requests", "controls", "reports",
-        "orders", "bounds", "sections", "config",
+        "orders", "bounds", "market_data", "sections", "config",
     },
     {"exchange"}, {"desk"}, {"venues", "stores"}, {"flow"}, {"manager"},
     {"logs", "app", "cli", "commands", "simulation"},

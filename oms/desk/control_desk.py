@@ -89,8 +89,11 @@ class ControlDesk:
         self._apply(self._desk.engine.phases.timer(self._desk.engine.markets[entry[1]]))
 
     def _set_phase(self, phase: Phase) -> None:
-        if self._desk.engine is not None:
-            self._apply(self._desk.engine.phases.set_session(phase))
+        engine = self._desk.engine
+        if engine is not None:
+            engine.phases.session = phase
+            for market in engine.markets.values():  # each is settled before the next follows
+                self._apply(engine.phases.follow_session(market))
 
     def _apply(self, events: list[Event]) -> None:
         assert self._desk.cascade is not None

@@ -63,8 +63,8 @@ class OrderEntry:
         self._queue.add_order(seq, order)
         self._blotter.add(order)
         self._desk.risk.accepted(order, self._blotter.wall_ns)
-        if terms is not None and terms.expire_ns:
-            heappush(self._desk.expiries, (terms.expire_ns, seq))
+        if terms is not None:
+            self._take_up(order, terms)
         self._desk.unanswered.append(order)
 
     def _why_not(self, order: Order, hold: int) -> str:
@@ -146,6 +146,15 @@ class OrderEntry:
             ledger.hold(partner, before)
         return reason
 
+    def _take_up(self, order: Order, terms: Terms) -> None:
+        """What is to remember of an accepted order's terms."""
+        if terms.expire_ns:
+            heappush(self._desk.expiries, (terms.expire_ns, order.order_id))
+        if terms.partner_id:
+            partner = self._blotter.orders[terms.partner_id]
+            assert partner.terms is not None
+            partner.terms.partner_id = order.order_id
+
     def _reject(self, order: Order, reason: str) -> None:
         order.state = OrderState.REJECTED
         order.quantity_lots, order.left_lots = order.quantity_lots, 0
@@ -190,10 +199,15 @@ class OrderEntry:
     def why_not_change(self, change: Change) -> str:
         """Why an order may not have these terms; if it may, the money for them is set aside."""
         order, desk = change.order, self._desk
-        lots = max(change.quantity_lots, order.cumulative_lots)
+        lots, terms = change.quantity_lots, order.terms
         if change.stop_ticks and not order.suspended:
-            return f"{RejectReason.TOO_LATE.value}: the stop was triggered"
-        reason = _display_reason(change.display_lots, lots)
+            return f"{RejectReason.TERMS_UNSUPPORTED.value}: stop_price, of no suspended stop"
+        if change.display_lots and (terms is None or not terms.display_lots):
+            return f"{RejectReason.TERMS_UNSUPPORTED.value}: display_quantity, of no iceberg"
+        if lots <= order.cumulative_lots:
+            return ""  # what is filled already completes it
+        display_lots = change.display_lots or (terms.display_lots if terms is not None else 0)
+        reason = _display_reason(display_lots, lots)
         reason = reason or desk.risk.check_change(
             order, change.price_ticks, lots, self._blotter.wall_ns
         )

@@ -69,7 +69,8 @@ class Arrival:
             if reason:
                 return [rejected(order, reason)]
             price_ticks, slid = slide(market, order, price_ticks)
-        limit_ticks = price_ticks or bound_of(order) or market.market_limit(order.side)
+        protection = terms.protection_ticks if terms is not None else 0
+        limit_ticks = price_ticks or protection or market.market_limit(order.side)
         if terms is not None and terms.budget:
             lots = self._spend(market, order, terms.budget, limit_ticks)
         steps, breach = self._plan(market, order, limit_ticks, lots)
@@ -151,21 +152,21 @@ class Arrival:
     def _refusal(self, order: Order, steps: list[Step], lots: int, arrives: bool) -> Event | None:
         """Why nothing of it may happen: not enough there, or not enough money."""
         filled = filled_by(steps)
-        if order.time_in_force is TimeInForce.FOK and filled < lots:
-            return canceled(order.order_id, f"{NO_LIQUIDITY}: quantity={lots}, policy=FOK")
-        policy = order.instrument.market_order
-        whole = not order.by_price and policy is MarketOrderPolicy.ALL_OR_NONE
-        if whole and filled < lots:
-            return rejected(order, f"{NO_LIQUIDITY}: quantity={lots}, policy={policy}")
-        min_lots = order.terms.min_lots if order.terms is not None and arrives else 0
-        if filled < min_lots:
-            code = RejectReason.MIN_QUANTITY.value
-            return canceled(order.order_id, f"{code}: fillable={filled}, min={min_lots}")
         ledger = self._rules.ledger
         if ledger is not None and order.side is BUY and not bound_of(order):
             reason = ledger.hold(order, cost_of(order, steps))
             if reason:
                 return rejected(order, reason)
+        policy = order.instrument.market_order
+        whole = not order.by_price and policy is MarketOrderPolicy.ALL_OR_NONE
+        if whole and filled < lots:
+            return rejected(order, f"{NO_LIQUIDITY}: quantity={lots}, policy={policy}")
+        min_lots = order.terms.min_lots if order.terms is not None and arrives else 0
+        if filled < min_lots and lots:
+            code = RejectReason.MIN_QUANTITY.value
+            return canceled(order.order_id, f"{code}: fillable={filled}, min={min_lots}")
+        if order.time_in_force is TimeInForce.FOK and filled < lots:
+            return canceled(order.order_id, f"{NO_LIQUIDITY}: quantity={lots}, policy=FOK")
         return None
 
     def _take(

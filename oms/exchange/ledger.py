@@ -274,8 +274,11 @@ def fee_of(fees: Fees, notional: int, liquidity: str) -> int:
 
 
 def bound_of(order: Order) -> int:
-    """The worst price a buy can trade at; 0 if there is none."""
-    return order.price_ticks or (order.terms.protection_ticks if order.terms else 0)
+    """The worst price that what is set aside goes by; 0: a budget, or nothing, bounds it."""
+    terms = order.terms
+    if terms is None or terms.budget:
+        return order.price_ticks
+    return order.price_ticks or terms.protection_ticks
 
 
 def need_of(order: Order) -> int:

@@ -67,20 +67,15 @@ class Phases:
         self.session = CONTINUOUS
         self.changed: set[str] = set()
 
-    def set_session(self, phase: Phase) -> list[Event]:
-        """The calendar goes on; markets that are halted or reopening follow later."""
-        self.session = phase
-        events: list[Event] = []
-        for market in self._markets.values():
-            if phase is CLOSED:
-                market.until_ns, market.limit_state = 0, False
-            elif market.halted:
-                events += self._enter(market, HALTED)
-                continue
-            elif market.until_ns and not market.limit_state:
-                continue
-            events += self._enter(market, phase)
-        return events
+    def follow_session(self, market: Market) -> list[Event]:
+        """The calendar went on: this market follows, later if it is halted or reopening."""
+        if self.session is CLOSED:
+            market.until_ns, market.limit_state = 0, False
+        elif market.halted:
+            return self._enter(market, HALTED)
+        elif market.until_ns and not market.limit_state:
+            return []
+        return self._enter(market, self.session)
 
     def halt(self, market: Market) -> list[Event]:
         """An operator's halt: until `resume`, whatever the calendar says."""
@@ -132,14 +127,17 @@ class Phases:
     def _reopen(self, market: Market) -> list[Event]:
         if not self._rules.reopening_auction_ns or self.session is not CONTINUOUS:
             return self._enter(market, self.session)
+        events = self._enter(market, Phase.REOPENING_AUCTION)
         market.until_ns = self._rules.wall_ns + self._rules.reopening_auction_ns
-        return self._enter(market, Phase.REOPENING_AUCTION)
+        return events
 
     def _enter(self, market: Market, phase: Phase) -> list[Event]:
         before = market.phase
         if phase is before:
             return []
         market.phase = phase
+        if market.limit_state:  # it is about continuous trading
+            market.limit_state, market.until_ns = False, 0
         self.changed.add(market.instrument.symbol)
         closes = before is Phase.CLOSING_AUCTION and phase is CLOSED
         if phase is not CONTINUOUS and not closes:
@@ -157,11 +155,14 @@ class Phases:
         bids = [(id, lots) for id, price, lots in book.resting(BUY) if price >= price_ticks]
         asks = [(id, lots) for id, price, lots in book.resting(SELL) if price <= price_ticks]
         orders, events = self._rules.orders, list[Event]()
+        filled: dict[int, int] = {}
         for buyer, seller, lots in pair(bids, asks, found.volume_lots):
             for order_id in (buyer, seller):
-                market.touch(orders[order_id])
-                book.trade(order_id, lots)
+                filled[order_id] = filled.get(order_id, 0) + lots
                 events.append((TRADE, order_id, 0, price_ticks, lots, AUCTION, "", ""))
+        for order_id, lots in filled.items():
+            market.touch(orders[order_id])
+            book.trade(order_id, lots)
         market.traded(price_ticks, self._rules.wall_ns, 0)
         market.rolling_ticks, market.rolling_ns = price_ticks, self._rules.wall_ns
         return events

@@ -37,8 +37,10 @@ def sweep(
     Ends when it is filled, nothing more crosses, or self-trade prevention ends the order:
     then its own CANCELED is among the last two steps. Changes nothing.
     """
-    left = lots
+    left, gone = lots, set[int]()
     for maker_id, price, open_lots in _queue(book, side, price_ticks):
+        if maker_id in gone:
+            continue  # an iceberg of our own, whose next lots would have come now
         if mode is SelfTrade.NONE or not is_own(maker_id):
             traded = min(open_lots, left)
             yield TRADE, maker_id, price, traded
@@ -46,6 +48,7 @@ def sweep(
         else:
             maker_lots = book.open_lots(maker_id)
             yield from _prevent(mode, order_id, left, maker_id, maker_lots)
+            gone.add(maker_id)
             if mode is SelfTrade.DECREMENT and left > maker_lots:
                 left -= maker_lots
             elif mode is not SelfTrade.CANCEL_OLDEST:

@@ -36,6 +36,7 @@ from oms.flow.agenda import Agenda
 from oms.flow.inbox import Answer, Inbox, Item
 from oms.flow.intake import Intake
 from oms.flow.journal import Fold
+from oms.flow.market_feed import MarketFeed
 from oms.flow.publisher import Publisher
 from oms.flow.sender import Sender
 from oms.messages import RejectReason, ResponseType
@@ -70,6 +71,7 @@ class Dispatcher:
         self._store = store
         self._inbox = inbox
         self._publisher = publisher
+        self.feed = MarketFeed(inbox.wake)
         self.fold = Fold(venue)
         self.throttler = OrderThrottler(
             config.throttle.policy,
@@ -125,6 +127,7 @@ class Dispatcher:
         self._publisher.instruments = self.desk.instruments
         for symbol in self.desk.instruments:
             self._show(symbol)
+        self.feed.attach(self.desk, self.fold.last_seq)
         if self._venue.remote:
             self._sender.await_answers(self.desk)
 
@@ -194,6 +197,8 @@ class Dispatcher:
             raise
 
     def _turn(self, items: list[Item]) -> None:
+        if self.feed.wanted:
+            self.feed.follow(self.fold.last_seq)
         if self._carried:
             items, self._carried = self._carried + items, []
         if self.blocked is not None and not self._unblocked():
@@ -284,10 +289,15 @@ class Dispatcher:
     def _publish(self, rows: list[Row], answers: dict[int, Answer]) -> None:
         durable_ns = self._clock.monotonic_ns()
         hops = self.desk.blotter.hops
-        for symbol in {row[6] for row in rows}:
+        publisher, symbols = self._publisher, {row[6] for row in rows}
+        for symbol in symbols:
             if symbol in self.desk.instruments:  # a refused request may name any
                 self._show(symbol)
-        self._publisher.publish(rows, answers, hops, durable_ns, self._clock.monotonic_ns())
+        listening = bool(publisher.market_listeners)
+        told = self.feed.turn(self.fold.last_seq, symbols, rows, listening=listening)
+        publisher.publish(rows, answers, hops, durable_ns, self._clock.monotonic_ns())
+        if told:
+            publisher.tell_market(told)
         if hops:
             published_ns = self._clock.monotonic_ns()
             self.tracker.record_turn(list(hops.values()), durable_ns, published_ns)
@@ -309,6 +319,7 @@ class Dispatcher:
             raise OutcomeUnknownError(f"rollback failed: {failure}") from failure
         if self.desk.blotter.turn_seq > self.fold.last_seq:
             self._recover()
+            self.feed.attach(self.desk, self.fold.last_seq)
         self.blocked = reason
         self._put_off(items, reason)
 

@@ -22,7 +22,7 @@ from oms.desk.order_desk import OrderDesk
 from oms.errors import ValidationError
 from oms.flow.inbox import Item
 from oms.instruments import Instrument
-from oms.messages import OrderState, OrderType, RejectReason, RequestType, ResponseType
+from oms.messages import OrderState, RejectReason, RequestType, ResponseType
 from oms.money import Number, to_units
 from oms.orders import Order
 from oms.reports import Row
@@ -264,8 +264,8 @@ class Intake:
 
 def _new_terms(order: Order, price: Number | None, quantity: Number | None) -> tuple[int, int]:
     """A modify's price and total quantity on the grid; 0 for what stays as it is."""
-    if price is not None and order.order_type is OrderType.MARKET:
-        raise ValidationError("price", price, "none for MARKET")
+    if price is not None and not order.by_price:
+        raise ValidationError("price", price, f"none for {order.order_type}")
     return _terms(order.instrument, price, quantity)
 
 

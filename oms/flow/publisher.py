@@ -7,28 +7,31 @@ raises is logged and the others are told all the same.
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from oms.desk.blotter import Hops
 from oms.flow.inbox import Answer
 from oms.instruments import Instrument
-from oms.messages import TERMINAL_STATES, Liquidity, ResponseType
+from oms.market_data import MarketEvent
+from oms.messages import TERMINAL_STATES, Liquidity, ResponseType, Side
 from oms.reports import OrderResponse, Row
 
 log = logging.getLogger(__name__)
 
 Listener = Callable[[OrderResponse], object]
+MarketListener = Callable[[MarketEvent], object]
 Depth = tuple[list[tuple[int, int]], list[tuple[int, int]]]
 ENDED = frozenset(state.value for state in TERMINAL_STATES)
 REFUSED = (ResponseType.REJECTED.value, ResponseType.CANCEL_REJECTED.value)
 # Said of an order that is open, these answer a repeated id: no news of the order.
 NO_NEWS = (ResponseType.ORDER_STATUS.value, ResponseType.REJECTED.value)
 LOGGED_ROWS_MAX = 8
-TAKER = Liquidity.TAKER.value
+TRADE = ResponseType.TRADE.value
+TAKER, AUCTION, BUYER = Liquidity.TAKER.value, Liquidity.AUCTION.value, Side.BUY.value
 
 
 class Trade(NamedTuple):
-    """One trade, as the public may see it; side is the taker's."""
+    """One trade, as the public may see it; side is the taker's, "" in an auction."""
 
     execution_id: str
     symbol: str
@@ -43,6 +46,7 @@ class Publisher:
 
     def __init__(self, trades_kept: int) -> None:
         self._listeners: tuple[Listener, ...] = ()
+        self.market_listeners: tuple[MarketListener, ...] = ()
         self._trades_kept = trades_kept
         self._trades: dict[str, deque[Trade]] = {}
         self._depth: dict[str, Depth] = {}
@@ -54,6 +58,9 @@ class Publisher:
 
     def add_listener(self, listener: Listener) -> None:
         self._listeners = (*self._listeners, listener)
+
+    def add_market_listener(self, listener: MarketListener) -> None:
+        self.market_listeners = (*self.market_listeners, listener)
 
     def restore(self, rows: Iterable[Row]) -> None:
         """Take over the open orders of a recovered desk."""
@@ -72,11 +79,11 @@ class Publisher:
         for row in rows:
             if row[9] in ENDED:
                 open_rows.pop(row[2], None)
-                if row[15] == TAKER:
+                if row[15] == TAKER or row[15] == AUCTION:
                     self._print_trade(row)
             elif row[8] not in NO_NEWS:
                 open_rows[row[2]] = row
-                if row[15] == TAKER:
+                if row[15] == TAKER or row[15] == AUCTION:
                     self._print_trade(row)
             if row[16] and row[8] in REFUSED:
                 self._count_reject(row[16])
@@ -106,6 +113,12 @@ class Publisher:
             for listener in self._listeners:
                 self._call(listener, response)
 
+    def tell_market(self, events: list[MarketEvent]) -> None:
+        """Tell one turn's market events, in order; the private reports went before."""
+        for event in events:
+            for listener in self.market_listeners:
+                self._call(listener, event)
+
     def refuse(self, answer: Answer | None, response: OrderResponse) -> None:
         """Tell a refusal that never reached the journal, on the caller's thread."""
         self._count_reject(response.text)
@@ -114,9 +127,9 @@ class Publisher:
         for listener in self._listeners:
             self._call(listener, response)
 
-    def _call(self, listener: Listener, response: OrderResponse) -> None:
+    def _call(self, listener: Callable[[Any], object], told: OrderResponse | MarketEvent) -> None:
         try:
-            listener(response)
+            listener(told)
         except Exception:
             self.failures += 1
             if self.failures == 1 or self.failures % 1000 == 0:
@@ -127,10 +140,13 @@ class Publisher:
         self.rejects[code] = self.rejects.get(code, 0) + 1
 
     def _print_trade(self, row: Row) -> None:
+        side = row[7] if row[15] == TAKER else ""
+        if row[8] != TRADE or not (side or row[7] == BUYER):
+            return  # of an auction's two reports the buyer's is printed
         trades = self._trades.get(row[6])
         if trades is None:
             trades = self._trades[row[6]] = deque(maxlen=self._trades_kept)
-        trades.append(Trade(f"{row[0]}-{row[1]}", row[6], row[7], row[10], row[11], row[17]))
+        trades.append(Trade(f"{row[0]}-{row[1]}", row[6], side, row[10], row[11], row[17]))
 
     # --- what readers may see: only what is durable ---
 

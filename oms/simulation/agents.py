@@ -1,6 +1,6 @@
 """A made-up market: agents that trade with each other, the same for the same seed.
 
-Flow:  seed, instruments -> [agents] -> requests -> runner
+Flow:  seed, instruments -> listing -> [agents] -> requests -> runner
 Pure:  the only randomness is the seed's; nobody here sees an answer or a clock. So an agent
        does not know which of its orders have traded, and at times asks for what is too late:
        as it is in real markets.
@@ -9,83 +9,21 @@ Pure:  the only randomness is the seed's; nobody here sees an answer or a clock.
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from random import Random
 from typing import Protocol
 
 from oms.instruments import Instrument
-from oms.messages import Side, TimeInForce
-from oms.money import to_text
-from oms.requests import OrderRequest
+from oms.messages import PostOnly, Side, TimeInForce
+from oms.requests import OrderRequest, OrderTerms
+from oms.simulation.listing import SIDES, Desk, Listing
 
-START_PRICES = {"TATA_INR": 950, "JIO_INR": 300, "BTC_USD": 60_000}
-START_PRICE = 100
-UNIT_VALUE = 1_000  # currency: about what the smallest order is worth
-STEPS_OF_PRICE = 4_000  # price levels lie this fraction of the price apart
-STEPS_MIN = 200  # the fair value stays this many steps above 0
 QUOTES_A_SIDE = 5
 PATIENCE = 40  # an investor's orders; the next one makes the oldest give way
+STOPS = 25  # a hedger's, likewise
 UNKNOWN_SYMBOL = "NO_SUCH"
-SIDES = (Side.BUY, Side.SELL)
-DRIFT = (-1, *[0] * 10, 1)  # steps of the fair value, one of these a visit
-GTC, DAY, IOC, FOK = TimeInForce.GTC, TimeInForce.DAY, TimeInForce.IOC, TimeInForce.FOK
-
-
-class Listing:
-    """One instrument, and what everybody believes it is worth; whole numbers throughout."""
-
-    def __init__(self, instrument: Instrument) -> None:
-        self.instrument = instrument
-        tick, lot = instrument.tick_size, instrument.lot_size
-        start = START_PRICES.get(instrument.symbol, START_PRICE) * 10**instrument.price_scale
-        start = max(start, tick * STEPS_MIN * 2)
-        self.step_ticks = max(1, start // STEPS_OF_PRICE // tick) * tick
-        self.fair_steps = start // self.step_ticks
-        lots = UNIT_VALUE * 10 ** (instrument.price_scale + instrument.quantity_scale) // start
-        round_lots = 10 ** (len(str(lots)) - 1)  # 1,666,666 lots become 1,000,000
-        self.unit_lots = max(1, round_lots // lot) * lot
-
-    def drift(self, rng: Random) -> None:
-        """The fair value takes a small step, up or down, most of the time none."""
-        self.fair_steps += rng.choice(DRIFT)
-        self.fair_steps = max(self.fair_steps, STEPS_MIN)
-
-    def price(self, side: Side, steps: int) -> str:
-        """A price so many steps worse than fair for who takes it: a passive quote."""
-        away = -steps if side is Side.BUY else steps
-        ticks = max(1, self.fair_steps + away) * self.step_ticks
-        return to_text(ticks, self.instrument.price_scale)
-
-    def off_tick_price(self) -> str:
-        """A price between two ticks, or with one decimal more than there is."""
-        ticks, scale = self.fair_steps * self.step_ticks, self.instrument.price_scale
-        if self.instrument.tick_size > 1:
-            return to_text(ticks + 1, scale)
-        return to_text(ticks * 10 + 1, scale + 1)
-
-    def quantity(self, units: int) -> str:
-        return to_text(units * self.unit_lots, self.instrument.quantity_scale)
-
-
-class Desk:
-    """What the agents share: the random numbers, the ids, the listings."""
-
-    def __init__(self, seed: int, instruments: Sequence[Instrument], prefix: str) -> None:
-        self.rng = Random(seed)
-        self.listings = [Listing(instrument) for instrument in instruments]
-        self._prefix = prefix
-        self._count = 0
-
-    def next_id(self) -> str:
-        self._count += 1
-        return f"{self._prefix}{self._count}"
-
-    def listing(self) -> Listing:
-        listing = self.rng.choice(self.listings)
-        listing.drift(self.rng)
-        return listing
-
-    def side(self) -> Side:
-        return self.rng.choice(SIDES)
+GTC, DAY, GTD = TimeInForce.GTC, TimeInForce.DAY, TimeInForce.GTD
+IOC, FOK = TimeInForce.IOC, TimeInForce.FOK
+BUY, SELL = Side.BUY, Side.SELL
+SLIDE, REJECT = PostOnly.SLIDE, PostOnly.REJECT
 
 
 class Agent(Protocol):
@@ -105,10 +43,14 @@ class Quote:
 
 @dataclass(slots=True)
 class Maker:
-    """Quotes both sides around the fair value; follows it with modifies, then cancels."""
+    """Quotes both sides around the fair value; follows it with modifies, then cancels.
+
+    post_only: what becomes of a quote that would take instead of make; None: it may.
+    """
 
     desk: Desk
     account: str
+    post_only: PostOnly | None = None
     quotes: dict[tuple[str, Side], list[Quote]] = field(default_factory=dict)
 
     def act(self) -> Iterator[OrderRequest]:
@@ -126,9 +68,10 @@ class Maker:
         rng, new_id = self.desk.rng, self.desk.next_id()
         units, steps = rng.randint(4, 20), rng.randint(2, 7)
         quotes.append(Quote(new_id, units, rng.randint(0, 2)))
+        terms = OrderTerms(post_only=self.post_only) if self.post_only else None
         return OrderRequest.new(
             self.account, new_id, listing.instrument.symbol, side, listing.quantity(units),
-            listing.price(side, steps),
+            listing.price(side, steps), terms=terms,
         )  # fmt: skip
 
     def _follow(self, listing: Listing, side: Side, quotes: list[Quote]) -> OrderRequest:
@@ -151,25 +94,50 @@ class Maker:
 
 @dataclass(slots=True)
 class Taker:
-    """Wants to trade now: market orders, IOC and FOK across the spread."""
+    """Wants to trade now: across the spread, or at any price; in the call, well over fair."""
 
     desk: Desk
     account: str
 
     def act(self) -> Iterator[OrderRequest]:
         listing, rng, side = self.desk.listing(), self.desk.rng, self.desk.side()
-        tif = rng.choice((None, IOC, IOC, FOK))
         units = rng.randint(1, 12)
-        price = None if tif is None else listing.price(side, -rng.randint(1, 4))
-        yield OrderRequest.new(
+        price = listing.price(side, -rng.randint(1, 4))
+        if self.desk.calling:
+            yield self._order(listing, side, units, price, DAY)
+            return
+        kind = rng.choice(("market", "protected", "budget", "minimum", IOC, IOC, IOC, FOK, FOK))
+        terms = None
+        if kind == "protected":
+            terms = OrderTerms(protection_price=listing.price(side, -6))
+        elif kind == "budget":
+            side = BUY
+            terms = OrderTerms(quote_quantity=listing.budget(units))
+        elif kind == "minimum":
+            terms = OrderTerms(min_quantity=listing.quantity(max(1, units // 2)))
+        tif = kind if isinstance(kind, TimeInForce) else IOC
+        limit = price if isinstance(kind, TimeInForce) or kind == "minimum" else None
+        quantity = 0 if kind == "budget" else units
+        yield self._order(listing, side, quantity, limit, tif, terms)
+
+    def _order(
+        self,
+        listing: Listing,
+        side: Side,
+        units: int,
+        price: str | None,
+        tif: TimeInForce,
+        terms: OrderTerms | None = None,
+    ) -> OrderRequest:
+        return OrderRequest.new(
             self.account, self.desk.next_id(), listing.instrument.symbol, side,
-            listing.quantity(units), price, time_in_force=tif or IOC,
+            listing.quantity(units) if units else None, price, time_in_force=tif, terms=terms,
         )  # fmt: skip
 
 
 @dataclass(slots=True)
 class Investor:
-    """Has time: rests large orders far from the market, and gives up on the oldest."""
+    """Has time: rests large orders, some as icebergs, and gives up on the oldest."""
 
     desk: Desk
     account: str
@@ -179,13 +147,45 @@ class Investor:
         listing, rng, side = self.desk.listing(), self.desk.rng, self.desk.side()
         new_id = self.desk.next_id()
         self.patience.append(new_id)
+        units, tif = rng.randint(10, 60), rng.choice((GTC, DAY, GTD))
+        steps = rng.randint(-6, 12) if self.desk.calling else rng.randint(2, 25)
+        shown = listing.quantity(units // 5) if rng.random() < 0.4 else None
+        expire_ns = self.desk.expire_ns(rng.randint(3, 12)) if tif is GTD else 0
+        terms = None
+        if shown or expire_ns:
+            terms = OrderTerms(display_quantity=shown, expire_ns=expire_ns)
         yield OrderRequest.new(
-            self.account, new_id, listing.instrument.symbol, side,
-            listing.quantity(rng.randint(10, 60)), listing.price(side, rng.randint(2, 25)),
-            time_in_force=rng.choice((GTC, DAY)),
+            self.account, new_id, listing.instrument.symbol, side, listing.quantity(units),
+            listing.price(side, steps), time_in_force=tif, terms=terms,
         )  # fmt: skip
         if len(self.patience) > PATIENCE:
             yield OrderRequest.cancel(self.account, self.desk.next_id(), self.patience.popleft())
+
+
+@dataclass(slots=True)
+class Hedger:
+    """Is afraid: stops where the market must not go, some with a limit order as a pair."""
+
+    desk: Desk
+    account: str
+    stops: deque[str] = field(default_factory=deque)
+
+    def act(self) -> Iterator[OrderRequest]:
+        listing, rng, side = self.desk.listing(), self.desk.rng, self.desk.side()
+        symbol, quantity = listing.instrument.symbol, listing.quantity(rng.randint(2, 15))
+        stop_id, steps = self.desk.next_id(), rng.randint(2, 8)
+        self.stops.append(stop_id)
+        kind = rng.choice(("stop", "stop", "limit", "pair"))
+        terms = OrderTerms(stop_price=listing.price(side, -steps))
+        limit = listing.price(side, -steps - 4) if kind == "limit" else None
+        yield OrderRequest.new(self.account, stop_id, symbol, side, quantity, limit, terms=terms)
+        if kind == "pair":
+            yield OrderRequest.new(
+                self.account, self.desk.next_id(), symbol, side, quantity,
+                listing.price(side, rng.randint(2, 6)), terms=OrderTerms(oco_with=stop_id),
+            )  # fmt: skip
+        if len(self.stops) > STOPS:
+            yield OrderRequest.cancel(self.account, self.desk.next_id(), self.stops.popleft())
 
 
 @dataclass(slots=True)
@@ -197,7 +197,7 @@ class Careless:
     good: OrderRequest | None = None
 
     def act(self) -> Iterator[OrderRequest]:
-        mistakes = [self._off_tick, self._unknown_symbol, self._stray]
+        mistakes = [self._off_tick, self._unknown_symbol, self._stray, self._beyond_means]
         mistakes += [self._repeat, self._reuse] if self.good else [self._order]
         yield self.desk.rng.choice(mistakes)()
 
@@ -205,8 +205,8 @@ class Careless:
         """For once nothing is wrong with it, so its id can be used again."""
         listing = self.desk.listing()
         self.good = OrderRequest.new(
-            self.account, self.desk.next_id(), listing.instrument.symbol, Side.BUY,
-            listing.quantity(1), listing.price(Side.BUY, 30),
+            self.account, self.desk.next_id(), listing.instrument.symbol, BUY,
+            listing.quantity(1), listing.price(BUY, 30),
         )  # fmt: skip
         return self.good
 
@@ -219,19 +219,25 @@ class Careless:
         """The id of an earlier order, on another one."""
         assert self.good is not None
         repeat, self.good = self.good, None
-        return replace(repeat, side=Side.SELL)
+        return replace(repeat, side=SELL)
 
     def _off_tick(self) -> OrderRequest:
         listing = self.desk.listing()
         return OrderRequest.new(
-            self.account, self.desk.next_id(), listing.instrument.symbol, Side.BUY,
+            self.account, self.desk.next_id(), listing.instrument.symbol, BUY,
             listing.quantity(1), listing.off_tick_price(),
         )  # fmt: skip
 
     def _unknown_symbol(self) -> OrderRequest:
+        return OrderRequest.new(self.account, self.desk.next_id(), UNKNOWN_SYMBOL, BUY, "1", "100")
+
+    def _beyond_means(self) -> OrderRequest:
+        """Far more than the account has; where nobody keeps accounts, far from the market."""
+        listing = self.desk.listing()
         return OrderRequest.new(
-            self.account, self.desk.next_id(), UNKNOWN_SYMBOL, Side.BUY, "1", "100"
-        )
+            self.account, self.desk.next_id(), listing.instrument.symbol, BUY,
+            listing.quantity(1_000), listing.price(BUY, 150),
+        )  # fmt: skip
 
     def _stray(self) -> OrderRequest:
         """A cancel of an order that never was."""
@@ -240,16 +246,35 @@ class Careless:
 
 
 def market(
-    seed: int, instruments: Sequence[Instrument], prefix: str = ""
+    seed: int,
+    instruments: Sequence[Instrument],
+    prefix: str = "",
+    *,
+    opening: int = 0,
+    start_ns: int = 0,
+    rate: int = 100,
 ) -> Iterator[OrderRequest]:
-    """Requests without end; `prefix` stands before every client order id."""
-    desk = Desk(seed, instruments, prefix)
+    """Requests without end; `prefix` stands before every client order id.
+
+    opening: so many requests come while the opening call is on. start_ns, rate: see Desk.
+    """
+    desk = Desk(seed, instruments, prefix, start_ns, rate)
+    desk.calling = opening > 0
     agents: list[tuple[Agent, int]] = [
-        *((Maker(desk, f"maker-{n}"), 15) for n in (1, 2, 3)),
+        (Maker(desk, "maker-1"), 15),
+        (Maker(desk, "maker-2", SLIDE), 15),
+        (Maker(desk, "maker-3", REJECT), 15),
         *((Taker(desk, f"taker-{n}"), 15) for n in (1, 2)),
         *((Investor(desk, f"investor-{n}"), 5) for n in (1, 2)),
+        (Hedger(desk, "hedger-1"), 6),
         (Careless(desk, "careless-1"), 4),
     ]
+    for count, request in enumerate(_acts(desk, agents), 1):
+        yield request
+        desk.calling = count < opening
+
+
+def _acts(desk: Desk, agents: list[tuple[Agent, int]]) -> Iterator[OrderRequest]:
     everybody, weights = [agent for agent, _ in agents], [weight for _, weight in agents]
     while True:
         for agent in desk.rng.choices(everybody, weights, k=1_000):

@@ -13,9 +13,11 @@ from itertools import count
 
 from oms.clock import NANOS, Clock
 from oms.manager import OrderManagement
+from oms.messages import ResponseType
 from oms.reports import OrderResponse, Row
 from oms.requests import OrderRequest
 
+COMMANDS = (ResponseType.COMMAND_DONE.value, ResponseType.COMMAND_REJECTED.value)
 BURST_S = 4  # a burst comes this often ...
 BURST_SHARE = 4  # ... takes a quarter of that time, and has three quarters of the requests
 PAUSE_S = 0.001
@@ -33,11 +35,12 @@ OnMatch = Callable[[Row, Row], object]
 
 @dataclass(slots=True)
 class Traded:
-    """What was traded of one symbol."""
+    """What was traded of one symbol; how often of it in auctions."""
 
     count: int = 0
     lots: int = 0
     last_ticks: int = 0
+    in_auctions: int = 0
 
 
 @dataclass(slots=True)
@@ -59,9 +62,15 @@ class Tally:
     def __call__(self, response: OrderResponse) -> None:
         row = response.row
         self.reports[row[8]] += 1
+        if row[8] in COMMANDS:  # of whoever runs the market; nobody traded
+            return
         self._count_answer(row[0], row[3])
         if row[15] == "TAKER":
             self._trade(row)
+        elif row[15] == "AUCTION":
+            if row[7] == "BUY":  # each trade is told twice
+                self._trade(row).in_auctions += 1
+                self._taker = None
         elif row[15] == "MAKER" and self._taker is not None:
             if self.on_match is not None:
                 self.on_match(self._taker, row)
@@ -79,12 +88,13 @@ class Tally:
             self._seen.add(request_seq)
             self.answered += 1
 
-    def _trade(self, row: Row) -> None:
+    def _trade(self, row: Row) -> Traded:
         self._taker = row
         traded = self.traded.setdefault(row[6], Traded())
         traded.count += 1
         traded.lots += row[11]
         traded.last_ticks = row[10]
+        return traded
 
 
 @dataclass(slots=True)
@@ -201,6 +211,10 @@ class Runner:
         while condition() and not self._stop.is_set() and self._clock.monotonic_ns() < end_ns:
             self._tick(self.elapsed_ns)
             self._stop.wait(10 * PAUSE_S)
+
+    def wait_for_answers(self) -> None:
+        """Until all that was offered has had its first answer; not until it is sent."""
+        self._wait_while(lambda: self.tally.answered < self.outcome.count, self._answer_s_max)
 
     def _owing(self) -> bool:
         """Is an answer due, or does an order wait to be sent?"""

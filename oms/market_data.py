@@ -1,0 +1,115 @@
+"""What the market tells: typed, sequenced events for whoever distributes them.
+
+Flow:  market_feed -> events -> listeners; and the snapshot that depth updates go on from.
+Each event has `seq`, the journal sequence of the turn that made it durable, and `number`, its
+place within that turn, from 1 without a gap: together they put all events in one order.
+All numbers are ticks, lots, and units of an asset.
+"""
+
+from dataclasses import dataclass
+
+from oms.messages import Phase
+
+Level = tuple[int, int]
+"""Price in ticks, lots shown there; in an update 0 lots: the level is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarketState:
+    """A market's phase is another. reason: why it is HALTED, OPERATOR or BREAKER; else ""."""
+
+    seq: int
+    number: int
+    symbol: str
+    phase: Phase
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TradePrint:
+    """One trade, told once. execution_id: the taker's; in an auction the buyer's.
+
+    taker_side: BUY or SELL; "" in an auction, where nobody takes.
+    """
+
+    seq: int
+    number: int
+    symbol: str
+    execution_id: str
+    taker_side: str
+    price_ticks: int
+    quantity_lots: int
+    wall_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class DepthUpdate:
+    """Levels that changed, best first, as they are now; to be set, not added.
+
+    The ids of one symbol are contiguous: first_id is the former update's last_id and one. They
+    come from the journal's sequence, so they go on upwards across restarts.
+    """
+
+    seq: int
+    number: int
+    symbol: str
+    first_id: int
+    last_id: int
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TopOfBook:
+    """The best price of both sides, and what is shown there; 0 and 0 where there is nobody."""
+
+    seq: int
+    number: int
+    symbol: str
+    bid_ticks: int
+    bid_lots: int
+    ask_ticks: int
+    ask_lots: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndicativePrice:
+    """What an auction would trade if it ended now: when its call begins, then when it changes.
+
+    0 lots: nothing, and no price. surplus_lots: above 0 buyers are left over, below 0 sellers.
+    """
+
+    seq: int
+    number: int
+    symbol: str
+    price_ticks: int
+    volume_lots: int
+    surplus_lots: int
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceChange:
+    """What an account has of an asset now; private to it."""
+
+    seq: int
+    number: int
+    account: str
+    asset: str
+    available: int
+    reserved: int
+
+
+MarketEvent = MarketState | TradePrint | DepthUpdate | TopOfBook | IndicativePrice | BalanceChange
+
+
+@dataclass(frozen=True, slots=True)
+class DepthSnapshot:
+    """A whole book as it is shown, best first, with all updates up to last_id in it.
+
+    Whoever has it drops the updates with a last_id that is not above; the next one fits.
+    """
+
+    symbol: str
+    last_id: int
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
