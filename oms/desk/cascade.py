@@ -33,11 +33,6 @@ class Cascade:
         self._executions = executions
         self._engine = engine
 
-    @property
-    def due(self) -> bool:
-        """Is there anything to settle? Nearly always not."""
-        return bool(self._blotter.losers or self._engine.rules.triggered)
-
     def run(self) -> None:
         """Settle everything that the events applied so far have set off."""
         while True:

@@ -10,23 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from oms.controls import FundsAction, OperatorAction
+from oms.controls import FundsAction
 from oms.desk import entries
 from oms.desk.entries import Entry
-from oms.desk.risk import check_limit
+from oms.desk.operator_desk import OperatorDesk
 from oms.desk.settings import instrument_of
-from oms.errors import ValidationError
-from oms.exchange.market import Market
 from oms.messages import (
     OrderState,
     OrderType,
     Phase,
     RejectReason,
     ResponseType,
-    Scope,
     SelfTrade,
     TimeInForce,
-    Trading,
 )
 from oms.money import to_text
 from oms.orders import Event, Order
@@ -62,7 +58,7 @@ class ControlDesk:
             entries.GOOD_TILL: plain(self._good_till),
             entries.FUNDS: plain(self._funds),
             entries.MASS_CANCEL: plain(self._mass_cancel),
-            entries.OPERATOR: plain(self._operator),
+            entries.OPERATOR: plain(OperatorDesk(self._desk, self).act),
         }
 
     # --- session, phases, expiry ---
@@ -86,16 +82,16 @@ class ControlDesk:
 
     def _timer(self, _seq: int, entry: Entry) -> None:
         assert self._desk.engine is not None
-        self._apply(self._desk.engine.phases.timer(self._desk.engine.markets[entry[1]]))
+        self.apply(self._desk.engine.phases.timer(self._desk.engine.markets[entry[1]]))
 
     def _set_phase(self, phase: Phase) -> None:
         engine = self._desk.engine
         if engine is not None:
             engine.phases.session = phase
             for market in engine.markets.values():  # each is settled before the next follows
-                self._apply(engine.phases.follow_session(market))
+                self.apply(engine.phases.follow_session(market))
 
-    def _apply(self, events: list[Event]) -> None:
+    def apply(self, events: list[Event]) -> None:
         assert self._desk.cascade is not None
         self._desk.cascade.apply(events)
 
@@ -168,7 +164,7 @@ class ControlDesk:
         if self._desk.cascade is not None:
             self._desk.cascade.run()
 
-    def _cancel_all(self, account: str, symbol: str, side: str, reason: str) -> int:
+    def cancel_all(self, account: str, symbol: str, side: str, reason: str) -> int:
         """Cancel what is open of an account, symbol and side ("": any); how many that were."""
         found = [
             order
@@ -183,8 +179,8 @@ class ControlDesk:
     def _mass_cancel(self, seq: int, entry: Entry) -> None:
         _, asker, client_id, account, symbol, side = entry
         reason = f"{RejectReason.MASS_CANCEL.value}: by={asker}, id={client_id}"
-        count = self._cancel_all(account, symbol, side, reason)
-        self._answer(seq, entry, symbol, "", f"canceled={count}")
+        count = self.cancel_all(account, symbol, side, reason)
+        self.answer(seq, entry, symbol, "", f"canceled={count}")
 
     # --- funds ---
 
@@ -211,109 +207,14 @@ class ControlDesk:
                 f"asset={asset}, amount={to_text(amount, scale)}, available={available}, "
                 f"reserved={reserved}"
             )
-        self._answer(seq, entry, asset, reason, told)
+        self.answer(seq, entry, asset, reason, told)
 
-    def _answer(self, seq: int, entry: Entry, symbol: str, reason: str, told: str) -> None:
+    def answer(self, seq: int, entry: Entry, symbol: str, reason: str, told: str) -> None:
         """What came of a command; entry[1:3] is who asked, by which id."""
         self._blotter.answer(
             seq, entry[1], entry[2], REFUSED if reason else DONE, seq, symbol, "", "", 0, 0, "",
             reason or told,
         )  # fmt: skip
-
-    # --- operators ---
-
-    def _operator(self, seq: int, entry: Entry) -> None:
-        _, _account, _id, action, scope, target, name, value, why = entry
-        act: Callable[[Scope, str, str, str, str], tuple[str, str]] = {
-            OperatorAction.SET_TRADING.value: self._set_trading,
-            OperatorAction.KILL.value: self._kill,
-            OperatorAction.SET_PHASE.value: self._force_phase,
-            OperatorAction.SET_LIMIT.value: self._set_limit,
-            OperatorAction.SET_ACCOUNT.value: self._set_account,
-        }[action]
-        if scope == Scope.SYMBOL and target not in self._desk.instruments:
-            reason, told = f"{RejectReason.SYMBOL_UNKNOWN.value}: symbol={target}", ""
-        else:
-            reason, told = act(Scope(scope), target, name, value, why)
-        self._answer(seq, entry, target if scope == Scope.SYMBOL else "", reason, told)
-
-    def _markets(self, scope: Scope, target: str) -> list[Market]:
-        assert self._desk.engine is not None
-        markets = self._desk.engine.markets
-        return [markets[target]] if scope is Scope.SYMBOL else list(markets.values())
-
-    def _set_trading(
-        self, scope: Scope, target: str, _name: str, value: str, why: str
-    ) -> tuple[str, str]:
-        state, risk = Trading(value), self._desk.risk
-        if scope is Scope.ALL:
-            risk.everybody = state
-            risk.killed = why if state is Trading.HALTED else ""
-        elif scope is Scope.ACCOUNT:
-            risk.accounts[target] = state
-            if state is Trading.ACTIVE:
-                del risk.accounts[target]
-        elif state is Trading.REDUCING or self._desk.engine is None:
-            return f"{RejectReason.COMMAND_INVALID.value}: scope=SYMBOL, value={value}", ""
-        else:
-            phases, market = self._desk.engine.phases, self._desk.engine.markets[target]
-            halted = state is Trading.HALTED
-            self._apply(phases.halt(market) if halted else phases.resume(market))
-        return "", f"trading={value}"
-
-    def _kill(
-        self, scope: Scope, target: str, _name: str, _value: str, why: str
-    ) -> tuple[str, str]:
-        reason, _ = self._set_trading(scope, target, "", Trading.HALTED.value, why)
-        if reason:
-            return reason, ""
-        account, symbol = (
-            target if scope is Scope.ACCOUNT else "", target if scope is Scope.SYMBOL else "",
-        )  # fmt: skip
-        told = f"{RejectReason.KILL_SWITCH.value}: {why}" if why else RejectReason.KILL_SWITCH
-        return "", f"trading=HALTED, canceled={self._cancel_all(account, symbol, '', str(told))}"
-
-    def _force_phase(
-        self, scope: Scope, target: str, _name: str, value: str, _why: str
-    ) -> tuple[str, str]:
-        phase, desk = Phase(value), self._desk
-        if desk.engine is None or scope is Scope.ACCOUNT or phase is Phase.CLOSED or (
-            not desk.is_open
-        ):  # fmt: skip
-            session = "open" if desk.is_open else "closed"
-            return (
-                f"{RejectReason.COMMAND_INVALID.value}: scope={scope}, value={value}, "
-                f"session={session}"
-            ), ""
-        for market in self._markets(scope, target):
-            halts = phase is Phase.HALTED
-            phases = desk.engine.phases
-            self._apply(phases.halt(market) if halts else phases.force(market, phase))
-        return "", f"phase={value}"
-
-    def _set_limit(
-        self, scope: Scope, target: str, name: str, value: str, _why: str
-    ) -> tuple[str, str]:
-        try:
-            check_limit(scope, name, value)
-        except ValidationError as error:
-            return f"{RejectReason.COMMAND_INVALID.value}: {error}", ""
-        at = Scope.ACCOUNT if scope is Scope.ALL else scope  # ALL: of every account
-        self._desk.risk.set_limit(at, target, name, value)
-        self._desk.risk.watch(self._blotter.orders.values())
-        return "", f"{name}={value or 'as configured'}"
-
-    def _set_account(
-        self, scope: Scope, target: str, name: str, value: str, _why: str
-    ) -> tuple[str, str]:
-        if scope is not Scope.ACCOUNT or name not in ("tier", "stp_group"):
-            return (
-                f"{RejectReason.COMMAND_INVALID.value}: name={name}, expected tier or stp_group "
-                "of an ACCOUNT"
-            ), ""
-        self._desk.account_settings.setdefault(target, {})[name] = value
-        self._use_account_settings()
-        return "", f"{name}={value or 'none'}"
 
     # --- settings ---
 
@@ -351,7 +252,7 @@ class ControlDesk:
         desk.risk.watch(self._blotter.orders.values())
         if desk.engine is not None:
             self._set_rules(settings)
-        self._use_account_settings()
+        self.use_account_settings()
 
     def _set_rules(self, settings: dict[str, Any]) -> None:
         assert self._desk.engine is not None
@@ -366,7 +267,7 @@ class ControlDesk:
             else markets[symbol].instrument.reference_price_ticks
         )
 
-    def _use_account_settings(self) -> None:
+    def use_account_settings(self) -> None:
         """The configuration's tiers and groups, and before them what an operator set."""
         groups, tiers = (
             {

@@ -66,6 +66,9 @@ class OrderDesk:
         self.account_settings: dict[str, dict[str, str]] = {}  # tiers and groups an operator set
         self.expiries: list[tuple[int, int]] = []  # a heap: wall clock, GTD order
         self.cascade: Cascade | None = None
+        # What an execution may set off, bound here: looked at after each one.
+        self._losers = self.blotter.losers
+        self._triggered = engine.rules.triggered if engine is not None else {}
         if engine is not None:
             engine.rules.orders = self.blotter.orders
             self.cascade = Cascade(self.blotter, self.queue, self.executions, engine)
@@ -145,7 +148,8 @@ class OrderDesk:
         waited_ns = now_ns - received_ns if received_ns else 0
         self.ledger.seq = seq
         self.executions.apply(events, seq, waited_ns, after_ns - now_ns)
-        if self.cascade is not None and self.cascade.due:
+        if self._losers or self._triggered:
+            assert self.cascade is not None
             self.cascade.run()
         self.blotter.hops[seq] = (
             outcome_of(events), received_ns, request.queued_ns, now_ns, now_ns, after_ns

@@ -11,11 +11,12 @@ from __future__ import annotations
 from heapq import heappush
 from typing import TYPE_CHECKING, Any
 
-from oms.desk.entries import Entry
+from oms.desk.entries import KIND_LENGTHS, NEW, Entry
 from oms.exchange.phases import Admission, admission
 from oms.messages import (
     OrderState,
     OrderType,
+    Phase,
     RejectReason,
     ResponseType,
     Side,
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 SIDES: dict[str, Side] = {side.value: side for side in Side}
 ORDER_TYPES: dict[str, OrderType] = {kind.value: kind for kind in OrderType}
 TIMES_IN_FORCE: dict[str, TimeInForce] = {tif.value: tif for tif in TimeInForce}
+PLAIN_LENGTH = KIND_LENGTHS[NEW][0]
 HOLDABLE = (TimeInForce.GTC, TimeInForce.DAY, TimeInForce.GTD)
+CONTINUOUS = Phase.CONTINUOUS
 REFRESHES_MAX = 1_000  # of an iceberg: one order must not make a sweep endless
 
 
@@ -44,17 +47,24 @@ class OrderEntry:
     # --- new ---
 
     def new(self, seq: int, entry: Entry, received_ns: int, queued_ns: int) -> None:
-        _, account, client_id, symbol, side, kind, tif, price, lots, hold, _request_id = entry[:11]
-        terms = _terms_of(entry[11]) if len(entry) > 11 else None
+        if len(entry) == PLAIN_LENGTH:
+            _, account, client_id, symbol, side, kind, tif, price, lots, hold, _ = entry
+            terms = None
+        else:
+            _, account, client_id, symbol, side, kind, tif, price, lots, hold, _, fields = entry
+            terms = _terms_of(fields)
         order = Order(
             seq, account, client_id, self._desk.instruments[symbol], SIDES[side],
             ORDER_TYPES[kind], TIMES_IN_FORCE[tif], price, lots, received_ns, queued_ns, terms,
         )  # fmt: skip
+        desk, risk = self._desk, self._desk.risk
         reason = self._why_not(order, hold)
         if not reason and terms is not None:
-            reason = self._why_not_terms(order, terms, entry[11])
-        reason = reason or self._desk.risk.check(order, self._blotter.wall_ns)
-        reason = reason or self._queue_full()
+            reason = self._why_not_terms(order, terms, fields)
+        if not reason and not risk.idle:
+            reason = risk.check(order, self._blotter.wall_ns)
+        if not reason and self._queue.main_size >= self._queue.size_max:
+            reason = self._queue_full()
         if not reason and self._blotter.ledger is not None:
             reason = self._set_aside(order)
         if reason:
@@ -62,17 +72,19 @@ class OrderEntry:
             return
         self._queue.add_order(seq, order)
         self._blotter.add(order)
-        self._desk.risk.accepted(order, self._blotter.wall_ns)
+        if not risk.idle:
+            risk.accepted(order, self._blotter.wall_ns)
         if terms is not None:
             self._take_up(order, terms)
-        self._desk.unanswered.append(order)
+        desk.unanswered.append(order)
 
     def _why_not(self, order: Order, hold: int) -> str:
         """The kill switch, the session, the market's phase, the account."""
         desk = self._desk
-        reason = desk.risk.gate(order.account)
-        if reason:
-            return reason
+        if not desk.risk.idle:
+            reason = desk.risk.gate(order.account)
+            if reason:
+                return reason
         symbol = order.instrument.symbol
         if not desk.is_open:
             if not self._may_hold(order, hold):
@@ -80,7 +92,7 @@ class OrderEntry:
                 return f"{RejectReason.SESSION_CLOSED.value}: symbol={symbol}, tif={tif}"
         elif desk.engine is not None:
             market = desk.engine.markets[symbol]
-            if market.phase is not market.phase.CONTINUOUS:
+            if market.phase is not CONTINUOUS:
                 may = admission(market.phase, order)
                 if may is Admission.REFUSE or (may is Admission.HOLD and not hold):
                     return (
@@ -123,8 +135,8 @@ class OrderEntry:
         return ""
 
     def _queue_full(self) -> str:
-        waiting, bound = self._queue.main_size, self._queue.size_max
-        if waiting < bound:
+        bound = self._queue.size_max
+        if self._queue.main_size < bound:
             return ""
         return f"{RejectReason.QUEUE_FULL.value}: waiting={bound}, max={bound}"
 

@@ -9,6 +9,7 @@ costs nothing; a cancel is never checked.
 import re
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil, floor
 from typing import Any
 
@@ -21,6 +22,7 @@ from oms.money import to_text
 from oms.orders import Exposure, Order
 
 BUY = Side.BUY
+ACCOUNT, SYMBOL = Scope.ACCOUNT, Scope.SYMBOL  # a look-up in the class is a call
 RECENT_MAX = 1_000  # orders remembered per account for the duplicate window
 AMOUNT = r"[0-9]{1,20}(\.[0-9]{1,12})?"
 
@@ -66,17 +68,18 @@ class Risk:
         self.everybody = Trading.ACTIVE
         self.accounts: dict[str, Trading] = {}
         self.killed = ""  # why; "" while the kill switch is off
+        self.idle = True  # nobody is limited, nobody halted: there is nothing to check
         self._configured: dict[str, dict[str, Limits]] = {}
         self.set_by_operator: dict[str, dict[str, Limits]] = {}  # scope -> target -> limits
         self.exposures: dict[str, Exposure] = {}
-        self._limits: dict[tuple[str, str], Limits] = {}  # merged, as asked for
+        self._limits: dict[tuple[Scope, str], Limits] = {}  # merged, as asked for
 
     # --- settings ---
 
     def configure(self, limits: dict[str, dict[str, Limits]]) -> None:
         """The limits of the configuration: scope -> target ("" for all accounts) -> limits."""
         self._configured = limits
-        self._limits = {}
+        self._refresh()
 
     def set_limit(self, scope: Scope, target: str, name: str, value: str) -> None:
         """An operator's limit goes before the configured one; "" gives that back."""
@@ -85,20 +88,40 @@ class Risk:
             limits[name] = value
         else:
             limits.pop(name, None)
+        self._refresh()
+
+    def set_trading(self, account: str, state: Trading, why: str) -> None:
+        """Who may trade: one account, or everybody ("")."""
+        if not account:
+            self.everybody = state
+            self.killed = why if state is Trading.HALTED else ""
+        elif state is Trading.ACTIVE:
+            self.accounts.pop(account, None)
+        else:
+            self.accounts[account] = state
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Limits are merged anew when next asked for; with none at all nothing is looked at."""
         self._limits = {}
+        sources = (self._configured, self.set_by_operator)
+        limited = any(
+            limits for s in sources for targets in s.values() for limits in targets.values()
+        )
+        self.idle = not limited and self.everybody is Trading.ACTIVE and not self.accounts
 
     def limits_of(self, scope: Scope, target: str) -> Limits:
         """What holds for one account or symbol: everybody's, its own, the operator's."""
-        found = self._limits.get((scope.value, target))
+        found = self._limits.get((scope, target))
         if found is None:
             found = {}
             for source in (self._configured, self.set_by_operator):
                 for name in dict.fromkeys(("", target)):
                     found.update(source.get(scope.value, {}).get(name, {}))
-            found = {name: text for name, text in found.items() if text not in ("", "0")}
+            found = {name: text for name, text in found.items() if text.strip("0.")}
             if len(self._limits) > 100_000:
                 self._limits = {}
-            self._limits[scope.value, target] = found
+            self._limits[scope, target] = found
         return found
 
     def watch(self, orders: Iterable[Order]) -> None:
@@ -116,14 +139,20 @@ class Risk:
     def exposure_of(self, account: str) -> Exposure | None:
         """What an account has open; None where no limit asks for it."""
         exposure = self.exposures.get(account)
-        if exposure is None and self.limits_of(Scope.ACCOUNT, account):
-            exposure = self.exposures[account] = Exposure()
+        if exposure is None and self.limits_of(ACCOUNT, account):
+            exposure = self._expose(account)
+        return exposure
+
+    def _expose(self, account: str) -> Exposure:
+        exposure = self.exposures[account] = Exposure()
         return exposure
 
     # --- the checks, in their order ---
 
     def gate(self, account: str) -> str:
         """The kill switch, and a halted account: before anything else is looked at."""
+        if self.idle:
+            return ""
         if self.everybody is Trading.HALTED:
             return f"{RejectReason.KILL_SWITCH}: {self.killed or 'trading is halted'}"
         if self.accounts and self.accounts.get(account) is Trading.HALTED:
@@ -132,9 +161,11 @@ class Risk:
 
     def check(self, order: Order, wall_ns: int, *, again: bool = False) -> str:
         """Why a new order may not go on; again: one that was held is looked at anew."""
+        if self.idle:
+            return ""
         reason = self._reducing(order) if self._reduces_only(order.account) else ""
-        symbol = self.limits_of(Scope.SYMBOL, order.instrument.symbol)
-        account = self.limits_of(Scope.ACCOUNT, order.account)
+        symbol = self.limits_of(SYMBOL, order.instrument.symbol)
+        account = self.limits_of(ACCOUNT, order.account)
         if account and not reason:
             reason = _restricted(account, order.instrument.symbol)
             if not reason and not again:
@@ -142,8 +173,7 @@ class Risk:
         if symbol and not reason:
             reason = self._size(symbol, order, order.quantity_lots, bound_of(order))
         if account and not reason:
-            exposure = self.exposure_of(order.account)
-            assert exposure is not None
+            exposure = self.exposures.get(order.account) or self._expose(order.account)
             if not again:
                 reason = self._open_orders(account, exposure)
                 reason = reason or self._messages(account, exposure, wall_ns)
@@ -156,12 +186,14 @@ class Risk:
 
     def accepted(self, order: Order, wall_ns: int) -> None:
         """The order is in: count it."""
+        if self.idle:
+            return
         exposure = self.exposure_of(order.account)
         if exposure is None:
             return
         order.exposure = exposure
         exposure.move(order, order.left_lots, 1)
-        limits = self.limits_of(Scope.ACCOUNT, order.account)
+        limits = self.limits_of(ACCOUNT, order.account)
         _stamp(exposure, limits, wall_ns)
         if "duplicate_window_s" in limits:
             if len(exposure.recent) >= RECENT_MAX:
@@ -171,17 +203,20 @@ class Risk:
 
     def check_change(self, order: Order, price_ticks: int, lots: int, wall_ns: int) -> str:
         """Why an order may not have this price and total quantity: the delta is what counts."""
+        if self.idle:
+            return ""
         more = max(lots - order.cumulative_lots, 0) - order.left_lots
-        reason = ""
-        if self._reduces_only(order.account) and more > 0:
+        # Orders stay open when trading is halted: they may get smaller, but not trade this way.
+        smaller = more <= 0 and price_ticks == order.price_ticks
+        reason = "" if smaller else self.gate(order.account)
+        if not reason and self._reduces_only(order.account) and more > 0:
             reason = f"{RejectReason.REDUCING_ONLY}: more={more}"
-        symbol = self.limits_of(Scope.SYMBOL, order.instrument.symbol)
+        symbol = self.limits_of(SYMBOL, order.instrument.symbol)
         if symbol and not reason:
-            reason = self._size(symbol, order, lots, price_ticks)
-        account = self.limits_of(Scope.ACCOUNT, order.account)
+            reason = self._size(_minded(symbol, order, price_ticks, lots), order, lots, price_ticks)
+        account = self.limits_of(ACCOUNT, order.account)
         if account and not reason:
-            exposure = self.exposure_of(order.account)
-            assert exposure is not None
+            exposure = self.exposures.get(order.account) or self._expose(order.account)
             reason = self._messages(account, exposure, wall_ns)
             reason = reason or self._position(account, exposure, order, more)
             value = price_ticks * (order.left_lots + more) - order.price_ticks * order.left_lots
@@ -199,7 +234,7 @@ class Risk:
         """Only as much as brings the position to zero."""
         position = self._positions.get((order.account, order.instrument.symbol), 0)
         room = -position if order.side is BUY else position
-        if order.quantity_lots <= room:
+        if 0 < order.quantity_lots <= room:  # 0: a budget buys nobody knows how many
             return ""
         return f"{RejectReason.REDUCING_ONLY}: quantity={order.quantity_lots}, position={position}"
 
@@ -221,10 +256,9 @@ class Risk:
         reason = _outside(limits, "quantity", lots, scale, "QUANTITY") if lots else ""
         reference = self.reference_of(instrument.symbol, limits.get("price_band_around", "last"))
         price = price_ticks or reference
-        if price and not reason:
-            notional = instrument.notional(price, lots)
-            if order.terms is not None and order.terms.budget:
-                notional = order.terms.budget
+        budget = order.terms.budget if order.terms is not None else 0
+        if (price or budget) and not reason:
+            notional = budget or instrument.notional(price, lots)
             reason = _outside(limits, "notional", notional, instrument.quote_scale, "NOTIONAL")
         band = int(limits.get("price_band_bps", 0))
         if band and price_ticks and reference and not reason:
@@ -310,7 +344,7 @@ class Risk:
         self.accounts = {name: Trading(value) for name, value in state["accounts"].items()}
         self.killed = state["killed"]
         self.set_by_operator = state["limits"]
-        self._limits = {}
+        self._refresh()
         self.watch(orders)
         for account, (stamps, recent) in state["recent"].items():
             exposure = self.exposure_of(account)
@@ -335,11 +369,25 @@ def _outside(limits: Limits, what: str, value: int, scale: int, code: str) -> st
     return ""
 
 
+def _minded(limits: Limits, order: Order, price_ticks: int, lots: int) -> Limits:
+    """The limits that a change comes nearer to; those that it only backs away from may rest."""
+    more = lots - order.quantity_lots
+    dearer = (price_ticks or 1) * lots - (order.price_ticks or 1) * order.quantity_lots
+    minds = {
+        "quantity_min": more < 0, "quantity_max": more > 0,
+        "notional_min": dearer < 0, "notional_max": dearer > 0,
+        "price_band_bps": price_ticks != order.price_ticks,
+    }  # fmt: skip
+    return {name: text for name, text in limits.items() if minds.get(name, True)}
+
+
+@lru_cache(maxsize=4096)
 def _least(text: str, scale: int) -> int:
     """The least that is not below a limit, in units; the limit may be finer than they are."""
     return ceil(Fraction(text) * Fraction(10) ** scale)
 
 
+@lru_cache(maxsize=4096)
 def _most(text: str, scale: int) -> int:
     """The most that is not above a limit, in units."""
     return floor(Fraction(text) * Fraction(10) ** scale)
@@ -351,9 +399,10 @@ def _notional_of(instrument: Instrument, value: int) -> int:
 
 def _likeness(order: Order) -> tuple[object, ...]:
     """What two orders have in common when one is a slip of the finger."""
+    terms = order.terms
     return (
         order.instrument.symbol, order.side.value, order.order_type.value, order.price_ticks,
-        order.quantity_lots,
+        order.quantity_lots, terms.stop_ticks if terms else 0, terms.budget if terms else 0,
     )  # fmt: skip
 
 

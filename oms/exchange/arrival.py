@@ -19,6 +19,7 @@ from oms.messages import (
     PostOnly,
     RejectReason,
     ResponseType,
+    SelfTrade,
     Side,
     TimeInForce,
 )
@@ -30,7 +31,7 @@ BUY, SELL = Side.BUY, Side.SELL
 NEVER_REST = (TimeInForce.IOC, TimeInForce.FOK)
 MAKER, TAKER = Liquidity.MAKER.value, Liquidity.TAKER.value
 NO_LIQUIDITY = RejectReason.INSUFFICIENT_LIQUIDITY.value
-CONTINUOUS = Phase.CONTINUOUS
+CONTINUOUS, NO_PREVENTION = Phase.CONTINUOUS, SelfTrade.NONE
 
 
 class Arrival:
@@ -98,7 +99,7 @@ class Arrival:
             return True
         if market.breaker_band() is not None:
             return False
-        if self._rules.self_trade is self._rules.self_trade.NONE:
+        if self._rules.self_trade is NO_PREVENTION:
             return True
         is_own, lots = self._rules.is_own(order.account), order.left_lots
         for _, maker_id, shown in book.makers(side, price_ticks):

@@ -64,7 +64,8 @@ class Market:
 
     def breaker_band(self) -> tuple[int, int] | None:
         """The lowest and highest price to trade at now; None: any."""
-        bps, reference = self.instrument.breaker_band_bps, self.rolling_ticks
+        bps = self.instrument.breaker_band_bps
+        reference = self.rolling_ticks or self.reference_ticks
         if not bps or not reference:
             return None
         return -(-reference * (BPS - bps) // BPS), reference * (BPS + bps) // BPS
@@ -74,7 +75,7 @@ class Market:
         if self.instrument.breaker_band_bps and (
             not self.rolling_ticks or wall_ns - self.rolling_ns >= window_ns
         ):
-            self.rolling_ticks = self.last_ticks or price_ticks
+            self.rolling_ticks = self.reference_ticks or price_ticks
             self.rolling_ns = wall_ns
         self.last_ticks = price_ticks
 

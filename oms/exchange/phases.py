@@ -69,11 +69,11 @@ class Phases:
 
     def follow_session(self, market: Market) -> list[Event]:
         """The calendar went on: this market follows, later if it is halted or reopening."""
-        if self.session is CLOSED:
+        if self.session is CLOSED or market.limit_state:  # a call has no limit state
             market.until_ns, market.limit_state = 0, False
         elif market.halted:
             return self._enter(market, HALTED)
-        elif market.until_ns and not market.limit_state:
+        elif market.until_ns:
             return []
         return self._enter(market, self.session)
 
@@ -85,7 +85,10 @@ class Phases:
     def resume(self, market: Market) -> list[Event]:
         """Trading goes on, after a reopening auction if there is to be one."""
         market.halted = False
-        return self._reopen(market) if market.phase is HALTED else []
+        if market.phase is not HALTED:
+            return []
+        market.until_ns = 0  # it may have been a breaker's pause that ends early
+        return self._reopen(market)
 
     def force(self, market: Market, phase: Phase) -> list[Event]:
         """An operator sets a phase out of turn; the calendar's next step sets another."""

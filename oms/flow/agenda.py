@@ -32,12 +32,15 @@ class Agenda:
 
     def due(self, desk: OrderDesk, now_ns: int, wall_ns: int) -> list[Entry]:
         """Entries to make now: the market closed, opened; an answer did not come in time."""
-        due = self._session_changes(desk, wall_ns)
-        for entry in due:
-            log.info("session %s", ", ".join(entry[1:]))
+        due: list[Entry] = []
         expiry_ns = desk.next_expiry_ns()
         if expiry_ns is not None and expiry_ns <= wall_ns:
+            # First: at its instant an order is no longer good, for the uncross of then neither.
             due.append((entries.GOOD_TILL, wall_ns))
+        changes = self._session_changes(desk, wall_ns)
+        for entry in changes:
+            log.info("session %s", ", ".join(entry[1:]))
+        due += changes
         if desk.engine is not None:
             due += [(entries.TIMER, symbol) for symbol in desk.engine.phases.due(wall_ns)]
         return due + [(entries.OVERDUE, seq) for seq in self._tracker.overdue(now_ns)]
@@ -77,12 +80,14 @@ class Agenda:
         if overdue_ns is not None:
             waits_ns.append(overdue_ns)
         window = self._session.window_at(wall_ns)
-        instants = [self._session.next_change_ns(wall_ns), desk.next_expiry_ns()]
+        instants = [self._session.next_change_ns(wall_ns)]
+        pending = [desk.next_expiry_ns()]
         if desk.engine is not None:
-            instants.append(desk.engine.phases.next_timer_ns())
+            pending.append(desk.engine.phases.next_timer_ns())
             if window is not None:
                 instants += phase_changes(desk.settings, window)
         waits_ns += [at - wall_ns for at in instants if at is not None and at > wall_ns]
+        waits_ns += [at - wall_ns for at in pending if at is not None]  # or it is due already
         return max(0, min(waits_ns)) / NANOS
 
 
