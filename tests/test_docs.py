@@ -11,6 +11,7 @@ import pytest
 
 from oms.cli import build_parser, with_command
 from oms.config import CONFIG_PATH
+from oms.exchange.phases import ADMISSIONS
 from oms.flow.threads import THREADS
 from oms.reports import ROW_COLUMNS
 
@@ -40,6 +41,12 @@ def test_the_thread_table_is_the_one_in_design():
     """DESIGN.md prints the table that threads.py holds, row by row."""
     for row in THREADS:
         assert "| " + " | ".join(row) + " |" in DESIGN
+
+
+def test_the_phase_table_is_the_one_in_design():
+    """What each order type may do in each phase is one table, in code and on the page."""
+    for phase, admissions in ADMISSIONS.items():
+        assert f"| {phase} | " + " | ".join(a.value for a in admissions) + " |" in DESIGN
 
 
 def test_every_report_column_is_in_the_readme():
