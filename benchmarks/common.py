@@ -1,4 +1,4 @@
-"""What every benchmark shares: the card, trials in fresh processes, a flow, the last line.
+"""What every benchmark shares: the card, trials in fresh processes, the last line.
 
 Prints machine, Python, commit and command line; then the median and the spread of each
 figure; then one JSON object on the last line. Nothing asserts on time: a claim that was not
@@ -18,22 +18,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from typing import Literal
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from oms import Config, OrderManagement, OrderRequest, Side, TimeInForce
-from oms.config import QueueConfig, SessionConfig, StoreConfig, ThrottleConfig
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # so that the package is found without being installed
+
 DATA = Path(os.environ.get("OMS_FLOW_DATA") or ROOT.parent / "shared").resolve()
-ACCOUNT = "bench"
 
 Figures = dict[str, float | str]
 Measure = Callable[[argparse.Namespace], Figures]
@@ -198,108 +192,3 @@ def set_gc(choice: str) -> str:
 def percentile(ordered: Sequence[float], percent: float) -> float:
     """The smallest value that at least `percent` of the values do not exceed."""
     return ordered[max(0, -(-len(ordered) * round(percent * 1_000) // 100_000) - 1)]
-
-
-# --- the manager under test, and a client ---
-
-
-def config(
-    durability: Literal["full", "normal", "none"] = "full",
-    *,
-    throttle: ThrottleConfig | None = None,
-    snapshot_every: int | None = None,
-    waiting_max: int = 100_000,
-) -> Config:
-    """The shipped configuration, but always open and, if nothing else is said, unthrottled."""
-    store = StoreConfig(durability=durability)
-    if snapshot_every is not None:
-        store = StoreConfig(durability=durability, snapshot_every=snapshot_every)
-    return Config(
-        session=SessionConfig(always_open=True),
-        throttle=throttle or ThrottleConfig(policy="off"),
-        queue=QueueConfig(waiting_max=waiting_max),
-        store=store,
-    )
-
-
-def wait_for_link(manager: OrderManagement) -> None:
-    """Until the journal says that the venue's link is up: before, orders would wait."""
-    while not manager.dispatcher.desk.link_up:
-        time.sleep(0.001)
-
-
-@contextlib.contextmanager
-def stepped(manager: OrderManagement) -> Iterator[None]:
-    """The manager without its threads: recovered, linked; each dispatcher turn is a step().
-
-    At the end nothing is settled, as when a process is killed; the store is closed.
-    """
-    manager.dispatcher.start()
-    manager.keeper.wake()  # so that its step does not wait
-    manager.keeper.step()
-    manager.dispatcher.step()
-    assert manager.dispatcher.desk.link_up
-    try:
-        yield
-    finally:
-        manager.store.close()
-
-
-class Flow:
-    """The requests of one client: 55 % new that rest, 40 % cancels, 5 % marketable.
-
-    Of the new ones, 40 rest far from the touch and are canceled in random order once `live`
-    of them are open; 15 rest at the touch, where the marketable ones (IOC, four times the
-    size) take them, three each. So the book stands still, and every order that is canceled
-    is open. Three instruments, two sides. What is random is drawn before.
-    """
-
-    PRICES = (("TATA_INR", 1, 0.05), ("JIO_INR", 1, 0.05), ("BTC_USD", 0.001, 0.01))
-    MIX = ("rest",) * 40 + ("touch",) * 15 + ("cancel",) * 40 + ("take",) * 5
-
-    def __init__(self, live: int = 5_000, seed: int = 7) -> None:
-        random = Random(seed)
-        self.count = 0
-        self.kinds = dict.fromkeys(self.MIX, 0)
-        self._live_min = live
-        self._live: list[str] = []
-        # The exact mix for each instrument and side, then shuffled: a mix that is right only
-        # on average lets a book grow for as long as the run lasts.
-        self._drawn = [
-            (kind, symbol, side, *_terms(random, kind, side, lot, tick), random.getrandbits(30))
-            for symbol, lot, tick in self.PRICES
-            for side in Side
-            for kind in self.MIX * 27
-        ]
-        random.shuffle(self._drawn)
-
-    def next(self) -> OrderRequest:
-        """The next request; its client order id is its number, from 1."""
-        self.count = number = self.count + 1
-        kind, symbol, side, quantity, price, pick = self._drawn[number % len(self._drawn)]
-        live = self._live
-        if kind == "cancel":
-            if len(live) > self._live_min:
-                self.kinds["cancel"] += 1
-                place = pick % len(live)
-                victim, live[place] = live[place], live[-1]
-                live.pop()
-                return OrderRequest.cancel(ACCOUNT, str(number), victim)
-            kind = "rest"
-        self.kinds[kind] += 1
-        client_order_id = str(number)
-        if kind == "take":
-            return OrderRequest.new(
-                ACCOUNT, client_order_id, symbol, side, quantity, price,
-                time_in_force=TimeInForce.IOC,
-            )  # fmt: skip
-        if kind == "rest":
-            live.append(client_order_id)
-        return OrderRequest.new(ACCOUNT, client_order_id, symbol, side, quantity, price)
-
-
-def _terms(random: Random, kind: str, side: Side, lot: float, tick: float) -> tuple[str, str]:
-    """Quantity and price: the touch is one tick from 200, on either side."""
-    away = {"touch": 1, "take": -1}.get(kind) or random.randint(2, 60)
-    price = 200 + tick * (-away if side is Side.BUY else away)
-    return f"{(40 if kind == 'take' else 10) * lot:g}", f"{price:.2f}"

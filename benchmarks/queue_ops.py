@@ -23,7 +23,8 @@ import tracemalloc
 from collections.abc import Callable
 from random import Random
 
-from common import ACCOUNT, Claim, Figures, config, parser, report, stepped
+from client import ACCOUNT, config, stepped
+from common import Claim, Figures, parser, report
 
 from oms import OrderManagement, OrderQueue, OrderRequest, Side
 from oms.config import ThrottleConfig

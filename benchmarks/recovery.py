@@ -4,7 +4,7 @@ Claimed: 1,000,000 journal entries are recovered within 12 s without a snapshot,
 one; both give the same state.
 
 The journal is made by the real dispatcher, stepped by hand, 1,000 requests a turn (Flow in
-common.py, with 20,000 orders open), durability=none; then the process "dies": nothing is closed
+client.py, with 20,000 orders open), durability=none; then the process "dies": nothing is closed
 in order. The snapshot is as old as it can be: one is taken when as many entries are still to
 come as the default setting leaves between two.
 
@@ -22,7 +22,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from common import Claim, Figures, Flow, config, parser, report, rss_bytes, stepped
+from client import Flow, config, stepped
+from common import Claim, Figures, parser, report, rss_bytes
 
 from oms import OrderManagement
 from oms.config import StoreConfig

@@ -3,7 +3,7 @@
 Claimed: at least 150,000 orders/s through `on_data` with durability=full, at least 0.15 of what
 SQLite alone takes, at most 500 bytes of disk an order, memory flat.
 
-Measured: one producer thread makes requests (Flow in common.py) and hands them to `on_data`; it
+Measured: one producer thread makes requests (Flow in client.py) and hands them to `on_data`; it
 pauses while the inbox holds more than --inbox, because on_data itself never waits. One listener
 counts first answers, one a request. Throttle off, always-open session.
 
@@ -20,24 +20,12 @@ import argparse
 import sqlite3
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
-from common import (
-    Claim,
-    Figures,
-    Flow,
-    add_gc_to,
-    config,
-    parser,
-    report,
-    rss_bytes,
-    set_gc,
-    wait_for_link,
-)
+from client import Flow, config, whole_path
+from common import Claim, Figures, add_gc_to, parser, report, set_gc
 
-from oms import OrderManagement, OrderResponse
 from oms.reports import ROW_COLUMNS
 
 CLAIMS = [
@@ -49,81 +37,17 @@ CLAIMS = [
 ROWS_PER_TRANSACTION = 1_000
 
 
-class Answers:
-    """Counts first answers; the dispatcher's thread calls it."""
-
-    def __init__(self, expected: int) -> None:
-        self.expected = expected
-        self.count = 0
-        self.last_ns = 0
-        self.all_here = threading.Event()
-
-    def __call__(self, response: OrderResponse) -> None:
-        row = response.row
-        if row[3] and row[8] != "TRADE":  # a request's trades follow its first answer
-            self.count += 1
-            if self.count == self.expected:
-                self.last_ns = time.monotonic_ns()
-                self.all_here.set()
-
-
 def measure(args: argparse.Namespace) -> Figures:
     with tempfile.TemporaryDirectory(dir=args.directory) as directory:
         raw_path, half = Path(directory) / "raw.db", args.raw_rows // 2
         raw_s = raw_seconds(raw_path, args.durability, half)
-        figures = whole_path(Path(directory), args)
+        figures: Figures = {"gc": set_gc(args.gc)}
+        settings = config(args.durability)
+        figures |= whole_path(Path(directory), settings, Flow(), args.orders, args.inbox)
         raw_s += raw_seconds(raw_path, args.durability, half)
     figures["raw_rows_per_s"] = 2 * half / raw_s
     figures["ratio_to_raw"] = float(figures["orders_per_s"]) / (2 * half / raw_s)
     return figures
-
-
-def whole_path(directory: Path, args: argparse.Namespace) -> Figures:
-    manager = OrderManagement(config(args.durability), directory=directory)
-    answers, flow = Answers(args.orders), Flow()
-    gc_settings = set_gc(args.gc)
-    manager.add_listener(answers)
-    with manager:
-        wait_for_link(manager)
-        before_rss = rss_bytes()
-        start_ns, cpu_s = time.monotonic_ns(), time.process_time()
-        produce(manager, flow, args.orders // 5, args.inbox)
-        early_rss = rss_bytes()
-        produce(manager, flow, args.orders - args.orders // 5, args.inbox)
-        if not answers.all_here.wait(60):
-            raise SystemExit(f"{answers.count:,} first answers to {args.orders:,} requests")
-        cpu_s = time.process_time() - cpu_s
-        late_rss = rss_bytes()
-        status = manager.get_status()
-    seconds = (answers.last_ns - start_ns) / 1e9
-    size = (directory / manager.config.store.database).stat().st_size
-    return {
-        "orders_per_s": args.orders / seconds,
-        "seconds": seconds,
-        "cpu_us_per_order": cpu_s / args.orders * 1e6,
-        "reports_per_order": status["published"] / args.orders,
-        "turns": status["turns"],
-        "orders_per_turn": args.orders / status["turns"],
-        "disk_bytes_per_order": size / args.orders,
-        "rss_mb_start": before_rss / 1e6,
-        "rss_mb_at_20_percent": early_rss / 1e6,
-        "rss_mb_at_end": late_rss / 1e6,
-        "rss_growth": late_rss / early_rss if early_rss else 0.0,
-        "open_orders": status["open_orders"],
-        "rejects": str(status["rejects"]),
-        "mix": str(flow.kinds),
-        "gc": gc_settings,
-    }
-
-
-def produce(manager: OrderManagement, flow: Flow, count: int, inbox_max: int) -> None:
-    """Hand over `count` requests; pause while the inbox is above the bound."""
-    on_data, inbox, next_request = manager.on_data, manager.inbox, flow.next
-    for number in range(count):
-        on_data(next_request())
-        if not number % 100:
-            while inbox.size > inbox_max:
-                time.sleep(0.001)
 
 
 def raw_seconds(path: Path, durability: str, count: int) -> float:

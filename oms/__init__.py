@@ -1,5 +1,6 @@
 """An order management system and exchange gateway; the standard library is all it needs."""
 
+from oms import answers, language
 from oms.clock import ManualClock, SystemClock
 from oms.config import Config, load_config
 from oms.desk.order_queue import OrderQueue
@@ -21,6 +22,7 @@ from oms.messages import (
     TimeInForce,
 )
 from oms.orders import VenueReport
+from oms.rejects import RejectCode, code_of
 from oms.reports import OrderResponse
 from oms.requests import OrderRequest
 from oms.stores.memory import MemoryStore
@@ -32,7 +34,8 @@ __version__ = "0.1.0"
 __all__ = [
     "Config", "EmbeddedVenue", "Instrument", "Liquidity", "ManualClock", "MemoryStore", "OMSError",
     "OrderBook", "OrderManagement", "OrderQueue", "OrderRequest", "OrderResponse", "OrderState",
-    "OrderThrottler", "OrderTracker", "OrderType", "PersistentStorage", "RejectReason",
-    "RequestType", "ResponseType", "Schedule", "Side", "SystemClock", "TimeInForce",
-    "TradingSession", "VenueReport", "load_config",
+    "OrderThrottler", "OrderTracker", "OrderType", "PersistentStorage", "RejectCode",
+    "RejectReason", "RequestType", "ResponseType", "Schedule", "Side", "SystemClock",
+    "TimeInForce", "TradingSession", "VenueReport", "answers", "code_of", "language",
+    "load_config",
 ]  # fmt: skip

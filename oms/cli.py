@@ -11,7 +11,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from oms.commands import EXIT_USAGE, Place, calendar, explain, flows, live, offline, say
+from oms.commands import (
+    EXIT_USAGE,
+    Place,
+    calendar,
+    explain,
+    flows,
+    funds,
+    live,
+    offline,
+    say,
+    seeding,
+    statement,
+)
 from oms.config import CONFIG_PATH, load_config
 from oms.errors import ConfigError, OMSError
 
@@ -28,6 +40,7 @@ examples:
   order_management.py                          simulate a market for about 20 seconds
   order_management.py simulate --speed max     as fast as this machine can
   order_management.py run                      the daemon, in the hours of config.ini
+  order_management.py fund ann USD 1000 --create --data-dir DIR   money for an account
   order_management.py explain ID               what happened to one order, and why
 
 exit codes: 0 done, 1 something is wrong with what was found, 2 wrong usage or settings, or
@@ -71,13 +84,19 @@ def main(argv: list[str] | None = None) -> int:
 
 def place_of(args: argparse.Namespace) -> Place:
     """The settings and the directory that the common options name."""
-    config = load_config(getattr(args, "config", None))
-    if getattr(args, "log_json", False):
-        config = replace(config, log=replace(config.log, json=True))
     directory = getattr(args, "data_dir", None) or default_directory()
     if directory.exists() and not directory.is_dir():
         raise ConfigError([f"--data-dir: expected a directory, was {directory}"])
+    config = load_config(getattr(args, "config", None) or own_config(directory))
+    if getattr(args, "log_json", False):
+        config = replace(config, log=replace(config.log, json=True))
     return Place(config, directory)
+
+
+def own_config(directory: Path) -> Path | None:
+    """The settings that lie with the data, so that no command goes by others; None: none do."""
+    path = directory / CONFIG_PATH.name
+    return path if path.exists() else None
 
 
 def default_directory() -> Path:
@@ -95,7 +114,7 @@ def build_parser() -> Parser:
         parents=[common],
     )
     parsers = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in (flows, live, calendar, offline, explain):
+    for module in (flows, live, calendar, funds, seeding, statement, offline, explain):
         module.add_to(parsers, common)
     return parser
 
@@ -114,7 +133,7 @@ def _common_options() -> argparse.ArgumentParser:
         "--config",
         metavar="FILE",
         type=Path,
-        help="the settings (default: config.ini beside order_management.py)",
+        help="the settings (default: config.ini in DIR, else beside order_management.py)",
     )
     group.add_argument("--log-json", action="store_true", help="write the log as JSON lines")
     return common

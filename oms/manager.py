@@ -8,22 +8,25 @@ is published. It holds no order itself.
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from oms import answers
 from oms.clock import NANOS, Clock, SystemClock
 from oms.config import Config
 from oms.controls import FundsRequest, Request
 from oms.desk.session import TradingSession
 from oms.errors import StoppedError, ValidationError
+from oms.flow import one_shot
 from oms.flow.dispatcher import Dispatcher
 from oms.flow.inbox import Answer, Inbox
 from oms.flow.publisher import Listener, MarketListener, Publisher, Trade
 from oms.flow.session_keeper import SessionKeeper
 from oms.flow.threads import Job, Worker
+from oms.language import Command
 from oms.market_data import DepthSnapshot
 from oms.messages import Phase, RejectReason, RequestType
 from oms.orders import VenueReport
@@ -176,6 +179,19 @@ class OrderManagement:
         received_ns = self.clock.monotonic_ns()
         if not self.inbox.put((request, received_ns, answer), urgent=_is_urgent(request)):
             self._refuse(request, answer)
+        return answer
+
+    def execute(self, command: Command, timeout_s: float | None = None) -> "Future[answers.Answer]":
+        """Take a command of the language; the future resolves with its one answer.
+
+        A refusal is an answer, too: an Error. Questions are answered before this returns, and
+        wait for no write. An exception: the outcome is unknown, ask with GetOrder, or give the
+        same command again. timeout_s: wait so long for the answer before returning (so no
+        listener may ask for that).
+        """
+        answer = one_shot.execute(self, command)
+        if timeout_s is not None:
+            wait([answer], timeout_s)
         return answer
 
     def on_data_response(self, response: VenueReport) -> None:

@@ -134,7 +134,8 @@ CODES: dict[Why, RejectCode] = {
          "the price moved too far; the market pauses"),
         (Why.EXPIRE_TIME, 5103, 422, OTHER, None, OTHER, "its time was over"),
         (Why.MASS_CANCEL, 5104, 422, OTHER, None, OTHER, "canceled with others, as asked"),
-        (Why.OPERATOR_CANCEL, 5105, 422, OTHER, None, RESTATED_BROKER, "an operator canceled it"),
+        (Why.TRADE_BUSTED, 5105, 422, OTHER, None, RESTATED_BROKER,
+         "an operator took the trade back"),
         # the machine
         (Why.QUEUE_FULL, 9001, 503, BROKER_OPTION, CXL_BROKER, None,
          "too much is waiting; later"),

@@ -4,7 +4,7 @@ FIX 4.4 calls it message 8, or 9 for a refused cancel or modify. It is a view on
 the store keeps: what a caller sees and what is on disk are one thing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Generic, NamedTuple, TypeVar, overload
@@ -82,7 +82,7 @@ class OrderResponse:
     waited_ns: received to released. venue_ns: sent to answered. 0 when not measured.
     """
 
-    __slots__ = ("_sent", "_told", "instrument", "row")
+    __slots__ = ("_made", "_sent", "_told", "instrument", "row")
 
     def __init__(
         self,
@@ -95,6 +95,19 @@ class OrderResponse:
         self.instrument = instrument
         self._sent = sent  # outcome, then received to answered; of a request just sent
         self._told = told  # durable, published; of the whole turn
+        self._made: Sequence[Row] = ()  # what the request made of its order; where somebody asked
+
+    def made(self, rows: Sequence[Row]) -> None:
+        """This response answers a request, which made these reports of its order."""
+        self._made = rows
+
+    @property
+    def siblings(self) -> "tuple[OrderResponse, ...]":
+        """All reports of the order that its request made at once, this one first.
+
+        Known only of the response that a Future resolves with; empty for all others.
+        """
+        return tuple(OrderResponse(row, self.instrument) for row in self._made)
 
     @property
     def hops(self) -> HopTimes | None:

@@ -1,11 +1,12 @@
 """A daemon under load, for tests that kill it: `python tests/driver.py DATA_DIR [options]`.
 
-It runs the real App and hands it requests from several threads. What happens goes to stdout,
+It runs the real App and hands it requests from several threads, and those that come in on
+stdin. What happens goes to stdout,
 one JSON list a line and one write each, so that a killed process loses nothing it told:
 
     ["STATE", word]  recovering: signals are caught; started: takes requests; retried: --retry
         is done; loaded: --waiting is done
-    ["S", account, id, kind, orig, symbol, side, quantity, price, tif]  about to submit this
+    ["S", *wish]  about to submit this; exchange_flow.py says what a wish is
     ["R", sent_ns, *row]  a listener was told this report; sent_ns 0: not sent in this turn
     ["F", *row]  a future resolved with this report
     ["U", account, id, error]  a future holds an exception: the outcome is unknown
@@ -19,63 +20,43 @@ import os
 import random
 import sys
 import threading
-from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from oms import Config, EmbeddedVenue, OrderManagement, OrderRequest, Side, TimeInForce
+from oms import Config, EmbeddedVenue, OrderManagement
 from oms.app import App
 from oms.errors import OMSError
 from oms.reports import OrderResponse
+from tests.exchange_flow import (
+    Trader,
+    Wish,
+    operator_wishes,
+    plain_wishes,
+    request_of,
+    with_exchange,
+)
 
-Fields = list[Any]
 BURST, READ_S, ANSWER_S_MAX = 16, 0.05, 30.0
-SYMBOLS = ("TATA_INR", "JIO_INR")
+CALL_S_MAX = 0.08  # an operator's patience with a phase
 
 
 def tell(*fields: object) -> None:
     os.write(1, (json.dumps(fields) + "\n").encode())
 
 
-def config_of(changes: dict[str, dict[str, Any]]) -> Config:
+def config_of(changes: dict[str, dict[str, Any]], *, exchange: bool) -> Config:
     """The shipped configuration, but always open and not throttled; a section of `changes` is all
     that is changed in it."""
-    config = Config()
+    config = with_exchange(Config()) if exchange else Config()
     plain = {"session": {"always_open": True}, "throttle": {"policy": "off"}}
     for name, values in {**plain, **changes}.items():
         config = replace(config, **{name: replace(getattr(config, name), **values)})
     return config
-
-
-def request_of(fields: Fields) -> OrderRequest:
-    account, client_id, kind, orig, symbol, side, quantity, price, tif = fields
-    if kind == "CANCEL":
-        return OrderRequest.cancel(account, client_id, orig)
-    if kind == "MODIFY":
-        return OrderRequest.modify(account, client_id, orig, price=price, quantity=quantity)
-    return OrderRequest.new(
-        account, client_id, symbol, Side(side), quantity, price, time_in_force=TimeInForce(tif)
-    )
-
-
-def random_fields(chance: random.Random, account: str, client_id: str, mine: deque[str]) -> Fields:
-    """A new order near 100.00, so that many trade; or a change of an own recent order."""
-    quantity, price = chance.randint(1, 20), f"{100 + chance.randint(-8, 8) * 0.05:.2f}"
-    dice = chance.random()
-    if dice < 0.5 and mine:
-        kind = "CANCEL" if dice < 0.35 else "MODIFY"
-        return [account, client_id, kind, chance.choice(mine), "", "", quantity, price, ""]
-    mine.append(client_id)
-    symbol, side = chance.choice(SYMBOLS), chance.choice(("BUY", "SELL"))
-    if dice > 0.95:
-        return [account, client_id, "NEW", "", symbol, side, quantity, None, "GTC"]
-    tif = chance.choice(("GTC", "GTC", "GTC", "DAY", "IOC", "FOK"))
-    return [account, client_id, "NEW", "", symbol, side, quantity, price, tif]
 
 
 class Load:
@@ -98,7 +79,10 @@ class Load:
         if options.retry:
             self._start(self._retry, options.retry)
         for number in range(options.clients):
-            self._start(self._client, number)
+            self._start(self._client, self._wishes(number))
+        if options.exchange and options.clients:
+            self._start(self._operate)
+        self._start(self._obey)
         if options.reads:
             self._start(self._read)
         if options.waiting:
@@ -116,31 +100,48 @@ class Load:
             answer.result(ANSWER_S_MAX)
         tell("STATE", "retried")
 
-    def _client(self, number: int) -> None:
+    def _wishes(self, number: int) -> Iterator[Wish]:
         options, account = self._options, f"client{number}"
-        chance, mine = random.Random(f"{options.seed}-{number}"), deque[str](maxlen=40)
-        for n in count(1):
-            fields = random_fields(chance, account, f"{options.prefix}-{n}", mine)
+        chance = random.Random(f"{options.seed}-{number}")
+        if options.exchange:
+            return Trader(chance, account, options.prefix, options.clients).wishes()
+        return plain_wishes(chance, account, options.prefix)
+
+    def _client(self, wishes: Iterator[Wish]) -> None:
+        for n, wish in enumerate(wishes, 1):
             if n % 4 == 0:
-                tell("S", *fields)
-                self._manager.on_data(request_of(fields))
+                tell("S", *wish)
+                self._manager.on_data(request_of(wish))
                 continue
-            answer = self._submit(fields)
+            answer = self._submit(wish)
             if n % BURST == 1:
                 if answer.exception(ANSWER_S_MAX) or answer.result().text == "SHUTTING_DOWN":
                     return
-                self._app.stopping.wait(BURST / options.rate)
+                self._app.stopping.wait(BURST / self._options.rate)
 
-    def _submit(self, fields: Fields) -> "Future[OrderResponse]":
-        tell("S", *fields)
-        answer = self._manager.submit(request_of(fields))
-        answer.add_done_callback(lambda done: _resolved(done, fields))
+    def _operate(self) -> None:
+        """An operator, who cannot leave the phases alone."""
+        chance = random.Random(f"{self._options.seed}-operator")
+        for wish in operator_wishes(chance, self._options.prefix):
+            if self._app.stopping.wait(chance.random() * CALL_S_MAX):
+                return
+            self._submit(wish)
+
+    def _obey(self) -> None:
+        """Submit each wish that comes in on stdin, a line each."""
+        for line in sys.stdin:
+            self._submit(json.loads(line))
+
+    def _submit(self, wish: Wish) -> "Future[OrderResponse]":
+        tell("S", *wish)
+        answer = self._manager.submit(request_of(wish))
+        answer.add_done_callback(lambda done: _resolved(done, wish))
         return answer
 
     def _fill_queue(self, orders: int) -> None:
         for n in range(orders):
-            fields = ["queue", f"{self._options.prefix}-q{n}", "NEW", "", "TATA_INR", "BUY", 1]
-            answer = self._submit([*fields, "1", "GTC"])
+            wish = ["queue", f"{self._options.prefix}-q{n}", "NEW", "", "TATA_INR", "BUY", 1]
+            answer = self._submit([*wish, "1", "GTC"])
             if n % 1000 == 999:
                 answer.result(ANSWER_S_MAX)
         tell("STATE", "loaded")
@@ -160,12 +161,12 @@ class Load:
         tell("R", hops.sent_ns if hops else 0, *response.row)
 
 
-def _resolved(answer: "Future[OrderResponse]", fields: Fields) -> None:
+def _resolved(answer: "Future[OrderResponse]", wish: Wish) -> None:
     error = answer.exception()
     if error is None:
         tell("F", *answer.result().row)
     else:
-        tell("U", fields[0], fields[1], repr(error))
+        tell("U", wish[0], wish[1], repr(error))
 
 
 class BrokenVenue(EmbeddedVenue):
@@ -207,6 +208,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", default="1")
     parser.add_argument("--retry", type=Path, help="file of requests to submit first")
     parser.add_argument("--waiting", type=int, default=0, help="orders to put into the queue")
+    parser.add_argument("--exchange", action="store_true", help="with ledger, fees and phases")
     parser.add_argument("--reads", action="store_true")
     parser.add_argument("--broken", choices=("venue", "link", "listener"))
     return parser.parse_args()
@@ -219,7 +221,7 @@ def main() -> int:
         tell("STATE", "recovering")
         return OrderManagement(config, venue=BrokenVenue(options.broken), **parts)
 
-    app = App(config_of(options.config), options.directory, manager_of=manager_of)
+    app = App(config_of(options.config, exchange=options.exchange), options.directory, manager_of=manager_of)
     try:
         return app.run(Load(options, app))
     except (OMSError, OSError) as error:

@@ -70,7 +70,8 @@ def test_a_simulation_ends_with_its_report(simulated):
     for text in (
         "seed 7", "240 offered in 2.0 s", "sliding_window, at most 100 sends in 1 s",
         "none left", "Trades     symbol", "Book BTC_USD", "Latency, ms", "below",
-        f"Recorded   {place / 'flow.jsonl'}", "Verify     verified: ",
+        f"Recorded   {place / 'flow.jsonl'}", "Verify     verified: ", "Balances   asset",
+        "of these trades in auctions, each at one price", "Reserved   nothing\nconserved: yes\n",
     ):  # fmt: skip
         assert text in done.stdout, text
     assert "\r" not in done.stdout
@@ -99,6 +100,24 @@ def test_ctrl_c_ends_a_simulation_with_its_report(tmp_path):
     assert (process.returncode, err) == (0, "")
     assert "interrupted: this is how far it came" in out
     assert "Verify     verified: " in out
+
+    # then, though it was in the opening call, nothing is left of it: what comes next can trade
+    assert out.endswith("Reserved   nothing\nconserved: yes\n")
+    stories = program(
+        "explain", "--data-dir", tmp_path, "--account", "operator", last_phase(tmp_path)
+    )
+    assert "done: phase=CONTINUOUS" in stories.stdout
+    assert "open orders  0" in program("replay", "--upto", 10**9, "--data-dir", tmp_path).stdout
+
+
+def last_phase(place: Path) -> str:
+    """The id of the latest command that set a phase."""
+    with closing(sqlite3.connect(place / DATABASE)) as database:
+        [(client_order_id,)] = database.execute(
+            "SELECT client_order_id FROM order_responses WHERE reason LIKE 'phase=%' "
+            "ORDER BY rowid DESC LIMIT 1"
+        )
+    return client_order_id
 
 
 # --- feed ---
@@ -493,7 +512,7 @@ def test_a_database_that_is_none_is_one_line(tmp_path):
 @pytest.mark.parametrize(
     "command",
     ["", "simulate", "run", "status", "feed", "sessions", "digest", "verify", "replay", "export",
-     "explain"],
+     "explain", "fund", "seed-market", "ledger", "operator"],
 )  # fmt: skip
 def test_help_is_there_for_every_command(capsys, command):
     assert main([*command.split(), "--help"]) == 0

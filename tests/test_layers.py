@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
     {
         "errors", "clock", "money", "instruments", "messages", "requests", "controls", "reports",
-        "orders", "bounds", "market_data", "sections", "config",
+        "orders", "bounds", "market_data", "sections", "config", "rejects", "language", "answers",
     },
     {"exchange"}, {"desk"}, {"venues", "stores"}, {"flow"}, {"manager"},
     {"logs", "app", "cli", "commands", "simulation"},

@@ -4,6 +4,7 @@ import gzip
 import json
 import threading
 from collections import Counter
+from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 from oms import (
     Config,
     Instrument,
+    ManualClock,
     MemoryStore,
     OrderManagement,
     OrderRequest,
+    OrderType,
     RejectReason,
     RequestType,
     Side,
@@ -25,10 +28,13 @@ from oms import (
 )
 from oms.config import QueueConfig, ThrottleConfig
 from oms.errors import ValidationError
-from oms.simulation.agents import UNKNOWN_SYMBOL, Listing, market
+from oms.messages import PostOnly
+from oms.requests import OrderTerms
+from oms.simulation.agents import UNKNOWN_SYMBOL, market
 from oms.simulation.flow_files import FlowFileError, FlowWriter, read_jsonl
+from oms.simulation.listing import Listing
 from oms.simulation.lobster import LobsterFlow, instrument_of
-from oms.simulation.report import HOPS, Facts, depth_lines, render
+from oms.simulation.report import HOPS, Facts, Holding, depth_lines, render
 from oms.simulation.runner import Outcome, Runner, Tally, Traded, at_speed, bursts
 from tests.fakes import Stepped, buy, config_of, sell
 
@@ -42,8 +48,12 @@ ODD = (
 SECOND = 1_000_000_000
 
 
-def taken(seed: int, count: int, instruments=SHIPPED) -> list[OrderRequest]:
-    return list(islice(market(seed, instruments, "T-"), count))
+TERMS = [each.name for each in fields(OrderTerms)]
+START_NS = ManualClock().wall_ns()
+
+
+def taken(seed: int, count: int, instruments=SHIPPED, **more) -> list[OrderRequest]:
+    return list(islice(market(seed, instruments, "T-", start_ns=START_NS, **more), count))
 
 
 # --- agents ---
@@ -87,7 +97,10 @@ def test_a_market_has_every_kind_of_request_and_of_mistake():
     requests = taken(7, 10_000)
     kinds = Counter((r.type, r.order_type, r.time_in_force) for r in requests)
     assert {kind[0] for kind in kinds} == set(RequestType)
-    assert {kind[2] for kind in kinds} == set(TimeInForce) - {TimeInForce.GTD}
+    assert {kind[1] for kind in kinds} == set(OrderType)
+    assert {kind[2] for kind in kinds} == set(TimeInForce)
+    terms = {name for r in requests if r.terms for name in TERMS if getattr(r.terms, name)}
+    assert terms == set(TERMS) - {"self_trade"}
     assert {r.symbol for r in requests if r.symbol} == {i.symbol for i in SHIPPED} | {
         UNKNOWN_SYMBOL
     }
@@ -213,15 +226,27 @@ def test_a_run_ends_after_its_seconds():
 @given(seed=st.integers(0, 1_000))
 @settings(max_examples=10, deadline=None)
 def test_what_is_recorded_is_what_is_read(seed, tmp_path_factory):
-    """Every request of a market survives the file, offsets and all; ids get the prefix."""
+    """Every request of a market survives the file, terms and all; ids get the prefix."""
     path = tmp_path_factory.mktemp("flow") / "flow.jsonl"
     flow = [(n * 7, request) for n, request in enumerate(taken(seed, 200))]
     with path.open("w", encoding="utf-8") as file:
-        writer = FlowWriter(file)
+        writer = FlowWriter(file, START_NS)
         for offset_ns, request in flow:
             writer.write(offset_ns, request)
-    assert list(read_jsonl(path)) == flow
+    assert list(read_jsonl(path, start_ns=START_NS)) == flow
     assert next(read_jsonl(path, "P-"))[1].client_order_id == "P-T-1"
+
+
+def test_terms_read_later_are_as_good_as_when_they_were_recorded(tmp_path):
+    """An order good for five seconds, one of a pair: of the second run, five seconds into it."""
+    terms = OrderTerms(expire_ns=START_NS + 5 * SECOND, oco_with="stop", post_only=PostOnly.SLIDE)
+    request = buy("1", 1, 100, time_in_force=TimeInForce.GTD, terms=terms)
+    path = tmp_path / "flow.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        FlowWriter(file, START_NS).write(0, request)
+    later_ns = START_NS + 3_600 * SECOND
+    [(_, again)] = read_jsonl(path, "P-", later_ns)
+    assert again.terms == replace(terms, expire_ns=later_ns + 5 * SECOND, oco_with="P-stop")
 
 
 LINE = {
@@ -239,6 +264,10 @@ LINE = {
         ({"colour": "red"}, "line 3: colour: expected one of offset_ns, type, account"),
         ({"client_order_id": "x" * 65}, "line 3: client_order_id: expected 1 to 64 printable"),
         ({"price": True}, "line 3: price: expected text, int, Decimal or float, was True"),
+        ({"terms": [1]}, "line 3: terms: expected an object, was [1]"),
+        ({"terms": {"post": 1}}, "line 3: post: expected one of stop_price, display_quantity"),
+        ({"terms": {"post_only": "no"}}, "line 3: post_only: expected one of REJECT, SLIDE"),
+        ({"terms": {"expire_ns": 5}}, "line 3: expire_ns: expected an instant for GTD, 0 for"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, change, complaint):
@@ -401,12 +430,12 @@ Log        /data/logs/order_management.log
 Verify     verified: 1,000 journal entries, 400 reports"""
 
 
-def test_the_report_reads_like_this():
-    """The whole of it, letter by letter; an empty histogram is left out."""
+def facts_of(**more) -> Facts:
+    """A run on one instrument."""
     x = Instrument(symbol="X", price_scale=2, quantity_scale=2, tick_size=5)
     figures = {"count": 240, "p50": 10**6, "p90": 2 * 10**6, "p99": 3 * 10**6}
     figures |= {"p99.9": 4 * 10**6, "max": 5 * 10**6}
-    facts = Facts(
+    return Facts(
         title="Simulation of X",
         outcome=Outcome(
             offered=Counter(NEW=250, CANCEL=50),
@@ -433,8 +462,38 @@ def test_the_report_reads_like_this():
         log_file="/data/logs/order_management.log",
         verdict="verified: 1,000 journal entries, 400 reports",
         notes=["Recorded   flow.jsonl"],
+        **more,
     )  # fmt: skip
-    assert render(facts) == REPORT
+
+
+def test_the_report_reads_like_this():
+    """The whole of it, letter by letter; an empty histogram is left out."""
+    assert render(facts_of()) == REPORT
+
+
+def test_the_report_of_money_reads_like_this():
+    """What was paid in is with accounts or in fees; and what a ledger that leaks looks like."""
+    money = [
+        Holding("BTC", 8, 10 * 10**8, 10 * 10**8, 0, 0),
+        Holding("USD", 2, 100_000_000, 99_998_766, 1_234, 500),
+    ]
+    facts = facts_of(money=money, taken_back=1_200)
+    facts.tally.traded["X"].in_auctions = 7
+    text = render(facts)
+    assert text.endswith(
+        "Balances   asset                paid in    held by accounts         fees earned"
+        "            reserved\n"
+        "           BTC                       10                  10                   0"
+        "                   0\n"
+        "           USD                1,000,000          999,987.66               12.34"
+        "                   5\n"
+        "Canceled   1,200 open orders at the end, by mass cancel\n"
+        "Reserved   see above\n"
+        "conserved: yes"
+    )
+    assert "\n           7 of these trades in auctions, each at one price\n" in text
+    leaking = facts_of(money=[money[0]._replace(held=10 * 10**8 - 1)])
+    assert render(leaking).endswith("Reserved   nothing\nconserved: NO")
 
 
 def test_an_empty_book_says_so():

@@ -6,14 +6,18 @@ Owner: MainThread. A command gets its arguments and a Place, and returns the exi
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from oms.config import Config
-from oms.errors import JournalError, StoreError
+from oms.controls import Request
+from oms.errors import JournalError, OutcomeUnknownError, StoreError
 from oms.flow.journal import Fold
+from oms.manager import OrderManagement
+from oms.reports import OrderResponse
 from oms.stores import Store
 from oms.stores.sqlite import PersistentStorage
 from oms.venues import Venue
@@ -21,6 +25,8 @@ from oms.venues.embedded import EmbeddedVenue
 from oms.venues.scripted import ScriptedVenue
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_NOT_RUNNING = 0, 1, 2, 3
+ASKED_AT_ONCE = 1_000  # requests under way while their answers are awaited
+ANSWER_S_MAX = 30.0
 
 Parsers = Any  # argparse hides the type of what add_subparsers() returns
 
@@ -71,10 +77,28 @@ def looking(look: Look) -> Command:
 
 def fold_of(store: Store) -> Fold:
     """An empty fold with the kind of venue that the journal was written with."""
+    return Fold(venue_of(store))
+
+
+def venue_of(store: Store) -> Venue:
+    """The same venue, empty."""
     first = next(store.records(), None)
     remote = first is not None and '"remote":true' in first.body
-    venue: Venue = ScriptedVenue() if remote else EmbeddedVenue()
-    return Fold(venue)
+    return ScriptedVenue() if remote else EmbeddedVenue()
+
+
+def ask(manager: OrderManagement, requests: Iterable[Request]) -> Iterator[OrderResponse]:
+    """The durable answer to each request, in order; many are under way at once.
+
+    Raises StoreError where an outcome is unknown.
+    """
+    left = iter(requests)
+    while some := [manager.submit(request) for request in islice(left, ASKED_AT_ONCE)]:
+        for answer in some:
+            try:
+                yield answer.result(ANSWER_S_MAX)
+            except TimeoutError:
+                raise OutcomeUnknownError(f"no answer within {ANSWER_S_MAX:g} s") from None
 
 
 def say(text: str) -> None:

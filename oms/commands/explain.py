@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from oms.clock import NANOS, datetime_of
 from oms.commands import EXIT_FAILED, EXIT_OK, Parsers, fold_of, looking, say
+from oms.commands.wording import ROLES, WAITS, Words, why_of
 from oms.desk import entries
 from oms.desk.entries import Entry, decode_all
-from oms.messages import TERMINAL_STATES, Liquidity, ResponseType
-from oms.money import to_text
+from oms.messages import TERMINAL_STATES, Liquidity, OrderState, ResponseType, Side
 from oms.reports import OrderResponse, Row
 from oms.stores import Store
 from oms.stores.sqlite import PersistentStorage
@@ -24,15 +24,11 @@ TRADE = ResponseType.TRADE.value
 
 DESCRIPTION = """\
 Tells what happened to one order and why: what was asked and when, what was checked, how long
-it waited and for what, with whom it traded, how it was changed, how it ended, and in which
-turn each of this was committed. Any id that the order has had will do: its own, or that of
-a modify or cancel. All times are UTC."""
-
-WAITS = {
-    "QUEUED_THROTTLE": "waits in the queue: the throttle lets no more through at this moment",
-    "HELD_SESSION": "waits in the queue: the session is closed, or the link to the venue is down",
-    "SENT_UNACKED": "sent to the venue, which has not answered yet",
-}
+it waited and for what, with whom it traded at which fee, how it was changed, what woke it,
+how it ended, and in which turn each of this was committed. Any id that the order has had will
+do: its own, or that of a modify or cancel; or the id of a command: of a deposit, a mass
+cancel, an operator's. All times are UTC."""
+COMMANDS = (entries.FUNDS, entries.MASS_CANCEL, entries.OPERATOR, entries.BUST)
 
 
 def add_to(parsers: Parsers, common: argparse.ArgumentParser) -> None:
@@ -88,13 +84,20 @@ class Story:
         fold = fold_of(store)
         for _ in fold.recover(store):
             pass
-        self._instruments = fold.desk.instruments
+        self._words = Words(fold.desk.instruments, fold.desk.ledger.scales)
         self._rows = store.rows_of(self._order_id)
+        self._is_command = OrderResponse(self._rows[0]).type in (
+            ResponseType.COMMAND_DONE, ResponseType.COMMAND_REJECTED,
+        )  # fmt: skip
         self._partners = self._find_partners()
 
     def lines(self) -> Iterator[str]:
         first = OrderResponse(self._rows[0])
-        yield f"order {self._order_id} of account {first.account}, {first.symbol or 'no symbol'}"
+        if self._is_command:
+            yield f"command {self._order_id} of account {first.account}"
+        else:
+            symbol = first.symbol or "no symbol"
+            yield f"order {self._order_id} of account {first.account}, {symbol}"
         yield f"{'UTC':<26}  {'journal':>9}  what happened"
         last_wall_ns = last_seq = 0
         for step in self._steps():
@@ -135,27 +138,31 @@ class Story:
             yield Step(record.wall_ns, seq, passed)
 
     def _wish(self, entry: Entry) -> str:
-        kind, client_order_id = entry[0], entry[2]
+        kind, asked = entry[0], f'request "{entry[2]}"'
         if kind == entries.NEW:
-            _, _, _, symbol, side, type_, tif, price, lots, hold, _ = entry
-            at = f"at {self._price(symbol, price)}" if price else "at the market"
+            _, _, _, symbol, side, type_, tif, price, lots, hold, _ = entry[:11]
+            at = f"at {self._words.price(symbol, price)}" if price else "at the market"
             held = ", may wait for the open" if hold else ""
-            return (
-                f'request "{client_order_id}": {side} {self._quantity(symbol, lots)} {symbol} '
-                f"{at}, {type_} {tif}{held}"
-            )
+            terms = self._words.terms(symbol, entry[11]) if len(entry) > 11 else ""
+            quantity = f"{self._words.quantity(symbol, lots)} {symbol}" if lots else symbol
+            return f"{asked}: {side} {quantity} {at}, {type_} {tif}{terms}{held}"
         if kind == entries.CANCEL:
-            return f'request "{client_order_id}": cancel "{entry[3]}"'
+            return f'{asked}: cancel "{entry[3]}"'
         if kind == entries.MODIFY:
             symbol = self._rows[0][6]
-            price = f" price {self._price(symbol, entry[4])}" if entry[4] else ""
-            lots = f" quantity {self._quantity(symbol, entry[5])}" if entry[5] else ""
-            return f'request "{client_order_id}": modify "{entry[3]}" to{price}{lots}'
+            price = f" price {self._words.price(symbol, entry[4])}" if entry[4] else ""
+            lots = f" quantity {self._words.quantity(symbol, entry[5])}" if entry[5] else ""
+            terms = self._words.terms(symbol, entry[7]) if len(entry) > 7 else ""
+            return f'{asked}: modify "{entry[3]}" to{price}{lots}{terms}'
+        if kind in COMMANDS:
+            return f"{asked}: {self._words.command(entry)}"
+        if self._is_command:
+            return f"{asked}: a command, answered from what is known"
         if entry[4] != self._order_id or len(self._rows) > 1:
-            return f'request "{client_order_id}" about this order, answered from what is known'
+            return f"{asked} about this order, answered from what is known"
         if entry[3] == ResponseType.REJECTED.value:
-            return f'request "{client_order_id}": {entry[6]} {entry[5]}, refused by the checks'
-        return f'request "{client_order_id}": change an order that is not there'
+            return f"{asked}: {entry[6]} {entry[5]}, refused by the checks"
+        return f"{asked}: change an order that is not there"
 
     # --- what came of it ---
 
@@ -168,17 +175,25 @@ class Story:
         return text
 
     def _what(self, report: OrderResponse) -> str:
-        why = f": {report.text}" if report.text else ""
+        why = why_of(report)
         match report.type:
             case ResponseType.PENDING_NEW:
                 return WAITS.get(report.text, f"pending{why}")
             case ResponseType.PENDING_CANCEL | ResponseType.PENDING_REPLACE:
                 what = "cancel" if report.type is ResponseType.PENDING_CANCEL else "modify"
                 return f"the {what} {WAITS.get(report.text, 'is pending')}"
+            case ResponseType.NEW if report.state is OrderState.SUSPENDED:
+                return f"accepted, and suspended until a trade wakes it: {self._left(report)}"
             case ResponseType.NEW:
                 return f"sent to the venue, accepted: {self._left(report)}"
             case ResponseType.TRADE:
                 return self._trade(report)
+            case ResponseType.TRIGGERED:
+                return f"a trade reached its stop price: it goes on as if just arrived{why}"
+            case ResponseType.RESTATED:
+                return f"changed by the exchange itself: {self._left(report)}{why}"
+            case ResponseType.DONE_FOR_DAY:
+                return f"the session is over, it stays for the next: {self._left(report)}"
             case ResponseType.REPLACED:
                 return f'modified, now called "{report.client_order_id}": {self._left(report)}'
             case ResponseType.CANCELED if report.request_seq:
@@ -192,39 +207,57 @@ class Story:
                 return f'"{report.client_order_id}" refused{why}{stays}'
             case ResponseType.UNKNOWN:
                 return "the venue owes an answer: the outcome is unknown"
+            case ResponseType.TRADE_BUSTED:
+                return f"a trade was taken back: {self._left(report)}{why}"
+            case ResponseType.COMMAND_DONE:
+                return f"done: {report.text}"
+            case ResponseType.COMMAND_REJECTED:
+                return f"refused{why}; nothing was changed"
             case _:
                 return f"told how it stands: {report.state}, {self._left(report)}{why}"
 
     def _trade(self, report: OrderResponse) -> str:
-        quantity = self._quantity(report.symbol, report.last_quantity_lots)
-        price = self._price(report.symbol, report.last_price_ticks)
+        quantity = self._words.quantity(report.symbol, report.last_quantity_lots)
+        price = self._words.price(report.symbol, report.last_price_ticks)
         partner = self._partners.get((report.journal_seq, report.number))
         whom = f' with order {partner[2]}, "{partner[5]}" of {partner[4]}' if partner else ""
-        rested = report.liquidity is Liquidity.MAKER
-        role = "which found it in the book" if rested else "which rested in the book"
-        return f"traded {quantity} at {price}{whom}, {role}: {self._left(report)}"
+        role = ROLES.get(report.liquidity, "")
+        fee = ""
+        if report.fee:
+            kind = "fee" if report.fee > 0 else "rebate"
+            fee = f", {kind} {self._words.money(report.symbol, abs(report.fee))}"
+        return f"traded {quantity} at {price}{whom}{role}{fee}: {self._left(report)}"
 
     def _ending(self) -> str:
         last = OrderResponse(self._rows[-1])
+        if self._is_command:
+            return "the command is over"
         if last.state in TERMINAL_STATES:
             return f"the order is over: {last.state}, {self._filled(last)}"
         return f"the order is open: {last.state}, {self._left(last)}"
 
     def _left(self, report: OrderResponse) -> str:
-        return f"{self._quantity(report.symbol, report.leaves_lots)} open, {self._filled(report)}"
+        left = self._words.quantity(report.symbol, report.leaves_lots)
+        return f"{left} open, {self._filled(report)}"
 
     def _filled(self, report: OrderResponse) -> str:
-        return f"{self._quantity(report.symbol, report.cumulative_lots)} filled"
+        return f"{self._words.quantity(report.symbol, report.cumulative_lots)} filled"
 
     def _find_partners(self) -> dict[tuple[int, int], Row]:
-        """The other side of each of our trades: a taker's report comes just before its maker's."""
+        """The other side of each of our trades.
+
+        A taker's report comes just before its maker's; in an auction, the buyer's before the
+        seller's.
+        """
         turns = {row[0] for row in self._rows if row[8] == TRADE}
         partners: dict[tuple[int, int], Row] = {}
         taker: Row | None = None
         for row in self._store.all_rows() if turns else ():
             if row[0] not in turns or row[8] != TRADE:
                 continue
-            if row[15] == Liquidity.TAKER.value:
+            if row[15] == Liquidity.TAKER.value or (
+                row[15] == Liquidity.AUCTION.value and row[7] == Side.BUY.value
+            ):
                 taker = row
             elif taker is not None:
                 if row[2] == self._order_id:
@@ -233,14 +266,6 @@ class Story:
                     partners[taker[0], taker[1]] = row
                 taker = None
         return partners
-
-    def _price(self, symbol: str, ticks: int) -> str:
-        instrument = self._instruments.get(symbol)
-        return to_text(ticks, instrument.price_scale) if instrument else f"{ticks} ticks"
-
-    def _quantity(self, symbol: str, lots: int) -> str:
-        instrument = self._instruments.get(symbol)
-        return to_text(lots, instrument.quantity_scale) if instrument else f"{lots} lots"
 
 
 def _entry(store: Store, seq: int) -> Entry:
@@ -255,7 +280,7 @@ def _order_of(store: Store, seq: int) -> int:
         entry = _entry(store, seq)
         if entry[0] == entries.ANSWER:
             return int(entry[4])
-        if entry[0] == entries.NEW:
+        if entry[0] == entries.NEW or entry[0] in COMMANDS:
             return seq
         seq = store.owner(entry[1], entry[3])
     return seq

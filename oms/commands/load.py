@@ -1,6 +1,6 @@
 """One load on the order manager: what `simulate` and `feed` have in common.
 
-Flow:  source of requests -> [load: App, Runner] -> the database -> verify -> report
+Flow:  source of requests -> [load: App, MarketDay, Runner] -> the database -> verify -> report
 """
 
 import sys
@@ -12,13 +12,14 @@ from oms.app import App, write_status
 from oms.clock import NANOS, SystemClock
 from oms.commands import EXIT_FAILED, EXIT_OK, Place
 from oms.commands.live import tell_failure
+from oms.commands.market_day import MarketDay
 from oms.commands.offline import examine
 from oms.config import Config
 from oms.instruments import Instrument
 from oms.manager import OrderManagement
 from oms.requests import OrderRequest
 from oms.simulation.lobster import RESTING
-from oms.simulation.report import Facts, render
+from oms.simulation.report import Depth, Facts, holdings, render
 from oms.simulation.runner import TICK_S, OnMatch, Runner, Tally, Timed
 
 TAKE_BACK_S_MAX = 3.0
@@ -43,6 +44,7 @@ class Load:
         that no run repeats the ids of another on the same database.
     seconds: when to end the source; None: never. answer_s_max: how long to wait at the end.
     take_back: cancel what a recorded flow left open, after the report's figures are taken.
+    day: the market around made-up agents: money, auction, mass cancel; None: of a recorded flow.
     shown: the instruments whose trades and books are reported; none: all.
     """
 
@@ -54,9 +56,11 @@ class Load:
     answer_s_max: float
     seconds: float | None = None
     take_back: bool = False
+    day: MarketDay | None = None
     shown: tuple[Instrument, ...] = ()
     on_sent: Callable[[int, OrderRequest], object] | None = None
     _facts: Facts | None = field(default=None, init=False)
+    _depths: dict[str, Depth] = field(default_factory=dict, init=False)
     _ticks: int = field(default=0, init=False)
 
     def run(self, source_of: Callable[[str], Source]) -> int:
@@ -66,10 +70,17 @@ class Load:
 
         def work(manager: OrderManagement) -> None:
             prefix = f"{self.letter}{manager.dispatcher.fold.last_seq}-"
-            source = source_of(prefix)
+            source, day = source_of(prefix), self.day
+            if day is not None:
+                day.begin(manager, prefix)
             runner = self._runner(app, manager, source)
             held.append((source, runner))
-            runner.drive(source.flow)
+            if day is not None:
+                runner.drive(day.through(source.flow, runner, manager, prefix))
+                self._depths = self._look_at_books(manager)  # before all of it is canceled
+                day.end(manager, prefix)
+            else:
+                runner.drive(source.flow)
             if self.take_back:
                 self._facts = self._gather(manager, source, runner)
                 _take_back(manager, prefix)
@@ -77,6 +88,8 @@ class Load:
         code = app.run(work)
         self._clear_line()
         tell_failure(app)
+        if not held:  # told to stop before there was anything to do
+            return code
         source, runner = held[0]
         facts = self._facts or self._gather(app.manager, source, runner)
         verdict = examine(self.place)
@@ -131,7 +144,7 @@ class Load:
             status=status,
             throttle=throttle_text(manager.config),
             instruments=instruments,
-            depths={each.symbol: manager.get_depth(each.symbol, 5) for each in instruments},
+            depths=self._depths or self._look_at_books(manager),
             latency_ns={hop: outcomes["all"] for hop, outcomes in status["latency_ns"].items()},
             total=tracker.histogram("total").rows(),
             wait=tracker.histogram("wait").rows(),
@@ -140,7 +153,13 @@ class Load:
             log_file=str(self.place.log_file),
             verdict="",
             notes=source.notes(),
+            money=holdings(manager.dispatcher.desk.ledger) if self.day is not None else (),
+            taken_back=self.day.taken_back if self.day is not None else 0,
         )
+
+    def _look_at_books(self, manager: OrderManagement) -> dict[str, Depth]:
+        instruments = self.shown or manager.config.instruments
+        return {each.symbol: manager.get_depth(each.symbol, 5) for each in instruments}
 
 
 def throttle_text(config: Config) -> str:

@@ -7,9 +7,9 @@ a copy. What they find is exit code 1; a journal that does not add up names the 
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 from oms.clock import datetime_of
@@ -22,15 +22,17 @@ from oms.commands import (
     fold_of,
     looking,
     say,
+    venue_of,
     whole_number,
 )
 from oms.desk.entries import decode_all
 from oms.errors import JournalError
-from oms.flow.journal import Fold, differences
+from oms.flow.journal import Fold, differences, state_mistakes
 from oms.reports import Row
 from oms.simulation.report import depth_lines
-from oms.stores import JournalRecord, Store, checked
+from oms.stores import JournalRecord, Snapshot, Store, checked
 from oms.stores.sqlite import PersistentStorage
+from oms.venues import Venue
 
 DIFFERENCES_SHOWN = 20
 WAITING_SHOWN = 10
@@ -42,9 +44,11 @@ the books in priority order. Two data directories with the same digest are in th
 state. It is made twice, from the latest snapshot and from the whole journal; both must
 agree, or the exit code is 1."""
 VERIFY = """\
-Plays the whole journal again, from its first entry, and compares every report that was
-stored with what the order book gives now. Prints "verified", or each difference (exit
-code 1). Reads about 100,000 entries a second."""
+Plays the whole journal again, from its first entry, and compares every report and every
+snapshot that was stored with what it gives now. Then looks at the state it ends in: do the
+accounts hold what was paid in, is set aside what open orders need, does no bid meet an ask
+while a market trades. Prints "verified", or each difference (exit code 1). Reads about
+100,000 entries a second."""
 REPLAY = """\
 Shows the state as it was right after one journal sequence: session, link, what waited,
 open orders, the depth of each book. `export` shows which sequence is what."""
@@ -114,6 +118,11 @@ class CountingStorage(PersistentStorage):
     entries = 0
     reports = 0
 
+    def snapshots(self) -> list[Snapshot]:
+        """All that are kept, not the latest alone."""
+        query = "SELECT journal_seq, checksum, body FROM snapshots ORDER BY journal_seq"
+        return [Snapshot._make(row) for row in self._read(query, ())]
+
     def records(self, after_seq: int = 0) -> Iterator[JournalRecord]:
         for record in super().records(after_seq):
             self.entries += record.last_seq - record.first_seq
@@ -129,11 +138,32 @@ class CountingStorage(PersistentStorage):
             yield row
 
 
+class SnapshotFold(Fold):
+    """Compares each stored snapshot with the state, where the fold comes by it."""
+
+    def __init__(self, venue: Venue, snapshots: list[Snapshot]) -> None:
+        super().__init__(venue)
+        self._left = {snapshot.seq: snapshot for snapshot in snapshots}
+        self._found: list[str] = []
+
+    def advance(self, record: JournalRecord) -> None:
+        super().advance(record)
+        snapshot = self._left.pop(record.last_seq, None)
+        if snapshot is not None and snapshot != self.snapshot():
+            self._found.append(f"snapshot {snapshot.seq}: not what the journal gives")
+
+    def snapshot_mistakes(self) -> list[str]:
+        """After the fold."""
+        missed = [f"snapshot {seq}: the journal has no turn that ends there" for seq in self._left]
+        return self._found + missed
+
+
 class Verdict(NamedTuple):
     """What `verify` found: the first of the differences; or why the journal cannot be read."""
 
     entries: int
     reports: int
+    snapshots: int
     differences: int
     found: list[str]
     broken: str
@@ -145,6 +175,7 @@ class Verdict(NamedTuple):
     @property
     def text(self) -> str:
         what = f"{self.entries:,} journal entries, {self.reports:,} reports"
+        what += f", {self.snapshots} snapshots, the state they end in"
         if self.broken:
             return f"NOT verified: {self.broken}"
         if self.differences:
@@ -153,19 +184,28 @@ class Verdict(NamedTuple):
 
 
 def examine(place: Place) -> Verdict:
-    """Refold the whole journal and compare each report."""
+    """Refold the whole journal; compare each report and snapshot; look at the state it gives."""
     found: list[str] = []
     count, broken = 0, ""
     with closing(place.open_store(CountingStorage)) as store:
-        fold = fold_of(store)
+        snapshots = store.snapshots()
+        fold = SnapshotFold(venue_of(store), snapshots)
         store.entries = store.reports = 0
         try:
-            lines = differences(store, fold)
+            lines = chain(
+                differences(store, fold), _called(fold.snapshot_mistakes),
+                _called(lambda: state_mistakes(fold)),
+            )  # fmt: skip
             found += islice(lines, DIFFERENCES_SHOWN)
             count = len(found) + sum(1 for _ in lines)
         except JournalError as error:
             broken = str(error)
-        return Verdict(store.entries, store.reports, count, found, broken)
+        return Verdict(store.entries, store.reports, len(snapshots), count, found, broken)
+
+
+def _called(look: Callable[[], list[str]]) -> Iterator[str]:
+    """What it finds, once what comes before it is done."""
+    yield from look()
 
 
 def verify(_args: argparse.Namespace, place: Place) -> int:

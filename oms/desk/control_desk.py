@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from oms.controls import FundsAction
 from oms.desk import entries
+from oms.desk.bust import bust
 from oms.desk.entries import Entry
 from oms.desk.operator_desk import OperatorDesk
 from oms.desk.settings import instrument_of
@@ -58,6 +59,7 @@ class ControlDesk:
             entries.GOOD_TILL: plain(self._good_till),
             entries.FUNDS: plain(self._funds),
             entries.MASS_CANCEL: plain(self._mass_cancel),
+            entries.BUST: plain(self._bust),
             entries.OPERATOR: plain(OperatorDesk(self._desk, self).act),
         }
 
@@ -215,6 +217,11 @@ class ControlDesk:
             seq, entry[1], entry[2], REFUSED if reason else DONE, seq, symbol, "", "", 0, 0, "",
             reason or told,
         )  # fmt: skip
+
+    def _bust(self, seq: int, entry: Entry) -> None:
+        _, _account, _id, why, fills = entry
+        reason = bust(self._desk, fills, why)
+        self.answer(seq, entry, fills[0][6], reason, f"trade={fills[0][0]}-{fills[0][1]}")
 
     # --- settings ---
 

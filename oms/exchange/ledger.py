@@ -40,6 +40,24 @@ class Posting(NamedTuple):
     why: str
 
 
+class FillSide(NamedTuple):
+    """What one side of a fill moved; enough to take it back."""
+
+    account: str
+    instrument: Instrument
+    side: Side
+    notional: int
+    lots: int
+    fee: int
+
+    def legs(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """What it would give back, and what it would get: (asset, amount)."""
+        base = (self.instrument.base, self.lots * self.instrument.lot_amount)
+        if self.side is BUY:
+            return base, (self.instrument.quote, self.notional + self.fee)
+        return (self.instrument.quote, self.notional - self.fee), base
+
+
 class Ledger:
     """Balances of every account, by asset."""
 
@@ -184,26 +202,23 @@ class Ledger:
             self._post_fill(order, notional, amount, fee)
         return fee
 
-    def unsettle(
-        self, account: str, instrument: Instrument, side: Side, notional: int, lots: int, fee: int
-    ) -> str:
-        """Take one side of a fill back (a trade bust); the reason if it was spent since."""
-        amount = lots * instrument.lot_amount
-        bought, paid = (amount, notional + fee) if side is BUY else (notional - fee, amount)
-        give, get = (
-            (instrument.base, instrument.quote)
-            if side is BUY
-            else (instrument.quote, instrument.base)
-        )
-        reason = self._short(account, give, bought)
-        if not reason:
-            self._credit(account, give, -bought)
-            self._credit(account, get, paid)
-            self._credit(FEE_ACCOUNT, instrument.quote, -fee)
-            self._post(account, give, -bought, TRADES, "bust")
-            self._post(account, get, paid, TRADES, "bust")
-            self._post(FEE_ACCOUNT, instrument.quote, -fee, TRADES, "bust")
-        return reason
+    def spent_since(self, side: FillSide) -> str:
+        """Why one side of a fill cannot be given back: it is not there any more."""
+        (asset, amount), _ = side.legs()
+        return self._short(side.account, asset, amount)
+
+    def unsettle(self, side: FillSide) -> None:
+        """Take one side of a fill back (a trade bust)."""
+        account, quote = side.account, side.instrument.quote
+        (gives, amount), (gets, back) = side.legs()
+        self._credit(account, gives, -amount)
+        self._credit(account, gets, back)
+        self._credit(FEE_ACCOUNT, quote, -side.fee)
+        base_back = amount if side.side is BUY else -back
+        self._post(account, side.instrument.base, -base_back, TRADES, "bust")
+        self._post(account, quote, side.notional * (1 if side.side is BUY else -1), TRADES, "bust")
+        if side.fee:
+            self._post(account, quote, side.fee, FEE_ACCOUNT, "fee, bust")
 
     # --- the record ---
 

@@ -10,16 +10,13 @@ from typing import Any
 
 from oms.controls import (
     REQUESTS,
-    FundsRequest,
-    MassCancelRequest,
-    OperatorAction,
-    OperatorRequest,
     Request,
 )
 from oms.desk import entries
 from oms.desk.entries import Entry
 from oms.desk.order_desk import OrderDesk
 from oms.errors import ValidationError
+from oms.flow.command_intake import Command, command_entry, command_refused, same_bust
 from oms.flow.inbox import Item
 from oms.instruments import Instrument
 from oms.messages import OrderState, RejectReason, RequestType, ResponseType
@@ -33,8 +30,8 @@ NEW_REQUEST, CANCEL_REQUEST = RequestType.NEW, RequestType.CANCEL
 STATUS = ResponseType.ORDER_STATUS.value
 # An order that was rejected is none; one that is open has other names than a refused change's.
 ENDED = (OrderState.FILLED.value, OrderState.CANCELED.value, OrderState.EXPIRED.value)
-COMMAND_REJECTED = ResponseType.COMMAND_REJECTED.value
-Command = FundsRequest | MassCancelRequest | OperatorRequest
+TRADE = ResponseType.TRADE.value
+DIGITS_MAX = 19  # of a sequence
 REJECTED, CANCEL_REJECTED = ResponseType.REJECTED.value, ResponseType.CANCEL_REJECTED.value
 
 
@@ -149,7 +146,7 @@ class Intake:
         row = self._last_row(request.account, request.client_order_id)
         if self._same(original, request, entry, row):
             answered = [r for r in self._rows_of(row[2]) if r[3] == first] if row else []
-            reason = answered[0][16] if answered else ""
+            reason = answered[-1][16] if answered else ""
             return _answer(request, STATUS, row, first, reason)
         kind = REJECTED if request.type is NEW_REQUEST else CANCEL_REJECTED
         return _answer(request, kind, row, first, f"{RejectReason.DUPLICATE_ID}: first_seq={first}")
@@ -181,53 +178,29 @@ class Intake:
 
     def _command(self, seq: int, request: Command) -> Entry:
         """The entry of a command; one that was given before is answered, not obeyed again."""
-        entry = self._command_entry(seq, request)
+        entry = command_entry(self._desk, seq, request, self._trade_of, self._rows_of)
         first = self._repeats.get(seq) if self._repeats else None
         if first is None:
             self._entries[seq] = entry
             return entry
         original = self._entry_of(first)
         told = next((row for row in self._rows_of(first) if row[3] == first), None)
-        if _without_seq(original) == _without_seq(entry) and told is not None:
+        same = _without_seq(original) == _without_seq(entry) or same_bust(original, request)
+        if same and told is not None:
             return _told_again(request, told)
         return command_refused(request, seq, f"{RejectReason.DUPLICATE_ID}: first_seq={first}")
 
-    def _command_entry(self, seq: int, request: Command) -> Entry:
-        account, client_id = request.account, request.client_order_id
-        if isinstance(request, MassCancelRequest):
-            of_account = "" if request.everybody else account
-            side = request.side.value if request.side is not None else ""
-            return (entries.MASS_CANCEL, account, client_id, of_account, request.symbol, side)
-        if isinstance(request, OperatorRequest):
-            if request.action is OperatorAction.BUST:
-                return self._bust(seq, request)
-            return (
-                entries.OPERATOR, account, client_id, request.action.value, request.scope.value,
-                request.target, request.name, request.value, request.why,
-            )  # fmt: skip
-        amount, scales = 0, self._desk.ledger.scales
-        if request.amount is not None:
-            if request.asset not in scales:
-                known = "|".join(scales)
-                reason = f"{RejectReason.ASSET_UNKNOWN}: asset={request.asset}, known={known}"
-                return command_refused(request, seq, reason)
-            try:
-                amount = to_units("amount", request.amount, scales[request.asset])
-            except ValidationError as error:
-                return command_refused(request, seq, f"{RejectReason.AMOUNT_INVALID}: {error}")
-            if amount <= 0:
-                reason = f"{RejectReason.AMOUNT_INVALID}: amount={request.amount}, expected above 0"
-                return command_refused(request, seq, reason)
-        return (
-            entries.FUNDS, account, client_id, request.action.value, request.asset, amount,
-            request.to_account,
-        )  # fmt: skip
+    def _trade_of(self, execution_id: str) -> list[Row]:
+        """Both reports of one trade, from the store; none if there is no such trade.
 
-    def _bust(self, seq: int, request: OperatorRequest) -> Entry:
-        """Both fills of the trade that is to be taken back, as they were reported."""
-        return command_refused(
-            request, seq, f"{RejectReason.COMMAND_INVALID}: trade={request.name}"
-        )
+        The trades of a turn are told in pairs, whatever else is told between the two.
+        """
+        seq, _, number = execution_id.partition("-")
+        if not (seq.isdecimal() and number.isdecimal() and len(seq) < DIGITS_MAX):
+            return []
+        told = [row for row in self._store.rows_of_turn(int(seq)) if row[8] == TRADE]
+        at = next((n for n, row in enumerate(told) if str(row[1]) == number), None)
+        return [] if at is None else told[at - at % 2 : at - at % 2 + 2]
 
     def _entry_of(self, seq: int) -> Entry:
         return self._entries.get(seq) or self._store.entry_of(seq)
@@ -309,14 +282,6 @@ def _without_request_id(entry: Entry) -> list[Any]:
 def _without_seq(entry: Entry) -> list[Any]:
     """The same of a command's; a refusal names its own sequence as the order's."""
     return [item for at, item in enumerate(entry) if entry[0] != entries.ANSWER or at != 4]
-
-
-def command_refused(request: Command, seq: int, reason: str) -> Entry:
-    """A command that cannot be obeyed as it stands."""
-    return (
-        entries.ANSWER, request.account, request.client_order_id, COMMAND_REJECTED, seq, "", "", "",
-        0, 0, "", reason, "",
-    )  # fmt: skip
 
 
 def _told_again(request: Command, row: Row) -> Entry:

@@ -13,7 +13,9 @@ from oms.desk import snapshot as desk_state
 from oms.desk.entries import Entry, decode_all, encode
 from oms.desk.order_desk import OrderDesk
 from oms.errors import JournalError, StoppedError
+from oms.exchange.ledger import bound_of
 from oms.exchange.matching import MatchingEngine
+from oms.messages import Phase, Side
 from oms.orders import Change, Order
 from oms.reports import Row
 from oms.stores import JournalRecord, Snapshot, Store, checked, checksum
@@ -174,6 +176,29 @@ def differences(store: Store, fold: Fold) -> Iterator[str]:
                 yield f"report {row[0]}-{row[1]}: stored {kept}, the journal gives {row}"
     for kept in stored:
         yield f"report {kept[0]}-{kept[1]}: stored, but the journal does not give it"
+
+
+def state_mistakes(fold: Fold) -> list[str]:
+    """What cannot be so, whatever the journal says: nothing, ever; a line for each."""
+    desk = fold.desk
+    found = []
+    for symbol, market in (fold.engine.markets if fold.engine is not None else {}).items():
+        book = market.book
+        if market.phase is Phase.CONTINUOUS and book.crossed:
+            found.append(f"book {symbol}: bid {book.best_bid} meets ask {book.best_ask}")
+    if desk.blotter.ledger is None:
+        return found
+    orders = desk.blotter.orders
+    found += [f"ledger: {mistake}" for mistake in desk.ledger.mistakes(orders.values())]
+    for order in orders.values():
+        partner_id = order.terms.partner_id if order.terms is not None else 0
+        if partner_id and partner_id not in orders:
+            found.append(f"order {order.order_id}: its pair {partner_id} is gone")
+        elif order.side is Side.SELL or bound_of(order) or partner_id:
+            need = desk.blotter.need(order)
+            if order.reserved != need:
+                found.append(f"order {order.order_id}: reserved={order.reserved}, needs {need}")
+    return found
 
 
 def _no_clock() -> int:

@@ -129,10 +129,9 @@ class MarketFeed:
             book = self._books.get(symbol)
             if book is None:  # the book is a remote venue's
                 return DepthSnapshot(symbol, 0, (), ())
-            last_id, bids, asks = book.last_id, list(book.bids.items()), list(book.asks.items())
-        bids.sort(reverse=True)
-        asks.sort()
-        return DepthSnapshot(symbol, last_id, tuple(bids), tuple(asks))
+            last_id, bids, asks = book.last_id, book.bids.copy(), book.asks.copy()
+        by_price = tuple(sorted(bids.items(), reverse=True)), tuple(sorted(asks.items()))
+        return DepthSnapshot(symbol, last_id, *by_price)
 
     def balances(self, account: str) -> dict[str, tuple[int, int]]:
         """By asset: available and reserved, of one instant."""

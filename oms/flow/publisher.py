@@ -22,7 +22,8 @@ Listener = Callable[[OrderResponse], object]
 MarketListener = Callable[[MarketEvent], object]
 Depth = tuple[list[tuple[int, int]], list[tuple[int, int]]]
 ENDED = frozenset(state.value for state in TERMINAL_STATES)
-REFUSED = (ResponseType.REJECTED.value, ResponseType.CANCEL_REJECTED.value)
+CANCEL_REJECTED = ResponseType.CANCEL_REJECTED.value
+REFUSED = (ResponseType.REJECTED.value, CANCEL_REJECTED)
 # Said of an order that is open, these answer a repeated id: no news of the order.
 NO_NEWS = (ResponseType.ORDER_STATUS.value, ResponseType.REJECTED.value)
 LOGGED_ROWS_MAX = 8
@@ -81,7 +82,7 @@ class Publisher:
                 open_rows.pop(row[2], None)
                 if row[15] == TAKER or row[15] == AUCTION:
                     self._print_trade(row)
-            elif row[8] not in NO_NEWS:
+            elif row[9] and row[8] not in NO_NEWS:  # no state: it is not about an order
                 open_rows[row[2]] = row
                 if row[15] == TAKER or row[15] == AUCTION:
                     self._print_trade(row)
@@ -103,12 +104,13 @@ class Publisher:
     ) -> None:
         instruments = self.instruments
         told = (durable_ns, published_ns)
-        for row in rows:
+        for at, row in enumerate(rows):
             request_seq = row[3]
             response = OrderResponse(row, instruments.get(row[6]), hops.get(request_seq), told)
             if request_seq:
                 answer = answers.pop(request_seq, None)
                 if answer is not None:
+                    response.made(_made_at_once(rows, at))
                     _resolve(answer, response)
             for listener in self._listeners:
                 self._call(listener, response)
@@ -178,6 +180,26 @@ def _log(rows: list[Row]) -> None:
                 "journal_seq": row[0],
             },
         )  # fmt: skip
+
+
+def _made_at_once(rows: list[Row], at: int) -> list[Row]:
+    """The reports of one order that the request made which `rows[at]` answers.
+
+    They go as far as the first answer to another request. A refused change is none such: it
+    may be one of an order that this very request filled.
+    """
+    _, _, order_id, request_seq = rows[at][:4]
+    made = [rows[at]]
+    if rows[at][8] in REFUSED:
+        return made
+    for next_at in range(at + 1, len(rows)):
+        row = rows[next_at]
+        if row[3] and row[3] != request_seq:
+            if row[8] != CANCEL_REJECTED:
+                break
+        elif row[2] == order_id:
+            made.append(row)
+    return made
 
 
 def _resolve(answer: Answer, response: OrderResponse) -> None:

@@ -5,8 +5,10 @@ Pure:  no clock, no files. Whoever ran something fills in Facts; a person reads 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from oms.clock import NANOS
+from oms.exchange.ledger import FEE_ACCOUNT, Ledger
 from oms.instruments import Instrument
 from oms.money import to_decimal
 from oms.simulation.runner import Outcome, Tally, Traded
@@ -30,12 +32,43 @@ HOPS = {
 EDGES_NS = [m * 10**e for e in range(3, 12) for m in (1, 2, 5)]  # 1 us to 500 s
 
 
+class Holding(NamedTuple):
+    """One asset at the end: deposits less withdrawals, and where they are now.
+
+    held: by all accounts but the one that takes the fees; reserved is part of it.
+    """
+
+    asset: str
+    scale: int
+    paid_in: int
+    held: int
+    fees: int
+    reserved: int
+
+    @property
+    def conserved(self) -> bool:
+        return self.held + self.fees == self.paid_in
+
+
+def holdings(ledger: Ledger) -> list[Holding]:
+    """What all accounts of a ledger own, by asset."""
+    assets = {asset for balances in ledger.accounts.values() for asset in balances}
+    found = []
+    for asset in sorted(assets | ledger.paid_in.keys()):
+        fees = sum(ledger.accounts[FEE_ACCOUNT].get(asset, (0, 0)))
+        reserved = sum(balances.get(asset, (0, 0))[1] for balances in ledger.accounts.values())
+        held, paid_in = ledger.total(asset) - fees, ledger.paid_in.get(asset, 0)
+        found.append(Holding(asset, ledger.scales.get(asset, 0), paid_in, held, fees, reserved))
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What a report is made of.
 
     status: as OrderManagement.get_status() gives it. total, wait: histogram rows.
     notes: what else there is to say of this kind of run, line by line.
+    money: where there is a ledger. taken_back: orders canceled at the end.
     """
 
     title: str
@@ -53,6 +86,8 @@ class Facts:
     log_file: str
     verdict: str
     notes: list[str] = field(default_factory=list)
+    money: Sequence[Holding] = ()
+    taken_back: int = 0
 
 
 def render(facts: Facts) -> str:
@@ -61,7 +96,7 @@ def render(facts: Facts) -> str:
         _headline(facts), _requests(facts), _answers(facts), _rejects(facts), _trades(facts),
         _books(facts), _latency(facts),
         _histogram("Latency of an answer, from the call", facts.total),
-        _histogram("Of which: wait for the throttle", facts.wait), _data(facts),
+        _histogram("Of which: wait for the throttle", facts.wait), _data(facts), _money(facts),
     )  # fmt: skip
     return "\n\n".join("\n".join(lines) for section in sections if (lines := list(section)))
 
@@ -115,6 +150,9 @@ def _trades(facts: Facts) -> Iterator[str]:
         volume = _quantity(instrument, traded.lots)
         last = _price(instrument, traded.last_ticks) if traded.count else "-"
         yield f"           {instrument.symbol:<14} {traded.count:>10,} {volume:>18} {last:>16}"
+    in_auctions = sum(traded.in_auctions for traded in facts.tally.traded.values())
+    if in_auctions:
+        yield f"           {in_auctions:,} of these trades in auctions, each at one price"
 
 
 def _books(facts: Facts) -> Iterator[str]:
@@ -177,6 +215,22 @@ def _data(facts: Facts) -> Iterator[str]:
     yield f"Database   {facts.database} ({facts.database_bytes / 1e6:,.1f} MB)"
     yield f"Log        {facts.log_file}"
     yield f"Verify     {facts.verdict}"
+
+
+def _money(facts: Facts) -> Iterator[str]:
+    """Every unit that was paid in is somewhere; nothing is set aside for an order any more."""
+    if not facts.money:
+        return
+    columns = ("paid in", "held by accounts", "fees earned", "reserved")
+    yield f"Balances   {'asset':<8}" + "".join(f"{column:>20}" for column in columns)
+    for each in facts.money:
+        amounts = (each.paid_in, each.held, each.fees, each.reserved)
+        texts = "".join(f"{to_decimal(units, each.scale):>20,f}" for units in amounts)
+        yield f"           {each.asset:<8}{texts}"
+    reserved = "nothing" if not any(each.reserved for each in facts.money) else "see above"
+    yield f"Canceled   {facts.taken_back:,} open orders at the end, by mass cancel"
+    yield f"Reserved   {reserved}"
+    yield f"conserved: {'yes' if all(each.conserved for each in facts.money) else 'NO'}"
 
 
 def _price(instrument: Instrument, ticks: int) -> str:

@@ -153,6 +153,10 @@ class Store(Protocol):
         """Every report of one order, oldest first."""
         ...
 
+    def rows_of_turn(self, seq: int) -> list[Row]:
+        """Every report of one turn, in order."""
+        ...
+
     def find_rows(self, account: str, client_order_id: str) -> list[Row]:
         """Every durable report of an order, by any id it has had; from any thread."""
         ...

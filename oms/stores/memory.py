@@ -71,6 +71,9 @@ class MemoryStore:
     def rows_of(self, order_id: int) -> list[Row]:
         return list(self._rows.get(order_id, ()))
 
+    def rows_of_turn(self, seq: int) -> list[Row]:
+        return sorted(row for rows in self._rows.values() for row in rows if row[0] == seq)
+
     def find_rows(self, account: str, client_order_id: str) -> list[Row]:
         return rows_by_id(account, client_order_id, self._durable, self.rows_of, self.entry_of)
 

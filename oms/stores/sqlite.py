@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import takewhile
 from pathlib import Path
 
 from oms.desk.entries import Entry
@@ -205,6 +206,20 @@ class PersistentStorage:
 
     def rows_of(self, order_id: int) -> list[Row]:
         return self._read(SELECT_ROW + OF_ORDER, (order_id,)).fetchall()
+
+    def rows_of_turn(self, seq: int) -> list[Row]:
+        # Reports are kept in journal order under growing row numbers: twenty looks find the
+        # turn, and no index costs every order something for the sake of a rare question.
+        low, high = (
+            0,
+            int(self._read("SELECT ifnull(max(rowid), 0) FROM order_responses", ()).fetchone()[0]),
+        )
+        while low < high:
+            middle = (low + high) // 2
+            at = self._read("SELECT journal_seq FROM order_responses WHERE rowid = ?", (middle,))
+            low, high = (middle + 1, high) if (at.fetchone() or (0,))[0] < seq else (low, middle)
+        rows = _guarded(self._read(SELECT_ROW + "WHERE rowid >= ? ORDER BY rowid", (low,)))
+        return list(takewhile(lambda row: row[0] == seq, rows))
 
     def entry_of(self, seq: int) -> Entry:
         return entry_in(self.record_of(seq), seq)

@@ -1,0 +1,241 @@
+"""`seed-market`: instruments in config.ini, accounts with money; once, however often it runs.
+
+Flow:  arguments -> [seeding] -> config.ini; -> [funds.meanwhile] -> OrderManagement
+"""
+
+import argparse
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from oms.commands import Command, Parsers, Place, ask, say, whole_number
+from oms.commands.funds import meanwhile
+from oms.config import CONFIG_PATH, Config, load_config
+from oms.controls import FundsAction, FundsRequest
+from oms.errors import ConfigError, DataInUseError
+from oms.instruments import Instrument
+from oms.manager import OrderManagement
+from oms.messages import RejectReason, ResponseType
+from oms.money import to_text
+from oms.stores.lock import held_by
+
+MARKETS_MAX, USERS_MAX = 1_000, 100_000
+DIGITS_MAX = 4
+SYMBOL = re.compile("[A-Z0-9._-]{1,15}_[A-Z0-9.-]{1,16}")
+TICK_SIZE, LOT_SIZE = "0.01", "0.0001"
+
+DESCRIPTION = """\
+Makes a market to try things on: instruments, and accounts user-1, user-2, ... with money.
+For a data directory whose daemon does not run. What is there already is left as it is: a
+second run changes nothing, and says so.
+
+Instruments are sections of a config.ini, so that is where missing ones are appended, and
+[exchange] ledger set to yes: in FILE with --config FILE; else in DIR/config.ini with
+--data-dir DIR, which begins as a copy of the settings in use, and which every command in
+DIR uses from then on. The config.ini beside the program is not touched, unless --config
+names it.
+
+Each user gets each --fund once; with another amount for the same asset it is refused (exit
+code 1): see `fund` for more."""
+
+
+def add_to(parsers: Parsers, common: argparse.ArgumentParser) -> None:
+    parser = parsers.add_parser(
+        "seed-market",
+        help="instruments and accounts with money, to try things on",
+        description=DESCRIPTION,
+        parents=[common],
+    )
+    add = parser.add_argument
+    add(
+        "--markets",
+        metavar="N|SYMBOL,...",
+        type=_symbols,
+        default=[],
+        help="so many, called M1_USD, M2_USD, ...; or these, such as ABC_USD,XYZ_USD",
+    )
+    add(
+        "--users",
+        metavar="N",
+        type=whole_number(0, USERS_MAX),
+        default=0,
+        help="so many accounts, called user-1, user-2, ...",
+    )
+    add(
+        "--fund",
+        metavar="AMOUNT[:ASSET]",
+        dest="funds",
+        type=_fund,
+        nargs="+",
+        action="extend",
+        default=[],
+        help="what each user gets; of every asset that is traded, if none is named",
+    )
+    command: Command = seed_market
+    parser.set_defaults(command=command)
+
+
+def _symbols(text: str) -> list[str]:
+    if text.isascii() and text.isdecimal() and len(text) <= DIGITS_MAX:
+        if int(text) > MARKETS_MAX:
+            raise argparse.ArgumentTypeError(f"expected at most {MARKETS_MAX}, was {text}")
+        return [f"M{n}_USD" for n in range(1, int(text) + 1)]
+    symbols = list(dict.fromkeys(filter(None, text.split(","))))
+    for symbol in symbols:
+        if not SYMBOL.fullmatch(symbol) or len(symbol) > 32:
+            raise argparse.ArgumentTypeError(
+                f"expected a number, or symbols such as ABC_USD, was {symbol!r}"
+            )
+    return symbols
+
+
+def _fund(text: str) -> tuple[str, str]:
+    """Amount and asset, "" for every asset."""
+    match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,12})?)(?::([A-Z0-9._-]{1,16}))?", text)
+    if match is None or not match[1].strip("0."):
+        raise argparse.ArgumentTypeError(f"expected such as 1000 or 2.5:BTC, was {text!r}")
+    return match[1], match[2] or ""
+
+
+def seed_market(args: argparse.Namespace, place: Place) -> int:
+    """Write what config.ini lacks; then create and fund the accounts."""
+    place.directory.mkdir(parents=True, exist_ok=True)
+    owner = held_by(place.directory)
+    if owner is not None:  # before config.ini changes under a daemon
+        raise DataInUseError(f"{place.directory}: in use by process {owner}")
+    known = {instrument.symbol for instrument in place.config.instruments}
+    missing = [symbol for symbol in args.markets if symbol not in known]
+    changed = bool(missing) or not place.config.exchange.ledger
+    if changed:
+        path = _writable(args, place.directory)
+        place = place._replace(config=_extend(path, place.config, missing))
+        print(f"{path}: ledger = yes, {len(missing):,} instruments added: {_listed(missing)}")
+    print(f"markets    {len(args.markets):,}, of which {len(missing):,} new")
+
+    def work(manager: OrderManagement) -> bool:
+        created, paid, refused = _seed_users(manager, args.users, args.funds)
+        print(f"users      {args.users:,}, of which {created:,} new")
+        print(f"deposits   {paid:,} made now")
+        if not (changed or created or paid or refused):
+            print("nothing changed: all of it was there already")
+        return not refused
+
+    return meanwhile(place, work)
+
+
+def _listed(symbols: list[str]) -> str:
+    more = ", ..." if len(symbols) > 5 else ""
+    return ", ".join(symbols[:5]) + more if symbols else "none"
+
+
+# --- accounts ---
+
+
+def _seed_users(
+    manager: OrderManagement, users: int, funds: list[tuple[str, str]]
+) -> tuple[int, int, int]:
+    """How many accounts were created, deposits made, and requests refused."""
+    assets = sorted({a for each in manager.config.instruments for a in (each.base, each.quote)})
+    amounts = {asset: amount for amount, only in funds if not only for asset in assets}
+    amounts |= {only: amount for amount, only in funds if only}  # which is said of it alone
+    names = [f"user-{n}" for n in range(1, users + 1)]
+    created = _count(manager, map(_create, names), RejectReason.ACCOUNT_EXISTS)
+    deposits = (_deposit(name, *each) for name in names for each in amounts.items())
+    paid = _count(manager, deposits, None)
+    return created[0], paid[0], created[1] + paid[1]
+
+
+def _create(account: str) -> FundsRequest:
+    return FundsRequest(account=account, client_order_id="seed", action=FundsAction.CREATE)
+
+
+def _deposit(account: str, asset: str, amount: str) -> FundsRequest:
+    return FundsRequest(
+        account=account, client_order_id=f"seed-{asset}", action=FundsAction.DEPOSIT,
+        asset=asset, amount=amount,
+    )  # fmt: skip
+
+
+def _count(
+    manager: OrderManagement, requests: Iterator[FundsRequest], fine: RejectReason | None
+) -> tuple[int, int]:
+    """How many were done just now, and refused for another reason than the one that is fine."""
+    done = refused = 0
+    for answer in ask(manager, requests):
+        if answer.type is ResponseType.COMMAND_DONE:
+            done += answer.order_id == answer.request_seq  # else it was done before
+        elif answer.reason is not fine:
+            refused += 1
+            if refused == 1:
+                say(f"account {answer.account}, id {answer.client_order_id}: {answer.text}")
+    return done, refused
+
+
+# --- config.ini ---
+
+
+def _writable(args: argparse.Namespace, directory: Path) -> Path:
+    """The file to write; ConfigError if it is nobody's but the program's own."""
+    given: Path | None = getattr(args, "config", None)
+    if given is not None:
+        return given
+    path = directory / "config.ini"
+    if path.resolve() == CONFIG_PATH.resolve():
+        raise ConfigError(
+            [
+                "seed-market writes a config.ini, and not the one the program came with: "
+                "say where with --data-dir DIR or --config FILE"
+            ]
+        )
+    return path
+
+
+def _extend(path: Path, config: Config, symbols: list[str]) -> Config:
+    """Write the settings with a ledger and these instruments; what they are then.
+
+    Written aside and read back first: what would not start a daemon is not put in place.
+    """
+    source = path if path.exists() else CONFIG_PATH
+    if source.exists():
+        text = source.read_text(encoding="utf-8-sig")
+    else:  # an installed program without a file: what it has by default
+        text = "\n".join(map(_section, config.instruments))
+    text = _with_ledger(text)
+    for symbol in symbols:
+        text += f"\n[instrument {symbol}]\ntick_size = {TICK_SIZE}\nlot_size = {LOT_SIZE}\n"
+    beside = path.with_name(f"{path.name}.new")
+    beside.write_text(text, encoding="utf-8")
+    try:
+        found = load_config(beside)
+    except ConfigError as error:
+        beside.unlink()
+        mistakes = [mistake.replace(beside.name, path.name) for mistake in error.mistakes]
+        raise ConfigError(mistakes) from None
+    beside.replace(path)
+    return found
+
+
+def _with_ledger(text: str) -> str:
+    """The same text with [exchange] ledger = yes; comments and all else stay as they are."""
+    lines = text.rstrip("\n").split("\n")
+    header = next((n for n, line in enumerate(lines) if line.rstrip() == "[exchange]"), None)
+    if header is None:
+        return "\n".join([*lines, "", "[exchange]", "ledger = yes", ""])
+    for n in range(header + 1, len(lines)):
+        if lines[n].startswith("["):
+            break
+        if re.match(r"ledger\s*=", lines[n]):
+            lines[n] = "ledger = yes"
+            return "\n".join([*lines, ""])
+    lines.insert(header + 1, "ledger = yes")
+    return "\n".join([*lines, ""])
+
+
+def _section(instrument: Instrument) -> str:
+    return (
+        f"[instrument {instrument.symbol}]\nprice_scale = {instrument.price_scale}\n"
+        f"quantity_scale = {instrument.quantity_scale}\n"
+        f"tick_size = {to_text(instrument.tick_size, instrument.price_scale)}\n"
+        f"lot_size = {to_text(instrument.lot_size, instrument.quantity_scale)}\n"
+        f"market_slippage_bps = {instrument.market_slippage_bps}\n"
+    )

@@ -1,0 +1,97 @@
+"""Trade bust: an operator takes a trade back; both orders and both accounts are as without it.
+
+Flow:  control_desk -> [bust] -> blotter, ledger
+What was filled is not open again: the quantity counts as canceled (FIX 4.4 ExecType H). It is
+refused, and nothing done, when somebody has spent since what would have to be given back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from oms.exchange.ledger import FillSide
+from oms.messages import OrderState, RejectReason, ResponseType, Side
+from oms.orders import Order
+
+if TYPE_CHECKING:
+    from oms.desk.order_desk import OrderDesk
+
+BUSTED = ResponseType.TRADE_BUSTED.value
+BUY = Side.BUY
+
+
+class Fill(NamedTuple):
+    """One side of the trade, and how its order stood last, as the BUST entry has it."""
+
+    turn_seq: int
+    number: int
+    order_id: int
+    request_seq: int
+    account: str
+    client_order_id: str
+    symbol: str
+    side: str
+    type: str
+    state: str
+    price_ticks: int
+    lots: int
+    cumulative_lots: int
+    leaves_lots: int
+    notional: str
+    fee: str
+
+
+def bust(desk: OrderDesk, fields: list[list[Any]], why: str) -> str:
+    """Take back the trade; why not, or ""."""
+    fills = [Fill._make(each) for each in fields]
+    reason = "" if desk.blotter.ledger is None else _take_back(desk, fills)
+    if reason:
+        return reason
+    for fill in fills:
+        key = (fill.account, fill.symbol)
+        lots = -fill.lots if fill.side == BUY else fill.lots
+        desk.blotter.positions[key] = desk.blotter.positions.get(key, 0) + lots
+        text = f"{RejectReason.TRADE_BUSTED.value}: trade={fill.turn_seq}-{fill.number}"
+        text += f", why={why}" if why else ""
+        order = desk.blotter.orders.get(fill.order_id)
+        if order is not None:
+            _shrink(order, fill)
+            desk.blotter.report(
+                order, BUSTED, price_ticks=fill.price_ticks, lots=fill.lots, reason=text
+            )
+        else:
+            notional = int(fill.notional or 0) - fill.price_ticks * fill.lots
+            desk.blotter.answer(
+                0, fill.account, fill.client_order_id, BUSTED, fill.order_id, fill.symbol,
+                fill.side, fill.state, fill.cumulative_lots - fill.lots, 0,
+                str(notional) if notional else "", text,
+            )  # fmt: skip
+    return ""
+
+
+def _shrink(order: Order, fill: Fill) -> None:
+    """An open order is as if it had been for less."""
+    order.cumulative_lots -= fill.lots
+    order.quantity_lots -= fill.lots
+    order.notional -= fill.price_ticks * fill.lots
+    if order.state is OrderState.PARTIALLY_FILLED and not order.cumulative_lots:
+        order.state = OrderState.NEW
+
+
+def _take_back(desk: OrderDesk, fills: list[Fill]) -> str:
+    """Move assets and fees the other way, all of it or nothing."""
+    ledger, instrument = desk.ledger, desk.instruments.get(fills[0].symbol)
+    if instrument is None:
+        return f"{RejectReason.SYMBOL_UNKNOWN.value}: symbol={fills[0].symbol}"
+    notional = instrument.notional(fills[0].price_ticks, fills[0].lots)
+    sides = [
+        FillSide(fill.account, instrument, Side(fill.side), notional, fill.lots, int(fill.fee or 0))
+        for fill in fills
+    ]
+    for side in sides:
+        reason = ledger.spent_since(side)
+        if reason:
+            return f"{reason}, account={side.account}"
+    for side in sides:
+        ledger.unsettle(side)
+    return ""
