@@ -37,7 +37,9 @@ class Exposure:
     def move(self, order: Order, lots: int, count: int = 0) -> None:
         """So many lots more (or less) of an order, and so many orders, are open."""
         self.count += count
-        symbol = self.symbols.setdefault(order.instrument.symbol, [0, 0, 0])
+        symbol = self.symbols.get(order.instrument.symbol)
+        if symbol is None:
+            symbol = self.symbols[order.instrument.symbol] = [0, 0, 0]
         symbol[0 if order.side is Side.BUY else 1] += lots
         symbol[2] += order.price_ticks * lots
 

@@ -1,8 +1,8 @@
 """A daemon under load, for tests that kill it: `python tests/driver.py DATA_DIR [options]`.
 
 It runs the real App and hands it requests from several threads, and those that come in on
-stdin. What happens goes to stdout,
-one JSON list a line and one write each, so that a killed process loses nothing it told:
+stdin. What happens goes to stdout, one JSON list a line and one write each, so that a killed
+process loses nothing it told:
 
     ["STATE", word]  recovering: signals are caught; started: takes requests; retried: --retry
         is done; loaded: --waiting is done
@@ -129,7 +129,9 @@ class Load:
 
     def _obey(self) -> None:
         """Submit each wish that comes in on stdin, a line each."""
-        for line in sys.stdin:
+        # Not by sys.stdin: its lock, held while this waits, would stop the interpreter's end.
+        lines = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115
+        for line in iter(lines.readline, b""):
             self._submit(json.loads(line))
 
     def _submit(self, wish: Wish) -> "Future[OrderResponse]":
@@ -221,7 +223,11 @@ def main() -> int:
         tell("STATE", "recovering")
         return OrderManagement(config, venue=BrokenVenue(options.broken), **parts)
 
-    app = App(config_of(options.config, exchange=options.exchange), options.directory, manager_of=manager_of)
+    app = App(
+        config_of(options.config, exchange=options.exchange),
+        options.directory,
+        manager_of=manager_of,
+    )
     try:
         return app.run(Load(options, app))
     except (OMSError, OSError) as error:

@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -23,8 +22,9 @@ from typing import Any, NamedTuple
 from oms import Config, EmbeddedVenue, PersistentStorage
 from oms.desk import entries
 from oms.desk.entries import Entry, decode_all
-from oms.flow.journal import Fold, differences
+from oms.flow.journal import Fold, differences, state_mistakes
 from oms.reports import Row
+from tests.exchange_audit import REQUESTS, balances, deposits, is_entry_of, owned
 
 DRIVER = Path(__file__).with_name("driver.py")
 DATABASE = "order_management.db"
@@ -63,8 +63,8 @@ class Driver:
         self._lines: list[Line] = []
         with path.open("ab") as out, self.errors_path.open("ab") as errors:
             self.process = subprocess.Popen(
-                [str(part) for part in [*command, *options]], stdout=out, stderr=errors,
-                start_new_session=True,
+                [str(part) for part in [*command, *options]], stdin=subprocess.PIPE, stdout=out,
+                stderr=errors, start_new_session=True,
             )  # fmt: skip
 
     def __enter__(self) -> "Driver":
@@ -100,6 +100,26 @@ class Driver:
     def _ended(self) -> bool:
         return self.process.poll() is not None
 
+    def ask(self, wish: Line) -> None:
+        """Have it submit this, too."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(wish).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def answer(self, wish: Line) -> Line:
+        """Ask, and wait for the report that answers."""
+        told = len(self.lines("F"))
+        self.ask(wish)
+        found: list[Line] = []
+
+        def answered() -> bool:
+            found.extend(line[1:] for line in self.lines("F")[told:] if line[5:7] == wish[:2])
+            return bool(found) or self._ended()
+
+        wait_until(answered)
+        assert found, self.errors
+        return found[0]
+
     def send(self, number: int) -> None:
         self.process.send_signal(number)
 
@@ -108,6 +128,9 @@ class Driver:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
 
     def exit_code(self, seconds: float = WAIT_S_MAX) -> int:
         """Wait for its end, at most so long."""
@@ -143,6 +166,7 @@ class Audit(NamedTuple):
     digest: str  # recovered as a start does it, from a snapshot if there is one
     refolded_digest: str  # from the first entry on
     differences: list[str]  # between the stored reports and what the journal gives
+    mistakes: list[str]  # of the state itself: money, reservations, pairs, crossed books
     rows: dict[tuple[int, int], Row]
     row_count: int
     requests: list[tuple[int, Entry]]  # journal sequence and entry of every client's request
@@ -167,14 +191,15 @@ def audit(directory: Path) -> Audit:
             (seq, entry)
             for record in store.records()
             for seq, entry in enumerate(decode_all(record.body, record.first_seq), record.first_seq)
-            if entry[0] in (entries.NEW, entries.MODIFY, entries.CANCEL, entries.ANSWER)
+            if entry[0] in REQUESTS
         ]
     finally:
         store.close()
     by_id = {row[:2]: row for row in rows}
     return Audit(
-        recovered.digest(), refolded.digest(), differing, by_id, len(rows), requests, recovered
-    )
+        recovered.digest(), refolded.digest(), differing, state_mistakes(recovered), by_id,
+        len(rows), requests, recovered,
+    )  # fmt: skip
 
 
 class Ledger:
@@ -215,40 +240,64 @@ class Ledger:
         ]
 
     def check(self, found: Audit) -> None:
-        """P1 to P4: nothing lost, nothing invented, nothing twice, one state."""
+        """P1 to P4 and P6: nothing lost, nothing invented, nothing twice, one state, all paid."""
         assert found.differences == []
         assert found.digest == found.refolded_digest
+        assert found.mistakes == []
         assert len(found.rows) == found.row_count, "an execution id repeats"
         lost = [row for key, row in self.acked.items() if found.rows.get(key) != row]
         assert lost == []
         self._check_requests(found)
-        ends = Counter(
-            row[2] for row in found.rows.values()
-            if row[9] in TERMINAL and row[8] not in ABOUT_OTHERS
-        )  # fmt: skip
-        assert [order_id for order_id, times in ends.items() if times > 1] == []
+        _check_ends(found)
+        if found.fold.desk.blotter.ledger is not None:
+            self._check_money(found)
 
     def _check_requests(self, found: Audit) -> None:
         times: Counter[Id] = Counter()
         effective: Counter[Id] = Counter()
+        instruments = found.fold.desk.instruments
         for seq, entry in found.requests:
             client = (entry[1], entry[2])
             times[client] += 1
             effective[client] += entry[0] != entries.ANSWER
             assert client in self.submitted, f"phantom {seq}: {entry}"
-            assert entry[0] != entries.NEW or self._is_what_was_sent(entry), f"altered: {entry}"
+            assert is_entry_of(self.submitted[client], entry, instruments), f"altered: {entry}"
         doubled = [
             client for client in times
             if effective[client] > 1 or times[client] > self.times[client] - self.refused[client]
         ]  # fmt: skip
         assert doubled == []
 
-    def _is_what_was_sent(self, entry: Entry) -> bool:
-        _account, _id, _kind, _orig, symbol, side, quantity, price, tif = self.submitted[
-            entry[1], entry[2]
-        ]
-        sent = (symbol, side, tif, *on_grid(symbol, price, quantity))
-        return (entry[3], entry[4], entry[6], entry[7], entry[8]) == sent
+    def _check_money(self, found: Audit) -> None:
+        """The ledger has what was paid in, and moved it as the reports say."""
+        ledger = found.fold.desk.ledger
+        rows = found.rows.values()
+        done = {(row[4], row[5]) for row in rows if row[8] == "COMMAND_DONE"}
+        wishes = [
+            wish for client, wish in self.submitted.items()
+            if wish[2] == "FUNDS" and client in done
+        ]  # fmt: skip
+        paid_in = {("", asset): units for asset, units in ledger.paid_in.items() if units}
+        assert paid_in == deposits(wishes)
+        trades = [row for row in rows if row[8] == "TRADE"]
+        assert balances(ledger.accounts) == owned(wishes, trades, found.fold.desk.instruments)
+
+
+def _check_ends(found: Audit) -> None:
+    """One end per order, and none of what is open."""
+    ends = Counter(row[2] for row in found.rows.values() if _ends(row))
+    assert [order_id for order_id, times in ends.items() if times > 1] == []
+    placed = {seq for seq, entry in found.requests if entry[0] == entries.NEW}
+    still_open = found.fold.desk.blotter.orders.keys()
+    assert still_open <= placed
+    assert placed - still_open == placed & ends.keys()
+
+
+def _ends(row: Row) -> bool:
+    """The fill that ends an order is reported as pending, if a change of it was."""
+    if row[8] in ABOUT_OTHERS:
+        return False
+    return row[9] in TERMINAL or (row[8] in ("TRADE", "REPLACED") and row[13] == 0)
 
 
 def write_retries(path: Path, ledger: Ledger) -> Path:
@@ -257,18 +306,10 @@ def write_retries(path: Path, ledger: Ledger) -> Path:
     return path
 
 
-def settle(directory: Path, path: Path, ledger: Ledger) -> None:
+def settle(directory: Path, path: Path, ledger: Ledger, *options: object) -> None:
     """A process that only answers what is still unknown, and stops in order."""
     retries = write_retries(path.with_suffix(".retry"), ledger)
-    with Driver(directory, path, "--clients", 0, "--retry", retries) as driver:
+    with Driver(directory, path, "--clients", 0, "--retry", retries, *options) as driver:
         driver.wait_for("retried")
         assert driver.stop()[0] == 0
     ledger.take(driver.lines())
-
-
-@cache
-def on_grid(symbol: str, price: str | None, quantity: int) -> tuple[int, int]:
-    """Price in ticks, 0 for a market order, and quantity in lots."""
-    instrument = next(i for i in Config().instruments if i.symbol == symbol)
-    lots = instrument.quantity_lots(quantity)
-    return (0 if price is None else instrument.price_ticks(price)), lots

@@ -1,4 +1,9 @@
-"""kill -9 at any instant, again and again: what was acked stays, and nothing else appears."""
+"""kill -9 at any instant, again and again: what was acked stays, and nothing else appears.
+
+All that the exchange knows is in the flow: money in, out and between accounts, fees, stops, OCO
+pairs, icebergs, mass cancels, and an operator whose calls end in auctions. After each kill the
+money must be right to the last unit, too.
+"""
 
 import random
 from pathlib import Path
@@ -19,6 +24,7 @@ from tests.processes import (
 TRADING_S_MAX = 0.6
 THROTTLES = ({"policy": "off"}, {"sends_max": 50, "window_ns": 100_000_000})
 OFTEN = {"snapshot_every": 500}
+EXCHANGE = "--exchange"
 
 
 def one_cycle(
@@ -26,7 +32,7 @@ def one_cycle(
 ) -> None:
     """Start, retry what is unknown, trade, die; then compare what clients saw with the disk."""
     with Driver(
-        directory, path, "--prefix", cycle, "--seed", chance.random(),
+        directory, path, EXCHANGE, "--prefix", cycle, "--seed", chance.random(),
         "--retry", write_retries(path.with_suffix(".retry"), ledger),
         throttle=chance.choice(THROTTLES), store=OFTEN,
     ) as driver:  # fmt: skip
@@ -48,7 +54,7 @@ def kill_again_and_again(tmp_path: Path, cycles: int) -> None:
     for cycle in range(cycles):
         one_cycle(directory, tmp_path / f"{cycle}.out", chance, cycle, ledger)
         unknown += len(ledger.unknown())
-    settle(directory, tmp_path / "last.out", ledger)
+    settle(directory, tmp_path / "last.out", ledger, EXCHANGE)
 
     # then every request has exactly one outcome
     assert ledger.unknown() == []
@@ -75,13 +81,13 @@ def test_a_kill_inside_a_commit_leaves_all_of_it_or_nothing(tmp_path: Path, call
     seed = random.randrange(10**9)
     print(f"seed {seed}")
     chance, ledger, directory = random.Random(seed), Ledger(), tmp_path / "data"
-    settle(directory, tmp_path / "first.out", ledger)
+    settle(directory, tmp_path / "first.out", ledger, EXCHANGE)
     found = 0
     for cycle in range(3):
         path = tmp_path / f"{cycle}.out"
         fault = f"{call}:signal=KILL:when={chance.randint(10, 200)}"
         with Driver(
-            directory, path, "--prefix", cycle, "--seed", chance.random(),
+            directory, path, EXCHANGE, "--prefix", cycle, "--seed", chance.random(),
             "--retry", write_retries(path.with_suffix(".retry"), ledger), store=OFTEN,
             under=injecting(fault, path.with_suffix(".trace")),
         ) as driver:  # fmt: skip
@@ -91,7 +97,7 @@ def test_a_kill_inside_a_commit_leaves_all_of_it_or_nothing(tmp_path: Path, call
         ledger.check(left)
         stored = {(entry[1], entry[2]) for _, entry in left.requests}
         found += sum((fields[0], fields[1]) in stored for fields in ledger.unknown())
-    settle(directory, tmp_path / "last.out", ledger)
+    settle(directory, tmp_path / "last.out", ledger, EXCHANGE)
     assert ledger.unknown() == []
     ledger.check(audit(directory))
     print(f"{len(ledger.acked)} reports acked; {found} requests were stored and not yet answered")

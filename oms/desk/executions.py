@@ -236,6 +236,8 @@ def outcome_of(events: Sequence[Event]) -> str:
     label = OUTCOMES[events[0][0]]
     if len(events) == 1 or label == "rejected":
         return label
+    if events[1][0] is TRADE:
+        return "traded"
     # New or Replaced, then what came of it at once.
     after = {event[0] for event in events[1:] if event[1] == events[0][1]}
     return "traded" if TRADE in after else "canceled" if CANCELED in after else label

@@ -91,13 +91,11 @@ class Arrival:
         return slid + events
 
     def undisturbed(self, market: Market, order: Order) -> bool:
-        """Will this limit order meet nobody but strangers' plain orders, inside the band?"""
+        """Will a limit order that crosses meet strangers' plain orders alone, and no band?"""
         side, price_ticks, book = order.side, order.price_ticks, market.book
-        if market.phase is not CONTINUOUS or book.hidden:
-            return False
-        if not book.crosses(side, price_ticks):
-            return True
-        if market.breaker_band() is not None:
+        if book.hidden or (
+            market.instrument.breaker_band_bps and market.breaker_band() is not None
+        ):
             return False
         if self._rules.self_trade is NO_PREVENTION:
             return True

@@ -28,7 +28,7 @@ from oms.messages import (
 from oms.orders import Change, Event, Order, keeps_priority
 
 NEW, TRADE, REJECTED = ResponseType.NEW, ResponseType.TRADE, ResponseType.REJECTED
-LIMIT = OrderType.LIMIT
+LIMIT, CONTINUOUS = OrderType.LIMIT, Phase.CONTINUOUS
 NEVER_REST = (TimeInForce.IOC, TimeInForce.FOK)
 MAKER, TAKER = Liquidity.MAKER.value, Liquidity.TAKER.value
 
@@ -62,7 +62,11 @@ class MatchingEngine:
             order.terms is None
             and order.order_type is LIMIT
             and order.time_in_force not in NEVER_REST
-            and self._arrival.undisturbed(market, order)
+            and market.phase is CONTINUOUS
+            and (
+                not market.book.crosses(order.side, order.price_ticks)
+                or self._arrival.undisturbed(market, order)
+            )
         ):
             side, price_ticks = order.side, order.price_ticks
             fills = market.book.add_order(order_id, side, price_ticks, order.left_lots)
@@ -172,7 +176,7 @@ class MatchingEngine:
         while row:
             order_id, market = row.popitem(last=False)
             order = self.rules.orders[order_id]
-            if market.phase is Phase.CONTINUOUS:
+            if market.phase is CONTINUOUS:
                 return order
             assert order.terms is not None
             market.stops.add(order_id, order.side, order.terms.stop_ticks)

@@ -31,6 +31,7 @@ STATUS = ResponseType.ORDER_STATUS.value
 # An order that was rejected is none; one that is open has other names than a refused change's.
 ENDED = (OrderState.FILLED.value, OrderState.CANCELED.value, OrderState.EXPIRED.value)
 TRADE = ResponseType.TRADE.value
+KNOWN_MAX = 4_096
 DIGITS_MAX = 19  # of a sequence
 REJECTED, CANCEL_REJECTED = ResponseType.REJECTED.value, ResponseType.CANCEL_REJECTED.value
 
@@ -44,6 +45,8 @@ class Intake:
         self._seq = 0  # the request in hand
         self._first_seq = 0  # of this turn's requests
         self._entries: dict[int, Entry] = {}  # of this turn, those that others may refer to
+        self._known_ticks: dict[tuple[str, Number], int] = {}  # (symbol, price) -> ticks
+        self._known_lots: dict[tuple[str, Number], int] = {}
         self._repeats: dict[int, int] = {}  # sequence of a repeat -> sequence of the first
 
     def begin(self, items: list[Item], first_seq: int) -> None:
@@ -86,8 +89,8 @@ class Intake:
             reason = f"{RejectReason.SYMBOL_UNKNOWN}: symbol={request.symbol}, known={known}"
             return _refusal(request, seq, reason)
         try:
-            price = 0 if request.price is None else instrument.price_ticks(request.price)
-            lots = 0 if request.quantity is None else instrument.quantity_lots(request.quantity)
+            price = 0 if request.price is None else self._ticks(instrument, request.price)
+            lots = 0 if request.quantity is None else self._lots(instrument, request.quantity)
             terms = () if request.terms is None else (_terms_fields(instrument, request.terms),)
         except ValidationError as error:
             gate = self._desk.risk.gate(request.account)
@@ -106,6 +109,25 @@ class Intake:
             request.request_id,
             *terms,
         )
+
+    def _ticks(self, instrument: Instrument, price: Number) -> int:
+        """The same few hundred prices come again and again: to look one up costs a tenth."""
+        known = self._known_ticks
+        ticks = known.get((instrument.symbol, price))
+        if ticks is None:
+            if len(known) >= KNOWN_MAX:
+                known.clear()
+            ticks = known[instrument.symbol, price] = instrument.price_ticks(price)
+        return ticks
+
+    def _lots(self, instrument: Instrument, quantity: Number) -> int:
+        known = self._known_lots
+        lots = known.get((instrument.symbol, quantity))
+        if lots is None:
+            if len(known) >= KNOWN_MAX:
+                known.clear()
+            lots = known[instrument.symbol, quantity] = instrument.quantity_lots(quantity)
+        return lots
 
     def _change(self, seq: int, request: OrderRequest) -> Entry:
         order = self._desk.blotter.find(request.account, request.orig_client_order_id)

@@ -1,0 +1,130 @@
+"""What an exchange's journal must hold of what clients wished, and who then owns what.
+
+Both are worked out from the wishes and from the reports alone: nothing of the exchange's own
+book-keeping is asked, so it can be held against this.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from oms.desk import entries
+from oms.desk.entries import Entry
+from oms.instruments import Instrument
+from oms.money import to_units
+from oms.reports import Row
+from tests.exchange_flow import KINDS, SYMBOLS, Wish
+
+REQUESTS = (
+    entries.NEW, entries.MODIFY, entries.CANCEL, entries.ANSWER, entries.FUNDS,
+    entries.MASS_CANCEL, entries.OPERATOR,
+)  # fmt: skip
+Instruments = Mapping[str, Instrument]
+Owned = dict[tuple[str, str], int]
+"""(account, asset) -> units, available and reserved together."""
+
+
+def is_entry_of(wish: Wish, entry: Entry, instruments: Instruments) -> bool:
+    """Does an entry say what was asked for? One that refuses it says nothing of it."""
+    account, _client_id, kind, *rest = wish
+    if entry[0] == entries.ANSWER:
+        return True
+    if kind in KINDS:
+        return list(entry[3:]) == _command_fields(account, kind, rest[0])
+    orig, symbol, side, quantity, price, tif, *more = rest
+    if kind == "CANCEL":
+        return entry[0] == entries.CANCEL and entry[3] == orig
+    if kind == "MODIFY":  # both symbols have one grid
+        ticks, lots = on_grid(instruments[SYMBOLS[0]], price, quantity)
+        return entry[0] == entries.MODIFY and entry[3:6] == [orig, ticks, lots]
+    said = more[0] if more else {}
+    stop = "stop_price" in said
+    type_ = ("STOP" if stop else "MARKET") if price is None else "STOP_LIMIT" if stop else "LIMIT"
+    return (
+        entry[0] == entries.NEW
+        and entry[3:9] == [symbol, side, type_, tif, *on_grid(instruments[symbol], price, quantity)]
+        and (entry[11] if len(entry) > 11 else {}) == _entry_terms(instruments[symbol], said)
+    )
+
+
+def _command_fields(account: str, kind: str, said: dict[str, str]) -> list[Any]:
+    names = {
+        "FUNDS": ("action", "asset", "amount", "to_account"),
+        "MASS_CANCEL": ("of_account", "symbol", "side"),
+        "OPERATOR": ("action", "scope", "target", "name", "value", "why"),
+    }[kind]
+    own: dict[str, Any] = {"scope": "ALL", "of_account": account, **said}
+    if kind == "FUNDS":
+        own["amount"] = units_of(said["amount"]) if "amount" in said else 0
+    return [own.get(name, "") for name in names]
+
+
+def _entry_terms(instrument: Instrument, said: dict[str, Any]) -> dict[str, Any]:
+    """Terms as an entry names and counts them."""
+    price, lots = instrument.price_ticks, instrument.quantity_lots
+    fields: dict[str, tuple[str, Callable[[Any], Any]]] = {
+        "stop_price": ("stop", price),
+        "display_quantity": ("display", lots),
+        "post_only": ("post", str),
+        "expire_ns": ("expire", int),
+        "min_quantity": ("min", lots),
+        "quote_quantity": ("budget", units_of),
+        "protection_price": ("protect", price),
+        "oco_with": ("oco", str),
+        "self_trade": ("stp", str),
+    }
+    return {fields[name][0]: fields[name][1](value) for name, value in said.items()}
+
+
+def units_of(amount: str) -> int:
+    """An amount of money in units; every asset here has eight decimals."""
+    return to_units("amount", amount, 8)
+
+
+def on_grid(instrument: Instrument, price: str | None, quantity: int | None) -> tuple[int, int]:
+    """Price in ticks, 0 for a market order, and quantity in lots, 0 for one by budget."""
+    ticks = 0 if price is None else instrument.price_ticks(price)
+    return ticks, 0 if quantity is None else instrument.quantity_lots(quantity)
+
+
+# --- who owns what, by the reports ---
+
+
+def deposits(wishes: Iterable[Wish]) -> Owned:
+    """What these deposits and withdrawals brought in, by asset; the account is ""."""
+    paid = Counter[tuple[str, str]]()
+    for _account, _id, _kind, said in wishes:
+        sign = {"DEPOSIT": 1, "WITHDRAW": -1}.get(said["action"], 0)
+        if sign:
+            paid["", said["asset"]] += sign * units_of(said["amount"])
+    return _without_zeros(paid)
+
+
+def owned(wishes: Iterable[Wish], trades: Iterable[Row], instruments: Instruments) -> Owned:
+    """What everybody has after these movements of money and these fills."""
+    has = Counter[tuple[str, str]]()
+    for account, _id, _kind, said in wishes:
+        if said["action"] == "CREATE":
+            continue
+        units, asset = units_of(said["amount"]), said["asset"]
+        has[account, asset] += units if said["action"] == "DEPOSIT" else -units
+        if said["action"] == "TRANSFER":
+            has[said["to_account"], asset] += units
+    for row in trades:
+        account, instrument, fee = row[4], instruments[row[6]], int(row[18] or 0)
+        notional = instrument.notional(row[10], row[11])
+        sign = 1 if row[7] == "BUY" else -1
+        has[account, instrument.base] += sign * row[11] * instrument.lot_amount
+        has[account, instrument.quote] -= sign * notional + fee
+        has["fees", instrument.quote] += fee
+    return _without_zeros(has)
+
+
+def balances(accounts: Mapping[str, Mapping[str, Iterable[int]]]) -> Owned:
+    """The same of a ledger's accounts."""
+    found = {(name, asset): sum(b) for name, has in accounts.items() for asset, b in has.items()}
+    return _without_zeros(found)
+
+
+def _without_zeros(owned: Mapping[tuple[str, str], int]) -> Owned:
+    return {key: units for key, units in owned.items() if units}
