@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from oms.controls import OperatorAction
 from oms.desk.entries import Entry
-from oms.desk.risk import check_limit
+from oms.desk.limits import check_limit
 from oms.errors import ValidationError
 from oms.messages import Phase, RejectReason, Scope, Trading
 

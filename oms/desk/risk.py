@@ -6,15 +6,11 @@ Time is the turn's stamp, so that a replay refuses what was refused. A limit tha
 costs nothing; a cancel is never checked.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping
-from fractions import Fraction
-from functools import lru_cache
-from math import ceil, floor
 from typing import Any
 
 from oms.clock import NANOS
-from oms.errors import ValidationError
+from oms.desk.limits import AccountLimits, Limits, SymbolLimits, likeness
 from oms.exchange.ledger import bound_of
 from oms.instruments import BPS, Instrument
 from oms.messages import RejectReason, Scope, Side, Trading
@@ -22,57 +18,32 @@ from oms.money import to_text
 from oms.orders import Exposure, Order
 
 BUY = Side.BUY
-ACCOUNT, SYMBOL = Scope.ACCOUNT, Scope.SYMBOL  # a look-up in the class is a call
 RECENT_MAX = 1_000  # orders remembered per account for the duplicate window
-AMOUNT = r"[0-9]{1,20}(\.[0-9]{1,12})?"
-
-Limits = dict[str, str]
-"""Limit -> its text, as in config.ini; what is not there is not limited."""
-
-# Every limit, and whether its value will do; "" always means none.
-INSTRUMENT_LIMITS = (
-    "price_band_bps", "price_band_around", "quantity_min", "quantity_max", "notional_min",
-    "notional_max",
-)  # fmt: skip
-ACCOUNT_LIMITS = (
-    "open_orders_max", "messages_max", "messages_window_s", "position_max", "credit_max",
-    "duplicate_window_s", "restricted_symbols",
-)  # fmt: skip
-COUNTS = ("open_orders_max", "messages_max", "price_band_bps")
-
-
-def check_limit(scope: Scope, name: str, value: str) -> None:
-    """ValidationError if there is no such limit, or it cannot have this value."""
-    known = INSTRUMENT_LIMITS if scope is Scope.SYMBOL else ACCOUNT_LIMITS
-    if name not in known:
-        raise ValidationError("name", name, f"one of {', '.join(known)} for {scope}")
-    if name == "price_band_around":
-        if value not in ("", "last", "reference"):
-            raise ValidationError(name, value, "last or reference")
-    elif name in COUNTS and value:
-        if not (value.isascii() and value.isdecimal() and len(value) <= 15):
-            raise ValidationError(name, value, "a whole number, 0 or more")
-    elif name != "restricted_symbols" and value and not re.fullmatch(AMOUNT, value):
-        raise ValidationError(name, value, "a plain number, 0 or more")
+CACHED_MAX = 100_000
+NOTHING_OPEN = (0, 0, 0)
 
 
 class Risk:
     """Trading states, limits, and what is known of accounts that have limits.
 
     reference_of: what a price band goes by: symbol, and "last" or "reference" -> ticks, or 0.
+    listed: the instruments, by symbol. idle: nobody is limited, nobody halted: nothing to check.
     """
 
     def __init__(self, positions: Mapping[tuple[str, str], int]) -> None:
         self._positions = positions
         self.reference_of: Callable[[str, str], int] = lambda _symbol, _around: 0
+        self.listed: Mapping[str, Instrument] = {}
+        self.idle = True
         self.everybody = Trading.ACTIVE
         self.accounts: dict[str, Trading] = {}
         self.killed = ""  # why; "" while the kill switch is off
-        self.idle = True  # nobody is limited, nobody halted: there is nothing to check
-        self._configured: dict[str, dict[str, Limits]] = {}
-        self.set_by_operator: dict[str, dict[str, Limits]] = {}  # scope -> target -> limits
         self.exposures: dict[str, Exposure] = {}
-        self._limits: dict[tuple[Scope, str], Limits] = {}  # merged, as asked for
+        self.set_by_operator: dict[str, dict[str, Limits]] = {}  # scope -> target -> limits
+        self._configured: dict[str, dict[str, Limits]] = {}
+        # Made when first asked for; None where there is no limit.
+        self._of_account: dict[str, AccountLimits | None] = {}
+        self._of_symbol: dict[str, SymbolLimits | None] = {}
 
     # --- settings ---
 
@@ -102,57 +73,58 @@ class Risk:
         self._refresh()
 
     def _refresh(self) -> None:
-        """Limits are merged anew when next asked for; with none at all nothing is looked at."""
-        self._limits = {}
+        self._of_account, self._of_symbol = {}, {}
         sources = (self._configured, self.set_by_operator)
         limited = any(
             limits for s in sources for targets in s.values() for limits in targets.values()
         )
         self.idle = not limited and self.everybody is Trading.ACTIVE and not self.accounts
 
-    def limits_of(self, scope: Scope, target: str) -> Limits:
+    def _texts(self, scope: Scope, target: str) -> Limits:
         """What holds for one account or symbol: everybody's, its own, the operator's."""
-        found = self._limits.get((scope, target))
-        if found is None:
-            found = {}
-            for source in (self._configured, self.set_by_operator):
-                for name in dict.fromkeys(("", target)):
-                    found.update(source.get(scope.value, {}).get(name, {}))
-            found = {name: text for name, text in found.items() if text.strip("0.")}
-            if len(self._limits) > 100_000:
-                self._limits = {}
-            self._limits[scope, target] = found
-        return found
+        found: Limits = {}
+        for source in (self._configured, self.set_by_operator):
+            for name in dict.fromkeys(("", target)):
+                found.update(source.get(scope.value, {}).get(name, {}))
+        return {name: text for name, text in found.items() if text.strip("0.")}
+
+    def _account(self, account: str) -> AccountLimits | None:
+        if account not in self._of_account:
+            if len(self._of_account) >= CACHED_MAX:
+                self._of_account = {}
+            texts = self._texts(Scope.ACCOUNT, account)
+            self._of_account[account] = AccountLimits(texts) if texts else None
+        return self._of_account[account]
+
+    def _symbol(self, instrument: Instrument) -> SymbolLimits | None:
+        symbol = instrument.symbol
+        if symbol not in self._of_symbol:
+            texts = self._texts(Scope.SYMBOL, symbol)
+            self._of_symbol[symbol] = SymbolLimits(texts, instrument) if texts else None
+        return self._of_symbol[symbol]
 
     def watch(self, orders: Iterable[Order]) -> None:
         """Count anew what is open in accounts that have limits; after any of them changed."""
         before, self.exposures = self.exposures, {}
         for order in orders:
-            order.exposure = self.exposure_of(order.account)
+            order.exposure = self._exposure(order.account) if self._account(order.account) else None
             if order.exposure is not None:
                 order.exposure.move(order, order.left_lots, 1)
         for account, exposure in before.items():
-            now = self.exposure_of(account)
-            if now is not None:
+            if self._account(account):
+                now = self._exposure(account)
                 now.stamps, now.recent = exposure.stamps, exposure.recent
 
-    def exposure_of(self, account: str) -> Exposure | None:
-        """What an account has open; None where no limit asks for it."""
+    def _exposure(self, account: str) -> Exposure:
         exposure = self.exposures.get(account)
-        if exposure is None and self.limits_of(ACCOUNT, account):
-            exposure = self._expose(account)
-        return exposure
-
-    def _expose(self, account: str) -> Exposure:
-        exposure = self.exposures[account] = Exposure()
+        if exposure is None:
+            exposure = self.exposures[account] = Exposure()
         return exposure
 
     # --- the checks, in their order ---
 
     def gate(self, account: str) -> str:
         """The kill switch, and a halted account: before anything else is looked at."""
-        if self.idle:
-            return ""
         if self.everybody is Trading.HALTED:
             return f"{RejectReason.KILL_SWITCH}: {self.killed or 'trading is halted'}"
         if self.accounts and self.accounts.get(account) is Trading.HALTED:
@@ -161,45 +133,34 @@ class Risk:
 
     def check(self, order: Order, wall_ns: int, *, again: bool = False) -> str:
         """Why a new order may not go on; again: one that was held is looked at anew."""
-        if self.idle:
-            return ""
-        reason = self._reducing(order) if self._reduces_only(order.account) else ""
-        symbol = self.limits_of(SYMBOL, order.instrument.symbol)
-        account = self.limits_of(ACCOUNT, order.account)
-        if account and not reason:
-            reason = _restricted(account, order.instrument.symbol)
-            if not reason and not again:
-                reason = self._repeated(account, order, wall_ns)
-        if symbol and not reason:
+        symbol, account = self._symbol(order.instrument), self._account(order.account)
+        reason = self._reducing(order)
+        if account is not None and not reason:
+            reason = self._conduct(account, order, wall_ns, again=again)
+        if symbol is not None and not reason:
             reason = self._size(symbol, order, order.quantity_lots, bound_of(order))
-        if account and not reason:
-            exposure = self.exposures.get(order.account) or self._expose(order.account)
+        if account is not None and not reason:
+            exposure = self._exposure(order.account)
             if not again:
-                reason = self._open_orders(account, exposure)
-                reason = reason or self._messages(account, exposure, wall_ns)
-            already = order.left_lots if again else 0
-            reason = reason or self._position(account, exposure, order, order.left_lots - already)
-            reason = reason or self._credit(
-                account, exposure, order, bound_of(order) * (order.left_lots - already)
-            )
+                reason = _counts(account, exposure, wall_ns)
+            more = 0 if again else order.left_lots
+            reason = reason or self._open(account, exposure, order, more, bound_of(order) * more)
         return reason
 
     def accepted(self, order: Order, wall_ns: int) -> None:
         """The order is in: count it."""
-        if self.idle:
+        limits = self._account(order.account)
+        if limits is None:
             return
-        exposure = self.exposure_of(order.account)
-        if exposure is None:
-            return
-        order.exposure = exposure
+        order.exposure = exposure = self._exposure(order.account)
         exposure.move(order, order.left_lots, 1)
-        limits = self.limits_of(ACCOUNT, order.account)
-        _stamp(exposure, limits, wall_ns)
-        if "duplicate_window_s" in limits:
+        _stamp(limits, exposure, wall_ns)
+        if limits.duplicate_ns:
             if len(exposure.recent) >= RECENT_MAX:
                 exposure.recent.pop(next(iter(exposure.recent)))
-            exposure.recent.pop(_likeness(order), None)
-            exposure.recent[_likeness(order)] = wall_ns
+            like = likeness(order)
+            exposure.recent.pop(like, None)  # so that the oldest stays first
+            exposure.recent[like] = wall_ns
 
     def check_change(self, order: Order, price_ticks: int, lots: int, wall_ns: int) -> str:
         """Why an order may not have this price and total quantity: the delta is what counts."""
@@ -209,20 +170,18 @@ class Risk:
         # Orders stay open when trading is halted: they may get smaller, but not trade this way.
         smaller = more <= 0 and price_ticks == order.price_ticks
         reason = "" if smaller else self.gate(order.account)
-        if not reason and self._reduces_only(order.account) and more > 0:
+        if not reason and more > 0 and self._reduces_only(order.account):
             reason = f"{RejectReason.REDUCING_ONLY}: more={more}"
-        symbol = self.limits_of(SYMBOL, order.instrument.symbol)
-        if symbol and not reason:
-            reason = self._size(_minded(symbol, order, price_ticks, lots), order, lots, price_ticks)
-        account = self.limits_of(ACCOUNT, order.account)
-        if account and not reason:
-            exposure = self.exposures.get(order.account) or self._expose(order.account)
-            reason = self._messages(account, exposure, wall_ns)
-            reason = reason or self._position(account, exposure, order, more)
+        symbol, account = self._symbol(order.instrument), self._account(order.account)
+        if symbol is not None and not reason:
+            reason = self._size(symbol, order, lots, price_ticks, changes=True)
+        if account is not None and not reason:
+            exposure = self._exposure(order.account)
+            reason = _messages(account, exposure, wall_ns)
             value = price_ticks * (order.left_lots + more) - order.price_ticks * order.left_lots
-            reason = reason or self._credit(account, exposure, order, value)
+            reason = reason or self._open(account, exposure, order, more, value)
             if not reason:
-                _stamp(exposure, account, wall_ns)
+                _stamp(account, exposure, wall_ns)
         return reason
 
     def _reduces_only(self, account: str) -> bool:
@@ -232,97 +191,94 @@ class Risk:
 
     def _reducing(self, order: Order) -> str:
         """Only as much as brings the position to zero."""
+        if not self._reduces_only(order.account):
+            return ""
         position = self._positions.get((order.account, order.instrument.symbol), 0)
         room = -position if order.side is BUY else position
         if 0 < order.quantity_lots <= room:  # 0: a budget buys nobody knows how many
             return ""
         return f"{RejectReason.REDUCING_ONLY}: quantity={order.quantity_lots}, position={position}"
 
-    def _repeated(self, limits: Limits, order: Order, wall_ns: int) -> str:
-        window_ns = _nanos(limits, "duplicate_window_s")
-        exposure = self.exposure_of(order.account)
-        if not window_ns or exposure is None:
+    def _conduct(self, limits: AccountLimits, order: Order, wall_ns: int, *, again: bool) -> str:
+        """Symbols the account may not trade; the same order again, too soon to be meant."""
+        if order.instrument.symbol in limits.restricted:
+            return f"{RejectReason.SYMBOL_RESTRICTED}: symbol={order.instrument.symbol}"
+        if not limits.duplicate_ns or again:
             return ""
-        before_ns = exposure.recent.get(_likeness(order))
-        if before_ns is None or wall_ns - before_ns >= window_ns:
-            return ""
-        window = limits["duplicate_window_s"]
-        return f"{RejectReason.ORDER_REPEATED}: after_ns={wall_ns - before_ns}, window_s={window}"
-
-    def _size(self, limits: Limits, order: Order, lots: int, price_ticks: int) -> str:
-        """Quantity, notional and price, against the instrument's limits."""
-        instrument = order.instrument
-        scale = instrument.quantity_scale
-        reason = _outside(limits, "quantity", lots, scale, "QUANTITY") if lots else ""
-        reference = self.reference_of(instrument.symbol, limits.get("price_band_around", "last"))
-        price = price_ticks or reference
-        budget = order.terms.budget if order.terms is not None else 0
-        if (price or budget) and not reason:
-            notional = budget or instrument.notional(price, lots)
-            reason = _outside(limits, "notional", notional, instrument.quote_scale, "NOTIONAL")
-        band = int(limits.get("price_band_bps", 0))
-        if band and price_ticks and reference and not reason:
-            low = -(-reference * (BPS - band) // BPS)
-            high = reference * (BPS + band) // BPS
-            if not low <= price_ticks <= high:
-                text = [to_text(p, instrument.price_scale) for p in (price_ticks, low, high)]
-                reason = (
-                    f"{RejectReason.PRICE_OUTSIDE_BAND}: price={text[0]}, min={text[1]}, "
-                    f"max={text[2]}"
-                )
-        return reason
-
-    def _open_orders(self, limits: Limits, exposure: Exposure) -> str:
-        most = int(limits.get("open_orders_max", 0))
-        if not most or exposure.count < most:
-            return ""
-        return f"{RejectReason.OPEN_ORDERS_EXCEED_MAXIMUM}: open={exposure.count + 1}, max={most}"
-
-    def _messages(self, limits: Limits, exposure: Exposure, wall_ns: int) -> str:
-        most = int(limits.get("messages_max", 0))
-        if not most or len(exposure.stamps) < most:
-            return ""
-        window_ns = _nanos(limits, "messages_window_s") or NANOS
-        if wall_ns - exposure.stamps[-most] >= window_ns:
+        before_ns = self._exposure(order.account).recent.get(likeness(order))
+        if before_ns is None or wall_ns - before_ns >= limits.duplicate_ns:
             return ""
         return (
-            f"{RejectReason.MESSAGES_EXCEED_MAXIMUM}: messages={most + 1}, max={most}, "
-            f"window_s={window_ns / NANOS:g}"
+            f"{RejectReason.ORDER_REPEATED}: after_ns={wall_ns - before_ns}, "
+            f"window_s={limits.duplicate_ns / NANOS:g}"
         )
 
-    def _position(self, limits: Limits, exposure: Exposure, order: Order, more: int) -> str:
-        """What an account would have, were all it has open filled: long or short."""
-        if "position_max" not in limits or more <= 0:
-            return ""
+    def _size(
+        self,
+        limits: SymbolLimits,
+        order: Order,
+        lots: int,
+        price_ticks: int,
+        *,
+        changes: bool = False,
+    ) -> str:
+        """Quantity, notional and price, against the instrument's limits."""
+        instrument, before = order.instrument, order.quantity_lots if changes else None
+        reason = limits.quantity.check(lots, before) if lots else ""
+        reference = self.reference_of(instrument.symbol, limits.band_around)
+        price = price_ticks or reference
+        budget = order.terms.budget if order.terms is not None else 0
+        if not reason and (price or budget):
+            notional = budget or instrument.notional(price, lots)
+            if changes:
+                before = instrument.notional(order.price_ticks or price, order.quantity_lots)
+            reason = limits.notional.check(notional, before)
+        moves = price_ticks != order.price_ticks or not changes
+        if not reason and limits.band_bps and price_ticks and reference and moves:
+            low = -(-reference * (BPS - limits.band_bps) // BPS)
+            high = reference * (BPS + limits.band_bps) // BPS
+            if not low <= price_ticks <= high:
+                text = [to_text(p, instrument.price_scale) for p in (price_ticks, low, high)]
+                code = RejectReason.PRICE_OUTSIDE_BAND
+                reason = f"{code}: price={text[0]}, min={text[1]}, max={text[2]}"
+        return reason
+
+    def _open(
+        self, limits: AccountLimits, exposure: Exposure, order: Order, more: int, value: int
+    ) -> str:
+        """Position and credit, were all that is open filled; `more` lots, `value` more."""
         instrument = order.instrument
-        most = _most(limits["position_max"], instrument.quantity_scale)
-        position = self._positions.get((order.account, instrument.symbol), 0)
-        buys, sells, _ = exposure.symbols.get(instrument.symbol, (0, 0, 0))
-        would = position + buys + more if order.side is BUY else sells - position + more
-        if would <= most:
-            return ""
-        text = to_text(would, instrument.quantity_scale)
-        return f"{RejectReason.POSITION_EXCEEDS_MAXIMUM}: position={text}, max=" + to_text(
-            most, instrument.quantity_scale
-        )
+        symbol, caps = instrument.symbol, limits.caps(instrument)
+        if caps.position_lots is not None and more > 0:
+            position = self._positions.get((order.account, symbol), 0)
+            buys, sells, _ = exposure.symbols.get(symbol, NOTHING_OPEN)
+            would = position + buys + more if order.side is BUY else sells - position + more
+            if would > caps.position_lots:
+                scale = instrument.quantity_scale
+                return (
+                    f"{RejectReason.POSITION_EXCEEDS_MAXIMUM}: position={to_text(would, scale)}, "
+                    f"max={to_text(caps.position_lots, scale)}"
+                )
+        if caps.credit is not None and value > 0:
+            would = self._credit(exposure, instrument, value)
+            if would > caps.credit:
+                scale = instrument.quote_scale
+                return (
+                    f"{RejectReason.CREDIT_EXCEEDS_MAXIMUM}: credit={to_text(would, scale)}, "
+                    f"max={to_text(caps.credit, scale)}"
+                )
+        return ""
 
-    def _credit(self, limits: Limits, exposure: Exposure, order: Order, more: int) -> str:
-        """The notional of all that is open against one quote asset."""
-        if "credit_max" not in limits or more <= 0:
-            return ""
-        instrument, listed = order.instrument, self.listed
-        most = _most(limits["credit_max"], instrument.quote_scale)
-        would = sum(
-            _notional_of(listed[symbol], value + (more if symbol == instrument.symbol else 0))
-            for symbol, (_, _, value) in ({instrument.symbol: [0, 0, 0]} | exposure.symbols).items()
-            if symbol in listed and listed[symbol].quote == instrument.quote
-        )
-        if would <= most:
-            return ""
-        text = [to_text(units, instrument.quote_scale) for units in (would, most)]
-        return f"{RejectReason.CREDIT_EXCEEDS_MAXIMUM}: credit={text[0]}, max={text[1]}"
-
-    listed: Mapping[str, Instrument] = {}  # set by the desk, by symbol
+    def _credit(self, exposure: Exposure, instrument: Instrument, value: int) -> int:
+        """The notional of all that is open against one quote asset, and of `value` more."""
+        total = 0
+        for symbol, (_, _, open_value) in exposure.symbols.items():
+            other = self.listed.get(symbol)
+            if other is instrument:
+                value += open_value
+            elif other is not None and other.quote == instrument.quote:
+                total += _notional(other, open_value)
+        return total + _notional(instrument, value)
 
     # --- plain data ---
 
@@ -347,71 +303,37 @@ class Risk:
         self._refresh()
         self.watch(orders)
         for account, (stamps, recent) in state["recent"].items():
-            exposure = self.exposure_of(account)
-            assert exposure is not None
+            exposure = self._exposure(account)
             exposure.stamps = stamps
             exposure.recent = {tuple(each[:-1]): each[-1] for each in recent}
 
 
-def _restricted(limits: Limits, symbol: str) -> str:
-    names = [name.strip() for name in limits.get("restricted_symbols", "").split(",")]
-    return f"{RejectReason.SYMBOL_RESTRICTED}: symbol={symbol}" if symbol in names else ""
+def _counts(limits: AccountLimits, exposure: Exposure, wall_ns: int) -> str:
+    """Open orders, and messages in the window."""
+    most = limits.open_orders_max
+    if most and exposure.count >= most:
+        code = RejectReason.OPEN_ORDERS_EXCEED_MAXIMUM
+        return f"{code}: open={exposure.count + 1}, max={most}"
+    return _messages(limits, exposure, wall_ns)
 
 
-def _outside(limits: Limits, what: str, value: int, scale: int, code: str) -> str:
-    """At a limit is inside; one unit beyond is not."""
-    low, high = limits.get(f"{what}_min"), limits.get(f"{what}_max")
-    shown = to_text(value, scale)
-    if low and value < _least(low, scale):
-        return f"{RejectReason[f'{code}_BELOW_MINIMUM']}: {what}={shown}, min={low}"
-    if high and value > _most(high, scale):
-        return f"{RejectReason[f'{code}_EXCEEDS_MAXIMUM']}: {what}={shown}, max={high}"
-    return ""
-
-
-def _minded(limits: Limits, order: Order, price_ticks: int, lots: int) -> Limits:
-    """The limits that a change comes nearer to; those that it only backs away from may rest."""
-    more = lots - order.quantity_lots
-    dearer = (price_ticks or 1) * lots - (order.price_ticks or 1) * order.quantity_lots
-    minds = {
-        "quantity_min": more < 0, "quantity_max": more > 0,
-        "notional_min": dearer < 0, "notional_max": dearer > 0,
-        "price_band_bps": price_ticks != order.price_ticks,
-    }  # fmt: skip
-    return {name: text for name, text in limits.items() if minds.get(name, True)}
-
-
-@lru_cache(maxsize=4096)
-def _least(text: str, scale: int) -> int:
-    """The least that is not below a limit, in units; the limit may be finer than they are."""
-    return ceil(Fraction(text) * Fraction(10) ** scale)
-
-
-@lru_cache(maxsize=4096)
-def _most(text: str, scale: int) -> int:
-    """The most that is not above a limit, in units."""
-    return floor(Fraction(text) * Fraction(10) ** scale)
-
-
-def _notional_of(instrument: Instrument, value: int) -> int:
-    return -(-value * instrument.quote_unit // instrument.price_quantity_unit)
-
-
-def _likeness(order: Order) -> tuple[object, ...]:
-    """What two orders have in common when one is a slip of the finger."""
-    terms = order.terms
+def _messages(limits: AccountLimits, exposure: Exposure, wall_ns: int) -> str:
+    most = limits.messages_max
+    if not most or len(exposure.stamps) < most:
+        return ""
+    if wall_ns - exposure.stamps[-most] >= limits.messages_window_ns:
+        return ""
     return (
-        order.instrument.symbol, order.side.value, order.order_type.value, order.price_ticks,
-        order.quantity_lots, terms.stop_ticks if terms else 0, terms.budget if terms else 0,
-    )  # fmt: skip
+        f"{RejectReason.MESSAGES_EXCEED_MAXIMUM}: messages={most + 1}, max={most}, "
+        f"window_s={limits.messages_window_ns / NANOS:g}"
+    )
 
 
-def _stamp(exposure: Exposure, limits: Limits, wall_ns: int) -> None:
-    most = int(limits.get("messages_max", 0))
-    if most:
+def _stamp(limits: AccountLimits, exposure: Exposure, wall_ns: int) -> None:
+    if limits.messages_max:
         exposure.stamps.append(wall_ns)
-        del exposure.stamps[:-most]
+        del exposure.stamps[: -limits.messages_max]
 
 
-def _nanos(limits: Limits, name: str) -> int:
-    return _most(limits[name], 9) if name in limits else 0
+def _notional(instrument: Instrument, value: int) -> int:
+    return -(-value * instrument.quote_unit // instrument.price_quantity_unit)

@@ -181,19 +181,23 @@ class Ledger:
         instrument = order.instrument
         notional = instrument.notional(price_ticks, lots)
         fee = fee_of(order.fees, notional, liquidity)
-        base = self._balance(order.account, instrument.base)
-        quote = self._balance(order.account, instrument.quote)
+        account, reserved = order.account, order.reserved
+        base = self._balance(account, instrument.base)
+        quote = self._balance(account, instrument.quote)
         amount = lots * instrument.lot_amount
         if order.side is BUY:
             paid = notional + fee
-            keep = need_of(order) if bound_of(order) else order.reserved - paid
-            quote[0] += order.reserved - paid - keep
-            quote[1] += keep - order.reserved
+            if not bound_of(order):
+                keep = reserved - paid
+            else:
+                keep = need_of(order) if order.left_lots else 0
+            quote[0] += reserved - paid - keep
+            quote[1] += keep - reserved
             base[0] += amount
         else:
             keep = order.left_lots * instrument.lot_amount
-            base[0] += order.reserved - amount - keep
-            base[1] += keep - order.reserved
+            base[0] += reserved - amount - keep
+            base[1] += keep - reserved
             quote[0] += notional - fee
         order.reserved = keep
         if fee:
