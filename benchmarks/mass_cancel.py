@@ -26,7 +26,7 @@ from client import (
     resting,
     wait_for_link,
 )
-from common import Claim, Figures, parser, report
+from common import Claim, Figures, add_gc_to, parser, report, set_gc
 
 from oms import MemoryStore, OrderManagement
 from oms.controls import MassCancelRequest
@@ -36,7 +36,7 @@ CLAIMS = [Claim("seconds", "<=", 1), Claim("left_open", "<=", 0), Claim("ledger_
 
 
 def measure(args: argparse.Namespace) -> Figures:
-    settings = exchange_config(args.durability)
+    gc_settings, settings = set_gc(args.gc), exchange_config(args.durability)
     with tempfile.TemporaryDirectory(dir=args.directory) as directory:
         manager = OrderManagement(settings, directory=directory)
         with manager:
@@ -46,6 +46,7 @@ def measure(args: argparse.Namespace) -> Figures:
             seconds = time.perf_counter() - start
             left_open = manager.get_status()["open_orders"]
     return {
+        "gc": gc_settings,
         "seconds": seconds,
         "us_per_order": seconds / args.orders * 1e6,
         "left_open": left_open,
@@ -79,6 +80,7 @@ def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument("--orders", type=int, default=100_000)
     arguments.add_argument("--durability", choices=("full", "normal", "none"), default="full")
+    add_gc_to(arguments)
     args = arguments.parse_args()
     if args.quick:
         args.orders = 5_000

@@ -146,7 +146,8 @@ def test_a_symbol_may_be_killed_alone():
     desk.stop()
     again = Stepped(store=store, clock=clock).start()
     refused = again.ask(buy("D", 1, 90))
-    assert refused.text == "MARKET_STATE: phase=HALTED, type=LIMIT, tif=GTC"
+    assert refused.text == "KILL_SWITCH: symbol=X"
+    assert again.ask(stop("D2", 1, 120, hold=True)).text == "KILL_SWITCH: symbol=X"
     assert again.ask(sell("E", 1, 90, symbol="ALL", account="you")).type is ResponseType.NEW
 
     # until it is released
@@ -260,7 +261,6 @@ def test_a_group_keeps_its_accounts_from_trading_with_each_other():
 @pytest.mark.parametrize(
     ("args", "more", "says"),
     [
-        ((SET_TRADING, SYMBOL, "X"), {"value": "REDUCING"}, "scope=SYMBOL, value=REDUCING"),
         ((SET_PHASE, ACCOUNT, "me"), {"value": "HALTED"}, "scope=ACCOUNT"),
         ((SET_PHASE, SYMBOL, "X"), {"value": "CLOSED"}, "value=CLOSED"),
         ((SET_LIMIT, SYMBOL, "X"), {"name": "size_max", "value": "1"}, "name: expected one of"),

@@ -309,15 +309,7 @@ def test_what_may_rest_waits_for_the_open_if_it_asks(kind):
     assert told == [f"D {SUSPENDED if kind in STOPS else NEW}"]
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        *AT_ONCE[:3],
-        pytest.param(
-            "minimum", marks=pytest.mark.xfail(strict=True, reason="a minimum quantity is held")
-        ),
-    ],
-)
+@pytest.mark.parametrize("kind", [*AT_ONCE[:3], "minimum"])
 def test_what_trades_at_once_or_not_at_all_is_never_held(kind):
     """CLOSED refuses it, whatever it asks for."""
     day = TradingDay("08:00")

@@ -126,9 +126,9 @@ class ControlDesk:
 
     def _check_held(self) -> None:
         """What waited for the open is looked at anew: limits may be others now."""
-        for order in self._desk.queue.waiting():
+        for order in reversed(self._desk.queue.waiting()):  # who came last goes first
             if isinstance(order, Order):
-                reason = self._desk.risk.gate(order.account)
+                reason = self._desk.risk.gate(order.account, order.instrument.symbol)
                 reason = reason or self._desk.risk.check(order, self._blotter.wall_ns, again=True)
                 if reason:
                     self._end_waiting(order, OrderState.REJECTED, reason)

@@ -199,7 +199,9 @@ class Executions:
         self._blotter.report(order, RESTATED.value, reason=reason)
 
     def ended(self, order: Order, state: OrderState, reason: str, request_seq: int = 0) -> None:
-        """An end that no cancel asked for."""
+        """An end that no cancel asked for; to whom nothing was told yet it is the answer."""
+        if not order.told:
+            request_seq = order.order_id
         self._blotter.end(order, state)
         self._blotter.report(order, state.value, request_seq, reason=reason)
         self._refuse_waiting_changes(order)

@@ -72,20 +72,25 @@ class OperatorDesk:
         self._control.answer(seq, entry, command.symbol, reason, told)
 
     def _set_trading(self, command: Command) -> str:
+        """Of a symbol, HALTED and ACTIVE halt its market and let it go on."""
         state, engine = Trading(command.value), self._desk.engine
-        if command.scope is not Scope.SYMBOL:
-            self._desk.risk.set_trading(command.target, state, command.why)
-        elif state is Trading.REDUCING or engine is None:
-            raise RefusedError(f"{INVALID}: scope=SYMBOL, value={state}")
-        else:
+        if command.symbol and engine is not None and state is not Trading.REDUCING:
             phases, market = engine.phases, engine.markets[command.symbol]
             halted = state is Trading.HALTED
             self._control.apply(phases.halt(market) if halted else phases.resume(market))
+        if not command.symbol or state is not Trading.HALTED or engine is None:
+            self._set_risk(command, state)
         return f"trading={state}"
+
+    def _set_risk(self, command: Command, state: Trading) -> None:
+        """Nobody new comes in where trading is HALTED, not even to wait."""
+        self._desk.risk.set_trading(command.scope, command.target, state, command.why)
+        self._desk.risk.watch(self._desk.blotter.orders.values())
 
     def _kill(self, command: Command) -> str:
         """Halt, and cancel what is open; it lasts until trading is set to ACTIVE."""
         self._set_trading(command._replace(value=Trading.HALTED.value))
+        self._set_risk(command, Trading.HALTED)
         code = RejectReason.KILL_SWITCH.value
         reason = f"{code}: {command.why}" if command.why else code
         count = self._control.cancel_all(command.account, command.symbol, "", reason)

@@ -182,14 +182,19 @@ class OrderDesk:
                 if request.state is WAITING:
                     self.tell_pending(request)
             elif request.order.changes and request in request.order.changes:
-                kind = CANCEL_PENDING if request.is_cancel else REPLACE_PENDING
-                self.blotter.report(
-                    request.order,
-                    kind,
-                    request.request_seq,
-                    request.client_order_id,
-                    reason=self._why_waiting(request.request_seq),
-                )
+                self._tell_change_pending(request)
+
+    def _tell_change_pending(self, change: Change) -> None:
+        """A modify is told as pending even if a cancel came after it: each as it was asked."""
+        blotter = self.blotter
+        kind = CANCEL_PENDING if change.is_cancel else REPLACE_PENDING
+        reason = self._why_waiting(change.request_seq)
+        blotter.report(
+            change.order, kind, change.request_seq, change.client_order_id, reason=reason
+        )
+        row = blotter.rows[-1]
+        if row[9] == CANCEL_PENDING and not change.is_cancel:
+            blotter.rows[-1] = (*row[:9], REPLACE_PENDING, *row[10:])
 
     def tell_pending(self, order: Order) -> None:
         """The first answer to a new order that has to wait."""
@@ -202,6 +207,10 @@ class OrderDesk:
         if request_seq not in self.queue:
             return SENT
         return THROTTLED if self.is_open and self.link_up else HELD
+
+    def why_not_now(self, order: Order, hold: bool) -> str:
+        """Who may trade, and when: why an order may not come in now, whatever it asks for."""
+        return self._order_entry.why_not_now(order, hold)
 
     def next_expiry_ns(self) -> int | None:
         """When the next GTD order ends, by the wall clock; None if there is none."""

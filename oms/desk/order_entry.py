@@ -58,7 +58,7 @@ class OrderEntry:
             ORDER_TYPES[kind], TIMES_IN_FORCE[tif], price, lots, received_ns, queued_ns, terms,
         )  # fmt: skip
         desk, risk = self._desk, self._desk.risk
-        reason = self._why_not(order, hold)
+        reason = self.why_not_now(order, hold)
         if not reason and terms is not None:
             reason = self._why_not_terms(order, terms, fields)
         if not reason and not risk.idle:
@@ -78,14 +78,13 @@ class OrderEntry:
             self._take_up(order, terms)
         desk.unanswered.append(order)
 
-    def _why_not(self, order: Order, hold: int) -> str:
+    def why_not_now(self, order: Order, hold: int) -> str:
         """The kill switch, the session, the market's phase, the account."""
-        desk = self._desk
+        desk, symbol = self._desk, order.instrument.symbol
         if not desk.risk.idle:
-            reason = desk.risk.gate(order.account)
+            reason = desk.risk.gate(order.account, symbol)
             if reason:
                 return reason
-        symbol = order.instrument.symbol
         if not desk.is_open:
             if not self._may_hold(order, hold):
                 tif = order.time_in_force.value
@@ -103,6 +102,8 @@ class OrderEntry:
 
     def _may_hold(self, order: Order, hold: int) -> bool:
         if order.order_type is OrderType.MARKET or order.time_in_force not in HOLDABLE:
+            return False
+        if order.terms is not None and order.terms.min_lots:
             return False
         return bool(hold) or self._desk.hold_when_closed
 

@@ -37,6 +37,7 @@ class Risk:
         self.idle = True
         self.everybody = Trading.ACTIVE
         self.accounts: dict[str, Trading] = {}
+        self.symbols: dict[str, Trading] = {}
         self.killed = ""  # why; "" while the kill switch is off
         self.exposures: dict[str, Exposure] = {}
         self.set_by_operator: dict[str, dict[str, Limits]] = {}  # scope -> target -> limits
@@ -61,15 +62,16 @@ class Risk:
             limits.pop(name, None)
         self._refresh()
 
-    def set_trading(self, account: str, state: Trading, why: str) -> None:
-        """Who may trade: one account, or everybody ("")."""
-        if not account:
+    def set_trading(self, scope: Scope, target: str, state: Trading, why: str) -> None:
+        """Who may trade: everybody, one account, or whoever trades one symbol."""
+        some = self.symbols if scope is Scope.SYMBOL else self.accounts
+        if scope is Scope.ALL:
             self.everybody = state
             self.killed = why if state is Trading.HALTED else ""
         elif state is Trading.ACTIVE:
-            self.accounts.pop(account, None)
+            some.pop(target, None)
         else:
-            self.accounts[account] = state
+            some[target] = state
         self._refresh()
 
     def _refresh(self) -> None:
@@ -78,7 +80,8 @@ class Risk:
         limited = any(
             limits for s in sources for targets in s.values() for limits in targets.values()
         )
-        self.idle = not limited and self.everybody is Trading.ACTIVE and not self.accounts
+        free = self.everybody is Trading.ACTIVE and not self.accounts and not self.symbols
+        self.idle = free and not limited
 
     def _texts(self, scope: Scope, target: str) -> Limits:
         """What holds for one account or symbol: everybody's, its own, the operator's."""
@@ -107,7 +110,8 @@ class Risk:
         """Count anew what is open in accounts that have limits; after any of them changed."""
         before, self.exposures = self.exposures, {}
         for order in orders:
-            order.exposure = self._exposure(order.account) if self._account(order.account) else None
+            watched = self._account(order.account) or self._reduces_only(order)
+            order.exposure = self._exposure(order.account) if watched else None
             if order.exposure is not None:
                 order.exposure.move(order, order.left_lots, 1)
         for account, exposure in before.items():
@@ -123,16 +127,27 @@ class Risk:
 
     # --- the checks, in their order ---
 
-    def gate(self, account: str) -> str:
+    def gate(self, account: str, symbol: str) -> str:
         """The kill switch, and a halted account: before anything else is looked at."""
         if self.everybody is Trading.HALTED:
             return f"{RejectReason.KILL_SWITCH}: {self.killed or 'trading is halted'}"
         if self.accounts and self.accounts.get(account) is Trading.HALTED:
             return f"{RejectReason.ACCOUNT_HALTED}: account={account}"
+        if self.symbols and self.symbols.get(symbol) is Trading.HALTED:
+            return f"{RejectReason.KILL_SWITCH}: symbol={symbol}"
         return ""
 
     def check(self, order: Order, wall_ns: int, *, again: bool = False) -> str:
         """Why a new order may not go on; again: one that was held is looked at anew."""
+        counted = order.exposure if again else None  # it is in there: look at the others
+        if counted is not None:
+            counted.move(order, -order.left_lots)
+        reason = self._check(order, wall_ns, again=again)
+        if counted is not None:
+            counted.move(order, order.left_lots)
+        return reason
+
+    def _check(self, order: Order, wall_ns: int, *, again: bool) -> str:
         symbol, account = self._symbol(order.instrument), self._account(order.account)
         reason = self._reducing(order)
         if account is not None and not reason:
@@ -143,17 +158,19 @@ class Risk:
             exposure = self._exposure(order.account)
             if not again:
                 reason = _counts(account, exposure, wall_ns)
-            more = 0 if again else order.left_lots
-            reason = reason or self._open(account, exposure, order, more, bound_of(order) * more)
+            value = bound_of(order) * order.left_lots
+            reason = reason or self._open(account, exposure, order, order.left_lots, value)
         return reason
 
     def accepted(self, order: Order, wall_ns: int) -> None:
         """The order is in: count it."""
         limits = self._account(order.account)
-        if limits is None:
+        if limits is None and not self._reduces_only(order):
             return
         order.exposure = exposure = self._exposure(order.account)
         exposure.move(order, order.left_lots, 1)
+        if limits is None:
+            return
         _stamp(limits, exposure, wall_ns)
         if limits.duplicate_ns:
             if len(exposure.recent) >= RECENT_MAX:
@@ -169,8 +186,8 @@ class Risk:
         more = max(lots - order.cumulative_lots, 0) - order.left_lots
         # Orders stay open when trading is halted: they may get smaller, but not trade this way.
         smaller = more <= 0 and price_ticks == order.price_ticks
-        reason = "" if smaller else self.gate(order.account)
-        if not reason and more > 0 and self._reduces_only(order.account):
+        reason = "" if smaller else self.gate(order.account, order.instrument.symbol)
+        if not reason and more > 0 and self._reduces_only(order):
             reason = f"{RejectReason.REDUCING_ONLY}: more={more}"
         symbol, account = self._symbol(order.instrument), self._account(order.account)
         if symbol is not None and not reason:
@@ -184,17 +201,23 @@ class Risk:
                 _stamp(account, exposure, wall_ns)
         return reason
 
-    def _reduces_only(self, account: str) -> bool:
-        return self.everybody is Trading.REDUCING or (
-            bool(self.accounts) and self.accounts.get(account) is Trading.REDUCING
+    def _reduces_only(self, order: Order) -> bool:
+        return (
+            self.everybody is Trading.REDUCING
+            or (bool(self.accounts) and self.accounts.get(order.account) is Trading.REDUCING)
+            or (
+                bool(self.symbols) and self.symbols.get(order.instrument.symbol) is Trading.REDUCING
+            )
         )
 
     def _reducing(self, order: Order) -> str:
-        """Only as much as brings the position to zero."""
-        if not self._reduces_only(order.account):
+        """Only as much as brings the position, with what is open of it, to zero."""
+        if not self._reduces_only(order):
             return ""
-        position = self._positions.get((order.account, order.instrument.symbol), 0)
-        room = -position if order.side is BUY else position
+        symbol = order.instrument.symbol
+        position = self._positions.get((order.account, symbol), 0)
+        buys, sells, _ = self._exposure(order.account).symbols.get(symbol, NOTHING_OPEN)
+        room = -position - buys if order.side is BUY else position - sells
         if 0 < order.quantity_lots <= room:  # 0: a budget buys nobody knows how many
             return ""
         return f"{RejectReason.REDUCING_ONLY}: quantity={order.quantity_lots}, position={position}"
@@ -286,6 +309,7 @@ class Risk:
         return {
             "everybody": self.everybody.value,
             "accounts": {account: state.value for account, state in self.accounts.items()},
+            "symbols": {symbol: state.value for symbol, state in self.symbols.items()},
             "killed": self.killed,
             "limits": self.set_by_operator,
             "recent": {
@@ -298,6 +322,7 @@ class Risk:
     def load(self, state: Mapping[str, Any], orders: Iterable[Order]) -> None:
         self.everybody = Trading(state["everybody"])
         self.accounts = {name: Trading(value) for name, value in state["accounts"].items()}
+        self.symbols = {name: Trading(value) for name, value in state["symbols"].items()}
         self.killed = state["killed"]
         self.set_by_operator = state["limits"]
         self._refresh()

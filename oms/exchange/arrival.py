@@ -146,6 +146,8 @@ class Arrival:
         )  # fmt: skip
         lots = affordable(order, budget, steps)
         order.quantity_lots = order.left_lots = lots
+        if order.exposure is not None:
+            order.exposure.move(order, lots)  # it came in with none
         return lots
 
     def _refusal(self, order: Order, steps: list[Step], lots: int, arrives: bool) -> Event | None:

@@ -16,12 +16,18 @@ from oms.desk import entries
 from oms.desk.entries import Entry
 from oms.desk.order_desk import OrderDesk
 from oms.errors import ValidationError
-from oms.flow.command_intake import Command, command_entry, command_refused, same_bust
+from oms.flow.command_intake import (
+    COMMAND_REJECTED,
+    Command,
+    command_entry,
+    command_refused,
+    same_bust,
+)
 from oms.flow.inbox import Item
 from oms.instruments import Instrument
 from oms.messages import OrderState, RejectReason, RequestType, ResponseType
 from oms.money import Number, to_units
-from oms.orders import Order
+from oms.orders import Order, Terms
 from oms.reports import Row
 from oms.requests import OrderRequest, OrderTerms
 from oms.stores import Store, rows_by_id
@@ -33,6 +39,7 @@ ENDED = (OrderState.FILLED.value, OrderState.CANCELED.value, OrderState.EXPIRED.
 TRADE = ResponseType.TRADE.value
 KNOWN_MAX = 4_096
 DIGITS_MAX = 19  # of a sequence
+COMMANDS = (entries.FUNDS, entries.MASS_CANCEL, entries.OPERATOR, entries.BUST)
 REJECTED, CANCEL_REJECTED = ResponseType.REJECTED.value, ResponseType.CANCEL_REJECTED.value
 
 
@@ -87,14 +94,15 @@ class Intake:
         if instrument is None:
             known = "|".join(self._desk.instruments)
             reason = f"{RejectReason.SYMBOL_UNKNOWN}: symbol={request.symbol}, known={known}"
-            return _refusal(request, seq, reason)
+            gate = self._desk.risk.gate(request.account, request.symbol)
+            return _refusal(request, seq, gate or reason)
         try:
             price = 0 if request.price is None else self._ticks(instrument, request.price)
             lots = 0 if request.quantity is None else self._lots(instrument, request.quantity)
             terms = () if request.terms is None else (_terms_fields(instrument, request.terms),)
         except ValidationError as error:
-            gate = self._desk.risk.gate(request.account)
-            return _refusal(request, seq, gate or _grid_reason(error))
+            closed = self._desk.why_not_now(_outline(seq, request, instrument), request.hold)
+            return _refusal(request, seq, closed or _grid_reason(error))
         return (
             entries.NEW,
             request.account,
@@ -162,6 +170,10 @@ class Intake:
     def _repeat(self, first: int, request: OrderRequest, entry: Entry) -> Entry:
         """The same id again: the same content gets the same outcome, other content a no."""
         original = self._entry_of(first)
+        if original[0] in COMMANDS or original[3] == COMMAND_REJECTED:
+            kind = REJECTED if request.type is NEW_REQUEST else CANCEL_REJECTED
+            reason = f"{RejectReason.DUPLICATE_ID}: first_seq={first}"
+            return _answer(request, kind, None, first, reason)
         if original[0] == entries.ANSWER:  # it changed nothing; say again what was said
             status = (entries.ANSWER, request.account, request.client_order_id, STATUS)
             return (*status, *original[4:12], request.request_id)
@@ -319,6 +331,17 @@ def _grid_reason(error: ValidationError) -> str:
         RejectReason.PRICE_INVALID if "price" in error.field else RejectReason.QUANTITY_INVALID
     )
     return f"{invalid}: {error}"
+
+
+def _outline(seq: int, request: OrderRequest, instrument: Instrument) -> Order:
+    """As much of a new order as says when it may come in; its numbers are not known."""
+    assert request.side is not None
+    stop = request.terms is not None and request.terms.stop_price is not None
+    return Order(
+        seq, request.account, request.client_order_id, instrument, request.side,
+        request.order_type, request.time_in_force, 0, 0,
+        terms=Terms(stop_ticks=1) if stop else None,
+    )  # fmt: skip
 
 
 def _refusal(request: OrderRequest, seq: int, reason: str) -> Entry:
