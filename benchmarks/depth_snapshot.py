@@ -20,6 +20,7 @@ from client import ACCOUNTS, PRICES, enter, exchange_config, fund, resting, wait
 from common import Claim, Figures, parser, percentile, report
 
 from oms import MemoryStore, OrderManagement, Side
+from oms.money import UNITS_MAX
 
 CLAIMS = [Claim("book_us", "<=", 50), Claim("manager_us", "<=", 50)]
 SYMBOL = PRICES[0][0]
@@ -38,8 +39,9 @@ def measure(args: argparse.Namespace) -> Figures:
         figures |= timed("book", lambda: book.get_depth(LEVELS), args.calls)
         figures |= timed("manager", lambda: manager.get_depth(SYMBOL, LEVELS), args.calls)
     for side in Side:
-        orders = book.resting(side)
-        for order_id, _, _ in orders[: len(orders) // 2]:
+        worst = 1 if side is Side.BUY else UNITS_MAX
+        orders = list(book.resting(side, worst))
+        for order_id, _ in orders[: len(orders) // 2]:
             book.cancel_order(order_id)
     figures |= timed("holes", lambda: book.get_depth(LEVELS), args.calls)
     return figures

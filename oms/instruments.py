@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import gcd
 
 from oms.errors import ValidationError
 from oms.money import UNITS_MAX, Number, to_text, to_units
@@ -95,11 +96,13 @@ class Instrument:
 
     def _derive(self) -> None:
         base, _, quote = self.symbol.rpartition("_")
+        unit, of = 10**self.quote_scale, 10 ** (self.price_scale + self.quantity_scale)
+        shared = gcd(unit, of)  # so that products stay within a machine word
         for name, value in (
             ("base", self.base or base),
             ("quote", self.quote or (quote if base else "")),
-            ("quote_unit", 10**self.quote_scale),
-            ("price_quantity_unit", 10 ** (self.price_scale + self.quantity_scale)),
+            ("quote_unit", unit // shared),
+            ("price_quantity_unit", of // shared),
             ("lot_amount", 10 ** max(0, self.base_scale - self.quantity_scale)),
         ):
             object.__setattr__(self, name, value)  # the class is frozen for everybody else

@@ -223,7 +223,8 @@ class OrderBook:
         return level.price_ticks if level else None
 
     def get_depth(self, levels: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        """The best `levels` prices of bids and of asks: (price in ticks, open lots)."""
+        """The best `levels` prices of bids and of asks: (price in ticks, shown lots)."""
+        self._bids.best(), self._asks.best()  # forgets the empty levels at the top, once
         return self._depth(self._bids, levels), self._depth(self._asks, levels)
 
     def volume_at(self, side: Side, price_ticks: int) -> int:
@@ -262,13 +263,29 @@ class OrderBook:
         """Resting orders in the order they entered the book."""
         return list(self._orders)
 
-    def resting(self, side: Side) -> list[tuple[int, int, int]]:
-        """One side in priority order, hidden lots included: (order id, price, open lots)."""
+    def resting(self, side: Side, price_ticks: int) -> Iterator[tuple[int, int]]:
+        """One side's orders down to a price, in priority order: (order id, all open lots)."""
         own, hidden = self._bids if side is BUY else self._asks, self.hidden
+        limit = own.sign * price_ticks
+        for rank in reversed(own.ranks[1:]):
+            if rank < limit:
+                return
+            if hidden:
+                for order_id, lots in own.levels[rank].orders.items():
+                    yield order_id, lots + hidden.get(order_id, (0, 0))[0]
+            else:
+                yield from own.levels[rank].orders.items()
+
+    def levels(self, side: Side) -> list[tuple[int, int]]:
+        """One side's prices, best first, and all open lots there, hidden ones included."""
+        own, hidden = self._bids if side is BUY else self._asks, dict[PriceLevel, int]()
+        for order_id, (lots, _) in self.hidden.items():
+            level = self._orders[order_id]
+            hidden[level] = hidden.get(level, 0) + lots
         return [
-            (order_id, level.price_ticks, lots + hidden.get(order_id, (0, 0))[0])
+            (level.price_ticks, level.total_lots + hidden.get(level, 0))
             for level in (own.levels[rank] for rank in reversed(own.ranks[1:]))
-            for order_id, lots in level.orders.items()
+            if level.total_lots
         ]
 
     @property

@@ -48,12 +48,8 @@ class Market:
 
     def indicative(self) -> Equilibrium | None:
         """What an uncross would trade now; None if nothing."""
-        bids, asks = self.book.resting(BUY), self.book.resting(SELL)
-        return equilibrium(
-            ((price, lots) for _, price, lots in bids),
-            ((price, lots) for _, price, lots in asks),
-            self.reference_ticks,
-        )
+        bids, asks = self.book.levels(BUY), self.book.levels(SELL)
+        return equilibrium(bids, asks, self.reference_ticks)
 
     def touch(self, order: Order) -> None:
         """Depth may have changed where this order rests."""

@@ -155,16 +155,17 @@ class Phases:
         if found is None:
             return []
         book, price_ticks = market.book, found.price_ticks
-        bids = [(id, lots) for id, price, lots in book.resting(BUY) if price >= price_ticks]
-        asks = [(id, lots) for id, price, lots in book.resting(SELL) if price <= price_ticks]
+        bids, asks = book.resting(BUY, price_ticks), book.resting(SELL, price_ticks)
         orders, events = self._rules.orders, list[Event]()
         filled: dict[int, int] = {}
         for buyer, seller, lots in pair(bids, asks, found.volume_lots):
-            for order_id in (buyer, seller):
-                filled[order_id] = filled.get(order_id, 0) + lots
-                events.append((TRADE, order_id, 0, price_ticks, lots, AUCTION, "", ""))
+            filled[buyer] = filled.get(buyer, 0) + lots
+            filled[seller] = filled.get(seller, 0) + lots
+            events.append((TRADE, buyer, 0, price_ticks, lots, AUCTION, "", ""))
+            events.append((TRADE, seller, 0, price_ticks, lots, AUCTION, "", ""))
         for order_id, lots in filled.items():
-            market.touch(orders[order_id])
+            if market.changed is not None:
+                market.touch(orders[order_id])
             book.trade(order_id, lots)
         market.traded(price_ticks, self._rules.wall_ns, 0)
         market.rolling_ticks, market.rolling_ns = price_ticks, self._rules.wall_ns

@@ -33,6 +33,7 @@ from oms.errors import (
     StoreFullError,
 )
 from oms.flow.agenda import Agenda
+from oms.flow.collector import collector_paused
 from oms.flow.inbox import Answer, Inbox, Item
 from oms.flow.intake import Intake
 from oms.flow.journal import Fold
@@ -132,8 +133,9 @@ class Dispatcher:
             self._sender.await_answers(self.desk)
 
     def _recover(self, should_stop: Callable[[], bool] = lambda: False) -> None:
-        for _ in self.fold.recover(self._store, should_stop=should_stop):
-            pass
+        with collector_paused():
+            for _ in self.fold.recover(self._store, should_stop=should_stop):
+                pass
         last_seq, told_seq = self.fold.last_seq, self._store.last_told_seq()
         if told_seq > last_seq:
             raise JournalError(
@@ -191,7 +193,8 @@ class Dispatcher:
     def turn(self, items: list[Item]) -> None:
         """Handle these items and whatever else is due now; commit; publish."""
         try:
-            self._turn(items)
+            with collector_paused():
+                self._turn(items)
         except BaseException as error:
             _fail(items, error)
             raise

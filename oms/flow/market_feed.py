@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 
 from oms.desk.order_desk import OrderDesk
 from oms.errors import StoppedError
-from oms.exchange.auction import equilibrium
 from oms.exchange.market import Market
 from oms.market_data import (
     BalanceChange,
@@ -273,16 +272,11 @@ class MarketFeed:
                 self._indicative[symbol] = found
                 events.append(IndicativePrice(seq, len(events) + 1, symbol, *found))
 
-    def _auction(self, view: BookView) -> tuple[int, int, int]:
-        """What Market.indicative says, from the levels: an order each would take too long."""
+    @staticmethod
+    def _auction(view: BookView) -> tuple[int, int, int]:
         market = view.market
-        if self._desk is None or not market.book.crossed:
-            return NOTHING_TRADES
-        bids, asks = list(view.bids.items()), list(view.asks.items())
-        for order_id, (lots, _) in market.book.hidden.items():
-            order = self._desk.blotter.orders[order_id]
-            (bids if order.side is BUY else asks).append((order.price_ticks, lots))
-        return equilibrium(bids, asks, market.reference_ticks) or NOTHING_TRADES
+        found = market.indicative() if market.book.crossed else None
+        return found or NOTHING_TRADES
 
 
 def _print_trades(events: list[MarketEvent], seq: int, rows: list[Row]) -> None:
