@@ -1,8 +1,15 @@
 """An order management system and exchange gateway; the standard library is all it needs."""
 
-from oms import answers, language
+from oms import answers, language, market_data
 from oms.clock import ManualClock, SystemClock
 from oms.config import Config, load_config
+from oms.controls import (
+    FundsAction,
+    FundsRequest,
+    MassCancelRequest,
+    OperatorAction,
+    OperatorRequest,
+)
 from oms.desk.order_queue import OrderQueue
 from oms.desk.session import Schedule, TradingSession
 from oms.desk.throttle import OrderThrottler
@@ -15,16 +22,21 @@ from oms.messages import (
     Liquidity,
     OrderState,
     OrderType,
+    Phase,
+    PostOnly,
     RejectReason,
     RequestType,
     ResponseType,
+    Scope,
+    SelfTrade,
     Side,
     TimeInForce,
+    Trading,
 )
 from oms.orders import VenueReport
 from oms.rejects import RejectCode, code_of
 from oms.reports import OrderResponse
-from oms.requests import OrderRequest
+from oms.requests import OrderRequest, OrderTerms
 from oms.stores.memory import MemoryStore
 from oms.stores.sqlite import PersistentStorage
 from oms.venues.embedded import EmbeddedVenue
@@ -32,10 +44,12 @@ from oms.venues.embedded import EmbeddedVenue
 __version__ = "0.1.0"
 
 __all__ = [
-    "Config", "EmbeddedVenue", "Instrument", "Liquidity", "ManualClock", "MemoryStore", "OMSError",
-    "OrderBook", "OrderManagement", "OrderQueue", "OrderRequest", "OrderResponse", "OrderState",
-    "OrderThrottler", "OrderTracker", "OrderType", "PersistentStorage", "RejectCode",
-    "RejectReason", "RequestType", "ResponseType", "Schedule", "Side", "SystemClock",
-    "TimeInForce", "TradingSession", "VenueReport", "answers", "code_of", "language",
-    "load_config",
+    "Config", "EmbeddedVenue", "FundsAction", "FundsRequest", "Instrument", "Liquidity",
+    "ManualClock", "MassCancelRequest", "MemoryStore", "OMSError", "OperatorAction",
+    "OperatorRequest", "OrderBook", "OrderManagement", "OrderQueue", "OrderRequest",
+    "OrderResponse", "OrderState", "OrderTerms", "OrderThrottler", "OrderTracker", "OrderType",
+    "PersistentStorage", "Phase", "PostOnly", "RejectCode", "RejectReason", "RequestType",
+    "ResponseType", "Schedule", "Scope", "SelfTrade", "Side", "SystemClock", "TimeInForce",
+    "Trading", "TradingSession", "VenueReport", "answers", "code_of", "language", "load_config",
+    "market_data",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,7 +28,7 @@ from oms.flow.publisher import Listener, MarketListener, Publisher, Trade
 from oms.flow.session_keeper import SessionKeeper
 from oms.flow.threads import Job, Worker
 from oms.language import Command
-from oms.market_data import DepthSnapshot
+from oms.market_data import DepthSnapshot, Prices
 from oms.messages import Phase, RejectReason, RequestType
 from oms.orders import VenueReport
 from oms.reports import OrderResponse, refusal
@@ -279,6 +280,18 @@ class OrderManagement:
         """The last trades since the start, oldest first; at most trades_kept."""
         self._check_symbol(symbol)
         return self.publisher.trades(symbol)
+
+    def get_prices(self, symbol: str) -> Prices:
+        """Last, mid and volume-weighted average price."""
+        bid, ask, trades = self.best_bid(symbol), self.best_ask(symbol), self.recent_trades(symbol)
+        lots = sum(trade.quantity_lots for trade in trades)
+        value = sum(trade.price_ticks * trade.quantity_lots for trade in trades)
+        return Prices(
+            symbol,
+            trades[-1].price_ticks if trades else None,
+            Fraction(bid + ask, 2) if bid is not None and ask is not None else None,
+            Fraction(value, lots) if lots else None,
+        )
 
     def _check_symbol(self, symbol: str) -> None:
         known = [instrument.symbol for instrument in self.config.instruments]

@@ -7,6 +7,7 @@ All numbers are ticks, lots, and units of an asset.
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from oms.messages import Phase
 
@@ -113,3 +114,17 @@ class DepthSnapshot:
     last_id: int
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What a market is worth now, in ticks; None where nobody can say.
+
+    last: of the latest trade. mid: between the best bid and ask, exactly. vwap: of the latest
+    trades that are kept, by quantity, exactly.
+    """
+
+    symbol: str
+    last: int | None
+    mid: Fraction | None
+    vwap: Fraction | None

@@ -117,6 +117,8 @@ def test_depth_best_prices_and_trades_are_public(start_manager):
     assert oms.get_depth("X", 1) == ([(98, 3)], [(110, 1)])
     assert [trade.price_ticks for trade in oms.recent_trades("X")] == [99, 99]
     assert {trade.side for trade in oms.recent_trades("X")} == {"SELL"}
+    prices = oms.get_prices("X")
+    assert (prices.last, prices.vwap) == (99, 99)
     assert oms.recent_trades("X")[-1].execution_id == trades[-2].execution_id
     assert (oms.best_bid("ALL"), oms.get_depth("ALL", 5)) == (None, ([], []))
     for ask in (oms.best_bid, oms.best_ask, oms.recent_trades):

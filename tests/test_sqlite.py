@@ -7,6 +7,7 @@ import pytest
 
 from oms import PersistentStorage, ResponseType
 from oms.errors import OMSError, StoreError
+from oms.reports import ROW_COLUMNS
 from oms.stores import Snapshot
 from oms.stores.schema import MIGRATIONS
 from tests.databases import SmallDisk, alter, storage, traded
@@ -42,6 +43,25 @@ def test_a_newer_schema_is_refused(path, read_only):
         store.open()
     with pytest.raises(StoreError, match="not open"):
         store.begin()
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date(path):
+    """Reports from before there were fees have none; new ones have."""
+    # given a database as the first version made it, with a report
+    old = [name for name in ROW_COLUMNS if name != "fee"]
+    report = dict(zip(ROW_COLUMNS, row(2, 1, 1, 1), strict=True))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for statement in MIGRATIONS[0]:
+            connection.execute(statement)
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute(
+            f"INSERT INTO order_responses ({', '.join(old)}) VALUES ({', '.join('?' * len(old))})",
+            [report[name] for name in old],
+        )
+
+    # when it is opened, then the report is there as it was
+    with closing(storage(path)) as store:
+        assert list(store.all_rows()) == [row(2, 1, 1, 1)]
 
 
 def test_looking_creates_nothing(path):

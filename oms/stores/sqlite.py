@@ -248,6 +248,11 @@ class PersistentStorage:
         found = self._read(query, ()).fetchone()
         return Snapshot._make(found) if found else None
 
+    def snapshots(self) -> list[Snapshot]:
+        """All that are kept, not the latest alone."""
+        query = "SELECT journal_seq, checksum, body FROM snapshots ORDER BY journal_seq"
+        return list(map(Snapshot._make, self._read(query, ())))
+
     @property
     def _db(self) -> sqlite3.Connection:
         if self._connection is None:
