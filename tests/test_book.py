@@ -6,7 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from oms.exchange.book import EMPTY_LEVELS_MAX, OrderBook, PriceLevel
+from oms.exchange.book import OrderBook
+from oms.exchange.levels import EMPTY_LEVELS_MAX, PriceLevel
 from oms.messages import Side
 from tests.reference_book import ReferenceBook
 

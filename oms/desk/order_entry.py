@@ -170,7 +170,7 @@ class OrderEntry:
 
     def _reject(self, order: Order, reason: str) -> None:
         order.state = OrderState.REJECTED
-        order.quantity_lots, order.left_lots = order.quantity_lots, 0
+        order.left_lots = 0
         self._blotter.report(order, ResponseType.REJECTED.value, order.order_id, reason=reason)
 
     # --- modify and cancel ---
