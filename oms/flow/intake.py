@@ -6,6 +6,7 @@ on the instrument's grid, whether the id was used before, how an order that is o
 a replay asks nobody.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from oms.controls import (
@@ -97,8 +98,15 @@ class Intake:
             gate = self._desk.risk.gate(request.account, request.symbol)
             return _refusal(request, seq, gate or reason)
         try:
-            price = 0 if request.price is None else self._ticks(instrument, request.price)
-            lots = 0 if request.quantity is None else self._lots(instrument, request.quantity)
+            price = lots = 0
+            if request.price is not None:
+                price = self._units(
+                    self._known_ticks, request.symbol, request.price, instrument.price_ticks
+                )
+            if request.quantity is not None:
+                lots = self._units(
+                    self._known_lots, request.symbol, request.quantity, instrument.quantity_lots
+                )
             terms = () if request.terms is None else (_terms_fields(instrument, request.terms),)
         except ValidationError as error:
             closed = self._desk.why_not_now(_outline(seq, request, instrument), request.hold)
@@ -118,24 +126,20 @@ class Intake:
             *terms,
         )
 
-    def _ticks(self, instrument: Instrument, price: Number) -> int:
-        """The same few hundred prices come again and again: to look one up costs a tenth."""
-        known = self._known_ticks
-        ticks = known.get((instrument.symbol, price))
-        if ticks is None:
+    @staticmethod
+    def _units(
+        known: dict[tuple[str, Number], int],
+        symbol: str,
+        value: Number,
+        read: Callable[[Number], int],
+    ) -> int:
+        """The same few hundred numbers come again and again: to look one up costs a tenth."""
+        units = known.get((symbol, value))
+        if units is None:
             if len(known) >= KNOWN_MAX:
                 known.clear()
-            ticks = known[instrument.symbol, price] = instrument.price_ticks(price)
-        return ticks
-
-    def _lots(self, instrument: Instrument, quantity: Number) -> int:
-        known = self._known_lots
-        lots = known.get((instrument.symbol, quantity))
-        if lots is None:
-            if len(known) >= KNOWN_MAX:
-                known.clear()
-            lots = known[instrument.symbol, quantity] = instrument.quantity_lots(quantity)
-        return lots
+            units = known[symbol, value] = read(value)
+        return units
 
     def _change(self, seq: int, request: OrderRequest) -> Entry:
         order = self._desk.blotter.find(request.account, request.orig_client_order_id)
