@@ -85,7 +85,7 @@ def check_ledger(old: dict[str, Any], new: dict[str, Any], open_orders: int) -> 
         yes_no = {True: "yes", False: "no"}
         raise StoreError(
             f"[exchange] ledger: expected {yes_no[before]} as long as orders are open, was "
-            f"{yes_no[now]}; {open_orders} are"
+            f"{yes_no[now]}; {open_orders} are: cancel them first, or use another directory"
         )
 
 

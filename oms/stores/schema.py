@@ -83,4 +83,5 @@ def check_version(connection: sqlite3.Connection, path: object) -> None:
     """StoreError if this is not the version that we read and write."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version != len(MIGRATIONS):
-        raise StoreError(f"{path}: expected schema version {len(MIGRATIONS)}, was {version}")
+        hint = "; the daemon's next start brings it up to date" if version < len(MIGRATIONS) else ""
+        raise StoreError(f"{path}: expected schema version {len(MIGRATIONS)}, was {version}{hint}")
