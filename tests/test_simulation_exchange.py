@@ -154,7 +154,7 @@ def test_orders_left_open_without_a_ledger_stop_a_simulation_at_the_start(tmp_pa
     assert main(["simulate", "--orders", "10", "--data-dir", str(data)]) == 2
     assert capsys.readouterr().err == (
         "order_management: [exchange] ledger: expected no as long as orders are open, was yes; "
-        "1 are\n"
+        "1 are: cancel them first, or use another directory\n"
     )
 
 

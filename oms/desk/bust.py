@@ -5,16 +5,12 @@ What was filled is not open again: the quantity counts as canceled (FIX 4.4 Exec
 refused, and nothing done, when somebody has spent since what would have to be given back.
 """
 
-from __future__ import annotations
+from typing import Any, NamedTuple
 
-from typing import TYPE_CHECKING, Any, NamedTuple
-
+from oms.desk.desk_state import DeskState
 from oms.exchange.ledger import FillSide
 from oms.messages import OrderState, RejectReason, ResponseType, Side
 from oms.orders import Order
-
-if TYPE_CHECKING:
-    from oms.desk.order_desk import OrderDesk
 
 BUSTED = ResponseType.TRADE_BUSTED.value
 BUY = Side.BUY
@@ -41,7 +37,7 @@ class Fill(NamedTuple):
     fee: str
 
 
-def bust(desk: OrderDesk, fields: list[list[Any]], why: str) -> str:
+def bust(desk: DeskState, fields: list[list[Any]], why: str) -> str:
     """Take back the trade; why not, or ""."""
     fills = [Fill._make(each) for each in fields]
     reason = "" if desk.blotter.ledger is None else _take_back(desk, fills)
@@ -78,7 +74,7 @@ def _shrink(order: Order, fill: Fill) -> None:
         order.state = OrderState.NEW
 
 
-def _take_back(desk: OrderDesk, fills: list[Fill]) -> str:
+def _take_back(desk: DeskState, fills: list[Fill]) -> str:
     """Move assets and fees the other way, all of it or nothing."""
     ledger, instrument = desk.ledger, desk.instruments.get(fills[0].symbol)
     if instrument is None:

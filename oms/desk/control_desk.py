@@ -5,14 +5,13 @@ In:    journal entries, in journal order.
 Owner: the dispatcher thread. No clock: when something is due, the agenda makes an entry.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from oms.controls import FundsAction
 from oms.desk import entries
 from oms.desk.bust import bust
+from oms.desk.desk_state import DeskState
 from oms.desk.entries import Entry
 from oms.desk.operator_desk import OperatorDesk
 from oms.desk.settings import instrument_of
@@ -28,9 +27,6 @@ from oms.messages import (
 from oms.money import to_text
 from oms.orders import Event, Order
 
-if TYPE_CHECKING:
-    from oms.desk.order_desk import OrderDesk
-
 DONE, REFUSED = ResponseType.COMMAND_DONE.value, ResponseType.COMMAND_REJECTED.value
 CANCELED, EXPIRED = ResponseType.CANCELED, ResponseType.EXPIRED
 KEPT_OVERNIGHT = (TimeInForce.GTC, TimeInForce.GTD)
@@ -39,7 +35,7 @@ KEPT_OVERNIGHT = (TimeInForce.GTC, TimeInForce.GTD)
 class ControlDesk:
     """The handlers of all entries but those of orders and venue reports."""
 
-    def __init__(self, desk: OrderDesk) -> None:
+    def __init__(self, desk: DeskState) -> None:
         self._desk = desk
         self._blotter = desk.blotter
 

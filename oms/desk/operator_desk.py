@@ -5,22 +5,27 @@ In:    OPERATOR entries of the journal. What they set lasts until it is set agai
 Owner: the dispatcher thread.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 from oms.controls import OperatorAction
+from oms.desk.desk_state import DeskState
 from oms.desk.entries import Entry
 from oms.desk.limits import check_limit
 from oms.errors import ValidationError
 from oms.messages import Phase, RejectReason, Scope, Trading
-
-if TYPE_CHECKING:
-    from oms.desk.control_desk import ControlDesk
-    from oms.desk.order_desk import OrderDesk
+from oms.orders import Event
 
 INVALID = RejectReason.COMMAND_INVALID.value
 ACCOUNT_SETTINGS = ("tier", "stp_group")
+
+
+class Control(Protocol):
+    """What operators' commands need of the control desk."""
+
+    def apply(self, events: list[Event]) -> None: ...
+    def cancel_all(self, account: str, symbol: str, side: str, reason: str) -> int: ...
+    def answer(self, seq: int, entry: Entry, symbol: str, reason: str, told: str) -> None: ...
+    def use_account_settings(self) -> None: ...
 
 
 class Command(NamedTuple):
@@ -48,7 +53,7 @@ class RefusedError(Exception):
 class OperatorDesk:
     """What each OperatorAction does, and says."""
 
-    def __init__(self, desk: OrderDesk, control: ControlDesk) -> None:
+    def __init__(self, desk: DeskState, control: Control) -> None:
         self._desk = desk
         self._control = control
         self._actions = {

@@ -8,74 +8,30 @@ Owner: the dispatcher thread. No I/O, no clock, no threads: the same entries giv
 """
 
 from collections.abc import Callable, Sequence
-from heapq import heappop
-from typing import Any, Protocol
+from typing import Any
 
 from oms.desk import entries
-from oms.desk.blotter import Blotter
-from oms.desk.cascade import Cascade
 from oms.desk.control_desk import ControlDesk
+from oms.desk.desk_state import DeskState, OrderTaker
 from oms.desk.entries import Entry
-from oms.desk.executions import Executions, outcome_of
+from oms.desk.executions import outcome_of
 from oms.desk.order_entry import OrderEntry
-from oms.desk.order_queue import OrderQueue
-from oms.desk.risk import Risk
-from oms.exchange.ledger import Ledger
 from oms.exchange.matching import MatchingEngine
-from oms.instruments import Instrument
 from oms.messages import OrderState, ResponseType
 from oms.orders import Change, Event, Order, VenueReport
 
-NEW_PENDING = ResponseType.PENDING_NEW.value
 WAITING = OrderState.PENDING_NEW  # by a name of its own: a look-up in its class is a call
-CANCEL_PENDING = ResponseType.PENDING_CANCEL.value
-REPLACE_PENDING = ResponseType.PENDING_REPLACE.value
 CANCEL_REJECTED = ResponseType.CANCEL_REJECTED
-HELD, THROTTLED, SENT = "HELD_SESSION", "QUEUED_THROTTLE", "SENT_UNACKED"
 
 
-class OrderTaker(Protocol):
-    """What the desk needs of a venue: events come back at once, or later as reports."""
-
-    def place(self, order: Order) -> Sequence[Event]: ...
-    def cancel(self, change: Change) -> Sequence[Event]: ...
-    def replace(self, change: Change) -> Sequence[Event]: ...
-    def withdraw(
-        self, order_ids: set[int], type_: ResponseType, reason: str
-    ) -> Sequence[Event]: ...
-    def list_instruments(self, instruments: Sequence[Instrument]) -> None: ...
-
-
-class OrderDesk:
-    """Open orders, the waiting queue, and whether the market and the link are up.
-
-    engine: our own exchange behind the venue; None where the venue is somebody else's.
-    """
+class OrderDesk(DeskState):
+    """Entries in, reports out; what may be sent in between goes to the venue."""
 
     def __init__(self, venue: OrderTaker, engine: MatchingEngine | None = None) -> None:
-        self.venue = venue
-        self.engine = engine
-        self.instruments: dict[str, Instrument] = {}
-        self.settings: dict[str, Any] = {}
-        self.hold_when_closed = False
-        self.blotter = Blotter()
-        self.queue: OrderQueue[Order | Change] = OrderQueue()
-        self.executions = Executions(self.blotter, self.queue)
-        self.ledger = Ledger()  # in use while blotter.ledger is it
-        self.risk = Risk(self.blotter.positions)
-        self.account_settings: dict[str, dict[str, str]] = {}  # tiers and groups an operator set
-        self.expiries: list[tuple[int, int]] = []  # a heap: wall clock, GTD order
-        self.cascade: Cascade | None = None
+        super().__init__(venue, engine)
         # What an execution may set off, bound here: looked at after each one.
         self._losers = self.blotter.losers
         self._triggered = engine.rules.triggered if engine is not None else {}
-        if engine is not None:
-            engine.rules.orders = self.blotter.orders
-            self.cascade = Cascade(self.blotter, self.queue, self.executions, engine)
-        self.is_open = False
-        self.trading_date = ""  # none between the close and the next open
-        self.link_up = False
-        self.unanswered: list[Order | Change] = []
         self._order_entry = OrderEntry(self)
         self._controls = ControlDesk(self)
         self._handlers: dict[str, Callable[[int, Entry, int, int], None]] = {
@@ -182,41 +138,11 @@ class OrderDesk:
                 if request.state is WAITING:
                     self.tell_pending(request)
             elif request.order.changes and request in request.order.changes:
-                self._tell_change_pending(request)
-
-    def _tell_change_pending(self, change: Change) -> None:
-        """A modify is told as pending even if a cancel came after it: each as it was asked."""
-        blotter = self.blotter
-        kind = CANCEL_PENDING if change.is_cancel else REPLACE_PENDING
-        reason = self._why_waiting(change.request_seq)
-        blotter.report(
-            change.order, kind, change.request_seq, change.client_order_id, reason=reason
-        )
-        row = blotter.rows[-1]
-        if row[9] == CANCEL_PENDING and not change.is_cancel:
-            blotter.rows[-1] = (*row[:9], REPLACE_PENDING, *row[10:])
-
-    def tell_pending(self, order: Order) -> None:
-        """The first answer to a new order that has to wait."""
-        if not order.told:
-            order.told = True
-            reason = self._why_waiting(order.order_id)
-            self.blotter.report(order, NEW_PENDING, order.order_id, reason=reason)
-
-    def _why_waiting(self, request_seq: int) -> str:
-        if request_seq not in self.queue:
-            return SENT
-        return THROTTLED if self.is_open and self.link_up else HELD
+                self.tell_change_pending(request)
 
     def why_not_now(self, order: Order, hold: bool) -> str:
         """Who may trade, and when: why an order may not come in now, whatever it asks for."""
         return self._order_entry.why_not_now(order, hold)
-
-    def next_expiry_ns(self) -> int | None:
-        """When the next GTD order ends, by the wall clock; None if there is none."""
-        while self.expiries and self.expiries[0][1] not in self.blotter.orders:
-            heappop(self.expiries)
-        return self.expiries[0][0] if self.expiries else None
 
     def configure(self, settings: dict[str, Any]) -> None:
         """Take over the part of the configuration that a replay depends on."""

@@ -6,11 +6,10 @@ Owner: the dispatcher thread. The checks stand in one order: who may trade, when
        with what money. A refused order changes nothing.
 """
 
-from __future__ import annotations
-
 from heapq import heappush
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from oms.desk.desk_state import DeskState
 from oms.desk.entries import KIND_LENGTHS, NEW, Entry
 from oms.exchange.phases import Admission, admission
 from oms.messages import (
@@ -24,9 +23,6 @@ from oms.messages import (
 )
 from oms.orders import Change, Order, Terms
 
-if TYPE_CHECKING:
-    from oms.desk.order_desk import OrderDesk
-
 SIDES: dict[str, Side] = {side.value: side for side in Side}
 ORDER_TYPES: dict[str, OrderType] = {kind.value: kind for kind in OrderType}
 TIMES_IN_FORCE: dict[str, TimeInForce] = {tif.value: tif for tif in TimeInForce}
@@ -39,7 +35,7 @@ REFRESHES_MAX = 1_000  # of an iceberg: one order must not make a sweep endless
 class OrderEntry:
     """New orders, modifies and cancels, up to where they wait to be sent."""
 
-    def __init__(self, desk: OrderDesk) -> None:
+    def __init__(self, desk: DeskState) -> None:
         self._desk = desk
         self._blotter = desk.blotter
         self._queue = desk.queue
