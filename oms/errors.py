@@ -17,6 +17,7 @@ class ValidationError(OMSError, ValueError):
     def __init__(self, field: str, value: object, expected: str) -> None:
         super().__init__(f"{field}: expected {expected}, was {_shown(value)}")
         self.field = field
+        self.expected = expected
 
 
 def _shown(value: object) -> str:

@@ -133,6 +133,8 @@ class PlainExchange(PlainBooks):
             return "ACCOUNT_UNKNOWN"
         if order.display and order.display * 1000 < order.left:
             return "DISPLAY_INVALID"
+        if order.min > order.left and not order.budget:
+            return "QUANTITY_INVALID"
         may_pair = partner and order.kind == "LIMIT" and order.tif not in ("IOC", "FOK")
         if order.oco and not may_pair:
             return "OCO_INVALID"

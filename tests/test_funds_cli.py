@@ -2,16 +2,19 @@
 
 import json
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from oms import Instrument, Side
+from oms import Instrument, ManualClock, PersistentStorage, Side, SystemClock
 from oms.cli import main
+from oms.commands.funds import ACTIONS
 from oms.config import CONFIG_PATH, ExchangeConfig, load_config
-from oms.controls import FundsAction, FundsRequest
+from oms.controls import FundsAction, FundsRequest, OperatorAction
 from oms.flow.journal import state_mistakes
+from oms.messages import Phase, ResponseType, Trading
 from oms.requests import OrderTerms
 from tests.fakes import Stepped, buy, config_of, sell
 from tests.processes import wait_until
@@ -126,6 +129,21 @@ def test_what_is_refused_names_the_reason(run, arguments, reason):
         (["operator", "halt", "--scope", "user", "ann"], "--scope: expected account NAME or"),
         (["operator", "limits"], "expected --name and --value with limits"),
         (["operator", "halt", "--name", "x"], "expected --name and --value with limits"),
+        (["operator", "reduce", "--value", "x"], "expected --name and --value with limits"),
+        (["operator", "phase"], "value: expected one of CLOSED, PRE_OPEN, OPENING_AUCTION, "),
+        (["operator", "phase", "--value", "OPEN"], "REOPENING_AUCTION, was 'OPEN'"),
+        (
+            ["operator", "phase", "--value", "HALTED", "--scope", "account", "ann"],
+            "expected --scope symbol NAME, or none, with phase",
+        ),
+        (["operator", "account", "--name", "tier"], "expected --scope account NAME, and --name"),
+        (
+            ["operator", "account", "--scope", "account", "ann", "--name", "maker_fee_bps"],
+            "and --name tier or stp_group, with account",
+        ),
+        (["operator", "bust"], "expected EXECUTION_ID with bust, and with nothing else"),
+        (["operator", "kill", "7-1"], "expected EXECUTION_ID with bust, and with nothing else"),
+        (["operator", "bust", "7-1", "--scope", "account", "ann"], "expected no --scope with bust"),
         (["seed-market", "--markets", "2000"], "--markets: expected at most 1000, was 2000"),
         (["seed-market", "--markets", "abc"], "--markets: expected a number, or symbols such as"),
         (["seed-market", "--fund", "0"], "--fund: expected such as 1000 or 2.5:BTC, was '0'"),
@@ -277,6 +295,114 @@ def test_what_an_operator_did_holds_from_the_next_start_on(run):
     code, out, err = run("operator", "halt", "--scope", "symbol", "NOPE", "--id", "o7")
     assert (code, out) == (1, "")
     assert err.startswith("order_management: halt, id o7: refused: SYMBOL_UNKNOWN: symbol=NOPE")
+
+
+def test_every_action_of_an_operator_has_a_word():
+    """What controls.py offers, a stopped directory can be told."""
+    assert {action for action, _ in ACTIONS.values()} == set(OperatorAction)
+    assert {value for _, value in ACTIONS.values() if value} == set(Trading)
+
+
+def test_a_phase_is_set_of_one_market_or_of_all(run, settings):
+    """A halt is still there at the next start; CLOSED is for the calendar."""
+    assert run("operator", "phase", "--value", "halted", "--id", "p1") == (
+        0, "phase, id p1: phase=HALTED\n", "",
+    )  # fmt: skip
+    assert phase_at_the_next_start(settings) is Phase.HALTED
+    auction = ("operator", "phase", "--value", "REOPENING_AUCTION", "--scope", "symbol", "BTC_USD")
+    assert run(*auction, "--id", "p2")[1] == "phase, id p2: phase=REOPENING_AUCTION\n"
+    assert phase_at_the_next_start(settings) is Phase.REOPENING_AUCTION
+    code, out, err = run("operator", "phase", "--value", "CLOSED", "--id", "p3")
+    assert (code, out) == (1, "")
+    assert "phase, id p3: refused: COMMAND_INVALID: scope=ALL, value=CLOSED" in err
+
+
+def phase_at_the_next_start(settings: Path) -> Phase:
+    with opened(settings) as desk:
+        return desk.oms.market_states()["BTC_USD"]
+
+
+WINDOW_S = 60.0
+
+
+@contextmanager
+def opened(settings: Path) -> Iterator[Stepped]:
+    """The data directory's own desk, one turn at a time; stopped again at the end."""
+    store = PersistentStorage(settings.parent / DATABASE)
+    clock = ManualClock(SystemClock().wall_ns())
+    desk = Stepped(load_config(settings), store=store, clock=clock).start()
+    clock.advance(WINDOW_S)  # the throttle lets nothing through before: it may have been used up
+    try:
+        yield desk
+    finally:
+        desk.stop()
+
+
+def test_whoever_may_only_reduce_may_not_buy_more(run, settings):
+    """And after resume may again."""
+    run("fund", "ann", "USD", "1000", "--create")
+    run("fund", "bob", "USD", "1000", "--create")
+    reduce = ("operator", "reduce", "--scope", "account", "ann")
+    assert run(*reduce, "--id", "r1")[:2] == (0, "reduce, id r1: trading=REDUCING\n")
+    with opened(settings) as desk:
+        assert refusal_of(desk, "ann", "b1").startswith("REDUCING_ONLY: ")
+        assert refusal_of(desk, "bob", "b1") == ""
+    assert run("operator", "resume", "--scope", "account", "ann")[0] == 0
+    with opened(settings) as desk:
+        assert refusal_of(desk, "ann", "b2") == ""
+
+
+def refusal_of(desk: Stepped, account: str, name: str) -> str:
+    answer = desk.ask(buy(name, 1, 100, account=account, symbol="BTC_USD"))
+    return answer.text if answer.type is ResponseType.REJECTED else ""
+
+
+def test_an_account_gets_another_tier_or_group(run, settings):
+    """An empty value takes it away again."""
+    account = ("operator", "account", "--scope", "account", "ann")
+    assert run(*account, "--name", "tier", "--value", "gold", "--id", "a1")[:2] == (
+        0, "account, id a1: tier=gold\n",
+    )  # fmt: skip
+    group = run(*account, "--name", "stp_group", "--value", "desk 7", "--id", "a2")
+    assert group[:2] == (0, "account, id a2: stp_group=desk 7\n")
+    with opened(settings) as desk:
+        assert desk.dispatcher.desk.ledger.tiers == {"ann": "gold"}
+    assert run(*account, "--name", "tier", "--id", "a3")[1] == "account, id a3: tier=none\n"
+    with opened(settings) as desk:
+        assert desk.dispatcher.desk.ledger.tiers == {}
+
+
+def test_a_trade_is_taken_back_once_named_by_either_side(run, settings):
+    """Money and fees are where they were; the journal and the accounts add up."""
+    # given a trade of two accounts
+    run("fund", "ann", "BTC", "2", "--create")
+    run("fund", "bob", "USD", "500", "--create")
+    before = json.loads(run("ledger", "--json")[1])["balances"]
+    with opened(settings) as desk:
+        terms = {"symbol": "BTC_USD"}
+        desk.oms.on_data(sell("s1", 1, 100, account="ann", **terms))
+        desk.oms.on_data(buy("b1", 1, 100, account="bob", **terms))
+        trades = [told for told in desk.turn() if told.type is ResponseType.TRADE]
+    one, other = [told.execution_id for told in trades]
+    assert json.loads(run("ledger", "--json")[1])["balances"] != before
+
+    # when it is taken back by the second of its ids
+    code, out, _ = run("operator", "bust", other, "--why", "wrong price", "--id", "b1")
+
+    # then it is as if it had not been, and neither id takes it back again
+    assert (code, out) == (0, f"bust, id b1: trade={one}\n")
+    after = json.loads(run("ledger", "--json")[1])
+    assert nonzero(after["balances"]) == nonzero(before)
+    assert after["adds_up"] is True
+    for number, trade in enumerate((one, other, "1-99")):
+        code, out, err = run("operator", "bust", trade, "--id", f"again-{number}")
+        assert (code, out) == (1, "")
+        assert f"refused: COMMAND_INVALID: trade={trade}, " in err
+    assert run("verify")[0] == 0
+
+
+def nonzero(balances: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [balance for balance in balances if balance["total"] != "0"]
 
 
 # --- ledger ---

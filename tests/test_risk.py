@@ -683,7 +683,7 @@ def test_who_may_only_reduce_may_go_as_far_as_zero(target):
     assert refusal_of(desk, sell("C", 10, 101)) == ""
 
     # and an order may not grow, but shrink
-    assert refusal_of(desk, modify("D", "C", quantity=11)) == "REDUCING_ONLY: more=1"
+    assert refusal_of(desk, modify("D", "C", quantity=11)).startswith("REDUCING_ONLY: more=1")
     assert refusal_of(desk, modify("E", "C", quantity=5)) == ""
 
     # and a stranger is free if it is about one account

@@ -27,6 +27,7 @@ from oms.controls import (
     OperatorRequest,
     Request,
 )
+from oms.desk.operator_desk import ACCOUNT_SETTINGS
 from oms.manager import OrderManagement
 from oms.messages import RejectReason, ResponseType, Scope, Trading
 from oms.reports import OrderResponse
@@ -42,21 +43,32 @@ time. Without --id it gets a new one, which is printed. Exit code 1 if it is ref
 the reason."""
 OPERATOR = """\
 Does what an operator does, for a data directory whose daemon does not run; it holds from its
-next start on.
+next start on. A daemon that runs takes the same commands through the library:
+execute(Kill(...)), and so on.
 
 halt     no new orders: of an account, or of everybody; a symbol stops trading
+reduce   only what makes a position smaller: of an account, a symbol, or everybody
 resume   trading goes on
 kill     halt, and cancel what is open; stays until release
 release  the same as resume
+phase    put a symbol's market, or all, into the phase --value, such as OPENING_AUCTION, in
+         trading hours; the calendar moves it on, but for HALTED
 limits   set a risk limit of config.ini by --name and --value; an empty value gives the
-         configured one back. Without --scope it is every account's."""
+         configured one back. Without --scope it is every account's.
+account  set --name tier or stp_group of --scope account NAME to --value; empty: none
+bust     take a trade back, named by the EXECUTION_ID of either side"""
 ACTIONS = {
     "halt": (OperatorAction.SET_TRADING, Trading.HALTED.value),
+    "reduce": (OperatorAction.SET_TRADING, Trading.REDUCING.value),
     "resume": (OperatorAction.SET_TRADING, Trading.ACTIVE.value),
     "release": (OperatorAction.SET_TRADING, Trading.ACTIVE.value),
     "kill": (OperatorAction.KILL, ""),
+    "phase": (OperatorAction.SET_PHASE, ""),
     "limits": (OperatorAction.SET_LIMIT, ""),
+    "account": (OperatorAction.SET_ACCOUNT, ""),
+    "bust": (OperatorAction.BUST, ""),
 }
+NAMED = ("limits", "account")
 
 
 def add_to(parsers: Parsers, common: argparse.ArgumentParser) -> None:
@@ -75,11 +87,12 @@ def add_to(parsers: Parsers, common: argparse.ArgumentParser) -> None:
     option("--to", metavar="OTHER", default="", help="over to this account, instead of in")
     option("--id", metavar="ID", default="", help="the command's own id, unique in the account")
 
-    option = add("operator", operator, "halt, resume, kill, release, limits", OPERATOR)
-    option("action", metavar="ACTION", choices=tuple(ACTIONS), help="|".join(ACTIONS))
+    option = add("operator", operator, "halt, kill, phases, limits, trade busts", OPERATOR)
+    option("action", metavar="ACTION", choices=tuple(ACTIONS), help=", ".join(ACTIONS))
+    option("execution_id", metavar="EXECUTION_ID", nargs="?", default="", help="bust: the trade")
     option("--scope", nargs=2, metavar=("KIND", "TARGET"), help="account NAME, or symbol NAME")
-    option("--name", metavar="N", default="", help="limits: which, such as open_orders_max")
-    option("--value", metavar="V", default="", help="limits: its new value")
+    option("--name", metavar="N", default="", help="limits, account: which, such as tier")
+    option("--value", metavar="V", default="", help="limits, account, phase: the new one")
     option("--why", metavar="TEXT", default="", help="for the record")
     option("--id", metavar="ID", default="", help="the command's own id")
 
@@ -175,9 +188,29 @@ def _command(args: argparse.Namespace, command_id: str) -> OperatorRequest:
     kind, target = args.scope or ("all", "")
     if kind.upper() not in list(Scope) or (kind == "all") != (target == ""):
         args.parser_error(f"--scope: expected account NAME or symbol NAME, was {kind} {target}")
-    if (args.action == "limits") != (args.name != ""):
-        args.parser_error("expected --name and --value with limits, and with nothing else")
+    scope = Scope(kind.upper())
+    wrong = _wrong_command(args, scope)
+    if wrong:
+        args.parser_error(wrong)
+    given = args.value.upper() if action is OperatorAction.SET_PHASE else args.value
     return OperatorRequest(
-        client_order_id=command_id, action=action, scope=Scope(kind.upper()), target=target,
-        name=args.name, value=value or args.value, why=args.why,
+        client_order_id=command_id, action=action, scope=scope, target=target,
+        name=args.name or args.execution_id, value=value or given, why=args.why,
     )  # fmt: skip
+
+
+def _wrong_command(args: argparse.Namespace, scope: Scope) -> str:
+    """An option that the action would not look at is a mistake, not a detail."""
+    word = args.action
+    if (word in NAMED) != (args.name != "") or (args.value and word not in (*NAMED, "phase")):
+        return "expected --name and --value with limits and account, and with nothing else"
+    if (word == "bust") != (args.execution_id != ""):
+        return "expected EXECUTION_ID with bust, and with nothing else"
+    if word == "bust" and scope is not Scope.ALL:
+        return "expected no --scope with bust: the trade says whose it is"
+    if word == "phase" and scope is Scope.ACCOUNT:
+        return "expected --scope symbol NAME, or none, with phase"
+    if word == "account" and (scope is not Scope.ACCOUNT or args.name not in ACCOUNT_SETTINGS):
+        names = " or ".join(ACCOUNT_SETTINGS)
+        return f"expected --scope account NAME, and --name {names}, with account"
+    return ""

@@ -5,6 +5,8 @@ Owner: the dispatcher thread. Orders that ended are forgotten at the turn's end:
        remembers them, so memory holds what is open and nothing else.
 """
 
+from collections import deque
+
 from oms.exchange.ledger import Ledger, need_of
 from oms.messages import Liquidity, OrderState, ResponseType, Side
 from oms.orders import Change, Order
@@ -33,7 +35,7 @@ class Blotter:
         self.wall_ns = 0
         self.ledger: Ledger | None = None
         self.positions: dict[tuple[str, str], int] = {}  # (account, symbol) -> net lots filled
-        self.losers: list[Order] = []  # of an OCO pair, still to be canceled
+        self.losers: deque[Order] = deque()  # of an OCO pair, still to be canceled
 
     def begin(self, turn_seq: int, wall_ns: int) -> None:
         """Start a turn: its reports are numbered in journal entry `turn_seq`."""

@@ -40,7 +40,9 @@ class Fill(NamedTuple):
 def bust(desk: DeskState, fields: list[list[Any]], why: str) -> str:
     """Take back the trade; why not, or ""."""
     fills = [Fill._make(each) for each in fields]
-    reason = "" if desk.blotter.ledger is None else _take_back(desk, fills)
+    reason = _settled_otherwise(desk, fills[0])
+    if not reason and desk.blotter.ledger is not None:
+        reason = _take_back(desk, fills)
     if reason:
         return reason
     for fill in fills:
@@ -74,11 +76,22 @@ def _shrink(order: Order, fill: Fill) -> None:
         order.state = OrderState.NEW
 
 
+def _settled_otherwise(desk: DeskState, fill: Fill) -> str:
+    """Why today's instrument cannot say what the trade moved."""
+    if fill.symbol not in desk.instruments:
+        return f"{RejectReason.SYMBOL_UNKNOWN.value}: symbol={fill.symbol}"
+    _, since_seq = desk.money_terms[fill.symbol]
+    if fill.turn_seq >= since_seq:
+        return ""
+    return (
+        f"{RejectReason.COMMAND_INVALID.value}: trade={fill.turn_seq}-{fill.number}, scales or "
+        f"ledger are others since journal sequence {since_seq}"
+    )
+
+
 def _take_back(desk: DeskState, fills: list[Fill]) -> str:
     """Move assets and fees the other way, all of it or nothing."""
-    ledger, instrument = desk.ledger, desk.instruments.get(fills[0].symbol)
-    if instrument is None:
-        return f"{RejectReason.SYMBOL_UNKNOWN.value}: symbol={fills[0].symbol}"
+    ledger, instrument = desk.ledger, desk.instruments[fills[0].symbol]
     notional = instrument.notional(fills[0].price_ticks, fills[0].lots)
     sides = [
         FillSide(fill.account, instrument, Side(fill.side), notional, fill.lots, int(fill.fee or 0))
@@ -88,6 +101,10 @@ def _take_back(desk: DeskState, fills: list[Fill]) -> str:
         reason = ledger.spent_since(side)
         if reason:
             return f"{reason}, account={side.account}"
+    fees = sum(side.fee for side in sides)
+    reason = ledger.short_of_fees(instrument.quote, fees)
+    if reason:
+        return reason
     for side in sides:
         ledger.unsettle(side)
     return ""

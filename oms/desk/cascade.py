@@ -50,7 +50,7 @@ class Cascade:
     def _cancel_losers(self) -> None:
         losers = self._blotter.losers
         while losers:
-            order = losers.pop(0)
+            order = losers.popleft()
             if order.order_id not in self._blotter.orders:
                 continue  # it ended in the same step
             if self._queue.cancel_order(order.order_id) is not None:

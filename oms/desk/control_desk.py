@@ -14,7 +14,7 @@ from oms.desk.bust import bust
 from oms.desk.desk_state import DeskState
 from oms.desk.entries import Entry
 from oms.desk.operator_desk import OperatorDesk
-from oms.desk.settings import instrument_of
+from oms.desk.settings import instrument_of, money_terms_of
 from oms.messages import (
     OrderState,
     OrderType,
@@ -174,11 +174,16 @@ class ControlDesk:
         self._take_back(found, CANCELED, reason)
         return len(found)
 
+    @property
+    def said_of_cancels(self) -> str:
+        """Our own exchange has canceled them; a remote venue was asked to."""
+        return "canceled" if self._desk.engine is not None else "cancel_requested"
+
     def _mass_cancel(self, seq: int, entry: Entry) -> None:
         _, asker, client_id, account, symbol, side = entry
         reason = f"{RejectReason.MASS_CANCEL.value}: by={asker}, id={client_id}"
         count = self.cancel_all(account, symbol, side, reason)
-        self.answer(seq, entry, symbol, "", f"canceled={count}")
+        self.answer(seq, entry, symbol, "", f"{self.said_of_cancels}={count}")
 
     # --- funds ---
 
@@ -224,10 +229,15 @@ class ControlDesk:
     def _link(self, _seq: int, entry: Entry) -> None:
         self._desk.link_up = entry[1] == "UP"
 
-    def _start(self, _seq: int, entry: Entry) -> None:
+    def _start(self, seq: int, entry: Entry) -> None:
         """A new process: its settings hold from here on, and the link is down."""
         self._desk.link_up = False
         self.configure(entry[1])
+        known, ledger = self._desk.money_terms, bool(entry[1].get("ledger"))
+        for symbol, instrument in self._desk.instruments.items():
+            terms = [ledger, *money_terms_of(instrument)]
+            if symbol not in known or known[symbol][0] != terms:
+                known[symbol] = (terms, seq)
 
     def _stop(self, _seq: int, _entry: Entry) -> None:
         for order in self._desk.queue.waiting():
@@ -255,6 +265,10 @@ class ControlDesk:
         desk.risk.watch(self._blotter.orders.values())
         if desk.engine is not None:
             self._set_rules(settings)
+        else:  # what a remote venue trades at is not known here
+            desk.risk.reference_of = lambda symbol, _: (
+                desk.instruments[symbol].reference_price_ticks
+            )
         self.use_account_settings()
 
     def _set_rules(self, settings: dict[str, Any]) -> None:

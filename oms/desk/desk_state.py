@@ -5,7 +5,7 @@ Owner: the dispatcher thread.
 """
 
 from collections.abc import Sequence
-from heapq import heappop
+from heapq import heapify, heappop, heappush
 from typing import Any, Protocol
 
 from oms.desk.blotter import Blotter
@@ -22,6 +22,7 @@ from oms.orders import Change, Event, Order
 NEW_PENDING = ResponseType.PENDING_NEW.value
 CANCEL_PENDING = ResponseType.PENDING_CANCEL.value
 REPLACE_PENDING = ResponseType.PENDING_REPLACE.value
+EXPIRIES_MIN = 64
 HELD, THROTTLED, SENT = "HELD_SESSION", "QUEUED_THROTTLE", "SENT_UNACKED"
 
 
@@ -42,6 +43,7 @@ class DeskState:
 
     engine: our own exchange behind the venue; None where the venue is somebody else's.
     ledger: in use while the blotter has it. account_settings: tiers and groups an operator set.
+    money_terms: what each symbol's trades were settled by, and since which journal sequence.
     expiries: a heap of (wall clock, GTD order). trading_date: none between close and open.
     unanswered: requests of this turn that nothing was told of yet.
     """
@@ -58,6 +60,7 @@ class DeskState:
         self.ledger = Ledger()
         self.risk = Risk(self.blotter.positions)
         self.account_settings: dict[str, dict[str, str]] = {}
+        self.money_terms: dict[str, tuple[list[Any], int]] = {}
         self.expiries: list[tuple[int, int]] = []
         self.cascade: Cascade | None = None
         if engine is not None:
@@ -67,6 +70,14 @@ class DeskState:
         self.trading_date = ""
         self.link_up = False
         self.unanswered: list[Order | Change] = []
+
+    def add_expiry(self, at_ns: int, order_id: int) -> None:
+        """Remember when a GTD order ends; those that ended before are forgotten now and then."""
+        orders = self.blotter.orders
+        if len(self.expiries) > 2 * len(orders) + EXPIRIES_MIN:
+            self.expiries = [each for each in self.expiries if each[1] in orders]
+            heapify(self.expiries)
+        heappush(self.expiries, (at_ns, order_id))
 
     def next_expiry_ns(self) -> int | None:
         """When the next GTD order ends, by the wall clock; None if there is none."""

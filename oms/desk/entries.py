@@ -31,7 +31,7 @@ OPERATOR = "O"  # account, id, OperatorAction, Scope, target, name, value, why
 PHASE = "P"  # the calendar: the phase of every market that is not halted
 TIMER = "T"  # symbol: its pause, call or limit state is over
 GOOD_TILL = "G"  # wall clock: orders that are good till then, or before, expire
-BUST = "R"  # account, id, why, both fills of a trade to take back: see desk/bust.py
+BUST = "R"  # account, id, why, the fills of a trade to take back: see desk/bust.py
 
 KIND_LENGTHS = {
     NEW: (11, 12), MODIFY: (7, 8), CANCEL: (5,), ANSWER: (13,), SESSION: (3,), LINK: (3,),

@@ -26,6 +26,8 @@ class Control(Protocol):
     def cancel_all(self, account: str, symbol: str, side: str, reason: str) -> int: ...
     def answer(self, seq: int, entry: Entry, symbol: str, reason: str, told: str) -> None: ...
     def use_account_settings(self) -> None: ...
+    @property
+    def said_of_cancels(self) -> str: ...
 
 
 class Command(NamedTuple):
@@ -99,7 +101,7 @@ class OperatorDesk:
         code = RejectReason.KILL_SWITCH.value
         reason = f"{code}: {command.why}" if command.why else code
         count = self._control.cancel_all(command.account, command.symbol, "", reason)
-        return f"trading=HALTED, canceled={count}"
+        return f"trading=HALTED, {self._control.said_of_cancels}={count}"
 
     def _set_phase(self, command: Command) -> str:
         phase, engine = Phase(command.value), self._desk.engine

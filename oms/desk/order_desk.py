@@ -21,7 +21,7 @@ from oms.messages import OrderState, ResponseType
 from oms.orders import Change, Event, Order, VenueReport
 
 WAITING = OrderState.PENDING_NEW  # by a name of its own: a look-up in its class is a call
-CANCEL_REJECTED = ResponseType.CANCEL_REJECTED
+CANCEL_REJECTED, REJECTED = ResponseType.CANCEL_REJECTED, ResponseType.REJECTED
 
 
 class OrderDesk(DeskState):
@@ -93,10 +93,7 @@ class OrderDesk(DeskState):
         now_ns: when the throttle let it go. read_ns reads the clock again, after the send.
         Returns that second reading: when the venue had the request, or had answered it.
         """
-        if isinstance(request, Order):
-            events = self.venue.place(request)
-        else:
-            events = self._send_change(request)
+        events = self._place(request) if isinstance(request, Order) else self._send_change(request)
         after_ns = read_ns()
         if not events:
             return after_ns
@@ -111,6 +108,15 @@ class OrderDesk(DeskState):
             outcome_of(events), received_ns, request.queued_ns, now_ns, now_ns, after_ns
         )  # fmt: skip
         return after_ns
+
+    def _place(self, order: Order) -> Sequence[Event]:
+        """Trading may have been halted while it waited."""
+        reason = ""
+        if not self.risk.idle:
+            reason = self.risk.gate(order.account, order.instrument.symbol)
+        if reason:
+            return [(REJECTED, order.order_id, 0, 0, 0, "", reason, "")]
+        return self.venue.place(order)
 
     def _send_change(self, change: Change) -> Sequence[Event]:
         """What a modify left open is taken as it is now, after the changes before it."""

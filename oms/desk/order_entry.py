@@ -6,7 +6,6 @@ Owner: the dispatcher thread. The checks stand in one order: who may trade, when
        with what money. A refused order changes nothing.
 """
 
-from heapq import heappush
 from typing import Any
 
 from oms.desk.desk_state import DeskState
@@ -108,6 +107,9 @@ class OrderEntry:
         if self._desk.engine is None:
             return f"{RejectReason.TERMS_UNSUPPORTED.value}: terms={'|'.join(fields)}"
         reason = _display_reason(terms.display_lots, order.quantity_lots)
+        if not reason and terms.min_lots > order.quantity_lots and not terms.budget:
+            sizes = f"min_quantity={terms.min_lots}, quantity={order.quantity_lots}"
+            reason = f"{RejectReason.QUANTITY_INVALID.value}: {sizes} lots"
         if not reason and terms.expire_ns and terms.expire_ns <= self._blotter.wall_ns:
             late = f"expire_ns={terms.expire_ns}, now={self._blotter.wall_ns}"
             reason = f"{RejectReason.EXPIRE_TIME_INVALID.value}: {late}"
@@ -158,7 +160,7 @@ class OrderEntry:
     def _take_up(self, order: Order, terms: Terms) -> None:
         """What is to remember of an accepted order's terms."""
         if terms.expire_ns:
-            heappush(self._desk.expiries, (terms.expire_ns, order.order_id))
+            self._desk.add_expiry(terms.expire_ns, order.order_id)
         if terms.partner_id:
             partner = self._blotter.orders[terms.partner_id]
             assert partner.terms is not None
@@ -209,6 +211,8 @@ class OrderEntry:
         """Why an order may not have these terms; if it may, the money for them is set aside."""
         order, desk = change.order, self._desk
         lots, terms = change.quantity_lots, order.terms
+        if terms is not None and terms.budget:
+            return f"{RejectReason.TERMS_UNSUPPORTED.value}: quantity, of an order with a budget"
         if change.stop_ticks and not order.suspended:
             return f"{RejectReason.TERMS_UNSUPPORTED.value}: stop_price, of no suspended stop"
         if change.display_lots and (terms is None or not terms.display_lots):

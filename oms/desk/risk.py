@@ -150,17 +150,31 @@ class Risk:
     def _check(self, order: Order, wall_ns: int, *, again: bool) -> str:
         symbol, account = self._symbol(order.instrument), self._account(order.account)
         reason = self._reducing(order)
+        price, lots = self._estimate(order)
         if account is not None and not reason:
             reason = self._conduct(account, order, wall_ns, again=again)
         if symbol is not None and not reason:
-            reason = self._size(symbol, order, order.quantity_lots, bound_of(order))
+            reason = self._size(symbol, order, lots, bound_of(order))
         if account is not None and not reason:
             exposure = self._exposure(order.account)
             if not again:
                 reason = _counts(account, exposure, wall_ns)
-            value = bound_of(order) * order.left_lots
-            reason = reason or self._open(account, exposure, order, order.left_lots, value)
+            reason = reason or self._open(account, exposure, order, lots, price * lots)
         return reason
+
+    def _estimate(self, order: Order) -> tuple[int, int]:
+        """Price and lots to measure an order by, where it does not say them itself.
+
+        A stop by its stop price, a market order by the last one; of a budget, what it buys there.
+        """
+        terms, instrument = order.terms, order.instrument
+        price = bound_of(order) or (terms.stop_ticks if terms is not None else 0)
+        price = price or self.reference_of(instrument.symbol, "last")
+        if terms is None or not terms.budget or order.left_lots or not price:
+            return price, order.left_lots
+        return price, terms.budget * instrument.price_quantity_unit // (
+            price * instrument.quote_unit
+        )
 
     def accepted(self, order: Order, wall_ns: int) -> None:
         """The order is in: count it."""
@@ -187,8 +201,8 @@ class Risk:
         # Orders stay open when trading is halted: they may get smaller, but not trade this way.
         smaller = more <= 0 and price_ticks == order.price_ticks
         reason = "" if smaller else self.gate(order.account, order.instrument.symbol)
-        if not reason and more > 0 and self._reduces_only(order):
-            reason = f"{RejectReason.REDUCING_ONLY}: more={more}"
+        if not reason and self._reduces_only(order):
+            reason = self._not_reducing(order, price_ticks, more)
         symbol, account = self._symbol(order.instrument), self._account(order.account)
         if symbol is not None and not reason:
             reason = self._size(symbol, order, lots, price_ticks, changes=True)
@@ -209,6 +223,14 @@ class Risk:
                 bool(self.symbols) and self.symbols.get(order.instrument.symbol) is Trading.REDUCING
             )
         )
+
+    def _not_reducing(self, order: Order, price_ticks: int, more: int) -> str:
+        """A modify adds nothing, and brings nothing nearer to a trade that would."""
+        position = self._positions.get((order.account, order.instrument.symbol), 0)
+        reduces = position < 0 if order.side is BUY else position > 0
+        if more <= 0 and (reduces or price_ticks == order.price_ticks):
+            return ""
+        return f"{RejectReason.REDUCING_ONLY}: more={more}, position={position}"
 
     def _reducing(self, order: Order) -> str:
         """Only as much as brings the position, with what is open of it, to zero."""

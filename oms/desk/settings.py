@@ -22,13 +22,7 @@ def settings_of(
 ) -> dict[str, Any]:
     """What a START entry carries, as plain data. exchange: see exchange_settings."""
     return {
-        "instruments": [
-            {
-                **{k: v for k, v in asdict(instrument).items() if k not in DERIVED},
-                "market_order": instrument.market_order.value,
-            }
-            for instrument in instruments
-        ],
+        "instruments": [fields_of(instrument) for instrument in instruments],
         "hold_when_closed": hold_when_closed,
         "waiting_max": waiting_max,
         "remote": remote,
@@ -64,6 +58,20 @@ def exchange_settings(config: Config) -> dict[str, Any]:
     }
 
 
+def money_terms_of(instrument: Instrument) -> list[Any]:
+    """What says how much money a trade moves, besides its price and quantity."""
+    return [
+        instrument.base, instrument.quote, instrument.price_scale, instrument.quantity_scale,
+        instrument.base_scale, instrument.quote_scale,
+    ]  # fmt: skip
+
+
+def fields_of(instrument: Instrument) -> dict[str, Any]:
+    """An instrument as plain data."""
+    fields = {k: v for k, v in asdict(instrument).items() if k not in DERIVED}
+    return {**fields, "market_order": instrument.market_order.value}
+
+
 def instrument_of(fields: dict[str, Any]) -> Instrument:
     """An instrument, back from plain data."""
     return Instrument(**{**fields, "market_order": MarketOrderPolicy(fields["market_order"])})
@@ -87,6 +95,22 @@ def check_ledger(old: dict[str, Any], new: dict[str, Any], open_orders: int) -> 
             f"[exchange] ledger: expected {yes_no[before]} as long as orders are open, was "
             f"{yes_no[now]}; {open_orders} are: cancel them first, or use another directory"
         )
+
+
+def check_assets(
+    scales: Mapping[str, int], paid_in: Mapping[str, int], new: dict[str, Any]
+) -> None:
+    """What accounts are counted in cannot change under them; StoreError names the asset."""
+    for fields in new["instruments"] if new.get("ledger") else ():
+        instrument = instrument_of(fields)
+        for asset, scale in (
+            (instrument.base, instrument.base_scale), (instrument.quote, instrument.quote_scale),
+        ):  # fmt: skip
+            if asset in paid_in and scales.get(asset, scale) != scale:
+                raise StoreError(
+                    f"[asset {asset}] scale: expected {scales[asset]} as long as accounts have "
+                    f"any, was {scale}"
+                )
 
 
 def check_scales(open_instruments: Iterable[Instrument], settings: dict[str, Any]) -> None:

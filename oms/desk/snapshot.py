@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from oms.desk.order_desk import OrderDesk
+from oms.desk.settings import fields_of, instrument_of
 from oms.exchange.market import Market
 from oms.exchange.matching import MatchingEngine
 from oms.messages import OrderState, OrderType, Phase, Side, TimeInForce
@@ -28,14 +29,13 @@ def dump(desk: OrderDesk, engine: MatchingEngine | None, last_seq: int) -> dict[
         "orders": [_dump_order(order) for order in blotter.orders.values()],
         "waiting": [request.request_seq for request in desk.queue.waiting()],
         "phase": engine.phases.session.value if engine else "",
-        "markets": {
-            symbol: _dump_market(market)
-            for symbol, market in (engine.markets if engine else {}).items()
-            if symbol in desk.instruments or len(market.book) or len(market.stops)
-        },
+        # In the order they were first listed, which is the order in which things happen to
+        # all of them; and those no longer listed too: they may be again, as they were.
+        "markets": [_dump_market(market) for market in (engine.markets if engine else {}).values()],
         "ledger": desk.ledger.dump(),
         "risk": desk.risk.dump(),
         "account_settings": desk.account_settings,
+        "money_terms": {symbol: list(terms) for symbol, terms in desk.money_terms.items()},
         "positions": sorted([*key, lots] for key, lots in desk.blotter.positions.items() if lots),
         "execution_ids": {str(k): sorted(v) for k, v in desk.executions.execution_ids.items()},
     }
@@ -43,6 +43,9 @@ def dump(desk: OrderDesk, engine: MatchingEngine | None, last_seq: int) -> dict[
 
 def load(desk: OrderDesk, engine: MatchingEngine | None, state: dict[str, Any]) -> None:
     """Fill an empty desk and engine with a dumped state."""
+    for fields in state["markets"]:
+        assert engine is not None
+        engine.list_instruments([instrument_of(fields["instrument"])])
     if state["settings"]:
         desk.configure(state["settings"])
     desk.is_open = state["is_open"]
@@ -63,14 +66,16 @@ def load(desk: OrderDesk, engine: MatchingEngine | None, state: dict[str, Any]) 
         else:
             desk.queue.add_order(seq, request)
     desk.queue.size_max = size_max
-    for symbol, fields in state["markets"].items():
+    for fields in state["markets"]:
         assert engine is not None
-        _load_market(engine.markets[symbol], fields, desk.blotter.orders)
+        market = engine.markets[fields["instrument"]["symbol"]]
+        _load_market(market, fields, desk.blotter.orders)
     if engine is not None:
         engine.phases.session = Phase(state["phase"])
     desk.ledger.load(state["ledger"])
     desk.blotter.positions.update({(a, s): lots for a, s, lots in state["positions"]})
     desk.account_settings = state["account_settings"]
+    desk.money_terms = {s: (terms, seq) for s, (terms, seq) in state["money_terms"].items()}
     if state["settings"]:
         desk.configure(state["settings"])  # again: tiers, groups and limits go by what was loaded
     desk.risk.load(state["risk"], desk.blotter.orders.values())
@@ -110,6 +115,7 @@ def _dump_order(order: Order) -> list[Any]:
 def _dump_market(market: Market) -> dict[str, Any]:
     book = market.book
     return {
+        "instrument": fields_of(market.instrument),
         "entry": book.order_ids(),
         "priority": book.priority(),
         "hidden": [[id, book.shown_lots(id), *hidden] for id, hidden in book.hidden.items()],

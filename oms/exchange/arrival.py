@@ -23,6 +23,7 @@ from oms.messages import (
     Side,
     TimeInForce,
 )
+from oms.money import UNITS_MAX
 from oms.orders import Event, Order
 
 TRADE, CANCELED = ResponseType.TRADE, ResponseType.CANCELED
@@ -145,9 +146,9 @@ class Arrival:
             rules.is_own(order.account), rules.self_trade_of(order),
         )  # fmt: skip
         lots = affordable(order, budget, steps)
-        order.quantity_lots = order.left_lots = lots
         if order.exposure is not None:
-            order.exposure.move(order, lots)  # it came in with none
+            order.exposure.move(order, lots - order.left_lots)
+        order.quantity_lots = order.left_lots = lots
         return lots
 
     def _refusal(self, order: Order, steps: list[Step], lots: int, arrives: bool) -> Event | None:
@@ -228,7 +229,7 @@ def post_only_reason(market: Market, order: Order, price_ticks: int) -> str:
         return ""
     if not _would_take(market, order.side, price_ticks):
         return ""
-    if order.terms.post_only == PostOnly.SLIDE and _beside(market, order) > 0:
+    if order.terms.post_only == PostOnly.SLIDE and 0 < _beside(market, order) <= UNITS_MAX:
         return ""
     best = market.book.best_ask if order.side is BUY else market.book.best_bid
     return f"{RejectReason.POST_ONLY.value}: price={price_ticks}, best={best}"

@@ -84,7 +84,7 @@ class Ledger:
 
     def create(self, account: str) -> str:
         """Open an account; the reason if it exists already."""
-        if account in self.accounts:
+        if account in self.accounts or account in (OUTSIDE, TRADES):
             return f"{RejectReason.ACCOUNT_EXISTS}: account={account}"
         self.accounts[account] = {}
         return ""
@@ -180,7 +180,7 @@ class Ledger:
         """
         instrument = order.instrument
         notional = instrument.notional(price_ticks, lots)
-        fee = fee_of(order.fees, notional, liquidity)
+        fee = self._payable(fee_of(order.fees, notional, liquidity), instrument.quote)
         account, reserved = order.account, order.reserved
         base = self._balance(account, instrument.base)
         quote = self._balance(account, instrument.quote)
@@ -206,10 +206,26 @@ class Ledger:
             self._post_fill(order, notional, amount, fee)
         return fee
 
+    def _payable(self, fee: int, asset: str) -> int:
+        """A rebate is paid out of what the fee account has, and no further.
+
+        It always has it while one configuration holds; but an order keeps the rebate it was
+        accepted under, and after a restart takers may pay less.
+        """
+        if fee >= 0:
+            return fee
+        has = self.accounts[FEE_ACCOUNT].get(asset, (0,))[0]
+        return max(fee, -has)
+
     def spent_since(self, side: FillSide) -> str:
         """Why one side of a fill cannot be given back: it is not there any more."""
         (asset, amount), _ = side.legs()
         return self._short(side.account, asset, amount)
+
+    def short_of_fees(self, asset: str, fees: int) -> str:
+        """Why the fee account cannot give so much back; "" if it can."""
+        reason = self._short(FEE_ACCOUNT, asset, fees)
+        return f"{reason}, account={FEE_ACCOUNT}" if reason else ""
 
     def unsettle(self, side: FillSide) -> None:
         """Take one side of a fill back (a trade bust)."""
@@ -271,7 +287,11 @@ class Ledger:
 
     def dump(self) -> dict[str, Any]:
         """Plain data: the balances, and what they must add up to."""
-        return {"accounts": self.accounts, "paid_in": self.paid_in, "tiers": self.tiers}
+        return {
+            "accounts": self.accounts,
+            "paid_in": self.paid_in,
+            "scales": self.scales,  # of assets that are no longer traded too
+        }
 
     def load(self, state: Mapping[str, Any]) -> None:
         self.accounts = {
@@ -279,7 +299,7 @@ class Ledger:
             for account, assets in state["accounts"].items()
         }
         self.paid_in = dict(state["paid_in"])
-        self.tiers = dict(state["tiers"])
+        self.scales = dict(state["scales"])
 
 
 def fee_of(fees: Fees, notional: int, liquidity: str) -> int:

@@ -78,9 +78,9 @@ def _bust(
     trade: list[Row],
     rows_of: Callable[[int], list[Row]],
 ) -> Entry:
-    """Both fills as they were reported, and how their orders stood last."""
+    """The fills as they were reported, and how their orders stood last."""
     invalid = RejectReason.COMMAND_INVALID
-    if len(trade) != 2:
+    if not trade:
         return command_refused(request, seq, f"{invalid}: trade={request.name}, no such trade")
     fills = []
     for row in trade:

@@ -17,6 +17,7 @@ from oms.desk.entries import Entry
 from oms.desk.order_desk import OrderDesk
 from oms.desk.session import TradingSession
 from oms.desk.settings import (
+    check_assets,
     check_ledger,
     check_scales,
     check_venue,
@@ -123,6 +124,7 @@ class Dispatcher:
         )
         check_venue(self.desk.settings, settings)
         check_ledger(self.desk.settings, settings, len(self.desk.blotter.orders))
+        check_assets(self.desk.ledger.scales, self.desk.ledger.paid_in, settings)
         check_scales([order.instrument for order in self.desk.blotter.orders.values()], settings)
         self._run([], [(entries.START, settings)], self._clock.wall_ns())
         self._publisher.instruments = self.desk.instruments

@@ -229,16 +229,22 @@ class Intake:
         return command_refused(request, seq, f"{RejectReason.DUPLICATE_ID}: first_seq={first}")
 
     def _trade_of(self, execution_id: str) -> list[Row]:
-        """Both reports of one trade, from the store; none if there is no such trade.
+        """The reports of one trade, from the store; none if there is no such trade.
 
-        The trades of a turn are told in pairs, whatever else is told between the two.
+        Our own exchange tells the trades of a turn in pairs, whatever it tells between the two;
+        of a remote venue's only one side is ours.
         """
         seq, _, number = execution_id.partition("-")
         if not (seq.isdecimal() and number.isdecimal() and len(seq) < DIGITS_MAX):
             return []
         told = [row for row in self._store.rows_of_turn(int(seq)) if row[8] == TRADE]
         at = next((n for n, row in enumerate(told) if str(row[1]) == number), None)
-        return [] if at is None else told[at - at % 2 : at - at % 2 + 2]
+        if at is None or self._desk.engine is None:
+            return [] if at is None else told[at : at + 1]
+        pair = told[at - at % 2 : at - at % 2 + 2]
+        (one, other) = pair if len(pair) == 2 else (pair[0], pair[0])
+        fits = one[6] == other[6] and one[7] != other[7] and one[10:12] == other[10:12]
+        return pair if fits else []
 
     def _entry_of(self, seq: int) -> Entry:
         return self._entries.get(seq) or self._store.entry_of(seq)
@@ -296,19 +302,25 @@ def _terms_fields(instrument: Instrument, terms: OrderTerms) -> dict[str, Any]:
         if budget <= 0:
             raise ValidationError("quote_quantity", terms.quote_quantity, "a number above 0")
     fields: dict[str, Any] = {
-        "stop": None if terms.stop_price is None else instrument.price_ticks(terms.stop_price),
-        "display": terms.display_quantity and instrument.quantity_lots(terms.display_quantity),
+        "stop": _on_grid("stop_price", terms.stop_price, instrument.price_ticks),
+        "display": _on_grid("display_quantity", terms.display_quantity, instrument.quantity_lots),
         "post": terms.post_only and terms.post_only.value,
         "expire": terms.expire_ns,
-        "min": terms.min_quantity and instrument.quantity_lots(terms.min_quantity),
+        "min": _on_grid("min_quantity", terms.min_quantity, instrument.quantity_lots),
         "budget": budget,
-        "protect": None
-        if terms.protection_price is None
-        else instrument.price_ticks(terms.protection_price),
+        "protect": _on_grid("protection_price", terms.protection_price, instrument.price_ticks),
         "oco": terms.oco_with,
         "stp": terms.self_trade and terms.self_trade.value,
     }
     return {name: value for name, value in fields.items() if value}
+
+
+def _on_grid(field: str, value: Number | None, read: Callable[[Number], int]) -> int:
+    """A number on its grid, 0 for none; ValidationError naming this field if it is not."""
+    try:
+        return 0 if value is None else read(value)
+    except ValidationError as error:
+        raise ValidationError(field, value, error.expected) from None
 
 
 def _without_request_id(entry: Entry) -> list[Any]:

@@ -79,7 +79,8 @@ class Sender:
         """What is journaled as sent goes now; the answers given at once."""
         now_ns = self._read_ns()
         for request in self._leaving:
-            self._tracker.sent(request.request_seq, now_ns)
+            if _is_owed(request):
+                self._tracker.sent(request.request_seq, now_ns)
         events = outbox.flush()
         now_ns = self._read_ns()
         for _ in self._leaving:
@@ -104,3 +105,10 @@ class Sender:
             for change in order.changes or ():
                 if not change.waiting:
                     self._tracker.sent(change.request_seq, now_ns)
+
+
+def _is_owed(request: Order | Change) -> bool:
+    """Did it go out, or was it refused at the last look?"""
+    if isinstance(request, Order):
+        return request.state is not OrderState.REJECTED
+    return request in (request.order.changes or ())
