@@ -27,8 +27,8 @@ class OperatorAction(StrEnum):
     """What an operator may do.
 
     SET_TRADING: who may trade: value is a Trading. KILL: HALTED, and cancel what is open; it
-    stays until SET_TRADING. SET_PHASE: of a symbol, or all: value is a Phase; HALTED stays until
-    CONTINUOUS. SET_LIMIT: `name` is a risk limit, value its text, "" for the configured one.
+    stays until SET_TRADING, whatever the phase. SET_PHASE: of a symbol, or all: value is a Phase;
+    HALTED stays until another is set, a call until then or the calendar's next step. SET_LIMIT: `name` is a risk limit, value its text, "" for the configured one.
     SET_ACCOUNT: `name` is tier or stp_group of an account. BUST: take a trade back; `name` is
     its execution id.
     """

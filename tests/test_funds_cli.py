@@ -322,16 +322,13 @@ def phase_at_the_next_start(settings: Path) -> Phase:
         return desk.oms.market_states()["BTC_USD"]
 
 
-WINDOW_S = 60.0
-
-
 @contextmanager
 def opened(settings: Path) -> Iterator[Stepped]:
     """The data directory's own desk, one turn at a time; stopped again at the end."""
     store = PersistentStorage(settings.parent / DATABASE)
-    clock = ManualClock(SystemClock().wall_ns())
-    desk = Stepped(load_config(settings), store=store, clock=clock).start()
-    clock.advance(WINDOW_S)  # the throttle lets nothing through before: it may have been used up
+    config, clock = load_config(settings), ManualClock(SystemClock().wall_ns())
+    desk = Stepped(config, store=store, clock=clock).start()
+    clock.advance(config.throttle.window_s)  # a start takes the throttle for used up
     try:
         yield desk
     finally:
