@@ -28,9 +28,9 @@ class OperatorAction(StrEnum):
 
     SET_TRADING: who may trade: value is a Trading. KILL: HALTED, and cancel what is open; it
     stays until SET_TRADING, whatever the phase. SET_PHASE: of a symbol, or all: value is a Phase;
-    HALTED stays until another is set, a call until then or the calendar's next step. SET_LIMIT: `name` is a risk limit, value its text, "" for the configured one.
-    SET_ACCOUNT: `name` is tier or stp_group of an account. BUST: take a trade back; `name` is
-    its execution id.
+    HALTED stays until another is set, a call until then or the calendar's next step. SET_LIMIT:
+    `name` is a risk limit, value its text, "" for the configured one. SET_ACCOUNT: `name` is tier
+    or stp_group of an account. BUST: take a trade back; `name` is its execution id.
     """
 
     SET_TRADING = "SET_TRADING"

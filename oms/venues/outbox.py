@@ -37,6 +37,7 @@ class Outbox:
         return ()
 
     def withdraw(self, order_ids: set[int], type_: ResponseType, reason: str) -> Sequence[Event]:
+        """Asked once: if the venue cannot be reached these orders stay open."""
         self._calls.append(lambda: self._venue.withdraw(order_ids, type_, reason))
         return ()
 
