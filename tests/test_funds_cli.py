@@ -10,6 +10,7 @@ import pytest
 
 from oms import Instrument, ManualClock, PersistentStorage, Side, SystemClock
 from oms.cli import main
+from oms.clock import NANOS
 from oms.commands.funds import ACTIONS
 from oms.config import CONFIG_PATH, ExchangeConfig, load_config
 from oms.controls import FundsAction, FundsRequest, OperatorAction
@@ -328,7 +329,7 @@ def opened(settings: Path) -> Iterator[Stepped]:
     store = PersistentStorage(settings.parent / DATABASE)
     config, clock = load_config(settings), ManualClock(SystemClock().wall_ns())
     desk = Stepped(config, store=store, clock=clock).start()
-    clock.advance(config.throttle.window_s)  # a start takes the throttle for used up
+    clock.advance(config.throttle.window_ns / NANOS)  # a start takes the throttle for used up
     try:
         yield desk
     finally:
@@ -364,7 +365,7 @@ def test_an_account_gets_another_tier_or_group(run, settings):
     assert group[:2] == (0, "account, id a2: stp_group=desk 7\n")
     with opened(settings) as desk:
         assert desk.dispatcher.desk.ledger.tiers == {"ann": "gold"}
-    assert run(*account, "--name", "tier", "--id", "a3")[1] == "account, id a3: tier=none\n"
+    assert run(*account, "--name", "tier", "--id", "a3")[1] == "account, id a3: tier=as configured\n"
     with opened(settings) as desk:
         assert desk.dispatcher.desk.ledger.tiers == {}
 

@@ -55,7 +55,7 @@ phase    put a symbol's market, or all, into the phase --value, such as OPENING_
          trading hours; the calendar moves it on, but for HALTED
 limits   set a risk limit of config.ini by --name and --value; an empty value gives the
          configured one back. Without --scope it is every account's.
-account  set --name tier or stp_group of --scope account NAME to --value; empty: none
+account  set --name tier or stp_group of --scope account NAME to --value; empty: as configured
 bust     take a trade back, named by the EXECUTION_ID of either side"""
 ACTIONS = {
     "halt": (OperatorAction.SET_TRADING, Trading.HALTED.value),

@@ -132,6 +132,9 @@ class OperatorDesk:
             raise RefusedError(
                 f"{INVALID}: name={command.name}, expected tier or stp_group of an ACCOUNT"
             )
-        self._desk.account_settings.setdefault(command.target, {})[command.name] = command.value
+        settings = self._desk.account_settings.setdefault(command.target, {})
+        settings.pop(command.name, None)
+        if command.value:
+            settings[command.name] = command.value
         self._control.use_account_settings()
-        return f"{command.name}={command.value or 'none'}"
+        return f"{command.name}={command.value or 'as configured'}"
