@@ -365,7 +365,8 @@ def test_an_account_gets_another_tier_or_group(run, settings):
     assert group[:2] == (0, "account, id a2: stp_group=desk 7\n")
     with opened(settings) as desk:
         assert desk.dispatcher.desk.ledger.tiers == {"ann": "gold"}
-    assert run(*account, "--name", "tier", "--id", "a3")[1] == "account, id a3: tier=as configured\n"
+    told = run(*account, "--name", "tier", "--id", "a3")[1]
+    assert told == "account, id a3: tier=as configured\n"
     with opened(settings) as desk:
         assert desk.dispatcher.desk.ledger.tiers == {}
 
