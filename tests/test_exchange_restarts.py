@@ -105,10 +105,10 @@ class Floor(Stepped):
 
     @property
     def money(self):
-        """Account -> asset -> what is available, and what is reserved."""
+        """Account -> asset -> what is available, and what is reserved, where it has any."""
         accounts = self.desk.ledger.accounts
         return {
-            account: {asset: tuple(balance) for asset, balance in assets.items()}
+            account: {asset: tuple(balance) for asset, balance in assets.items() if any(balance)}
             for account, assets in accounts.items()
         }
 
@@ -240,7 +240,7 @@ def test_the_scale_is_kept_while_the_asset_is_not_traded():
 
 @pytest.mark.parametrize("kept", [0, 3], ids=["no fees", "some fees"])
 def test_a_rebate_of_old_never_empties_the_fee_account(kept):
-    """Rule: an order keeps the rebate it was accepted under; it is paid from what fees there are."""
+    """Rule: an order keeps its rebate over a restart; it is paid from what fees there are."""
     # given an order that is owed 10.00 when it is filled
     floor = Floor(listed(maker_fee_bps=-100, taker_fee_bps=200), store=MemoryStore())
     floor.seller_and_buyer()

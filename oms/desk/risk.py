@@ -159,7 +159,9 @@ class Risk:
             exposure = self._exposure(order.account)
             if not again:
                 reason = _counts(account, exposure, wall_ns)
-            reason = reason or self._open(account, exposure, order, lots, price * lots)
+            budget = order.terms.budget if order.terms is not None else 0
+            value = 0 if budget else price * lots
+            reason = reason or self._open(account, exposure, order, lots, value, budget)
         return reason
 
     def _estimate(self, order: Order) -> tuple[int, int]:
@@ -289,9 +291,18 @@ class Risk:
         return reason
 
     def _open(
-        self, limits: AccountLimits, exposure: Exposure, order: Order, more: int, value: int
+        self,
+        limits: AccountLimits,
+        exposure: Exposure,
+        order: Order,
+        more: int,
+        value: int,
+        budget: int = 0,
     ) -> str:
-        """Position and credit, were all that is open filled; `more` lots, `value` more."""
+        """Position and credit, were all that is open filled; `more` lots, `value` more.
+
+        value: price times lots, unscaled; budget: an amount of the quote asset.
+        """
         instrument = order.instrument
         symbol, caps = instrument.symbol, limits.caps(instrument)
         if caps.position_lots is not None and more > 0:
@@ -304,8 +315,8 @@ class Risk:
                     f"{RejectReason.POSITION_EXCEEDS_MAXIMUM}: position={to_text(would, scale)}, "
                     f"max={to_text(caps.position_lots, scale)}"
                 )
-        if caps.credit is not None and value > 0:
-            would = self._credit(exposure, instrument, value)
+        if caps.credit is not None and value + budget > 0:
+            would = self._credit(exposure, instrument, value) + budget
             if would > caps.credit:
                 scale = instrument.quote_scale
                 return (
