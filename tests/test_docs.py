@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from oms.cli import build_parser, with_command
 from oms.config import CONFIG_PATH
 from oms.exchange.phases import ADMISSIONS
 from oms.flow.threads import THREADS
+from oms.messages import OrderType
 from oms.reports import ROW_COLUMNS
+from oms.requests import OrderTerms
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,6 +50,12 @@ def test_the_phase_table_is_the_one_in_design():
     """What each order type may do in each phase is one table, in code and on the page."""
     for phase, admissions in ADMISSIONS.items():
         assert f"| {phase} | " + " | ".join(a.value for a in admissions) + " |" in DESIGN
+
+
+def test_every_order_type_and_term_is_in_the_readme():
+    """The table of order types compares them all; every term is named under it."""
+    names = [*OrderType, *(field.name for field in fields(OrderTerms))]
+    assert [name for name in names if f"`{name}`" not in README] == []
 
 
 def test_every_report_column_is_in_the_readme():
