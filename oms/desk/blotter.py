@@ -106,9 +106,8 @@ class Blotter:
         order.left_lots -= lots
         order.notional += price_ticks * lots
         assert order.left_lots >= 0, "filled more than was open"
-        key = (order.account, order.instrument.symbol)
         signed = lots if order.side is BUY else -lots
-        self.positions[key] = self.positions.get(key, 0) + signed
+        self.move_position(order.account, order.instrument.symbol, signed)
         fee = ""
         if self.ledger is not None:
             paid = self.ledger.settle(order, price_ticks, lots, liquidity)
@@ -125,6 +124,15 @@ class Blotter:
             order, TRADE, request_seq, order.client_order_id, price_ticks, lots, liquidity, "",
             0, 0, fee,
         )  # fmt: skip
+
+    def move_position(self, account: str, symbol: str, lots: int) -> None:
+        """So many lots more; who has none any more is forgotten."""
+        key = (account, symbol)
+        position = self.positions.get(key, 0) + lots
+        if position:
+            self.positions[key] = position
+        else:
+            self.positions.pop(key, None)
 
     def part(self, order: Order) -> None:
         """Something happened to one of an OCO pair: the other is to go."""

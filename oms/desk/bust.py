@@ -46,9 +46,8 @@ def bust(desk: DeskState, fields: list[list[Any]], why: str) -> str:
     if reason:
         return reason
     for fill in fills:
-        key = (fill.account, fill.symbol)
         lots = -fill.lots if fill.side == BUY else fill.lots
-        desk.blotter.positions[key] = desk.blotter.positions.get(key, 0) + lots
+        desk.blotter.move_position(fill.account, fill.symbol, lots)
         text = f"{RejectReason.TRADE_BUSTED.value}: trade={fill.turn_seq}-{fill.number}"
         text += f", why={why}" if why else ""
         order = desk.blotter.orders.get(fill.order_id)

@@ -36,7 +36,7 @@ def dump(desk: OrderDesk, engine: MatchingEngine | None, last_seq: int) -> dict[
         "risk": desk.risk.dump(),
         "account_settings": desk.account_settings,
         "money_terms": {symbol: list(terms) for symbol, terms in desk.money_terms.items()},
-        "positions": sorted([*key, lots] for key, lots in desk.blotter.positions.items() if lots),
+        "positions": sorted([*key, lots] for key, lots in desk.blotter.positions.items()),
         "execution_ids": {str(k): sorted(v) for k, v in desk.executions.execution_ids.items()},
     }
 
