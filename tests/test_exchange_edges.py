@@ -113,7 +113,7 @@ def test_a_bust_of_a_remote_trade_is_of_that_trade_alone():
         ("you", "TRADE_BUSTED"),
         ("operator", "COMMAND_DONE"),
     ]
-    assert positions == {("me", "X"): 10, ("you", "ALL"): 0}
+    assert positions == {("me", "X"): 10}
     assert desk.digest() == desk.refolded()
 
 

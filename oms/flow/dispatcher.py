@@ -355,7 +355,9 @@ class Dispatcher:
         if not self._venue.remote and self.fold.engine is None:
             return  # somebody's own exchange: only a replay can fill its books again
         try:
-            self._store.save_snapshot(self.fold.snapshot())
+            with collector_paused():
+                snapshot = self.fold.snapshot()
+            self._store.save_snapshot(snapshot)
         except (StoreFullError, StoreBusyError) as error:
             log.warning("no snapshot: %s", error)
 
