@@ -127,7 +127,7 @@ def test_a_remote_trade_alone_in_its_turn_can_be_taken_back():
     desk.venue.deliver()
     (fill,) = desk.turn()
     assert operate(desk, OperatorAction.BUST, name=fill.execution_id).type == "COMMAND_DONE"
-    assert desk.dispatcher.desk.blotter.positions == {("me", "X"): 0}
+    assert desk.dispatcher.desk.blotter.positions == {}
 
 
 # --- what waits ---
