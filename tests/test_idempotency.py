@@ -54,6 +54,13 @@ def test_the_same_order_again_is_answered_with_how_the_first_one_stands(reopen, 
     assert desk.oms.get_depth("X", 5) == ([(100, 2)], [])
 
 
+def test_a_client_may_call_an_order_like_a_refusal(reopen):
+    """COMMAND_REJECTED is a word of ours, and as an id one like any other."""
+    desk = reopen()
+    desk.send(buy("COMMAND_REJECTED", 1, 100), cancel("C", "COMMAND_REJECTED"))
+    assert desk.ask(cancel("C", "COMMAND_REJECTED")).type is ResponseType.ORDER_STATUS
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_the_same_order_again_after_its_end_is_told_the_end(reopen, restart):
     """Filled long ago: found on disk."""

@@ -9,10 +9,7 @@ a replay asks nobody.
 from collections.abc import Callable
 from typing import Any
 
-from oms.controls import (
-    REQUESTS,
-    Request,
-)
+from oms.controls import REQUESTS, Request
 from oms.desk import entries
 from oms.desk.entries import Entry
 from oms.desk.order_desk import OrderDesk
@@ -174,17 +171,16 @@ class Intake:
     def _repeat(self, first: int, request: OrderRequest, entry: Entry) -> Entry:
         """The same id again: the same content gets the same outcome, other content a no."""
         original = self._entry_of(first)
-        if original[0] in COMMANDS or original[3] == COMMAND_REJECTED:
-            kind = REJECTED if request.type is NEW_REQUEST else CANCEL_REJECTED
-            reason = f"{RejectReason.DUPLICATE_ID}: first_seq={first}"
-            return _answer(request, kind, None, first, reason)
-        if original[0] == entries.ANSWER:  # it changed nothing; say again what was said
+        answered = original[0] == entries.ANSWER
+        command = original[0] in COMMANDS or (answered and original[3] == COMMAND_REJECTED)
+        if answered and not command:  # it changed nothing; say again what was said
             status = (entries.ANSWER, request.account, request.client_order_id, STATUS)
             return (*status, *original[4:12], request.request_id)
-        row = self._last_row(request.account, request.client_order_id)
-        if self._same(original, request, entry, row):
-            answered = [r for r in self._rows_of(row[2]) if r[3] == first] if row else []
-            reason = answered[-1][16] if answered else ""
+        # An id that named a command names no order.
+        row = None if command else self._last_row(request.account, request.client_order_id)
+        if not command and self._same(original, request, entry, row):
+            told = [r for r in self._rows_of(row[2]) if r[3] == first] if row else []
+            reason = told[-1][16] if told else ""
             return _answer(request, STATUS, row, first, reason)
         kind = REJECTED if request.type is NEW_REQUEST else CANCEL_REJECTED
         return _answer(request, kind, row, first, f"{RejectReason.DUPLICATE_ID}: first_seq={first}")
