@@ -95,18 +95,18 @@ class ControlDesk:
 
     def _end_day(self, reason: str) -> None:
         """DAY orders in the book go, then what waits and cannot be held."""
-        waiting = [r for r in self._desk.queue.waiting() if isinstance(r, Order)]
-        queued = {order.order_id for order in waiting}
-        day = {
-            order_id
-            for order_id, order in self._blotter.orders.items()
-            if order.time_in_force is TimeInForce.DAY and order_id not in queued
-        }
-        self._withdraw(day, EXPIRED, reason)
-        for order in waiting:
-            if order.order_type is OrderType.MARKET or order.time_in_force not in KEPT_OVERNIGHT:
-                self._end_waiting(order, OrderState.EXPIRED, reason)
-        self._settle()
+        queue = self._desk.queue
+        day = [
+            order
+            for order in self._blotter.orders.values()
+            if order.time_in_force is TimeInForce.DAY and order.order_id not in queue
+        ]
+        waiting = [
+            order
+            for order in self._waiting()
+            if order.order_type is OrderType.MARKET or order.time_in_force not in KEPT_OVERNIGHT
+        ]
+        self._take_back(day + waiting, EXPIRED, reason)
         if self._desk.settings.get("done_for_day"):
             for order in self._blotter.orders.values():
                 if order.state in (OrderState.NEW, OrderState.PARTIALLY_FILLED):
@@ -122,37 +122,37 @@ class ControlDesk:
 
     def _check_held(self) -> None:
         """What waited for the open is looked at anew: limits may be others now."""
-        for order in reversed(self._desk.queue.waiting()):  # who came last goes first
-            if isinstance(order, Order):
-                reason = self._desk.risk.gate(order.account, order.instrument.symbol)
-                reason = reason or self._desk.risk.check(order, self._blotter.wall_ns, again=True)
-                if reason:
-                    self._end_waiting(order, OrderState.REJECTED, reason)
+        risk = self._desk.risk
+        for order in reversed(self._waiting()):  # who came last goes first
+            reason = risk.gate(order.account, order.instrument.symbol)
+            reason = reason or risk.check(order, self._blotter.wall_ns, again=True)
+            if reason:
+                self._end_waiting(order, OrderState.REJECTED, reason)
         self._settle()
 
     def _good_till(self, _seq: int, entry: Entry) -> None:
         """GTD orders whose time has come."""
         orders = self._blotter.orders
-        ended = [orders[id] for at_ns, id in self._desk.expiries if at_ns <= entry[1] and (
-            id in orders
-        )]  # fmt: skip
-        self._take_back(ended, EXPIRED, RejectReason.EXPIRE_TIME.value)
+        due = sorted(id for at_ns, id in self._desk.expiries if at_ns <= entry[1] and id in orders)
+        self._take_back([orders[id] for id in due], EXPIRED, RejectReason.EXPIRE_TIME.value)
 
     # --- taking orders back unasked ---
 
+    def _waiting(self) -> list[Order]:
+        """New orders that wait to be sent, in that order."""
+        return [request for request in self._desk.queue.waiting() if isinstance(request, Order)]
+
     def _take_back(self, orders: list[Order], type_: ResponseType, reason: str) -> None:
-        """End these: those with the venue in the order of the book, then those that wait."""
+        """End these: those at the venue in the order of the book, then those that wait."""
         waiting = [order for order in orders if order.order_id in self._desk.queue]
         queued = {order.order_id for order in waiting}
-        self._withdraw({o.order_id for o in orders} - queued, type_, reason)
-        for order in sorted(waiting, key=lambda order: order.order_id):
+        sent = {order.order_id for order in orders} - queued
+        if sent:
+            self._desk.executions.apply(self._desk.venue.withdraw(sent, type_, reason))
+        for order in waiting:
             if order.order_id in self._blotter.orders:  # it may have lost its partner meanwhile
                 self._end_waiting(order, OrderState(type_.value), reason)
         self._settle()
-
-    def _withdraw(self, order_ids: set[int], type_: ResponseType, reason: str) -> None:
-        if order_ids:
-            self._desk.executions.apply(self._desk.venue.withdraw(order_ids, type_, reason))
 
     def _end_waiting(self, order: Order, state: OrderState, reason: str) -> None:
         self._desk.queue.cancel_order(order.order_id)
@@ -240,10 +240,7 @@ class ControlDesk:
                 known[symbol] = (terms, seq)
 
     def _stop(self, _seq: int, _entry: Entry) -> None:
-        for order in self._desk.queue.waiting():
-            if isinstance(order, Order) and order.order_id in self._desk.queue:
-                self._end_waiting(order, OrderState.CANCELED, RejectReason.SHUTTING_DOWN.value)
-        self._settle()
+        self._take_back(self._waiting(), CANCELED, RejectReason.SHUTTING_DOWN.value)
 
     def configure(self, settings: dict[str, Any]) -> None:
         """Take over the part of the configuration that a replay depends on."""

@@ -46,7 +46,10 @@ def load(desk: OrderDesk, engine: MatchingEngine | None, state: dict[str, Any]) 
     for fields in state["markets"]:
         assert engine is not None
         engine.list_instruments([instrument_of(fields["instrument"])])
-    if state["settings"]:
+    desk.ledger.load(state["ledger"])
+    desk.account_settings = state["account_settings"]
+    desk.money_terms = {s: (terms, seq) for s, (terms, seq) in state["money_terms"].items()}
+    if state["settings"]:  # after what an operator set: that goes before it
         desk.configure(state["settings"])
     desk.is_open = state["is_open"]
     desk.trading_date = state["trading_date"]
@@ -72,12 +75,7 @@ def load(desk: OrderDesk, engine: MatchingEngine | None, state: dict[str, Any]) 
         _load_market(market, fields, desk.blotter.orders)
     if engine is not None:
         engine.phases.session = Phase(state["phase"])
-    desk.ledger.load(state["ledger"])
     desk.blotter.positions.update({(a, s): lots for a, s, lots in state["positions"]})
-    desk.account_settings = state["account_settings"]
-    desk.money_terms = {s: (terms, seq) for s, (terms, seq) in state["money_terms"].items()}
-    if state["settings"]:
-        desk.configure(state["settings"])  # again: tiers, groups and limits go by what was loaded
     desk.risk.load(state["risk"], desk.blotter.orders.values())
     desk.expiries = sorted(
         (order.terms.expire_ns, order.order_id)

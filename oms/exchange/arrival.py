@@ -4,9 +4,8 @@ Flow:  matching -> [arrival] -> sweep, book; events come back in the order they 
 Owner: the dispatcher thread.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
-from oms.exchange.book import Fill
 from oms.exchange.ledger import bound_of
 from oms.exchange.market import Market
 from oms.exchange.phases import Phases
@@ -109,28 +108,32 @@ class Arrival:
                 break
         return True
 
-    def traded(self, market: Market, side: Side, fills: Sequence[Fill]) -> None:
-        """Take note of what the plain way traded, as `_take` does for the others."""
-        rules, changed, at = self._rules, market.changed, 0
-        for _, price_ticks, _ in fills:
+    def note_trades(self, market: Market, side: Side, prices: Iterable[int]) -> None:
+        """What an order of this side traded at, in order: depth, last price, stops that wake."""
+        rules, other, at = self._rules, SELL if side is BUY else BUY, 0
+        for price_ticks in prices:
             if price_ticks != at:
                 at = price_ticks
-                if changed is not None:
-                    changed.add((SELL if side is BUY else BUY, price_ticks))
+                market.touch(other, price_ticks)
                 market.traded(price_ticks, rules.wall_ns, rules.breaker_window_ns)
                 rules.trigger(market, price_ticks)
 
     # --- the steps, and whether they will do ---
 
+    def _sweep(
+        self, market: Market, order: Order, limit_ticks: int | None, lots: int
+    ) -> Iterator[Step]:
+        rules = self._rules
+        return sweep(
+            market.book, order.order_id, order.side, limit_ticks, lots,
+            rules.is_own(order.account), rules.self_trade_of(order),
+        )  # fmt: skip
+
     def _plan(
         self, market: Market, order: Order, limit_ticks: int | None, lots: int
     ) -> tuple[list[Step], bool]:
         """What it would meet, cut where the breaker's band ends; and whether it was cut."""
-        rules = self._rules
-        steps = sweep(
-            market.book, order.order_id, order.side, limit_ticks, lots,
-            rules.is_own(order.account), rules.self_trade_of(order),
-        )  # fmt: skip
+        steps = self._sweep(market, order, limit_ticks, lots)
         band, planned = market.breaker_band(), list[Step]()
         for step in steps if lots else ():
             if band is not None and step[0] is TRADE and not band[0] <= step[2] <= band[1]:
@@ -140,12 +143,7 @@ class Arrival:
 
     def _spend(self, market: Market, order: Order, budget: int, limit_ticks: int | None) -> int:
         """A market buy by quote quantity learns here how many lots it is for."""
-        rules = self._rules
-        steps = sweep(
-            market.book, order.order_id, BUY, limit_ticks, UNBOUNDED,
-            rules.is_own(order.account), rules.self_trade_of(order),
-        )  # fmt: skip
-        lots = affordable(order, budget, steps)
+        lots = affordable(order, budget, self._sweep(market, order, limit_ticks, UNBOUNDED))
         if order.exposure is not None:
             order.exposure.move(order, lots - order.left_lots)
         order.quantity_lots = order.left_lots = lots
@@ -175,9 +173,8 @@ class Arrival:
         self, market: Market, order: Order, steps: list[Step], lots: int
     ) -> tuple[list[Event], int | None]:
         """Do the steps; what is left of the order, None if it was canceled."""
-        book, rules, order_id = market.book, self._rules, order.order_id
+        book, orders, order_id = market.book, self._rules.orders, order.order_id
         events: list[Event] = []
-        prices: list[int] = []
         left: int | None = lots
         for kind, id, price_ticks, step_lots in steps:
             if kind is TRADE:
@@ -186,24 +183,18 @@ class Arrival:
                 left -= step_lots
                 events.append((TRADE, order_id, 0, price_ticks, step_lots, TAKER, "", ""))
                 events.append((TRADE, id, 0, price_ticks, step_lots, MAKER, "", ""))
-                if not prices or prices[-1] != price_ticks:
-                    prices.append(price_ticks)
             else:
                 events.append((kind, id, 0, 0, step_lots, "", RejectReason.SELF_TRADE.value, ""))
                 if id == order_id:
                     left = left - step_lots if kind is RESTATED and left is not None else None
-                elif kind is CANCELED:
-                    market.touch(rules.orders[id])
+                    continue
+                market.touch(orders[id].side, orders[id].price_ticks)
+                if kind is CANCELED:
                     book.cancel_order(id)
                 else:
-                    market.touch(rules.orders[id])
                     book.reduce_order(id, book.open_lots(id) - step_lots)
-        other = SELL if order.side is BUY else BUY
-        for price_ticks in prices:
-            if market.changed is not None:
-                market.changed.add((other, price_ticks))
-            market.traded(price_ticks, rules.wall_ns, rules.breaker_window_ns)
-            rules.trigger(market, price_ticks)
+        traded = (price for kind, _, price, _ in steps if kind is TRADE)
+        self.note_trades(market, order.side, traded)
         return events, left
 
     @staticmethod
@@ -215,8 +206,7 @@ class Arrival:
             market.book.add_iceberg(order.order_id, order.side, price_ticks, lots, display_lots)
         else:
             market.book.add_order(order.order_id, order.side, price_ticks, lots, False)
-        if market.changed is not None:
-            market.changed.add((order.side, price_ticks))
+        market.touch(order.side, price_ticks)
         return []
 
 

@@ -9,7 +9,6 @@ from oms.exchange.book import OrderBook
 from oms.exchange.stops import StopBook
 from oms.instruments import BPS, Instrument
 from oms.messages import Phase, Side
-from oms.orders import Order
 
 BUY, SELL = Side.BUY, Side.SELL
 
@@ -51,10 +50,10 @@ class Market:
         bids, asks = self.book.levels(BUY), self.book.levels(SELL)
         return equilibrium(bids, asks, self.reference_ticks)
 
-    def touch(self, order: Order) -> None:
-        """Depth may have changed where this order rests."""
+    def touch(self, side: Side, price_ticks: int) -> None:
+        """Depth may have changed here."""
         if self.changed is not None:
-            self.changed.add((order.side, order.price_ticks))
+            self.changed.add((side, price_ticks))
 
     # --- the breaker ---
 

@@ -70,11 +70,10 @@ class MatchingEngine:
         ):
             side, price_ticks = order.side, order.price_ticks
             fills = market.book.add_order(order_id, side, price_ticks, order.left_lots)
-            if market.changed is not None:
-                market.changed.add((side, price_ticks))
+            market.touch(side, price_ticks)
             if not fills:
                 return [accepted]
-            self._arrival.traded(market, side, fills)
+            self._arrival.note_trades(market, side, [price for _, price, _ in fills])
             return [accepted, *_trades(order_id, fills)]
         if order.suspended:
             self._suspend(market, order)
@@ -107,7 +106,7 @@ class MatchingEngine:
         if not open_lots:
             return [_refused(change)]
         left = change.quantity_lots - order.cumulative_lots
-        market.touch(order)
+        market.touch(order.side, order.price_ticks)
         if left <= 0:
             book.cancel_order(order.order_id)
             return [replaced]
@@ -140,8 +139,7 @@ class MatchingEngine:
     def _take_out(self, market: Market, order_id: int) -> bool:
         rested = market.book.cancel_order(order_id)
         if rested is not None:
-            if market.changed is not None:
-                market.changed.add(rested[:2])
+            market.touch(*rested[:2])
             return True
         if self.rules.triggered.pop(order_id, None) is not None:
             return True

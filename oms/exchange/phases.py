@@ -164,8 +164,7 @@ class Phases:
             events.append((TRADE, buyer, 0, price_ticks, lots, AUCTION, "", ""))
             events.append((TRADE, seller, 0, price_ticks, lots, AUCTION, "", ""))
         for order_id, lots in filled.items():
-            if market.changed is not None:
-                market.touch(orders[order_id])
+            market.touch(orders[order_id].side, orders[order_id].price_ticks)
             book.trade(order_id, lots)
         market.traded(price_ticks, self._rules.wall_ns, 0)
         market.rolling_ticks, market.rolling_ns = price_ticks, self._rules.wall_ns

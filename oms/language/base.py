@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import ClassVar
@@ -15,7 +16,7 @@ Amount = str | int | Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BaseCommand:
+class BaseCommand(ABC):
     """One who asks, and the id that makes a repeat of the command one and the same.
 
     client_order_id: unique per account for ever, over orders and all other commands; the same
@@ -37,5 +38,6 @@ class BaseCommand:
                 raise ValidationError(name, getattr(self, name), "text, int or Decimal")
         object.__setattr__(self, "requests", self._made())  # frozen for everybody else
 
+    @abstractmethod
     def _made(self) -> tuple[Request, ...]:
-        raise NotImplementedError
+        """The requests that this command comes to."""

@@ -1,14 +1,11 @@
 """Venues: who takes our orders. The embedded exchange is one, a scripted test venue another."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
-from oms.instruments import Instrument
-from oms.messages import ResponseType
-from oms.orders import Change, Event, Order
+from oms.desk.desk_state import OrderTaker
 
 
-class Venue(Protocol):
+class Venue(OrderTaker, Protocol):
     """What the order manager asks of a venue.
 
     remote: answers come later, through OrderManagement.on_data_response, and a restart
@@ -24,13 +21,6 @@ class Venue(Protocol):
 
     remote: bool
 
-    def place(self, order: Order) -> Sequence[Event]: ...
-    def cancel(self, change: Change) -> Sequence[Event]: ...
-    def replace(self, change: Change) -> Sequence[Event]: ...
-    def withdraw(
-        self, order_ids: set[int], type_: ResponseType, reason: str
-    ) -> Sequence[Event]: ...
-    def list_instruments(self, instruments: Sequence[Instrument]) -> None: ...
     def logon(self) -> None: ...
     def logged_on(self) -> bool: ...
     def logoff(self) -> None: ...
