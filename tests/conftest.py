@@ -10,6 +10,7 @@ import pytest
 from oms import Config, MemoryStore, OrderManagement
 from oms.errors import StoppedError
 from tests.fakes import Stepped, config_of
+from tests.teller import Teller
 
 
 @pytest.fixture
@@ -46,3 +47,9 @@ def start_manager() -> Iterator[Callable[..., OrderManagement]]:
     for manager in started:
         with suppress(StoppedError):
             manager.stop()
+
+
+@pytest.fixture
+def teller():
+    """Ann, Bob, Cid and Dan have 10,000 of everything."""
+    return Teller().fund("ann", "bob", "cid", "dan")
