@@ -16,11 +16,11 @@ import importlib.util
 import sys
 from types import ModuleType
 
-from common import DATA, ROOT, Claim, Figures, parser, report, skip
+from common import DATA, TREE, Claim, Figures, parser, report, skip
 
 CLAIMS = [Claim("worst_messages_per_s", ">=", 1_500_000)]
 TOOL = DATA / "tools" / "replay_consensus.py"
-ADAPTER = ROOT / "benchmarks" / "adapters" / "consensus.py"
+ADAPTER = TREE / "benchmarks" / "adapters" / "consensus.py"
 
 
 def measure(args: argparse.Namespace) -> Figures:

@@ -20,9 +20,14 @@ from common import Figures, rss_bytes
 
 from oms import Config, OrderManagement, OrderRequest, OrderResponse, Side, TimeInForce
 from oms.config import QueueConfig, SessionConfig, StoreConfig, ThrottleConfig
-from oms.controls import FundsAction, FundsRequest, Request
-from oms.messages import ResponseType
 from oms.sections import ExchangeConfig, RiskConfig
+
+try:
+    from oms.enums import ResponseType
+    from oms.requests import FundsAction, FundsRequest, Request
+except ImportError:  # --tree names a checkout of before: commit 091c228, or near it
+    from oms.controls import FundsAction, FundsRequest, Request  # type: ignore
+    from oms.messages import ResponseType  # type: ignore
 
 ACCOUNT = "bench"
 ACCOUNTS = tuple(f"{ACCOUNT}-{number:02d}" for number in range(20))
@@ -113,17 +118,21 @@ def stepped(manager: OrderManagement) -> Iterator[None]:
 
 def fund(manager: OrderManagement, accounts: Sequence[str]) -> None:
     """Give each account plenty of each asset, where there is a ledger; wait until it has it."""
-    if not manager.config.exchange.ledger:
+    ask(manager, *funding(manager.config, accounts))
+
+
+def funding(config: Config, accounts: Sequence[str]) -> Iterator[FundsRequest]:
+    """What `fund` asks for; nothing where there is no ledger."""
+    if not config.exchange.ledger:
         return
-    assets = {a for i in manager.config.instruments for a in (i.base, i.quote)}
+    assets = {a for i in config.instruments for a in (i.base, i.quote)}
     for account in accounts:
-        create, deposit = FundsAction.CREATE, FundsAction.DEPOSIT
-        ask(manager, FundsRequest(account=account, client_order_id=create, action=create))
+        yield FundsRequest(account=account, client_order_id="create", action=FundsAction.CREATE)
         for asset in sorted(assets):
-            id = f"{deposit}-{asset}"
-            ask(manager, FundsRequest(
-                account=account, client_order_id=id, action=deposit, asset=asset, amount=AMOUNT
-            ))  # fmt: skip
+            yield FundsRequest(
+                account=account, client_order_id=f"deposit-{asset}", action=FundsAction.DEPOSIT,
+                asset=asset, amount=AMOUNT,
+            )  # fmt: skip
 
 
 def ask(manager: OrderManagement, *requests: Request) -> list[OrderResponse]:
@@ -159,7 +168,24 @@ def produce(manager: OrderManagement, requests: Iterable[OrderRequest], inbox_ma
 def ledger_mistakes(manager: OrderManagement) -> int:
     """What does not add up; only while no turn is under way. Without a ledger nothing can."""
     desk = manager.dispatcher.desk
-    return len(desk.ledger.mistakes(desk.blotter.orders.values()))
+    orders = getattr(desk, "blotter", desk.executions).orders
+    return len(desk.ledger.mistakes(orders.values()))
+
+
+def answers_first(response: OrderResponse) -> bool:
+    """Is it the first answer to its request? A request's trades follow that."""
+    report = response.report
+    return report.request_seq > 0 and report.type != "TRADE"
+
+
+def _answers_first_row(response: OrderResponse) -> bool:
+    """The same, where a response has a row of columns."""
+    row = response.row  # type: ignore[attr-defined]
+    return bool(row[3] and row[8] != "TRADE")
+
+
+if hasattr(OrderResponse, "row"):
+    answers_first = _answers_first_row
 
 
 # --- requests ---
@@ -264,8 +290,7 @@ class Answers:
         self.all_here = threading.Event()
 
     def __call__(self, response: OrderResponse) -> None:
-        row = response.row
-        if row[3] and row[8] != "TRADE":  # a request's trades follow its first answer
+        if answers_first(response):
             self.count += 1
             if self.count == self.expected:
                 self.last_ns = time.monotonic_ns()

@@ -1,5 +1,7 @@
-"""What every benchmark shares: the card, trials in fresh processes, the last line.
+"""What every benchmark shares: the tree, the card, trials in fresh processes, the last line.
 
+The package is the one of --tree DIR, another checkout; by default of this one. It must be on
+the path before any script imports it: hence the option is read here, when this is imported.
 Prints machine, Python, commit and command line; then the median and the spread of each
 figure; then one JSON object on the last line. Nothing asserts on time: a claim that was not
 reached is a figure like any other, and the exit code is 0.
@@ -25,7 +27,19 @@ from pathlib import Path
 from typing import Literal
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # so that the package is found without being installed
+
+
+def add_tree_to(arguments: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    arguments.add_argument(
+        "--tree", type=Path, default=ROOT, metavar="DIR",
+        help="the checkout whose package is measured; default: this one",
+    )  # fmt: skip
+    return arguments
+
+
+_early = add_tree_to(argparse.ArgumentParser(add_help=False, allow_abbrev=False))
+TREE = _early.parse_known_args()[0].tree.resolve()
+sys.path.insert(0, str(TREE))
 
 DATA = Path(os.environ.get("OMS_FLOW_DATA") or ROOT.parent / "shared").resolve()
 
@@ -50,6 +64,7 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_tree_to(made)
     made.add_argument("--trials", type=int, help="default: 3, with --quick 1")
     made.add_argument("--quick", action="store_true", help="a small run: does it work at all?")
     made.add_argument("--directory", type=Path, help="where the files go; default: system temp")
@@ -112,7 +127,7 @@ def _line(figures: Figures) -> str:
 
 
 def card(directory: Path | None) -> dict[str, str]:
-    """Machine, versions, commit, command line."""
+    """Machine, versions, commit of the tree, command line."""
     return {
         "machine": f"{_cpu()}, {_cores()} cores, {platform.system()}",
         "load": _load(),
@@ -146,7 +161,7 @@ def _load() -> str:
 
 def _commit() -> str:
     def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
+        done = subprocess.run(["git", "-C", str(TREE), *words], capture_output=True, text=True)
         return done.stdout.strip()
 
     try:

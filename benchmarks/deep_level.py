@@ -20,36 +20,46 @@ from collections.abc import Callable
 
 from common import Claim, Figures, parser, report
 
-from oms import OrderBook, Side
+from oms import Instrument, OrderBook, OrderType, Side, TimeInForce
+from oms.exchange.order import Order
 
 CLAIMS = [Claim("trade_ratio", "<=", 1.5), Claim("cancel_ratio", "<=", 1.5)]
 SHALLOW = 1_000
 PRICE, LOTS = 100, 10
 
-Drain = Callable[[OrderBook, int], None]
+INSTRUMENT = Instrument(symbol="X", price_scale=0, quantity_scale=0)
+
+Drain = Callable[[OrderBook, list[Order]], None]
 
 
-def trade(book: OrderBook, depth: int) -> None:
-    match_order = book.match_order
-    for _ in range(depth):
-        match_order(Side.SELL, PRICE, LOTS)
+def trade(book: OrderBook, orders: list[Order]) -> None:
+    match = book.match
+    for _ in orders:
+        match(Side.SELL, PRICE, LOTS)
 
 
-def cancel(book: OrderBook, depth: int) -> None:
-    cancel_order = book.cancel_order
-    for order_id in range(depth):
-        cancel_order(order_id)
+def cancel(book: OrderBook, orders: list[Order]) -> None:
+    cancel = book.cancel
+    for order in orders:
+        cancel(order)
+
+
+def order_of(order_id: int) -> Order:
+    return Order(
+        order_id, "", "", INSTRUMENT, Side.BUY, OrderType.LIMIT, TimeInForce.GTC, PRICE, LOTS
+    )
 
 
 def ns_per_order(drain: Drain, depth: int, orders: int) -> float:
     book, spent_ns = OrderBook(), 0
     for _ in range(max(1, orders // depth)):
-        for order_id in range(depth):
-            book.add_order(order_id, Side.BUY, PRICE, LOTS)
+        made = [order_of(order_id) for order_id in range(depth)]
+        for order in made:
+            book.add(order)
         start_ns = time.perf_counter_ns()
-        drain(book, depth)
+        drain(book, made)
         spent_ns += time.perf_counter_ns() - start_ns
-        assert not len(book)
+        assert book.best_bid is None
     return spent_ns / (depth * max(1, orders // depth))
 
 

@@ -20,7 +20,6 @@ from client import ACCOUNTS, PRICES, enter, exchange_config, fund, resting, wait
 from common import Claim, Figures, parser, percentile, report
 
 from oms import MemoryStore, OrderManagement, Side
-from oms.money import UNITS_MAX
 
 CLAIMS = [Claim("book_us", "<=", 50), Claim("manager_us", "<=", 50)]
 SYMBOL = PRICES[0][0]
@@ -34,15 +33,14 @@ def measure(args: argparse.Namespace) -> Figures:
         fund(manager, ACCOUNTS)
         enter(manager, resting(args.orders, ACCOUNTS, symbols=1))
         assert manager.dispatcher.desk.engine is not None
-        book = manager.dispatcher.desk.engine.books[SYMBOL]
-        figures: Figures = {"resting": len(book)}
+        book = manager.dispatcher.desk.engine.markets[SYMBOL].book
+        figures: Figures = {"resting": sum(1 for _ in book.orders())}
         figures |= timed("book", lambda: book.get_depth(LEVELS), args.calls)
         figures |= timed("manager", lambda: manager.get_depth(SYMBOL, LEVELS), args.calls)
     for side in Side:
-        worst = 1 if side is Side.BUY else UNITS_MAX
-        orders = list(book.resting(side, worst))
-        for order_id, _ in orders[: len(orders) // 2]:
-            book.cancel_order(order_id)
+        orders = [order for level in book.own(side) for order in level]
+        for order in orders[: len(orders) // 2]:
+            book.cancel(order)
     figures |= timed("holes", lambda: book.get_depth(LEVELS), args.calls)
     return figures
 

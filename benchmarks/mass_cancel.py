@@ -29,8 +29,8 @@ from client import (
 from common import Claim, Figures, add_gc_to, parser, report, set_gc
 
 from oms import MemoryStore, OrderManagement
-from oms.controls import MassCancelRequest
-from oms.desk import entries
+from oms.requests import MassCancelRequest
+from oms.requests.codec import MASS_CANCEL
 
 CLAIMS = [Claim("seconds", "<=", 1), Claim("left_open", "<=", 0), Claim("ledger_mistakes", "<=", 0)]
 
@@ -62,11 +62,11 @@ def desk_seconds(orders: int) -> float:
         prepare(manager, orders)
     desk, fold = manager.dispatcher.desk, manager.dispatcher.fold
     start = time.perf_counter()
-    desk.begin(fold.last_seq + 1, fold.wall_ns)
-    desk.enter(fold.last_seq + 1, (entries.MASS_CANCEL, ACCOUNT, "all", ACCOUNT, "", ""))
+    desk.begin(fold.last_seq + 1, fold.wall_ns, 0)
+    desk.enter(fold.last_seq + 1, (MASS_CANCEL, ACCOUNT, "all", ACCOUNT, "", ""))
     desk.end()
     seconds = time.perf_counter() - start
-    assert not desk.blotter.orders
+    assert not desk.executions.orders
     return seconds
 
 

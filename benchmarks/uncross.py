@@ -9,8 +9,8 @@ or above every ask, so that all of them trade (but for what one side is larger):
 reports, two of each fill. --crossing 0.5: half of them do.
 
 Alone, on the same orders in another manager whose threads have ended: `engine_seconds`, finding
-the price and the fills and taking them off the book; `desk_seconds`, with orders, money and
-reports, but nothing stored or told.
+the price and who trades with whom; `desk_seconds`, all of it, with orders, money and reports, but
+nothing stored or told.
 
 Inside the timed part: the request. Outside: entering the orders.
 """
@@ -34,8 +34,10 @@ from client import (
 from common import Claim, Figures, add_gc_to, parser, report, set_gc
 
 from oms import MemoryStore, OrderManagement, OrderRequest, Side
-from oms.controls import OperatorAction, OperatorRequest
-from oms.messages import Phase, Scope
+from oms.enums import Phase, Scope
+from oms.exchange.auction import pair
+from oms.exchange.market import resting
+from oms.requests import OperatorAction, OperatorRequest
 
 CLAIMS = [Claim("seconds", "<=", 1), Claim("ledger_mistakes", "<=", 0)]
 SYMBOL, LOT, TICK = PRICES[0]
@@ -70,15 +72,20 @@ def alone(orders: list[OrderRequest]) -> Figures:
     with manager:
         prepare(manager, orders)
     desk, fold = manager.dispatcher.desk, manager.dispatcher.fold
-    assert desk.engine is not None and desk.cascade is not None
+    assert desk.engine is not None
     market = desk.engine.markets[SYMBOL]
-    desk.begin(fold.last_seq + 1, fold.wall_ns)
     start = time.perf_counter()
-    events = desk.engine.phases.force(market, Phase.CONTINUOUS)
+    found = market.indicative()
+    assert found is not None
+    bids, asks = (resting(market.book, side, found.price_ticks) for side in Side)
+    fills = len(pair(bids, asks, found))
     engine_seconds = time.perf_counter() - start
-    desk.cascade.apply(events)
+    desk.begin(fold.last_seq + 1, fold.wall_ns, 0)
+    start = time.perf_counter()
+    desk.engine.phases.force(market, Phase.CONTINUOUS)
+    desk.cascade()
     desk_seconds = time.perf_counter() - start
-    assert events and not market.book.crossed
+    assert len(desk.reports.rows) >= 2 * fills and not market.book.crossed
     return {"engine_seconds": engine_seconds, "desk_seconds": desk_seconds}
 
 
@@ -93,8 +100,8 @@ def set_phase(manager: OrderManagement, phase: Phase) -> None:
     ask(
         manager,
         OperatorRequest(
-            client_order_id=phase, action=OperatorAction.SET_PHASE, scope=Scope.SYMBOL,
-            target=SYMBOL, value=phase,
+            client_order_id=phase.value, action=OperatorAction.SET_PHASE, scope=Scope.SYMBOL,
+            target=SYMBOL, value=phase.value,
         ),
     )  # fmt: skip
 

@@ -4,6 +4,7 @@ Owner: MainThread. It waits on one event and touches no lock and no database, so
 seen within milliseconds whatever the other threads do.
 """
 
+import gc
 import json
 import logging
 import os
@@ -16,10 +17,10 @@ from typing import Any, TextIO
 
 from oms.config import Config
 from oms.errors import StoppedError
-from oms.flow.threads import StopFlag, Worker
 from oms.logs import LogWriter
 from oms.manager import OrderManagement
 from oms.stores.lock import DataLock
+from oms.turn.threads import StopFlag, Worker
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,8 @@ class App:
             try:
                 self.manager.start()
                 log.info("started in %s, process %d", self.directory, os.getpid())
+                gc.freeze()  # what was recovered stays: no collection has to walk it again
+                stack.callback(gc.unfreeze)
                 self._run(work)
             except StoppedError:
                 if not self._stop.is_set():  # else it was told to stop while it recovered

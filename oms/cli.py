@@ -13,17 +13,16 @@ from typing import Any, NoReturn
 
 from oms.commands import (
     EXIT_USAGE,
+    AddOption,
+    Command,
     Place,
-    calendar,
     explain,
     flows,
     funds,
     live,
     offline,
     say,
-    seeding,
-    statement,
-)
+)  # fmt: skip
 from oms.config import CONFIG_PATH, load_config
 from oms.errors import ConfigError, OMSError
 
@@ -31,8 +30,8 @@ EXIT_INTERRUPTED, EXIT_PIPE_CLOSED = 130, 141
 DEFAULT_COMMAND = "simulate"
 
 DESCRIPTION = """\
-An order management system: it takes orders, holds them back where the session or the
-throttle says so, matches them by price and time, and answers only what is on disk.
+An order management system: it takes orders, lets them wait for the session and the
+throttle, matches them by price and time, and answers only what is on disk.
 Without a command it simulates a market on this machine and reports how it went."""
 
 EPILOG = """\
@@ -114,14 +113,21 @@ def build_parser() -> Parser:
         parents=[common],
     )
     parsers = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in (flows, live, calendar, funds, seeding, statement, offline, explain):
-        module.add_to(parsers, common)
+
+    def add(name: str, command: Command, brief: str, text: str) -> AddOption:
+        """What adds its options; `parser_error` is for a mistake found later."""
+        parser = parsers.add_parser(name, help=brief, description=text, parents=[common])
+        parser.set_defaults(command=command, parser_error=parser.error)
+        return parser.add_argument
+
+    for module in (flows, live, funds, offline, explain):
+        module.add_to(add)
     return parser
 
 
-def _common_options() -> argparse.ArgumentParser:
+def _common_options() -> Parser:
     """What every command takes, before or after its name."""
-    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     group = common.add_argument_group("where and how")
     group.add_argument(
         "--data-dir",

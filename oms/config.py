@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from oms.bounds import Section, read_section
 from oms.errors import ConfigError, ValidationError
 from oms.instruments import Instrument
 from oms.money import to_units
@@ -28,6 +27,7 @@ from oms.sections import (
     MarketDataConfig,
     QueueConfig,
     RiskConfig,
+    Section,
     SessionConfig,
     SimulateConfig,
     StopConfig,
@@ -35,6 +35,7 @@ from oms.sections import (
     ThrottleConfig,
     VenueConfig,
     limits_of,
+    read_section,
     symbols_of,
 )
 

@@ -2,9 +2,9 @@
 
 import re
 from dataclasses import dataclass, field
-from enum import StrEnum
 from math import gcd
 
+from oms.enums import MarketOrderPolicy
 from oms.errors import ValidationError
 from oms.money import UNITS_MAX, Number, to_text, to_units
 
@@ -12,16 +12,6 @@ SCALE_MAX = 12
 ASSET_SCALE = 8
 FEE_BPS_MAX = 1_000
 BPS = 10_000
-
-
-class MarketOrderPolicy(StrEnum):
-    """What a market order does when the book cannot fill it.
-
-    PARTIAL takes what is there and cancels the rest; ALL_OR_NONE is rejected whole.
-    """
-
-    PARTIAL = "partial"
-    ALL_OR_NONE = "all_or_none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

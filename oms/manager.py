@@ -7,42 +7,44 @@ is published. It holds no order itself.
 
 import logging
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future, wait
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
-from oms import answers
 from oms.clock import NANOS, Clock, SystemClock
 from oms.config import Config
-from oms.controls import FundsRequest, Request
-from oms.desk.session import TradingSession
+from oms.desk.calendar import TradingSession
+from oms.desk.desk import Desk
+from oms.enums import Phase
 from oms.errors import StoppedError, ValidationError
-from oms.flow import one_shot
-from oms.flow.dispatcher import Dispatcher
-from oms.flow.inbox import Answer, Inbox
-from oms.flow.publisher import Listener, MarketListener, Publisher, Trade
-from oms.flow.session_keeper import SessionKeeper
-from oms.flow.threads import Job, Worker
-from oms.language import Command
-from oms.market_data import DepthSnapshot, Prices
-from oms.messages import Phase, RejectReason, RequestType
-from oms.orders import VenueReport
-from oms.reports import OrderResponse, refusal
-from oms.requests import OrderRequest
+from oms.market_data import DepthSnapshot, Prices, TradePrint
+from oms.reject_reasons import RejectReason
+from oms.reports import COMMAND_ANSWERS, OF_CHANGES, OrderResponse, refused, standing_of
+from oms.requests import REQUESTS, OrderRequest, Request
+from oms.requests.internal import VenueReport, check_venue_report
 from oms.stores import Store
 from oms.stores.sqlite import PersistentStorage
-from oms.venues import Venue
-from oms.venues.embedded import EmbeddedVenue
+from oms.turn.dispatcher import Dispatcher
+from oms.turn.inbox import Answer, Inbox
+from oms.turn.intake import Intake
+from oms.turn.one_shot import DryRun, dry_run, place_pair
+from oms.turn.publisher import Listener, MarketListener, Publisher
+from oms.turn.session_keeper import SessionKeeper
+from oms.turn.threads import Job, Worker
+from oms.venues import EmbeddedVenue, Venue
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 FOLLOW_S_MAX = 5.0  # a turn takes milliseconds, unless the disk is stuck
+BATCH_MAX = 100
 STOP_S_MAX = 15.0  # of one thread; a stop takes less than 5 s unless the disk is stuck
-CANCEL = RequestType.CANCEL
+URGENT = ("C", "X", "O")  # kinds that pass a full inbox: what takes risk off, what operators ask
 
 
 class OrderManagement:
@@ -65,14 +67,14 @@ class OrderManagement:
         config: Config | None = None,
         *,
         clock: Clock | None = None,
-        venue: Venue | None = None,
+        venue: Venue | EmbeddedVenue | None = None,
         store: Store | None = None,
         directory: Path | str = ".",
         on_failure: Callable[[str, BaseException], None] | None = None,
     ) -> None:
         self.config = config or Config()
         self.clock: Clock = clock or SystemClock()
-        self.venue: Venue = venue or EmbeddedVenue()
+        self.venue: Venue | EmbeddedVenue = venue or EmbeddedVenue()
         self.store: Store = store or PersistentStorage(
             Path(directory) / self.config.store.database,
             durability=self.config.store.durability,
@@ -113,7 +115,7 @@ class OrderManagement:
         self._start("oms-session", self.keeper, 1.0)
         venue_job = getattr(self.venue, "job", None)
         if venue_job is not None:
-            self.venue.connect(self.on_data_response)  # type: ignore[attr-defined]
+            self.venue.connect(self.on_data_response)  # type: ignore[union-attr]
             self._start("oms-venue", venue_job, 1.0)
         drain_s = self.config.stop.drain_max_ns / NANOS
         self._start("oms-dispatch", self.dispatcher, max(STOP_S_MAX, drain_s + 1.0))
@@ -134,6 +136,7 @@ class OrderManagement:
         with self._stopping:
             self._threads.close()
             self._running = False
+        self._drop_questions()
         if self.failure is not None:
             name, error = self.failure
             raise StoppedError(f"thread {name} died: {error!r}") from error
@@ -160,43 +163,111 @@ class OrderManagement:
         for _message, _received_ns, answer in self.inbox.take(self.inbox.size, 0):
             if answer is not None and answer.set_running_or_notify_cancel():
                 answer.set_exception(StoppedError(f"thread {name} died; the outcome is unknown"))
+        self._drop_questions()
         if self._on_failure is not None:
             self._on_failure(name, error)
+
+    def _drop_questions(self) -> None:
+        with suppress(IndexError):  # two threads may be at it
+            while True:
+                self.dispatcher.questions.popleft()(None)
 
     # --- requests ---
 
     def on_data(self, request: Request) -> None:
-        """Take a request; its reports go to the listeners. Never waits, never raises a refusal."""
-        received_ns = self.clock.monotonic_ns()
-        if not self.inbox.put((request, received_ns, None), urgent=_is_urgent(request)):
-            self._refuse(request, None)
+        """Take a request; its reports go to the listeners. Never waits, never raises a refusal.
+
+        Raises ValidationError if it is no request at all.
+        """
+        if not isinstance(request, REQUESTS):
+            raise ValidationError("request", request, "an OrderRequest or another request")
+        line = request.line
+        if not self.inbox.put((line, self.clock.monotonic_ns(), None), line[0] in URGENT):
+            self._refuse(line, None)
 
     def submit(self, request: Request) -> "Future[OrderResponse]":
         """Take a request; the future resolves with the first durable response to it.
 
-        It holds an exception (StoreError, StoppedError) only when the outcome is unknown.
+        The response tells what the request did at once (`trades`, `reports`, `standing`); a
+        refusal is a response, too (`refused`, `reason`). The future holds an exception
+        (StoreError, StoppedError) only when the outcome is unknown: submit the same request
+        again, its id makes sure that nothing happens twice. Raises as `on_data`.
         """
-        answer: Answer = Future()
-        received_ns = self.clock.monotonic_ns()
-        if not self.inbox.put((request, received_ns, answer), urgent=_is_urgent(request)):
-            self._refuse(request, answer)
+        if not isinstance(request, REQUESTS):
+            raise ValidationError("request", request, "an OrderRequest or another request")
+        line, answer = request.line, Answer()
+        if not self.inbox.put((line, self.clock.monotonic_ns(), answer), line[0] in URGENT):
+            self._refuse(line, answer)
         return answer
 
-    def execute(self, command: Command, timeout_s: float | None = None) -> "Future[answers.Answer]":
-        """Take a command of the language; the future resolves with its one answer.
+    def submit_all(self, requests: Sequence[Request]) -> "list[Future[OrderResponse]]":
+        """Submit up to BATCH_MAX requests in this order; each is accepted or refused alone."""
+        if len(requests) > BATCH_MAX:
+            raise ValidationError("requests", len(requests), f"at most {BATCH_MAX} of them")
+        for request in requests:
+            if not isinstance(request, REQUESTS):
+                raise ValidationError("requests", request, "requests alone")
+        return [self.submit(request) for request in requests]
 
-        A refusal is an answer, too: an Error. Questions are answered before this returns, and
-        wait for no write. An exception: the outcome is unknown, ask with GetOrder, or give the
-        same command again. timeout_s: wait so long for the answer before returning (so no
-        listener may ask for that).
+    def submit_pair(
+        self, stop: OrderRequest, limit: OrderRequest, undo_id: str
+    ) -> "Future[tuple[OrderResponse, OrderResponse | None]]":
+        """Place an OCO pair: a stop and a limit order of which one cancels the other.
+
+        limit: its terms name the stop (`oco_with`). undo_id: a client order id of the same
+        account: should the limit order be refused while the stop stands, the stop is canceled
+        under it. The future resolves with the responses to both; None for a limit order that
+        was not placed because the stop was refused. It holds a ValidationError if undo_id had
+        been used, so that the stop stands. Raises ValidationError, naming the field.
         """
-        answer = one_shot.execute(self, command)
-        if timeout_s is not None:
-            wait([answer], timeout_s)
+        return place_pair(self, stop, limit, undo_id)
+
+    def dry_run(self, request: Request) -> "Future[DryRun]":
+        """What would become of a request now: why it would be refused, what it would reserve.
+
+        Nothing is recorded, and nothing promised: the next request may change it. Raises as
+        `on_data`; the future holds StoppedError if the order manager stops before it answers.
+        """
+        if not isinstance(request, REQUESTS):
+            raise ValidationError("request", request, "an OrderRequest or another request")
+        if not self._running or self.inbox.closed:
+            stopped: Future[DryRun] = Future()
+            stopped.set_exception(StoppedError("the order manager is not running"))
+            return stopped
+        line = request.line
+        return self.between_turns(lambda desk, intake: dry_run(intake, desk, line))
+
+    def between_turns(self, question: Callable[[Desk, Intake], T]) -> "Future[T]":
+        """Have a question answered on the dispatcher's thread, between two turns: what it sees
+        is on disk. It must only look. The future holds what it raised, or StoppedError. Once
+        the order manager has stopped it is answered at once, on the caller's thread."""
+        answer: Future[T] = Future()
+        answer.set_running_or_notify_cancel()
+
+        def ask(intake: Intake | None) -> None:
+            if intake is None:
+                answer.set_exception(StoppedError("stopped before it answered"))
+                return
+            try:
+                answer.set_result(question(self.dispatcher.desk, intake))
+            except Exception as error:
+                answer.set_exception(error)
+
+        if self._running:
+            self.dispatcher.questions.append(ask)
+            self.inbox.wake()
+            if not self._running or self.failure is not None:  # it stopped meanwhile
+                self._drop_questions()
+        else:  # no turn is under way, nor will one be
+            ask(self.dispatcher.intake)
         return answer
 
     def on_data_response(self, response: VenueReport) -> None:
-        """What a remote venue calls, from any thread, with each report."""
+        """What a remote venue calls, from any thread, with each report.
+
+        Raises ValidationError, naming the field, if it is no VenueReport.
+        """
+        check_venue_report(response)
         self.inbox.notice((response, self.clock.monotonic_ns(), None))
 
     def add_listener(self, callback: Listener) -> None:
@@ -215,26 +286,30 @@ class OrderManagement:
         self.publisher.add_market_listener(callback)
         self.dispatcher.feed.want_depth()
 
-    def _refuse(self, request: Request, answer: Answer | None) -> None:
+    def _refuse(self, line: tuple[Any, ...], answer: Answer | None) -> None:
         full = self._running and not self.inbox.closed
         reason = RejectReason.QUEUE_FULL if full else RejectReason.SHUTTING_DOWN
-        self.publisher.refuse(answer, refusal(request, reason, self.clock.wall_ns()))
+        self.publisher.refuse(answer, refused(line, reason, self.clock.wall_ns()))
 
     # --- questions; all answers come from what is published, none waits for a write ---
 
-    def get_order(self, account: str, client_order_id: str) -> OrderResponse | None:
-        """The latest durable report of an order, by any id it has had; None if there is none."""
-        order = self.dispatcher.desk.blotter.find(account, client_order_id)
-        row = self.publisher.open.get(order.order_id) if order is not None else None
-        if row is None:
-            rows = self.store.find_rows(account, client_order_id)
-            row = rows[-1] if rows else None
-        return None if row is None else self.publisher.response(row)
+    def get_order(self, account: str, named: str | int) -> OrderResponse | None:
+        """How an order stands, by any client order id it has had, or by its order id; None if
+        there is no such order. A response to no request: its client_order_id is the latest."""
+        report = standing_of(self.store.find_reports(account, named))
+        if report is None or report.type in COMMAND_ANSWERS:  # an id of a deposit, say
+            return None
+        return self.publisher.response(report)
 
     def open_orders(self, account: str) -> list[OrderResponse]:
-        """The latest durable report of each open order of an account, oldest first."""
-        rows = sorted(self.publisher.open.copy().values(), key=lambda row: row[2])
-        return [self.publisher.response(row) for row in rows if row[4] == account]
+        """How each open order of an account stands, oldest first."""
+        found = [r for r in self.publisher.open.copy().values() if r.account == account]
+        found.sort(key=lambda report: report.order_id)
+        for place, report in enumerate(found):
+            if report.type in OF_CHANGES:  # it bears the id of the change
+                told = standing_of(self.store.find_reports(account, report.order_id))
+                found[place] = told or report
+        return [self.publisher.response(report) for report in found]
 
     def get_depth(
         self, symbol: str, levels: int
@@ -276,7 +351,7 @@ class OrderManagement:
         _, asks = self.get_depth(symbol, 1)
         return asks[0][0] if asks else None
 
-    def recent_trades(self, symbol: str) -> list[Trade]:
+    def recent_trades(self, symbol: str) -> list[TradePrint]:
         """The last trades since the start, oldest first; at most trades_kept."""
         self._check_symbol(symbol)
         return self.publisher.trades(symbol)
@@ -339,10 +414,3 @@ class OrderManagement:
             return "stopped" if self.failure is None else "failed"
         degraded = self.dispatcher.blocked is not None or self.keeper.gave_up
         return "degraded" if degraded else "ok"
-
-
-def _is_urgent(request: Request) -> bool:
-    """What takes risk off, and what operators ask, passes a full inbox."""
-    if isinstance(request, OrderRequest):
-        return request.type is CANCEL
-    return not isinstance(request, FundsRequest)

@@ -8,8 +8,9 @@ All numbers are ticks, lots, and units of an asset.
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
-from oms.messages import Phase
+from oms.enums import Phase
 
 Level = tuple[int, int]
 """Price in ticks, lots shown there; in an update 0 lots: the level is gone."""
@@ -26,21 +27,25 @@ class MarketState:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class TradePrint:
+class TradePrint(NamedTuple):
     """One trade, told once. execution_id: the taker's; in an auction the buyer's.
 
-    taker_side: BUY or SELL; "" in an auction, where nobody takes.
+    number: 0 among recent_trades. match_number: that of both reports; it grows by one per trade
+    of the market. taker_side: BUY or SELL; "" in an auction, where nobody takes. buy_order_id,
+    sell_order_id, match_number: 0 at a remote venue, which tells one side.
     """
 
     seq: int
     number: int
     symbol: str
     execution_id: str
+    match_number: int
     taker_side: str
     price_ticks: int
     quantity_lots: int
     wall_ns: int
+    buy_order_id: int
+    sell_order_id: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,52 +1,349 @@
-"""What comes out: OrderResponse, one execution report.
+"""Execution reports: one row per event of an order, and the response a caller sees of it.
 
-FIX 4.4 calls it message 8, or 9 for a refused cancel or modify. It is a view on the row that
-the store keeps: what a caller sees and what is on disk are one thing.
+Flow:  exchange, desk -> [Reports: the turn's rows] -> store, publisher -> [OrderResponse]
+FIX 4.4 calls a report message 8, or 9 for a refused cancel or modify. A Report is what the
+store keeps, in the store's order; nothing else knows that order. An OrderResponse is a Report
+with typed names and numbers in the instrument's units.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from typing import Generic, NamedTuple, TypeVar, overload
+from operator import attrgetter
+from typing import Any, Generic, NamedTuple, TypeVar, overload
 
-from oms.controls import Request
+from oms.enums import Liquidity, OrderState, ResponseType, Side
+from oms.exchange.order import Order
 from oms.instruments import Instrument
-from oms.messages import NEW, REASONS, Liquidity, OrderState, RejectReason, ResponseType, Side
 from oms.money import to_decimal
-from oms.requests import OrderRequest
+from oms.reject_reasons import REASONS, RejectReason
 
-# One row of order_responses: plain text and whole numbers, as SQLite binds them fastest.
-Row = tuple[
-    int, int, int, int, str, str, str, str, str, str,
-    int, int, int, int, str, str, str, int, str, int, int,
-]  # fmt: skip
+NUMBER_BITS = 24
+"""A report's id is its turn's journal sequence, then its number in the turn: 24 bits."""
+NUMBER_MASK = (1 << NUMBER_BITS) - 1
 
+ACCEPTED = ResponseType.NEW.value  # and the order's state, in one word
+TRADE, ORDER_STATUS = ResponseType.TRADE.value, ResponseType.ORDER_STATUS.value
+REFUSALS = (
+    ResponseType.REJECTED.value, ResponseType.CANCEL_REJECTED.value,
+    ResponseType.COMMAND_REJECTED.value,
+)  # fmt: skip
+COMMAND_ANSWERS = (ResponseType.COMMAND_DONE.value, ResponseType.COMMAND_REJECTED.value)
+NO_LIQUIDITY = Liquidity.NONE.value
+
+
+class Report(NamedTuple):
+    """What happened to one order, and how it stands since; text and whole numbers alone.
+
+    report_id: journal sequence of the turn and number within it, see NUMBER_BITS.
+    request_seq: the request this answers; 0 when the order's owner did not ask.
+    named_after: how far behind the order's own request the one is whose client order id the
+        report bears: 0, or the distance to a later modify or cancel.
+    code: type and state in two characters, see EXEC_TYPES and ORD_STATUSES.
+    match_number: the same in both reports of a trade; grows by one per trade of a market.
+    waited_ns, venue_ns: durations of the request answered; 0 when not measured.
+    The fields from `type` on follow from the code, the order and the turn: the store has them
+    once.
+    """
+
+    report_id: int
+    order_id: int
+    request_seq: int
+    named_after: int
+    code: str
+    last_price_ticks: int
+    last_quantity_lots: int
+    cumulative_lots: int
+    leaves_lots: int
+    notional: str
+    liquidity: str
+    reason: str
+    fee: str
+    match_number: int
+    waited_ns: int
+    venue_ns: int
+    type: str
+    state: str
+    account: str
+    client_order_id: str
+    symbol: str
+    side: str
+    wall_ns: int
+
+    @property
+    def named_seq(self) -> int:
+        """The request whose client order id the report bears."""
+        return self.order_id + self.named_after
+
+    @property
+    def journal_seq(self) -> int:
+        """The turn that made it; 0 if the request was refused before the journal."""
+        return self.report_id >> NUMBER_BITS
+
+    @property
+    def number(self) -> int:
+        """Its place among the reports of the turn, from 1."""
+        return self.report_id & NUMBER_MASK
+
+    @property
+    def execution_id(self) -> str:
+        """Unique for ever (FIX ExecID): journal sequence, dash, number."""
+        return f"{self.report_id >> NUMBER_BITS}-{self.report_id & NUMBER_MASK}"
+
+    def row(self) -> tuple[int | str, ...]:
+        """The columns of the view order_responses, in their order."""
+        return tuple(getattr(self, name) for name in ROW_COLUMNS)
+
+
+STORED = Report._fields.index("type")  # so many fields, from the first, are a row of `reports`
+WAITED = Report._fields.index("waited_ns")
 ROW_COLUMNS = (
     "journal_seq", "number", "order_id", "request_seq", "account", "client_order_id", "symbol",
     "side", "type", "state", "last_price_ticks", "last_quantity_lots", "cumulative_lots",
     "leaves_lots", "notional", "liquidity", "reason", "wall_ns", "fee", "waited_ns", "venue_ns",
+    "match_number",
 )  # fmt: skip
+# FIX ExecType (tag 150; 9 is the message OrderCancelReject, the last three are ours) ...
+EXEC_TYPES = {
+    "PENDING_NEW": "A", "NEW": "0", "TRADE": "F", "CANCELED": "4", "REPLACED": "5",
+    "EXPIRED": "C", "REJECTED": "8", "PENDING_CANCEL": "6", "PENDING_REPLACE": "E",
+    "CANCEL_REJECTED": "9", "ORDER_STATUS": "I", "TRIGGERED": "L", "RESTATED": "D",
+    "DONE_FOR_DAY": "3", "TRADE_BUSTED": "H", "UNKNOWN": "?", "COMMAND_DONE": "+",
+    "COMMAND_REJECTED": "-",
+}  # fmt: skip
+# ... and OrdStatus (tag 39; UNKNOWN is ours, and so is the lack of any).
+ORD_STATUSES = {
+    "PENDING_NEW": "A", "NEW": "0", "PARTIALLY_FILLED": "1", "FILLED": "2", "DONE_FOR_DAY": "3",
+    "CANCELED": "4", "PENDING_CANCEL": "6", "REJECTED": "8", "SUSPENDED": "9", "EXPIRED": "C",
+    "PENDING_REPLACE": "E", "UNKNOWN": "?", "": "",
+}  # fmt: skip
+CODES = {
+    (kind, state): exec_type + ord_status
+    for kind, exec_type in EXEC_TYPES.items()
+    for state, ord_status in ORD_STATUSES.items()
+}
+WORDS = {code: words for words, code in CODES.items()}
+MEASURED = ("waited_ns", "venue_ns")  # what a replay cannot know
+
+symbol_of, type_of = attrgetter("symbol"), attrgetter("type")
+new_tuple = tuple.__new__  # a NamedTuple's own constructor costs three times as much
+
+
+class Reports:
+    """The reports of the turn under way.
+
+    turn_seq: the journal sequence of the turn. wall_ns: its time stamp.
+    """
+
+    __slots__ = ("base", "rows", "turn_seq", "wall_ns")
+
+    def __init__(self) -> None:
+        self.rows: list[Report] = []
+        self.turn_seq = self.base = self.wall_ns = 0
+
+    def begin(self, turn_seq: int, wall_ns: int) -> None:
+        self.turn_seq = turn_seq
+        self.base = turn_seq << NUMBER_BITS
+        self.wall_ns = wall_ns
+        self.rows = []
+
+    def add(
+        self,
+        order: Order,
+        type_: str,
+        request_seq: int = 0,
+        named_seq: int = 0,
+        client_order_id: str = "",
+        price_ticks: int = 0,
+        lots: int = 0,
+        liquidity: str = NO_LIQUIDITY,
+        reason: str = "",
+        fee: str = "",
+        match_number: int = 0,
+        waited_ns: int = 0,
+        venue_ns: int = 0,
+    ) -> None:
+        """One execution report: how the order stands after what just happened.
+
+        client_order_id, named_seq: of the request answered, if it is not the order's own.
+        """
+        state = order.reported_state if order.changes or order.unknown else order.state
+        rows, notional = self.rows, order.notional
+        rows.append(
+            new_tuple(
+                Report,
+                (
+                    self.base + len(rows) + 1,
+                    order.order_id,
+                    request_seq,
+                    (named_seq or order.named_seq) - order.order_id,
+                    CODES[type_, state._value_],
+                    price_ticks,
+                    lots,
+                    order.cumulative_lots,
+                    order.leaves_lots,
+                    str(notional) if notional else "",
+                    liquidity,
+                    reason,
+                    fee,
+                    match_number,
+                    waited_ns,
+                    venue_ns,
+                    type_,
+                    state._value_,
+                    order.account,
+                    client_order_id or order.client_order_id,
+                    order.instrument.symbol,
+                    order.side._value_,
+                    self.wall_ns,
+                ),
+            )
+        )
+
+    def accepted(self, order: Order, waited_ns: int, venue_ns: int) -> None:
+        """The first report of a new order that goes straight to the book; quicker than `add`."""
+        rows, seq = self.rows, order.order_id
+        rows.append(
+            new_tuple(
+                Report,
+                (
+                    self.base + len(rows) + 1, seq, seq, order.named_seq - seq, "00", 0, 0, 0,
+                    order.leaves_lots, "", "", "", "", 0, waited_ns, venue_ns, ACCEPTED, ACCEPTED,
+                    order.account, order.client_order_id, order.instrument.symbol,
+                    order.side._value_, self.wall_ns,
+                ),
+            )
+        )  # fmt: skip
+
+    def traded(
+        self,
+        order: Order,
+        request_seq: int,
+        price_ticks: int,
+        lots: int,
+        liquidity: str,
+        fee: str,
+        match_number: int,
+    ) -> None:
+        """One fill of an order; quicker than `add`."""
+        state = order.reported_state if order.changes or order.unknown else order.state
+        rows, order_id, word = self.rows, order.order_id, state._value_
+        rows.append(
+            new_tuple(
+                Report,
+                (
+                    self.base + len(rows) + 1, order_id, request_seq, order.named_seq - order_id,
+                    CODES[TRADE, word], price_ticks, lots, order.cumulative_lots,
+                    order.leaves_lots, str(order.notional), liquidity, "", fee, match_number, 0, 0,
+                    TRADE, word, order.account, order.client_order_id, order.instrument.symbol,
+                    order.side._value_, self.wall_ns,
+                ),
+            )
+        )  # fmt: skip
+
+    def answer(
+        self,
+        request_seq: int,
+        account: str,
+        client_order_id: str,
+        type_: str,
+        order_id: int,
+        symbol: str = "",
+        side: str = "",
+        state: str = "",
+        cumulative_lots: int = 0,
+        leaves_lots: int = 0,
+        notional: str = "",
+        reason: str = "",
+        named_seq: int = 0,
+        match_number: int = 0,
+    ) -> None:
+        """Answer a request that touches no open order: a refusal, or what is known."""
+        named_after = (named_seq or request_seq or order_id) - order_id
+        self.rows.append(
+            Report(
+                self.base + len(self.rows) + 1, order_id, request_seq, named_after,
+                CODES[type_, state], 0, 0, cumulative_lots, leaves_lots, notional, NO_LIQUIDITY,
+                reason, "", match_number, 0, 0, type_, state, account, client_order_id, symbol,
+                side, self.wall_ns,
+            )
+        )  # fmt: skip
+
+    def measure(self, place: int, waited_ns: int, venue_ns: int) -> None:
+        """The report at this place answers a request that was just sent: how long it took."""
+        row = self.rows[place]
+        self.rows[place] = new_tuple(
+            Report, (*row[:WAITED], waited_ns, venue_ns, *row[WAITED + 2 :])
+        )
+
+    def restate(self, state: str) -> None:
+        """Tell the latest report's order in this state."""
+        row = self.rows[-1]
+        self.rows[-1] = row._replace(code=CODES[row.type, state], state=state)
+
+
+def stored_report(row: Sequence[Any]) -> Report:
+    """A report from the columns of its row in the store, and then those of order and turn."""
+    return new_tuple(Report, (*row[:STORED], *WORDS[row[4]], *row[STORED:]))
+
+
+def status_of(order: Order, turn_seq: int, wall_ns: int) -> Report:
+    """How an open order stands, outside any turn: no execution, hence number 0."""
+    reports = Reports()
+    reports.begin(turn_seq, wall_ns)
+    reports.add(order, ORDER_STATUS)
+    return reports.rows[0]._replace(report_id=turn_seq << NUMBER_BITS)
+
+
+# A change of an order is on its way, or was refused: the report bears the id of the change.
+OF_CHANGES = (
+    ResponseType.PENDING_CANCEL.value, ResponseType.PENDING_REPLACE.value,
+    ResponseType.CANCEL_REJECTED.value, ORDER_STATUS, ResponseType.UNKNOWN.value,
+)  # fmt: skip
+
+
+def standing_of(reports: Sequence[Report]) -> Report | None:
+    """How an order stands, from all its reports; None if there are none.
+
+    The latest that is news of the order, and not of a change or a repeated request, with the
+    state and quantities of the very latest.
+    """
+    if not reports:
+        return None
+    last = reports[-1]
+    for report in reversed(reports):
+        own = report.request_seq == report.order_id
+        if own or report.type not in (*OF_CHANGES, *REFUSALS):
+            return report._replace(
+                code=CODES[report.type, last.state], state=last.state,
+                cumulative_lots=last.cumulative_lots, leaves_lots=last.leaves_lots,
+                notional=last.notional,
+            )  # fmt: skip
+    return last
+
 
 T = TypeVar("T")
 
 
-class _Column(Generic[T]):
-    """One column of the row, read as T."""
+class _Field(Generic[T]):
+    """One field of the report, read as T."""
 
     __slots__ = ("_index", "_read")
 
     def __init__(self, name: str, read: Callable[[str], T] | None = None) -> None:
-        self._index = ROW_COLUMNS.index(name)
+        self._index = Report._fields.index(name)
         self._read = read
 
     @overload
-    def __get__(self, response: None, owner: object) -> "_Column[T]": ...
+    def __get__(self, response: None, owner: object) -> _Field[T]: ...
     @overload
-    def __get__(self, response: "OrderResponse", owner: object) -> T: ...
-    def __get__(self, response: "OrderResponse | None", owner: object) -> "_Column[T] | T":
+    def __get__(self, response: OrderResponse, owner: object) -> T: ...
+    def __get__(self, response: OrderResponse | None, owner: object) -> _Field[T] | T:
         if response is None:
             return self
-        value = response.row[self._index]
+        value = response.report[self._index]
         return value if self._read is None else self._read(value)  # type: ignore
 
 
@@ -74,77 +371,107 @@ class OrderResponse:
         a resting order, an expiry).
     client_order_id: the id of the request answered, else of the order.
     last_*: price and quantity of this fill; 0 when there is none.
-    cumulative_lots, leaves_lots: filled so far, and still open.
+    cumulative_lots, leaves_lots: filled so far, and still open (FIX CumQty, LeavesQty).
     notional: sum of price times quantity over all fills, in 10**-(price_scale +
         quantity_scale): exact, and as wide as it needs to be.
     fee: of this fill, in units of the quote asset; negative: a rebate.
+    match_number: of this fill's trade, the same on both sides; 0 when there is none.
     text: "" or a RejectReason, then ": key=value, ..."; or, while pending, why it waits.
     waited_ns: received to released. venue_ns: sent to answered. 0 when not measured.
     """
 
-    __slots__ = ("_made", "_sent", "_told", "instrument", "row")
+    __slots__ = ("_at_once", "_hops", "_told", "instrument", "report")
 
     def __init__(
         self,
-        row: Row,
+        report: Report,
         instrument: Instrument | None = None,
-        sent: tuple[str, int, int, int, int, int] | None = None,
+        hops: tuple[str, int, int, int, int, int] | None = None,
         told: tuple[int, int] = (0, 0),
+        at_once: Sequence[Report] = (),
     ) -> None:
-        self.row = row
+        self.report = report
         self.instrument = instrument
-        self._sent = sent  # outcome, then received to answered; of a request just sent
+        self._hops = hops  # outcome, then received to answered; of a request just sent
         self._told = told  # durable, published; of the whole turn
-        self._made: Sequence[Row] = ()  # what the request made of its order; where somebody asked
+        self._at_once = at_once
 
-    def made(self, rows: Sequence[Row]) -> None:
-        """This response answers a request, which made these reports of its order."""
-        self._made = rows
+    journal_seq = property(lambda self: int(self.report.journal_seq))
+    number = property(lambda self: int(self.report.number))
+    order_id = _Field[int]("order_id")
+    request_seq = _Field[int]("request_seq")
+    account = _Field[str]("account")
+    client_order_id = _Field[str]("client_order_id")
+    symbol = _Field[str]("symbol")
+    side = _Field("side", lambda text: Side(text) if text else None)
+    type = _Field("type", ResponseType)
+    state = _Field("state", lambda text: OrderState(text) if text else None)
+    last_price_ticks = _Field[int]("last_price_ticks")
+    last_quantity_lots = _Field[int]("last_quantity_lots")
+    cumulative_lots = _Field[int]("cumulative_lots")
+    leaves_lots = _Field[int]("leaves_lots")
+    notional = _Field("notional", lambda text: int(text or 0))
+    liquidity = _Field("liquidity", Liquidity)
+    text = _Field[str]("reason")
+    wall_ns = _Field[int]("wall_ns")
+    fee = _Field("fee", lambda text: int(text or 0))
+    match_number = _Field[int]("match_number")
+    waited_ns = _Field[int]("waited_ns")
+    venue_ns = _Field[int]("venue_ns")
 
     @property
-    def siblings(self) -> "tuple[OrderResponse, ...]":
+    def reports(self) -> tuple[OrderResponse, ...]:
         """All reports of the order that its request made at once, this one first.
 
         Known only of the response that a Future resolves with; empty for all others.
         """
-        return tuple(OrderResponse(row, self.instrument) for row in self._made)
+        return tuple(OrderResponse(report, self.instrument) for report in self._at_once)
+
+    @property
+    def trades(self) -> tuple[OrderResponse, ...]:
+        """Of these, the fills that the request took from orders at rest."""
+        return tuple(each for each in self.reports if each.liquidity is Liquidity.TAKER)
+
+    @property
+    def standing(self) -> OrderResponse:
+        """The last of `reports`: how the order stands after all that its request did at once."""
+        return OrderResponse(self._at_once[-1], self.instrument) if self._at_once else self
 
     @property
     def hops(self) -> HopTimes | None:
         """The request's hop times; None for a report that answers no request just sent."""
-        return HopTimes(*self._sent[1:], *self._told) if self._sent else None
-
-    journal_seq = _Column[int]("journal_seq")
-    number = _Column[int]("number")
-    order_id = _Column[int]("order_id")
-    request_seq = _Column[int]("request_seq")
-    account = _Column[str]("account")
-    client_order_id = _Column[str]("client_order_id")
-    symbol = _Column[str]("symbol")
-    side = _Column("side", lambda text: Side(text) if text else None)
-    type = _Column("type", ResponseType)
-    state = _Column("state", lambda text: OrderState(text) if text else None)
-    last_price_ticks = _Column[int]("last_price_ticks")
-    last_quantity_lots = _Column[int]("last_quantity_lots")
-    cumulative_lots = _Column[int]("cumulative_lots")
-    leaves_lots = _Column[int]("leaves_lots")
-    notional = _Column("notional", lambda text: int(text or 0))
-    liquidity = _Column("liquidity", Liquidity)
-    text = _Column[str]("reason")
-    wall_ns = _Column[int]("wall_ns")
-    fee = _Column("fee", lambda text: int(text or 0))
-    waited_ns = _Column[int]("waited_ns")
-    venue_ns = _Column[int]("venue_ns")
+        return HopTimes(*self._hops[1:], *self._told) if self._hops else None
 
     @property
     def execution_id(self) -> str:
         """Unique for ever: journal sequence, dash, number within it (FIX ExecID)."""
-        return f"{self.journal_seq}-{self.number}"
+        return self.report.execution_id
 
     @property
     def reason(self) -> RejectReason | None:
         """Why it was refused, or ended; None also where the text says why it waits."""
         return REASONS.get(self.text.partition(":")[0])
+
+    @property
+    def refused(self) -> bool:
+        """Is it a no, or the repeat of one?"""
+        report = self.report
+        if report.type == ORDER_STATUS:
+            return report.state == OrderState.REJECTED or self.reason is not None
+        return report.type in REFUSALS
+
+    @property
+    def repeated(self) -> bool:
+        """Was the request known, with the same content? Then nothing was done again."""
+        return self.report.type == ORDER_STATUS
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """The key=value pairs of the text: of a refusal its context, of a command its result."""
+        pairs = (part.partition("=") for part in self.text.partition(": ")[2].split(", "))
+        if self.reason is None:
+            pairs = (part.partition("=") for part in self.text.split(", "))
+        return {key: value for key, _, value in pairs if value}
 
     @property
     def last_price(self) -> Decimal:
@@ -165,6 +492,11 @@ class OrderResponse:
         return self._quantity(self.leaves_lots)
 
     @property
+    def last_fee(self) -> Decimal:
+        """The fee of this fill, in the quote asset; negative: a rebate."""
+        return to_decimal(self.fee, self.instrument.quote_scale if self.instrument else 0)
+
+    @property
     def average_price(self) -> Fraction | None:
         """Exact average price of all fills; None before the first."""
         if not self.cumulative_lots or self.instrument is None:
@@ -175,25 +507,28 @@ class OrderResponse:
         return to_decimal(lots, self.instrument.quantity_scale if self.instrument else 0)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, OrderResponse) and other.row == self.row
+        return isinstance(other, OrderResponse) and other.report == self.report
 
     def __hash__(self) -> int:
-        return hash(self.row)
+        return hash(self.report)
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{k}={v!r}" for k, v in zip(ROW_COLUMNS, self.row, strict=True) if v)
-        return f"OrderResponse({fields})"
+        values = ((name, getattr(self.report, name)) for name in ROW_COLUMNS)
+        return f"OrderResponse({', '.join(f'{name}={value!r}' for name, value in values if value)})"
 
 
-def refusal(request: Request, reason: RejectReason, wall_ns: int) -> OrderResponse:
+def refused(line: Sequence[Any], reason: RejectReason, wall_ns: int) -> OrderResponse:
     """The answer to a request that was turned away before the journal: nothing is recorded."""
+    kind, account, client_order_id = line[:3]
     symbol = side = state = ""
     type_ = ResponseType.COMMAND_REJECTED
-    if isinstance(request, OrderRequest):
-        symbol, side, state = request.symbol, request.side or "", OrderState.REJECTED.value
-        type_ = ResponseType.REJECTED if request.type is NEW else ResponseType.CANCEL_REJECTED
-    row: Row = (
-        0, 0, 0, 0, request.account, request.client_order_id, symbol, str(side), type_.value,
-        state, 0, 0, 0, 0, "", "", reason.value, wall_ns, "", 0, 0,
-    )  # fmt: skip
-    return OrderResponse(row)
+    if kind in ("N", "M", "C"):
+        symbol, side = line[3:5] if kind == "N" else ("", "")
+        state = OrderState.REJECTED.value
+        type_ = ResponseType.REJECTED if kind == "N" else ResponseType.CANCEL_REJECTED
+    reports = Reports()
+    reports.begin(0, wall_ns)
+    reports.answer(
+        0, account, client_order_id, type_.value, 0, symbol, side, state, reason=reason.value
+    )
+    return OrderResponse(reports.rows[0]._replace(report_id=0))

@@ -7,7 +7,8 @@ process loses nothing it told:
     ["STATE", word]  recovering: signals are caught; started: takes requests; retried: --retry
         is done; loaded: --waiting is done
     ["S", *wish]  about to submit this; exchange_flow.py says what a wish is
-    ["R", sent_ns, *row]  a listener was told this report; sent_ns 0: not sent in this turn
+    ["R", sent_ns, *row]  a listener was told this report, its row() in order of ROW_COLUMNS;
+        sent_ns 0: not sent in this turn
     ["F", *row]  a future resolved with this report
     ["U", account, id, error]  a future holds an exception: the outcome is unknown
     ["Q", health, store, depth levels, state of an order]  reads were answered
@@ -31,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from oms import Config, EmbeddedVenue, OrderManagement
 from oms.app import App
 from oms.errors import OMSError
+from oms.exchange.matching import MatchingEngine
 from oms.reports import OrderResponse
 from tests.exchange_flow import (
     Trader,
@@ -160,13 +162,13 @@ class Load:
     @staticmethod
     def _listen(response: OrderResponse) -> None:
         hops = response.hops
-        tell("R", hops.sent_ns if hops else 0, *response.row)
+        tell("R", hops.sent_ns if hops else 0, *response.report.row())
 
 
 def _resolved(answer: "Future[OrderResponse]", wish: Wish) -> None:
     error = answer.exception()
     if error is None:
-        tell("F", *answer.result().row)
+        tell("F", *answer.result().report.row())
     else:
         tell("U", wish[0], wish[1], repr(error))
 
@@ -175,19 +177,28 @@ class BrokenVenue(EmbeddedVenue):
     """An exchange with a bug: it breaks on an order, or when asked about the link."""
 
     def __init__(self, part: str | None) -> None:
-        super().__init__()
         self._left = {"venue": 200, "link": 2}
         self._part = part
+        self._engine: MatchingEngine | None = None
+        super().__init__()
 
-    def reset(self) -> None:
-        super().reset()
-        place = self.place
+    @property
+    def engine(self) -> MatchingEngine | None:  # type: ignore[override]
+        return self._engine
 
-        def placed(order: Any) -> Any:
+    @engine.setter
+    def engine(self, engine: MatchingEngine | None) -> None:
+        """Each desk brings a new one."""
+        self._engine = engine
+        if engine is None or self._part != "venue":
+            return
+        place = engine.place
+
+        def placed(*arguments: Any) -> int:
             self._use("venue")
-            return place(order)
+            return place(*arguments)
 
-        self.place = placed
+        engine.place = placed  # type: ignore[method-assign]
 
     def logged_on(self) -> bool:
         self._use("link")

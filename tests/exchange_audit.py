@@ -8,42 +8,42 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from oms.desk import entries
-from oms.desk.entries import Entry
 from oms.instruments import Instrument
 from oms.money import to_units
-from oms.reports import Row
+from oms.reports import Report
+from oms.requests import codec
+from oms.requests.codec import Line
 from tests.exchange_flow import KINDS, SYMBOLS, Wish
 
 REQUESTS = (
-    entries.NEW, entries.MODIFY, entries.CANCEL, entries.ANSWER, entries.FUNDS,
-    entries.MASS_CANCEL, entries.OPERATOR,
+    codec.NEW, codec.MODIFY, codec.CANCEL, codec.ANSWER, codec.FUNDS, codec.MASS_CANCEL,
+    codec.OPERATOR,
 )  # fmt: skip
 Instruments = Mapping[str, Instrument]
 Owned = dict[tuple[str, str], int]
 """(account, asset) -> units, available and reserved together."""
 
 
-def is_entry_of(wish: Wish, entry: Entry, instruments: Instruments) -> bool:
-    """Does an entry say what was asked for? One that refuses it says nothing of it."""
+def is_line_of(wish: Wish, line: Line, instruments: Instruments) -> bool:
+    """Does a line say what was asked for? One that refuses it says nothing of it."""
     account, _client_id, kind, *rest = wish
-    if entry[0] == entries.ANSWER:
+    if line[0] == codec.ANSWER:
         return True
     if kind in KINDS:
-        return list(entry[3:]) == _command_fields(account, kind, rest[0])
+        return list(line[3:]) == _command_fields(account, kind, rest[0])
     orig, symbol, side, quantity, price, tif, *more = rest
     if kind == "CANCEL":
-        return entry[0] == entries.CANCEL and entry[3] == orig
+        return line[0] == codec.CANCEL and line[3] == orig
     if kind == "MODIFY":  # both symbols have one grid
         ticks, lots = on_grid(instruments[SYMBOLS[0]], price, quantity)
-        return entry[0] == entries.MODIFY and entry[3:6] == [orig, ticks, lots]
+        return line[0] == codec.MODIFY and line[3:6] == [orig, ticks, lots]
     said = more[0] if more else {}
     stop = "stop_price" in said
     type_ = ("STOP" if stop else "MARKET") if price is None else "STOP_LIMIT" if stop else "LIMIT"
     return (
-        entry[0] == entries.NEW
-        and entry[3:9] == [symbol, side, type_, tif, *on_grid(instruments[symbol], price, quantity)]
-        and (entry[11] if len(entry) > 11 else {}) == _entry_terms(instruments[symbol], said)
+        line[0] == codec.NEW
+        and line[3:9] == [symbol, side, type_, tif, *on_grid(instruments[symbol], price, quantity)]
+        and (line[11] if len(line) > 11 else {}) == _line_terms(instruments[symbol], said)
     )
 
 
@@ -59,8 +59,8 @@ def _command_fields(account: str, kind: str, said: dict[str, str]) -> list[Any]:
     return [own.get(name, "") for name in names]
 
 
-def _entry_terms(instrument: Instrument, said: dict[str, Any]) -> dict[str, Any]:
-    """Terms as an entry names and counts them."""
+def _line_terms(instrument: Instrument, said: dict[str, Any]) -> dict[str, Any]:
+    """Terms as a line names and counts them."""
     price, lots = instrument.price_ticks, instrument.quantity_lots
     fields: dict[str, tuple[str, Callable[[Any], Any]]] = {
         "stop_price": ("stop", price),
@@ -100,7 +100,7 @@ def deposits(wishes: Iterable[Wish]) -> Owned:
     return _without_zeros(paid)
 
 
-def owned(wishes: Iterable[Wish], trades: Iterable[Row], instruments: Instruments) -> Owned:
+def owned(wishes: Iterable[Wish], trades: Iterable[Report], instruments: Instruments) -> Owned:
     """What everybody has after these movements of money and these fills."""
     has = Counter[tuple[str, str]]()
     for account, _id, _kind, said in wishes:
@@ -110,11 +110,12 @@ def owned(wishes: Iterable[Wish], trades: Iterable[Row], instruments: Instrument
         has[account, asset] += units if said["action"] == "DEPOSIT" else -units
         if said["action"] == "TRANSFER":
             has[said["to_account"], asset] += units
-    for row in trades:
-        account, instrument, fee = row[4], instruments[row[6]], int(row[18] or 0)
-        notional = instrument.notional(row[10], row[11])
-        sign = 1 if row[7] == "BUY" else -1
-        has[account, instrument.base] += sign * row[11] * instrument.lot_amount
+    for trade in trades:
+        account, instrument = trade.account, instruments[trade.symbol]
+        lots, fee = trade.last_quantity_lots, int(trade.fee or 0)
+        notional = instrument.notional(trade.last_price_ticks, lots)
+        sign = 1 if trade.side == "BUY" else -1
+        has[account, instrument.base] += sign * lots * instrument.lot_amount
         has[account, instrument.quote] -= sign * notional + fee
         has["fees", instrument.quote] += fee
     return _without_zeros(has)

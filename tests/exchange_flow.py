@@ -13,18 +13,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from oms import Config, OrderRequest, Side, TimeInForce
+from oms import Config, Side, TimeInForce
 from oms.config import ExchangeConfig
-from oms.controls import (
+from oms.enums import Phase, PostOnly, Scope, SelfTrade
+from oms.requests import (
     FundsAction,
     FundsRequest,
     MassCancelRequest,
     OperatorAction,
     OperatorRequest,
+    OrderRequest,
+    OrderTerms,
     Request,
 )
-from oms.messages import Phase, PostOnly, Scope, SelfTrade
-from oms.requests import OrderTerms
 
 Wish = list[Any]
 SYMBOLS = ("TATA_INR", "JIO_INR")

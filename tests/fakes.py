@@ -10,13 +10,13 @@ from typing import Any
 
 from oms import Config, Instrument, ManualClock, MemoryStore, OrderManagement, OrderRequest, Side
 from oms.config import ExchangeConfig, SessionConfig, ThrottleConfig, VenueConfig
+from oms.enums import MarketOrderPolicy, ResponseType
 from oms.errors import StoreError
-from oms.flow.journal import Fold
-from oms.instruments import MarketOrderPolicy
-from oms.messages import ResponseType
-from oms.orders import VenueReport
-from oms.reports import OrderResponse, Row
-from oms.stores import JournalRecord
+from oms.reports import EXEC_TYPES, NUMBER_BITS, ORD_STATUSES, OrderResponse, Report
+from oms.requests import Request
+from oms.requests.internal import VenueReport
+from oms.stores import Claim, JournalRecord
+from oms.turn.journal import Fold
 from oms.venues.scripted import ScriptedVenue, Step
 
 INSTRUMENTS = (
@@ -79,8 +79,8 @@ def brief(reports: list[OrderResponse]) -> list[str]:
     return [f"{r.client_order_id} {r.type}/{r.state}" for r in reports]
 
 
-def brief_rows(rows: list[Row]) -> list[str]:
-    return brief([OrderResponse(row) for row in rows])
+def brief_reports(reports: list[Report]) -> list[str]:
+    return brief([OrderResponse(report) for report in reports])
 
 
 class Stepped:
@@ -125,13 +125,13 @@ class Stepped:
         self.venue.deliver()
         return self.step()
 
-    def send(self, *requests: OrderRequest) -> list[str]:
+    def send(self, *requests: Request) -> list[str]:
         """These requests in one turn; what it told."""
         for request in requests:
             self.oms.on_data(request)
         return self.step()
 
-    def ask(self, request: OrderRequest) -> OrderResponse:
+    def ask(self, request: Request) -> OrderResponse:
         """The answer to one request, given in one turn."""
         answer = self.oms.submit(request)
         self.step()
@@ -183,13 +183,13 @@ class FaultyStore(MemoryStore):
         super().begin()
         self._fail("begin")
 
-    def claim(self, ids: Sequence[tuple[str, str, int]]) -> bool:
+    def claim(self, claims: Sequence[Claim]) -> bool:
         self._fail("claim")
-        return super().claim(ids)
+        return super().claim(claims)
 
-    def append(self, record: JournalRecord, rows: Sequence[Row]) -> None:
+    def append(self, record: JournalRecord, reports: Sequence[Report]) -> None:
         self._fail("append")
-        super().append(record, rows)
+        super().append(record, reports)
 
     def commit(self) -> None:
         self._fail("commit")
@@ -201,6 +201,16 @@ class FaultyStore(MemoryStore):
 
     def close(self) -> None:
         self.closed = True
+
+
+def report_of(journal_seq: int, number: int, **fields: Any) -> Report:
+    """A report made by hand; what is not said is 0 or ""."""
+    plain: dict[str, Any] = {
+        name: 0 if kind == "int" else "" for name, kind in Report.__annotations__.items()
+    }
+    report_id = journal_seq << NUMBER_BITS | number
+    code = EXEC_TYPES[fields["type"]] + ORD_STATUSES[fields["state"]]
+    return Report(**{**plain, "report_id": report_id, "code": code, **fields})
 
 
 def trade(order_id: int, quantity: int, price: int, execution_id: str = "") -> VenueReport:

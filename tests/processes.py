@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, namedtuple
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
@@ -20,11 +20,10 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from oms import Config, EmbeddedVenue, PersistentStorage
-from oms.desk import entries
-from oms.desk.entries import Entry, decode_all
-from oms.flow.journal import Fold, differences, state_mistakes
-from oms.reports import Row
-from tests.exchange_audit import REQUESTS, balances, deposits, is_entry_of, owned
+from oms.reports import ROW_COLUMNS
+from oms.requests import codec
+from oms.turn.journal import Fold, differences, state_mistakes
+from tests.exchange_audit import REQUESTS, balances, deposits, is_line_of, owned
 
 DRIVER = Path(__file__).with_name("driver.py")
 DATABASE = "order_management.db"
@@ -34,6 +33,8 @@ ABOUT_OTHERS = ("CANCEL_REJECTED", "ORDER_STATUS")  # they tell a state and chan
 
 Id = tuple[str, str]
 Line = list[Any]
+Row = namedtuple("Row", ROW_COLUMNS)  # type: ignore[misc]
+"""A report as the table order_responses and the lines of a driver have it."""
 
 
 def wait_until(condition: Callable[[], object], seconds: float = WAIT_S_MAX) -> None:
@@ -106,14 +107,15 @@ class Driver:
         self.process.stdin.write(json.dumps(wish).encode() + b"\n")
         self.process.stdin.flush()
 
-    def answer(self, wish: Line) -> Line:
+    def answer(self, wish: Line) -> Row:
         """Ask, and wait for the report that answers."""
         told = len(self.lines("F"))
         self.ask(wish)
-        found: list[Line] = []
+        found: list[Row] = []
 
         def answered() -> bool:
-            found.extend(line[1:] for line in self.lines("F")[told:] if line[5:7] == wish[:2])
+            rows = [Row(*line[1:]) for line in self.lines("F")[told:]]
+            found.extend(row for row in rows if [row.account, row.client_order_id] == wish[:2])
             return bool(found) or self._ended()
 
         wait_until(answered)
@@ -169,7 +171,7 @@ class Audit(NamedTuple):
     mistakes: list[str]  # of the state itself: money, reservations, pairs, crossed books
     rows: dict[tuple[int, int], Row]
     row_count: int
-    requests: list[tuple[int, Entry]]  # journal sequence and entry of every client's request
+    requests: list[tuple[int, codec.Line]]  # journal sequence and line of every client's request
     fold: Fold
 
     @property
@@ -186,16 +188,18 @@ def audit(directory: Path) -> Audit:
         for _ in recovered.recover(store):
             pass
         differing = list(islice(differences(store, refolded), 5))
-        rows = list(store.all_rows())
+        rows = [Row(*report.row()) for report in store.all_reports()]
         requests = [
-            (seq, entry)
+            (seq, line)
             for record in store.records()
-            for seq, entry in enumerate(decode_all(record.body, record.first_seq), record.first_seq)
-            if entry[0] in REQUESTS
+            for seq, line in enumerate(
+                codec.decode_all(record.body, record.first_seq), record.first_seq
+            )
+            if line[0] in REQUESTS
         ]
     finally:
         store.close()
-    by_id = {row[:2]: row for row in rows}
+    by_id = {(row.journal_seq, row.number): row for row in rows}
     return Audit(
         recovered.digest(), refolded.digest(), differing, state_mistakes(recovered), by_id,
         len(rows), requests, recovered,
@@ -219,16 +223,17 @@ class Ledger:
                 self.submitted[line[1], line[2]] = line[1:]
                 self.times[line[1], line[2]] += 1
             elif line[0] in ("F", "R"):
-                self._take_report(line[0], tuple(line[1:] if line[0] == "F" else line[2:]))
+                self._take_report(line[0], Row(*(line[1:] if line[0] == "F" else line[2:])))
 
-    def _take_report(self, told_by: str, row: Any) -> None:
-        client = (row[4], row[5])
-        if not row[0]:
+    def _take_report(self, told_by: str, row: Row) -> None:
+        client = (row.account, row.client_order_id)
+        if not row.journal_seq:
             if told_by == "R":
                 self.refused[client] += 1
             return
-        assert self.acked.setdefault(row[:2], row) == row, f"{row} told as {self.acked[row[:2]]}"
-        if row[3]:
+        key = (row.journal_seq, row.number)
+        assert self.acked.setdefault(key, row) == row, f"{row} told as {self.acked[key]}"
+        if row.request_seq:
             self.answered.add(client)
 
     def unknown(self) -> list[Line]:
@@ -249,19 +254,19 @@ class Ledger:
         assert lost == []
         self._check_requests(found)
         _check_ends(found)
-        if found.fold.desk.blotter.ledger is not None:
+        if found.fold.desk.executions.ledger is not None:
             self._check_money(found)
 
     def _check_requests(self, found: Audit) -> None:
         times: Counter[Id] = Counter()
         effective: Counter[Id] = Counter()
         instruments = found.fold.desk.instruments
-        for seq, entry in found.requests:
-            client = (entry[1], entry[2])
+        for seq, line in found.requests:
+            client = (line[1], line[2])
             times[client] += 1
-            effective[client] += entry[0] != entries.ANSWER
-            assert client in self.submitted, f"phantom {seq}: {entry}"
-            assert is_entry_of(self.submitted[client], entry, instruments), f"altered: {entry}"
+            effective[client] += line[0] != codec.ANSWER
+            assert client in self.submitted, f"phantom {seq}: {line}"
+            assert is_line_of(self.submitted[client], line, instruments), f"altered: {line}"
         doubled = [
             client for client in times
             if effective[client] > 1 or times[client] > self.times[client] - self.refused[client]
@@ -272,32 +277,33 @@ class Ledger:
         """The ledger has what was paid in, and moved it as the reports say."""
         ledger = found.fold.desk.ledger
         rows = found.rows.values()
-        done = {(row[4], row[5]) for row in rows if row[8] == "COMMAND_DONE"}
+        done = {(row.account, row.client_order_id) for row in rows if row.type == "COMMAND_DONE"}
         wishes = [
             wish for client, wish in self.submitted.items()
             if wish[2] == "FUNDS" and client in done
         ]  # fmt: skip
         paid_in = {("", asset): units for asset, units in ledger.paid_in.items() if units}
         assert paid_in == deposits(wishes)
-        trades = [row for row in rows if row[8] == "TRADE"]
+        trades = [row for row in rows if row.type == "TRADE"]
         assert balances(ledger.accounts) == owned(wishes, trades, found.fold.desk.instruments)
 
 
 def _check_ends(found: Audit) -> None:
     """One end per order, and none of what is open."""
-    ends = Counter(row[2] for row in found.rows.values() if _ends(row))
+    ends = Counter(row.order_id for row in found.rows.values() if _ends(row))
     assert [order_id for order_id, times in ends.items() if times > 1] == []
-    placed = {seq for seq, entry in found.requests if entry[0] == entries.NEW}
-    still_open = found.fold.desk.blotter.orders.keys()
+    placed = {seq for seq, line in found.requests if line[0] == codec.NEW}
+    still_open = found.fold.desk.executions.orders.keys()
     assert still_open <= placed
     assert placed - still_open == placed & ends.keys()
 
 
 def _ends(row: Row) -> bool:
     """The fill that ends an order is reported as pending, if a change of it was."""
-    if row[8] in ABOUT_OTHERS:
+    if row.type in ABOUT_OTHERS:
         return False
-    return row[9] in TERMINAL or (row[8] in ("TRADE", "REPLACED") and row[13] == 0)
+    over = row.type in ("TRADE", "REPLACED") and row.leaves_lots == 0
+    return over or row.state in TERMINAL
 
 
 def write_retries(path: Path, ledger: Ledger) -> Path:

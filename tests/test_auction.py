@@ -1,10 +1,30 @@
 """The auction: one price for everybody, chosen by rules that leave nothing to chance."""
 
+from typing import NamedTuple
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oms.exchange.auction import Equilibrium, equilibrium, pair
+
+
+class Waiting(NamedTuple):
+    """All that pairing reads of an order."""
+
+    order_id: int
+    leaves_lots: int
+
+
+def orders(*in_line):
+    """Orders of these (id, open lots), in priority order."""
+    return [Waiting(*each) for each in in_line]
+
+
+def paired(bids, asks, volume):
+    """Who trades with whom, by their ids."""
+    fills = pair(bids, asks, Equilibrium(100, volume, 0))
+    return [(buyer.order_id, seller.order_id, lots) for buyer, seller, lots in fills]
 
 
 def test_the_price_is_where_most_trades():
@@ -78,10 +98,10 @@ def test_no_price_where_nothing_crosses(bids, asks):
 def test_the_first_in_line_trade_with_each_other():
     """12 lots, of buyers who want 20 and sellers who have 13."""
     # given both sides in priority order
-    bids, asks = [(1, 5), (2, 5), (3, 10)], [(11, 8), (12, 4), (13, 1)]
+    bids, asks = orders((1, 5), (2, 5), (3, 10)), orders((11, 8), (12, 4), (13, 1))
 
     # when 12 lots are paired
-    fills = pair(bids, asks, 12)
+    fills = paired(bids, asks, 12)
 
     # then the first are served whole, and the last get nothing
     assert fills == [(1, 11, 5), (2, 11, 3), (2, 12, 2), (3, 12, 2)]
@@ -89,16 +109,16 @@ def test_the_first_in_line_trade_with_each_other():
 
 def test_orders_are_read_no_further_than_needed():
     """A deep book is not walked for a small volume."""
-    bids, asks = iter([(1, 5), (2, 5)]), iter([(11, 9), (12, 9)])
-    assert pair(bids, asks, 0) == []
-    assert pair(bids, asks, 5) == [(1, 11, 5)]
-    assert (next(bids), next(asks)) == ((2, 5), (12, 9))
+    bids, asks = iter(orders((1, 5), (2, 5))), iter(orders((11, 9), (12, 9)))
+    assert paired(bids, asks, 0) == []
+    assert paired(bids, asks, 5) == [(1, 11, 5)]
+    assert (next(bids), next(asks)) == (Waiting(2, 5), Waiting(12, 9))
 
 
 def test_more_volume_than_orders_is_our_mistake():
     """It ends, and it does not end in fills that nobody ordered."""
     with pytest.raises(AssertionError, match="more volume than orders"):
-        pair([(1, 5)], [(11, 9)], 6)
+        paired(orders((1, 5)), orders((11, 9)), 6)
 
 
 def test_a_hundred_thousand_prices_are_walked_once():
@@ -112,8 +132,8 @@ def test_a_hundred_thousand_prices_are_walked_once():
 
     # then they meet in the middle: 50,000 sellers at or below it, 50,001 buyers at or above
     assert found == (50_000, 50_000, 1)
-    orders = [(p, 1) for p in prices]
-    assert len(pair(orders, orders, count)) == count
+    waiting = orders(*((p, 1) for p in prices))
+    assert len(paired(waiting, waiting, count)) == count
 
 
 def naive_equilibrium(bids, asks, reference):
@@ -166,7 +186,7 @@ def test_everybody_trades_within_limit_size_and_turn(bids, asks, reference):
     sellers = sorted(enumerate(asks, 100), key=lambda order: order[1][0])
 
     # when it is uncrossed
-    fills = pair(in_line(buyers), in_line(sellers), volume)
+    fills = paired(orders(*in_line(buyers)), orders(*in_line(sellers)), volume)
 
     # then each side is served in turn, and one of them as far as the price allows
     assert all(lots > 0 for _, _, lots in fills)

@@ -16,9 +16,10 @@ FIGURES = {
         "rss_mb_at_20_percent", "rss_mb_at_end", "rss_growth", "reports_per_order",
     },
     "latency": {
-        f"{rate}_ack_ms_{percent}"
+        f"{durability}_{rate}_{figure}"
+        for durability in ("full", "none")
         for rate in (5_000, 10_000, 25_000)
-        for percent in ("p50", "p99", "p99.9", "max")
+        for figure in ("ack_ms_p50", "ack_ms_p99.9", "disk_us_p99.9", "total_us_p99")
     },
     "exchange_throughput": {
         "orders_per_s", "plain_orders_per_s", "ratio_to_plain", "ledger_mistakes",
@@ -30,13 +31,16 @@ FIGURES = {
     "queue_ops": {
         "add_ratio", "get_ratio", "modify_ratio", "cancel_ratio", "bytes_per_waiting_order",
     },
+    "call_counts": {
+        "calls_rest", "calls_take", "calls_alone", "cpu_us_plain", "cpu_us_exchange",
+    },
     "deep_level": {"trade_ratio", "cancel_ratio"},
     "recovery": {
         "entries", "seconds_without_snapshot", "seconds_with_snapshot", "digests_differ",
     },
 }  # fmt: skip
 FIGURES["latency --ledger"] = FIGURES["latency"]
-HELPERS = {"client", "common"}
+HELPERS = {"client", "common", "compare"}  # compare runs the others, on two commits
 
 
 def test_each_benchmark_is_listed_here():

@@ -10,9 +10,8 @@ import pytest
 
 from oms import Instrument, ManualClock, MemoryStore, ResponseType
 from oms.config import ExchangeConfig, SessionConfig
-from oms.controls import OperatorAction, OperatorRequest
-from oms.messages import Phase, Scope, TimeInForce
-from oms.requests import OrderTerms
+from oms.enums import Phase, Scope, TimeInForce
+from oms.requests import OperatorAction, OperatorRequest, OrderTerms
 from tests.fakes import SECOND, Stepped, brief, buy, cancel, config_of, modify, sell
 
 IOC = TimeInForce.IOC
@@ -63,7 +62,7 @@ class Volatile:
 
     @property
     def next_s(self):
-        return self.desk.dispatcher._agenda.next_s(self.desk.dispatcher.desk, None)
+        return self.desk.dispatcher._due_lines.next_s(self.desk.dispatcher.desk, None)
 
 
 # --- the band ---

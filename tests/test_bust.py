@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from oms import MemoryStore, OrderRequest, PersistentStorage, Side
-from oms.controls import FundsAction, FundsRequest, OperatorAction, OperatorRequest
-from oms.flow.journal import differences
+from oms.requests import FundsAction, FundsRequest, OperatorAction, OperatorRequest
 from oms.sections import ExchangeConfig
+from oms.turn.journal import differences
 from tests.fakes import INSTRUMENTS, Stepped, config_of
 
 FUNDS = (("a", "BASE", 100), ("b", "QUOTE", 10_000), ("c", "BASE", 0), ("c", "QUOTE", 5_000))
@@ -54,7 +54,7 @@ def bust(desk, trade, name="bust"):
 
 def balances(desk):
     ledger = desk.dispatcher.desk.ledger
-    assert ledger.mistakes(desk.dispatcher.desk.blotter.orders.values()) == []
+    assert ledger.mistakes(desk.dispatcher.desk.executions.orders.values()) == []
     return {
         account: {asset: tuple(b) for asset, b in assets.items() if any(b)}
         for account, assets in ledger.accounts.items()

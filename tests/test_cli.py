@@ -115,7 +115,7 @@ def last_phase(place: Path) -> str:
     with closing(sqlite3.connect(place / DATABASE)) as database:
         [(client_order_id,)] = database.execute(
             "SELECT client_order_id FROM order_responses WHERE reason LIKE 'phase=%' "
-            "ORDER BY rowid DESC LIMIT 1"
+            "ORDER BY journal_seq DESC, number DESC LIMIT 1"
         )
     return client_order_id
 
@@ -281,11 +281,11 @@ def without_rights(*arguments: str) -> int:
 
 
 def test_a_changed_report_is_found(copied, capsys):
-    """Somebody edits a price in order_responses."""
+    """Somebody edits a price in the table under order_responses."""
     with closing(sqlite3.connect(copied / DATABASE)) as database, database:
         database.execute(
-            "UPDATE order_responses SET last_price_ticks = last_price_ticks + 1 "
-            "WHERE rowid = (SELECT max(rowid) FROM order_responses WHERE type = 'TRADE')"
+            "UPDATE reports SET last_price_ticks = last_price_ticks + 1 "
+            "WHERE report_id = (SELECT max(report_id) FROM reports WHERE match_number > 0)"
         )
     assert main(["verify", "--data-dir", str(copied)]) == 1
     out = capsys.readouterr().out

@@ -6,16 +6,16 @@ from oms import OrderManagement, OrderRequest, Side, TimeInForce
 from oms.cli import main
 from oms.clock import SystemClock
 from oms.config import ExchangeConfig
-from oms.controls import (
+from oms.enums import Phase, PostOnly
+from oms.instruments import Instrument
+from oms.requests import (
     FundsAction,
     FundsRequest,
     MassCancelRequest,
     OperatorAction,
     OperatorRequest,
 )
-from oms.instruments import Instrument
-from oms.messages import Phase, PostOnly
-from oms.requests import OrderTerms
+from oms.requests.orders import OrderTerms
 from tests.fakes import SECOND, config_of
 from tests.processes import wait_until
 from tests.test_cli import in_order
@@ -83,8 +83,8 @@ def test_a_fill_tells_its_fee_and_a_rebate_is_one(explain):
     assert in_order(explain("b1"), '"s1" of ann, which rested in the book, fee 2 Y: 0 open')
 
 
-def test_a_stop_is_suspended_woken_and_its_pair_goes(explain):
-    """A trade at 210 wakes it; the limit order of the pair is canceled in the same turn."""
+def test_a_stop_is_suspended_triggered_and_its_pair_goes(explain):
+    """A trade at 210 triggers it; the limit order of the pair is canceled in the same turn."""
     requests = (
         order("ann", "stop", "BUY", 3, 220, stop_price=210),
         order("ann", "limit", "BUY", 3, 150, oco_with="stop"),
@@ -96,14 +96,14 @@ def test_a_stop_is_suspended_woken_and_its_pair_goes(explain):
     assert in_order(
         explain("stop", *requests),
         'request "stop": BUY 3 X_Y at 220, STOP_LIMIT GTC, when the market trades at 210',
-        "accepted, and suspended until a trade wakes it: 3 open, 0 filled",
+        "accepted, and suspended until a trade triggers it: 3 open, 0 filled",
         "a trade reached its stop price: it goes on as if just arrived",
         "traded 3 at 210 with order ", '"s1" of bob, which rested in the book, fee 0.63 Y',
         "the order is over: FILLED",
     )  # fmt: skip
     assert in_order(
         explain("limit"), ', one of a pair with "stop"',
-        "canceled, 0 filled: OCO (its pair was filled, woken or ended)",
+        "canceled, 0 filled: OCO (its pair was filled, triggered or ended)",
     )  # fmt: skip
     assert in_order(
         explain("b1"), "canceled, 0 filled: SELF_TRADE (it would have traded with an order of"

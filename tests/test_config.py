@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oms import config as config_module
-from oms.bounds import key_of, rules_of
 from oms.clock import NANOS
 from oms.config import CONFIG_PATH, SECTIONS, Config, load_config
-from oms.desk.session import Schedule
+from oms.desk.calendar import Schedule
 from oms.errors import ConfigError, ValidationError
 from oms.instruments import Instrument
+from oms.sections import key_of, rules_of
 
 ONE_INSTRUMENT = "[instrument BTC_USD]\n"
 

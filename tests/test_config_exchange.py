@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from oms.bounds import key_of, rules_of
 from oms.clock import NANOS
 from oms.config import Config, load_config
+from oms.enums import MarketOrderPolicy
 from oms.errors import ConfigError
-from oms.instruments import Instrument, MarketOrderPolicy
+from oms.instruments import Instrument
 from oms.sections import (
     AccountConfig,
     AssetConfig,
@@ -16,6 +16,8 @@ from oms.sections import (
     FeesConfig,
     InstrumentConfig,
     RiskConfig,
+    key_of,
+    rules_of,
 )
 
 BTC_USD = "[instrument BTC_USD]\n"

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from oms.bounds import rules_of
 from oms.config import CONFIG_PATH, Config, load_config
 from oms.errors import ValidationError
 from oms.instruments import Instrument
@@ -15,6 +14,7 @@ from oms.sections import (
     InstrumentConfig,
     RiskConfig,
     SessionConfig,
+    rules_of,
 )
 
 X = Instrument(symbol="X_Y")

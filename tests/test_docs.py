@@ -10,34 +10,95 @@ from pathlib import Path
 
 import pytest
 
+import oms
 from oms.cli import build_parser, with_command
 from oms.config import CONFIG_PATH
-from oms.exchange.phases import ADMISSIONS
-from oms.flow.threads import THREADS
-from oms.messages import OrderType
+from oms.enums import OrderType, PostOnly, SelfTrade
+from oms.exchange.market import ADMISSIONS
+from oms.manager import OrderManagement
 from oms.reports import ROW_COLUMNS
-from oms.requests import OrderTerms
+from oms.requests import FundsAction, OperatorAction, OrderTerms
+from oms.turn.threads import THREADS
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-DESIGN = (ROOT / "DESIGN.md").read_text(encoding="utf-8")
+README_LINES_MAX = 120
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in (
+        *(ROOT / name for name in ("README.md", "CHANGELOG.md", "DESIGN.md")),
+        *sorted((ROOT / "docs").glob("*.md")),
+    )
+}
+README, DESIGN = PAGES["README.md"], PAGES["DESIGN.md"]
+LIBRARY, OPERATIONS = PAGES["docs/library.md"], PAGES["docs/operations.md"]
+REPORTS = PAGES["docs/reports.md"]
 
 
-def test_every_setting_is_in_the_readme():
+def test_the_readme_is_short():
+    """What is longer has a page of its own in docs/."""
+    assert len(README.splitlines()) <= README_LINES_MAX
+
+
+def test_every_relative_link_leads_somewhere():
+    """To a file that is there and, after a #, to a heading of it."""
+    links = [
+        (page, target)
+        for page, text in PAGES.items()
+        for target in re.findall(r"\]\(([^)\s]+)\)", text)
+        if "://" not in target
+    ]
+    assert links
+    broken = []
+    for page, target in links:
+        path, _, anchor = target.partition("#")
+        file = (ROOT / page).parent / path if path else ROOT / page
+        if not file.is_file() or (anchor and anchor not in headings(file)):
+            broken.append((page, target))
+    assert broken == []
+
+
+def headings(page: Path) -> list[str]:
+    """The anchors of a page's headings, as they stand in links."""
+    found = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return [re.sub(r"[^a-z0-9 _-]", "", title.lower()).replace(" ", "-") for title in found]
+
+
+def test_the_readme_links_to_every_page():
+    """A page that no link leads to is not read."""
+    pages = [name for name in PAGES if name != "README.md"]
+    assert [name for name in pages if f"]({name})" not in README] == []
+
+
+def test_every_public_name_is_in_the_readme():
+    """They are a promise, so they are listed; the methods of OrderManagement, too."""
+    calls = [
+        name
+        for name, value in vars(OrderManagement).items()
+        if callable(value) and not name.startswith("_")
+    ]
+    named = set(re.findall(r"`(\w+)[`(]", README))
+    assert [name for name in oms.__all__ if name not in named] == []
+    # Not for clients: the first two are in docs/library.md, the third is for the program's own.
+    assert [name for name in calls if name not in named] == ["start", "stop", "between_turns"]
+    assert "`start()`" in LIBRARY
+    assert "`stop()`" in LIBRARY
+
+
+def test_every_setting_is_documented():
     """A key of config.ini that the configuration table leaves out is a question to us."""
     keys = re.findall(r"^#?\s?([a-z_]+) =", CONFIG_PATH.read_text(encoding="utf-8"), re.MULTILINE)
     assert keys
-    missing = [key for key in dict.fromkeys(keys) if f"`{key}`" not in README]
+    missing = [key for key in dict.fromkeys(keys) if f"`{key}`" not in OPERATIONS]
     assert missing == []
 
 
-def test_every_command_is_in_the_readme():
-    """What `--help` offers, the README explains."""
+def test_every_command_is_documented():
+    """What `--help` offers, the README names and docs/operations.md explains."""
     parsers = [a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction)]
     commands = list(parsers[0].choices)
     assert "simulate" in commands
-    missing = [name for name in commands if f"`{name}" not in README]
-    assert missing == []
+    for page in (README, OPERATIONS):
+        assert [name for name in commands if f"| `{name}` |" not in page] == []
 
 
 def test_the_thread_table_is_the_one_in_design():
@@ -52,48 +113,85 @@ def test_the_phase_table_is_the_one_in_design():
         assert f"| {phase} | " + " | ".join(a.value for a in admissions) + " |" in DESIGN
 
 
-def test_every_order_type_and_term_is_in_the_readme():
-    """The table of order types compares them all; every term is named under it."""
-    names = [*OrderType, *(field.name for field in fields(OrderTerms))]
-    assert [name for name in names if f"`{name}`" not in README] == []
+def test_every_order_type_and_term_is_documented():
+    """The table of order types compares them all; every term has a row under it."""
+    names = [*OrderType, *(field.name for field in fields(OrderTerms)), *PostOnly, *SelfTrade]
+    assert [name for name in names if f"`{name}`" not in LIBRARY] == []
 
 
-def test_every_report_column_is_in_the_readme():
-    """order_responses is meant to be read by others."""
-    assert [name for name in ROW_COLUMNS if f"`{name}`" not in README] == []
+def test_every_request_is_documented():
+    """Each class of requests has a row; each action is named in it."""
+    missing = [name for name in (*FundsAction, *OperatorAction) if name not in LIBRARY]
+    assert missing == []
 
 
-def commands_of_the_readme() -> list[str]:
-    """Lines of the README's shell blocks that run the program for a moment."""
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+def test_every_report_column_is_documented():
+    """order_responses is meant to be read by others: every column, in the order of the view."""
+    table = re.search(r"^\| column \|.*?\n\n", REPORTS, re.MULTILINE | re.DOTALL)
+    assert table is not None
+    cells = [row.split("|")[1] for row in table[0].strip().splitlines()[2:]]
+    assert re.findall(r"`(\w+)`", "".join(cells)) == list(ROW_COLUMNS)
+
+
+def documented_commands() -> list[str]:
+    """Lines of shell blocks, on every page, that run the program."""
+    blocks = [
+        block
+        for text in PAGES.values()
+        for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    ]
     lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
     return [line for line in lines if line.startswith("python order_management.py")]
 
 
-@pytest.mark.parametrize("line", commands_of_the_readme())
-def test_a_command_of_the_readme_is_understood(line):
-    """Each command line of the README parses; running them all is for the other tests."""
+@pytest.mark.parametrize("line", documented_commands())
+def test_a_documented_command_is_understood(line):
+    """Each command line of a page parses; running them all is for the other tests."""
     build_parser().parse_args(with_command(shlex.split(line)[2:]))
 
 
-def test_the_library_example_of_the_readme_runs(tmp_path):
-    """The first Python block is a program; it ends well and prints a fill."""
-    # given the example, written to a file
-    example = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
-    program = tmp_path / "example.py"
-    program.write_text(example, encoding="utf-8")
+def test_every_benchmark_of_the_figures_is_there():
+    """Each figure names the script that gives it."""
+    scripts = re.findall(r"python (benchmarks/\w+\.py)", PAGES["docs/performance.md"])
+    assert scripts
+    assert [script for script in scripts if not (ROOT / script).is_file()] == []
 
-    # when it is run beside an empty directory
+
+def run_example(page: str, directory: Path) -> str:
+    """The first Python block of a page, run as a program beside an empty directory."""
+    example = re.findall(r"```python\n(.*?)```", PAGES[page], re.DOTALL)[0]
+    program = directory / "example.py"
+    program.write_text(example, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, str(program)],
-        cwd=tmp_path,
+        cwd=directory,
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-
-    # then
     assert done.returncode == 0, done.stderr
-    assert "FILLED" in done.stdout
+    return done.stdout
+
+
+def test_the_library_example_of_the_readme_runs(tmp_path):
+    """It ends well and prints a fill; the second time nothing trades again, as README says."""
+    first = run_example("README.md", tmp_path)
+    assert "bob bought 2 at 98.5" in first
+    assert "FILLED 197/2" in first
+
+    second = run_example("README.md", tmp_path)
+    assert "bought" not in second
+    assert "b-1 ORDER_STATUS FILLED" in second
+    assert "FILLED 197/2" in second
+
+
+def test_the_example_of_the_library_page_runs(tmp_path):
+    """With a ledger: a deposit, a dry run, a fill and a pair."""
+    told = run_example("docs/library.md", tmp_path)
+    assert "'available': '2000'" in told
+    assert "DryRun(text='', reserved=151500000000, asset='USD')" in told
+    assert "FILLED 100" in told
+    assert "15 100 0 1" in told
+    assert "SUSPENDED" in told

@@ -4,10 +4,9 @@ import pytest
 
 from oms import Instrument, OrderRequest
 from oms.config import ThrottleConfig, VenueConfig
-from oms.controls import FundsAction, MassCancelRequest, OperatorAction, OperatorRequest
-from oms.desk.desk_state import EXPIRIES_MIN
-from oms.messages import Scope, TimeInForce
-from oms.requests import OrderTerms
+from oms.desk.desk import EXPIRIES_MIN
+from oms.enums import Scope, TimeInForce
+from oms.requests import FundsAction, MassCancelRequest, OperatorAction, OperatorRequest, OrderTerms
 from tests.fakes import SECOND, cancel, config_of, modify, remote, trade
 from tests.test_exchange_restarts import BUY, SELL, Floor, listed
 
@@ -64,7 +63,7 @@ def test_a_bust_that_the_fee_account_cannot_pay_moves_nothing():
     fill = floor.deal(price=100, lots=10)
     taken = floor.funds("fees", FundsAction.WITHDRAW, asset="Q", amount="0.01")
     assert taken.type == "COMMAND_DONE"
-    money, positions = floor.money, dict(floor.desk.blotter.positions)
+    money, positions = floor.money, dict(floor.desk.executions.positions)
 
     # when
     refused = floor.bust(fill)
@@ -73,7 +72,7 @@ def test_a_bust_that_the_fee_account_cannot_pay_moves_nothing():
     assert refused.type == "COMMAND_REJECTED"
     assert refused.text.startswith("FUNDS_INSUFFICIENT: ")
     assert refused.text.endswith("account=fees")
-    assert (floor.money, floor.desk.blotter.positions) == (money, positions)
+    assert (floor.money, floor.desk.executions.positions) == (money, positions)
     assert floor.is_sound()
 
     # and with the last cent back in there it can be
@@ -91,13 +90,13 @@ def test_a_bust_of_a_remote_trade_is_of_that_trade_alone():
         OrderRequest.new("you", "y1", "ALL", BUY, 5, 50),
     )
     desk.hear()
-    mine, yours = desk.dispatcher.desk.blotter.orders
+    mine, yours = desk.dispatcher.desk.executions.orders
     desk.venue.tell(trade(mine, 10, 100, "T1"))
     desk.venue.tell(trade(yours, 5, 50, "T2"))
     desk.venue.deliver()
     told = desk.turn()
     assert [(r.client_order_id, r.type) for r in told] == [("m1", "TRADE"), ("y1", "TRADE")]
-    positions = desk.dispatcher.desk.blotter.positions
+    positions = desk.dispatcher.desk.executions.positions
     assert positions == {("me", "X"): 10, ("you", "ALL"): 5}
 
     # when
@@ -122,12 +121,12 @@ def test_a_remote_trade_alone_in_its_turn_can_be_taken_back():
     desk = remote()
     desk.send(OrderRequest.new("me", "m1", "X", BUY, 10, 100))
     desk.hear()
-    (order_id,) = desk.dispatcher.desk.blotter.orders
+    (order_id,) = desk.dispatcher.desk.executions.orders
     desk.venue.tell(trade(order_id, 4, 100, "T1"))
     desk.venue.deliver()
     (fill,) = desk.turn()
     assert operate(desk, OperatorAction.BUST, name=fill.execution_id).type == "COMMAND_DONE"
-    assert desk.dispatcher.desk.blotter.positions == {}
+    assert desk.dispatcher.desk.executions.positions == {}
 
 
 # --- what waits ---
@@ -157,7 +156,7 @@ def test_an_order_with_a_budget_keeps_its_terms_while_it_waits(slow_floor):
     refused = floor.new("b", "n1", BUY, 41, 10)
     assert refused.text == "POSITION_EXCEEDS_MAXIMUM: position=51, max=50"
     assert floor.new("b", "n2", BUY, 40, 10).type == "NEW"
-    assert floor.desk.blotter.positions["b", "X"] == 50
+    assert floor.desk.executions.positions["b", "X"] == 50
     assert floor.desk.risk.exposures["b"].count == 0
     assert floor.is_sound()
 
@@ -226,7 +225,7 @@ def test_expiries_of_orders_that_ended_are_forgotten(floor):
         most = max(most, len(floor.desk.expiries))
     assert most <= EXPIRIES_MIN + 2 * 2 + 1
     assert floor.desk.next_expiry_ns() == at_ns
-    assert [order.client_order_id for order in floor.desk.blotter.orders.values()] == ["stays"]
+    assert [order.client_order_id for order in floor.desk.executions.orders.values()] == ["stays"]
 
 
 # --- reducing only ---
@@ -333,7 +332,7 @@ def test_limits_of_quantity_look_at_what_a_budget_buys(floor, scope, target, nam
     floor.limit(scope, target, name, "5")
     assert floor.new("c", "m1", BUY, None, terms=budget("60")).text == reason
     assert floor.new("c", "m2", BUY, None, terms=budget("59")).type == "NEW"
-    assert floor.desk.blotter.positions["c", "X"] == 5
+    assert floor.desk.executions.positions["c", "X"] == 5
     assert floor.is_sound()
 
 
@@ -360,7 +359,7 @@ def test_a_minimum_above_the_quantity_can_never_be_met(floor):
     )  # fmt: skip
     floor.new("a", "s1", SELL, 5, 100)
     floor.new("b", "b2", BUY, 5, 100, terms=OrderTerms(min_quantity=5))
-    assert floor.desk.blotter.positions["b", "X"] == 5
+    assert floor.desk.executions.positions["b", "X"] == 5
 
 
 @pytest.mark.parametrize(
@@ -390,7 +389,7 @@ def test_a_mass_cancel_at_a_remote_venue_only_asks():
     desk.hear()
     answer = desk.ask(MassCancelRequest(account="me", client_order_id="mass"))
     assert (answer.type, answer.text) == ("COMMAND_DONE", "cancel_requested=2")
-    assert len(desk.dispatcher.desk.blotter.orders) == 2
+    assert len(desk.dispatcher.desk.executions.orders) == 2
     assert desk.hear() == ["m1 CANCELED/CANCELED", "m2 CANCELED/CANCELED"]
 
     # our own exchange has done it when it says so

@@ -10,17 +10,17 @@ import pytest
 
 from oms import Instrument, MemoryStore, OrderRequest, Side
 from oms.config import ExchangeConfig
-from oms.controls import (
+from oms.enums import Phase, Scope
+from oms.errors import StoreError
+from oms.requests import (
     FundsAction,
     FundsRequest,
     MassCancelRequest,
     OperatorAction,
     OperatorRequest,
 )
-from oms.errors import StoreError
-from oms.flow.journal import Fold, differences, state_mistakes
-from oms.messages import Phase, Scope
-from oms.venues.embedded import EmbeddedVenue
+from oms.turn.journal import Fold, differences, state_mistakes
+from oms.venues import EmbeddedVenue
 from tests.fakes import Stepped, config_of
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -101,7 +101,7 @@ class Floor(Stepped):
 
     @property
     def market(self):
-        return self.dispatcher.fold.engine.markets["X"]
+        return self.dispatcher.fold.desk.engine.markets["X"]
 
     @property
     def money(self):
@@ -122,7 +122,7 @@ class Floor(Stepped):
 def stopped(floor):
     """The process ends as it should; what it leaves."""
     floor.stop()
-    assert floor.store.snapshot() is not None
+    assert floor.store.snapshots()
     return floor.store
 
 
@@ -136,7 +136,7 @@ def relisted(store, ledger):
 def both_ways(store, *instruments, ledger):
     """Two of the same: from the snapshot, and from the whole journal."""
     other = deepcopy(store)
-    other._snapshot = None  # as if it were lost
+    other._snapshots = []  # as if they were lost
     quick = Floor(*instruments, store=store, ledger=ledger)
     whole = Floor(*instruments, store=other, ledger=ledger)
     assert quick.dispatcher.fold.snapshot_seq > 0
@@ -278,14 +278,14 @@ def before_a_change(change):
 def test_a_bust_needs_to_know_what_the_trade_moved(change):
     """Rule: a trade settled under other scales, or without the ledger, cannot be taken back."""
     trade, again = before_a_change(change)
-    money, positions = again.money, dict(again.desk.blotter.positions)
+    money, positions = again.money, dict(again.desk.executions.positions)
     since = again.desk.money_terms["X"][1]
     refused = again.bust(trade)
     assert refused.type == "COMMAND_REJECTED"
     assert refused.text.startswith(f"COMMAND_INVALID: trade={trade}, ")
     assert refused.text.endswith(f"since journal sequence {since}")
     assert again.money == money
-    assert again.desk.blotter.positions == positions
+    assert again.desk.executions.positions == positions
 
     # but a trade since then can be, before and after another restart
     trades = [again.deal(price=7), again.deal(price=8)]

@@ -1,7 +1,7 @@
 """The exchange against its naive twin: same reports, same balances, same books, whatever comes.
 
 Every order type and term, self-trade prevention, phases and auctions, expiry, funds, and the
-ledger on or off. After every step: money is conserved, what is set aside is what open orders
+ledger on or off. After every step: money is conserved, what is reserved is what open orders
 need, no book is crossed in continuous trading. At the end the journal alone gives the same.
 """
 
@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from oms import EmbeddedVenue, Instrument
-from oms.desk import entries, snapshot
+from oms.desk import snapshot
 from oms.desk.settings import settings_of
-from oms.flow.journal import Fold
-from oms.instruments import MarketOrderPolicy
+from oms.enums import MarketOrderPolicy
+from oms.requests import codec
+from oms.turn.journal import Fold
 from tests.reference_exchange import PlainExchange
 from tests.turns import Turns
 
@@ -57,17 +58,19 @@ def code_of(reason):
 class ExchangeMachine(RuleBasedStateMachine):
     """The desk with its exchange, and the plain one, fed alike."""
 
+    make_turns = Turns
+
     @initialize(ledger=st.booleans(), stp=st.sampled_from(MODES), rich=st.booleans())
     def begin(self, ledger, stp, rich):
         exchange = {
             "ledger": ledger, "self_trade": stp, "tiers": TIERS, "stp_groups": GROUPS,
             "fees": [[*key, *rates] for key, rates in FEES.items()],
         }  # fmt: skip
-        self.turns = Turns()
+        self.turns = self.make_turns()
         start = settings_of(
             INSTRUMENTS, hold_when_closed=False, waiting_max=1_000, remote=False, exchange=exchange
         )
-        self.turns.turn((entries.START, start), (entries.LINK, "UP", ""))
+        self.turns.turn((codec.START, start), (codec.LINK, "UP", ""))
         self.plain = PlainExchange(
             {i.symbol: self.terms_of(i) for i in INSTRUMENTS},
             ledger=ledger, stp=stp, fees=FEES, tiers=TIERS, groups=GROUPS,
@@ -159,7 +162,7 @@ class ExchangeMachine(RuleBasedStateMachine):
         if not (price or lots or terms):
             lots = 6
         name = self.next_name()
-        change = (entries.MODIFY, order.account, name, order.names[-1], price, lots, "")
+        change = (codec.MODIFY, order.account, name, order.names[-1], price, lots, "")
         change += (terms,) if terms else ()
         seq = self.turn(change)
         self.plain.modify(seq, name, order.id, price, lots, terms)
@@ -169,7 +172,7 @@ class ExchangeMachine(RuleBasedStateMachine):
         order = self.pick(pick)
         if order is not None:
             name = self.next_name()
-            seq = self.turn((entries.CANCEL, order.account, name, order.names[-1], ""))
+            seq = self.turn((codec.CANCEL, order.account, name, order.names[-1], ""))
             self.plain.cancel(seq, name, order.id)
 
     @rule(
@@ -177,14 +180,14 @@ class ExchangeMachine(RuleBasedStateMachine):
         side=st.sampled_from(["", "BUY", "SELL"]),
     )  # fmt: skip
     def mass_cancel(self, account, symbol, side):
-        self.turn((entries.MASS_CANCEL, "operator", self.next_name(), account, symbol, side))
+        self.turn((codec.MASS_CANCEL, "operator", self.next_name(), account, symbol, side))
         self.plain.mass_cancel(account, symbol, side, "CANCELED", "MASS_CANCEL")
 
     @rule(symbol=symbols, phase=st.sampled_from(PHASES))
     def phase(self, symbol, phase):
         """As an operator does; the calendar goes the same way through the same door."""
         command = ("SET_PHASE", "SYMBOL", symbol, "", phase, "")
-        self.turn((entries.OPERATOR, "operator", self.next_name(), *command))
+        self.turn((codec.OPERATOR, "operator", self.next_name(), *command))
         self.plain.set_phase(symbol, phase)
 
     @rule(halted=st.booleans())
@@ -193,24 +196,24 @@ class ExchangeMachine(RuleBasedStateMachine):
         phase = "HALTED" if halted else "CLOSING_AUCTION"
         for symbol in SYMBOLS:
             command = ("SET_PHASE", "SYMBOL", symbol, "", phase, "")
-            self.turn((entries.OPERATOR, "operator", self.next_name(), *command))
+            self.turn((codec.OPERATOR, "operator", self.next_name(), *command))
             self.plain.set_phase(symbol, phase)
-        self.turn((entries.SESSION, "CLOSE", "2024-03-04"))
+        self.turn((codec.SESSION, "CLOSE", "2024-03-04"))
         for symbol in SYMBOLS:
             self.plain.set_phase(symbol, "CLOSED")
         self.plain.expire_day()
-        self.turn((entries.SESSION, "OPEN", "2024-03-05"))
+        self.turn((codec.SESSION, "OPEN", "2024-03-05"))
         for symbol in SYMBOLS:
             if halted:  # an operator's halt outlasts the night
                 command = ("SET_PHASE", "SYMBOL", symbol, "", "CONTINUOUS", "")
-                self.turn((entries.OPERATOR, "operator", self.next_name(), *command))
+                self.turn((codec.OPERATOR, "operator", self.next_name(), *command))
             self.plain.set_phase(symbol, "CONTINUOUS")
 
     @rule()
     def time_passes(self):
         """GTD orders are good for three such steps."""
         self.now += 1
-        self.turn((entries.GOOD_TILL, self.now))
+        self.turn((codec.GOOD_TILL, self.now))
         self.plain.expire_gtd(self.now)
 
     @rule(
@@ -229,16 +232,16 @@ class ExchangeMachine(RuleBasedStateMachine):
         if tif == "GTD":
             terms = {**terms, "expire": self.now + 3}
         fields = (terms,) if terms else ()
-        new = (entries.NEW, account, name, symbol, side, kind, tif, price, lots, 0, "", *fields)
+        new = (codec.NEW, account, name, symbol, side, kind, tif, price, lots, 0, "", *fields)
         seq = self.turn(new)
         self.plain.new(seq, account, name, symbol, side, kind, tif, price, lots, terms)
         return name
 
     def fund(self, account, action, asset, amount, other):
-        before = len(self.turns.rows)
-        self.turn((entries.FUNDS, account, self.next_name(), action, asset, amount, other))
-        reason = self.turns.rows[before][16]
-        refused = code_of(reason) if self.turns.rows[before][8] == "COMMAND_REJECTED" else ""
+        before = len(self.turns.reports)
+        self.turn((codec.FUNDS, account, self.next_name(), action, asset, amount, other))
+        told = self.turns.reports[before]
+        refused = code_of(told.reason) if told.type == "COMMAND_REJECTED" else ""
         if action == "CREATE":
             assert refused == self.plain.create(account)
         elif action == "TRANSFER":
@@ -249,11 +252,11 @@ class ExchangeMachine(RuleBasedStateMachine):
             if not refused:
                 self.deposits[asset] += amount if action == "DEPOSIT" else -amount
 
-    def turn(self, entry):
-        """One entry, one turn; its sequence."""
+    def turn(self, line):
+        """One line, one turn; its sequence."""
         self.turns.fold.wall_ns, self.whole = self.now, False
         seq = self.turns.fold.last_seq + 1
-        self.turns.turn(entry)
+        self.turns.turn(line)
         self.whole = True
         return seq
 
@@ -271,19 +274,21 @@ class ExchangeMachine(RuleBasedStateMachine):
     def tell_the_same(self):
         if not hasattr(self, "turns"):
             return
-        told = [self.brief(row) for row in self.turns.rows if row[8] not in COMMANDS]
+        told = [self.brief(each) for each in self.turns.reports if each.type not in COMMANDS]
         plain = [self.brief_plain(report) for report in self.plain.reports]
         for number, (ours, theirs) in enumerate(zip(told, plain, strict=False)):
             assert ours == theirs, f"report {number}: {ours} and the twin's {theirs}"
         assert len(told) == len(plain), (told[len(plain) :], plain[len(told) :])
-        self.turns.rows, self.plain.reports = [], []  # from here on only what is new
+        self.turns.reports, self.plain.reports = [], []  # from here on only what is new
         self.end_once(told)
 
     @staticmethod
-    def brief(row):
-        fee = int(row[18] or 0)
-        code = code_of(row[16]) if row[8] not in ("EXPIRED",) else ""
-        return (row[8], row[2], row[9], row[10], row[11], row[12], row[13], row[15], fee, code)
+    def brief(told):
+        return (
+            told.type, told.order_id, told.state, told.last_price_ticks, told.last_quantity_lots,
+            told.cumulative_lots, told.leaves_lots, told.liquidity, int(told.fee or 0),
+            code_of(told.reason) if told.type != "EXPIRED" else "",
+        )  # fmt: skip
 
     @staticmethod
     def brief_plain(report):
@@ -314,7 +319,8 @@ class ExchangeMachine(RuleBasedStateMachine):
                 continue
             market.book.check(crossed=market.phase is not market.phase.CONTINUOUS)
             market.stops.check()
-            assert market.book.priority() == plain.priority(symbol)
+            in_line = [order.order_id for order in market.book.orders()]
+            assert in_line == plain.priority(symbol)
             assert market.book.get_depth(99) == plain.depth(symbol)
             assert sorted(id for id, _ in market.stops.entries()) == sorted(plain.stops(symbol))
             assert market.last_ticks == plain.last(symbol)
@@ -322,38 +328,40 @@ class ExchangeMachine(RuleBasedStateMachine):
             assert (found and found[:2]) == plain.indicative(symbol)
         assert {
             order.order_id: (
-                order.price_ticks, order.quantity_lots, order.cumulative_lots, order.left_lots,
+                order.price_ticks, order.quantity_lots, order.cumulative_lots, order.leaves_lots,
                 order.state.value,
             )
-            for order in desk.blotter.orders.values()
+            for order in desk.executions.orders.values()
         } == plain.open_orders()  # fmt: skip
 
     @invariant()
     def add_up(self):
-        """Conserved, nobody below zero, what is set aside is what open orders need."""
+        """Conserved, nobody below zero, what is reserved is what open orders need."""
         if not hasattr(self, "turns"):
             return
-        desk = self.turns.desk
-        assert desk.ledger.mistakes(desk.blotter.orders.values()) == []
+        desk, executions = self.turns.desk, self.turns.desk.executions
+        assert desk.ledger.mistakes(desk.executions.orders.values()) == []
         assert +self.deposits == +Counter(desk.ledger.paid_in)
-        for order in desk.blotter.orders.values():
-            assert order.cumulative_lots + order.left_lots == order.quantity_lots
+        for order in desk.executions.orders.values():
+            assert order.cumulative_lots + order.leaves_lots == order.quantity_lots
             if self.ledger:
-                assert order.reserved == desk.blotter.need(order)
-        assert not desk.engine.rules.triggered and not desk.blotter.losers
+                need = executions.need(order, order.price_ticks, order.leaves_lots)
+                holds = executions.holder(order) is order  # of a pair, the limit order for both
+                assert order.reserved == (need if holds else 0)
+        assert not desk.engine.rules.triggered and not desk.executions.losers
 
     def teardown(self):
-        """The journal alone gives the same state; and drained, nothing is set aside."""
+        """The journal alone gives the same state; and drained, nothing is reserved."""
         if not hasattr(self, "turns") or not self.whole:
             return
         state = self.turns.fold.state()
         refolded = self.turns.refold()
         assert refolded.fold.digest() == self.turns.fold.digest()
         loaded = Fold(EmbeddedVenue())
-        snapshot.load(loaded.desk, loaded.engine, state)
-        assert snapshot.dump(loaded.desk, loaded.engine, self.turns.fold.last_seq) == state
-        self.turns.turn((entries.MASS_CANCEL, "operator", self.next_name(), "", "", ""))
-        assert self.turns.desk.blotter.orders == {}
+        snapshot.load(loaded.desk, state)
+        assert snapshot.dump(loaded.desk, self.turns.fold.last_seq) == state
+        self.turns.turn((codec.MASS_CANCEL, "operator", self.next_name(), "", "", ""))
+        assert self.turns.desk.executions.orders == {}
         for assets in self.turns.desk.ledger.accounts.values():
             assert all(reserved == 0 for _, reserved in assets.values())
 

@@ -10,10 +10,9 @@ import pytest
 from oms import Instrument, ManualClock, MemoryStore, RejectReason, ResponseType
 from oms.clock import wall_ns_of
 from oms.config import AccountConfig, ExchangeConfig, SessionConfig, ThrottleConfig
-from oms.controls import FundsAction, FundsRequest
+from oms.enums import TimeInForce
 from oms.errors import StoreFullError, ValidationError
-from oms.messages import TimeInForce
-from oms.requests import OrderTerms
+from oms.requests import FundsAction, FundsRequest, OrderTerms
 from tests.fakes import (
     SECOND,
     FaultyStore,
@@ -67,7 +66,7 @@ def test_a_gtd_order_is_good_up_to_its_instant_and_not_at_it():
     # given an order until noon
     desk = desk_at("11:59")
     assert desk.send(buy("A", 2, 100, **until("12:00"))) == ["A NEW/NEW"]
-    assert desk.dispatcher._agenda.next_s(desk.dispatcher.desk, None) == 60
+    assert desk.dispatcher._due_lines.next_s(desk.dispatcher.desk, None) == 60
 
     # when it is a nanosecond to noon, then it still trades
     at(desk, "12:00", early_ns=1)
@@ -206,7 +205,7 @@ def test_day_stops_expire_at_the_close():
         buy("E", 1, time_in_force=DAY, symbol="ALL", **stops),
     )  # fmt: skip
     assert at(desk, "17:00") == [f"{name} EXPIRED/EXPIRED" for name in "DABE"]
-    assert desk.dispatcher.desk.blotter.find("me", "C") is not None
+    assert desk.dispatcher.desk.executions.find("me", "C") is not None
 
 
 def test_an_iceberg_expires_with_what_it_hides():
@@ -257,7 +256,7 @@ def test_when_one_of_a_pair_expires_the_other_goes(which):
             "both": {"L EXPIRED/EXPIRED", "S EXPIRED/EXPIRED"},
         }[which]
     )
-    assert desk.dispatcher.desk.blotter.orders == {}
+    assert desk.dispatcher.desk.executions.orders == {}
     assert desk.digest() == desk.refolded()
 
 
@@ -278,7 +277,7 @@ def test_many_pairs_expire_at_the_close_each_order_once():
     assert sorted(line.split()[0] for line in told) == sorted(
         f"{leg}{n}" for leg in "LS" for n in range(100)
     )
-    assert desk.dispatcher.desk.blotter.orders == {}
+    assert desk.dispatcher.desk.executions.orders == {}
 
 
 def test_what_expires_gives_back_what_it_held():

@@ -8,15 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from oms import Instrument, ManualClock, PersistentStorage, Side, SystemClock
+from oms import (
+    Instrument,
+    ManualClock,
+    OrderType,
+    PersistentStorage,
+    Side,
+    SystemClock,
+    TimeInForce,
+)
 from oms.cli import main
 from oms.clock import NANOS
 from oms.commands.funds import ACTIONS
 from oms.config import CONFIG_PATH, ExchangeConfig, load_config
-from oms.controls import FundsAction, FundsRequest, OperatorAction
-from oms.flow.journal import state_mistakes
-from oms.messages import Phase, ResponseType, Trading
-from oms.requests import OrderTerms
+from oms.enums import Phase, ResponseType, Trading
+from oms.exchange.order import Order
+from oms.requests import FundsAction, FundsRequest, OperatorAction, OrderTerms
+from oms.turn.journal import state_mistakes
 from tests.fakes import Stepped, buy, config_of, sell
 from tests.processes import wait_until
 from tests.test_cli import DATABASE, program, started
@@ -263,7 +271,7 @@ def test_the_programs_own_settings_are_not_written(monkeypatch, tmp_path, capsys
     """A checkout's data directory is the checkout: it must be told where else."""
     own = tmp_path / "config.ini"
     own.write_text("[instrument X_Y]\n", encoding="utf-8")
-    monkeypatch.setattr("oms.commands.seeding.CONFIG_PATH", own)
+    monkeypatch.setattr("oms.commands.funds.CONFIG_PATH", own)
     assert main(["seed-market", "--markets", "1", "--data-dir", str(tmp_path)]) == 2
     assert "say where with --data-dir DIR or --config FILE" in capsys.readouterr().err
     assert own.read_text(encoding="utf-8") == "[instrument X_Y]\n"
@@ -468,14 +476,14 @@ def traded_desk() -> Stepped:
 def test_a_sound_state_has_no_mistakes():
     """Filled in part, stops, a pair of which one order holds the money for both."""
     fold = traded_desk().dispatcher.fold
-    assert len(fold.desk.blotter.orders) == 3
+    assert len(fold.desk.executions.orders) == 3
     assert state_mistakes(fold) == []
 
 
 def test_every_kind_of_broken_state_is_named():
     """A unit from nowhere; a reservation that is short; a pair that is one; a crossed book."""
     fold = traded_desk().dispatcher.fold
-    ledger, orders = fold.desk.ledger, fold.desk.blotter.orders
+    ledger, orders = fold.desk.ledger, fold.desk.executions.orders
     suspended, limit, ask = orders.values()
 
     ledger.accounts["ann"]["Y"][0] += 1
@@ -487,9 +495,13 @@ def test_every_kind_of_broken_state_is_named():
     assert state_mistakes(fold)[-1].startswith(f"order {limit.order_id}: reserved=")
     limit.reserved += 1
 
-    fold.engine.markets["X_Y"].book.add_order(99, Side.BUY, 101, 1, False)
+    book = fold.desk.engine.markets["X_Y"].book
+    stray = Order(
+        99, "ann", "stray", limit.instrument, Side.BUY, OrderType.LIMIT, TimeInForce.GTC, 101, 1
+    )
+    book.add(stray, crosses=False)
     assert state_mistakes(fold) == ["book X_Y: bid 101 meets ask 100"]
-    fold.engine.markets["X_Y"].book.cancel_order(99)
+    book.cancel(stray)
 
     suspended.terms.partner_id = 77
     assert f"order {suspended.order_id}: its pair 77 is gone" in state_mistakes(fold)
@@ -509,7 +521,7 @@ def test_verify_looks_at_snapshots_and_at_the_state(run, tmp_path):
     assert out.endswith(" reports, 1 snapshots, the state they end in\n")
     with closing(sqlite3.connect(tmp_path / DATABASE)) as database:
         [(seq,)] = database.execute("SELECT journal_seq FROM snapshots").fetchall()
-    change(tmp_path, "UPDATE snapshots SET body = replace(body, '10000000000', '10000000001')")
+    change(tmp_path, "UPDATE snapshots SET last = replace(last, '10000000000', '10000000001')")
     code, out, _ = run("verify")
     assert code == 1
     assert out.startswith(f"snapshot {seq}: not what the journal gives\nNOT verified: 1 diff")

@@ -4,12 +4,12 @@ import threading
 
 import pytest
 
-from oms.flow.inbox import Inbox
+from oms.turn.inbox import Inbox
 from tests.fakes import SOON_S, buy
 
 
 def item(n):
-    return (buy(f"#{n}", 1, 100), n, None)
+    return (buy(f"#{n}", 1, 100).line, n, None)
 
 
 def test_it_hands_over_in_order_and_in_batches():

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oms import Instrument
+from oms.enums import MarketOrderPolicy
 from oms.errors import ValidationError
-from oms.instruments import MarketOrderPolicy
 from oms.money import to_text
 
 TATA = Instrument(symbol="TATA_INR", tick_size=50_000, lot_size=10**8)

@@ -1,13 +1,23 @@
 """Intake: what a request becomes, decided by what is known when its turn comes."""
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oms import Instrument, OrderRequest, RejectReason, ResponseType, Side
-from oms.messages import OrderState
+from oms import (
+    FundsAction,
+    FundsRequest,
+    Instrument,
+    OrderRequest,
+    OrderTerms,
+    RejectReason,
+    ResponseType,
+    Side,
+)
+from oms.enums import OrderState
 from tests.fakes import Stepped, brief, buy, cancel, config_of, modify, sell, throttled
 
 GRID = Instrument(symbol="GRID", price_scale=2, quantity_scale=1, tick_size=5, lot_size=10)
@@ -129,15 +139,40 @@ def test_a_long_chain_of_modifies_is_followed_to_its_order(stepped):
         assert stepped.oms.get_order("me", name).order_id == order_id
 
 
-@pytest.mark.parametrize(
-    "quantity",
-    [pytest.param(10**5000, id="10**5000"), "9" * 100_000, 1e308, float("inf")],
-)
+ABSURD = [
+    pytest.param(10**5000, id="10**5000"), "9" * 100_000, 1e308, float("inf"), Decimal("sNaN"),
+    Decimal("1e999999"), "\ud800",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("quantity", ABSURD)
 def test_an_absurd_number_is_refused_with_a_short_text(stepped, quantity):
     """Python refuses to write some of them out; the journal must not hold megabytes of them."""
     answer = stepped.ask(buy("A", quantity, 100))
     assert answer.reason is RejectReason.QUANTITY_INVALID
     assert len(answer.text) < 250
+
+
+@pytest.mark.parametrize("number", ABSURD)
+def test_an_absurd_number_is_refused_in_any_request(stepped, number):
+    """Of a modify, of terms, of money; for an order that there is and for one that is not."""
+    stepped.send(buy("A", 1, 100))
+    for request in (
+        modify("1", "A", price=number), modify("2", "A", quantity=number),
+        modify("3", "nobody", price=number), buy("4", 1, number),
+        buy("5", 1, 100, terms=OrderTerms(min_quantity=number)),
+        buy("6", number, 100, symbol="NONE"),
+        FundsRequest(
+            account="me", client_order_id="7", action=FundsAction.DEPOSIT, asset="USD",
+            amount=number,
+        ),
+    ):  # fmt: skip
+        for _ in range(2):
+            answer = stepped.ask(request)
+            assert answer.refused
+            assert len(answer.text) < 250
+    assert stepped.oms.get_depth("X", 5) == ([(100, 1)], [])
+    assert stepped.refolded() == stepped.digest()
 
 
 def test_a_request_of_a_class_derived_from_ours_is_a_request(stepped):
@@ -185,7 +220,7 @@ def _request(kind: int, name: int, orig: int, terms: int) -> OrderRequest:
 def test_a_batch_is_told_in_the_order_of_its_requests(stepped):
     """With permits left, each request meets the book before the next is looked at."""
     stepped.send(buy("A", 2, 100), buy("B", "x", 100), sell("S", 1, 100), cancel("C", "nobody"))
-    rows = list(stepped.store.all_rows())
+    rows = list(stepped.store.all_reports())
     numbers = [row[:2] for row in rows]
     assert numbers == sorted(set(numbers))
     assert brief([stepped.oms.publisher.response(row) for row in rows])[:2] == [

@@ -6,15 +6,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oms import EmbeddedVenue, Instrument, ManualClock, MemoryStore
+from oms import (
+    EmbeddedVenue,
+    Instrument,
+    ManualClock,
+    MemoryStore,
+    OrderTerms,
+    ResponseType,
+    VenueReport,
+)
 from oms.config import QueueConfig, StoreConfig
-from oms.desk import entries
-from oms.desk.entries import decode_all, encode
+from oms.desk import snapshot
 from oms.errors import JournalError, StoppedError, StoreError
-from oms.flow.journal import Fold, differences
-from oms.requests import ID_LENGTH_MAX
+from oms.requests import codec
+from oms.requests.codec import decode_all, encode
+from oms.requests.orders import ID_LENGTH_MAX
 from oms.stores import Snapshot
+from oms.turn.journal import Fold, differences
+from oms.turn.snapshots import Snapshots
 from oms.venues.scripted import ScriptedVenue
+from tests.databases import storage
 from tests.fakes import INSTRUMENTS, Stepped, buy, cancel, config_of, modify, sell, throttled
 
 ids = st.text(
@@ -25,20 +36,20 @@ numbers = st.integers(0, 10**18)
 texts = st.text(max_size=20)
 all_entries = st.one_of(
     st.tuples(
-        st.just(entries.NEW), ids, ids, ids, st.sampled_from(["BUY", "SELL"]),
+        st.just(codec.NEW), ids, ids, ids, st.sampled_from(["BUY", "SELL"]),
         st.sampled_from(["LIMIT", "MARKET"]), st.sampled_from(["GTC", "FOK"]), numbers, numbers,
         st.integers(0, 1), ids | st.just(""),
     ),
-    st.tuples(st.just(entries.MODIFY), ids, ids, ids, numbers, numbers, ids | st.just("")),
-    st.tuples(st.just(entries.CANCEL), ids, ids, ids, ids | st.just("")),
+    st.tuples(st.just(codec.MODIFY), ids, ids, ids, numbers, numbers, ids | st.just("")),
+    st.tuples(st.just(codec.CANCEL), ids, ids, ids, ids | st.just("")),
     st.tuples(
-        st.just(entries.ANSWER), ids, ids, ids, numbers, texts, texts, ids, numbers, numbers,
+        st.just(codec.ANSWER), ids, ids, ids, numbers, texts, texts, ids, numbers, numbers,
         texts, texts, texts,
     ),
-    st.tuples(st.just(entries.SESSION), st.sampled_from(["OPEN", "CLOSE"]), texts),
-    st.tuples(st.just(entries.VENUE), *[texts] * 8),
-    st.tuples(st.just(entries.OVERDUE), numbers),
-    st.tuples(st.just(entries.STOP)),
+    st.tuples(st.just(codec.SESSION), st.sampled_from(["OPEN", "CLOSE"]), texts),
+    st.tuples(st.just(codec.VENUE), *[texts] * 8),
+    st.tuples(st.just(codec.OVERDUE), numbers),
+    st.tuples(st.just(codec.STOP)),
 )  # fmt: skip
 
 
@@ -93,13 +104,84 @@ def test_a_snapshot_and_the_tail_are_the_whole_fold(taken_after, rest, sends):
     """Wherever it was taken, whatever waited then."""
     desk = Stepped(throttled(sends)).start()
     lively(desk, taken_after)
-    desk.store.save_snapshot(desk.dispatcher.fold.snapshot())
+    Snapshots(desk.dispatcher.fold, desk.store, 1).take()
     for n in range(100, 100 + rest):
         desk.send(buy(f"B{n}", 1, 100), sell(f"S{n}", 2, 100), cancel(f"C{n}", f"B{n - 1}"))
         desk.clock.advance(0.4)
     with_it, without = fold_of(desk.store), fold_of(desk.store, use_snapshot=False)
     assert with_it.digest() == without.digest() == desk.digest()
     assert with_it.last_seq == desk.dispatcher.fold.last_seq
+
+
+def seq_of_latest(store):
+    """How far the latest snapshot goes; 0 if there is none."""
+    return store.snapshots()[-1].seq if store.snapshots() else 0
+
+
+@pytest.fixture
+def thin_slices(monkeypatch):
+    """Snapshots take many turns; on the way orders come, change and go."""
+    monkeypatch.setattr(snapshot, "SLICE_ORDERS", 9)
+    monkeypatch.setattr(snapshot, "LAST_ORDERS", 5)
+
+
+@pytest.mark.usefixtures("thin_slices")
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_a_snapshot_that_is_made_while_orders_come_and_go_is_whole(tmp_path, kind):
+    """After every turn, the latest one and what follows it give the live state."""
+    store = MemoryStore() if kind == "memory" else storage(tmp_path / "orders.db")
+    config = throttled(3, store=StoreConfig(snapshot_every=15))
+    desk, used = Stepped(config, store=store).start(), set()
+    for n in range(60):
+        desk.send(
+            buy(f"B{n}", 1 + n % 3, 95 + n % 7), sell(f"S{n}", 1 + n % 4, 99 + n % 5),
+            modify(f"M{n}", f"B{n - 2}", quantity=2), cancel(f"C{n}", f"S{n - 3}"),
+            sell(f"T{n}", 2, terms=OrderTerms(stop_price=96)),
+            sell(f"I{n}", 5, 103, terms=OrderTerms(display_quantity=2)),
+            buy(f"O{n}", 2, 90, terms=OrderTerms(oco_with=f"T{n - 1}")),
+        )  # fmt: skip
+        desk.clock.advance(1.0)
+        for _ in range(n % 4):
+            desk.step()
+        fold = fold_of(store)
+        assert fold.digest() == desk.digest()
+        assert fold.snapshot_seq == seq_of_latest(store)
+        used.add(fold.snapshot_seq)
+    assert len(used) > 4
+    assert all(len(each.parts) > 3 for each in store.snapshots())
+    assert len(store.snapshots()) == 2
+    desk.stop()
+
+
+@pytest.mark.usefixtures("thin_slices")
+def test_a_snapshot_comes_to_its_end_however_much_each_turn_does():
+    """Turns that touch more orders than a slice has; a start has only so much to fold."""
+    every = 500
+    desk = Stepped(config_of(store=StoreConfig(snapshot_every=every))).start()
+    behind = []
+    for turn in range(200):
+        desk.send(
+            *(buy(f"B{turn}-{n}", 1, 90) for n in range(20)),
+            *(cancel(f"C{turn}-{n}", f"B{turn - 9}-{n}") for n in range(20)),
+        )
+        behind.append(desk.dispatcher.fold.last_seq - seq_of_latest(desk.store))
+    assert max(behind) < 3 * every
+    assert fold_of(desk.store).digest() == desk.digest()
+
+
+@pytest.mark.usefixtures("thin_slices")
+def test_a_stop_while_a_snapshot_is_under_way_leaves_a_whole_one():
+    """Whichever turn it comes after."""
+    for turns in range(1, 12):
+        config = config_of(store=StoreConfig(snapshot_every=15))
+        desk = Stepped(config).start()
+        desk.send(*(buy(f"#{n}", 1, 90) for n in range(20)))
+        for _ in range(turns):
+            desk.step()
+        desk.stop()
+        fold = fold_of(desk.store)
+        assert fold.snapshot_seq == desk.dispatcher.fold.last_seq
+        assert fold.digest() == desk.digest()
 
 
 def test_a_snapshot_is_taken_every_so_many_entries():
@@ -109,10 +191,12 @@ def test_a_snapshot_is_taken_every_so_many_entries():
     seqs = set()
     for n in range(20):
         desk.send(buy(f"#{n}", 1, 100))
-        seqs.add(desk.store.snapshot().seq if desk.store.snapshot() else 0)
+        while desk.dispatcher._snapshots.under_way:  # it is made between turns
+            desk.step()
+        seqs.add(seq_of_latest(desk.store))
     assert len(seqs) == 5  # none, then one each ten of forty entries and turns
     desk.stop()
-    assert desk.store.snapshot().seq == desk.dispatcher.fold.last_seq
+    assert seq_of_latest(desk.store) == desk.dispatcher.fold.last_seq
 
 
 def test_the_state_up_to_a_sequence_is_what_it_was_then():
@@ -133,8 +217,8 @@ def test_the_state_may_be_asked_for_within_a_turn():
     desk.send(buy("A", 1, 100), sell("B", 1, 100), buy("C", 1, 100))
     last_seq = desk.dispatcher.fold.last_seq
     fold = fold_of(desk.store, upto_seq=last_seq - 2)
-    assert fold.desk.blotter.orders == {}
-    assert fold_of(desk.store, upto_seq=last_seq - 3).desk.blotter.find("me", "A") is not None
+    assert fold.desk.executions.orders == {}
+    assert fold_of(desk.store, upto_seq=last_seq - 3).desk.executions.find("me", "A") is not None
     assert fold_of(desk.store, upto_seq=last_seq).digest() == desk.digest()
 
 
@@ -148,18 +232,18 @@ def test_reading_can_be_stopped():
 class Forgetful(MemoryStore):
     """Gives back other reports than it was given."""
 
-    alter = staticmethod(lambda rows: rows)
+    alter = staticmethod(lambda reports: reports)
 
-    def all_rows(self):
-        return iter(self.alter(list(super().all_rows())))
+    def all_reports(self):
+        return iter(self.alter(list(super().all_reports())))
 
 
 @pytest.mark.parametrize(
     ("alter", "expected"),
     [
-        (lambda rows: rows[:-1], "missing in order_responses"),
-        (lambda rows: [*rows, rows[-1]], "stored, but the journal does not give it"),
-        (lambda rows: [*rows[:3], (*rows[3][:12], 77, *rows[3][13:]), *rows[4:]], "stored (1"),
+        (lambda told: told[:-1], "missing in order_responses"),
+        (lambda told: [*told, told[-1]], "stored, but the journal does not give it"),
+        (lambda told: [*told[:3], told[3]._replace(cumulative_lots=77), *told[4:]], "stored (1"),
     ],
 )  # fmt: skip
 def test_a_report_that_was_tampered_with_shows(alter, expected):
@@ -176,7 +260,7 @@ def test_an_entry_that_fits_no_state_is_a_journal_error():
     """Sound in its checksum, impossible in its place: the engine and the journal disagree."""
     desk = Stepped().start()
     fold = desk.dispatcher.fold
-    bad = fold.record(fold.last_seq + 1, 0, 0, [(entries.CANCEL, "me", "C", "nobody", "")])
+    bad = fold.record(fold.last_seq + 1, 0, 0, [(codec.CANCEL, "me", "C", "nobody", "")])
     desk.store.begin()
     desk.store.append(bad, [])
     desk.store.commit()
@@ -184,12 +268,15 @@ def test_an_entry_that_fits_no_state_is_a_journal_error():
         fold_of(desk.store)
 
 
-@pytest.mark.parametrize("body", ["", "no digest", "0\n{}", "0\n[1]", "\n", "x" * 100])
-def test_a_snapshot_that_makes_no_sense_is_ignored(body):
+@pytest.mark.parametrize("parts", [(), ("",), ("{}",), ("[1]", "2")])
+@pytest.mark.parametrize("last", ["", "no digest", "0\n{}", "0\n[1]", "\n", "x" * 100])
+def test_a_snapshot_that_makes_no_sense_is_ignored(last, parts):
     """With a warning; the journal alone does."""
     desk = lively(Stepped().start(), 3)
     fold = desk.dispatcher.fold
-    desk.store.save_snapshot(Snapshot(fold.last_seq, fold.checksum, body))
+    for number, part in enumerate(parts, 1):
+        desk.store.save_part(fold.last_seq, number, part)
+    desk.store.save_snapshot(Snapshot(fold.last_seq, fold.checksum, last, fold.last_seq))
     assert fold_of(desk.store).digest() == desk.digest()
 
 
@@ -219,7 +306,7 @@ def test_an_instrument_may_go_when_nothing_of_it_is_open():
     for _ in range(2):
         desk.stop()
         desk = Stepped(config_of(instruments=INSTRUMENTS[:1]), store=store).start()
-        assert desk.dispatcher.fold.snapshot_seq == store.snapshot().seq
+        assert desk.dispatcher.fold.snapshot_seq == seq_of_latest(store)
         assert desk.refolded() == desk.digest()
 
 
@@ -253,15 +340,46 @@ def test_a_journal_stays_with_its_kind_of_venue(opens):
 
 
 class OwnExchange:
-    """Somebody's own local venue: nothing is known of its books."""
+    """Somebody's own local venue, which trades X: nothing is known of its books."""
 
     remote = False
 
     def __init__(self):
-        self._hidden = EmbeddedVenue()
+        self._linked = False
+        self.reset()
 
-    def __getattr__(self, name):
-        return getattr(self._hidden, name)
+    def reset(self):
+        self._resting = []  # order, and how much of it is left
+
+    def logon(self):
+        self._linked = True
+
+    def logged_on(self):
+        return self._linked
+
+    def logoff(self):
+        self._linked = False
+
+    def list_instruments(self, _instruments):
+        pass
+
+    def get_depth(self, _symbol, _levels):
+        return [], []
+
+    def withdraw(self, _orders, _state, _reason):
+        return []
+
+    def place(self, order):
+        told, left = [VenueReport(ResponseType.NEW, order.order_id)], order.leaves_lots
+        for at, (other, lots) in enumerate(self._resting):
+            filled = min(left, lots)
+            if filled and other.side is not order.side and other.price_ticks == order.price_ticks:
+                for each, liquidity in ((order, "TAKER"), (other, "MAKER")):
+                    terms = (other.price_ticks, filled, liquidity)
+                    told.append(VenueReport(ResponseType.TRADE, each.order_id, 0, *terms))
+                left, self._resting[at] = left - filled, (other, lots - filled)
+        self._resting.append((order, left))
+        return told
 
 
 def test_an_exchange_that_we_cannot_look_into_is_rebuilt_by_replay():

@@ -5,16 +5,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
-    {
-        "errors", "clock", "money", "instruments", "messages", "requests", "controls", "reports",
-        "orders", "bounds", "market_data", "sections", "config", "rejects", "language", "answers",
-    },
-    {"exchange"}, {"desk"}, {"venues", "stores"}, {"flow"}, {"manager"},
+    {"errors", "clock", "enums", "money", "instruments", "reject_reasons", "market_data"},
+    {"requests"}, {"exchange", "reports"}, {"sections", "config"}, {"desk"},
+    {"venues", "stores"}, {"turn"}, {"manager"},
     {"logs", "app", "cli", "commands", "simulation"},
 ]  # fmt: skip
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 STRANGERS = {"venues", "stores"}  # of one level, and yet they do not know each other
-CALENDAR = ("sections", "oms.desk.session")  # a word that knows one thing of the desk
+CALENDAR = ("sections", "oms.desk.calendar")  # settings that know one thing of the desk
+CONSTANTS = {"oms.clock.NANOS"}  # no reading of a clock
+OF_THE_EXCHANGE = "oms.exchange.order"  # all that a report knows of it
 DOORS = {  # what only these may use
     "time": {"clock.py"},
     "configparser": {"config.py"},
@@ -23,40 +23,103 @@ DOORS = {  # what only these may use
     "asyncio": set(), "multiprocessing": set(), "concurrent.futures.thread": set(),
 }  # fmt: skip
 CALLS = {  # and only these may call
-    "Thread": {"flow/threads.py"},
+    "Thread": {"turn/threads.py"},
     "now": set(), "utcnow": set(), "today": set(), "uuid4": set(),
 }  # fmt: skip
 FILES = {path.relative_to(ROOT / "oms").as_posix(): path for path in ROOT.glob("oms/**/*.py")}
 
 
-def imports_of(path):
-    """Every module that a file imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def imports_of(path, *, running=False):
+    """Every module that a file imports, wherever in it; or only those it runs."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for branch in node.body
+        for inner in ast.walk(branch)
+    }
+    for node in ast.walk(tree):
+        if running and id(node) in typing_only:
+            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _is_calendar(part, module):
+def part_of(name):
+    """The module or package right under oms."""
+    return name.split("/")[0].removesuffix(".py")
+
+
+def file_of(module):
+    """The file of ours that gives a name; None if it is somebody else's."""
+    parts = module.split(".")
+    for length in (len(parts), len(parts) - 1):
+        place = "/".join(parts[1:length])
+        for name in (f"{place}.py", f"{place}/__init__.py".removeprefix("/")):
+            if parts[0] == "oms" and name in FILES:
+                return name
+    return None
+
+
+def is_calendar(part, module):
     return part == CALENDAR[0] and module.startswith(CALENDAR[1])
 
 
 def test_imports_point_down():
-    """What matters most depends on least: the exchange knows nothing but words."""
+    """What matters most depends on least: the exchange knows nothing but words and requests."""
     wrong = []
     for name, path in FILES.items():
-        part = name.split("/")[0].removesuffix(".py")
+        part = part_of(name)
         for module in imports_of(path):
             package, _, rest = module.partition(".")
-            if package != "oms" or part == "__init__" or _is_calendar(part, module):
+            if package != "oms" or part == "__init__" or is_calendar(part, module):
                 continue
             other = rest.split(".")[0]
             down = other in LEVELS and LEVELS[other] <= LEVELS[part]
             if not down or (part != other and {part, other} == STRANGERS):
                 wrong.append(f"{name} imports {module}")
     assert wrong == []
-    assert set(LEVELS) == {name.split("/")[0].removesuffix(".py") for name in FILES} - {"__init__"}
+    assert set(LEVELS) == {part_of(name) for name in FILES} - {"__init__"}
+
+
+def test_a_report_knows_orders_and_nothing_else_of_the_exchange():
+    """They are of one layer: what happens to orders is told in reports, which tell of orders."""
+    known = {m for m in imports_of(FILES["reports.py"]) if m.startswith("oms.exchange")}
+    assert known == {f"{OF_THE_EXCHANGE}.Order"}
+    order = [m for m in imports_of(FILES["exchange/order.py"]) if m.startswith("oms.reports")]
+    assert order == []
+
+
+def test_no_two_files_import_each_other():
+    """Nor do more than two, in a circle; what only type checkers read does not count."""
+    needs = {
+        name: {file_of(module) for module in imports_of(path, running=True)} - {None, name}
+        for name, path in FILES.items()
+    }
+    assert needs["turn/dispatcher.py"] > {"desk/desk.py", "stores/__init__.py", "clock.py"}
+    while free := [name for name, others in needs.items() if not others]:
+        for name in free:
+            del needs[name]
+        for others in needs.values():
+            others.difference_update(free)
+    assert needs == {}
+
+
+def test_what_only_type_checkers_read_is_of_the_same_package():
+    """A class and its helper may name each other's types; no layer names one above it so."""
+    strangers = []
+    for name, path in FILES.items():
+        extra = set(imports_of(path)) - set(imports_of(path, running=True))
+        strangers += [
+            f"{name} imports {module}"
+            for module in extra
+            if part_of(file_of(module) or module) != part_of(name)
+        ]
+    assert strangers == []
 
 
 def test_the_outside_has_few_doors():
@@ -76,9 +139,11 @@ def test_the_outside_has_few_doors():
 
 
 def test_the_exchange_is_pure():
-    """No time, threads, files, logging or chance: the same orders give the same events."""
-    pure = {"__future__", "bisect", "collections", "enum", "oms", "typing"}
-    used = {
-        m.split(".")[0] for n, p in FILES.items() if n[:9] == "exchange/" for m in imports_of(p)
-    }
-    assert used <= pure
+    """No time, threads, files, logging or chance: the same orders give the same reports."""
+    pure = {
+        "__future__", "bisect", "collections", "enum", "fractions", "math", "operator", "oms", "re",
+        "typing",
+    }  # fmt: skip
+    used = {m for n, p in FILES.items() if n[:9] == "exchange/" for m in imports_of(p)}
+    assert {module.split(".")[0] for module in used} <= pure
+    assert {module for module in used if module.startswith("oms.clock")} <= CONSTANTS

@@ -14,9 +14,9 @@ from oms import (
     ResponseType,
 )
 from oms.config import StopConfig, ThrottleConfig
+from oms.enums import OrderState
 from oms.errors import OutcomeUnknownError, StoppedError, StoreError
-from oms.flow.threads import THREADS
-from oms.messages import OrderState
+from oms.turn.threads import THREADS
 from oms.venues.scripted import ScriptedVenue, Step
 from tests.fakes import SOON_S, FaultyStore, buy, cancel, config_of, hear
 
@@ -95,12 +95,20 @@ def test_a_thread_that_dies_of_a_bug_closes_the_house(start_manager, broken):
     class Broken(EmbeddedVenue):
         """Breaks when the test says so."""
 
-        def reset(self):
-            super().reset()
-            self.place = self.guarded(self.place)
+        _engine = None
+
+        @property
+        def engine(self):
+            return self._engine
+
+        @engine.setter
+        def engine(self, engine):
+            self._engine = engine
+            if engine is not None:
+                engine.place = self.guarded(engine.place)
 
         def guarded(self, place):
-            return lambda order: self.check("place") or place(order)
+            return lambda *terms: self.check("place") or place(*terms)
 
         def logged_on(self):
             self.check("logged_on")

@@ -7,7 +7,7 @@ import pytest
 
 from oms import Instrument
 from oms.config import ExchangeConfig
-from oms.controls import FundsAction, FundsRequest, OperatorAction, OperatorRequest
+from oms.enums import Phase, Scope, SelfTrade
 from oms.errors import StoppedError, StoreFullError, ValidationError
 from oms.market_data import (
     BalanceChange,
@@ -18,8 +18,13 @@ from oms.market_data import (
     TopOfBook,
     TradePrint,
 )
-from oms.messages import Phase, Scope, SelfTrade
-from oms.requests import OrderTerms
+from oms.requests import (
+    FundsAction,
+    FundsRequest,
+    OperatorAction,
+    OperatorRequest,
+    OrderTerms,
+)
 from tests.fakes import (
     SECOND,
     SOON_S,
@@ -42,7 +47,7 @@ WITH_LEDGER = config_of(instruments=(X,), exchange=ExchangeConfig(self_trade="no
 def phase(name, value):
     return OperatorRequest(
         client_order_id=name, action=OperatorAction.SET_PHASE, scope=Scope.SYMBOL, target="X",
-        value=value,
+        value=value.value,
     )  # fmt: skip
 
 
@@ -77,7 +82,10 @@ def test_a_turn_tells_trades_then_books_then_tops(stepped):
     [trade, depth, top] = events
     taker = stepped.oms.recent_trades("X")[0]
     wall_ns = stepped.clock.wall_ns()
-    assert trade == TradePrint(seq, 1, "X", taker.execution_id, "SELL", 100, 1, wall_ns)
+    buyer, seller = (stepped.oms.get_order("me", name).order_id for name in "AC")
+    assert trade == TradePrint(
+        seq, 1, "X", taker.execution_id, 1, "SELL", 100, 1, wall_ns, buyer, seller
+    )
     assert (depth.seq, depth.number, depth.last_id) == (seq, 2, seq)
     assert (depth.bids, depth.asks) == (((100, 2),), ((105, 2),))
     assert top == TopOfBook(seq, 3, "X", 100, 2, 105, 2)
@@ -142,7 +150,9 @@ def test_an_uncross_prints_each_trade_once(stepped):
         ("", 102, 2), ("", 102, 1)
     ]  # fmt: skip
     trades = stepped.oms.recent_trades("X")
-    assert [(t.execution_id, t.side) for t in trades] == [(p.execution_id, "") for p in prints]
+    assert [(t.execution_id, t.taker_side) for t in trades] == [
+        (p.execution_id, "") for p in prints
+    ]
 
 
 def test_a_call_s_price_counts_hidden_lots(stepped):

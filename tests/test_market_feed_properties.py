@@ -9,14 +9,9 @@ from hypothesis import strategies as st
 
 from oms import Instrument, OrderType, Side, TimeInForce
 from oms.config import ExchangeConfig, SessionConfig
-from oms.controls import (
-    FundsAction,
-    FundsRequest,
-    MassCancelRequest,
-    OperatorAction,
-    OperatorRequest,
-)
+from oms.enums import PostOnly, Scope, SelfTrade
 from oms.errors import StoreFullError
+from oms.exchange.order import Order
 from oms.market_data import (
     BalanceChange,
     DepthUpdate,
@@ -25,9 +20,14 @@ from oms.market_data import (
     TopOfBook,
     TradePrint,
 )
-from oms.messages import PostOnly, Scope, SelfTrade
-from oms.orders import Order
-from oms.requests import OrderTerms
+from oms.requests import (
+    FundsAction,
+    FundsRequest,
+    MassCancelRequest,
+    OperatorAction,
+    OperatorRequest,
+    OrderTerms,
+)
 from tests.fakes import SECOND, FaultyStore, Stepped, buy, cancel, config_of, modify, sell
 
 SYMBOLS = ("X", "Y")
@@ -203,7 +203,7 @@ class Exchange:
 
     def pick(self, number, fits=lambda _order: True):
         """An open order; a stop of nobody's where there is none, which will be refused."""
-        orders = [o for o in self.desk.dispatcher.desk.blotter.orders.values() if fits(o)]
+        orders = [o for o in self.desk.dispatcher.desk.executions.orders.values() if fits(o)]
         return orders[number % len(orders)] if orders else NO_ORDER
 
     def mass_cancel(self, account, symbol):
@@ -249,8 +249,14 @@ class Exchange:
         reports = self.trades[consumer.joined :]
         assert 2 * len(consumer.prints) == len(reports)
         told = {report.execution_id: report for report in reports}
+        sides = {(r.symbol, r.match_number, r.side): r.order_id for r in reports}
+        assert len(sides) == len(reports)
         for printed in consumer.prints:
             report = told[printed.execution_id]
+            trade = (printed.symbol, printed.match_number)
+            assert printed.match_number == report.match_number > 0
+            assert printed.buy_order_id == sides[(*trade, "BUY")]
+            assert printed.sell_order_id == sides[(*trade, "SELL")]
             assert isinstance(printed, TradePrint) and printed.symbol == report.symbol
             assert printed.price_ticks == report.last_price_ticks
             assert printed.quantity_lots == report.last_quantity_lots
@@ -334,7 +340,7 @@ def test_that_somebody_listens_changes_nothing(flow):
     # then nobody can tell them apart
     loud = exchange.desk
     assert quiet.digest() == loud.digest()
-    assert list(quiet.store.all_rows()) == list(loud.store.all_rows())
+    assert list(quiet.store.all_reports()) == list(loud.store.all_reports())
     assert quiet.oms.market_states() == loud.oms.market_states()
     for account in ACCOUNTS:
         assert quiet.oms.balances(account) == loud.oms.balances(account)

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oms.enums import OrderState, OrderType, Side, TimeInForce
+from oms.exchange.executions import Executions
 from oms.exchange.matching import MatchingEngine
-from oms.messages import OrderType, ResponseType, Side, TimeInForce
-from oms.orders import Change, Order
+from oms.exchange.order import Change, Order
 from tests.fakes import INSTRUMENTS
 from tests.reference_book import ReferenceBook
 
@@ -18,51 +19,70 @@ X, ALL = INSTRUMENTS
 
 
 class Exchange:
-    """An engine whose orders are numbered as they come; orders are kept as the desk keeps them."""
+    """An engine whose orders are numbered as they come, and taken up as the desk takes them up."""
 
     def __init__(self):
-        self.engine = MatchingEngine()
+        self.executions = Executions(lambda _request_seq: None)
+        self.engine = MatchingEngine(self.executions)
         self.engine.list_instruments(INSTRUMENTS)
         self.orders = {}
         self.change_seq = 1_000
 
     def place(self, side, lots, price=None, tif=GTC, instrument=X):
-        """Place an order; "A/B" brief of the events: type, whose, and what."""
+        """Place an order; a line for each report: type, whose, and what."""
         order_id = len(self.orders) + 1
         kind = OrderType.MARKET if price is None else OrderType.LIMIT
         order = Order(order_id, "me", f"{order_id}", instrument, side, kind, tif, price or 0, lots)
         self.orders[order_id] = order
-        return self.take(self.engine.place(order))
+        self.executions.add(order)
+        self.engine.place(order, 0, 0, lambda: 0)
+        return self.told()
 
     def replace(self, order_id, price, lots):
-        order = self.orders[order_id]
-        self.change_seq += 1
-        change = Change(self.change_seq, "m", order, False, price, lots)
-        events = self.engine.replace(change)
-        if events[0][0] is ResponseType.REPLACED:
-            order.price_ticks, order.quantity_lots = price, lots
-        return self.take(events)
+        change = self._change(order_id, False, price, lots)
+        reason = self.engine.replace(change)
+        return [f"CANCEL_REJECTED {order_id} {reason}"] if reason else self.told()
 
     def cancel(self, order_id):
-        self.change_seq += 1
-        return self.take(
-            self.engine.cancel(Change(self.change_seq, "c", self.orders[order_id], True))
-        )
+        """Was it there? Then it ends, as the desk has it end."""
+        change = self._change(order_id, True)
+        found = self.engine.cancel(change)
+        if found:
+            self.executions.cancel(change)
+            assert self.told() == [f"CANCELED {order_id}"]
+        return found
 
-    def take(self, events):
-        told = []
-        for type_, order_id, change_seq, price, lots, liquidity, reason, _ in events:
-            if type_ is ResponseType.TRADE:
-                self.orders[order_id].cumulative_lots += lots
-                told.append(f"{liquidity} {order_id}: {lots} at {price}")
+    def _change(self, order_id, *terms):
+        self.change_seq += 1
+        return Change(self.change_seq, f"c{self.change_seq}", self.orders[order_id], *terms)
+
+    def told(self):
+        """The reports since the last question."""
+        told, self.executions.reports.rows = self.executions.reports.rows, []
+        lines = []
+        for report in told:
+            assert report.request_seq in (0, report.order_id, self.change_seq)
+            if report.type == "TRADE":
+                lots, price = report.last_quantity_lots, report.last_price_ticks
+                lines.append(f"{report.liquidity} {report.order_id}: {lots} at {price}")
             else:
-                assert change_seq in (0, self.change_seq)
-                told.append(f"{type_} {order_id} {reason}".strip())
-        return told
+                lines.append(f"{report.type} {report.order_id} {report.reason}".strip())
+        return lines
+
+    def book_of(self, instrument):
+        return self.engine.markets[instrument.symbol].book
+
+    def open_lots(self, order_id):
+        """Of an order that rests; 0 for all others."""
+        order = self.orders[order_id]
+        return order.leaves_lots if order.level is not None else 0
+
+    def priority(self, instrument=X):
+        return [order.order_id for order in self.book_of(instrument).orders()]
 
     @property
     def book(self):
-        return self.engine.books["X"]
+        return self.book_of(X)
 
 
 @pytest.fixture
@@ -99,7 +119,7 @@ def test_a_market_order_sweeps_and_its_remainder_is_canceled(exchange, tif):
         "NEW 3", "TAKER 3: 5 at 98", "MAKER 1: 5 at 98", "TAKER 3: 5 at 100", "MAKER 2: 5 at 100",
         "CANCELED 3 INSUFFICIENT_LIQUIDITY: left=2",
     ]  # fmt: skip
-    assert len(exchange.book) == 0
+    assert exchange.priority() == []
 
 
 def test_a_market_order_in_an_empty_book_is_canceled_whole(exchange):
@@ -187,11 +207,10 @@ def test_every_order_trades_what_a_plain_list_says(resting, buys, price, lots, t
     made = [f"MAKER {maker}: {n} at {p}" for maker, p, n in fills]
     pairs = list(itertools.chain(*zip(taken, made, strict=True)))
     assert [line for line in told if line[:5] in ("TAKER", "MAKER")] == pairs
-    book = exchange.engine.books[instrument.symbol]
-    assert book.priority() == reference.priority()
-    book.check()
+    assert exchange.priority(instrument) == reference.priority()
+    exchange.book_of(instrument).check()
     ended = told[-1].split()[0] in ("CANCELED", "REJECTED")
-    rests = book.open_lots(order_id) > 0
+    rests = exchange.open_lots(order_id) > 0
     assert ended == (not rests and sum(n for _, _, n in fills) < lots)
 
 
@@ -201,8 +220,8 @@ def test_every_order_trades_what_a_plain_list_says(resting, buys, price, lots, t
 def test_a_cancel_takes_out_what_is_left(exchange):
     """The second one comes too late."""
     exchange.place(BUY, 3, 98)
-    assert exchange.cancel(1) == ["CANCELED 1"]
-    assert exchange.cancel(1) == ["CANCEL_REJECTED 1 TOO_LATE"]
+    assert exchange.cancel(1)
+    assert not exchange.cancel(1)
     assert exchange.book.best_ask == 100
 
 
@@ -229,7 +248,7 @@ def test_a_new_price_loses_the_place_even_when_it_comes_back(exchange):
     exchange.place(SELL, 5, 98)
     exchange.replace(1, 97, 5)
     exchange.replace(1, 98, 5)
-    assert exchange.book.priority() == [3, 1, 2]
+    assert exchange.priority() == [3, 1, 2]
 
 
 def test_a_replace_that_crosses_trades_at_once(exchange):
@@ -245,8 +264,8 @@ def test_the_new_quantity_counts_what_is_filled(exchange):
     exchange.place(SELL, 5, 98)
     exchange.place(BUY, 3, 98)
     assert exchange.replace(1, 98, 4) == ["REPLACED 1"]
-    assert exchange.book.open_lots(1) == 1
-    assert exchange.book.priority() == [1, 3, 2]
+    assert exchange.open_lots(1) == 1
+    assert exchange.priority() == [1, 3, 2]
 
 
 @pytest.mark.parametrize("lots", [1, 2, 3])
@@ -254,7 +273,7 @@ def test_a_total_at_or_below_what_is_filled_completes_the_order(exchange, lots):
     """Nothing is left open; the desk reports it as filled."""
     exchange.place(BUY, 3, 98)
     assert exchange.replace(1, 98, lots) == ["REPLACED 1"]
-    assert exchange.book.open_lots(1) == 0
+    assert exchange.open_lots(1) == 0
     assert exchange.book.best_ask == 100
 
 
@@ -272,14 +291,15 @@ def test_orders_expire_in_the_order_they_entered_the_book(exchange):
     """Not by price, and not by id: order 1 entered again when its price changed."""
     exchange.place(BUY, 1, 90)
     exchange.replace(1, 99, 5)
-    told = exchange.take(
-        exchange.engine.withdraw({1, 2, 3, 77}, ResponseType.EXPIRED, "SESSION_ENDED")
-    )
-    assert told == [f"EXPIRED {order_id} SESSION_ENDED" for order_id in (2, 3, 1)]
-    assert len(exchange.book) == 0
+    exchange.place(BUY, 1, 80)
+    exchange.cancel(4)  # it is not here any more
+    orders = [exchange.orders[order_id] for order_id in (1, 2, 3, 4)]
+    exchange.engine.withdraw(orders, OrderState.EXPIRED, "SESSION_ENDED")
+    assert exchange.told() == [f"EXPIRED {order_id} SESSION_ENDED" for order_id in (2, 3, 1)]
+    assert exchange.priority() == []
 
 
 def test_listing_instruments_again_leaves_their_books_alone(exchange):
     """A restart with one more instrument must not forget the orders of the others."""
     exchange.engine.list_instruments(INSTRUMENTS)
-    assert len(exchange.book) == 2
+    assert exchange.priority() == [1, 2]

@@ -10,16 +10,16 @@ import pytest
 
 from oms import Instrument, ManualClock, MemoryStore, OrderManagement, RejectReason, ResponseType
 from oms.config import ExchangeConfig
-from oms.controls import (
+from oms.enums import Phase, Scope, Side
+from oms.errors import ValidationError
+from oms.requests import (
     FundsAction,
     FundsRequest,
     MassCancelRequest,
     OperatorAction,
     OperatorRequest,
+    OrderTerms,
 )
-from oms.errors import ValidationError
-from oms.messages import Phase, Scope, Side
-from oms.requests import OrderTerms
 from tests.fakes import Stepped, brief, buy, cancel, config_of, modify, sell, throttled
 
 ALL, ACCOUNT, SYMBOL = Scope.ALL, Scope.ACCOUNT, Scope.SYMBOL
@@ -109,7 +109,7 @@ def test_a_kill_stays_over_a_restart_and_until_it_is_released():
     # then it is still killed, and the open order is gone
     assert again.digest() == again.refolded()
     assert again.ask(buy("B", 1, 90)).text == "KILL_SWITCH: no reason"
-    assert again.dispatcher.desk.blotter.orders == {}
+    assert again.dispatcher.desk.executions.orders == {}
 
     # until an operator releases it
     assert operate(again, "R", SET_TRADING, value="ACTIVE") == (DONE, "trading=ACTIVE")
@@ -346,7 +346,8 @@ def test_the_same_command_again_gets_the_same_answer_and_has_no_second_effect():
         DONE, "trading=HALTED, canceled=1",
     )  # fmt: skip
     assert desk.ask(buy("C", 1, 90)).type is ResponseType.NEW
-    assert {o.client_order_id for o in desk.dispatcher.desk.blotter.orders.values()} == {"B", "C"}
+    still_open = desk.dispatcher.desk.executions.orders.values()
+    assert {order.client_order_id for order in still_open} == {"B", "C"}
     assert desk.digest() == desk.refolded()
 
 

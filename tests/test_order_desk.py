@@ -5,8 +5,8 @@ A report reads "A NEW/NEW": client order id, what happened / how the order stand
 
 import pytest
 
-from oms.desk import entries
-from oms.messages import OrderState
+from oms.enums import OrderState
+from oms.requests import codec
 from tests.turns import Turns, cancel, link, modify, new, session
 
 
@@ -18,7 +18,7 @@ def turns():
 
 def reasons(turns):
     """The texts of the last turn's reports."""
-    return [row[16] for row in turns.desk.blotter.rows]
+    return [report.reason for report in turns.desk.reports.rows]
 
 
 # --- a new order: refused, waiting, accepted ---
@@ -86,8 +86,9 @@ def test_both_sides_of_a_trade_are_told_and_the_arriving_one_was_accepted_first(
     assert turns.turn(new("C", "BUY", 4, 101)) == [
         "C NEW/NEW", "C TRADE/PARTIALLY_FILLED", "S TRADE/FILLED"
     ]  # fmt: skip
-    last = turns.rows[-1]
-    assert (last[10], last[11], last[12], last[13], last[14]) == (100, 2, 5, 0, "500")
+    last = turns.reports[-1]
+    assert (last.last_price_ticks, last.last_quantity_lots) == (100, 2)
+    assert (last.cumulative_lots, last.leaves_lots, last.notional) == (5, 0, "500")
 
 
 def test_what_cannot_trade_at_once_ends_canceled(turns):
@@ -111,7 +112,7 @@ def test_an_order_that_waits_is_canceled_where_it_waits(turns):
         "B PENDING_NEW/PENDING_NEW", "D CANCELED/CANCELED"
     ]  # fmt: skip
     assert turns.waiting == []
-    assert turns.desk.venue.engine.books["X"].priority() == []
+    assert list(turns.desk.engine.markets["X"].book.orders()) == []
 
 
 def test_a_resting_order_is_canceled_at_once_when_there_is_a_permit(turns):
@@ -152,7 +153,7 @@ def test_an_order_that_waits_is_changed_where_it_waits(turns):
     assert turns.turn(modify("A3", "A2", price=101), send=0) == ["A3 REPLACED/PENDING_NEW"]
     assert turns.waiting == ["B", "A3"]
     order = turns.order("A")
-    assert (order.price_ticks, order.quantity_lots, order.left_lots) == (101, 4, 4)
+    assert (order.price_ticks, order.quantity_lots, order.leaves_lots) == (101, 4, 4)
     assert order is turns.order("A2") is turns.order("A3")
 
 
@@ -179,8 +180,8 @@ def test_a_total_at_or_below_what_is_filled_completes_the_order(turns, lots):
     """3 of 5 are filled: the order is done, with what it has."""
     turns.turn(new("A", "BUY", 5, 100), new("S", "SELL", 3, 100))
     assert turns.turn(modify("A2", "A", lots=lots)) == ["A2 REPLACED/FILLED"]
-    last = turns.rows[-1]
-    assert (last[12], last[13]) == (3, 0)
+    last = turns.reports[-1]
+    assert (last.cumulative_lots, last.leaves_lots) == (3, 0)
     assert turns.order("A") is None
 
 
@@ -251,7 +252,7 @@ def test_a_stop_that_cancels_takes_back_the_orders_that_wait(turns):
     """The reason says why; what rests in the book stays."""
     turns.turn(new("A", "BUY", 1, 100))
     turns.turn(new("B", "BUY", 1, 100), send=0)
-    assert turns.turn((entries.STOP,), send=0) == ["B CANCELED/CANCELED"]
+    assert turns.turn((codec.STOP,), send=0) == ["B CANCELED/CANCELED"]
     assert reasons(turns) == ["SHUTTING_DOWN"]
     assert turns.order("A").state is OrderState.NEW
 
@@ -259,6 +260,6 @@ def test_a_stop_that_cancels_takes_back_the_orders_that_wait(turns):
 def test_a_new_process_finds_the_link_down_and_the_queue_as_it_was(turns):
     """Orders that waited go out in order once the link is up."""
     turns.turn(new("A", "BUY", 1, 100), new("B", "BUY", 1, 100), send=0)
-    turns.turn((entries.START, turns.desk.settings))
+    turns.turn((codec.START, turns.desk.settings))
     assert turns.waiting == ["A", "B"]
     assert turns.turn(link(True)) == ["A NEW/NEW", "B NEW/NEW"]

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from oms import EmbeddedVenue
-from oms.desk import entries, snapshot
-from oms.flow.journal import Fold
-from oms.messages import OrderState, ResponseType
+from oms.desk import snapshot
+from oms.enums import OrderState, ResponseType
+from oms.requests import codec
+from oms.turn.journal import Fold
 from tests import turns as ask
 from tests.reference_desk import ReferenceDesk
 from tests.turns import Turns
@@ -41,9 +42,11 @@ sends = st.integers(0, 4)
 class DeskMachine(RuleBasedStateMachine):
     """The desk, and lists that do the same."""
 
+    make_turns = Turns
+
     @initialize(hold=st.booleans(), waiting_max=st.integers(2, 8))
     def begin(self, hold, waiting_max):
-        self.turns = Turns(hold=hold, waiting_max=waiting_max)
+        self.turns = self.make_turns(hold=hold, waiting_max=waiting_max)
         self.plain = ReferenceDesk(hold, waiting_max)
         self.plain.open = self.plain.linked = True
         self.count = 0
@@ -52,22 +55,22 @@ class DeskMachine(RuleBasedStateMachine):
 
     @rule(wishes=st.lists(requests, min_size=1, max_size=5), send=sends)
     def requests_come(self, wishes, send):
-        self.turn([self.entry(*wish) for wish in wishes], send)
+        self.turn([self.line(*wish) for wish in wishes], send)
 
     @rule(change=sessions | links, wishes=st.lists(news, max_size=2), send=sends)
     def market_or_link_changes(self, change, wishes, send):
-        self.turn([self.entry(*change), *(self.entry(*wish) for wish in wishes)], send)
+        self.turn([self.line(*change), *(self.line(*wish) for wish in wishes)], send)
 
     @rule(what=processes)
     def process_starts_or_stops(self, what):
-        self.turn([self.entry(*what)], 0)
+        self.turn([self.line(*what)], 0)
 
     @rule(send=sends)
     def time_passes(self, send):
         self.turn([], send)
 
-    def entry(self, kind, *terms):
-        """Journal entries are decided one by one: a change names an order that is open then."""
+    def line(self, kind, *terms):
+        """Journal lines are decided one by one: a change names an order that is open then."""
         return lambda: getattr(self, f"_{kind}")(*terms)
 
     def _new(self, side, lots, price, tif, hold):
@@ -94,10 +97,10 @@ class DeskMachine(RuleBasedStateMachine):
         return ask.link(up)
 
     def _start(self):
-        return (entries.START, self.turns.desk.settings)
+        return (codec.START, self.turns.desk.settings)
 
     def _stop(self):
-        return (entries.STOP,)
+        return (codec.STOP,)
 
     def pick(self, number):
         orders = [order for order in self.plain.orders if not order.over]
@@ -117,67 +120,68 @@ class DeskMachine(RuleBasedStateMachine):
             left -= self.plain.send(left)
         if not turn:
             self.plain.send(left)
-        before = len(self.turns.rows)
+        before = len(self.turns.reports)
         self.turns.turn(*turn, send=send)
-        rows = self.turns.rows[before:]
-        self.check_answers(turn, seq, rows)
-        self.check_reports(rows)
+        reports = self.turns.reports[before:]
+        self.check_answers(turn, seq, reports)
+        self.check_reports(reports)
         self.check_same()
 
-    def check_answers(self, turn, first_seq, rows):
+    def check_answers(self, turn, first_seq, reports):
         """Each request has an answer in its turn; a change gets one final answer, no more."""
-        answered = {row[3] for row in rows}
-        for seq, entry in enumerate(turn, first_seq):
-            if entry[0] in (entries.NEW, entries.MODIFY, entries.CANCEL):
+        answered = {report.request_seq for report in reports}
+        for seq, line in enumerate(turn, first_seq):
+            if line[0] in (codec.NEW, codec.MODIFY, codec.CANCEL):
                 assert seq in answered
-            if entry[0] in (entries.MODIFY, entries.CANCEL):
+            if line[0] in (codec.MODIFY, codec.CANCEL):
                 self.changes.add(seq)
-        for row in rows:
-            if row[3] in self.changes and not row[8].startswith("PENDING"):
-                self.final_answers[row[3]] += 1
-                assert self.final_answers[row[3]] == 1
+        for report in reports:
+            seq = report.request_seq
+            if seq in self.changes and not report.type.startswith("PENDING"):
+                self.final_answers[seq] += 1
+                assert self.final_answers[seq] == 1
 
-    def check_reports(self, rows):
+    def check_reports(self, reports):
         """No fill is taken back; nothing but refused changes is told of an order that ended."""
-        for row in rows:
-            order_id, type_, state, filled, left = row[2], row[8], row[9], row[12], row[13]
-            assert filled >= self.filled[order_id]
-            self.filled[order_id] = filled
+        for report in reports:
+            order_id, type_, left = report.order_id, report.type, report.leaves_lots
+            assert report.cumulative_lots >= self.filled[order_id]
+            self.filled[order_id] = report.cumulative_lots
             if self.ended[order_id]:
                 assert type_ == ResponseType.CANCEL_REJECTED and left == 0
             elif type_ in ENDS or (left == 0 and type_ != ResponseType.CANCEL_REJECTED):
                 self.ended[order_id] += 1
                 assert left == 0
-            assert (state in FINAL) <= (left == 0)
+            assert (report.state in FINAL) <= (left == 0)
 
     def check_same(self):
         """Each order stands as its twin does; waiting and resting in the same order."""
         desk, plain = self.turns.desk, self.plain
-        engine_book = desk.venue.engine.books["X"]
-        engine_book.check()
-        assert engine_book.priority() == plain.book.priority()
+        book = desk.engine.markets["X"].book
+        book.check()
+        assert [order.order_id for order in book.orders()] == plain.book.priority()
         assert [r.request_seq for r in desk.queue.waiting()] == [
             r.seq for r in plain.urgent + plain.waiting
         ]
         still_open = [order for order in plain.orders if not order.over]
-        assert list(desk.blotter.orders) == [order.seq for order in still_open]
-        assert set(desk.blotter.by_client_id) == {
+        assert list(desk.executions.orders) == [order.seq for order in still_open]
+        assert set(desk.executions.by_client_id) == {
             ("me", name) for order in still_open for name in order.all_names()
         }
         for twin in still_open:
-            order = desk.blotter.orders[twin.seq]
-            self.check_order(order, twin, engine_book)
+            order = desk.executions.orders[twin.seq]
+            self.check_order(order, twin)
         for twin in plain.orders:
             assert twin.over == bool(self.ended[twin.seq])
             assert self.filled[twin.seq] == twin.filled
 
-    def check_order(self, order, twin, book):
-        assert order.cumulative_lots + order.left_lots == order.quantity_lots
+    def check_order(self, order, twin):
+        assert order.cumulative_lots + order.leaves_lots == order.quantity_lots
         assert (order.price_ticks, order.quantity_lots) == (twin.price, twin.lots)
-        assert (order.cumulative_lots, order.left_lots) == (twin.filled, twin.left)
+        assert (order.cumulative_lots, order.leaves_lots) == (twin.filled, twin.left)
         assert [c.request_seq for c in order.changes or ()] == [c.seq for c in twin.changes]
         waits = order.order_id in self.turns.desk.queue
-        assert book.open_lots(order.order_id) == (0 if waits else order.left_lots)
+        assert (order.level is None) == waits
         assert (order.state is OrderState.PENDING_NEW) == waits
         assert RANKS[order.state] >= self.ranks.get(order.order_id, 0)
         self.ranks[order.order_id] = RANKS[order.state]
@@ -187,12 +191,12 @@ class DeskMachine(RuleBasedStateMachine):
         if not hasattr(self, "turns"):
             return
         refolded = self.turns.refold()
-        assert refolded.rows == self.turns.rows
+        assert refolded.reports == self.turns.reports
         assert refolded.fold.digest() == self.turns.fold.digest()
         state = self.turns.fold.state()
         loaded = Fold(EmbeddedVenue())
-        snapshot.load(loaded.desk, loaded.engine, state)
-        assert snapshot.dump(loaded.desk, loaded.engine, self.turns.fold.last_seq) == state
+        snapshot.load(loaded.desk, state)
+        assert snapshot.dump(loaded.desk, self.turns.fold.last_seq) == state
 
 
 TestDesk = DeskMachine.TestCase

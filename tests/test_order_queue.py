@@ -94,7 +94,7 @@ def test_cancels_of_sent_orders_overtake_and_are_never_turned_away():
     """The urgent lane goes first, and has room when the main lane has none."""
     queue = queue_of(1, 2, size_max=2)
     assert queue.add_order(9, Waiting(9), urgent=True)
-    assert (queue.size, queue.urgent_size, queue.peak) == (3, 1, 2)
+    assert (queue.size, len(queue.urgent), queue.peak) == (3, 1, 2)
     assert [order.order_id for order in queue.waiting()] == [9, 1, 2]
     assert queue.get_next_order(urgent_only=True).order_id == 9
     assert queue.get_next_order(urgent_only=True) is None
@@ -159,7 +159,7 @@ class QueueMachine(RuleBasedStateMachine):
     def same(self):
         assert self.queue.waiting() == self.urgent + self.main
         assert self.queue.size == len(self.urgent) + len(self.main)
-        assert self.queue.urgent_size == len(self.urgent)
+        assert len(self.queue.urgent) == len(self.urgent)
         assert self.queue.peak == self.peak
         assert all(order.order_id in self.queue for order in self.urgent + self.main)
 

@@ -11,9 +11,8 @@ import pytest
 
 from oms import ManualClock, MemoryStore, RejectReason, ResponseType
 from oms.config import ExchangeConfig, SessionConfig
-from oms.controls import OperatorAction, OperatorRequest
-from oms.messages import Phase, PostOnly, Scope, TimeInForce
-from oms.requests import OrderTerms
+from oms.enums import Phase, PostOnly, Scope, TimeInForce
+from oms.requests import OperatorAction, OperatorRequest, OrderTerms
 from tests.fakes import SECOND, Stepped, buy, cancel, config_of, modify, sell
 
 DAY, GTC, GTD = TimeInForce.DAY, TimeInForce.GTC, TimeInForce.GTD
@@ -74,7 +73,7 @@ class TradingDay:
     @property
     def next_s(self):
         """How long the dispatcher would sleep, if nobody called."""
-        return self.desk.dispatcher._agenda.next_s(self.desk.dispatcher.desk, None)
+        return self.desk.dispatcher._due_lines.next_s(self.desk.dispatcher.desk, None)
 
 
 def _instant(time, day):
@@ -174,7 +173,7 @@ def test_day_orders_expire_after_the_closing_uncross():
     assert told == [
         "A TRADE/PARTIALLY_FILLED", "B TRADE/FILLED", "A EXPIRED/EXPIRED", "D EXPIRED/EXPIRED",
     ]  # fmt: skip
-    assert day.desk.dispatcher.desk.blotter.find("me", "C") is not None
+    assert day.desk.dispatcher.desk.executions.find("me", "C") is not None
 
 
 def test_a_clock_that_jumps_over_phases_does_all_that_is_due_in_order():

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from oms.messages import Phase
-from oms.reports import Row
+from oms.enums import Phase
 from tests import test_process_faults as faults
 from tests.exchange_flow import Wish, deposit, funding, set_phase
-from tests.processes import Audit, Driver, Ledger, Line, audit, let_run, settle, wait_until
+from tests.processes import Audit, Driver, Ledger, Row, audit, let_run, settle, wait_until
 
 EXCHANGE, NOBODY = "--exchange", ("--clients", 0)
 OPENS = ("NEW", "PENDING_NEW", "TRADE", "REPLACED", "TRIGGERED")  # what a halted market never says
@@ -20,9 +19,14 @@ TICKS = 10**6  # of one rupee
 small_disk = faults.small_disk
 
 
-def told(driver: Driver, reason: str) -> list[Line]:
+def heard(driver: Driver) -> list[Row]:
+    """The reports that its listener was told."""
+    return list(map(faults.row_of, driver.lines("R")))
+
+
+def told(driver: Driver, reason: str) -> list[Row]:
     """The reports heard whose reason begins so."""
-    return [line for line in driver.lines("R") if line[18].startswith(reason)]
+    return [row for row in heard(driver) if row.reason.startswith(reason)]
 
 
 def checked(directory: Path, ledger: Ledger, *drivers: Driver) -> Audit:
@@ -49,35 +53,35 @@ def test_the_kill_switch_holds_over_kill_minus_nine(tmp_path: Path) -> None:
     with Driver(directory, tmp_path / "1.out", EXCHANGE) as driver:
         wait_until(lambda: len(driver.lines("R")) > 500)
         killed = driver.answer(operate("kill", "KILL"))
-    assert killed[8] == "COMMAND_DONE"
+    assert killed.type == "COMMAND_DONE"
     found = checked(directory, ledger, driver)
 
     # then nothing is open, and nothing was accepted after it
-    after = (killed[0], killed[1])
-    assert found.fold.desk.blotter.orders == {}
+    after = (killed.journal_seq, killed.number)
+    assert found.fold.desk.executions.orders == {}
     assert opened(found, after) == []
 
     # nor is it by the process that comes after, which is killed as well
     with Driver(directory, tmp_path / "2.out", EXCHANGE, "--prefix", "late") as driver:
         wait_until(lambda: len(told(driver, "KILL_SWITCH")) > 100)
     found = checked(directory, ledger, driver)
-    assert found.fold.desk.blotter.orders == {}
+    assert found.fold.desk.executions.orders == {}
     assert opened(found, after) == []
 
     # until an operator lifts it
     with Driver(directory, tmp_path / "3.out", EXCHANGE, "--prefix", "free") as driver:
         driver.wait_for("started")
         lifted = driver.answer(operate("lift", "SET_TRADING", "ACTIVE"))
-        known = len(driver.lines("R"))
-        wait_until(lambda: any(line[10] == "TRADE" for line in driver.lines("R")[known:]))
+        known = len(heard(driver))
+        wait_until(lambda: any(row.type == "TRADE" for row in heard(driver)[known:]))
     found = checked(directory, ledger, driver)
-    fresh = [(row[0], row[1]) for row in opened(found, after)]
-    assert fresh and min(fresh) > (lifted[0], lifted[1])
+    fresh = [(row.journal_seq, row.number) for row in opened(found, after)]
+    assert fresh and min(fresh) > (lifted.journal_seq, lifted.number)
 
 
 def opened(found: Audit, after: tuple[int, int]) -> list[Row]:
     """What was accepted or traded after one report."""
-    return [row for key, row in found.rows.items() if key > after and row[8] in OPENS]
+    return [row for key, row in found.rows.items() if key > after and row.type in OPENS]
 
 
 # --- the disk is full ---
@@ -96,7 +100,7 @@ def test_a_full_disk_takes_money_and_orders_whole_or_not_at_all(small_disk: Path
             paid = [driver.answer(deposit("client0", f"full-{round_}-{n}", "INR", "7"))
                     for n in range(5)]  # fmt: skip
             wait_until(lambda before=full: len(faults.reports(driver.lines()[before:])) > 100)
-            assert {(row[0], row[8], row[16]) for row in paid} == {
+            assert {(row.journal_seq, row.type, row.reason) for row in paid} == {
                 (0, "COMMAND_REJECTED", "DISK_FULL")
             }
             assert faults.stored(driver.lines()[full:]) == []
@@ -117,7 +121,7 @@ def test_a_full_disk_takes_money_and_orders_whole_or_not_at_all(small_disk: Path
     before = found.fold.desk.ledger.paid_in["INR"]
     with Driver(small_disk, path.with_suffix(".retry"), EXCHANGE, *NOBODY) as driver:
         driver.wait_for("started")
-        assert [driver.answer(wish)[8] for _ in range(2)] == ["COMMAND_DONE"] * 2
+        assert [driver.answer(wish).type for _ in range(2)] == ["COMMAND_DONE"] * 2
     found = checked(small_disk, ledger, driver)
     assert found.fold.desk.ledger.paid_in["INR"] == before + 7 * 10**8
 
@@ -141,17 +145,22 @@ def enter_crossing_orders(driver: Driver) -> None:
     """Two accounts, and orders that would trade, were it not for the call."""
     for wish in [*funding("anna"), *funding("bert"), *CROSSING]:
         answer = driver.answer(wish)
-        assert answer[8] in ("COMMAND_DONE", "NEW"), answer
+        assert answer.type in ("COMMAND_DONE", "NEW"), answer
 
 
 def assert_uncrossed_once(found: Audit, ledger: Ledger) -> None:
     """10 lots, all at 100.00 where the least is left over, in one turn; both pay no more."""
-    trades = [row for row in found.rows.values() if row[8] == "TRADE"]
-    assert [(row[5], row[10], row[11] // 10**8, row[15]) for row in trades] == [
+    trades = [row for row in found.rows.values() if row.type == "TRADE"]
+    fills = [
+        (row.client_order_id, row.last_price_ticks, row.last_quantity_lots // 10**8, row.liquidity)
+        for row in trades
+    ]
+    assert fills == [
         ("b1", 100 * TICKS, 8, "AUCTION"), ("s1", 100 * TICKS, 8, "AUCTION"),
         ("b1", 100 * TICKS, 2, "AUCTION"), ("s2", 100 * TICKS, 2, "AUCTION"),
     ]  # fmt: skip
-    assert len({row[0] for row in trades}) == 1
+    assert [row.match_number for row in trades] == [1, 1, 2, 2]
+    assert len({row.journal_seq for row in trades}) == 1
     assert found.fold.venue.get_depth(SYMBOL, 5) == (
         [(99 * TICKS, 5 * 10**8)], [(100 * TICKS, 3 * 10**8)],
     )  # fmt: skip
@@ -161,14 +170,15 @@ def assert_uncrossed_once(found: Audit, ledger: Ledger) -> None:
 def assert_in_call(found: Audit) -> None:
     """Nothing traded yet, and the book is crossed."""
     assert phase_of(found) is Phase.OPENING_AUCTION
-    assert [row for row in found.rows.values() if row[8] == "TRADE"] == []
+    assert [row for row in found.rows.values() if row.type == "TRADE"] == []
     bids, asks = found.fold.venue.get_depth(SYMBOL, 1)
     assert bids[0][0] > asks[0][0]
 
 
 def phase_of(found: Audit) -> Phase:
-    assert found.fold.engine is not None
-    return found.fold.engine.markets[SYMBOL].phase
+    engine = found.fold.desk.engine
+    assert engine is not None
+    return engine.markets[SYMBOL].phase
 
 
 def test_a_call_of_the_calendar_is_resumed_and_ends_in_one_auction(tmp_path: Path) -> None:
@@ -186,7 +196,7 @@ def test_a_call_of_the_calendar_is_resumed_and_ends_in_one_auction(tmp_path: Pat
     with Driver(directory, tmp_path / "2.out", EXCHANGE, *NOBODY, **call) as driver:
         driver.wait_for("started")
         at_market = ["anna", "m1", "NEW", "", SYMBOL, "BUY", 1, None, "GTC"]
-        assert driver.answer(at_market)[16].startswith("MARKET_STATE: phase=OPENING_AUCTION")
+        assert driver.answer(at_market).reason.startswith("MARKET_STATE: phase=OPENING_AUCTION")
     assert_in_call(checked(directory, ledger, driver))
 
     # and when the calendar says that the call is over, it ends in one auction, at the start
@@ -207,7 +217,7 @@ def test_a_kill_around_the_end_of_a_call_uncrosses_once(tmp_path: Path, wait_s_m
     directory, ledger = tmp_path / "data", Ledger()
     with Driver(directory, tmp_path / "1.out", EXCHANGE, *NOBODY) as driver:
         driver.wait_for("started")
-        assert driver.answer(set_phase("call", Phase.OPENING_AUCTION))[8] == "COMMAND_DONE"
+        assert driver.answer(set_phase("call", Phase.OPENING_AUCTION)).type == "COMMAND_DONE"
         enter_crossing_orders(driver)
         driver.ask(set_phase("end", Phase.CONTINUOUS))
         let_run(random.uniform(0, wait_s_max))
@@ -218,5 +228,5 @@ def test_a_kill_around_the_end_of_a_call_uncrosses_once(tmp_path: Path, wait_s_m
     for n in (2, 3):
         with Driver(directory, tmp_path / f"{n}.out", EXCHANGE, *NOBODY) as driver:
             driver.wait_for("started")
-            assert driver.answer(set_phase("end", Phase.CONTINUOUS))[8] == "COMMAND_DONE"
+            assert driver.answer(set_phase("end", Phase.CONTINUOUS)).type == "COMMAND_DONE"
         assert_uncrossed_once(checked(directory, ledger, driver), ledger)

@@ -23,6 +23,7 @@ from tests.processes import (
     Driver,
     Ledger,
     Line,
+    Row,
     audit,
     injecting,
     let_run,
@@ -67,15 +68,21 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
+def row_of(line: Line) -> Row:
+    """The report of a line that tells one."""
+    return Row(*line[2:] if line[0] == "R" else line[1:])
+
+
 def reports(lines: list[Line], reason: str = "") -> list[Line]:
     """What listeners were told; with a reason, the refusals before the journal for it."""
     told = [line for line in lines if line[0] == "R"]
-    return [line for line in told if line[2] == 0 and line[18] == reason] if reason else told
+    refused = [line for line in told if row_of(line).journal_seq == 0]
+    return [line for line in refused if row_of(line).reason == reason] if reason else told
 
 
 def stored(lines: list[Line]) -> list[Line]:
     """Answers that claim to be in the journal."""
-    return [line for line in lines if line[0] in "RF" and line[2 if line[0] == "R" else 1]]
+    return [line for line in lines if line[0] in "RF" and row_of(line).journal_seq]
 
 
 def check(driver: Driver, directory: Path) -> None:
@@ -105,7 +112,7 @@ def test_a_full_disk_refuses_orders_answers_questions_and_resumes(small_disk: Pa
 
         # then requests are refused, not lost, and questions are answered
         assert stored(meanwhile) == []
-        assert {line[18] for line in reports(meanwhile)} == {"DISK_FULL"}
+        assert {row_of(line).reason for line in reports(meanwhile)} == {"DISK_FULL"}
         _, _, _, levels, state = driver.lines("Q")[-1]
         assert levels > 0 and state is not None
 
@@ -245,7 +252,8 @@ def test_a_listener_that_raises_harms_nobody_else(tmp_path: Path) -> None:
     with Driver(tmp_path / "data", tmp_path / "out", "--broken", "listener") as driver:
         wait_until(lambda: len(driver.lines("L")) > 500)
         assert driver.stop()[0] == 0
-    told = [f"{line[2]}-{line[3]}" for line in stored(driver.lines("R"))]
+    rows = map(row_of, stored(driver.lines("R")))
+    told = [f"{row.journal_seq}-{row.number}" for row in rows]
     assert [line[1] for line in driver.lines("L") if line[1] != "0-0"] == told
     status = json.loads((tmp_path / "data" / "status.json").read_text())
     assert status["listener_failures"] >= len(told)
@@ -274,7 +282,7 @@ def test_stamps_never_go_back_and_the_throttle_does_not_see_the_wall_clock() -> 
         oms.clock.advance(1.0)
     stamps = [record.wall_ns for record in oms.store.records()]
     assert stamps == sorted(stamps)
-    told = [row[17] for row in oms.store.all_rows()]
+    told = [report.wall_ns for report in oms.store.all_reports()]
     assert told == sorted(told)
     assert oms.digest() == oms.refolded()
 
@@ -292,7 +300,7 @@ def test_the_throttle_holds_across_a_restart(tmp_path: Path, ends: str) -> None:
             wait_until(lambda: sum(line[1] > 0 for line in driver.lines("R")) > 50)
             if ends == "stopped":
                 assert driver.stop()[0] == 0
-        sent |= {line[5]: line[1] for line in driver.lines("R") if line[1]}
+        sent |= {row_of(line).request_seq: line[1] for line in driver.lines("R") if line[1]}
     stamps = sorted(sent.values())  # monotonic time is the machine's: it outlives a process
     assert len(stamps) > 100
     gaps = [late - early for early, late in zip(stamps, stamps[sends_max:], strict=False)]

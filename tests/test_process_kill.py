@@ -95,7 +95,7 @@ def test_a_kill_inside_a_commit_leaves_all_of_it_or_nothing(tmp_path: Path, call
         ledger.take(driver.lines())
         left = audit(directory)
         ledger.check(left)
-        stored = {(entry[1], entry[2]) for _, entry in left.requests}
+        stored = {(line[1], line[2]) for _, line in left.requests}
         found += sum((fields[0], fields[1]) in stored for fields in ledger.unknown())
     settle(directory, tmp_path / "last.out", ledger, EXCHANGE)
     assert ledger.unknown() == []

@@ -150,12 +150,12 @@ def has_dbstat(database: sqlite3.Connection) -> bool:
 def test_a_database_of_a_newer_program(data: Path) -> None:
     with closing(sqlite3.connect(data / DATABASE)) as database:
         database.execute("PRAGMA user_version = 99")
-    assert_refused(data, "expected schema version 2, was 99")
+    assert_refused(data, "expected schema version 3, was 99")
 
 
 def test_a_broken_snapshot_is_ignored_and_the_journal_replayed(data: Path, tmp_path: Path) -> None:
     before = audit(data)
-    edit(data, "UPDATE snapshots SET body = 'x' || body")
+    edit(data, "UPDATE snapshots SET last = 'x' || last")
     with Driver(data, tmp_path / "out", "--clients", 0) as driver:
         driver.wait_for("started")
         assert driver.stop()[0] == 0

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.processes import DATABASE, Audit, Driver, Ledger, audit, let_run, wait_until
+from tests.processes import DATABASE, Audit, Driver, Ledger, Row, audit, let_run, wait_until
 
 STOP_S_MAX = 5.0
 AT_ONCE_S = 1.0
@@ -114,7 +114,7 @@ def test_fifty_thousand_waiting_orders_are_parked_in_time_and_in_order(
         wait_until(lambda: len(driver.lines("R")) >= len(again.waiting))
         code, seconds = driver.stop()
     assert code == 0 and seconds < STOP_S_MAX
-    assert [line[4] for line in driver.lines("R")] == again.waiting
+    assert [Row(*line[2:]).order_id for line in driver.lines("R")] == again.waiting
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
@@ -169,7 +169,7 @@ def test_a_signal_while_it_recovers_ends_it_in_order(loaded: Loaded, tmp_path: P
 
 WAITER = """
 import os, signal
-from oms.flow.threads import StopFlag
+from oms.turn.threads import StopFlag
 
 def handle(*_):
     flag.set()

@@ -7,7 +7,7 @@ import pytest
 
 from oms import ManualClock, MemoryStore, OrderState, ResponseType
 from oms.errors import StoreFullError, VenueError
-from oms.orders import VenueReport
+from oms.requests.internal import VenueReport
 from oms.venues.scripted import ScriptedVenue, Step
 from tests.fakes import FaultyStore, Stepped, buy, cancel, modify, remote, sell, trade
 
@@ -232,7 +232,7 @@ def test_two_modifies_under_way_do_not_undo_each_other():
     desk.hear()
     desk.send(modify("M", "A", price=101), modify("N", "A", quantity=4))
     assert desk.hear() == ["M REPLACED/PENDING_REPLACE", "N REPLACED/NEW"]
-    order = desk.dispatcher.desk.blotter.find("me", "A")
+    order = desk.dispatcher.desk.executions.find("me", "A")
     assert (order.price_ticks, order.quantity_lots) == (101, 4)
 
 

@@ -10,9 +10,8 @@ import pytest
 
 from oms import Instrument, ManualClock, MemoryStore, RejectReason, ResponseType
 from oms.config import AccountConfig, ExchangeConfig, RiskConfig, SessionConfig
-from oms.controls import FundsAction, FundsRequest, OperatorAction, OperatorRequest
-from oms.messages import OrderState, Scope, TimeInForce
-from oms.requests import OrderTerms
+from oms.enums import OrderState, Scope, TimeInForce
+from oms.requests import FundsAction, FundsRequest, OperatorAction, OperatorRequest, OrderTerms
 from tests.fakes import (
     SECOND,
     SOON_S,
@@ -355,7 +354,7 @@ def test_a_position_bought_by_budget_counts_once():
     desk = risky(account={"position_max": "10"})
     spend = buy("A", None, terms=OrderTerms(quote_quantity="500"))
     assert desk.send(sell("S", 9, 100, account="you"), spend)[-1] == "S TRADE/PARTIALLY_FILLED"
-    assert desk.dispatcher.desk.blotter.positions["me", "X"] == 5
+    assert desk.dispatcher.desk.executions.positions["me", "X"] == 5
 
     # then the limit knows of 5 lots, not of 0
     assert refusal_of(desk, buy("B", 6, 99)).endswith("position=11, max=10")

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oms.clock import NANOS, SystemClock, datetime_of, wall_ns_of
-from oms.desk import session as session_module
-from oms.desk.session import FOREVER_NS, Schedule, SessionWindow, TradingSession
+from oms.desk import calendar as session_module
+from oms.desk.calendar import FOREVER_NS, Schedule, SessionWindow, TradingSession
 from oms.errors import ValidationError
 
 MINUTE_NS = 60 * NANOS

@@ -27,13 +27,17 @@ from oms import (
     TimeInForce,
 )
 from oms.config import QueueConfig, ThrottleConfig
+from oms.enums import PostOnly
 from oms.errors import ValidationError
-from oms.messages import PostOnly
-from oms.requests import OrderTerms
-from oms.simulation.agents import UNKNOWN_SYMBOL, market
-from oms.simulation.flow_files import FlowFileError, FlowWriter, read_jsonl
-from oms.simulation.listing import Listing
-from oms.simulation.lobster import LobsterFlow, instrument_of
+from oms.requests.orders import OrderTerms
+from oms.simulation.agents import UNKNOWN_SYMBOL, Listing, market
+from oms.simulation.recorded import (
+    FlowFileError,
+    FlowWriter,
+    LobsterFlow,
+    instrument_of,
+    read_jsonl,
+)
 from oms.simulation.report import HOPS, Facts, Holding, depth_lines, render
 from oms.simulation.runner import Outcome, Runner, Tally, Traded, at_speed, bursts
 from tests.fakes import Stepped, buy, config_of, sell
@@ -261,7 +265,7 @@ LINE = {
         ({"side": "buy"}, "line 3: side: expected one of BUY, SELL, was 'buy'"),
         ({"quantity": None}, "line 3: quantity: expected a number above 0, was None"),
         ({"offset_ns": -1}, "line 3: offset_ns: expected a whole number from 0"),
-        ({"colour": "red"}, "line 3: colour: expected one of offset_ns, type, account"),
+        ({"colour": "red"}, "line 3: colour: expected one of account, client_order_id"),
         ({"client_order_id": "x" * 65}, "line 3: client_order_id: expected 1 to 64 printable"),
         ({"price": True}, "line 3: price: expected text, int, Decimal or float, was True"),
         ({"terms": [1]}, "line 3: terms: expected an object, was [1]"),

@@ -9,15 +9,14 @@ from oms import Config, OrderType, RequestType, TimeInForce
 from oms.cli import main
 from oms.commands.flows import _opening, _with_money
 from oms.config import ExchangeConfig
-from oms.controls import MassCancelRequest, OperatorAction, OperatorRequest
+from oms.enums import Phase
 from oms.errors import ConfigError
-from oms.flow.journal import state_mistakes
 from oms.instruments import Instrument
-from oms.messages import Phase
-from oms.simulation.agents import market
-from oms.simulation.listing import FUNDED, funding
+from oms.requests.operators import MassCancelRequest, OperatorAction, OperatorRequest
+from oms.simulation.agents import FUNDED, funding, market
 from oms.simulation.report import holdings
 from oms.simulation.runner import Tally, Traded
+from oms.turn.journal import state_mistakes
 from tests.fakes import Stepped, buy, config_of, sell
 from tests.test_cli import program
 
@@ -77,7 +76,7 @@ def test_a_market_with_money_ends_with_every_unit_accounted_for(seed):
     assert [each.asset for each in found] == ["BTC", "INR", "JIO", "TATA", "USD"]
     assert all(each.conserved and not each.reserved for each in found)
     assert {each.asset for each in found if each.fees > 0} == {"INR", "USD"}
-    assert fold.desk.blotter.orders == {} and state_mistakes(fold) == []
+    assert fold.desk.executions.orders == {} and state_mistakes(fold) == []
 
 
 def test_in_the_opening_call_nobody_asks_to_trade_at_once():

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from oms import PersistentStorage, RejectReason, ResponseType
+from oms import Origin, PersistentStorage, RejectReason, ResponseType
 from oms.errors import JournalError, StoreBusyError, StoreError, StoreFullError
 from tests.databases import SmallDisk, alter, storage, traded
 from tests.fakes import Stepped, buy, cancel
@@ -85,8 +85,14 @@ def test_a_file_cut_short_stops_the_start(path, part):
 @pytest.mark.parametrize(
     "damage",
     [
-        "body = replace(body, 'B3', 'B4')", "body = ''", "body = 'no digest'", "checksum = 1",
-        "body = substr(body, 1, 100)", "body = 5", "journal_seq = 1",
+        "snapshots SET last = replace(last, 'CONTINUOUS', 'HALTED')", "snapshots SET last = ''",
+        "snapshots SET last = 'no digest'", "snapshots SET checksum = 1",
+        "snapshots SET last = substr(last, 1, 100)", "snapshots SET last = 5",
+        "snapshots SET journal_seq = 1", "snapshots SET parts_id = 0",
+        "snapshots SET last = upper(last)",
+        "snapshot_parts SET part = replace(part, 'B3', 'B4')", "snapshot_parts SET part = ''",
+        "snapshot_parts SET part = '{}'", "snapshot_parts SET part = substr(part, 1, 100)",
+        "snapshot_parts SET parts_id = 0", "snapshot_parts SET part = 5",
     ],
 )  # fmt: skip
 def test_a_broken_snapshot_is_ignored(path, damage):
@@ -95,7 +101,7 @@ def test_a_broken_snapshot_is_ignored(path, damage):
     alter(
         path, "DELETE FROM snapshots WHERE journal_seq < (SELECT max(journal_seq) FROM snapshots)"
     )
-    alter(path, f"UPDATE snapshots SET {damage}")
+    alter(path, f"UPDATE {damage}")
     desk = Stepped(store=PersistentStorage(path, durability="none"))
     desk.store.open()
     for _ in desk.dispatcher.fold.recover(desk.store):
@@ -118,7 +124,7 @@ def test_a_full_disk_refuses_orders_and_takes_them_again_when_there_is_room(path
     disk.limit(2)
 
     # when orders keep coming
-    answers = [desk.ask(buy(f"B{n}", 1, 99, request_id="r" * 60)) for n in range(60)]
+    answers = [desk.ask(buy(f"B{n}", 1, 99, origin=Origin(request_id="r" * 60))) for n in range(60)]
 
     # then from some point on they are refused, and the desk is as the journal has it
     refused = [a for a in answers if a.reason is RejectReason.DISK_FULL]

@@ -12,10 +12,9 @@ import pytest
 
 from oms import ManualClock, MemoryStore, RejectReason, ResponseType
 from oms.config import AccountConfig, ExchangeConfig, SessionConfig, ThrottleConfig
-from oms.controls import MassCancelRequest, OperatorAction, OperatorRequest
+from oms.enums import OrderState, Phase, PostOnly, Scope, SelfTrade, Side, TimeInForce
 from oms.errors import ValidationError
-from oms.messages import OrderState, Phase, PostOnly, Scope, SelfTrade, Side, TimeInForce
-from oms.requests import OrderTerms
+from oms.requests import MassCancelRequest, OperatorAction, OperatorRequest, OrderTerms
 from tests.fakes import (
     SECOND,
     Stepped,
@@ -296,7 +295,7 @@ def test_t17_a_refused_replace_leaves_the_order_untouched():
     answer = desk.ask(modify("C", "A", quantity=11))
     assert brief([answer]) == ["C CANCEL_REJECTED/PARTIALLY_FILLED"]
     assert (answer.reason, answer.leaves_lots) == (RejectReason.QUANTITY_EXCEEDS_MAXIMUM, 3)
-    assert desk.dispatcher.desk.blotter.find("me", "A").client_order_id == "A"
+    assert desk.dispatcher.desk.executions.find("me", "A").client_order_id == "A"
 
 
 # --- what the market does ---

@@ -5,8 +5,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from oms.enums import Side
 from oms.exchange.stops import StopBook
-from oms.messages import Side
 
 BUY, SELL = Side.BUY, Side.SELL
 

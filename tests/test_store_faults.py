@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from oms import ManualClock, OrderState, RejectReason, ResponseType, TimeInForce
 from oms.config import SessionConfig
-from oms.desk import entries
 from oms.errors import StoreBusyError, StoreFullError
+from oms.requests import codec
 from tests.fakes import FaultyStore, Stepped, buy, cancel, config_of, modify, sell, throttled
 
 FULL, BUSY = StoreFullError("no space left"), StoreBusyError("locked")
@@ -97,7 +97,7 @@ def test_the_link_that_changes_while_the_store_is_down_is_not_forgotten(start_st
     """What session keeper and venue say is kept for the turn that can store it."""
     store = FaultyStore()
     desk = start_stepped(store=store)
-    desk.oms.inbox.notice(((entries.LINK, "DOWN", "the venue closed the link"), 0, None))
+    desk.oms.inbox.notice(((codec.LINK, "DOWN", "the venue closed the link"), 0, None))
     store.faults = [FULL, BUSY]
     desk.step()
     assert desk.dispatcher.desk.link_up

@@ -5,46 +5,56 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oms import MemoryStore, PersistentStorage
-from oms.desk import entries
 from oms.errors import JournalError
-from oms.requests import ID_LENGTH_MAX
+from oms.reports import CODES, NUMBER_BITS, Report
+from oms.requests import codec
+from oms.requests.orders import ID_LENGTH_MAX
 from oms.stores import JournalRecord, Snapshot, checked, checksum
 
 ID_CHARACTERS = "".join(chr(n) for n in range(32, 127) if chr(n) not in '"\\')
 
 
 def record(first_seq, *turn, before=0, wall_ns=5, released=1):
-    body = "\n".join(map(entries.encode, turn))
+    body = "\n".join(map(codec.encode, turn))
     last_seq = first_seq + len(turn)
     text = checksum(before, first_seq, last_seq, wall_ns, released, body)
     return JournalRecord(first_seq, last_seq, wall_ns, released, body, text)
 
 
-def row(seq, number, order_id, request_seq=0, state="NEW", client_id="A"):
-    return (
-        seq, number, order_id, request_seq, "me", client_id, "X", "BUY", "NEW", state, 0, 0, 0, 5,
-        "", "", "", 5, "", 0, 0,
-    )  # fmt: skip
+def report(seq, number, order_id, request_seq=0, state="NEW", client_id="A", **more):
+    """Of turn `seq`; it bears the client order id of the request that it answers."""
+    named_seq = more.pop("named_seq", request_seq or order_id)
+    fields = dict.fromkeys(Report._fields, 0) | {
+        "report_id": seq << NUMBER_BITS | number, "order_id": order_id, "request_seq": request_seq,
+        "named_after": named_seq - order_id, "type": "NEW", "state": state, "leaves_lots": 5,
+        "notional": "", "liquidity": "", "reason": "", "fee": "", "account": "me",
+        "client_order_id": client_id, "symbol": "X", "side": "BUY", "wall_ns": 5, **more,
+    }  # fmt: skip
+    return Report(**{**fields, "code": CODES[fields["type"], fields["state"]]})
+
+
+def claim(seq, client_id, account="me", content=0):
+    return (seq, account, client_id, "X", "BUY", "", content)
 
 
 def new(client_id):
-    return (entries.NEW, "me", client_id, "X", "BUY", "LIMIT", "GTC", 100, 5, 0, "")
+    return (codec.NEW, "me", client_id, "X", "BUY", "LIMIT", "GTC", 100, 5, 0, "")
 
 
 def modify(client_id, orig):
-    return (entries.MODIFY, "me", client_id, orig, 0, 4, "")
+    return (codec.MODIFY, "me", client_id, orig, 0, 4, "")
 
 
 def cancel(client_id, orig):
-    return (entries.CANCEL, "me", client_id, orig, "")
+    return (codec.CANCEL, "me", client_id, orig, "")
 
 
-def keep(store, record, rows=(), ids=()):
+def keep(store, record, reports=(), claims=()):
     """One turn, committed."""
     store.begin()
-    if ids:
-        assert store.claim(ids)
-    store.append(record, rows)
+    if claims:
+        assert store.claim(claims)
+    store.append(record, reports)
     store.commit()
 
 
@@ -59,18 +69,21 @@ class Contract:
 
     def test_a_new_store_is_empty(self, store):
         """Nothing to fold, nobody known."""
-        assert list(store.records()) == list(store.all_rows()) == store.rows_of(1) == []
-        assert (store.owner("me", "A"), store.snapshot(), store.record_of(1)) == (0, None, None)
-        assert store.find_rows("me", "A") == []
+        assert list(store.records()) == list(store.all_reports()) == store.reports_of(1) == []
+        assert (store.owner("me", "A"), store.snapshots(), store.record_of(1)) == ((0, 0), [], None)
+        assert store.find_reports("me", "A") == store.find_reports("me", 1) == []
+        assert (store.told(1), store.last_told_seq()) == (None, 0)
 
     def test_a_turn_that_is_committed_is_found_again(self, store):
         """By sequence, by order, by client id; a reader in another thread too."""
         # given two turns
         first = record(1, new("A"), new("B"))
         second = record(4, modify("M", "A"), before=first.checksum)
-        rows = [row(3, 1, 1, 1), row(3, 2, 2, 2, client_id="B"), row(5, 1, 1, 4)]
-        keep(store, first, rows[:2], [("me", "A", 1), ("me", "B", 2)])
-        keep(store, second, rows[2:], [("me", "M", 4)])
+        reports = [
+            report(3, 1, 1, 1), report(3, 2, 2, 2, client_id="B"), report(5, 1, 1, 4, client_id="M")
+        ]  # fmt: skip
+        keep(store, first, reports[:2], [claim(1, "A"), claim(2, "B")])
+        keep(store, second, reports[2:], [claim(4, "M")])
 
         # then everything is there, in order
         assert list(store.records()) == [first, second]
@@ -78,90 +91,153 @@ class Contract:
         assert [store.record_of(seq) for seq in (1, 2, 3, 4, 5, 6)] == [first] * 3 + [
             second, second, None
         ]  # fmt: skip
-        assert list(store.all_rows()) == rows
-        assert store.rows_of(1) == [rows[0], rows[2]]
-        assert store.entry_of(2) == new("B")
-        assert store.entry_of(4) == modify("M", "A")
+        assert list(store.all_reports()) == reports
+        assert store.reports_of(1) == [reports[0], reports[2]]
+        assert store.reports_of_turn(3) == reports[:2]
+        assert store.reports_of_turn(4) == []
+        assert [store.told(seq) for seq in (1, 2, 4)] == reports
+        assert store.last_told_seq() == 5
+        assert store.line_of(2) == new("B")
+        assert store.line_of(4) == modify("M", "A")
 
     def test_the_entry_of_a_turn_itself_or_beyond_is_a_journal_error(self, store):
         """Something refers to a sequence that is no entry: then the data does not add up."""
         keep(store, record(1, new("A")))
         for seq in (2, 7):
             with pytest.raises(JournalError, match=f"sequence {seq}: missing"):
-                store.entry_of(seq)
+                store.line_of(seq)
 
     def test_the_first_who_claims_an_id_has_it(self, store):
         """Also within one turn; each account has ids of its own."""
         store.begin()
-        assert not store.claim([("me", "A", 1), ("you", "A", 2), ("me", "A", 3)])
-        assert (store.owner("me", "A"), store.owner("you", "A")) == (1, 2)
+        assert not store.claim([claim(1, "A"), claim(2, "A", "you"), claim(3, "A")])
+        assert (store.owner("me", "A")[0], store.owner("you", "A")[0]) == (1, 2)
         store.commit()
         store.begin()
-        assert not store.claim([("me", "A", 9), ("me", "B", 10)])
-        assert (store.owner("me", "A"), store.owner("me", "B")) == (1, 10)
+        assert not store.claim([claim(9, "A"), claim(10, "B")])
+        assert (store.owner("me", "A")[0], store.owner("me", "B")[0]) == (1, 10)
         store.rollback()
+
+    def test_the_content_of_the_first_is_kept_beside_its_id(self, store):
+        """While the turn goes on, and for ever; the second does not change it."""
+        for _ in range(2):
+            store.begin()
+            store.claim([claim(1, "A", content=77), claim(2, "A", content=78)])
+            assert store.owner("me", "A") == (1, 77)
+            store.commit()
+        assert store.owner("me", "A") == (1, 77)
 
     def test_a_turn_that_is_rolled_back_leaves_nothing(self, store):
         """Its ids can be claimed again, its sequences used again."""
         # given a turn that came as far as its reports
         store.begin()
-        assert store.claim([("me", "A", 1)])
-        store.append(record(1, new("A")), [row(2, 1, 1, 1)])
+        assert store.claim([claim(1, "A")])
+        store.append(record(1, new("A")), [report(2, 1, 1, 1)])
 
         # when it is undone
         store.rollback()
         store.rollback()  # once more does no harm
 
         # then there is no trace
-        assert list(store.records()) == list(store.all_rows()) == []
-        assert store.owner("me", "A") == 0
-        keep(store, record(1, new("B")), [row(2, 1, 1, 1)], [("me", "A", 1)])
-        assert store.entry_of(1) == new("B")
+        assert list(store.records()) == list(store.all_reports()) == []
+        assert store.owner("me", "A") == (0, 0)
+        keep(store, record(1, new("B")), [report(2, 1, 1, 1)], [claim(1, "A")])
+        assert store.line_of(1) == new("B")
 
     def test_a_reader_sees_nothing_of_a_turn_before_its_commit(self, store):
         """Nor does it fail: the id is claimed, the order is not there yet."""
         store.begin()
-        assert store.claim([("me", "A", 1)])
-        assert store.find_rows("me", "A") == []
-        store.append(record(1, new("A")), [row(2, 1, 1, 1)])
-        assert store.find_rows("me", "A") == []
+        assert store.claim([claim(1, "A")])
+        assert store.find_reports("me", "A") == []
+        store.append(record(1, new("A")), [report(2, 1, 1, 1)])
+        assert store.find_reports("me", "A") == []
         store.commit()
-        assert store.find_rows("me", "A") == [row(2, 1, 1, 1)]
+        assert store.find_reports("me", "A") == [report(2, 1, 1, 1)]
 
     def test_an_order_is_found_by_any_id_it_has_had(self, store):
         """By that of a modify, of a modify of the modify, of a cancel."""
-        rows = [row(6, n, 1) for n in (1, 2, 3)]
+        reports = [report(6, n, 1, n, client_id=name) for n, name in enumerate("AMNC", 1)]
         turn = (new("A"), modify("M", "A"), modify("N", "M"), cancel("C", "N"), cancel("Z", "?"))
-        ids = [("me", name, seq) for seq, name in enumerate("AMNCZ", 1)]
-        keep(store, record(1, *turn), rows, ids)
-        for name in "AMNC":
-            assert store.find_rows("me", name) == rows
-        assert store.find_rows("me", "Z") == store.find_rows("you", "A") == []
+        claims = [claim(seq, name) for seq, name in enumerate("AMNCZ", 1)]
+        keep(store, record(1, *turn), reports, claims)
+        for name in (*"AMNC", 1):
+            assert store.find_reports("me", name) == reports
+        for account, name in (("me", "Z"), ("you", "A"), ("you", 1), ("me", 2), ("me", 99)):
+            assert store.find_reports(account, name) == []
 
-    def test_the_latest_snapshot_counts(self, store):
-        """Kept as it was given."""
+    def test_a_report_keeps_every_field(self, store):
+        """Also a refusal, which may name another symbol than the request that has the order's id,
+        and numbers that are as large as numbers may be."""
+        told = [
+            report(
+                4, 1, 1, 1, type="TRADE", state="FILLED", last_price_ticks=10**18,
+                last_quantity_lots=7, cumulative_lots=8, leaves_lots=9, notional="1" + "0" * 40,
+                liquidity="MAKER", reason="why: so=1", fee="-12", match_number=2**40,
+                waited_ns=11, venue_ns=12,
+            ),
+            report(
+                4, 2, 1, 2, "REJECTED", client_id="B", type="REJECTED", symbol="", side=""
+            ),
+            report(4, 3, 3, 3, client_id="C", type="CANCEL_REJECTED", symbol="Y", side="SELL"),
+        ]  # fmt: skip
+        turn = (new("A"), new("B"), cancel("C", "?"))
+        keep(store, record(1, *turn), told, [claim(n, name) for n, name in enumerate("ABC", 1)])
+        assert list(store.all_reports()) == told
+        assert store.reports_of(1) == told[:2]
+        assert store.told(3) == told[2]
+
+    def test_the_two_latest_snapshots_are_kept_with_their_parts(self, store):
+        """As they were given, oldest first; also when what is not needed any more is deleted."""
         for seq in (1, 5, 9):
-            store.save_snapshot(Snapshot(seq, seq * 7, f"state {seq}"))
-        assert store.snapshot() == Snapshot(9, 63, "state 9")
+            for number in range(1, seq + 1):
+                store.save_part(seq - 1, number, f"part {number} of {seq}")
+            store.save_snapshot(Snapshot(seq, seq * 7, f"last of {seq}", seq - 1))
+        kept = [
+            Snapshot(
+                seq, seq * 7, f"last of {seq}", seq - 1,
+                tuple(f"part {number} of {seq}" for number in range(1, seq + 1)),
+            )
+            for seq in (5, 9)
+        ]  # fmt: skip
+        assert store.snapshots() == kept
+        while store.drop_parts(-1):
+            pass
+        assert store.snapshots() == kept
+
+    def test_parts_are_no_snapshot_until_the_last_is_there(self, store):
+        """What nobody finishes can be deleted, a little at a time; what is under way stays."""
+        for parts_id in (3, 4):
+            for number in range(1, 31):
+                store.save_part(parts_id, number, f"{parts_id}-{number}")
+        assert store.snapshots() == []
+        while store.drop_parts(4):
+            pass
+        store.save_snapshot(Snapshot(5, 0, "last", 3))
+        store.save_snapshot(Snapshot(6, 0, "last", 4))
+        assert [snapshot.parts for snapshot in store.snapshots()] == [
+            (), tuple(f"4-{number}" for number in range(1, 31))
+        ]  # fmt: skip
 
     def test_a_probe_changes_nothing(self, store):
         """It asks whether a commit would do."""
-        keep(store, record(1, new("A")), [row(2, 1, 1, 1)], [("me", "A", 1)])
-        before = (list(store.records()), list(store.all_rows()))
+        keep(store, record(1, new("A")), [report(2, 1, 1, 1)], [claim(1, "A")])
+        before = (list(store.records()), list(store.all_reports()))
         store.probe()
         store.hurry()
         store.probe()
-        assert (list(store.records()), list(store.all_rows())) == before
+        assert (list(store.records()), list(store.all_reports())) == before
 
     def test_what_was_kept_is_there_when_the_store_is_opened_again(self, store, opened):
         """P1, within what the store promises."""
-        keep(store, record(1, new("A")), [row(2, 1, 1, 1)], [("me", "A", 1)])
-        store.save_snapshot(Snapshot(2, 7, "state"))
+        keep(store, record(1, new("A")), [report(2, 1, 1, 1)], [claim(1, "A")])
+        store.save_part(1, 1, "part")
+        store.save_snapshot(Snapshot(2, 7, "last", 1))
         store.close()
         again = opened()
-        assert again.entry_of(1) == new("A")
-        assert (again.owner("me", "A"), again.snapshot().seq) == (1, 2)
-        assert list(again.all_rows()) == [row(2, 1, 1, 1)]
+        assert again.line_of(1) == new("A")
+        assert again.owner("me", "A")[0] == 1
+        assert again.snapshots() == [Snapshot(2, 7, "last", 1, ("part",))]
+        assert list(again.all_reports()) == [report(2, 1, 1, 1)]
         again.close()
 
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from oms.desk.tracker import (
+from oms.errors import ValidationError
+from oms.turn.latency import (
     HOPS,
     NS_MAX,
     OUTCOMES_MAX,
@@ -19,7 +20,6 @@ from oms.desk.tracker import (
     Histogram,
     OrderTracker,
 )
-from oms.errors import ValidationError
 
 SECOND = 1_000_000_000
 

@@ -8,7 +8,7 @@ from freezegun import freeze_time
 
 from oms import MemoryStore, RejectReason, ResponseType, SystemClock, TimeInForce
 from oms.config import SessionConfig, ThrottleConfig
-from oms.messages import OrderState
+from oms.enums import OrderState
 from tests.fakes import Stepped, buy, cancel, config_of, sell
 
 DAY, IOC = TimeInForce.DAY, TimeInForce.IOC

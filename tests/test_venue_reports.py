@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oms import ManualClock, MemoryStore, ResponseType
-from oms.orders import VenueReport
+from oms.requests.internal import VenueReport
 from oms.venues.scripted import Step
 from tests.fakes import buy, cancel, modify, remote, trade
 
@@ -111,11 +111,11 @@ def test_whatever_a_venue_says_the_orders_add_up(script, turns):
         for told in desk.turn():
             assert told.cumulative_lots >= filled.get(told.order_id, 0)
             filled[told.order_id] = told.cumulative_lots
-        for order in desk.dispatcher.desk.blotter.orders.values():
-            assert order.cumulative_lots + order.left_lots == order.quantity_lots
-            assert order.left_lots > 0
-        desk_state = desk.dispatcher.desk
-        assert set(desk_state.executions.execution_ids) <= set(desk_state.blotter.orders)
+        for order in desk.dispatcher.desk.executions.orders.values():
+            assert order.cumulative_lots + order.leaves_lots == order.quantity_lots
+            assert order.leaves_lots > 0
+        inner = desk.dispatcher.desk
+        assert set(inner.venue_reports.execution_ids) <= set(inner.executions.orders)
     owed = desk.oms.get_status()
     assert owed["in_flight"] + owed["unknown"] <= 2 * len(desk.venue.sent)
     assert desk.refolded() == desk.digest()

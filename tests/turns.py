@@ -1,16 +1,16 @@
-"""A desk fed by hand: entries and sends in turns, as the dispatcher does it, and its journal."""
+"""A desk fed by hand: lines and sends in turns, as the dispatcher does it, and its journal."""
 
 from typing import Any
 
 from oms import EmbeddedVenue
-from oms.desk import entries
-from oms.desk.entries import Entry
 from oms.desk.settings import settings_of
-from oms.flow.journal import Fold
-from oms.reports import Row
+from oms.reports import Report
+from oms.requests import codec
+from oms.requests.codec import Line
 from oms.stores import JournalRecord
+from oms.turn.journal import Fold
 from oms.venues import Venue
-from tests.fakes import INSTRUMENTS, brief_rows
+from tests.fakes import INSTRUMENTS, brief_reports
 
 EVERYTHING = 1_000
 
@@ -18,7 +18,7 @@ EVERYTHING = 1_000
 class Turns:
     """A Fold that starts open and linked; every turn is kept as a journal record.
 
-    turn() takes the entries and says how many waiting requests may go out, entry by entry.
+    turn() takes the lines and says how many waiting requests may go out, line by line.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class Turns:
     ) -> None:
         self.fold = Fold(venue or EmbeddedVenue())
         self.records: list[JournalRecord] = []
-        self.rows: list[Row] = []
+        self.reports: list[Report] = []
         self.hold, self.waiting_max = hold, waiting_max
         self.begin_process()
         self.turn(*session("OPEN"))
@@ -41,36 +41,31 @@ class Turns:
             INSTRUMENTS, hold_when_closed=self.hold, waiting_max=self.waiting_max,
             remote=self.fold.venue.remote,
         )  # fmt: skip
-        self.turn((entries.START, settings), (entries.LINK, "UP", ""), send=0)
+        self.turn((codec.START, settings), (codec.LINK, "UP", ""), send=0)
 
-    def turn(self, *turn: Entry, send: int = EVERYTHING) -> list[str]:
+    def turn(self, *turn: Line, send: int = EVERYTHING) -> list[str]:
         """One turn; what it told, in few words."""
         fold, desk = self.fold, self.desk
         first_seq = fold.last_seq + 1
-        desk.begin(first_seq + len(turn), fold.wall_ns)
-        left = send
-        for seq, entry in enumerate(turn, first_seq):
-            desk.enter(seq, entry)
-            left -= self._send(left)
+        desk.begin(first_seq + len(turn), fold.wall_ns, send)
+        for seq, line in enumerate(turn, first_seq):
+            desk.enter(seq, line)
         if not turn:
-            left -= self._send(left)
+            desk.send_waiting()
         desk.end()
-        record = fold.record(first_seq, fold.wall_ns, send - left, list(turn))
+        record = fold.record(first_seq, fold.wall_ns, desk.released, list(turn))
         fold.advance(record)
         self.records.append(record)
-        self.rows += desk.blotter.rows
-        return brief_rows(desk.blotter.rows)
-
-    def _send(self, count: int) -> int:
-        return self.desk.send_waiting(count, lambda: 0, lambda _request, _now_ns: None)
+        self.reports += desk.reports.rows
+        return brief_reports(desk.reports.rows)
 
     def refold(self) -> "Turns":
         """A desk made from nothing but the journal."""
         other = Turns.__new__(Turns)
-        other.fold, other.records, other.rows = Fold(type(self.fold.venue)()), [], []
+        other.fold, other.records, other.reports = Fold(type(self.fold.venue)()), [], []
         other.hold, other.waiting_max = self.hold, self.waiting_max
         for record in self.records:
-            other.rows += other.fold.apply(record)
+            other.reports += other.fold.apply(record)
             other.records.append(record)
         return other
 
@@ -79,31 +74,31 @@ class Turns:
         return [request.client_order_id for request in self.desk.queue.waiting()]
 
     def order(self, client_id: str) -> Any:
-        return self.desk.blotter.find("me", client_id)
+        return self.desk.executions.find("me", client_id)
 
 
-# --- entries of the account "me" on symbol X ---
+# --- lines of the account "me" on symbol X ---
 
 
 def new(
     client_id: str, side: str, lots: int, price: int = 0, *, tif: str = "GTC", hold: bool = False
-) -> Entry:
+) -> Line:
     """A limit order, or a market order where there is no price."""
     kind = "LIMIT" if price else "MARKET"
-    return (entries.NEW, "me", client_id, "X", side, kind, tif, price, lots, int(hold), "")
+    return (codec.NEW, "me", client_id, "X", side, kind, tif, price, lots, int(hold), "")
 
 
-def modify(client_id: str, orig: str, *, price: int = 0, lots: int = 0) -> Entry:
-    return (entries.MODIFY, "me", client_id, orig, price, lots, "")
+def modify(client_id: str, orig: str, *, price: int = 0, lots: int = 0) -> Line:
+    return (codec.MODIFY, "me", client_id, orig, price, lots, "")
 
 
-def cancel(client_id: str, orig: str) -> Entry:
-    return (entries.CANCEL, "me", client_id, orig, "")
+def cancel(client_id: str, orig: str) -> Line:
+    return (codec.CANCEL, "me", client_id, orig, "")
 
 
-def session(*changes: str) -> list[Entry]:
-    return [(entries.SESSION, change, "2024-03-04") for change in changes]
+def session(*changes: str) -> list[Line]:
+    return [(codec.SESSION, change, "2024-03-04") for change in changes]
 
 
-def link(up: bool) -> Entry:
-    return (entries.LINK, "UP" if up else "DOWN", "")
+def link(up: bool) -> Line:
+    return (codec.LINK, "UP" if up else "DOWN", "")

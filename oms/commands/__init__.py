@@ -10,28 +10,24 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from oms.config import Config
-from oms.controls import Request
 from oms.errors import JournalError, OutcomeUnknownError, StoreError
-from oms.flow.journal import Fold
 from oms.manager import OrderManagement
 from oms.reports import OrderResponse
+from oms.requests import Request
 from oms.stores import Store
 from oms.stores.sqlite import PersistentStorage
-from oms.venues import Venue
-from oms.venues.embedded import EmbeddedVenue
+from oms.turn.journal import Fold
+from oms.venues import EmbeddedVenue, Venue
 from oms.venues.scripted import ScriptedVenue
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_NOT_RUNNING = 0, 1, 2, 3
 ASKED_AT_ONCE = 1_000  # requests under way while their answers are awaited
 ANSWER_S_MAX = 30.0
 
-Parsers = Any  # argparse hides the type of what add_subparsers() returns
-
-
-AnyStorage = TypeVar("AnyStorage", bound=PersistentStorage)
+AddOption = Callable[..., Any]
 
 
 class Place(NamedTuple):
@@ -48,24 +44,26 @@ class Place(NamedTuple):
     def log_file(self) -> Path:
         return self.directory / "logs" / "order_management.log"
 
-    def open_store(self, kind: type[AnyStorage]) -> AnyStorage:
+    def open_store(self) -> PersistentStorage:
         """The database, to look at only; StoreError if there is none."""
         if not self.database.exists():
             raise StoreError(f"{self.database}: no such database; nothing has run here yet")
-        store = kind(self.database, read_only=True)
+        store = PersistentStorage(self.database, read_only=True)
         store.open()
         return store
 
 
 Command = Callable[[argparse.Namespace, Place], int]
 Look = Callable[[argparse.Namespace, PersistentStorage], int]
+AddCommand = Callable[[str, Command, str, str], AddOption]
+"""Adds a command by name, with its line in the list and its description; see cli."""
 
 
 def looking(look: Look) -> Command:
     """A command that looks at the database; a journal that does not add up is its finding."""
 
     def command(args: argparse.Namespace, place: Place) -> int:
-        with closing(place.open_store(PersistentStorage)) as store:
+        with closing(place.open_store()) as store:
             try:
                 return look(args, store)
             except JournalError as error:
@@ -75,16 +73,19 @@ def looking(look: Look) -> Command:
     return command
 
 
-def fold_of(store: Store) -> Fold:
-    """An empty fold with the kind of venue that the journal was written with."""
-    return Fold(venue_of(store))
-
-
-def venue_of(store: Store) -> Venue:
-    """The same venue, empty."""
+def venue_of(store: Store) -> Venue | EmbeddedVenue:
+    """An empty venue of the kind that the journal was written with."""
     first = next(store.records(), None)
     remote = first is not None and '"remote":true' in first.body
     return ScriptedVenue() if remote else EmbeddedVenue()
+
+
+def folded(store: Store, *, use_snapshot: bool = True, upto_seq: int | None = None) -> Fold:
+    """The state that the journal gives, up to one sequence or to its end."""
+    fold = Fold(venue_of(store))
+    for _ in fold.recover(store, use_snapshot=use_snapshot, upto_seq=upto_seq):
+        pass
+    return fold
 
 
 def ask(manager: OrderManagement, requests: Iterable[Request]) -> Iterator[OrderResponse]:

@@ -1,74 +1,98 @@
 """`explain`: the causal story of one order, from what is on disk.
 
 Flow:  journal, order_responses -> [explain] -> lines of English
-A request is an entry of the journal; what became of it are reports, each of them made in
-one turn of the dispatcher, and told after that turn's commit.
+A request is a line of the journal; what became of it are reports, each of them made in one
+turn of the dispatcher, and told after that turn's commit.
 """
 
 import argparse
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from oms.clock import NANOS, datetime_of
-from oms.commands import EXIT_FAILED, EXIT_OK, Parsers, fold_of, looking, say
-from oms.commands.wording import ROLES, WAITS, Words, why_of
-from oms.desk import entries
-from oms.desk.entries import Entry, decode_all
-from oms.messages import TERMINAL_STATES, Liquidity, OrderState, ResponseType, Side
-from oms.reports import OrderResponse, Row
+from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, folded, looking, say
+from oms.enums import TERMINAL_STATES, Liquidity, OrderState, ResponseType
+from oms.instruments import Instrument
+from oms.money import to_text
+from oms.reject_reasons import RejectReason
+from oms.reports import TRADE, OrderResponse, Report
+from oms.requests import codec
+from oms.requests.codec import Line
 from oms.stores import Store
 from oms.stores.sqlite import PersistentStorage
 
-CHAIN_MAX = 10_000
-TRADE = ResponseType.TRADE.value
-
 DESCRIPTION = """\
 Tells what happened to one order and why: what was asked and when, what was checked, how long
-it waited and for what, with whom it traded at which fee, how it was changed, what woke it,
-how it ended, and in which turn each of this was committed. Any id that the order has had will
-do: its own, or that of a modify or cancel; or the id of a command: of a deposit, a mass
+it waited and for what, with whom it traded at which fee, how it was changed, what triggered
+it, how it ended, and in which turn each of this was committed. Any id that the order has had
+will do: its own, or that of a modify or cancel; or the id of a command: of a deposit, a mass
 cancel, an operator's. All times are UTC."""
-COMMANDS = (entries.FUNDS, entries.MASS_CANCEL, entries.OPERATOR, entries.BUST)
+COMMANDS = (codec.FUNDS, codec.MASS_CANCEL, codec.OPERATOR, codec.BUST)
+WAITS = {
+    "QUEUED_THROTTLE": "waits in the queue: the throttle lets no more through at this moment",
+    "HELD_SESSION": "waits in the queue: the session is closed, or the link to the venue is down",
+    "SENT_UNACKED": "sent to the venue, which has not answered yet",
+}
+ROLES = {
+    Liquidity.MAKER: ", which found it in the book",
+    Liquidity.TAKER: ", which rested in the book",
+    Liquidity.AUCTION: ", in an auction, at the price of all",
+}
+# Why an order ended, or was changed, that nobody asked to: what the codes of reasons mean.
+REASONS_WHY = {
+    RejectReason.OCO: "its pair was filled, triggered or ended",
+    RejectReason.SELF_TRADE: "it would have traded with an order of the same account or group",
+    RejectReason.EXPIRE_TIME: "it was good until then and no longer",
+    RejectReason.SESSION_ENDED: "the session ended",
+    RejectReason.POST_ONLY: "it was to make, and would have taken",
+    RejectReason.MIN_QUANTITY: "less than its minimum could be filled at once",
+    RejectReason.INSUFFICIENT_LIQUIDITY: "the book did not have what it asked for",
+    RejectReason.FUNDS_INSUFFICIENT: "the account does not have what it costs",
+    RejectReason.MARKET_STATE: "such an order cannot be entered in this phase of the market",
+    RejectReason.BREAKER: "the circuit breaker lets nothing trade there",
+    RejectReason.MASS_CANCEL: "a mass cancel",
+    RejectReason.KILL_SWITCH: "the kill switch",
+}
 
 
-def add_to(parsers: Parsers, common: argparse.ArgumentParser) -> None:
-    parser = parsers.add_parser(
-        "explain",
-        help="what happened to one order, and why",
-        description=DESCRIPTION,
-        parents=[common],
-    )
-    parser.add_argument("client_order_id", metavar="CLIENT_ORDER_ID", help="an id the order had")
-    parser.add_argument(
-        "--account", metavar="A", help="whose id it is; needed when several accounts used it"
-    )
-    parser.set_defaults(command=looking(explain))
+def add_to(add: AddCommand) -> None:
+    option = add("explain", looking(explain), "what happened to one order, and why", DESCRIPTION)
+    option("client_order_id", metavar="CLIENT_ORDER_ID", help="an id the order had")
+    option("--account", metavar="A", help="whose id it is; needed when several accounts used it")
 
 
 def explain(args: argparse.Namespace, store: PersistentStorage) -> int:
     """Print the story; 1 if there is none."""
-    client_order_id: str = args.client_order_id
-    accounts = [args.account] if args.account else _accounts(store, client_order_id)
+    name: str = args.client_order_id
+    accounts = [args.account] if args.account else _accounts(store, name)
     if len(accounts) > 1:
-        say(f"{client_order_id}: used by {', '.join(accounts)}; say which with --account")
+        say(f"{name}: used by {', '.join(accounts)}; say which with --account")
         return EXIT_FAILED
-    seq = store.owner(accounts[0], client_order_id) if accounts else 0
-    if not seq:
+    reports = _reports(store, accounts[0], name) if accounts else []
+    if not reports:
         whose = f" of account {args.account}" if args.account else ""
-        say(f"{client_order_id}: no order{whose} has had this id")
+        say(f"{name}: no order{whose} has had this id")
         return EXIT_FAILED
-    for line in Story(store, seq).lines():
+    for line in Story(store, reports).lines():
         print(line)
     return EXIT_OK
 
 
-def _accounts(store: Store, client_order_id: str) -> list[str]:
+def _reports(store: PersistentStorage, account: str, name: str) -> list[Report]:
+    """Of the order that the request of this id was about, even if it was a change, and refused."""
+    seq, _ = store.owner(account, name)
+    told = store.told(seq) if seq else None
+    return store.reports_of(told.order_id) if told else []
+
+
+def _accounts(store: Store, name: str) -> list[str]:
     """Every account that used an id, in the order they did."""
-    return list(dict.fromkeys(row[4] for row in store.all_rows() if row[5] == client_order_id))
+    users = (report.account for report in store.all_reports() if report.client_order_id == name)
+    return list(dict.fromkeys(users))
 
 
 class Step(NamedTuple):
-    """One line of the story; `seq` is a journal entry's or a turn's."""
+    """One line of the story; `seq` is a journal line's or a turn's."""
 
     wall_ns: int
     seq: int
@@ -76,106 +100,93 @@ class Step(NamedTuple):
 
 
 class Story:
-    """All that is on disk about the order that one request placed, changed or asked for."""
+    """All that is on disk about one order or command; `reports` are all of its reports."""
 
-    def __init__(self, store: Store, seq: int) -> None:
+    def __init__(self, store: Store, reports: list[Report]) -> None:
         self._store = store
-        self._order_id = _order_of(store, seq)
-        fold = fold_of(store)
-        for _ in fold.recover(store):
-            pass
-        self._words = Words(fold.desk.instruments, fold.desk.ledger.scales)
-        self._rows = store.rows_of(self._order_id)
-        self._is_command = OrderResponse(self._rows[0]).type in (
+        self._reports = reports
+        self._order_id = reports[0].order_id
+        desk = folded(store).desk
+        self._words = Words(desk.instruments, desk.ledger.scales)
+        self._is_command = reports[0].type in (
             ResponseType.COMMAND_DONE, ResponseType.COMMAND_REJECTED,
         )  # fmt: skip
-        self._partners = self._find_partners()
 
     def lines(self) -> Iterator[str]:
-        first = OrderResponse(self._rows[0])
+        first = self._reports[0]
         if self._is_command:
             yield f"command {self._order_id} of account {first.account}"
         else:
             symbol = first.symbol or "no symbol"
             yield f"order {self._order_id} of account {first.account}, {symbol}"
         yield f"{'UTC':<26}  {'journal':>9}  what happened"
-        last_wall_ns = last_seq = 0
+        before = (0, 0)
         for step in self._steps():
-            same = step.wall_ns == last_wall_ns and step.seq == last_seq
-            when = "" if same else f"{datetime_of(step.wall_ns):%Y-%m-%d %H:%M:%S.%f}"
-            where = "" if same else str(step.seq)
+            when, where = f"{datetime_of(step.wall_ns):%Y-%m-%d %H:%M:%S.%f}", str(step.seq)
+            if before == (step.wall_ns, step.seq):
+                when = where = ""
             yield f"{when:<26}  {where:>9}  {step.text}"
-            last_wall_ns, last_seq = step.wall_ns, step.seq
+            before = (step.wall_ns, step.seq)
         yield self._ending()
 
     def _steps(self) -> Iterator[Step]:
         """Requests where they came, reports where they were made."""
         asked: set[int] = set()
-        turn = 0
-        for row in self._rows:
-            if turn and row[0] != turn:
-                yield self._commit(turn)
-            turn = row[0]
-            if row[3] and row[3] not in asked:
-                asked.add(row[3])
-                yield from self._request(row[3])
-            yield Step(row[17], row[0], self._report(row))
-        yield self._commit(turn)
-
-    def _commit(self, turn: int) -> Step:
-        wall_ns = next(row[17] for row in self._rows if row[0] == turn)
-        return Step(wall_ns, turn, f"committed to disk with turn {turn}; then this was told")
+        before: Report | None = None
+        for report in self._reports:
+            if before is not None and report.journal_seq != before.journal_seq:
+                yield _commit(before)
+            before = report
+            if report.request_seq and report.request_seq not in asked:
+                asked.add(report.request_seq)
+                yield from self._request(report.request_seq)
+            yield Step(report.wall_ns, report.journal_seq, self._outcome(report))
+        if before is not None:
+            yield _commit(before)
 
     # --- what was asked ---
 
     def _request(self, seq: int) -> Iterator[Step]:
-        record = self._store.record_of(seq)
-        assert record is not None, "a report names a journal sequence that is not there"
-        entry = _entry(self._store, seq)
-        yield Step(record.wall_ns, seq, self._wish(entry))
-        if entry[0] == entries.NEW:
+        line, record = self._store.line_of(seq), self._store.record_of(seq)
+        wall_ns = record.wall_ns if record is not None else 0
+        yield Step(wall_ns, seq, self._wish(line))
+        if line[0] == codec.NEW:
             passed = "passed the checks: known symbol, price and quantity on the grid, new id"
-            yield Step(record.wall_ns, seq, passed)
+            yield Step(wall_ns, seq, passed)
 
-    def _wish(self, entry: Entry) -> str:
-        kind, asked = entry[0], f'request "{entry[2]}"'
-        if kind == entries.NEW:
-            _, _, _, symbol, side, type_, tif, price, lots, hold, _ = entry[:11]
-            at = f"at {self._words.price(symbol, price)}" if price else "at the market"
-            held = ", may wait for the open" if hold else ""
-            terms = self._words.terms(symbol, entry[11]) if len(entry) > 11 else ""
-            quantity = f"{self._words.quantity(symbol, lots)} {symbol}" if lots else symbol
-            return f"{asked}: {side} {quantity} {at}, {type_} {tif}{terms}{held}"
-        if kind == entries.CANCEL:
-            return f'{asked}: cancel "{entry[3]}"'
-        if kind == entries.MODIFY:
-            symbol = self._rows[0][6]
-            price = f" price {self._words.price(symbol, entry[4])}" if entry[4] else ""
-            lots = f" quantity {self._words.quantity(symbol, entry[5])}" if entry[5] else ""
-            terms = self._words.terms(symbol, entry[7]) if len(entry) > 7 else ""
-            return f'{asked}: modify "{entry[3]}" to{price}{lots}{terms}'
+    def _wish(self, line: Line) -> str:
+        kind, asked, words = line[0], f'request "{line[2]}"', self._words
+        if kind == codec.NEW:
+            return f"{asked}: {words.order(line)}"
+        if kind == codec.CANCEL:
+            return f"{asked}: cancel {_named(line[3])}"
+        if kind == codec.MODIFY:
+            symbol = self._reports[0].symbol
+            price = f" price {words.price(symbol, line[4])}" if line[4] else ""
+            lots = f" quantity {words.quantity(symbol, line[5])}" if line[5] else ""
+            terms = words.terms(symbol, line[7]) if len(line) > 7 else ""
+            return f"{asked}: modify {_named(line[3])} to{price}{lots}{terms}"
         if kind in COMMANDS:
-            return f"{asked}: {self._words.command(entry)}"
+            return f"{asked}: {words.command(line)}"
         if self._is_command:
             return f"{asked}: a command, answered from what is known"
-        if entry[4] != self._order_id or len(self._rows) > 1:
+        if line[4] != self._order_id or len(self._reports) > 1:
             return f"{asked} about this order, answered from what is known"
-        if entry[3] == ResponseType.REJECTED.value:
-            return f"{asked}: {entry[6]} {entry[5]}, refused by the checks"
+        if line[3] == ResponseType.REJECTED:
+            return f"{asked}: {line[6]} {line[5]}, refused by the checks"
         return f"{asked}: change an order that is not there"
 
     # --- what came of it ---
 
-    def _report(self, row: Row) -> str:
-        report = OrderResponse(row)
-        text = self._what(report)
+    def _outcome(self, report: Report) -> str:
+        text = self._what(OrderResponse(report))
         if report.waited_ns:
             text += f" (waited {_duration(report.waited_ns)}, matched in "
             text += f"{_duration(report.venue_ns)})"
         return text
 
     def _what(self, report: OrderResponse) -> str:
-        why = why_of(report)
+        why = _why(report)
         match report.type:
             case ResponseType.PENDING_NEW:
                 return WAITS.get(report.text, f"pending{why}")
@@ -183,7 +194,7 @@ class Story:
                 what = "cancel" if report.type is ResponseType.PENDING_CANCEL else "modify"
                 return f"the {what} {WAITS.get(report.text, 'is pending')}"
             case ResponseType.NEW if report.state is OrderState.SUSPENDED:
-                return f"accepted, and suspended until a trade wakes it: {self._left(report)}"
+                return f"accepted, and suspended until a trade triggers it: {self._left(report)}"
             case ResponseType.NEW:
                 return f"sent to the venue, accepted: {self._left(report)}"
             case ResponseType.TRADE:
@@ -217,19 +228,32 @@ class Story:
                 return f"told how it stands: {report.state}, {self._left(report)}{why}"
 
     def _trade(self, report: OrderResponse) -> str:
-        quantity = self._words.quantity(report.symbol, report.last_quantity_lots)
-        price = self._words.price(report.symbol, report.last_price_ticks)
-        partner = self._partners.get((report.journal_seq, report.number))
-        whom = f' with order {partner[2]}, "{partner[5]}" of {partner[4]}' if partner else ""
+        words = self._words
+        quantity = words.quantity(report.symbol, report.last_quantity_lots)
+        price = words.price(report.symbol, report.last_price_ticks)
+        other = self._other_side(report.report)
+        whom = ""
+        if other is not None:
+            whom = f' with order {other.order_id}, "{other.client_order_id}" of {other.account}'
         role = ROLES.get(report.liquidity, "")
         fee = ""
         if report.fee:
             kind = "fee" if report.fee > 0 else "rebate"
-            fee = f", {kind} {self._words.money(report.symbol, abs(report.fee))}"
+            fee = f", {kind} {words.money(report.symbol, abs(report.fee))}"
         return f"traded {quantity} at {price}{whom}{role}{fee}: {self._left(report)}"
 
+    def _other_side(self, fill: Report) -> Report | None:
+        """The other report of a trade; None if the trade was with nobody of ours."""
+        if not fill.match_number:
+            return None
+        for report in self._store.reports_of_turn(fill.journal_seq):
+            same = (report.symbol, report.match_number) == (fill.symbol, fill.match_number)
+            if same and report.type == TRADE and report.report_id != fill.report_id:
+                return report
+        return None
+
     def _ending(self) -> str:
-        last = OrderResponse(self._rows[-1])
+        last = OrderResponse(self._reports[-1])
         if self._is_command:
             return "the command is over"
         if last.state in TERMINAL_STATES:
@@ -243,48 +267,91 @@ class Story:
     def _filled(self, report: OrderResponse) -> str:
         return f"{self._words.quantity(report.symbol, report.cumulative_lots)} filled"
 
-    def _find_partners(self) -> dict[tuple[int, int], Row]:
-        """The other side of each of our trades.
 
-        A taker's report comes just before its maker's; in an auction, the buyer's before the
-        seller's.
-        """
-        turns = {row[0] for row in self._rows if row[8] == TRADE}
-        partners: dict[tuple[int, int], Row] = {}
-        taker: Row | None = None
-        for row in self._store.all_rows() if turns else ():
-            if row[0] not in turns or row[8] != TRADE:
-                continue
-            if row[15] == Liquidity.TAKER.value or (
-                row[15] == Liquidity.AUCTION.value and row[7] == Side.BUY.value
-            ):
-                taker = row
-            elif taker is not None:
-                if row[2] == self._order_id:
-                    partners[row[0], row[1]] = taker
-                if taker[2] == self._order_id:
-                    partners[taker[0], taker[1]] = row
-                taker = None
-        return partners
+def _commit(report: Report) -> Step:
+    turn = report.journal_seq
+    return Step(report.wall_ns, turn, f"committed to disk with turn {turn}; then this was told")
 
 
-def _entry(store: Store, seq: int) -> Entry:
-    record = store.record_of(seq)
-    assert record is not None, "an id names a journal sequence that is not there"
-    return tuple(decode_all(record.body, record.first_seq)[seq - record.first_seq])
+def _named(order: str | int) -> str:
+    """An order by one of its client order ids, or by its order id."""
+    return f'"{order}"' if isinstance(order, str) else f"order {order}"
 
 
-def _order_of(store: Store, seq: int) -> int:
-    """The order that a request placed, changed, or was answered about."""
-    for _ in range(CHAIN_MAX):
-        entry = _entry(store, seq)
-        if entry[0] == entries.ANSWER:
-            return int(entry[4])
-        if entry[0] == entries.NEW or entry[0] in COMMANDS:
-            return seq
-        seq = store.owner(entry[1], entry[3])
-    return seq
+def _why(report: OrderResponse) -> str:
+    """The report's reason: its code and figures, and what the code means."""
+    if not report.text:
+        return ""
+    meaning = REASONS_WHY.get(report.reason) if report.reason is not None else None
+    return f": {report.text}" + (f" ({meaning})" if meaning else "")
 
 
 def _duration(ns: int) -> str:
     return f"{ns / NANOS:.3f} s" if ns >= NANOS else f"{ns / 1e6:.3f} ms"
+
+
+class Words:
+    """Figures with their decimals, terms and commands in words."""
+
+    def __init__(self, instruments: Mapping[str, Instrument], scales: Mapping[str, int]) -> None:
+        self._instruments = instruments
+        self._scales = scales
+
+    def money(self, symbol: str, units: int) -> str:
+        instrument = self._instruments.get(symbol)
+        if instrument is None:
+            return f"{units} units of the quote asset"
+        return f"{to_text(units, instrument.quote_scale)} {instrument.quote}".rstrip()
+
+    def price(self, symbol: str, ticks: int) -> str:
+        instrument = self._instruments.get(symbol)
+        return to_text(ticks, instrument.price_scale) if instrument else f"{ticks} ticks"
+
+    def quantity(self, symbol: str, lots: int) -> str:
+        instrument = self._instruments.get(symbol)
+        return to_text(lots, instrument.quantity_scale) if instrument else f"{lots} lots"
+
+    def order(self, line: Line) -> str:
+        """What a new order asks for."""
+        _, _, _, symbol, side, type_, tif, price, lots, hold, _, *more = line
+        at = f"at {self.price(symbol, price)}" if price else "at the market"
+        held = ", may wait for the open" if hold else ""
+        terms = self.terms(symbol, more[0]) if more else ""
+        quantity = f"{self.quantity(symbol, lots)} {symbol}" if lots else symbol
+        return f"{side} {quantity} {at}, {type_} {tif}{terms}{held}"
+
+    def terms(self, symbol: str, fields: dict[str, Any]) -> str:
+        """What an order is besides plain."""
+        words: dict[str, Callable[[Any], str]] = {
+            "stop": lambda ticks: f"when the market trades at {self.price(symbol, ticks)}",
+            "display": lambda lots: f"showing {self.quantity(symbol, lots)}",
+            "post": lambda how: f"post-only ({how.lower()})",
+            "expire": lambda at_ns: f"good till {datetime_of(at_ns):%Y-%m-%d %H:%M:%S.%f}",
+            "min": lambda lots: f"at least {self.quantity(symbol, lots)} at once",
+            "budget": lambda units: f"for {self.money(symbol, units)}",
+            "protect": lambda ticks: f"no worse than {self.price(symbol, ticks)}",
+            "oco": lambda other: f'one of a pair with "{other}"',
+            "stp": lambda mode: f"self-trade prevention {mode}",
+        }
+        return "".join(f", {words[name](value)}" for name, value in fields.items())
+
+    def command(self, line: Line) -> str:
+        """What funds, mass cancels and operators' commands ask."""
+        kind = line[0]
+        if kind == codec.FUNDS:
+            _, account, _, action, asset, units, other = line[:7]
+            scale = self._scales.get(asset)
+            amount = f"{units} units" if scale is None else to_text(units, scale)
+            moved = f" {amount} {asset}" if asset else ""
+            return f"{action.lower()}{moved}, account {account}" + (f" to {other}" if other else "")
+        if kind == codec.MASS_CANCEL:
+            account, symbol, side = line[3:6]
+            whose = f"of account {account}" if account else "of everybody"
+            which = "".join(f", {what}" for what in (symbol, side) if what)
+            return f"cancel every open order {whose}{which}"
+        if kind == codec.OPERATOR:
+            action, scope, target, name, value, why = line[3:9]
+            said = f"{name} = {value}" if name else value
+            of = f"{scope.lower()} {target}".strip()
+            return f"operator: {action} {said}".rstrip() + f", {of}" + (f": {why}" if why else "")
+        return f"operator: take a trade back: {line[3]}"

@@ -1,24 +1,252 @@
-"""`simulate` and `feed`: made up or recorded orders through the real order path."""
+"""`simulate` and `feed`: made up or recorded orders through the real order path.
+
+Flow:  source of requests -> [flows: App, MarketDay, Runner] -> the database -> verify -> report
+Owner: MainThread.
+"""
 
 import argparse
 import math
 import re
-from collections.abc import Iterable
-from contextlib import ExitStack
-from dataclasses import replace
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice, repeat, takewhile
 from pathlib import Path
 
+from oms.app import App, write_status
 from oms.clock import NANOS, SystemClock
-from oms.commands import Command, Parsers, Place, whole_number
-from oms.commands.load import Load, Source, throttle_text
-from oms.commands.market_day import MarketDay
+from oms.commands import (
+    EXIT_FAILED,
+    EXIT_OK,
+    AddCommand,
+    AddOption,
+    Place,
+    ask,
+    whole_number,
+)
+from oms.commands.live import tell_failure
+from oms.commands.offline import examine
 from oms.config import Config
+from oms.enums import Phase
 from oms.errors import ConfigError, ValidationError
-from oms.simulation.agents import market
-from oms.simulation.flow_files import FlowWriter, read_jsonl
-from oms.simulation.lobster import LobsterFlow, instrument_of
-from oms.simulation.runner import Timed, at_speed, bursts
+from oms.instruments import Instrument
+from oms.manager import OrderManagement
+from oms.requests import MassCancelRequest, OperatorAction, OperatorRequest, OrderRequest
+from oms.simulation.agents import FUNDED, funding, market
+from oms.simulation.recorded import RESTING, FlowWriter, LobsterFlow, instrument_of, read_jsonl
+from oms.simulation.report import DEPTH_SHOWN, Depth, Facts, Holding, holdings, render
+from oms.simulation.runner import TICK_S, OnMatch, Runner, Tally, Timed, at_speed, bursts
+
+TAKE_BACK_S_MAX = 3.0
+TICKS_A_STATUS = round(1.0 / TICK_S)
+LOOK_S_MAX = 10.0  # for a question between two turns
+TICKS_A_LINE = round(5.0 / TICK_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Requests, and what there is to say of them afterwards."""
+
+    flow: Iterable[Timed]
+    notes: Callable[[], list[str]] = list
+    on_match: OnMatch | None = None
+
+
+@dataclass(slots=True)
+class MarketDay:
+    """Pays in, holds an opening auction of the first requests, and cancels all at the end.
+
+    opening: how many requests come while the call is on.
+    """
+
+    opening: int
+    taken_back: int = field(default=0, init=False)
+    _opened: bool = field(default=False, init=False)
+
+    def begin(self, manager: OrderManagement, prefix: str) -> None:
+        """Accounts and money, then the call: from here on orders are collected."""
+        for _ in ask(manager, funding(manager.config.instruments, prefix)):
+            pass  # an account is there already after the first run on this directory
+        self._set_phase(manager, prefix, Phase.OPENING_AUCTION)
+
+    def through(
+        self, flow: Iterable[Timed], runner: Runner, manager: OrderManagement, prefix: str
+    ) -> Iterator[Timed]:
+        """The same requests; once the opening's are with the desk, all trade at one price."""
+        for count, timed in enumerate(flow):
+            if count == self.opening:
+                runner.wait_for_answers()
+                self._open(manager, prefix)
+            yield timed
+
+    def end(self, manager: OrderManagement, prefix: str) -> None:
+        """Cancel whatever the agents have open; what others have stays as it is."""
+        self._open(manager, prefix)
+        cancels = [
+            MassCancelRequest(account=name, client_order_id=f"{prefix}end") for name in FUNDED
+        ]
+        for answer in ask(manager, cancels):
+            self.taken_back += int(answer.facts.get("canceled", 0))
+
+    def _open(self, manager: OrderManagement, prefix: str) -> None:
+        if not self._opened:
+            self._opened = True
+            self._set_phase(manager, prefix, Phase.CONTINUOUS)
+
+    def _set_phase(self, manager: OrderManagement, prefix: str, phase: Phase) -> None:
+        request = OperatorRequest(
+            client_order_id=f"{prefix}{phase.value}", action=OperatorAction.SET_PHASE,
+            value=phase.value, why="simulation",
+        )  # fmt: skip
+        for _ in ask(manager, [request]):
+            pass
+
+
+@dataclass(slots=True, kw_only=True)
+class Load:
+    """How to run a source of requests.
+
+    letter: what the prefix of client order ids begins with; the journal's length follows, so
+        that no run repeats the ids of another on the same database.
+    seconds: when to end the source; None: never. answer_s_max: how long to wait at the end.
+    take_back: cancel what a recorded flow left open, after the report's figures are taken.
+    day: the market around made-up agents: money, auction, mass cancel; None: of a recorded flow.
+    shown: the instruments whose trades and books are reported; none: all.
+    """
+
+    place: Place
+    title: str
+    letter: str
+    paced: bool
+    quiet: bool
+    answer_s_max: float
+    seconds: float | None = None
+    take_back: bool = False
+    day: MarketDay | None = None
+    shown: tuple[Instrument, ...] = ()
+    on_sent: Callable[[int, OrderRequest], object] | None = None
+    _facts: Facts | None = field(default=None, init=False)
+    _depths: dict[str, Depth] = field(default_factory=dict, init=False)
+    _ticks: int = field(default=0, init=False)
+
+    def run(self, source_of: Callable[[str], Source]) -> int:
+        """Run it, stop, verify, print the report; the exit code."""
+        if not self.quiet:
+            print(f"{self.title}; throttle {throttle_text(self.place.config)}; Ctrl-C ends it")
+            print(f"data in {self.place.directory}", flush=True)
+        app = App(self.place.config, self.place.directory)
+        driven: list[tuple[Source, Runner]] = []
+
+        def work(manager: OrderManagement) -> None:
+            prefix = f"{self.letter}{manager.dispatcher.fold.last_seq}-"
+            source, day = source_of(prefix), self.day
+            if day is not None:
+                day.begin(manager, prefix)
+            runner = self._runner(app, manager, source)
+            driven.append((source, runner))
+            if day is None:
+                runner.drive(source.flow)
+            else:
+                runner.drive(day.through(source.flow, runner, manager, prefix))
+                self._depths = self._look_at_books(manager)  # before all of it is canceled
+                day.end(manager, prefix)
+            if self.take_back:
+                self._facts = self._gather(manager, source, runner)
+                _take_back(manager, prefix)
+
+        code = app.run(work)
+        self._show("")
+        tell_failure(app)
+        if not driven:  # told to stop before there was anything to do
+            return code
+        facts = self._facts or self._gather(app.manager, *driven[0])
+        verdict = examine(self.place)
+        size = self.place.database.stat().st_size
+        text = "; the first: ".join([verdict.text, *verdict.found[:1]])
+        print(render(replace(facts, verdict=text, database_bytes=size)))
+        return EXIT_OK if verdict.holds and code == EXIT_OK else EXIT_FAILED
+
+    def _runner(self, app: App, manager: OrderManagement, source: Source) -> Runner:
+        def on_tick(line: str) -> None:
+            self._ticks += 1
+            if self._ticks % TICKS_A_STATUS == 1:
+                write_status(self.place.directory, manager.get_status())
+            self._show(line)
+
+        return Runner(
+            manager, SystemClock(), app.stopping, tally=Tally(on_match=source.on_match),
+            paced=self.paced, seconds=self.seconds, answer_s_max=self.answer_s_max,
+            on_tick=on_tick, on_sent=self.on_sent,
+        )  # fmt: skip
+
+    def _show(self, line: str) -> None:
+        """What a person sees meanwhile: on a terminal one line that changes; "" clears it."""
+        if self.quiet:
+            return
+        if sys.stdout.isatty():
+            print(f"\r{line:<78}", end="" if line else "\r", flush=True)
+        elif line and self._ticks % TICKS_A_LINE == 0:
+            print(line, flush=True)
+
+    # --- what it came to ---
+
+    def _gather(self, manager: OrderManagement, source: Source, runner: Runner) -> Facts:
+        status, tracker = manager.get_status(), manager.dispatcher.tracker
+        runner.count_unanswered()
+        return Facts(
+            title=self.title,
+            outcome=runner.outcome,
+            tally=runner.tally,
+            status=status,
+            throttle=throttle_text(manager.config),
+            instruments=self.shown or manager.config.instruments,
+            depths=self._depths or self._look_at_books(manager),
+            latency_ns={hop: outcomes["all"] for hop, outcomes in status["latency_ns"].items()},
+            total=tracker.histogram("total").rows(),
+            wait=tracker.histogram("wait").rows(),
+            database=str(self.place.database),
+            database_bytes=0,
+            log_file=str(self.place.log_file),
+            verdict="",
+            notes=source.notes(),
+            money=self._holdings(manager) if self.day is not None else (),
+            taken_back=self.day.taken_back if self.day is not None else 0,
+        )
+
+    @staticmethod
+    def _holdings(manager: OrderManagement) -> Sequence[Holding]:
+        asked = manager.between_turns(lambda desk, _intake: holdings(desk.ledger))
+        return asked.result(LOOK_S_MAX)
+
+    def _look_at_books(self, manager: OrderManagement) -> dict[str, Depth]:
+        symbols = [each.symbol for each in self.shown or manager.config.instruments]
+        return {symbol: manager.get_depth(symbol, DEPTH_SHOWN) for symbol in symbols}
+
+
+def throttle_text(config: Config) -> str:
+    """The throttle in words."""
+    throttle = config.throttle
+    if throttle.policy == "off":
+        return "off"
+    seconds = throttle.window_ns / NANOS
+    return f"{throttle.policy}, at most {throttle.sends_max:,} sends in {seconds:g} s"
+
+
+def _take_back(manager: OrderManagement, prefix: str) -> None:
+    """Cancel what still rests of a symbol that the next start would not know."""
+    pause = threading.Event()
+    for number, order in enumerate(manager.open_orders(RESTING)):
+        manager.on_data(
+            OrderRequest.cancel(RESTING, f"{prefix}back{number}", order.client_order_id)
+        )
+        if number % 1_000 == 0:
+            pause.wait(0.001)
+    clock = SystemClock()
+    end_ns = clock.monotonic_ns() + round(TAKE_BACK_S_MAX * NANOS)
+    while manager.open_orders(RESTING) and clock.monotonic_ns() < end_ns:
+        pause.wait(0.02)
+
 
 ORDERS_AT_MAX = 100_000
 ANSWER_S_MAX = 10.0
@@ -58,80 +286,51 @@ whose name ends in .gz is unpacked. The session is always open, there is no ledg
 nobody is kept from trading with himself: what was recorded happens again."""
 
 
-def add_to(parsers: Parsers, common: argparse.ArgumentParser) -> None:
-    _add_simulate(parsers, common)
-    _add_feed(parsers, common)
-
-
-def _add_simulate(parsers: Parsers, common: argparse.ArgumentParser) -> None:
-    parser = parsers.add_parser(
+def add_to(add: AddCommand) -> None:
+    option = add(
         "simulate",
-        help="simulate a market and report (what happens without a command)",
-        description=SIMULATE,
-        parents=[common],
+        simulate,
+        "simulate a market and report (what happens without a command)",
+        SIMULATE,
     )
-    add = parser.add_argument
-    add("--orders", metavar="N", type=whole_number(1), help="stop after so many requests")
-    add(
-        "--seconds",
-        metavar="S",
-        type=whole_number(1, SECONDS_MAX),
+    _add_orders(option)
+    option(
+        "--seconds", metavar="S", type=whole_number(1, SECONDS_MAX),
         help="stop after so long (default: config.ini, unless --orders says when)",
-    )
-    add(
-        "--rate",
-        metavar="R",
-        type=whole_number(1, RATE_MAX),
+    )  # fmt: skip
+    option(
+        "--rate", metavar="R", type=whole_number(1, RATE_MAX),
         help="requests a second on average, three times that in bursts (default: config.ini)",
-    )
-    add(
-        "--seed",
-        metavar="N",
-        type=whole_number(0, 2**63 - 1),
+    )  # fmt: skip
+    option(
+        "--seed", metavar="N", type=whole_number(0, 2**63 - 1),
         help="which market: any number (default: config.ini)",
-    )
-    add(
-        "--speed",
-        choices=("normal", "max"),
-        default="normal",
+    )  # fmt: skip
+    option(
+        "--speed", choices=("normal", "max"), default="normal",
         help=f"max: no pause and no throttle; {ORDERS_AT_MAX:,} requests unless told otherwise",
-    )
-    add("--record", metavar="FILE", type=Path, help="write each request, for `feed`")
-    add("--quiet", action="store_true", help="no progress, the report alone")
-    command: Command = simulate
-    parser.set_defaults(command=command)
+    )  # fmt: skip
+    option("--record", metavar="FILE", type=Path, help="write each request, for `feed`")
 
-
-def _add_feed(parsers: Parsers, common: argparse.ArgumentParser) -> None:
-    parser = parsers.add_parser(
-        "feed",
-        help="send recorded orders through the whole path",
-        description=FEED,
-        parents=[common],
-    )
-    add = parser.add_argument
-    add("file", metavar="FILE", type=Path, help="the recorded orders")
-    add("--format", choices=("jsonl", "lobster"), help="(default: lobster for .csv, else jsonl)")
-    add(
-        "--symbol",
-        metavar="S",
-        type=_symbol,
-        default="GOOG",
+    option = add("feed", feed, "send recorded orders through the whole path", FEED)
+    option("file", metavar="FILE", type=Path, help="the recorded orders")
+    option("--format", choices=("jsonl", "lobster"), help="(default: lobster for .csv, else jsonl)")
+    option(
+        "--symbol", metavar="S", type=_symbol, default="GOOG",
         help="lobster: what is traded (default: GOOG)",
-    )
-    add("--orders", metavar="N", type=whole_number(1), help="stop after so many requests")
-    add(
-        "--speed",
-        metavar="X",
-        type=_speed,
-        default=math.inf,
+    )  # fmt: skip
+    _add_orders(option)
+    option(
+        "--speed", metavar="X", type=_speed, default=math.inf,
         help="1: as fast as recorded; 10: ten times that; max: no pause (default: max)",
-    )
-    add("--throttle", action="store_true", help="keep the throttle of config.ini on")
-    add("--keep-ids", action="store_true", help="jsonl: client order ids as recorded")
-    add("--quiet", action="store_true", help="no progress, the report alone")
-    command: Command = feed
-    parser.set_defaults(command=command)
+    )  # fmt: skip
+    option("--throttle", action="store_true", help="keep the throttle of config.ini on")
+    option("--keep-ids", action="store_true", help="jsonl: client order ids as recorded")
+
+
+def _add_orders(option: AddOption) -> None:
+    option("--orders", metavar="N", type=whole_number(1), help="stop after so many requests")
+    option("--quiet", action="store_true", help="no progress, the report alone")
 
 
 def _speed(text: str) -> float:
@@ -183,11 +382,10 @@ def simulate(args: argparse.Namespace, place: Place) -> int:
         answer_s_max=ANSWER_S_MAX,
         day=MarketDay(opening),
     )
-    with ExitStack() as stack:
-        if args.record is not None:
-            file = stack.enter_context(args.record.open("w", encoding="utf-8"))
-            load.on_sent = FlowWriter(file, start_ns).write
-        _announce(load)
+    if args.record is None:
+        return load.run(source_of)
+    with args.record.open("w", encoding="utf-8") as file:
+        load.on_sent = FlowWriter(file, start_ns).write
         return load.run(source_of)
 
 
@@ -234,14 +432,7 @@ def feed(args: argparse.Namespace, place: Place) -> int:
         take_back=unlisted,
         shown=shown,
     )
-    _announce(load)
     return load.run(source_of)
-
-
-def _announce(load: Load) -> None:
-    if not load.quiet:
-        print(f"{load.title}; throttle {throttle_text(load.place.config)}; Ctrl-C ends it")
-        print(f"data in {load.place.directory}", flush=True)
 
 
 def _at_any_hour(config: Config, *, throttled: bool) -> Config:

@@ -1,36 +1,31 @@
-"""`fund`, `operator`: money and control of a daemon that does not run.
+"""`fund`, `operator`, `seed-market`: money, control and instruments where no daemon runs.
 
 Flow:  arguments -> [funds] -> App, OrderManagement -> the answer, printed
-They start the order manager, ask one thing of it, and stop it again; a process that runs on
-the data directory meanwhile is named.
+Each starts the order manager, sends it its requests, and stops it again. If another process
+runs on the data directory, that process is named and nothing is done. What is there already
+is left as it is, however often a command is repeated.
 """
 
 import argparse
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
 
 from oms.app import App
-from oms.commands import (
-    EXIT_FAILED,
-    Command,
-    Parsers,
-    Place,
-    ask,
-    say,
-)
+from oms.commands import EXIT_FAILED, AddCommand, Place, ask, say, whole_number
 from oms.commands.live import tell_failure
-from oms.controls import (
-    FundsAction,
-    FundsRequest,
-    OperatorAction,
-    OperatorRequest,
-    Request,
-)
-from oms.desk.operator_desk import ACCOUNT_SETTINGS
+from oms.config import CONFIG_PATH, Config, load_config
+from oms.desk.operations import ACCOUNT_SETTINGS
+from oms.enums import ResponseType, Scope, Trading
+from oms.errors import ConfigError, DataInUseError
+from oms.instruments import Instrument
 from oms.manager import OrderManagement
-from oms.messages import RejectReason, ResponseType, Scope, Trading
+from oms.money import to_text
+from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse
+from oms.requests import FundsAction, FundsRequest, OperatorAction, OperatorRequest, Request
+from oms.stores.lock import held_by
 
 FUND = """\
 Pays money into an account, out of it (--withdraw) or over to another one (--to), and prints
@@ -43,8 +38,8 @@ time. Without --id it gets a new one, which is printed. Exit code 1 if it is ref
 the reason."""
 OPERATOR = """\
 Does what an operator does, for a data directory whose daemon does not run; it holds from its
-next start on. A daemon that runs takes the same commands through the library:
-execute(Kill(...)), and so on.
+next start on. A daemon that runs takes the same commands through the library, as
+OperatorRequest.
 
 halt     no new orders: of an account, or of everybody; a symbol stops trading
 reduce   only what makes a position smaller: of an account, a symbol, or everybody
@@ -69,15 +64,27 @@ ACTIONS = {
     "bust": (OperatorAction.BUST, ""),
 }
 NAMED = ("limits", "account")
+MARKETS_MAX, USERS_MAX = 1_000, 100_000
+DIGITS_MAX = 4
+SYMBOL = re.compile("[A-Z0-9._-]{1,15}_[A-Z0-9.-]{1,16}")
+TICK_SIZE, LOT_SIZE = "0.01", "0.0001"
+
+SEED_MARKET = """\
+Makes a market to try things on: instruments, and accounts user-1, user-2, ... with money.
+For a data directory whose daemon does not run. What is there already is left as it is: a
+second run changes nothing, and says so.
+
+Instruments are sections of a config.ini, so that is where missing ones are appended, and
+[exchange] ledger set to yes: in FILE with --config FILE; else in DIR/config.ini with
+--data-dir DIR, which begins as a copy of the settings in use, and which every command in
+DIR uses from then on. The config.ini beside the program is not touched, unless --config
+names it.
+
+Each user gets each --fund once; with another amount for the same asset it is refused (exit
+code 1): see `fund` for more."""
 
 
-def add_to(parsers: Parsers, common: argparse.ArgumentParser) -> None:
-    def add(name: str, command: Command, brief: str, text: str) -> Callable[..., Any]:
-        parser = parsers.add_parser(name, help=brief, description=text, parents=[common])
-        parser.set_defaults(command=command, parser_error=parser.error)
-        add_argument: Callable[..., Any] = parser.add_argument
-        return add_argument
-
+def add_to(add: AddCommand) -> None:
     option = add("fund", fund, "pay money into an account, out of it, or over", FUND)
     option("account", metavar="ACCOUNT")
     option("asset", metavar="ASSET", nargs="?", default="")
@@ -96,13 +103,32 @@ def add_to(parsers: Parsers, common: argparse.ArgumentParser) -> None:
     option("--why", metavar="TEXT", default="", help="for the record")
     option("--id", metavar="ID", default="", help="the command's own id")
 
+    option = add(
+        "seed-market",
+        seed_market,
+        "instruments and accounts with money, to try things on",
+        SEED_MARKET,
+    )
+    option(
+        "--markets", metavar="N|SYMBOL,...", type=_symbols, default=[],
+        help="so many, called M1_USD, M2_USD, ...; or these, such as ABC_USD,XYZ_USD",
+    )  # fmt: skip
+    option(
+        "--users", metavar="N", type=whole_number(0, USERS_MAX), default=0,
+        help="so many accounts, called user-1, user-2, ...",
+    )  # fmt: skip
+    option(
+        "--fund", metavar="AMOUNT[:ASSET]", dest="funds", type=_fund, nargs="+", action="extend",
+        default=[], help="what each user gets; of every asset that is traded, if none is named",
+    )  # fmt: skip
+
 
 # --- one request to an order manager that runs for it alone ---
 
 
 def meanwhile(place: Place, work: Callable[[OrderManagement], bool]) -> int:
     """Start the order manager, work with it, stop it; 1 if `work` says that it failed."""
-    # What waits to be sent goes on waiting: this stop is not the end of the daemon's day.
+    # Orders that wait to be sent stay in the queue: this stop does not end the daemon's session.
     config = replace(place.config, stop=replace(place.config.stop, on_stop="park"))
     app, went_well = App(config, place.directory), []
     code = app.run(lambda manager: went_well.append(work(manager)))
@@ -146,7 +172,7 @@ def fund(args: argparse.Namespace, place: Place) -> int:
         [answer] = ask(manager, [request])
         return tell(f"{what}, account {args.account}", request, answer)
 
-    _movement(args, args.id or "fund")  # what is wrong with it is told before anything starts
+    _movement(args, args.id or "fund")  # a mistake is told before anything starts
     return meanwhile(place, work)
 
 
@@ -200,7 +226,7 @@ def _command(args: argparse.Namespace, command_id: str) -> OperatorRequest:
 
 
 def _wrong_command(args: argparse.Namespace, scope: Scope) -> str:
-    """An option that the action would not look at is a mistake, not a detail."""
+    """An option that the action does not use is a mistake."""
     word = args.action
     if (word in NAMED) != (args.name != "") or (args.value and word not in (*NAMED, "phase")):
         return "expected --name and --value with limits and account, and with nothing else"
@@ -214,3 +240,172 @@ def _wrong_command(args: argparse.Namespace, scope: Scope) -> str:
         names = " or ".join(ACCOUNT_SETTINGS)
         return f"expected --scope account NAME, and --name {names}, with account"
     return ""
+
+
+# --- seed-market ---
+
+
+def _symbols(text: str) -> list[str]:
+    if text.isascii() and text.isdecimal() and len(text) <= DIGITS_MAX:
+        if int(text) > MARKETS_MAX:
+            raise argparse.ArgumentTypeError(f"expected at most {MARKETS_MAX}, was {text}")
+        return [f"M{n}_USD" for n in range(1, int(text) + 1)]
+    symbols = list(dict.fromkeys(filter(None, text.split(","))))
+    for symbol in symbols:
+        if not SYMBOL.fullmatch(symbol) or len(symbol) > 32:
+            raise argparse.ArgumentTypeError(
+                f"expected a number, or symbols such as ABC_USD, was {symbol!r}"
+            )
+    return symbols
+
+
+def _fund(text: str) -> tuple[str, str]:
+    """Amount and asset, "" for every asset."""
+    match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,12})?)(?::([A-Z0-9._-]{1,16}))?", text)
+    if match is None or not match[1].strip("0."):
+        raise argparse.ArgumentTypeError(f"expected such as 1000 or 2.5:BTC, was {text!r}")
+    return match[1], match[2] or ""
+
+
+def seed_market(args: argparse.Namespace, place: Place) -> int:
+    """Write what config.ini lacks; then create and fund the accounts."""
+    place.directory.mkdir(parents=True, exist_ok=True)
+    owner = held_by(place.directory)
+    if owner is not None:  # before config.ini changes under a daemon
+        raise DataInUseError(f"{place.directory}: in use by process {owner}")
+    known = {instrument.symbol for instrument in place.config.instruments}
+    missing = [symbol for symbol in args.markets if symbol not in known]
+    changed = bool(missing) or not place.config.exchange.ledger
+    if changed:
+        path = _writable(args, place.directory)
+        place = place._replace(config=_extend(path, place.config, missing))
+        print(f"{path}: ledger = yes, {len(missing):,} instruments added: {_listed(missing)}")
+    print(f"markets    {len(args.markets):,}, of which {len(missing):,} new")
+
+    def work(manager: OrderManagement) -> bool:
+        created, paid, refused = _seed_users(manager, args.users, args.funds)
+        print(f"users      {args.users:,}, of which {created:,} new")
+        print(f"deposits   {paid:,} made now")
+        if not (changed or created or paid or refused):
+            print("nothing changed: all of it was there already")
+        return not refused
+
+    return meanwhile(place, work)
+
+
+def _listed(symbols: list[str]) -> str:
+    more = ", ..." if len(symbols) > 5 else ""
+    return ", ".join(symbols[:5]) + more if symbols else "none"
+
+
+# --- accounts ---
+
+
+def _seed_users(
+    manager: OrderManagement, users: int, funds: list[tuple[str, str]]
+) -> tuple[int, int, int]:
+    """How many accounts were created, deposits made, and requests refused."""
+    assets = sorted({a for each in manager.config.instruments for a in (each.base, each.quote)})
+    amounts = {asset: amount for amount, only in funds if not only for asset in assets}
+    amounts |= {only: amount for amount, only in funds if only}  # which is said of it alone
+    names = [f"user-{n}" for n in range(1, users + 1)]
+    created = _count(manager, map(_create, names), RejectReason.ACCOUNT_EXISTS)
+    deposits = (_deposit(name, *each) for name in names for each in amounts.items())
+    paid = _count(manager, deposits, None)
+    return created[0], paid[0], created[1] + paid[1]
+
+
+def _create(account: str) -> FundsRequest:
+    return FundsRequest(account=account, client_order_id="seed", action=FundsAction.CREATE)
+
+
+def _deposit(account: str, asset: str, amount: str) -> FundsRequest:
+    return FundsRequest(
+        account=account, client_order_id=f"seed-{asset}", action=FundsAction.DEPOSIT,
+        asset=asset, amount=amount,
+    )  # fmt: skip
+
+
+def _count(
+    manager: OrderManagement, requests: Iterator[FundsRequest], fine: RejectReason | None
+) -> tuple[int, int]:
+    """How many were done just now, and refused for another reason than the one that is fine."""
+    done = refused = 0
+    for answer in ask(manager, requests):
+        if answer.type is ResponseType.COMMAND_DONE:
+            done += answer.order_id == answer.request_seq  # else it was done before
+        elif answer.reason is not fine:
+            refused += 1
+            if refused == 1:
+                say(f"account {answer.account}, id {answer.client_order_id}: {answer.text}")
+    return done, refused
+
+
+# --- config.ini ---
+
+
+def _writable(args: argparse.Namespace, directory: Path) -> Path:
+    """The file to write; ConfigError if it is nobody's but the program's own."""
+    given: Path | None = getattr(args, "config", None)
+    if given is not None:
+        return given
+    path = directory / "config.ini"
+    if path.resolve() == CONFIG_PATH.resolve():
+        raise ConfigError(
+            [
+                "seed-market writes a config.ini, and not the one the program came with: "
+                "say where with --data-dir DIR or --config FILE"
+            ]
+        )
+    return path
+
+
+def _extend(path: Path, config: Config, symbols: list[str]) -> Config:
+    """Write the settings with a ledger and these instruments; what they are then.
+
+    Written aside and read back first: what would not start a daemon is not put in place.
+    """
+    source = path if path.exists() else CONFIG_PATH
+    if source.exists():
+        text = source.read_text(encoding="utf-8-sig")
+    else:  # an installed program without a file: what it has by default
+        text = "\n".join(map(_section, config.instruments))
+    text = _with_ledger(text)
+    for symbol in symbols:
+        text += f"\n[instrument {symbol}]\ntick_size = {TICK_SIZE}\nlot_size = {LOT_SIZE}\n"
+    beside = path.with_name(f"{path.name}.new")
+    beside.write_text(text, encoding="utf-8")
+    try:
+        found = load_config(beside)
+    except ConfigError as error:
+        beside.unlink()
+        mistakes = [mistake.replace(beside.name, path.name) for mistake in error.mistakes]
+        raise ConfigError(mistakes) from None
+    beside.replace(path)
+    return found
+
+
+def _with_ledger(text: str) -> str:
+    """The same text with [exchange] ledger = yes; comments and all else stay as they are."""
+    lines = text.rstrip("\n").split("\n")
+    header = next((n for n, line in enumerate(lines) if line.rstrip() == "[exchange]"), None)
+    if header is None:
+        return "\n".join([*lines, "", "[exchange]", "ledger = yes", ""])
+    for n in range(header + 1, len(lines)):
+        if lines[n].startswith("["):
+            break
+        if re.match(r"ledger\s*=", lines[n]):
+            lines[n] = "ledger = yes"
+            return "\n".join([*lines, ""])
+    lines.insert(header + 1, "ledger = yes")
+    return "\n".join([*lines, ""])
+
+
+def _section(instrument: Instrument) -> str:
+    return (
+        f"[instrument {instrument.symbol}]\nprice_scale = {instrument.price_scale}\n"
+        f"quantity_scale = {instrument.quantity_scale}\n"
+        f"tick_size = {to_text(instrument.tick_size, instrument.price_scale)}\n"
+        f"lot_size = {to_text(instrument.lot_size, instrument.quantity_scale)}\n"
+        f"market_slippage_bps = {instrument.market_slippage_bps}\n"
+    )

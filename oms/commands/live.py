@@ -1,15 +1,29 @@
-"""`run` and `status`: the daemon, and what another shell can see of it."""
+"""`run`, `status`, `sessions`: the daemon, its status as another shell sees it, and its hours."""
 
 import argparse
 import json
 import sys
 import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from oms.app import STATUS_NAME, App
-from oms.clock import NANOS, SystemClock
-from oms.commands import EXIT_NOT_RUNNING, EXIT_OK, Command, Parsers, Place, say
+from oms.clock import NANOS, SystemClock, datetime_of, wall_ns_of
+from oms.commands import (
+    EXIT_FAILED,
+    EXIT_NOT_RUNNING,
+    EXIT_OK,
+    AddCommand,
+    Place,
+    say,
+    whole_number,
+)
+from oms.config import SessionConfig
+from oms.desk.calendar import Schedule, SessionWindow, zone_of
 from oms.stores.lock import held_by
 
 FRESH_S = 5.0
@@ -18,37 +32,41 @@ CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
 RUN = """\
 Runs the order manager in this terminal until Ctrl-C or SIGTERM: it logs on before the
-session of config.ini opens, takes and matches orders, logs off after the close. What it
-knew when it last stopped, or was killed, it knows again. It says how it does on stdout and
-in logs/, once a minute in one line. Orders come in through the library (see README): a
-second daemon on the same data refuses to start.
+session of config.ini opens, takes and matches orders, logs off after the close. At the
+start it recovers all orders from the journal, also after kill -9. It writes one status line
+a minute to stdout and to logs/. Orders come in through the library (see README): a second
+daemon on the same data refuses to start.
 
-A first signal stops in order (exit code 0, within 5 s); a second one at once, and nothing
-that a client was told is lost then either."""
+The first signal stops it in order (exit code 0, within 5 s); a second one at once. Neither
+loses anything that a client was told."""
 
 STATUS = """\
-Shows how the daemon (or simulation) of this data directory does, as it wrote itself within
-the last second. Exit code 0 if it is alive, 3 if none is running: then this is how the last
-one left."""
+Shows the status of the daemon (or simulation) of this data directory, which it writes each
+second. Exit code 0 if it is running; 3 if none is: then it is the status at the last stop."""
+SHOWN_MAX = 1_000
+HEADINGS = ("trading date", "open, local time", "open, UTC", "link up, UTC", "note")
+
+SESSIONS = """\
+Shows the next trading sessions that config.ini describes: when orders trade, when the link
+to the venue comes up before and goes down after, and what is unusual: holidays, early
+closes, and the days on which the clocks change. It starts with the session open now."""
 
 
-def add_to(parsers: Parsers, common: argparse.ArgumentParser) -> None:
-    start, look = run, status
-    parser = parsers.add_parser(
-        "run",
-        help="the daemon: trade in the hours of config.ini until told to stop",
-        description=RUN,
-        parents=[common],
-    )
-    command: Command = start
-    parser.set_defaults(command=command)
-    parser = parsers.add_parser(
-        "status", help="how the running daemon does", description=STATUS, parents=[common]
-    )
-    parser.add_argument("--json", action="store_true", help="all of it, as one JSON object")
-    parser.add_argument("--watch", action="store_true", help="again each second, while it lives")
-    command = look
-    parser.set_defaults(command=command)
+def add_to(add: AddCommand) -> None:
+    add("run", run, "the daemon: trade in the hours of config.ini until told to stop", RUN)
+    option = add("status", status, "how the running daemon does", STATUS)
+    option("--json", action="store_true", help="all of it, as one JSON object")
+    option("--watch", action="store_true", help="again each second, while it lives")
+
+    option = add("sessions", sessions, "when the market opens and closes next", SESSIONS)
+    option(
+        "--next", metavar="N", dest="count", type=whole_number(1, SHOWN_MAX), default=10,
+        help="how many sessions to show (default: 10)",
+    )  # fmt: skip
+    option(
+        "--at", metavar="TIME", type=_instant,
+        help="as seen from this time, such as 2026-11-20T00:00Z (default: now; UTC if no zone)",
+    )  # fmt: skip
 
 
 def run(_args: argparse.Namespace, place: Place) -> int:
@@ -131,3 +149,125 @@ def _latency_lines(latency: dict[str, dict[str, dict[str, int]]]) -> list[str]:
         values = "".join(f"{figures[key] / 1e6:>11.3f}" for key in ("p50", "p99", "max"))
         lines.append(f"    {hop:<9}{values}")
     return lines
+
+
+# --- sessions ---
+
+
+def _instant(text: str) -> int:
+    try:
+        instant = datetime.fromisoformat(text)
+        return wall_ns_of(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f"expected a time such as 2026-11-20T00:00Z, was {text!r}"
+        ) from None
+
+
+def sessions(args: argparse.Namespace, place: Place) -> int:
+    """Print the table; 1 if no session is in sight."""
+    config = place.config.session
+    at_ns = SystemClock().wall_ns() if args.at is None else args.at
+    print(f"sessions from {datetime_of(at_ns):%Y-%m-%d %H:%M:%S} UTC on")
+    print(session_rule(config))
+    if config.schedule.always_open:
+        return EXIT_OK
+    windows = list(islice(config.schedule.windows(at_ns), args.count))
+    if not windows:
+        print("no session in the next 400 days")
+        return EXIT_FAILED
+    rows = list(session_rows(config, at_ns, windows))
+    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
+    for row in (HEADINGS, *rows):
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
+    for warning in clock_changes(config.schedule, at_ns, windows):
+        print(warning)
+    return EXIT_OK
+
+
+def session_rule(config: SessionConfig) -> str:
+    """The rule behind the table, in words."""
+    schedule = config.schedule
+    if schedule.always_open:
+        return "always open: no session ever opens or closes, the link stays up"
+    lead_s, grace_s = config.logon_lead_ns / NANOS, config.logout_grace_ns / NANOS
+    outside = "are rejected" if config.outside_hours == "reject" else "wait for the open"
+    return (
+        f"local time is {schedule.zone}; logon {lead_s:g} s before the open, logout {grace_s:g} s "
+        f"after the close; orders outside hours {outside}"
+    )
+
+
+def session_rows(
+    config: SessionConfig, at_ns: int, windows: list[SessionWindow]
+) -> Iterator[tuple[str, ...]]:
+    """One row a session, and one for each that a holiday takes away between them."""
+    zone = zone_of(config.schedule.zone)
+    closed = _holiday_windows(config.schedule, at_ns, windows)
+    down_ns = 0  # when the link goes down after the row above
+    for window in sorted([*windows, *closed]):
+        opens, closes = window.open_ns, window.close_ns
+        if window in closed:
+            yield (str(window.trading_date), "-", "-", "-", window.note)
+            continue
+        up_ns, stays_up = opens - config.logon_lead_ns, opens - config.logon_lead_ns <= down_ns
+        down_ns = closes + config.logout_grace_ns
+        link = f"stays up - {_clock_time(down_ns, UTC)}" if stays_up else _span(up_ns, down_ns, UTC)
+        weekday = f"{datetime_of(opens).astimezone(zone):%a} "
+        local, utc = weekday + _span(opens, closes, zone), _span(opens, closes, UTC)
+        yield str(window.trading_date), local, utc, link, window.note
+
+
+def _holiday_windows(
+    schedule: Schedule, at_ns: int, windows: list[SessionWindow]
+) -> list[SessionWindow]:
+    """The sessions that would be there were it not for the holidays."""
+    if not schedule.holidays:
+        return []
+    opens = {window.open_ns for window in windows}
+    ordinary = replace(schedule, holidays=frozenset(), early_close=(), extra_open=())
+    zone = zone_of(schedule.zone)
+    return [
+        replace(window, note="holiday: closed")
+        for window in _until(ordinary, at_ns, windows[-1].open_ns)
+        if window.open_ns not in opens
+        and datetime_of(window.open_ns).astimezone(zone).date() in schedule.holidays
+    ]
+
+
+def _until(schedule: Schedule, first_ns: int, last_ns: int) -> Iterator[SessionWindow]:
+    for window in schedule.windows(first_ns):
+        if window.open_ns > last_ns:
+            return
+        yield window
+
+
+def clock_changes(schedule: Schedule, at_ns: int, windows: list[SessionWindow]) -> Iterator[str]:
+    """A warning for each day, from now to the last session, on which the clocks change."""
+    zone = zone_of(schedule.zone)
+    day = datetime_of(at_ns).astimezone(zone).date()
+    last = datetime_of(windows[-1].close_ns).astimezone(zone).date()
+    while day <= last:
+        midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
+        before, after = (midnight + timedelta(days=n) for n in (0, 1))
+        if before.utcoffset() != after.utcoffset():
+            yield (
+                f"warning: the clocks change on {day}, from {_offset(before)} to "
+                f"{_offset(after)}: local hours stay, UTC hours move"
+            )
+        day += timedelta(days=1)
+
+
+def _offset(local: datetime) -> str:
+    return f"UTC{local.strftime('%z')[:3]}:{local.strftime('%z')[3:]}"
+
+
+def _span(from_ns: int, to_ns: int, zone: tzinfo) -> str:
+    """From one time to another, with the second date only where it is not the first."""
+    start, end = _clock_time(from_ns, zone), _clock_time(to_ns, zone)
+    same_day = start[:10] == end[:10]
+    return f"{start} - {end[11:] if same_day else end}"
+
+
+def _clock_time(wall_ns: int, zone: tzinfo) -> str:
+    return f"{datetime_of(wall_ns).astimezone(zone):%Y-%m-%d %H:%M:%S}".removesuffix(":00")

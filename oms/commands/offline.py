@@ -1,38 +1,40 @@
-"""`digest`, `verify`, `replay`, `export`: the journal, read without a daemon or beside one.
+"""`ledger`, `digest`, `verify`, `replay`, `export`: the journal, read with or without a daemon.
 
-All of them only look: they write nothing into the data directory, hold no lock, and work on
-a copy. What they find is exit code 1; a journal that does not add up names the sequence.
+They only read: they write nothing into the data directory, take no lock, and work on a copy
+too. A difference gives exit code 1; a broken journal is reported with its sequence.
 """
 
 import argparse
 import json
-import sys
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from contextlib import closing
-from itertools import chain, islice
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from oms.clock import datetime_of
 from oms.commands import (
     EXIT_FAILED,
     EXIT_OK,
-    Command,
-    Parsers,
+    AddCommand,
     Place,
-    fold_of,
+    folded,
     looking,
     say,
     venue_of,
     whole_number,
 )
-from oms.desk.entries import decode_all
+from oms.desk.snapshot import joined
 from oms.errors import JournalError
-from oms.flow.journal import Fold, differences, state_mistakes
-from oms.reports import Row
+from oms.exchange.accounts import FEE_ACCOUNT, OUTSIDE, Ledger, Posting
+from oms.money import to_text
+from oms.reports import Report
+from oms.requests.codec import decode_all
 from oms.simulation.report import depth_lines
 from oms.stores import JournalRecord, Snapshot, Store, checked
 from oms.stores.sqlite import PersistentStorage
-from oms.venues import Venue
+from oms.turn.journal import Fold, differences, state_mistakes
+from oms.venues import EmbeddedVenue, Venue
 
 DIFFERENCES_SHOWN = 20
 WAITING_SHOWN = 10
@@ -46,7 +48,7 @@ agree, or the exit code is 1."""
 VERIFY = """\
 Plays the whole journal again, from its first entry, and compares every report and every
 snapshot that was stored with what it gives now. Then looks at the state it ends in: do the
-accounts hold what was paid in, is set aside what open orders need, does no bid meet an ask
+accounts hold what was paid in, is what open orders need reserved, does no bid meet an ask
 while a market trades. Prints "verified", or each difference (exit code 1). Reads about
 100,000 entries a second."""
 REPLAY = """\
@@ -56,45 +58,43 @@ EXPORT = """\
 Prints the journal as JSON lines: one for each entry (what moved the orders, in order), and
 one for each turn of the dispatcher, with how many waiting requests it sent and its
 checksum."""
+SCALE_UNKNOWN = 8  # of an asset that is no longer configured
+LEDGER = """\
+Lists what every account has: available, reserved for open orders, in total. With ACCOUNT,
+each of its movements too, from the journal: at which sequence, how much, with whom, why; and
+whether all movements of all accounts add up to what they have (exit code 1 if not). Every
+movement is entered twice, with opposite signs: "outside" is where deposits come from,
+"trades" what fills go through."""
 
 
-def add_to(parsers: Parsers, common: argparse.ArgumentParser) -> None:
-    def add(name: str, command: Command, brief: str, text: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = parsers.add_parser(
-            name, help=brief, description=text, parents=[common]
-        )
-        parser.set_defaults(command=command)
-        return parser
+def add_to(add: AddCommand) -> None:
+    option = add(
+        "ledger", looking(ledger), "what every account has, and how it came to that", LEDGER
+    )
+    option("account", metavar="ACCOUNT", nargs="?", default="")
+    option("--json", action="store_true", help="as one JSON object; amounts are text")
 
     add("digest", looking(digest), "a fingerprint of the state", DIGEST)
     add("verify", verify, "do the stored reports follow from the journal?", VERIFY)
-    parser = add("replay", looking(replay), "the state as it was at one point", REPLAY)
-    parser.add_argument(
-        "--upto",
-        metavar="SEQ",
-        type=whole_number(1),
-        required=True,
+    option = add("replay", looking(replay), "the state as it was at one point", REPLAY)
+    option(
+        "--upto", metavar="SEQ", type=whole_number(1), required=True,
         help="the last journal sequence to take",
-    )
-    parser = add("export", looking(export), "the journal as JSON lines", EXPORT)
-    parser.add_argument(
-        "--from",
-        metavar="SEQ",
-        dest="from_seq",
-        type=whole_number(1),
-        default=1,
+    )  # fmt: skip
+    option = add("export", looking(export), "the journal as JSON lines", EXPORT)
+    option(
+        "--from", metavar="SEQ", dest="from_seq", type=whole_number(1), default=1,
         help="the first journal sequence to print (default: 1)",
-    )
+    )  # fmt: skip
 
 
 # --- digest ---
 
 
 def digest(_args: argparse.Namespace, store: PersistentStorage) -> int:
-    quick, full = fold_of(store), fold_of(store)
-    _exhaust(quick.recover(store))
+    quick = folded(store)
     # A daemon may have gone on meanwhile: the second fold stops where the first did.
-    _exhaust(full.recover(store, use_snapshot=False, upto_seq=quick.last_seq))
+    full = folded(store, use_snapshot=False, upto_seq=quick.last_seq)
     print(f"last seq       {full.last_seq}")
     print(f"digest         {full.digest()}")
     print(f"from snapshot  {quick.digest()}")
@@ -104,57 +104,35 @@ def digest(_args: argparse.Namespace, store: PersistentStorage) -> int:
     return EXIT_FAILED
 
 
-def _exhaust(turns: Iterator[list[Row]]) -> None:
-    for _ in turns:
-        pass
-
-
 # --- verify ---
 
 
-class CountingStorage(PersistentStorage):
-    """Counts what is read of it."""
+class ExaminedFold(Fold):
+    """Counts what it folds; compares each stored snapshot with the state, where it comes by it."""
 
-    entries = 0
-    reports = 0
-
-    def records(self, after_seq: int = 0) -> Iterator[JournalRecord]:
-        for record in super().records(after_seq):
-            self.entries += record.last_seq - record.first_seq
-            yield record
-
-    def all_rows(self) -> Iterator[Row]:
-        # The query starts here and now: it and the journal's then see the same moment.
-        return self._counted(super().all_rows())
-
-    def _counted(self, rows: Iterator[Row]) -> Iterator[Row]:
-        for row in rows:
-            self.reports += 1
-            yield row
-
-
-class SnapshotFold(Fold):
-    """Compares each stored snapshot with the state, where the fold comes by it."""
-
-    def __init__(self, venue: Venue, snapshots: list[Snapshot]) -> None:
+    def __init__(self, venue: Venue | EmbeddedVenue, snapshots: list[Snapshot]) -> None:
         super().__init__(venue)
+        self.entries = self.reports = 0
         self._left = {snapshot.seq: snapshot for snapshot in snapshots}
         self._found: list[str] = []
+
+    def apply(self, record: JournalRecord, upto_seq: int | None = None) -> list[Report]:
+        reports = super().apply(record, upto_seq)
+        self.entries += record.last_seq - record.first_seq
+        self.reports += len(reports)
+        return reports
 
     def advance(self, record: JournalRecord) -> None:
         super().advance(record)
         snapshot = self._left.pop(record.last_seq, None)
-        if snapshot is None or not self._of_our_form(snapshot):
+        if snapshot is None:
             return
-        if snapshot != self.snapshot():
-            self._found.append(f"snapshot {snapshot.seq}: not what the journal gives")
-
-    def _of_our_form(self, snapshot: Snapshot) -> bool:
-        """Did a version with the same parts of the state write it? A start ignores others."""
         try:
-            return set(json.loads(snapshot.body.partition("\n")[2])) == set(self.state())
-        except ValueError:
-            return True  # then it is broken, and is told so
+            same = joined(snapshot.parts, snapshot.last) == json.loads(json.dumps(self.state()))
+        except (ValueError, LookupError):
+            same = False
+        if not same:
+            self._found.append(f"snapshot {snapshot.seq}: not what the journal gives")
 
     def snapshot_mistakes(self) -> list[str]:
         """After the fold."""
@@ -191,25 +169,23 @@ def examine(place: Place) -> Verdict:
     """Refold the whole journal; compare each report and snapshot; look at the state it gives."""
     found: list[str] = []
     count, broken = 0, ""
-    with closing(place.open_store(CountingStorage)) as store:
+    with closing(place.open_store()) as store:
         snapshots = store.snapshots()
-        fold = SnapshotFold(venue_of(store), snapshots)
-        store.entries = store.reports = 0
+        fold = ExaminedFold(venue_of(store), snapshots)
         try:
-            lines = chain(
-                differences(store, fold), _called(fold.snapshot_mistakes),
-                _called(lambda: state_mistakes(fold)),
-            )  # fmt: skip
-            found += islice(lines, DIFFERENCES_SHOWN)
-            count = len(found) + sum(1 for _ in lines)
+            for line in _mistakes(store, fold):
+                count += 1
+                if count <= DIFFERENCES_SHOWN:
+                    found.append(line)
         except JournalError as error:
             broken = str(error)
-        return Verdict(store.entries, store.reports, len(snapshots), count, found, broken)
+        return Verdict(fold.entries, fold.reports, len(snapshots), count, found, broken)
 
 
-def _called(look: Callable[[], list[str]]) -> Iterator[str]:
-    """What it finds, once what comes before it is done."""
-    yield from look()
+def _mistakes(store: Store, fold: ExaminedFold) -> Iterator[str]:
+    yield from differences(store, fold)
+    yield from fold.snapshot_mistakes()
+    yield from state_mistakes(fold)
 
 
 def verify(_args: argparse.Namespace, place: Place) -> int:
@@ -229,15 +205,14 @@ def verify(_args: argparse.Namespace, place: Place) -> int:
 
 
 def replay(args: argparse.Namespace, store: PersistentStorage) -> int:
-    fold = fold_of(store)
-    _exhaust(fold.recover(store, upto_seq=args.upto))
+    fold = folded(store, upto_seq=args.upto)
     record = store.record_of(args.upto)
     if record is None:
         print(f"the journal ends at sequence {fold.last_seq}: this is its latest state")
     elif record.last_seq > args.upto:
         print(
-            f"this is inside turn {record.last_seq}, which began with {record.first_seq}: it "
-            "sends only after its last entry"
+            f"this is inside turn {record.last_seq}, which began with {record.first_seq}: what "
+            "came after it in the same turn is left out"
         )
     print("\n".join(state_lines(fold, fold.last_seq if record is None else args.upto)))
     return EXIT_OK
@@ -256,7 +231,7 @@ def state_lines(fold: Fold, seq: int) -> list[str]:
         f"{desk.trading_date or 'none'}",
         "link": "up" if desk.link_up else "down",
         "waiting": f"{len(waiting):,}" + (f": requests {first}{more}" if waiting else ""),
-        "open orders": f"{len(desk.blotter.orders):,}",
+        "open orders": f"{len(desk.executions.orders):,}",
         "digest": fold.digest(),
     }
     lines = [f"{name:<12} {value}" for name, value in table.items()]
@@ -271,11 +246,11 @@ def state_lines(fold: Fold, seq: int) -> list[str]:
 
 def export(args: argparse.Namespace, store: PersistentStorage) -> int:
     for line in export_lines(store, args.from_seq):
-        sys.stdout.write(line)
+        print(json.dumps(line))
     return EXIT_OK
 
 
-def export_lines(store: Store, from_seq: int) -> Iterator[str]:
+def export_lines(store: Store, from_seq: int) -> Iterator[dict[str, Any]]:
     """The journal from one sequence on, each record checked against the one before."""
     first = store.record_of(from_seq)
     if first is None:
@@ -286,13 +261,138 @@ def export_lines(store: Store, from_seq: int) -> Iterator[str]:
         wall = _time(record.wall_ns)
         for seq, entry in enumerate(decode_all(record.body, record.first_seq), record.first_seq):
             if seq >= from_seq:
-                yield json.dumps({"seq": seq, "wall": wall, "entry": entry}) + "\n"
-        turn = {
+                yield {"seq": seq, "wall": wall, "entry": entry}
+        yield {
             "seq": record.last_seq, "wall": wall, "turn": True, "released": record.released,
             "checksum": record.checksum,
         }  # fmt: skip
-        yield json.dumps(turn) + "\n"
 
 
 def _time(wall_ns: int) -> str:
     return datetime_of(wall_ns).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+# --- ledger ---
+
+
+class PostingFold(Fold):
+    """A fold whose ledger keeps its postings."""
+
+    def reset(self) -> None:
+        super().reset()
+        self.desk.ledger.postings = []
+
+
+@dataclass(slots=True)
+class Statement:
+    """What one refold gives: an account's postings, and the sums of all of them."""
+
+    ledger: Ledger
+    postings: list[Posting] = field(default_factory=list)
+    sums: dict[tuple[str, str], int] = field(default_factory=dict)
+    turnover: dict[str, list[int]] = field(default_factory=dict)  # debits, credits of an asset
+
+    def add(self, posting: Posting, account: str) -> None:
+        key = (posting.account, posting.asset)
+        self.sums[key] = self.sums.get(key, 0) + posting.amount
+        self.turnover.setdefault(posting.asset, [0, 0])[posting.amount > 0] += abs(posting.amount)
+        if posting.account == account:
+            self.postings.append(posting)
+
+    def mistakes(self) -> Iterator[str]:
+        """Where debits, credits, balances and deposits do not say the same."""
+        for asset, (debits, credits) in self.turnover.items():
+            if debits != credits:
+                yield f"{asset}: debits {debits}, credits {credits}"
+            paid_in = -self.sums.get((OUTSIDE, asset), 0)
+            if paid_in != self.ledger.paid_in.get(asset, 0):
+                yield f"{asset}: {paid_in} came from outside, paid in {self.ledger.paid_in}"
+        for account, balances in self.ledger.accounts.items():
+            for asset, balance in balances.items():
+                posted = self.sums.get((account, asset), 0)
+                if posted != sum(balance):
+                    yield f"{account} {asset}: postings {posted}, balance {sum(balance)}"
+
+    def text(self, asset: str, amount: int) -> str:
+        return to_text(amount, self.ledger.scales.get(asset, SCALE_UNKNOWN))
+
+
+def ledger(args: argparse.Namespace, store: PersistentStorage) -> int:
+    """Print the balances; 1 if the account is not there, or something does not add up."""
+    fold = PostingFold(venue_of(store))
+    statement = Statement(fold.desk.ledger)
+    for _ in fold.recover(store, use_snapshot=False):
+        statement.ledger = fold.desk.ledger
+        for posting in statement.ledger.postings or ():
+            statement.add(posting, args.account)
+        statement.ledger.postings = []
+    if args.account and args.account not in statement.ledger.accounts:
+        say(f"{args.account}: no such account")
+        return EXIT_FAILED
+    mistakes = list(statement.mistakes())
+    if args.json:
+        print(json.dumps(_as_json(statement, args.account, mistakes)))
+    else:
+        print("\n".join(_lines(statement, args.account, mistakes)))
+    return EXIT_FAILED if mistakes else EXIT_OK
+
+
+def _shown(statement: Statement, account: str) -> Iterator[tuple[str, str, list[int]]]:
+    """Account, asset and balance: of one account, or of all, by name; the fees last."""
+    accounts = [account] if account else sorted(statement.ledger.accounts, key=_fees_last)
+    for name in accounts:
+        for asset, balance in sorted(statement.ledger.accounts[name].items()):
+            yield name, asset, balance
+
+
+def _fees_last(account: str) -> tuple[bool, list[tuple[bool, int, str]]]:
+    """user-10 comes after user-9."""
+    parts = re.findall("[0-9]+|[^0-9]+", account)
+    return account == FEE_ACCOUNT, [(p.isdigit(), int(p) if p.isdigit() else 0, p) for p in parts]
+
+
+def _lines(statement: Statement, account: str, mistakes: list[str]) -> Iterator[str]:
+    if account:
+        yield f"{'sequence':>10}  {'asset':<8}{'amount':>26}  {'with':<16} why"
+        for each in statement.postings:
+            amount = statement.text(each.asset, each.amount)
+            signed = amount if each.amount < 0 else f"+{amount}"
+            yield f"{each.seq:>10}  {each.asset:<8}{signed:>26}  {each.contra:<16} {each.why}"
+        yield ""
+    columns = "".join(f"{name:>26}" for name in ("available", "reserved", "total"))
+    yield f"{'account':<16} {'asset':<8}{columns}"
+    for name, asset, balance in _shown(statement, account):
+        amounts = (statement.text(asset, amount) for amount in (*balance, sum(balance)))
+        yield f"{name:<16} {asset:<8}" + "".join(f"{amount:>26}" for amount in amounts)
+    for asset, paid_in in sorted(statement.ledger.paid_in.items() if not account else ()):
+        yield f"{'(paid in)':<16} {asset:<8}{'':>52}{statement.text(asset, paid_in):>26}"
+    yield ""
+    for asset, (debits, credits) in sorted(statement.turnover.items()):
+        if not account or any(each.asset == asset for each in statement.postings):
+            both = f"debits {statement.text(asset, debits)}, credits "
+            yield f"{asset}, all accounts: {both}{statement.text(asset, credits)}"
+    yield from (f"does not add up: {mistake}" for mistake in mistakes)
+    if not mistakes:
+        yield "adds up: every movement was entered twice, and gives the balances"
+
+
+def _as_json(statement: Statement, account: str, mistakes: list[str]) -> dict[str, Any]:
+    text = statement.text
+    found: dict[str, Any] = {
+        "balances": [
+            {
+                "account": name, "asset": asset, "available": text(asset, balance[0]),
+                "reserved": text(asset, balance[1]), "total": text(asset, sum(balance)),
+            }
+            for name, asset, balance in _shown(statement, account)
+        ],
+        "paid_in": {a: text(a, amount) for a, amount in sorted(statement.ledger.paid_in.items())},
+        "adds_up": not mistakes,
+        "mistakes": mistakes,
+    }  # fmt: skip
+    if account:
+        found["postings"] = [
+            {**each._asdict(), "amount": text(each.asset, each.amount)}
+            for each in statement.postings
+        ]
+    return found

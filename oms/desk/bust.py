@@ -1,23 +1,31 @@
 """Trade bust: an operator takes a trade back; both orders and both accounts are as without it.
 
-Flow:  control_desk -> [bust] -> blotter, ledger
+Flow:  operations -> [bust] -> executions, ledger
 What was filled is not open again: the quantity counts as canceled (FIX 4.4 ExecType H). It is
 refused, and nothing done, when somebody has spent since what would have to be given back.
 """
 
-from typing import Any, NamedTuple
+from __future__ import annotations
 
-from oms.desk.desk_state import DeskState
-from oms.exchange.ledger import FillSide
-from oms.messages import OrderState, RejectReason, ResponseType, Side
-from oms.orders import Order
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from oms.enums import OrderState, ResponseType, Side
+from oms.exchange.accounts import FillSide
+from oms.exchange.order import Order
+from oms.reject_reasons import RejectReason
+
+if TYPE_CHECKING:
+    from oms.desk.desk import Desk
 
 BUSTED = ResponseType.TRADE_BUSTED.value
 BUY = Side.BUY
 
 
-class Fill(NamedTuple):
-    """One side of the trade, and how its order stood last, as the BUST entry has it."""
+class BustedFill(NamedTuple):
+    """One side of the trade, and how its order stood last, as the BUST line has it.
+
+    match_number, named_seq: 0 in lines written before there were any.
+    """
 
     turn_seq: int
     number: int
@@ -35,38 +43,54 @@ class Fill(NamedTuple):
     leaves_lots: int
     notional: str
     fee: str
+    match_number: int = 0
+    named_seq: int = 0
 
 
-def bust(desk: DeskState, fields: list[list[Any]], why: str) -> str:
-    """Take back the trade; why not, or ""."""
-    fills = [Fill._make(each) for each in fields]
+def why_not_bust(desk: Desk, fields: list[list[Any]]) -> str:
+    """Why a trade cannot be taken back; nothing is done."""
+    fills = [BustedFill(*each) for each in fields]
     reason = _settled_otherwise(desk, fills[0])
-    if not reason and desk.blotter.ledger is not None:
-        reason = _take_back(desk, fills)
-    if reason:
+    if reason or desk.executions.ledger is None:
         return reason
+    ledger, sides = desk.ledger, _sides(desk, fills)
+    for side in sides:
+        reason = ledger.spent_since(side)
+        if reason:
+            return f"{reason}, account={side.account}"
+    quote = desk.instruments[fills[0].symbol].quote
+    return ledger.short_of_fees(quote, sum(side.fee for side in sides))
+
+
+def bust(desk: Desk, fields: list[list[Any]], why: str) -> None:
+    """Take back the trade: assets and fees, positions, and what is filled of both orders."""
+    fills, executions = [BustedFill(*each) for each in fields], desk.executions
+    if executions.ledger is not None:
+        for side in _sides(desk, fills):
+            desk.ledger.unsettle(side)
     for fill in fills:
         lots = -fill.lots if fill.side == BUY else fill.lots
-        desk.blotter.move_position(fill.account, fill.symbol, lots)
+        executions.move_position(fill.account, fill.symbol, lots)
         text = f"{RejectReason.TRADE_BUSTED.value}: trade={fill.turn_seq}-{fill.number}"
         text += f", why={why}" if why else ""
-        order = desk.blotter.orders.get(fill.order_id)
+        order = executions.orders.get(fill.order_id)
         if order is not None:
             _shrink(order, fill)
-            desk.blotter.report(
-                order, BUSTED, price_ticks=fill.price_ticks, lots=fill.lots, reason=text
-            )
+            desk.reports.add(
+                order, BUSTED, price_ticks=fill.price_ticks, lots=fill.lots, reason=text,
+                match_number=fill.match_number,
+            )  # fmt: skip
         else:
             notional = int(fill.notional or 0) - fill.price_ticks * fill.lots
-            desk.blotter.answer(
+            desk.reports.answer(
                 0, fill.account, fill.client_order_id, BUSTED, fill.order_id, fill.symbol,
                 fill.side, fill.state, fill.cumulative_lots - fill.lots, 0,
-                str(notional) if notional else "", text,
+                str(notional) if notional else "", text, fill.named_seq,
+                match_number=fill.match_number,
             )  # fmt: skip
-    return ""
 
 
-def _shrink(order: Order, fill: Fill) -> None:
+def _shrink(order: Order, fill: BustedFill) -> None:
     """An open order is as if it had been for less."""
     order.cumulative_lots -= fill.lots
     order.quantity_lots -= fill.lots
@@ -75,7 +99,7 @@ def _shrink(order: Order, fill: Fill) -> None:
         order.state = OrderState.NEW
 
 
-def _settled_otherwise(desk: DeskState, fill: Fill) -> str:
+def _settled_otherwise(desk: Desk, fill: BustedFill) -> str:
     """Why today's instrument cannot say what the trade moved."""
     if fill.symbol not in desk.instruments:
         return f"{RejectReason.SYMBOL_UNKNOWN.value}: symbol={fill.symbol}"
@@ -88,22 +112,11 @@ def _settled_otherwise(desk: DeskState, fill: Fill) -> str:
     )
 
 
-def _take_back(desk: DeskState, fills: list[Fill]) -> str:
-    """Move assets and fees the other way, all of it or nothing."""
-    ledger, instrument = desk.ledger, desk.instruments[fills[0].symbol]
+def _sides(desk: Desk, fills: list[BustedFill]) -> list[FillSide]:
+    """What each side of the trade moved."""
+    instrument = desk.instruments[fills[0].symbol]
     notional = instrument.notional(fills[0].price_ticks, fills[0].lots)
-    sides = [
+    return [
         FillSide(fill.account, instrument, Side(fill.side), notional, fill.lots, int(fill.fee or 0))
         for fill in fills
     ]
-    for side in sides:
-        reason = ledger.spent_since(side)
-        if reason:
-            return f"{reason}, account={side.account}"
-    fees = sum(side.fee for side in sides)
-    reason = ledger.short_of_fees(instrument.quote, fees)
-    if reason:
-        return reason
-    for side in sides:
-        ledger.unsettle(side)
-    return ""

@@ -5,9 +5,13 @@ from dataclasses import asdict
 from typing import Any
 
 from oms.config import Config
+from oms.enums import MarketOrderPolicy, Phase, Scope
 from oms.errors import StoreError
-from oms.instruments import Instrument, MarketOrderPolicy
-from oms.messages import Scope
+from oms.instruments import Instrument
+
+RULES = 1
+"""The number of the rules that journal lines are obeyed by; a change of a rule raises it, and
+lines written before stay under theirs. A START line without it: 1."""
 
 DERIVED = ("quote_unit", "price_quantity_unit", "lot_amount")  # of an Instrument
 
@@ -26,6 +30,7 @@ def settings_of(
         "hold_when_closed": hold_when_closed,
         "waiting_max": waiting_max,
         "remote": remote,
+        "rules": RULES,
         **(exchange or {}),
     }
 
@@ -131,3 +136,11 @@ def check_scales(open_instruments: Iterable[Instrument], settings: dict[str, Any
                 f"[instrument {old.symbol}]: expected price_scale={kept[0]}, quantity_scale="
                 f"{kept[1]} as long as the journal holds open orders of it"
             )
+
+
+def first_phase(settings: dict[str, Any]) -> Phase:
+    """How a session begins."""
+    phases = settings.get("phases", {})
+    if phases.get("pre_open_ns"):
+        return Phase.PRE_OPEN
+    return Phase.OPENING_AUCTION if phases.get("opening_auction_ns") else Phase.CONTINUOUS

@@ -1,32 +1,49 @@
-"""The desk's state as plain data: for snapshots, digests, and nothing else."""
+"""The desk's state as plain data: for digests, and for snapshots, which are made in slices.
+
+A snapshot of 50,000 open orders would stop the desk for 150 ms. So it is made while the desk goes
+on: orders are dumped some hundreds at a time between turns; what a turn touches is dumped again
+later; and when only a little is left of that, the last slice has it together with all that is not
+about single orders. The result is the state as of that last slice.
+"""
 
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
-from oms.desk.order_desk import OrderDesk
+from oms.desk.desk import Desk
 from oms.desk.settings import fields_of, instrument_of
+from oms.enums import OrderState, OrderType, Phase, Side, TimeInForce
 from oms.exchange.market import Market
-from oms.exchange.matching import MatchingEngine
-from oms.messages import OrderState, OrderType, Phase, Side, TimeInForce
-from oms.orders import Change, Order, Terms
+from oms.exchange.order import Change, Order, Terms
 
-TERMS = Terms.__slots__
+TERMS = tuple(name for name in Terms.__slots__ if name != "shown_lots")
 MARKET_STATE = (
-    "last_ticks", "halted", "until_ns", "limit_state", "rolling_ticks", "rolling_ns",
+    "last_ticks", "halted", "until_ns", "limit_state", "rolling_ticks", "rolling_ns", "matches",
 )  # fmt: skip
 
 
-def dump(desk: OrderDesk, engine: MatchingEngine | None, last_seq: int) -> dict[str, Any]:
+SLICE_ORDERS = 300  # about a millisecond
+LAST_ORDERS = 500  # so many may be touched and left for the last slice
+ROUNDS_MAX = 4
+
+
+def dump(desk: Desk, last_seq: int) -> dict[str, Any]:
     """Everything a replay from here needs, and everything two equal states agree on."""
-    blotter = desk.blotter
+    orders = [_dump_order(order) for order in desk.executions.orders.values()]
+    return {**_dump_rest(desk, last_seq), "orders": orders}
+
+
+def _dump_rest(desk: Desk, last_seq: int) -> dict[str, Any]:
+    """The same, without the orders."""
+    engine = desk.engine
     return {
         "last_seq": last_seq,
         "settings": desk.settings,
         "is_open": desk.is_open,
         "trading_date": desk.trading_date,
         "link_up": desk.link_up,
-        "orders": [_dump_order(order) for order in blotter.orders.values()],
         "waiting": [request.request_seq for request in desk.queue.waiting()],
         "phase": engine.phases.session.value if engine else "",
         # In the order they were first listed, which is the order in which things happen to
@@ -36,13 +53,91 @@ def dump(desk: OrderDesk, engine: MatchingEngine | None, last_seq: int) -> dict[
         "risk": desk.risk.dump(),
         "account_settings": desk.account_settings,
         "money_terms": {symbol: list(terms) for symbol, terms in desk.money_terms.items()},
-        "positions": sorted([*key, lots] for key, lots in desk.blotter.positions.items()),
-        "execution_ids": {str(k): sorted(v) for k, v in desk.executions.execution_ids.items()},
+        "positions": sorted([*key, lots] for key, lots in desk.executions.positions.items()),
+        "execution_ids": {str(k): sorted(v) for k, v in desk.venue_reports.execution_ids.items()},
     }
 
 
-def load(desk: OrderDesk, engine: MatchingEngine | None, state: dict[str, Any]) -> None:
-    """Fill an empty desk and engine with a dumped state."""
+class Slices:
+    """One snapshot on its way: `note` each turn, take `next_part` until it is "", then `last`.
+
+    parts: of how many the round under way is: first all orders, then those touched meanwhile.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._left = list(desk.executions.orders)
+        self._touched: set[int] = set()
+        self._rounds = 1
+        self.parts = self._parts()
+        self._hash = hashlib.sha256()
+
+    def _parts(self) -> int:
+        return -(-len(self._left) // SLICE_ORDERS)
+
+    def note(self, order_ids: Iterable[int]) -> None:
+        """These orders are not as they were any more."""
+        self._touched.update(order_ids)
+
+    def next_part(self) -> str:
+        """Some orders more, as JSON; "" when `last` has little enough to do."""
+        if not self._left and len(self._touched) > LAST_ORDERS and self._rounds < ROUNDS_MAX:
+            self._left, self._touched = list(self._touched), set()
+            self._rounds += 1
+            self.parts = self._parts()
+        if not self._left:
+            return ""
+        taken, self._left = self._left[-SLICE_ORDERS:], self._left[:-SLICE_ORDERS]
+        return self._hashed(self._orders(taken))
+
+    def last(self, last_seq: int) -> str:
+        """All the rest, as JSON behind a digest of all parts, this one included."""
+        rest = {**_dump_rest(self._desk, last_seq), **self._orders([*self._left, *self._touched])}
+        text = self._hashed(rest)
+        return f"{self._hash.hexdigest()}\n{text}"
+
+    def _orders(self, order_ids: list[int]) -> dict[str, Any]:
+        """Those of these orders that are open, and those that are not."""
+        orders = self._desk.executions.orders
+        found, ended = list[list[Any]](), list[int]()
+        for order_id in order_ids:
+            order = orders.get(order_id)
+            if order is None:
+                ended.append(order_id)
+                continue
+            found.append(_dump_order(order))
+            partner_id = order.terms.partner_id if order.terms is not None else 0
+            if partner_id:  # money may have moved from one of the pair to the other
+                found.append(_dump_order(orders[partner_id]))
+        return {"orders": found, "ended": ended}
+
+    def _hashed(self, part: dict[str, Any]) -> str:
+        text = json.dumps(part, sort_keys=True, separators=(",", ":"))
+        self._hash.update(text.encode())
+        return text
+
+
+def joined(parts: Sequence[str], last: str) -> dict[str, Any]:
+    """The state that a snapshot's parts give; ValueError if they are not what was written."""
+    promised, _, text = last.partition("\n")
+    hashed, orders = hashlib.sha256(), dict[int, list[Any]]()
+    state: dict[str, Any] = {}
+    for part in (*parts, text):
+        hashed.update(part.encode())
+        state = json.loads(part)
+        if not isinstance(state, dict):
+            raise ValueError("a part is no object")
+        for order_id in state.pop("ended"):
+            orders.pop(order_id, None)
+        orders.update((fields[0], fields) for fields in state["orders"])
+    if hashed.hexdigest() != promised:
+        raise ValueError("its digest does not match")
+    return {**state, "orders": [orders[order_id] for order_id in sorted(orders)]}
+
+
+def load(desk: Desk, state: dict[str, Any]) -> None:
+    """Fill an empty desk with a dumped state."""
+    engine = desk.engine
     for fields in state["markets"]:
         assert engine is not None
         engine.list_instruments([instrument_of(fields["instrument"])])
@@ -50,18 +145,36 @@ def load(desk: OrderDesk, engine: MatchingEngine | None, state: dict[str, Any]) 
     desk.account_settings = state["account_settings"]
     desk.money_terms = {s: (terms, seq) for s, (terms, seq) in state["money_terms"].items()}
     if state["settings"]:  # after what an operator set: that goes before it
-        desk.configure(state["settings"])
+        desk.operations.configure(state["settings"])
     desk.is_open = state["is_open"]
     desk.trading_date = state["trading_date"]
     desk.link_up = state["link_up"]
-    by_seq: dict[int, Order | Change] = {}
     for fields in state["orders"]:
-        order = _load_order(desk, fields)
+        _load_order(desk, fields)
+    _load_waiting(desk, state["waiting"])
+    for fields in state["markets"]:
+        assert engine is not None
+        _load_market(engine.markets[fields["instrument"]["symbol"]], fields, desk)
+    if engine is not None:
+        engine.phases.session = Phase(state["phase"])
+    desk.executions.positions.update({(a, s): lots for a, s, lots in state["positions"]})
+    desk.risk.load(state["risk"], desk.executions.orders.values())
+    desk.expiries = sorted(
+        (order.terms.expire_ns, order.order_id)
+        for order in desk.executions.orders.values()
+        if order.terms is not None and order.terms.expire_ns
+    )
+    desk.venue_reports.execution_ids = {int(k): set(v) for k, v in state["execution_ids"].items()}
+
+
+def _load_waiting(desk: Desk, waiting: list[int]) -> None:
+    by_seq: dict[int, Order | Change] = {}
+    for order in desk.executions.orders.values():
         by_seq[order.order_id] = order
         by_seq.update({change.request_seq: change for change in order.changes or ()})
     size_max = desk.queue.size_max  # it may be lower now than when these came
-    desk.queue.size_max = max(size_max, len(state["waiting"]))
-    for seq in state["waiting"]:
+    desk.queue.size_max = max(size_max, len(waiting))
+    for seq in waiting:
         request = by_seq[seq]
         if isinstance(request, Change):
             request.waiting = True
@@ -69,20 +182,6 @@ def load(desk: OrderDesk, engine: MatchingEngine | None, state: dict[str, Any]) 
         else:
             desk.queue.add_order(seq, request)
     desk.queue.size_max = size_max
-    for fields in state["markets"]:
-        assert engine is not None
-        market = engine.markets[fields["instrument"]["symbol"]]
-        _load_market(market, fields, desk.blotter.orders)
-    if engine is not None:
-        engine.phases.session = Phase(state["phase"])
-    desk.blotter.positions.update({(a, s): lots for a, s, lots in state["positions"]})
-    desk.risk.load(state["risk"], desk.blotter.orders.values())
-    desk.expiries = sorted(
-        (order.terms.expire_ns, order.order_id)
-        for order in desk.blotter.orders.values()
-        if order.terms is not None and order.terms.expire_ns
-    )
-    desk.executions.execution_ids = {int(k): set(v) for k, v in state["execution_ids"].items()}
 
 
 def digest(state: dict[str, Any]) -> str:
@@ -93,10 +192,10 @@ def digest(state: dict[str, Any]) -> str:
 
 def _dump_order(order: Order) -> list[Any]:
     return [
-        order.order_id, order.account, order.client_order_id, order.client_order_ids,
+        order.order_id, order.account, order.client_order_id, order.earlier_ids,
         order.instrument.symbol, order.side.value, order.order_type.value,
         order.time_in_force.value, order.price_ticks, order.quantity_lots,
-        order.state.value, order.cumulative_lots, order.left_lots, str(order.notional),
+        order.state.value, order.cumulative_lots, order.leaves_lots, str(order.notional),
         order.unknown,
         [
             [
@@ -107,65 +206,75 @@ def _dump_order(order: Order) -> list[Any]:
         ],
         order.reserved, order.fees,
         [getattr(order.terms, name) for name in TERMS] if order.terms is not None else None,
+        order.named_seq,
+        # Where it rests: its place in the book and in its level, and what it shows of itself.
+        [order.entered, order.placed, order.shown_lots] if order.level is not None else None,
     ]  # fmt: skip
 
 
 def _dump_market(market: Market) -> dict[str, Any]:
-    book = market.book
     return {
         "instrument": fields_of(market.instrument),
-        "entry": book.order_ids(),
-        "priority": book.priority(),
-        "hidden": [[id, book.shown_lots(id), *hidden] for id, hidden in book.hidden.items()],
+        "places": market.book.entries,
         "stops": market.stops.entries(),
         "phase": market.phase.value,
         "state": [getattr(market, name) for name in MARKET_STATE],
     }
 
 
-def _load_market(market: Market, fields: dict[str, Any], orders: dict[int, Order]) -> None:
-    """The same book: entered in the order of entering, then in each level's own order."""
-    book, hidden = market.book, {id: rest for id, *rest in fields["hidden"]}
-    for order_id in fields["entry"]:
-        order = orders[order_id]
-        shown = hidden[order_id][0] if order_id in hidden else order.left_lots
-        book.add_order(order_id, order.side, order.price_ticks, shown, False)
-    book.hidden = {id: (rest[1], rest[2]) for id, rest in hidden.items()}
-    book.restore_priority(fields["priority"])
+def _load_market(market: Market, fields: dict[str, Any], desk: Desk) -> None:
+    """The same book: each order in its place."""
+    book, orders, symbol = market.book, desk.executions.orders, market.instrument.symbol
+    resting = [o for o in orders.values() if o.placed and o.instrument.symbol == symbol]
+    for order in sorted(resting, key=attrgetter("placed")):
+        entered, placed, terms = order.entered, order.placed, order.terms
+        if terms is not None and terms.display_lots:
+            shown_lots = terms.shown_lots
+            book.add_iceberg(order)
+            book.show(order, shown_lots)
+        else:
+            book.add(order, False)
+        order.entered, order.placed = entered, placed
+    book.entries = fields["places"]
     for order_id, stop_ticks in fields["stops"]:
         market.stops.add(order_id, orders[order_id].side, stop_ticks)
     market.phase = Phase(fields["phase"])
     for name, value in zip(MARKET_STATE, fields["state"], strict=True):
         setattr(market, name, value)
-    assert book.priority() == fields["priority"], "a snapshot's book is out of order"
 
 
-def _load_order(desk: OrderDesk, fields: list[Any]) -> Order:
+def _load_order(desk: Desk, fields: list[Any]) -> Order:
     (
-        order_id, account, client_id, client_ids, symbol, side, kind, tif, price, quantity,
-        state, filled, left, notional, unknown, changes, reserved, fees, terms,
+        order_id, account, client_id, earlier_ids, symbol, side, kind, tif, price, quantity,
+        state, filled, leaves, notional, unknown, changes, reserved, fees, terms,
+        named_seq, rests,
     ) = fields  # fmt: skip
     order = Order(
         order_id, account, client_id, desk.instruments[symbol], Side(side), OrderType(kind),
         TimeInForce(tif), price, quantity,
     )  # fmt: skip
-    order.client_order_ids = client_ids
+    order.earlier_ids = earlier_ids
+    order.named_seq = named_seq
     order.state = OrderState(state)
     order.cumulative_lots = filled
-    order.left_lots = left
+    order.leaves_lots = leaves
     order.notional = int(notional)
     order.unknown = unknown
     order.reserved = reserved
     order.fees = (fees[0], fees[1])
     order.terms = Terms(**dict(zip(TERMS, terms, strict=True))) if terms is not None else None
     order.told = True
-    desk.blotter.add(order)
+    if rests is not None:
+        order.entered, order.placed, shown_lots = rests
+        if order.terms is not None:
+            order.terms.shown_lots = shown_lots
+    desk.executions.add(order)
     for seq, change_client_id, is_cancel, change_price, lots, stop, display in changes:
         change = Change(
             seq, change_client_id, order, is_cancel, change_price, lots, 0, 0, stop, display
         )
         change.waiting = False
-        desk.blotter.pend(change)
-    for earlier in client_ids or ():
-        desk.blotter.by_client_id[account, earlier] = order
+        desk.executions.pend(change)
+    for earlier in earlier_ids or ():
+        desk.executions.by_client_id[account, earlier] = order
     return order

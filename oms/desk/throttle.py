@@ -13,7 +13,6 @@ Time must not go back. Should it, that counts as no time passed: nothing breaks.
 
 from bisect import bisect_right
 from collections import deque
-from typing import Protocol
 
 from oms.errors import ValidationError
 
@@ -24,34 +23,41 @@ WINDOW_NS_MAX = 86_400 * 1_000_000_000
 LONG_AGO_NS = -(1 << 62)  # before any time a clock can show
 
 
-class Policy(Protocol):
-    """What every policy answers; all times are monotonic nanoseconds."""
+class Policy:
+    """What every policy answers; all times are monotonic nanoseconds. This one: no limit.
 
-    def allows(self, now_ns: int) -> bool:
+    sends_max, window_ns: at most so many sends in so long, as each policy counts them.
+    """
+
+    __slots__ = ("_sends_max", "_window_ns")
+
+    def __init__(self, sends_max: int, window_ns: int) -> None:
+        self._sends_max = sends_max
+        self._window_ns = window_ns
+
+    def allows(self, now_ns: int) -> bool:  # noqa: ARG002
         """Whether one more may be sent now. Asking changes nothing."""
-        ...
+        return True
 
     def sent(self, now_ns: int) -> None:
         """One was sent; now_ns was read after the send. It counts, allowed or not."""
-        ...
 
-    def wait_ns(self, now_ns: int) -> int:
+    def wait_ns(self, now_ns: int) -> int:  # noqa: ARG002
         """Nanoseconds until the next permit; 0 if and only if one may be sent now.
 
         At most a window, unless more was sent than allowed.
         """
-        ...
+        return 0
 
-    def in_use(self, now_ns: int) -> int:
+    def in_use(self, now_ns: int) -> int:  # noqa: ARG002
         """How many permits are used: 0 to sends_max (token_bucket: burst; off: 0)."""
-        ...
+        return 0
 
     def hold_back(self, now_ns: int) -> None:
         """Behave as if every permit was used at now_ns.
 
         For the start after a restart: when the former process sent, nobody knows.
         """
-        ...
 
 
 class OrderThrottler:
@@ -94,6 +100,12 @@ class OrderThrottler:
         self.hold_back = rule.hold_back
         self._capacity = {"token_bucket": burst, "off": SENDS_MAX}.get(policy, sends_max)
 
+    def sent_many(self, count: int, now_ns: int) -> None:
+        """So many were sent; now_ns was read after the last of them."""
+        if self.policy != "off":
+            for _ in range(count):
+                self.sent(now_ns)
+
     def free(self, now_ns: int) -> int:
         """How many may be sent at once now, 0 or more; with "off", SENDS_MAX."""
         return self._capacity - self.in_use(now_ns)
@@ -113,22 +125,21 @@ def _make(policy: str, sends_max: int, window_ns: int, burst: int) -> Policy:
         case "fixed_window":
             return FixedWindow(sends_max, window_ns)
         case "off":
-            return Off()
+            return Policy(sends_max, window_ns)
         case _:
             raise ValidationError("policy", policy, "one of " + ", ".join(POLICIES))
 
 
-class SlidingWindow:
+class SlidingWindow(Policy):
     """At most sends_max sends in any half-open window, wherever it starts.
 
     Keeps when each of the last sends_max permits is free again, oldest first.
     """
 
-    __slots__ = ("_free_ns", "_sends_max", "_window_ns")
+    __slots__ = ("_free_ns",)
 
     def __init__(self, sends_max: int, window_ns: int) -> None:
-        self._sends_max = sends_max
-        self._window_ns = window_ns
+        super().__init__(sends_max, window_ns)
         self._free_ns = deque([LONG_AGO_NS] * sends_max, maxlen=sends_max)
 
     def allows(self, now_ns: int) -> bool:
@@ -156,18 +167,17 @@ class SlidingWindow:
         return max(now_ns, self._free_ns[-1] - self._window_ns)
 
 
-class TokenBucket:
+class TokenBucket(Policy):
     """Holds up to burst tokens, starts full, gains sends_max per window; a send takes one.
 
     So any window sees fewer than burst + sends_max sends. Exact: the level is counted in
     parts of a token, window_ns parts to each, so that a nanosecond brings sends_max parts.
     """
 
-    __slots__ = ("_at_ns", "_burst", "_level", "_sends_max", "_window_ns")
+    __slots__ = ("_at_ns", "_burst", "_level")
 
     def __init__(self, sends_max: int, window_ns: int, burst: int) -> None:
-        self._sends_max = sends_max
-        self._window_ns = window_ns
+        super().__init__(sends_max, window_ns)
         self._burst = burst
         self._level = burst * window_ns  # as it was at _at_ns
         self._at_ns = LONG_AGO_NS
@@ -196,7 +206,7 @@ class TokenBucket:
         return min(self._burst * self._window_ns, self._level + gained)
 
 
-class FixedWindow:
+class FixedWindow(Policy):
     """At most sends_max sends in each window; one window follows the other, used or not.
 
     The plainest policy, and the weakest: sends_max at the end of one window and as many at
@@ -204,11 +214,10 @@ class FixedWindow:
     from the last hold_back.
     """
 
-    __slots__ = ("_sends_max", "_start_ns", "_used", "_window_ns")
+    __slots__ = ("_start_ns", "_used")
 
     def __init__(self, sends_max: int, window_ns: int) -> None:
-        self._sends_max = sends_max
-        self._window_ns = window_ns
+        super().__init__(sends_max, window_ns)
         self._start_ns = 0
         self._used = 0  # in the window that starts at _start_ns
 
@@ -234,24 +243,3 @@ class FixedWindow:
     def hold_back(self, now_ns: int) -> None:
         self._start_ns = max(now_ns, self._start_ns)
         self._used = self._sends_max
-
-
-class Off:
-    """No limit: for simulations, and for venues that have none."""
-
-    __slots__ = ()
-
-    def allows(self, now_ns: int) -> bool:  # noqa: ARG002
-        return True
-
-    def sent(self, now_ns: int) -> None:
-        pass
-
-    def wait_ns(self, now_ns: int) -> int:  # noqa: ARG002
-        return 0
-
-    def in_use(self, now_ns: int) -> int:  # noqa: ARG002
-        return 0
-
-    def hold_back(self, now_ns: int) -> None:
-        pass

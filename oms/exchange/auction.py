@@ -1,16 +1,17 @@
 """Auction: the one price at which most of a crossed book trades, and who trades with whom.
 
-Flow:  phase changes -> matching -> [auction] -> fills
-In:    prices in ticks, lots, order ids. Out: a price and its volume; fills.
+Flow:  market, at the end of a call -> [auction] -> fills
+In:    prices in ticks, lots; orders. Out: a price and its volume; fills.
 Owner: nobody: two pure functions. No locks, no I/O, no logging, no clock.
 """
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-AuctionFill = tuple[int, int, int]  # (buyer's order id, seller's order id, quantity in lots)
+from oms.exchange.order import Order
 
-NOBODY = (0, 0)
+AuctionFill = tuple[Order, Order, int]
+"""Buyer, seller, quantity in lots."""
 
 
 class Equilibrium(NamedTuple):
@@ -46,24 +47,26 @@ def equilibrium(
     return _choose(best, reference_ticks)
 
 
-def pair(
-    bids: Iterable[tuple[int, int]], asks: Iterable[tuple[int, int]], volume_lots: int
-) -> list[AuctionFill]:
-    """Let the first of both sides trade, until `volume_lots` are used up.
+def pair(bids: Iterable[Order], asks: Iterable[Order], found: Equilibrium) -> list[AuctionFill]:
+    """Let the first of both sides trade, until the volume is used up.
 
-    bids, asks: (order id, lots above 0) in priority order, together at least the volume;
-    they are read no further than needed.
+    bids, asks: open orders in priority order, together at least the volume; they are read no
+    further than needed.
     """
     fills: list[AuctionFill] = []
     buyers, sellers = iter(bids), iter(asks)
-    buyer = seller = bid_lots = ask_lots = 0
+    volume_lots, bid_lots, ask_lots = found.volume_lots, 0, 0
     while volume_lots:
-        if not bid_lots:
-            buyer, bid_lots = next(buyers, NOBODY)
-        if not ask_lots:
-            seller, ask_lots = next(sellers, NOBODY)
+        try:
+            if not bid_lots:
+                buyer = next(buyers)
+                bid_lots = buyer.leaves_lots
+            if not ask_lots:
+                seller = next(sellers)
+                ask_lots = seller.leaves_lots
+        except StopIteration:
+            raise AssertionError("more volume than orders") from None
         lots = min(bid_lots, ask_lots, volume_lots)
-        assert lots > 0, "more volume than orders"
         fills.append((buyer, seller, lots))
         bid_lots -= lots
         ask_lots -= lots

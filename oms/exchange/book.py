@@ -1,157 +1,321 @@
 """Order book: match one instrument's orders by price, then by arrival.
 
-Flow:  dispatcher -> venue -> matching -> [book] -> fills
-In:    order ids and whole numbers. Out: fills, in the order they happened.
+Flow:  matching -> [book] -> fills
+In:    orders, checked; whole numbers. Out: fills, in the order they happened.
 Owner: the dispatcher thread. So no locks, no I/O, no logging, no clock.
-Hot:   hence plain lists and slotted classes, and a level that outlives its orders.
+Hot:   hence plain slotted classes, and one loop where there could be three calls.
 """
 
 from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from oms.exchange.levels import RANK_MIN, BookSide, PriceLevel
-from oms.messages import Side
+from oms.enums import Side
 
-Fill = tuple[int, int, int]  # (maker order id, price in ticks, quantity in lots)
+if TYPE_CHECKING:
+    from oms.exchange.order import Order
 
 BUY = Side.BUY
+RANK_MIN = -(1 << 62)
+EMPTY_LEVELS_MAX = 64  # and as many again as have orders
+
+Fill = tuple[Any, int, int]
+"""The order that rested, price in ticks, quantity in lots."""
+
 NO_FILLS: list[Fill] = []  # shared by every order that met nobody; never appended to
 
 
-class OrderBook:
-    """Both sides of one instrument.
+class PriceLevel:
+    """The orders that rest at one price, and the sum of what they show.
 
-    Prices are ticks above 0, quantities lots above 0, order ids unique. The book trusts
-    its caller in this: what a client may ask for is checked before it comes here.
-
-    An iceberg's level holds what is shown of it, `hidden` the rest; levels count and show
-    only what is shown. add_order and match_order must not meet icebergs: see sweep.py.
+    first, last: the oldest and the youngest; each order knows the one ahead of it and the one
+    behind. So an order joins and leaves in a few steps, wherever it stands.
     """
 
-    __slots__ = ("_asks", "_bids", "_orders", "_spare", "hidden")
+    __slots__ = ("first", "last", "price_ticks", "total_lots")
 
     def __init__(self) -> None:
-        self._bids = BookSide(Side.BUY)
-        self._asks = BookSide(Side.SELL)
-        self._orders: dict[int, PriceLevel] = {}  # in the order of entering the book
-        self.hidden: dict[int, tuple[int, int]] = {}  # order id -> hidden lots, lots to show
-        # Levels are reused: making one costs as much as matching an order.
-        self._spare: list[PriceLevel] = []
+        self.price_ticks = self.total_lots = 0
+        self.first: Order | None = None
+        self.last: Order | None = None
 
-    def add_order(
-        self, order_id: int, side: Side, price_ticks: int, lots: int, crosses: bool = True
-    ) -> list[Fill]:
-        """Trade what crosses, at the resting orders' prices; let the rest wait.
+    def __iter__(self) -> Iterator[Order]:
+        """Its orders, oldest first; the level must not change meanwhile."""
+        order = self.first
+        while order is not None:
+            yield order
+            order = order.behind
 
-        crosses: False in an auction's call, where orders only gather.
+
+class BookSide:
+    """One side's levels, by rank: the higher the rank, the better the price.
+
+    The rank of a bid is its price, of an ask its negated price; so one piece of code
+    matches both ways. `ranks` is sorted, best last, under a sentinel that is never
+    reached. A level that ran empty by cancels stays until matching or reading meets it
+    at the top, or half of all levels are empty: most are refilled before, and a cancel
+    then never searches.
+    """
+
+    __slots__ = ("levels", "levels_max", "ranks", "side", "sign", "spare")
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self.sign = 1 if side is BUY else -1
+        self.levels: dict[int, PriceLevel] = {}
+        self.levels_max = EMPTY_LEVELS_MAX
+        self.ranks: list[int] = [RANK_MIN]
+        self.spare: list[PriceLevel] = []  # levels are reused: making one costs as much as a trade
+
+    def new_level(self) -> PriceLevel:
+        """An empty level; if most of those in place are empty they are taken back first."""
+        if len(self.levels) >= self.levels_max:
+            self.spare = [level for level in self.levels.values() if level.first is None]
+            self.levels = {
+                rank: level for rank, level in self.levels.items() if level.first is not None
+            }
+            self.levels_max = 2 * len(self.levels) + EMPTY_LEVELS_MAX
+            self.ranks = [RANK_MIN, *sorted(self.levels)]
+        return self.spare.pop() if self.spare else PriceLevel()
+
+    def best(self) -> PriceLevel | None:
+        """The best level that has orders."""
+        ranks = self.ranks
+        while len(ranks) > 1:
+            level = self.levels[ranks[-1]]
+            if level.first is not None:
+                return level
+            del self.levels[ranks.pop()]
+        return None
+
+    def down_to(self, rank_min: int) -> Iterator[PriceLevel]:
+        """Levels that have orders, best first, while their rank is at least this."""
+        for rank in reversed(self.ranks):
+            if rank < rank_min or rank == RANK_MIN:
+                return
+            level = self.levels[rank]
+            if level.first is not None:
+                yield level
+
+
+class OrderBook:
+    """Both sides of one instrument; the orders themselves stand in their price levels.
+
+    Prices are ticks above 0, quantities lots above 0, order ids unique. The book trusts its
+    caller in this: what a client may ask for is checked before it comes here. Of an order it
+    reads order_id, side, price_ticks and leaves_lots, and writes leaves_lots and
+    where it stands: level, ahead, behind, entered, placed.
+
+    hidden: icebergs that rest with more than they show. Levels count only what is shown.
+    add and match must not meet icebergs: see sweep.py.
+    """
+
+    __slots__ = ("asks", "bids", "entries", "hidden")
+
+    def __init__(self) -> None:
+        self.bids = BookSide(Side.BUY)
+        self.asks = BookSide(Side.SELL)
+        self.entries = 0  # places given so far
+        self.hidden: dict[int, Order] = {}
+
+    # --- orders ---
+
+    def add(self, order: Order, crosses: bool = True) -> list[Fill]:
+        """Trade what crosses, at the resting orders' prices; let the rest wait behind all others.
+
+        crosses: False for an order that meets nobody, or gathers in an auction's call.
         """
-        if side is BUY:
-            own, rank, other = self._bids, price_ticks, self._asks
+        if order.side is BUY:
+            own, rank, other = self.bids, order.price_ticks, self.asks
         else:
-            own, rank, other = self._asks, -price_ticks, self._bids
-        fills = NO_FILLS
+            own, rank, other = self.asks, -order.price_ticks, self.bids
+        fills, lots = NO_FILLS, order.leaves_lots
         if crosses and other.ranks[-1] >= -rank:
             fills, lots = self._match(other, -rank, lots)
+            order.leaves_lots = lots
             if not lots:
                 return fills
         level = own.levels.get(rank)
         if level is None:
-            if len(own.levels) >= own.levels_max:
-                own.sweep()
-            level = self._spare.pop() if self._spare else PriceLevel()
-            level.side, level.price_ticks = side, price_ticks
-            own.levels[rank] = level
+            level = own.levels[rank] = own.spare.pop() if own.spare else own.new_level()
+            level.price_ticks = order.price_ticks
             insort(own.ranks, rank)
-        level.orders[order_id] = lots
+        ahead = level.last
+        if ahead is None:
+            level.first = order
+        else:
+            ahead.behind, order.ahead = order, ahead
+        level.last = order
         level.total_lots += lots
-        self._orders[order_id] = level
+        order.level = level
+        self.entries = order.entered = order.placed = self.entries + 1
         return fills
 
-    def match_order(self, side: Side, price_ticks: int | None, lots: int) -> tuple[list[Fill], int]:
+    def add_iceberg(self, order: Order) -> None:
+        """Let an order wait that shows only so much at a time; what crosses has traded before."""
+        assert order.terms is not None
+        order.terms.shown_lots = order.leaves_lots
+        self.add(order, False)
+        self.show(order, order.terms.display_lots)
+
+    def match(self, side: Side, price_ticks: int | None, lots: int) -> tuple[list[Fill], int]:
         """Trade what crosses, down to the limit (None: any price); nothing rests.
 
-        Returns the fills and what is left.
+        Returns the fills, and how many lots are left of the order that arrived.
         """
-        other = self._asks if side is BUY else self._bids
-        limit = RANK_MIN + 1 if price_ticks is None else other.sign * price_ticks
-        return self._match(other, limit, lots)
+        other = self.asks if side is BUY else self.bids
+        return self._match(
+            other, RANK_MIN + 1 if price_ticks is None else other.sign * price_ticks, lots
+        )
 
-    def add_iceberg(
-        self, order_id: int, side: Side, price_ticks: int, lots: int, display_lots: int
-    ) -> None:
-        """Let an order wait that shows only so much at a time; what crosses has traded before."""
-        shown = min(lots, display_lots)
-        self.add_order(order_id, side, price_ticks, shown, False)
-        if lots > shown:
-            self.hidden[order_id] = (lots - shown, display_lots)
+    @staticmethod
+    def _match(other: BookSide, limit: int, lots: int) -> tuple[list[Fill], int]:
+        """Fill from the best level on, while its rank is at least `limit`."""
+        ranks = other.ranks
+        fills: list[Fill] = []
+        while ranks[-1] >= limit:
+            level = other.levels[ranks[-1]]
+            total, price, maker = level.total_lots, level.price_ticks, level.first
+            if total > lots:
+                if not lots:
+                    return fills, 0
+                level.total_lots = total - lots
+                while maker.leaves_lots <= lots:  # type: ignore[union-attr]
+                    fills.append((maker, price, maker.leaves_lots))  # type: ignore[union-attr]
+                    lots -= maker.leaves_lots  # type: ignore[union-attr]
+                    filled, maker = maker, maker.behind  # type: ignore[union-attr]
+                    filled.leaves_lots = 0  # type: ignore[union-attr]
+                    filled.level = filled.behind = None  # type: ignore[union-attr]
+                level.first, maker.ahead = maker, None  # type: ignore[union-attr]
+                if lots:
+                    fills.append((maker, price, lots))
+                    maker.leaves_lots -= lots  # type: ignore[union-attr]
+                return fills, 0
+            lots -= total  # all of it trades; or nobody rests here any more
+            while maker is not None:
+                fills.append((maker, price, maker.leaves_lots))
+                filled, maker = maker, maker.behind
+                filled.leaves_lots = 0
+                filled.level = filled.ahead = filled.behind = None
+            level.total_lots = 0
+            level.first = level.last = None
+            other.spare.append(other.levels.pop(ranks.pop()))
+        return fills, lots
 
-    def trade(self, order_id: int, lots: int) -> None:
+    def trade(self, order: Order, lots: int) -> None:
         """Take what was traded from a resting order.
 
         An iceberg whose shown lots are gone shows new ones at the back of its level. `lots`
         may be more than is shown only when it takes the hidden ones too (an auction).
         """
-        level = self._orders[order_id]
-        shown = level.orders[order_id]
+        level = order.level
+        assert level is not None
+        shown = order.shown_lots
+        order.leaves_lots -= lots
         if lots < shown:
-            level.orders[order_id] = shown - lots
             level.total_lots -= lots
+            if order.iceberg:
+                order.terms.shown_lots -= lots  # type: ignore[union-attr]
             return
-        del level.orders[order_id]
         level.total_lots -= shown
-        hidden, display_lots = self.hidden.pop(order_id, (0, 0))
-        left = shown + hidden - lots
-        if not left:
-            del self._orders[order_id]
+        self._unlink(level, order)
+        if not order.leaves_lots:
+            order.level = None
+            if self.hidden:
+                self.hidden.pop(order.order_id, None)
             return
-        shown = min(left, display_lots)
-        level.orders[order_id] = shown
-        level.total_lots += shown
-        if left > shown:
-            self.hidden[order_id] = (left - shown, display_lots)
+        if level.last is None:
+            level.first = order
+        else:
+            level.last.behind, order.ahead = order, level.last
+        level.last = order
+        self.entries = order.placed = self.entries + 1
+        self._show(order, order.terms.display_lots)  # type: ignore[union-attr]
+        level.total_lots += order.shown_lots
 
-    def cancel_order(self, order_id: int) -> tuple[Side, int, int] | None:
-        """Take an order out: its side, price and open lots; None if it does not rest here."""
-        level = self._orders.pop(order_id, None)
+    def show(self, order: Order, shown_lots: int) -> None:
+        """A resting iceberg shows so much now, whatever it showed before."""
+        assert order.level is not None
+        order.level.total_lots -= order.shown_lots
+        self._show(order, shown_lots)
+        order.level.total_lots += order.shown_lots
+
+    def _show(self, order: Order, shown_lots: int) -> None:
+        """An iceberg shows so much from now on, or all it has left."""
+        assert order.terms is not None
+        order.terms.shown_lots = min(order.leaves_lots, shown_lots)
+        self.hidden.pop(order.order_id, None)
+        if order.leaves_lots > order.terms.shown_lots:
+            self.hidden[order.order_id] = order
+
+    def cancel(self, order: Order) -> bool:
+        """Take an order out; False if it does not rest here."""
+        level = order.level
         if level is None:
-            return None
-        lots = level.orders.pop(order_id)
-        level.total_lots -= lots
-        if self.hidden:
-            lots += self.hidden.pop(order_id, (0, 0))[0]
-        return level.side, level.price_ticks, lots
+            return False
+        order.level = None
+        level.total_lots -= order.leaves_lots
+        if self.hidden and self.hidden.pop(order.order_id, None) is not None:
+            level.total_lots += order.leaves_lots - order.shown_lots
+        ahead, behind = order.ahead, order.behind
+        if ahead is None:
+            level.first = behind
+        else:
+            ahead.behind, order.ahead = behind, None
+        if behind is None:
+            level.last = ahead
+        else:
+            behind.ahead, order.behind = ahead, None
+        return True
 
-    def reduce_order(self, order_id: int, lots: int, display_lots: int = 0) -> None:
-        """Lower an order's open lots to `lots`, hidden ones first; it keeps its place.
+    @staticmethod
+    def _unlink(level: PriceLevel, order: Order) -> None:
+        """Take an order out of the row of its level."""
+        ahead, behind = order.ahead, order.behind
+        order.ahead = order.behind = None
+        if ahead is None:
+            level.first = behind
+        else:
+            ahead.behind = behind
+        if behind is None:
+            level.last = ahead
+        else:
+            behind.ahead = ahead
 
-        display_lots: how much an iceberg shows from its next refresh on; 0: as before.
-        """
-        level = self._orders[order_id]
-        shown = level.orders[order_id]
-        hidden, display_before = self.hidden.pop(order_id, (0, 0))
-        assert 0 < lots <= shown + hidden
-        if lots < shown:
-            level.total_lots -= shown - lots
-            level.orders[order_id] = lots
-        elif lots > shown:
-            self.hidden[order_id] = (lots - shown, display_lots or display_before)
+    def reduce(self, order: Order, leaves_lots: int) -> None:
+        """Lower an order's open lots, hidden ones first; it keeps its place."""
+        level, shown = order.level, order.shown_lots
+        assert level is not None
+        assert 0 < leaves_lots <= order.leaves_lots
+        order.leaves_lots = leaves_lots
+        level.total_lots -= max(0, shown - leaves_lots)
+        if order.iceberg:
+            self._show(order, shown)
+
+    # --- questions ---
 
     def crosses(self, side: Side, price_ticks: int) -> bool:
         """May an order at this price meet somebody? Sure only when the answer is no."""
         if side is BUY:
-            return self._asks.ranks[-1] >= -price_ticks
-        return self._bids.ranks[-1] >= price_ticks
+            return self.asks.ranks[-1] >= -price_ticks
+        return self.bids.ranks[-1] >= price_ticks
+
+    def opposite(self, side: Side, price_ticks: int | None) -> Iterator[PriceLevel]:
+        """What an order of this side would meet, best first, down to its limit (None: any)."""
+        other = self.asks if side is BUY else self.bids
+        return other.down_to(RANK_MIN + 1 if price_ticks is None else other.sign * price_ticks)
+
+    def own(self, side: Side, price_ticks: int | None = None) -> Iterator[PriceLevel]:
+        """One side's levels, best first, down to a price."""
+        own = self.bids if side is BUY else self.asks
+        return own.down_to(RANK_MIN + 1 if price_ticks is None else own.sign * price_ticks)
 
     def fillable(self, side: Side, price_ticks: int | None, lots: int) -> bool:
         """Could an order of this size be filled whole at once? Changes nothing."""
-        other = self._asks if side is BUY else self._bids
-        limit = RANK_MIN + 1 if price_ticks is None else other.sign * price_ticks
-        for rank in reversed(other.ranks):
-            if rank < limit:
-                return False
-            lots -= other.levels[rank].total_lots
+        for level in self.opposite(side, price_ticks):
+            lots -= level.total_lots
             if lots <= 0:
                 return True
         return False
@@ -159,80 +323,14 @@ class OrderBook:
     @property
     def best_bid(self) -> int | None:
         """The highest price somebody pays, in ticks."""
-        level = self._bids.best()
+        level = self.bids.best()
         return level.price_ticks if level else None
 
     @property
     def best_ask(self) -> int | None:
         """The lowest price somebody sells at, in ticks."""
-        level = self._asks.best()
+        level = self.asks.best()
         return level.price_ticks if level else None
-
-    def get_depth(self, levels: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        """The best `levels` prices of bids and of asks: (price in ticks, shown lots)."""
-        self._bids.best(), self._asks.best()  # forgets the empty levels at the top, once
-        return self._depth(self._bids, levels), self._depth(self._asks, levels)
-
-    def volume_at(self, side: Side, price_ticks: int) -> int:
-        """Open lots at one price."""
-        own = self._bids if side is BUY else self._asks
-        level = own.levels.get(own.sign * price_ticks)
-        return level.total_lots if level else 0
-
-    def open_lots(self, order_id: int) -> int:
-        """What is left of a resting order; 0 if it does not rest here."""
-        level = self._orders.get(order_id)
-        if level is None:
-            return 0
-        hidden = self.hidden.get(order_id, (0, 0))[0] if self.hidden else 0
-        return level.orders[order_id] + hidden
-
-    def shown_lots(self, order_id: int) -> int:
-        """What is shown of an order that rests here."""
-        return self._orders[order_id].orders[order_id]
-
-    def makers(self, side: Side, price_ticks: int | None) -> Iterator[tuple[PriceLevel, int, int]]:
-        """Whom an order would meet, in order, down to its limit: (level, order id, shown lots).
-
-        The book must not change meanwhile.
-        """
-        other = self._asks if side is BUY else self._bids
-        limit = RANK_MIN + 1 if price_ticks is None else other.sign * price_ticks
-        for rank in reversed(other.ranks):
-            if rank < limit:
-                return
-            level = other.levels[rank]
-            for order_id, lots in level.orders.items():
-                yield level, order_id, lots
-
-    def order_ids(self) -> list[int]:
-        """Resting orders in the order they entered the book."""
-        return list(self._orders)
-
-    def resting(self, side: Side, price_ticks: int) -> Iterator[tuple[int, int]]:
-        """One side's orders down to a price, in priority order: (order id, all open lots)."""
-        own, hidden = self._bids if side is BUY else self._asks, self.hidden
-        limit = own.sign * price_ticks
-        for rank in reversed(own.ranks[1:]):
-            if rank < limit:
-                return
-            if hidden:
-                for order_id, lots in own.levels[rank].orders.items():
-                    yield order_id, lots + hidden.get(order_id, (0, 0))[0]
-            else:
-                yield from own.levels[rank].orders.items()
-
-    def levels(self, side: Side) -> list[tuple[int, int]]:
-        """One side's prices, best first, and all open lots there, hidden ones included."""
-        own, hidden = self._bids if side is BUY else self._asks, dict[PriceLevel, int]()
-        for order_id, (lots, _) in self.hidden.items():
-            level = self._orders[order_id]
-            hidden[level] = hidden.get(level, 0) + lots
-        return [
-            (level.price_ticks, level.total_lots + hidden.get(level, 0))
-            for level in (own.levels[rank] for rank in reversed(own.ranks[1:]))
-            if level.total_lots
-        ]
 
     @property
     def crossed(self) -> bool:
@@ -240,81 +338,59 @@ class OrderBook:
         bid, ask = self.best_bid, self.best_ask
         return bid is not None and ask is not None and bid >= ask
 
-    def priority(self) -> list[int]:
-        """Resting orders, bids then asks, best price first, oldest first."""
+    def get_depth(self, levels: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """The best `levels` prices of bids and of asks: (price in ticks, shown lots)."""
+        depth: list[list[tuple[int, int]]] = []
+        for side in (self.bids, self.asks):
+            found: list[tuple[int, int]] = []
+            for rank in reversed(side.ranks):
+                if len(found) == levels or rank == RANK_MIN:
+                    break
+                level = side.levels[rank]
+                if level.total_lots:
+                    found.append((level.price_ticks, level.total_lots))
+            depth.append(found)
+        return depth[0], depth[1]
+
+    def volume_at(self, side: Side, price_ticks: int) -> int:
+        """Shown lots at one price."""
+        own = self.bids if side is BUY else self.asks
+        level = own.levels.get(own.sign * price_ticks)
+        return level.total_lots if level else 0
+
+    def levels(self, side: Side) -> list[tuple[int, int]]:
+        """One side's prices, best first, and all open lots there, hidden ones included."""
+        hidden = dict[PriceLevel, int]()
+        for order in self.hidden.values():
+            assert order.level is not None
+            hidden[order.level] = hidden.get(order.level, 0) + order.leaves_lots - order.shown_lots
         return [
-            order_id
-            for side in (self._bids, self._asks)
-            for rank in reversed(side.ranks[1:])
-            for order_id in side.levels[rank].orders
+            (level.price_ticks, level.total_lots + hidden.get(level, 0)) for level in self.own(side)
         ]
 
-    def restore_priority(self, order_ids: list[int]) -> None:
-        """Put each level's orders in this order: refreshed icebergs stand where they went."""
-        for order_id in order_ids:
-            self._orders[order_id].orders.move_to_end(order_id)
-
-    def __len__(self) -> int:
-        return len(self._orders)
+    def orders(self) -> Iterator[Order]:
+        """Resting orders, bids then asks, best price first, oldest first."""
+        for side in Side:
+            for level in self.own(side):
+                yield from level
 
     def check(self, *, crossed: bool = False) -> None:
         """Assert every invariant of the structure; for tests, it visits everything."""
-        for side in (self._bids, self._asks):
+        for side in (self.bids, self.asks):
             assert side.ranks == [RANK_MIN, *sorted(side.levels)]
             for rank, level in side.levels.items():
                 assert level.price_ticks == rank * side.sign
-                assert level.side is side.side
-                assert level.total_lots == sum(level.orders.values())
-                for order_id, lots in level.orders.items():
-                    assert lots > 0 and self._orders[order_id] is level
-        resting = sum(len(x.orders) for s in (self._bids, self._asks) for x in s.levels.values())
-        assert resting == len(self._orders)
-        assert all(id in self._orders and lots > 0 for id, (lots, _) in self.hidden.items())
+                orders = list(level)
+                assert level.total_lots == sum(order.shown_lots for order in orders)
+                assert level.last is (orders[-1] if orders else None)
+                for ahead, order in zip([None, *orders], orders, strict=False):
+                    assert order.ahead is ahead
+                    assert order.level is level
+                    assert order.side is side.side
+                    assert order.price_ticks == level.price_ticks
+                    assert 0 < order.shown_lots <= order.leaves_lots
+                    hides = order.shown_lots < order.leaves_lots
+                    assert (order.order_id in self.hidden) == hides
+        resting = {order.order_id for order in self.orders()}
+        assert self.hidden.keys() <= resting
         assert crossed or not self.crossed, "crossed"
-
-    def _match(self, other: BookSide, limit: int, lots: int) -> tuple[list[Fill], int]:
-        """Fill from the best level on, while its rank is at least `limit`."""
-        fills: list[Fill] = []
-        ranks = other.ranks
-        while lots and ranks[-1] >= limit:
-            level = other.levels[ranks[-1]]
-            if level.total_lots:
-                lots = self._fill(level, lots, fills)
-                if level.total_lots:
-                    break
-            del other.levels[ranks.pop()]
-            self._spare.append(level)
-        return fills, lots
-
-    def _fill(self, level: PriceLevel, lots: int, fills: list[Fill]) -> int:
-        """Trade with one level, oldest order first; returns what is left to trade."""
-        price_ticks = level.price_ticks
-        orders = level.orders
-        filled: list[int] = []
-        before = lots
-        for maker_id, maker_lots in orders.items():
-            if maker_lots > lots:
-                orders[maker_id] = maker_lots - lots
-                fills.append((maker_id, price_ticks, lots))
-                lots = 0
-                break
-            lots -= maker_lots
-            fills.append((maker_id, price_ticks, maker_lots))
-            filled.append(maker_id)
-            if not lots:
-                break
-        for maker_id in filled:  # afterwards: a dict must not shrink while it is walked
-            del orders[maker_id], self._orders[maker_id]
-        level.total_lots -= before - lots
-        return lots
-
-    @staticmethod
-    def _depth(side: BookSide, levels: int) -> list[tuple[int, int]]:
-        depth: list[tuple[int, int]] = []
-        for rank in reversed(side.ranks):
-            if len(depth) == levels or rank == RANK_MIN:
-                break
-            level = side.levels[rank]
-            if level.total_lots:
-                depth.append((level.price_ticks, level.total_lots))
-        return depth

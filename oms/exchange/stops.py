@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 
-from oms.messages import Side
+from oms.enums import Side
 
 RANK_MIN = -(1 << 62)
 
@@ -70,28 +70,30 @@ class StopSide:
 class StopBook:
     """Both sides' suspended stop orders.
 
+    orders: where each stands, to be looked at only.
+
     Stop prices are ticks above 0, order ids unique. A changed order that loses its place is
     removed and added again.
     """
 
-    __slots__ = ("_buys", "_orders", "_sells")
+    __slots__ = ("_buys", "_sells", "orders")
 
     def __init__(self) -> None:
         self._buys = StopSide(-1)
         self._sells = StopSide(1)
-        self._orders: dict[int, tuple[StopSide, int]] = {}  # where it stands: side and rank
+        self.orders: dict[int, tuple[StopSide, int]] = {}  # where it stands: side and rank
 
     def add(self, order_id: int, side: Side, stop_ticks: int) -> None:
         """Suspend an order until a trade at its stop price or beyond."""
-        assert order_id not in self._orders and stop_ticks > 0
+        assert order_id not in self.orders and stop_ticks > 0
         own = self._buys if side is Side.BUY else self._sells
         rank = own.sign * stop_ticks
         own.add(order_id, rank)
-        self._orders[order_id] = own, rank
+        self.orders[order_id] = own, rank
 
     def remove(self, order_id: int) -> bool:
         """Take an order out; False if it is not suspended here."""
-        place = self._orders.pop(order_id, None)
+        place = self.orders.pop(order_id, None)
         if place is None:
             return False
         own, rank = place
@@ -108,7 +110,7 @@ class StopBook:
             return []
         taken = self._buys.take(last_ticks) + self._sells.take(last_ticks)
         for order_id in taken:
-            del self._orders[order_id]
+            del self.orders[order_id]
         return taken
 
     def entries(self) -> list[tuple[int, int]]:
@@ -119,10 +121,10 @@ class StopBook:
         return self._buys.entries() + self._sells.entries()
 
     def __len__(self) -> int:
-        return len(self._orders)
+        return len(self.orders)
 
     def __contains__(self, order_id: int) -> bool:
-        return order_id in self._orders
+        return order_id in self.orders
 
     def check(self) -> None:
         """Assert every invariant of the structure; for tests, it visits everything."""
@@ -131,5 +133,5 @@ class StopBook:
             assert side.ranks == [RANK_MIN, *sorted(side.levels)]
             for rank, level in side.levels.items():
                 assert level and rank * side.sign > 0
-                assert all(self._orders[order_id] == (side, rank) for order_id in level)
-        assert len(self._orders) == len(self.entries())
+                assert all(self.orders[order_id] == (side, rank) for order_id in level)
+        assert len(self.orders) == len(self.entries())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from oms.clock import NANOS
-from oms.exchange.ledger import FEE_ACCOUNT, Ledger
+from oms.exchange.accounts import FEE_ACCOUNT, Ledger
 from oms.instruments import Instrument
 from oms.money import to_decimal
 from oms.simulation.runner import Outcome, Tally, Traded
@@ -218,7 +218,7 @@ def _data(facts: Facts) -> Iterator[str]:
 
 
 def _money(facts: Facts) -> Iterator[str]:
-    """Every unit that was paid in is somewhere; nothing is set aside for an order any more."""
+    """Every unit that was paid in is somewhere; nothing is reserved any more."""
     if not facts.money:
         return
     columns = ("paid in", "held by accounts", "fees earned", "reserved")

@@ -8,16 +8,14 @@ Owner: MainThread drives and waits on one event, so a signal ends a run within m
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import count
 
 from oms.clock import NANOS, Clock
 from oms.manager import OrderManagement
-from oms.messages import ResponseType
-from oms.reports import OrderResponse, Row
-from oms.requests import OrderRequest
+from oms.reports import COMMAND_ANSWERS, OrderResponse, Report
+from oms.requests.orders import OrderRequest
 
-COMMANDS = (ResponseType.COMMAND_DONE.value, ResponseType.COMMAND_REJECTED.value)
 BURST_S = 4  # a burst comes this often ...
 BURST_SHARE = 4  # ... takes a quarter of that time, and has three quarters of the requests
 PAUSE_S = 0.001
@@ -30,7 +28,7 @@ TICK_S = 0.2
 Timed = tuple[int, OrderRequest]
 """A request, and when it is due: nanoseconds after the start."""
 
-OnMatch = Callable[[Row, Row], object]
+OnMatch = Callable[[Report, Report], object]
 
 
 @dataclass(slots=True)
@@ -57,24 +55,18 @@ class Tally:
     _turn: int = 0
     _turn_before: int = 0
     _seen: set[int] = field(default_factory=set)
-    _taker: Row | None = None
+    _taker: Report | None = None
 
     def __call__(self, response: OrderResponse) -> None:
-        row = response.row
-        self.reports[row[8]] += 1
-        if row[8] in COMMANDS:  # of whoever runs the market; nobody traded
+        report = response.report
+        self.reports[report.type] += 1
+        if report.type in COMMAND_ANSWERS:  # funds, mass cancels, operators: not of the flow
             return
-        self._count_answer(row[0], row[3])
-        if row[15] == "TAKER":
-            self._trade(row)
-        elif row[15] == "AUCTION":
-            if row[7] == "BUY":  # each trade is told twice
-                self._trade(row).in_auctions += 1
-                self._taker = None
-        elif row[15] == "MAKER" and self._taker is not None:
-            if self.on_match is not None:
-                self.on_match(self._taker, row)
-            self._taker = None
+        self._count_answer(report.journal_seq, report.request_seq)
+        if report.liquidity == "TAKER" or (report.liquidity == "AUCTION" and report.side == "BUY"):
+            self._count_trade(report)  # each trade is told twice: this side comes first
+        elif report.liquidity == "MAKER" and self._taker is not None and self.on_match is not None:
+            self.on_match(self._taker, report)
 
     def _count_answer(self, turn: int, request_seq: int) -> None:
         """Each request once: its first answer comes in the turn that journals it."""
@@ -88,13 +80,13 @@ class Tally:
             self._seen.add(request_seq)
             self.answered += 1
 
-    def _trade(self, row: Row) -> Traded:
-        self._taker = row
-        traded = self.traded.setdefault(row[6], Traded())
+    def _count_trade(self, report: Report) -> None:
+        traded = self.traded.setdefault(report.symbol, Traded())
         traded.count += 1
-        traded.lots += row[11]
-        traded.last_ticks = row[10]
-        return traded
+        traded.lots += report.last_quantity_lots
+        traded.last_ticks = report.last_price_ticks
+        traded.in_auctions += report.liquidity == "AUCTION"
+        self._taker = report
 
 
 @dataclass(slots=True)
@@ -112,6 +104,7 @@ class Outcome:
         return self.offered.total()
 
 
+@dataclass(slots=True)
 class Runner:
     """Offers requests until they end or the stop event is set, then waits for the answers.
 
@@ -122,53 +115,40 @@ class Runner:
     on_sent: told each request, and when it went, in nanoseconds after the start.
     """
 
-    def __init__(
-        self,
-        manager: OrderManagement,
-        clock: Clock,
-        stop: threading.Event,
-        *,
-        tally: Tally,
-        paced: bool,
-        seconds: float | None,
-        answer_s_max: float,
-        on_tick: Callable[[str], object],
-        on_sent: Callable[[int, OrderRequest], object] | None = None,
-    ) -> None:
-        self._manager = manager
-        self._clock = clock
-        self._stop = stop
-        self._paced = paced
-        self._end_ns = None if seconds is None else round(seconds * NANOS)
-        self._answer_s_max = answer_s_max
-        self._on_tick = on_tick
-        self._on_sent = on_sent
-        self._start_ns = clock.monotonic_ns()
-        self._next_tick_ns = 0
-        self.tally = tally
-        self.outcome = Outcome()
-        manager.add_listener(self.tally)
-        queue = manager.config.queue
-        # A few turns' worth keeps the dispatcher busy; more would only make answers late.
-        self._inbox_high = min(queue.inbox_max // 2, TURNS_AHEAD * queue.batch_max)
-        self._waiting_high = queue.waiting_max // 2
+    manager: OrderManagement
+    clock: Clock
+    stop: threading.Event
+    _: KW_ONLY
+    tally: Tally
+    paced: bool
+    seconds: float | None
+    answer_s_max: float
+    on_tick: Callable[[str], object]
+    on_sent: Callable[[int, OrderRequest], object] | None = None
+    outcome: Outcome = field(default_factory=Outcome, init=False)
+    _start_ns: int = field(init=False)
+    _next_tick_ns: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._start_ns = self.clock.monotonic_ns()
+        self.manager.add_listener(self.tally)
 
     def drive(self, flow: Iterable[Timed]) -> Outcome:
         """Offer the whole flow, once the link to the venue is up; wait for its answers."""
-        self._wait_while(lambda: not self._manager.dispatcher.desk.link_up, LINK_S_MAX)
-        self._start_ns = self._clock.monotonic_ns()
+        self._wait_while(lambda: not self.manager.dispatcher.desk.link_up, LINK_S_MAX)
+        self._start_ns = self.clock.monotonic_ns()
         outcome = self.outcome
         for number, (due_ns, request) in enumerate(flow):
-            if (self._paced or number % LOOK_EVERY == 0) and not self._may_offer(due_ns):
+            if (self.paced or number % LOOK_EVERY == 0) and not self._may_offer(due_ns):
                 break
-            if self._on_sent is not None:
-                self._on_sent(self.elapsed_ns, request)
-            self._manager.on_data(request)
+            if self.on_sent is not None:
+                self.on_sent(self.elapsed_ns, request)
+            self.manager.on_data(request)
             outcome.offered[request.type] += 1
         outcome.offer_ns = self.elapsed_ns
-        self._wait_while(self._owing, self._answer_s_max)
+        self._wait_while(self._owing, self.answer_s_max)
         outcome.total_ns = self.elapsed_ns
-        outcome.interrupted = self._stop.is_set()
+        outcome.interrupted = self.stop.is_set()
         self.count_unanswered()
         return outcome
 
@@ -178,43 +158,46 @@ class Runner:
 
     @property
     def elapsed_ns(self) -> int:
-        return self._clock.monotonic_ns() - self._start_ns
+        return self.clock.monotonic_ns() - self._start_ns
 
     def _may_offer(self, due_ns: int) -> bool:
         """Wait until a request is due and there is room for it; False when the run is over."""
-        due_ns = due_ns if self._paced else 0
-        while not self._stop.is_set():
+        due_ns = due_ns if self.paced else 0
+        while not self.stop.is_set():
             now_ns = self.elapsed_ns
             self._tick(now_ns)
-            if self._end_ns is not None and max(now_ns, due_ns) >= self._end_ns:
+            if self.seconds is not None and max(now_ns, due_ns) >= round(self.seconds * NANOS):
                 return False
             if self._crowded():
-                self._stop.wait(PAUSE_S)
+                self.stop.wait(PAUSE_S)
             elif due_ns - now_ns > AHEAD_NS:
                 wait_ns = min(due_ns, self._next_tick_ns) - now_ns
-                self._stop.wait(max(wait_ns, AHEAD_NS) / NANOS)
+                self.stop.wait(max(wait_ns, AHEAD_NS) / NANOS)
             else:
                 return True
         return False
 
     def _crowded(self) -> bool:
         """Would more be refused? Half full is time to pause: on_data never waits."""
-        return self._manager.inbox.size > self._inbox_high or self._waiting > self._waiting_high
+        bounds = self.manager.config.queue
+        # A few turns' worth keeps the dispatcher busy; more would only make answers late.
+        inbox_high = min(bounds.inbox_max // 2, TURNS_AHEAD * bounds.batch_max)
+        return self.manager.inbox.size > inbox_high or self._waiting > bounds.waiting_max // 2
 
     @property
     def _waiting(self) -> int:
-        return self._manager.dispatcher.desk.queue.size
+        return self.manager.dispatcher.desk.queue.size
 
     def _wait_while(self, condition: Callable[[], bool], seconds_max: float) -> None:
         """Until it no longer holds, the run is stopped, or so long."""
-        end_ns = self._clock.monotonic_ns() + round(seconds_max * NANOS)
-        while condition() and not self._stop.is_set() and self._clock.monotonic_ns() < end_ns:
+        end_ns = self.clock.monotonic_ns() + round(seconds_max * NANOS)
+        while condition() and not self.stop.is_set() and self.clock.monotonic_ns() < end_ns:
             self._tick(self.elapsed_ns)
-            self._stop.wait(10 * PAUSE_S)
+            self.stop.wait(10 * PAUSE_S)
 
     def wait_for_answers(self) -> None:
         """Until all that was offered has had its first answer; not until it is sent."""
-        self._wait_while(lambda: self.tally.answered < self.outcome.count, self._answer_s_max)
+        self._wait_while(lambda: self.tally.answered < self.outcome.count, self.answer_s_max)
 
     def _owing(self) -> bool:
         """Is an answer due, or does an order wait to be sent?"""
@@ -223,12 +206,12 @@ class Runner:
     def _tick(self, now_ns: int) -> None:
         if now_ns >= self._next_tick_ns:
             self._next_tick_ns = now_ns + round(TICK_S * NANOS)
-            self._on_tick(self.progress())
+            self.on_tick(self.progress())
 
     def progress(self) -> str:
         """How it goes, in one line."""
         trades = sum(traded.count for traded in self.tally.traded.copy().values())
-        rejects = sum(self._manager.publisher.rejects.copy().values())
+        rejects = sum(self.manager.publisher.rejects.copy().values())
         return (
             f"{self.elapsed_ns / NANOS:6.1f} s  offered {self.outcome.count:,}  "
             f"answered {self.tally.answered:,}  waiting {self._waiting:,}  "

@@ -1,14 +1,18 @@
 """Stores: where the journal and the reports are kept. SQLite for keeps, memory for tests."""
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from oms.desk.entries import CANCEL, MODIFY, Entry, decode_all
 from oms.errors import JournalError
-from oms.reports import Row
+from oms.reports import Report
+from oms.requests.codec import Line, decode_all
 
-CHAIN_MAX = 10_000  # modifies of one order that a look-up follows back
+Claim = tuple[int, str, str, str, str, str, int]
+"""A row of `orders`: sequence, account, client order id; symbol and side; what else the order
+is, as JSON, "" for a plain limit order; a hash of the request's content."""
+
+CONTENT_UNKNOWN = 0  # of requests that were refused before contents were kept
 
 
 class JournalRecord(NamedTuple):
@@ -30,8 +34,8 @@ class JournalRecord(NamedTuple):
         return checksum(before, *self[:5])
 
 
-def entry_in(record: JournalRecord | None, seq: int) -> Entry:
-    """The entry numbered `seq` of its record; JournalError if there is none."""
+def line_in(record: JournalRecord | None, seq: int) -> Line:
+    """The line numbered `seq` of its record; JournalError if there is none."""
     if record is None or not record.first_seq <= seq < record.last_seq:
         raise JournalError(f"journal sequence {seq}: missing, though something refers to it")
     line = record.body.split("\n")[seq - record.first_seq]  # no entry holds a line break
@@ -73,46 +77,37 @@ def checked(
 
 
 class Snapshot(NamedTuple):
-    """State after journal entry seq: a cache, never the truth."""
+    """State after journal entry seq: a cache, never the truth.
+
+    checksum: of the journal record that ends at seq. last: its last part, behind a digest of all
+    parts; parts: those before it, which were saved under parts_id. See desk/snapshot.py.
+    """
 
     seq: int
-    checksum: int  # of the journal record that ends at seq
-    body: str
-
-
-def rows_by_id(
-    account: str,
-    client_order_id: str,
-    owner: Callable[[str, str], int],
-    rows_of: Callable[[int], list[Row]],
-    entry_of: Callable[[int], Entry],
-) -> list[Row]:
-    """Every report of the order that an id placed, changed or canceled; oldest first.
-
-    A change names the id before it, so the way goes back to the new order.
-    """
-    for _ in range(CHAIN_MAX):
-        seq = owner(account, client_order_id)
-        rows = rows_of(seq) if seq else []
-        if rows or not seq:
-            return rows
-        entry = entry_of(seq)
-        if entry[0] not in (MODIFY, CANCEL):
-            return []
-        client_order_id = entry[3]
-    return []
+    checksum: int
+    last: str
+    parts_id: int
+    parts: tuple[str, ...] = ()
 
 
 class Store(Protocol):
     """One transaction per dispatcher turn: begin, claim, append, commit.
 
-    Used by one thread, but for `find_rows`, which any thread may call.
+    Used by one thread, but for `find_reports`, which any thread may call.
     StoreBusyError and StoreFullError leave nothing behind; OutcomeUnknownError means that
     only a restart can tell.
+
+    outdated: it was written by an older program; `upgrade` comes before all else.
     """
 
+    outdated: bool
+
     def open(self) -> None:
-        """Create or migrate; raises StoreError when the place cannot be used."""
+        """Create, or get ready; raises StoreError when the place cannot be used."""
+        ...
+
+    def upgrade(self, turns: Iterable[tuple[list[Claim], list[Report]]]) -> None:
+        """Make all tables anew, from the claims and reports of each turn of the journal."""
         ...
 
     def begin(self) -> None: ...
@@ -121,15 +116,15 @@ class Store(Protocol):
         """Wait for nobody's lock any longer: a stop is near. Called by any thread."""
         ...
 
-    def claim(self, ids: Sequence[tuple[str, str, int]]) -> bool:
-        """Reserve (account, client order id) for a journal sequence; False if any is taken."""
+    def claim(self, claims: Sequence[Claim]) -> bool:
+        """Reserve each (account, client order id) for its sequence; False if any is taken."""
         ...
 
-    def owner(self, account: str, client_order_id: str) -> int:
-        """The journal sequence that claimed an id first; 0 if nobody did."""
+    def owner(self, account: str, client_order_id: str) -> tuple[int, int]:
+        """The sequence that claimed an id first, and its content; (0, 0) if nobody did."""
         ...
 
-    def append(self, record: JournalRecord, rows: Sequence[Row]) -> None: ...
+    def append(self, record: JournalRecord, reports: Sequence[Report]) -> None: ...
     def commit(self) -> None: ...
     def rollback(self) -> None: ...
 
@@ -145,30 +140,54 @@ class Store(Protocol):
         """The record that holds one entry."""
         ...
 
-    def entry_of(self, seq: int) -> Entry:
-        """One entry; JournalError if the journal does not have it."""
+    def line_of(self, seq: int) -> Line:
+        """One line; JournalError if the journal does not have it."""
         ...
 
-    def rows_of(self, order_id: int) -> list[Row]:
+    def reports_of(self, order_id: int) -> list[Report]:
         """Every report of one order, oldest first."""
         ...
 
-    def rows_of_turn(self, seq: int) -> list[Row]:
+    def reports_of_turn(self, seq: int) -> list[Report]:
         """Every report of one turn, in order."""
         ...
 
-    def find_rows(self, account: str, client_order_id: str) -> list[Row]:
-        """Every durable report of an order, by any id it has had; from any thread."""
+    def told(self, seq: int) -> Report | None:
+        """The latest answer to one request."""
+        ...
+
+    def find_reports(self, account: str, named: str | int) -> list[Report]:
+        """Every durable report of an order, by any client order id it has had, or by its order
+        id; from any thread."""
         ...
 
     def last_told_seq(self) -> int:
         """The journal sequence of the latest report; 0 if there is none."""
         ...
 
-    def all_rows(self) -> Iterator[Row]:
+    def all_reports(self) -> Iterator[Report]:
         """Every report, in journal order."""
         ...
 
-    def save_snapshot(self, snapshot: Snapshot) -> None: ...
-    def snapshot(self) -> Snapshot | None: ...
+    def save_part(self, parts_id: int, number: int, part: str) -> None:
+        """One part of a snapshot that is not complete yet."""
+        ...
+
+    def save_snapshot(self, snapshot: Snapshot) -> None:
+        """The snapshot is complete with this; of those before it only the latest stays."""
+        ...
+
+    def drop_parts(self, under_way: int) -> bool:
+        """Delete a few parts of no snapshot that is kept or under way; False if none is left."""
+        ...
+
+    def snapshots(self) -> list[Snapshot]:
+        """Those that are kept, with their parts, oldest first."""
+        ...
+
     def close(self) -> None: ...
+
+
+def answers_in(reports: Sequence[Report], seq: int) -> list[Report]:
+    """Those that answer one request."""
+    return [report for report in reports if report.request_seq == seq]

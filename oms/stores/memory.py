@@ -1,25 +1,31 @@
 """A store that forgets at exit: for tests and for simulations that leave nothing behind."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from oms.desk.entries import Entry
-from oms.reports import Row
-from oms.stores import JournalRecord, Snapshot, entry_in, rows_by_id
+from oms.reports import Report
+from oms.requests.codec import Line
+from oms.stores import Claim, JournalRecord, Snapshot, answers_in, line_in
 
 
 class MemoryStore:
     """Keeps everything in lists; grows for as long as it lives."""
 
+    outdated = False
+
     def __init__(self) -> None:
         self._records: list[JournalRecord] = []
-        self._ids: dict[tuple[str, str], int] = {}
-        self._rows: dict[int, list[Row]] = {}
-        self._pending: list[tuple[JournalRecord, Sequence[Row]]] = []
-        self._claimed: dict[tuple[str, str], int] = {}
-        self._snapshot: Snapshot | None = None
+        self._ids: dict[tuple[str, str], tuple[int, int]] = {}  # sequence, content
+        self._reports: dict[int, list[Report]] = {}
+        self._pending: list[tuple[JournalRecord, Sequence[Report]]] = []
+        self._claimed: dict[tuple[str, str], tuple[int, int]] = {}
+        self._snapshots: list[Snapshot] = []
+        self._parts: dict[int, list[str]] = {}
 
     def open(self) -> None:
         pass
+
+    def upgrade(self, turns: Iterable[tuple[list[Claim], list[Report]]]) -> None:
+        assert not list(turns), "what is in memory is never old"
 
     def begin(self) -> None:
         self._pending = []
@@ -28,28 +34,28 @@ class MemoryStore:
     def hurry(self) -> None:
         pass
 
-    def claim(self, ids: Sequence[tuple[str, str, int]]) -> bool:
+    def claim(self, claims: Sequence[Claim]) -> bool:
         fresh = True
-        for account, client_order_id, seq in ids:
+        for seq, account, client_order_id, *_, content in claims:
             key = (account, client_order_id)
             if key in self._ids or key in self._claimed:
                 fresh = False
             else:
-                self._claimed[key] = seq
+                self._claimed[key] = seq, content
         return fresh
 
-    def owner(self, account: str, client_order_id: str) -> int:
+    def owner(self, account: str, client_order_id: str) -> tuple[int, int]:
         key = (account, client_order_id)
-        return self._ids.get(key) or self._claimed.get(key, 0)
+        return self._ids.get(key) or self._claimed.get(key, (0, 0))
 
-    def append(self, record: JournalRecord, rows: Sequence[Row]) -> None:
-        self._pending.append((record, rows))
+    def append(self, record: JournalRecord, reports: Sequence[Report]) -> None:
+        self._pending.append((record, reports))
 
     def commit(self) -> None:
-        for record, rows in self._pending:
+        for record, reports in self._pending:
             self._records.append(record)
-            for row in rows:
-                self._rows.setdefault(row[2], []).append(row)
+            for report in reports:
+                self._reports.setdefault(report.order_id, []).append(report)
         self._ids.update(self._claimed)  # last: what an id leads a reader to is there
         self.begin()
 
@@ -65,32 +71,52 @@ class MemoryStore:
     def record_of(self, seq: int) -> JournalRecord | None:
         return next((r for r in self._records if r.first_seq <= seq <= r.last_seq), None)
 
-    def entry_of(self, seq: int) -> Entry:
-        return entry_in(self.record_of(seq), seq)
+    def line_of(self, seq: int) -> Line:
+        return line_in(self.record_of(seq), seq)
 
-    def rows_of(self, order_id: int) -> list[Row]:
-        return list(self._rows.get(order_id, ()))
+    def reports_of(self, order_id: int) -> list[Report]:
+        return list(self._reports.get(order_id, ()))
 
-    def rows_of_turn(self, seq: int) -> list[Row]:
-        return sorted(row for rows in self._rows.values() for row in rows if row[0] == seq)
+    def reports_of_turn(self, seq: int) -> list[Report]:
+        return [report for report in self.all_reports() if report.journal_seq == seq]
 
-    def find_rows(self, account: str, client_order_id: str) -> list[Row]:
-        return rows_by_id(account, client_order_id, self._durable, self.rows_of, self.entry_of)
+    def told(self, seq: int) -> Report | None:
+        for reports in list(self._reports.values()):
+            answers = answers_in(reports, seq)
+            if answers:
+                return answers[-1]
+        return None
 
-    def _durable(self, account: str, client_order_id: str) -> int:
-        return self._ids.get((account, client_order_id), 0)
+    def find_reports(self, account: str, named: str | int) -> list[Report]:
+        if isinstance(named, int):
+            return [r for r in self.reports_of(named) if r.account == account]
+        seq, _ = self._ids.get((account, named), (0, 0))
+        told = self.told(seq) if seq else None
+        if told is None or told.type == "CANCEL_REJECTED":  # then it never was a name of the order
+            return []
+        return self.reports_of(told.order_id)
 
     def last_told_seq(self) -> int:
-        return max((rows[-1][0] for rows in self._rows.values()), default=0)
+        return max((each[-1].journal_seq for each in self._reports.values()), default=0)
 
-    def all_rows(self) -> Iterator[Row]:
-        return iter(sorted(row for rows in self._rows.values() for row in rows))
+    def all_reports(self) -> Iterator[Report]:
+        return iter(sorted(report for each in self._reports.values() for report in each))
+
+    def save_part(self, parts_id: int, number: int, part: str) -> None:
+        if number == 1:  # of one that did not come to its end nothing stays
+            self._parts[parts_id] = []
+        self._parts[parts_id].append(part)
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+        parts = tuple(self._parts.pop(snapshot.parts_id, ()))
+        self._snapshots = [*self._snapshots[-1:], snapshot._replace(parts=parts)]
 
-    def snapshot(self) -> Snapshot | None:
-        return self._snapshot
+    def drop_parts(self, under_way: int) -> bool:
+        self._parts = {id: parts for id, parts in self._parts.items() if id == under_way}
+        return False
+
+    def snapshots(self) -> list[Snapshot]:
+        return list(self._snapshots)
 
     def close(self) -> None:
         pass

@@ -1,87 +1,143 @@
-"""The tables of the SQLite store, and the statements that write and read them."""
+"""The tables of the SQLite store, and the statements that write and read them.
+
+What an order is (whose, which symbol and side, which terms) is stored once, in `orders`, under
+the sequence of its request; so is each client order id ever claimed. `reports` has what happened.
+The view `order_responses` puts both together.
+"""
 
 import sqlite3
 
 from oms.errors import StoreError
-from oms.reports import ROW_COLUMNS
+from oms.reports import (
+    EXEC_TYPES,
+    NUMBER_BITS,
+    NUMBER_MASK,
+    ORD_STATUSES,
+    ROW_COLUMNS,
+    STORED,
+    Report,
+)
 
-# One list of statements per schema version; a database is brought up from its own to the last.
-MIGRATIONS = [
-    [
-        # Unique, so that of two processes that write one journal the second cannot.
-        """CREATE TABLE journal (
-            last_seq INTEGER PRIMARY KEY,
-            first_seq INTEGER NOT NULL UNIQUE,
-            wall_ns INTEGER NOT NULL,
-            released INTEGER NOT NULL,
-            body TEXT NOT NULL,
-            checksum INTEGER NOT NULL)""",
-        """CREATE TABLE client_orders (
-            account TEXT NOT NULL,
-            client_order_id TEXT NOT NULL,
-            journal_seq INTEGER NOT NULL,
-            PRIMARY KEY (account, client_order_id)) WITHOUT ROWID""",
-        # In journal order, with an index by order: clustered by order instead, a report of an
-        # old order would dirty a page of its own, and commits took three times as long.
-        """CREATE TABLE order_responses (
-            journal_seq INTEGER NOT NULL,
-            number INTEGER NOT NULL,
-            order_id INTEGER NOT NULL,
-            request_seq INTEGER NOT NULL,
-            account TEXT NOT NULL,
-            client_order_id TEXT NOT NULL,
-            symbol TEXT NOT NULL,
-            side TEXT NOT NULL,
-            type TEXT NOT NULL,
-            state TEXT NOT NULL,
-            last_price_ticks INTEGER NOT NULL,
-            last_quantity_lots INTEGER NOT NULL,
-            cumulative_lots INTEGER NOT NULL,
-            leaves_lots INTEGER NOT NULL,
-            notional TEXT NOT NULL,
-            liquidity TEXT NOT NULL,
-            reason TEXT NOT NULL,
-            wall_ns INTEGER NOT NULL,
-            waited_ns INTEGER NOT NULL,
-            venue_ns INTEGER NOT NULL)""",
-        "CREATE INDEX order_responses_by_order ON order_responses (order_id)",
-        """CREATE TABLE snapshots (
-            journal_seq INTEGER PRIMARY KEY,
-            checksum INTEGER NOT NULL,
-            body TEXT NOT NULL)""",
-        "CREATE TABLE probe (bytes BLOB)",
-    ],
-    [
-        "ALTER TABLE order_responses ADD COLUMN fee TEXT NOT NULL DEFAULT ''",
-    ],
+SCHEMA_VERSION = 3
+FOLDED_VERSION = 2  # up to this one, all tables but the journal are made anew from it
+
+# `last_seq` and `first_seq` are unique, so that of two processes that write one journal the
+# second cannot.
+JOURNAL = """CREATE TABLE IF NOT EXISTS journal (
+    last_seq INTEGER PRIMARY KEY,
+    first_seq INTEGER NOT NULL UNIQUE,
+    wall_ns INTEGER NOT NULL,
+    released INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    checksum INTEGER NOT NULL)"""
+
+NAMES = Report._fields[:STORED]
+_TEXTS = ("code", "notional", "liquidity", "reason", "fee")
+_COLUMNS = ",\n    ".join(
+    f"{name} {'TEXT' if name in _TEXTS else 'INTEGER'} NOT NULL" for name in NAMES[1:]
+)
+TABLES = [
+    """CREATE TABLE orders (
+    seq INTEGER PRIMARY KEY,
+    account TEXT NOT NULL,
+    client_order_id TEXT NOT NULL,
+    symbol TEXT NOT NULL,
+    side TEXT NOT NULL,
+    terms TEXT NOT NULL,
+    content INTEGER NOT NULL)""",
+    "CREATE UNIQUE INDEX orders_by_id ON orders (account, client_order_id)",
+    # In journal order, with an index by order: clustered by order instead, a report of an
+    # old order would dirty a page of its own, and commits took three times as long.
+    f"CREATE TABLE reports (\n    report_id INTEGER PRIMARY KEY,\n    {_COLUMNS})",
+    "CREATE INDEX reports_by_order ON reports (order_id)",
+    # Of the few reports that name another symbol or side than `orders` does: refusals.
+    """CREATE TABLE report_names (
+    report_id INTEGER PRIMARY KEY,
+    symbol TEXT NOT NULL,
+    side TEXT NOT NULL)""",
 ]
+OTHERS = [
+    "DROP TABLE IF EXISTS snapshots",  # an older program's; it is a cache
+    """CREATE TABLE snapshots (
+    journal_seq INTEGER PRIMARY KEY,
+    checksum INTEGER NOT NULL,
+    last TEXT NOT NULL,
+    parts_id INTEGER NOT NULL)""",
+    """CREATE TABLE snapshot_parts (
+    parts_id INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    part TEXT NOT NULL)""",
+    "CREATE TABLE IF NOT EXISTS probe (bytes BLOB)",
+]
+DROP_PARTS = """DELETE FROM snapshot_parts WHERE rowid IN (SELECT rowid FROM snapshot_parts
+    WHERE parts_id <> ? AND parts_id NOT IN (SELECT parts_id FROM snapshots) LIMIT 8)"""
 
-INSERT_ID = "INSERT OR IGNORE INTO client_orders VALUES (?, ?, ?)"
-COLUMNS = ", ".join(ROW_COLUMNS)
-INSERT_ROW = f"INSERT INTO order_responses ({COLUMNS}) VALUES ({', '.join('?' * len(ROW_COLUMNS))})"
+INSERT_CLAIM = "INSERT OR IGNORE INTO orders VALUES (?, ?, ?, ?, ?, ?, ?)"
+INSERT_REPORT = f"INSERT INTO reports VALUES ({', '.join('?' * STORED)})"
+# So that a report about no order of its own is in the view, too; no client has such an id.
+INSERT_STAND_IN = "INSERT OR IGNORE INTO orders VALUES (?1, ?2, char(10) || ?1, ?3, ?4, '', 0)"
+INSERT_NAMES = (
+    "INSERT INTO report_names SELECT ?1, ?2, ?3 FROM orders "
+    "WHERE seq = ?4 AND (symbol, side) <> (?2, ?3)"
+)
 INSERT_RECORD = (
     "INSERT INTO journal (first_seq, last_seq, wall_ns, released, body, checksum) "
     "VALUES (?, ?, ?, ?, ?, ?)"
 )
 SELECT_RECORD = "SELECT first_seq, last_seq, wall_ns, released, body, checksum FROM journal "
-SELECT_ROW = f"SELECT {COLUMNS} FROM order_responses "
-OF_ORDER = "WHERE order_id = ? ORDER BY rowid"
+
+_FROM = f"""FROM reports AS r
+    JOIN orders AS o ON o.seq = r.order_id
+    JOIN orders AS n ON n.seq = r.order_id + r.named_after
+    JOIN journal AS j ON j.last_seq = r.report_id >> {NUMBER_BITS}
+    LEFT JOIN report_names AS x ON x.report_id = r.report_id """
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring a database up to the latest version, a version a transaction."""
+def _word(place: int, codes: dict[str, str]) -> str:
+    """The word that one character of a report's code stands for."""
+    cases = " ".join(f"WHEN '{code}' THEN '{word}'" for word, code in codes.items())
+    return f"CASE substr(r.code, {place}, 1) {cases} END"
+
+
+_SOURCES = {
+    "journal_seq": f"r.report_id >> {NUMBER_BITS}",
+    "number": f"r.report_id & {NUMBER_MASK}",
+    "type": _word(1, EXEC_TYPES),
+    "state": _word(2, ORD_STATUSES),
+    "account": "o.account",
+    "client_order_id": "n.client_order_id",
+    "symbol": "ifnull(x.symbol, o.symbol)",
+    "side": "ifnull(x.side, o.side)",
+    "wall_ns": "j.wall_ns",
+}
+_READ = [name for name in Report._fields if name not in ("type", "state")]
+SELECT_REPORT = (
+    "SELECT " + ", ".join(_SOURCES.get(name, f"r.{name}") for name in _READ) + f" {_FROM}"
+)
+VIEW = "CREATE VIEW order_responses AS SELECT " + ", ".join(
+    f"{_SOURCES.get(name, f'r.{name}')} AS {name}" for name in ROW_COLUMNS
+) + f" {_FROM}"  # fmt: skip
+OF_ORDER = "WHERE r.order_id = ? ORDER BY r.report_id"
+
+
+def create(connection: sqlite3.Connection) -> bool:
+    """Make what an empty database lacks; True if this one is an older program's.
+
+    Of that one the journal stays, and all else is made anew: see PersistentStorage.upgrade.
+    """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    for number, statements in enumerate(MIGRATIONS[version:], version + 1):
+    if version == 0:
         connection.execute("BEGIN IMMEDIATE")
-        for statement in statements:
+        for statement in (JOURNAL, *TABLES, *OTHERS, VIEW):
             connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {number}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
+    return bool(0 < version <= FOLDED_VERSION)
 
 
 def check_version(connection: sqlite3.Connection, path: object) -> None:
     """StoreError if this is not the version that we read and write."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version != len(MIGRATIONS):
-        hint = "; the daemon's next start brings it up to date" if version < len(MIGRATIONS) else ""
-        raise StoreError(f"{path}: expected schema version {len(MIGRATIONS)}, was {version}{hint}")
+    if version != SCHEMA_VERSION:
+        hint = "; the daemon's next start brings it up to date" if version < SCHEMA_VERSION else ""
+        raise StoreError(f"{path}: expected schema version {SCHEMA_VERSION}, was {version}{hint}")

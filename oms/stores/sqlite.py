@@ -2,18 +2,15 @@
 
 Flow:  dispatcher turn -> [sqlite] -> COMMIT -> publish
 Owner: one connection, used by one thread at a time, writes and checkpoints. Readers open
-       the file themselves, read-only: see `find_rows`.
+       the file themselves, read-only: see `find_reports`.
 """
 
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import closing
-from itertools import takewhile
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from oms.desk.entries import Entry
 from oms.errors import (
     JournalError,
     OutcomeUnknownError,
@@ -21,23 +18,38 @@ from oms.errors import (
     StoreError,
     StoreFullError,
 )
-from oms.reports import Row
-from oms.stores import JournalRecord, Snapshot, entry_in, rows_by_id
+from oms.reports import NUMBER_BITS, NUMBER_MASK, STORED, Report, stored_report, type_of
+from oms.requests.codec import Line
+from oms.requests.orders import SEQUENCE_MAX
+from oms.stores import Claim, JournalRecord, Snapshot, answers_in, line_in
 from oms.stores.schema import (
-    INSERT_ID,
+    DROP_PARTS,
+    INSERT_CLAIM,
+    INSERT_NAMES,
     INSERT_RECORD,
-    INSERT_ROW,
+    INSERT_REPORT,
+    INSERT_STAND_IN,
     OF_ORDER,
+    OTHERS,
+    SCHEMA_VERSION,
     SELECT_RECORD,
-    SELECT_ROW,
+    SELECT_REPORT,
+    TABLES,
+    VIEW,
     check_version,
-    migrate,
-)  # fmt: skip
+    create,
+)
 
 NANOS = 1_000_000_000
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL", "none": "OFF"}
 PROBE_BYTES = 1 << 20
 PAUSE_S_MIN, PAUSE_S_MAX = 0.001, 0.1
+# Answers to requests about what is over, or unknown, or no order: they may name no symbol.
+CANCEL_REJECTED = "CANCEL_REJECTED"
+NAMED_OTHERWISE = frozenset(
+    ("REJECTED", "CANCEL_REJECTED", "ORDER_STATUS", "TRADE_BUSTED", "COMMAND_DONE",
+    "COMMAND_REJECTED")
+)  # fmt: skip
 
 
 class PersistentStorage:
@@ -63,6 +75,9 @@ class PersistentStorage:
         self._read_only = read_only
         self._connection: sqlite3.Connection | None = None
         self._hurried = threading.Event()
+        self._reading = threading.Lock()  # for the one reader that all other threads share
+        self._reader: PersistentStorage | None = None
+        self.outdated = False
 
     # --- opening and closing ---
 
@@ -83,7 +98,8 @@ class PersistentStorage:
             self._connection = self._connect(read_only=self._read_only)
             if not self._read_only:
                 self._prepare(self._connection)
-            check_version(self._connection, self.path)
+            if not self.outdated:
+                check_version(self._connection, self.path)
         except sqlite3.Error as error:
             raise _translated(error, f"{self.path}: cannot be used") from error
         except OSError as error:
@@ -108,14 +124,55 @@ class PersistentStorage:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[self._durability]}")
         connection.execute("PRAGMA wal_autocheckpoint = 1000")
-        migrate(connection)
+        self.outdated = create(connection)
         # From here on begin() alone waits for others, in its own way: a stop must not.
         connection.execute(f"PRAGMA busy_timeout = {PAUSE_S_MAX * 1000:.0f}")
         _sync_directory(self.path.resolve().parent)
 
+    def upgrade(self, turns: Iterable[tuple[list[Claim], list[Report]]]) -> None:
+        """Make all tables but the journal anew, in one transaction; an older program wrote them.
+
+        How long things took is in no journal: it is taken over from the old reports.
+        """
+        self._write("BEGIN IMMEDIATE")
+        try:
+            self._db.execute("ALTER TABLE order_responses RENAME TO old_responses")
+            for statement in (*TABLES, VIEW):
+                self._db.execute(statement)
+            for claims, reports in turns:
+                self._db.executemany(INSERT_CLAIM, claims)
+                self._insert([
+                    self._named(r) if r.type in NAMED_OTHERWISE else r for r in reports
+                ])  # fmt: skip
+            self._db.execute(
+                "UPDATE reports SET waited_ns = old.waited_ns, venue_ns = old.venue_ns "
+                "FROM old_responses AS old WHERE report_id = "
+                f"(old.journal_seq << {NUMBER_BITS}) | old.number"
+            )
+            for statement in (
+                "DROP TABLE old_responses", "DROP TABLE client_orders", *OTHERS,
+                f"PRAGMA user_version = {SCHEMA_VERSION}",
+            ):  # fmt: skip
+                self._db.execute(statement)
+            self._write("COMMIT")
+        except sqlite3.Error as error:
+            raise _translated(error, "upgrading") from error
+        finally:
+            self.rollback()
+        self.outdated = False
+
+    def _named(self, report: Report) -> Report:
+        """A report of an older journal may not know whose client order id it bears."""
+        seq, _ = self.owner(report.account, report.client_order_id)
+        return report._replace(named_after=seq - report.order_id)
+
     def close(self) -> None:
         """Move the write-ahead log into the database and let go."""
-        connection, self._connection = self._connection, None
+        with self._reading:
+            connection, self._connection = self._connection, None
+            reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
         if connection is None:
             return
         try:
@@ -142,18 +199,31 @@ class PersistentStorage:
     def hurry(self) -> None:
         self._hurried.set()
 
-    def claim(self, ids: Sequence[tuple[str, str, int]]) -> bool:
+    def claim(self, claims: Sequence[Claim]) -> bool:
         try:
-            return self._db.executemany(INSERT_ID, ids).rowcount == len(ids)
+            db = self._connection or self._db
+            return db.executemany(INSERT_CLAIM, claims).rowcount == len(claims)
         except sqlite3.Error as error:
             raise _translated(error, "writing ids") from error
 
-    def append(self, record: JournalRecord, rows: Sequence[Row]) -> None:
+    def append(self, record: JournalRecord, reports: Sequence[Report]) -> None:
         try:
-            self._db.execute(INSERT_RECORD, record)
-            self._db.executemany(INSERT_ROW, rows)
+            (self._connection or self._db).execute(INSERT_RECORD, record)
+            self._insert(reports)
         except sqlite3.Error as error:
             raise _translated(error, "writing the journal") from error
+
+    def _insert(self, reports: Sequence[Report]) -> None:
+        db = self._connection or self._db
+        db.executemany(INSERT_REPORT, [report[:STORED] for report in reports])
+        if not NAMED_OTHERWISE.isdisjoint(map(type_of, reports)):
+            others = [report for report in reports if report.type in NAMED_OTHERWISE]
+            db.executemany(
+                INSERT_STAND_IN, [(r.order_id, r.account, r.symbol, r.side) for r in others]
+            )
+            db.executemany(
+                INSERT_NAMES, [(r.report_id, r.symbol, r.side, r.order_id) for r in others]
+            )
 
     def commit(self) -> None:
         self._write("COMMIT")
@@ -173,27 +243,36 @@ class PersistentStorage:
         finally:
             self.rollback()
 
+    def save_part(self, parts_id: int, number: int, part: str) -> None:
+        if number == 1:  # of one that did not come to its end nothing stays
+            self._run("DELETE FROM snapshot_parts WHERE parts_id = ?", (parts_id,))
+        self._run("INSERT INTO snapshot_parts VALUES (?, ?, ?)", (parts_id, number, part))
+
     def save_snapshot(self, snapshot: Snapshot) -> None:
         """Keep this snapshot and the one before it."""
-        self._write("BEGIN IMMEDIATE")
+        self._run("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)", snapshot[:4])
+        self._run(
+            "DELETE FROM snapshots WHERE journal_seq NOT IN "
+            "(SELECT journal_seq FROM snapshots ORDER BY journal_seq DESC LIMIT 2)",
+            (),
+        )
+
+    def drop_parts(self, under_way: int) -> bool:
+        return self._run(DROP_PARTS, (under_way,)) > 0
+
+    def _run(self, statement: str, arguments: Sequence[object]) -> int:
+        """One statement, a transaction of its own; how many rows it was about."""
         try:
-            self._db.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?)", snapshot)
-            self._db.execute(
-                "DELETE FROM snapshots WHERE journal_seq NOT IN "
-                "(SELECT journal_seq FROM snapshots ORDER BY journal_seq DESC LIMIT 2)"
-            )
-            self._write("COMMIT")
+            return self._db.execute(statement, arguments).rowcount
         except sqlite3.Error as error:
             raise _translated(error, "writing a snapshot") from error
-        finally:
-            self.rollback()
 
     # --- reading ---
 
-    def owner(self, account: str, client_order_id: str) -> int:
-        query = "SELECT journal_seq FROM client_orders WHERE account = ? AND client_order_id = ?"
+    def owner(self, account: str, client_order_id: str) -> tuple[int, int]:
+        query = "SELECT seq, content FROM orders WHERE account = ? AND client_order_id = ?"
         found = self._read(query, (account, client_order_id)).fetchone()
-        return int(found[0]) if found else 0
+        return (found[0], found[1]) if found else (0, 0)
 
     def records(self, after_seq: int = 0) -> Iterator[JournalRecord]:
         cursor = self._read(SELECT_RECORD + "WHERE last_seq > ? ORDER BY last_seq", (after_seq,))
@@ -204,54 +283,68 @@ class PersistentStorage:
         found = cursor.fetchone()
         return JournalRecord._make(found) if found else None
 
-    def rows_of(self, order_id: int) -> list[Row]:
-        return self._read(SELECT_ROW + OF_ORDER, (order_id,)).fetchall()
+    def line_of(self, seq: int) -> Line:
+        return line_in(self.record_of(seq), seq)
 
-    def rows_of_turn(self, seq: int) -> list[Row]:
-        # Reports are kept in journal order under growing row numbers: twenty looks find the
-        # turn, and no index costs every order something for the sake of a rare question.
-        low, high = (
-            0,
-            int(self._read("SELECT ifnull(max(rowid), 0) FROM order_responses", ()).fetchone()[0]),
-        )
-        while low < high:
-            middle = (low + high) // 2
-            at = self._read("SELECT journal_seq FROM order_responses WHERE rowid = ?", (middle,))
-            low, high = (middle + 1, high) if (at.fetchone() or (0,))[0] < seq else (low, middle)
-        rows = _guarded(self._read(SELECT_ROW + "WHERE rowid >= ? ORDER BY rowid", (low,)))
-        return list(takewhile(lambda row: row[0] == seq, rows))
+    def reports_of(self, order_id: int) -> list[Report]:
+        return self._reports(OF_ORDER, order_id)
 
-    def entry_of(self, seq: int) -> Entry:
-        return entry_in(self.record_of(seq), seq)
+    def reports_of_turn(self, seq: int) -> list[Report]:
+        if not 0 < seq <= SEQUENCE_MAX >> NUMBER_BITS:
+            return []
+        where = "WHERE r.report_id BETWEEN ? AND ? ORDER BY r.report_id"
+        return self._reports(where, seq << NUMBER_BITS, (seq << NUMBER_BITS) | NUMBER_MASK)
 
-    def find_rows(self, account: str, client_order_id: str) -> list[Row]:
+    def told(self, seq: int) -> Report | None:
+        record = self.record_of(seq)
+        first = answers_in(self.reports_of_turn(record.last_seq), seq) if record else []
+        return answers_in(self.reports_of(first[0].order_id), seq)[-1] if first else None
+
+    def find_reports(self, account: str, named: str | int) -> list[Report]:
         # A connection of its own, read-only, so that any thread may ask and no writer waits.
-        reader = PersistentStorage(self.path, read_only=True)
-        reader.open()
-        with closing(reader):
-            return rows_by_id(
-                account, client_order_id, reader.owner, reader.rows_of, reader.entry_of
-            )
+        with self._reading:
+            reader = self._reader
+            if reader is None:
+                reader = PersistentStorage(self.path, read_only=True)
+                reader.open()
+                if self._connection is not None:  # while it is written, it is read from often
+                    self._reader = reader
+            try:
+                return reader._find(account, named)
+            finally:
+                if self._reader is None:
+                    reader.close()
+
+    def _find(self, account: str, named: str | int) -> list[Report]:
+        if isinstance(named, int):
+            fits = 0 < named <= SEQUENCE_MAX
+            return [r for r in self.reports_of(named) if r.account == account] if fits else []
+        seq, _ = self.owner(account, named)
+        own = self.reports_of(seq) if seq else []
+        if own or not seq:
+            return own
+        told = self.told(seq)  # a change: of which order?
+        if told is None or told.type == CANCEL_REJECTED:  # then it never was a name of the order
+            return []
+        return self.reports_of(told.order_id)
 
     def last_told_seq(self) -> int:
-        query = "SELECT journal_seq FROM order_responses ORDER BY rowid DESC LIMIT 1"
-        found = self._read(query, ()).fetchone()
-        return int(found[0]) if found else 0
+        found = self._read("SELECT max(report_id) FROM reports", ()).fetchone()
+        return (found[0] or 0) >> NUMBER_BITS
 
-    def all_rows(self) -> Iterator[Row]:
-        return _guarded(self._read(SELECT_ROW + "ORDER BY rowid", ()))
+    def all_reports(self) -> Iterator[Report]:
+        return map(stored_report, _guarded(self._read(SELECT_REPORT + "ORDER BY r.report_id", ())))
 
-    def snapshot(self) -> Snapshot | None:
-        query = (
-            "SELECT journal_seq, checksum, body FROM snapshots ORDER BY journal_seq DESC LIMIT 1"
-        )
-        found = self._read(query, ()).fetchone()
-        return Snapshot._make(found) if found else None
+    def _reports(self, where: str, *arguments: object) -> list[Report]:
+        return list(map(stored_report, _guarded(self._read(SELECT_REPORT + where, arguments))))
 
     def snapshots(self) -> list[Snapshot]:
-        """All that are kept, not the latest alone."""
-        query = "SELECT journal_seq, checksum, body FROM snapshots ORDER BY journal_seq"
-        return list(map(Snapshot._make, self._read(query, ())))
+        query = "SELECT journal_seq, checksum, last, parts_id FROM snapshots ORDER BY journal_seq"
+        of_one = "SELECT part FROM snapshot_parts WHERE parts_id = ? ORDER BY number"
+        return [
+            Snapshot._make((*found, tuple(part for (part,) in self._read(of_one, found[3:]))))
+            for found in self._read(query, ()).fetchall()
+        ]
 
     @property
     def _db(self) -> sqlite3.Connection:
@@ -267,7 +360,7 @@ class PersistentStorage:
 
     def _write(self, statement: str) -> None:
         try:
-            self._db.execute(statement)
+            (self._connection or self._db).execute(statement)
         except sqlite3.Error as error:
             raise _translated(error, statement) from error
 

@@ -9,13 +9,15 @@ import heapq
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 from oms.clock import Clock, SystemClock
+from oms.enums import Liquidity, ResponseType
 from oms.errors import VenueError
+from oms.exchange.order import Change, Order
 from oms.instruments import Instrument
-from oms.messages import Liquidity, ResponseType
-from oms.orders import Change, Event, Order, VenueReport
+from oms.requests.internal import VenueReport
 
 WAIT_S_MAX = 0.05
 Report = Callable[[VenueReport], None]
@@ -38,22 +40,13 @@ class Step:
     reason: str = "VENUE_REJECTED"
 
 
-@dataclass(slots=True)
-class _Logon:
-    """How the venue treats each logon: "accept", "refuse" or "hang"; the last one stays."""
-
-    answers: deque[str] = field(default_factory=lambda: deque(["accept"]))
-
-    def next(self) -> str:
-        return self.answers.popleft() if len(self.answers) > 1 else self.answers[0]
-
-
 class ScriptedVenue:
     """A remote venue under a test's control; accepts everything at once unless told otherwise.
 
         venue = ScriptedVenue(clock=clock, script=[Step("silence"), Step("fill", times=2)])
 
-    sent holds the request sequences that reached it, in order.
+    logons: what becomes of each logon: "accept", "refuse" or "hang"; the last one stays.
+    sent: the request sequences that reached it, in order. job: of the thread oms-venue.
     """
 
     remote = True
@@ -67,14 +60,14 @@ class ScriptedVenue:
     ) -> None:
         self._clock = clock or SystemClock()
         self._script = deque(script)
-        self._logon = _Logon(deque(logons))
+        self._logons = deque(logons)
         self._condition = threading.Condition()
         self._due: list[tuple[int, int, VenueReport]] = []
         self._number = 0
         self._report: Report | None = None
         self._linked = False
         self.sent: list[int] = []
-        self.job = _Deliver(self)
+        self.job = self
 
     def connect(self, report: Report) -> None:
         """Where answers go: OrderManagement.on_data_response."""
@@ -90,7 +83,7 @@ class ScriptedVenue:
 
     # --- Venue ---
 
-    def place(self, order: Order) -> Sequence[Event]:
+    def place(self, order: Order) -> Sequence[VenueReport]:
         step = self._next(order.order_id)
         if step.answer == "reject":
             self._tell(step, ResponseType.REJECTED, order.order_id, reason=step.reason)
@@ -100,13 +93,15 @@ class ScriptedVenue:
                 self._fill(step, order)
         return ()
 
-    def cancel(self, change: Change) -> Sequence[Event]:
+    def cancel(self, change: Change) -> Sequence[VenueReport]:
         return self._answer_change(change, ResponseType.CANCELED)
 
-    def replace(self, change: Change) -> Sequence[Event]:
+    def replace(self, change: Change) -> Sequence[VenueReport]:
         return self._answer_change(change, ResponseType.REPLACED)
 
-    def withdraw(self, order_ids: set[int], type_: ResponseType, reason: str) -> Sequence[Event]:
+    def withdraw(
+        self, order_ids: set[int], type_: ResponseType, reason: str
+    ) -> Sequence[VenueReport]:
         for order_id in sorted(order_ids):
             self.tell(VenueReport(type_, order_id, reason=reason))
         return ()
@@ -115,7 +110,7 @@ class ScriptedVenue:
         """A test venue takes any symbol."""
 
     def logon(self) -> None:
-        answer = self._logon.next()
+        answer = self._logons.popleft() if len(self._logons) > 1 else self._logons[0]
         if answer == "refuse":
             raise VenueError("logon refused by the script")
         self._linked = answer == "accept"
@@ -149,9 +144,14 @@ class ScriptedVenue:
                 self._report(report)
         return min(wait_s, WAIT_S_MAX)
 
-    def wait(self, wait_s: float) -> None:
-        with self._condition:
-            self._condition.wait(wait_s)
+    def step(self) -> None:
+        wait_s = self.deliver()
+        if wait_s > 0:
+            with self._condition:
+                self._condition.wait(wait_s)
+
+    def finish(self) -> None:
+        """What is due later is dropped, as a lost connection drops it."""
 
     def wake(self) -> None:
         with self._condition:
@@ -165,16 +165,12 @@ class ScriptedVenue:
     def _fill(self, step: Step, order: Order) -> None:
         self._number += 1
         self._tell(
-            step,
-            ResponseType.TRADE,
-            order.order_id,
-            price_ticks=order.price_ticks or 1,
-            quantity_lots=order.left_lots,
-            liquidity=Liquidity.TAKER.value,
+            step, ResponseType.TRADE, order.order_id, price_ticks=order.price_ticks or 1,
+            quantity_lots=order.leaves_lots, liquidity=Liquidity.TAKER.value,
             execution_id=f"X{self._number}",
-        )
+        )  # fmt: skip
 
-    def _answer_change(self, change: Change, done: ResponseType) -> Sequence[Event]:
+    def _answer_change(self, change: Change, done: ResponseType) -> Sequence[VenueReport]:
         step = self._next(change.request_seq)
         order_id, seq = change.order.order_id, change.request_seq
         if step.answer == "reject":
@@ -184,38 +180,9 @@ class ScriptedVenue:
         return ()
 
     def _tell(
-        self,
-        step: Step,
-        type_: ResponseType,
-        order_id: int,
-        request_seq: int = 0,
-        price_ticks: int = 0,
-        quantity_lots: int = 0,
-        liquidity: str = "",
-        reason: str = "",
-        execution_id: str = "",
+        self, step: Step, type_: ResponseType, order_id: int, *more: Any, **named: Any
     ) -> None:
-        report = VenueReport(
-            type_, order_id, request_seq, price_ticks, quantity_lots, liquidity, reason,
-            execution_id,
-        )  # fmt: skip
+        """The answer of a step, as often as it says: a VenueReport with these values."""
+        report = VenueReport(type_, order_id, *more, **named)
         for _ in range(step.times):
             self.tell(report, step.latency_ns)
-
-
-class _Deliver:
-    """The job of the thread oms-venue."""
-
-    def __init__(self, venue: ScriptedVenue) -> None:
-        self._venue = venue
-
-    def step(self) -> None:
-        wait_s = self._venue.deliver()
-        if wait_s > 0:
-            self._venue.wait(wait_s)
-
-    def finish(self) -> None:
-        """What is due later is dropped, as a lost connection drops it."""
-
-    def wake(self) -> None:
-        self._venue.wake()

@@ -1,0 +1,525 @@
+"""The desk: what each journal line does to orders, what waits, and what goes to the venue.
+
+Flow:  dispatcher -> [desk] -> exchange, or venue -> executions -> reports -> journal
+In:    journal lines, in journal order; see requests/codec.py.
+Owner: the dispatcher thread. No I/O, no clock, no threads: the same lines give the same
+       orders and the same reports, live and in a replay.
+
+The checks of a new order stand in one order: who may trade, when, what, how much, with what
+money. A refused order changes nothing. Modifies and cancels are in changes.py; what is not
+about one order (session, phases, funds, operators) is in operations.py.
+"""
+
+from collections.abc import Callable, Sequence
+from heapq import heapify, heappop, heappush
+from typing import Any, Protocol
+
+from oms.desk.changes import Changes, display_reason
+from oms.desk.operations import Operations
+from oms.desk.venue_reports import VenueReports
+from oms.desk.waiting import OrderQueue
+from oms.enums import OrderState, OrderType, Phase, ResponseType, Side, TimeInForce
+from oms.exchange.accounts import Ledger
+from oms.exchange.executions import Executions
+from oms.exchange.market import Admission, admission
+from oms.exchange.matching import MatchingEngine
+from oms.exchange.order import Change, Order, Terms
+from oms.exchange.risk import Risk
+from oms.instruments import Instrument
+from oms.reject_reasons import RejectReason
+from oms.requests import codec
+from oms.requests.codec import Line
+from oms.requests.internal import VenueReport
+
+SIDES: dict[str, Side] = {side.value: side for side in Side}
+ORDER_TYPES: dict[str, OrderType] = {kind.value: kind for kind in OrderType}
+TIMES_IN_FORCE: dict[str, TimeInForce] = {tif.value: tif for tif in TimeInForce}
+NEW = codec.NEW
+PLAIN_LENGTH = codec.LENGTHS[codec.NEW][0]
+ANSWER_LENGTH = codec.LENGTHS[codec.ANSWER][0]
+HOLDABLE = (TimeInForce.GTC, TimeInForce.DAY, TimeInForce.GTD)
+CONTINUOUS, PENDING_NEW, REJECTED = Phase.CONTINUOUS, OrderState.PENDING_NEW, OrderState.REJECTED
+EXPIRIES_MIN = 64
+HELD, THROTTLED, SENT = "HELD_SESSION", "QUEUED_THROTTLE", "SENT_UNACKED"
+OCO = RejectReason.OCO.value
+
+Hops = tuple[str, int, int, int, int, int]
+"""A request's outcome, then when it was received, queued, released, sent, answered."""
+
+OUTCOMES = {
+    OrderState.NEW: "accepted", OrderState.SUSPENDED: "accepted", OrderState.REJECTED: "rejected",
+    OrderState.CANCELED: "canceled", OrderState.EXPIRED: "expired",
+}  # fmt: skip
+
+
+class OrderTaker(Protocol):
+    """What the desk needs of a venue: reports come back at once, or later."""
+
+    def place(self, order: Order) -> Sequence[VenueReport]: ...
+    def cancel(self, change: Change) -> Sequence[VenueReport]: ...
+    def replace(self, change: Change) -> Sequence[VenueReport]: ...
+    def withdraw(
+        self, order_ids: set[int], type_: ResponseType, reason: str
+    ) -> Sequence[VenueReport]: ...
+    def list_instruments(self, instruments: Sequence[Instrument]) -> None: ...
+
+
+def no_clock() -> int:
+    """In a replay nobody measures."""
+    return 0
+
+
+class Desk:
+    """Open orders, the waiting queue, and whether the market and the link are up.
+
+    engine: our own exchange; None where the venue is somebody else's. ledger: in use while the
+    executions have it. account_settings: tiers and groups an operator set. money_terms: what each
+    symbol's trades were settled by, and since which journal sequence. trading_date: none between
+    close and open. rules: the number of the rules that journal lines are obeyed by.
+
+    left: how many requests may still be sent in this turn; released: how many were. sent: those,
+    in order, where a venue answers later. unanswered: requests of this turn that nothing was
+    told of yet. hops: request sequence -> its way through this turn.
+    """
+
+    def __init__(self, venue: OrderTaker | None) -> None:
+        """venue: whose answers are events of their own; None: our own exchange."""
+        self._venue = venue
+        self.queue: OrderQueue[Order | Change] = OrderQueue()
+        self.executions = Executions(self.queue.cancel_order)
+        self.reports = self.executions.reports
+        self.engine = MatchingEngine(self.executions) if venue is None else None
+        self.ledger = Ledger()
+        self.risk = Risk(self.executions.positions)
+        self.instruments: dict[str, Instrument] = {}
+        self.settings: dict[str, Any] = {}
+        self.rules = 1
+        self.hold_when_closed = self.is_open = self.link_up = False
+        self.trading_date = ""
+        self.account_settings: dict[str, dict[str, str]] = {}
+        self.money_terms: dict[str, tuple[list[Any], int]] = {}
+        self.expiries: list[tuple[int, int]] = []  # a heap of (wall clock, GTD order)
+        self.left = self._permits = self.now_ns = 0
+        self.plain = False  # nobody limits orders, nobody counts money, the market is open
+        self.sent: list[Order | Change] = []
+        self.hops: dict[int, Hops] = {}
+        self.unanswered: list[Order | Change] = []  # nothing was told of them in this turn
+        self.read_ns: Callable[[], int] = no_clock
+        # What an execution may set off, bound here: looked at after each one.
+        self.losers = self.executions.losers
+        self._markets = self.engine.markets if self.engine is not None else {}
+        self._triggered = self.engine.rules.triggered if self.engine is not None else {}
+        self.changes = Changes(self)
+        self.operations = Operations(self)
+        self.venue_reports = VenueReports(self)
+        self._handlers: dict[str, Callable[[int, Line, int, int], None]] = {
+            codec.NEW: self.new,
+            codec.MODIFY: self.changes.modify,
+            codec.CANCEL: self.changes.cancel,
+            codec.ANSWER: self._answer,
+            **self.venue_reports.handlers(),
+            **self.operations.handlers(),
+        }
+
+    @property
+    def released(self) -> int:
+        """How many requests were sent in this turn."""
+        return self._permits - self.left
+
+    @property
+    def venue(self) -> OrderTaker:
+        """Where requests go if not to our own exchange."""
+        assert self._venue is not None
+        return self._venue
+
+    # --- a turn: begin, (enter, send_waiting)*, end ---
+
+    def begin(
+        self,
+        turn_seq: int,
+        wall_ns: int,
+        permits: int,
+        now_ns: int = 0,
+        read_ns: Callable[[], int] = no_clock,
+    ) -> None:
+        """permits: how many requests may be sent in this turn. read_ns: the monotonic clock,
+        which says now_ns."""
+        self.executions.begin(turn_seq, wall_ns)
+        self.unanswered, self.hops, self.sent = [], {}, []
+        self.left = self._permits = permits
+        self.read_ns, self.now_ns = read_ns, now_ns
+        self.refresh()
+        if self.engine is not None:
+            self.engine.rules.wall_ns = wall_ns
+
+    def enter(self, seq: int, line: Line, received_ns: int = 0, queued_ns: int = 0) -> None:
+        """One journal line takes effect, and what may go then is sent.
+
+        With permits left an order meets the book before the next request is looked at: what
+        happens depends on the order of arrival, not on what happened to share a turn.
+        """
+        queue = self.queue
+        if (
+            self.plain
+            and line[0] == NEW
+            and len(line) == PLAIN_LENGTH
+            and self.left
+            and self._markets[line[3]].phase is CONTINUOUS
+            and not queue.main
+            and not queue.urgent
+        ):
+            # A plain order, nothing to ask, nobody ahead: straight to the book. `new` does the
+            # same in more steps, and tests run every flow both ways.
+            _, account, client_id, symbol, side, kind, tif, price, lots, _, _ = line
+            order = Order(
+                seq, account, client_id, self.instruments[symbol], SIDES[side], ORDER_TYPES[kind],
+                TIMES_IN_FORCE[tif], price, lots, received_ns, queued_ns,
+            )  # fmt: skip
+            executions, engine = self.executions, self.engine
+            assert engine is not None
+            executions.orders[seq] = executions.by_client_id[account, client_id] = order
+            self.left -= 1
+            now_ns = self.now_ns
+            waited_ns = now_ns - received_ns if received_ns else 0
+            self.now_ns = after_ns = engine.place(order, waited_ns, now_ns, self.read_ns)
+            if self.losers or self._triggered:
+                self.cascade()
+            outcome = "traded" if order.cumulative_lots else OUTCOMES[order.state]
+            self.hops[seq] = (outcome, received_ns, queued_ns, now_ns, now_ns, after_ns)
+            return
+        self.ledger.seq = seq
+        self._handlers[line[0]](seq, line, received_ns, queued_ns)
+        if queue.main or queue.urgent:
+            self.send_waiting()
+
+    def can_send(self) -> bool:
+        """Is there something to send, and somebody to send it to?"""
+        return self.link_up and bool(self.queue.urgent or (self.queue.main and self.is_open))
+
+    def send_waiting(self) -> None:
+        """Send what waits, as far as the turn's permits go."""
+        while self.left and self.link_up:
+            request = self.queue.get_next_order(urgent_only=not self.is_open)
+            if request is None:
+                return
+            if isinstance(request, Order):
+                self._place(request, check=True)
+            else:
+                self.changes.send(request)
+
+    def end(self) -> None:
+        """Whoever asked in this turn and has no answer yet is told that it is pending."""
+        for request in self.unanswered:
+            if isinstance(request, Order):
+                if request.state is PENDING_NEW:
+                    self.tell_pending(request)
+            elif request.order.changes and request in request.order.changes:
+                self.changes.tell_pending(request)
+
+    def forget_turn(self) -> None:
+        """What only this turn needed goes at once, before the garbage collector looks at it."""
+        self.unanswered, self.hops, self.sent = [], {}, []
+        self.executions.forget_turn()
+
+    # --- new orders ---
+
+    def new(self, seq: int, line: Line, received_ns: int, queued_ns: int) -> None:
+        order, fields = self._order_of(seq, line, received_ns, queued_ns)
+        executions, risk = self.executions, self.risk
+        reason = self._why_not(order, line[9], fields)
+        if not reason and executions.ledger is not None:
+            reason = self._reserve(order)
+        if reason:
+            executions.reject(order, reason)
+            return
+        executions.add(order)
+        if not risk.idle:
+            risk.accepted(order, executions.reports.wall_ns)
+        if order.terms is not None:
+            self._take_up(order, order.terms)
+        if self.goes_at_once():
+            self._place(order)
+            if order.state is not PENDING_NEW:
+                return
+        else:
+            self.queue.add_order(seq, order)
+        self.unanswered.append(order)
+
+    def refresh(self) -> None:
+        """Something was set, opened or closed: is there anything to be asked before an order?"""
+        self.plain = (
+            self.engine is not None
+            and self.is_open
+            and self.link_up
+            and self.risk.idle
+            and self.executions.ledger is None
+        )
+
+    def _order_of(
+        self, seq: int, line: Line, received_ns: int = 0, queued_ns: int = 0
+    ) -> tuple[Order, dict[str, Any] | None]:
+        """The order that a line asks for, and its terms as the line has them."""
+        terms = fields = None
+        if len(line) == PLAIN_LENGTH:
+            _, account, client_id, symbol, side, kind, tif, price, lots, _, _ = line
+        else:
+            _, account, client_id, symbol, side, kind, tif, price, lots, _, _, fields = line[:12]
+            terms = _terms_of(fields) if fields or len(line) == PLAIN_LENGTH + 1 else None
+        order = Order(
+            seq, account, client_id, self.instruments[symbol], SIDES[side], ORDER_TYPES[kind],
+            TIMES_IN_FORCE[tif], price, lots, received_ns, queued_ns, terms,
+        )  # fmt: skip
+        return order, fields
+
+    def _why_not(self, order: Order, hold: int, fields: dict[str, Any] | None) -> str:
+        """Why a new order may not come in; the money for it is looked at after this."""
+        reason = self.why_not_now(order, hold)
+        if not reason and order.terms is not None and fields is not None:
+            reason = self._why_not_terms(order, order.terms, fields)
+        if not reason and not self.risk.idle:
+            reason = self.risk.check(order, self.reports.wall_ns)
+        if not reason and len(self.queue.main) >= self.queue.size_max:
+            reason = self.queue_full()
+        return reason
+
+    def would(self, line: Line) -> tuple[str, int, str]:
+        """What `new` would answer: why not, or what the order would have reserved, and of what."""
+        order, fields = self._order_of(0, line)
+        reason = self._why_not(order, line[9], fields)
+        if reason or self.executions.ledger is None:
+            return reason or self._would_refuse(order), 0, ""
+        order.fees = self.ledger.fees_of(order)
+        need = self.executions.need(order, order.price_ticks, order.leaves_lots)
+        partner = order.terms.partner_id if order.terms is not None else 0
+        free = self.executions.orders[partner].reserved if partner else 0
+        reason = self.ledger.would_reserve(order, need, free)
+        return reason or self._would_refuse(order), need, self.ledger.asset_of(order)
+
+    def _would_refuse(self, order: Order) -> str:
+        """Why our exchange would refuse it, if it went there at once."""
+        at_once = self.engine is not None and self.is_open and self.link_up
+        return self.engine.would_refuse(order) if at_once and self.engine is not None else ""
+
+    def goes_at_once(self) -> bool:
+        """May a request be sent now? A permit is left, nobody waits, and the market is open."""
+        return (
+            self.left > 0
+            and self.is_open
+            and self.link_up
+            and not (self.queue.main or self.queue.urgent)
+        )
+
+    def await_answer(self, request: Order | Change) -> None:
+        """Its owner is told that it is pending, should nothing else be told in this turn."""
+        self.unanswered.append(request)
+
+    def why_not_now(self, order: Order, hold: int) -> str:
+        """The kill switch, the session, the market's phase, the account."""
+        symbol = order.instrument.symbol
+        if not self.risk.idle:
+            reason = self.risk.gate(order.account, symbol)
+            if reason:
+                return reason
+        if not self.is_open:
+            if not self._may_hold(order, hold):
+                tif = order.time_in_force.value
+                return f"{RejectReason.SESSION_CLOSED.value}: symbol={symbol}, tif={tif}"
+        elif self.engine is not None:
+            phase = self.engine.markets[symbol].phase
+            if phase is not CONTINUOUS:
+                may = admission(
+                    phase, order.order_type, order.time_in_force, suspended=order.suspended,
+                    min_lots=order.terms.min_lots if order.terms is not None else 0,
+                )  # fmt: skip
+                if may is Admission.REFUSE or (may is Admission.HOLD and not hold):
+                    return (
+                        f"{RejectReason.MARKET_STATE.value}: phase={phase.value}, "
+                        f"type={order.order_type.value}, tif={order.time_in_force.value}"
+                    )
+        return self.ledger.may_trade(order.account) if self.executions.ledger is not None else ""
+
+    def _may_hold(self, order: Order, hold: int) -> bool:
+        if order.order_type is OrderType.MARKET or order.time_in_force not in HOLDABLE:
+            return False
+        if order.terms is not None and order.terms.min_lots:
+            return False
+        return bool(hold) or self.hold_when_closed
+
+    def _why_not_terms(self, order: Order, terms: Terms, fields: dict[str, Any]) -> str:
+        """Terms that contradict the order, the clock, or another order."""
+        wall_ns = self.reports.wall_ns
+        if self.engine is None:
+            return f"{RejectReason.TERMS_UNSUPPORTED.value}: terms={'|'.join(fields)}"
+        reason = display_reason(terms.display_lots, order.quantity_lots)
+        if not reason and terms.min_lots > order.quantity_lots and not terms.budget:
+            sizes = f"min_quantity={terms.min_lots}, quantity={order.quantity_lots}"
+            reason = f"{RejectReason.QUANTITY_INVALID.value}: {sizes} lots"
+        if not reason and terms.expire_ns and terms.expire_ns <= wall_ns:
+            late = f"expire_ns={terms.expire_ns}, now={wall_ns}"
+            reason = f"{RejectReason.EXPIRE_TIME_INVALID.value}: {late}"
+        if not reason and "oco" in fields:
+            reason = self._pair(order, terms, fields["oco"])
+        return reason
+
+    def _pair(self, order: Order, terms: Terms, client_order_id: str) -> str:
+        """Find the stop that this order is to be one of two with."""
+        partner = self.executions.find(order.account, client_order_id)
+        if (
+            partner is None
+            or partner.terms is None
+            or not partner.suspended
+            or partner.terms.partner_id
+            or partner.instrument is not order.instrument
+            or partner.side is not order.side
+            or partner.cancel_pending
+        ):
+            return f"{RejectReason.OCO_INVALID.value}: oco_with={client_order_id}"
+        terms.partner_id = partner.order_id
+        return ""
+
+    def queue_full(self) -> str:
+        bound = self.queue.size_max
+        if len(self.queue.main) < bound:
+            return ""
+        return f"{RejectReason.QUEUE_FULL.value}: waiting={bound}, max={bound}"
+
+    def _reserve(self, order: Order) -> str:
+        """Reserve what the order may cost; of an OCO pair, once for both."""
+        executions, ledger = self.executions, self.ledger
+        order.fees = ledger.fees_of(order)
+        need = executions.need(order, order.price_ticks, order.leaves_lots)
+        if order.terms is None or not order.terms.partner_id:
+            return ledger.reserve(order, need)
+        partner = executions.orders[order.terms.partner_id]
+        before = partner.reserved
+        ledger.reserve(partner, 0)
+        reason = ledger.reserve(order, need)
+        if reason:
+            ledger.reserve(partner, before)
+        return reason
+
+    def _take_up(self, order: Order, terms: Terms) -> None:
+        """What is to remember of an accepted order's terms."""
+        if terms.expire_ns:
+            self._add_expiry(terms.expire_ns, order.order_id)
+        if terms.partner_id:
+            partner = self.executions.orders[terms.partner_id]
+            assert partner.terms is not None
+            partner.terms.partner_id = order.order_id
+
+    def _add_expiry(self, at_ns: int, order_id: int) -> None:
+        """Remember when a GTD order ends; those that ended before are forgotten now and then."""
+        orders = self.executions.orders
+        if len(self.expiries) > 2 * len(orders) + EXPIRIES_MIN:
+            self.expiries = [each for each in self.expiries if each[1] in orders]
+            heapify(self.expiries)
+        heappush(self.expiries, (at_ns, order_id))
+
+    def next_expiry_ns(self) -> int | None:
+        """When the next GTD order ends, by the wall clock; None if there is none."""
+        while self.expiries and self.expiries[0][1] not in self.executions.orders:
+            heappop(self.expiries)
+        return self.expiries[0][0] if self.expiries else None
+
+    # --- sending ---
+
+    def _place(self, order: Order, *, check: bool = False) -> None:
+        """Send a new order. check: it waited, and trading may have been halted meanwhile."""
+        self.left -= 1
+        seq, now_ns, received_ns = order.order_id, self.now_ns, order.received_ns
+        self.ledger.seq = seq
+        waited_ns = now_ns - received_ns if received_ns else 0
+        reason = ""
+        if check and not self.risk.idle:
+            reason = self.risk.gate(order.account, order.instrument.symbol)
+        if reason:
+            self.executions.reject(order, reason)
+            after_ns = self.read_ns()
+        elif self.engine is not None:
+            after_ns = self.engine.place(order, waited_ns, now_ns, self.read_ns)
+        else:
+            told = self.venue.place(order)
+            after_ns = self.read_ns()
+            self.venue_reports.apply(told, seq, waited_ns, after_ns - now_ns)
+            self.sent.append(order)
+            if not told:
+                return
+        self.settle()
+        self.now_ns = after_ns
+        outcome = "traded" if order.cumulative_lots else OUTCOMES[order.state]
+        self.hops[seq] = (outcome, received_ns, order.queued_ns, now_ns, now_ns, after_ns)
+
+    def settle(self) -> None:
+        """The same as cascade, for the many executions that set off nothing."""
+        if self.losers or self._triggered:
+            self.cascade()
+
+    def cascade(self) -> None:
+        """Settle all that the executions so far have set off, until nothing is due any more.
+
+        First the losers of OCO pairs go, in the order their partners were executed; then the
+        first triggered stop trades to its end; and again.
+        """
+        if self.engine is None:
+            return
+        while True:
+            self._cancel_losers()
+            order = self.engine.next_triggered()
+            if order is None:
+                return
+            self.executions.trigger(order)
+            self._cancel_losers()  # the money of both is with the partner
+            ledger, reason = self.executions.ledger, ""
+            if ledger is not None:
+                need = self.executions.need(order, order.price_ticks, order.leaves_lots)
+                reason = ledger.reserve(order, need)
+            if reason:  # it was accepted long ago, so it is not rejected
+                self.executions.finish(order, OrderState.CANCELED, reason)
+            else:
+                self.engine.place_triggered(order)
+
+    def _cancel_losers(self) -> None:
+        losers = self.losers
+        while losers:
+            order = losers.popleft()
+            if order.order_id not in self.executions.orders:
+                continue  # it ended in the same step
+            if self.queue.cancel_order(order.order_id) is not None:
+                self.executions.finish(order, OrderState.CANCELED, OCO)
+            elif self.engine is not None:
+                self.engine.withdraw_one(order, OCO)
+
+    # --- what is told of what waits ---
+
+    def tell_pending(self, order: Order) -> None:
+        """The first answer to a new order that has to wait."""
+        if not order.told:
+            order.told = True
+            self.reports.add(
+                order, ResponseType.PENDING_NEW.value, order.order_id,
+                reason=self.why_waiting(order.order_id),
+            )  # fmt: skip
+
+    def why_waiting(self, request_seq: int) -> str:
+        if request_seq not in self.queue:
+            return SENT
+        return THROTTLED if self.is_open and self.link_up else HELD
+
+    def _answer(self, seq: int, line: Line, _received_ns: int, _queued_ns: int) -> None:
+        """A request that was answered from what is known: it changed nothing."""
+        named_seq = line[13] if len(line) > ANSWER_LENGTH else seq
+        self.reports.answer(seq, *line[1:12], named_seq)  # type: ignore[call-arg]
+
+
+def _terms_of(fields: dict[str, Any]) -> Terms:
+    """An order's terms, from its journal line."""
+    return Terms(
+        stop_ticks=fields.get("stop", 0),
+        display_lots=fields.get("display", 0),
+        post_only=fields.get("post", ""),
+        expire_ns=fields.get("expire", 0),
+        min_lots=fields.get("min", 0),
+        budget=fields.get("budget", 0),
+        protection_ticks=fields.get("protect", 0),
+        self_trade=fields.get("stp", ""),
+    )

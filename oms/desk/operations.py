@@ -1,0 +1,418 @@
+"""Operations: what is not about one order: session, phases, funds, operators, settings.
+
+Flow:  desk -> [operations] -> exchange, ledger, risk -> executions
+In:    journal lines, in journal order. What an operator sets lasts until it is set again,
+       restarts or not.
+Owner: the dispatcher thread. No clock: when something is due, the schedule makes a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from oms.desk.bust import bust, why_not_bust
+from oms.desk.settings import first_phase, instrument_of, money_terms_of
+from oms.enums import (
+    OrderState,
+    OrderType,
+    Phase,
+    ResponseType,
+    Scope,
+    SelfTrade,
+    TimeInForce,
+    Trading,
+)
+from oms.errors import ValidationError
+from oms.exchange.limits import check_limit
+from oms.exchange.order import Order
+from oms.money import to_text
+from oms.reject_reasons import RejectReason
+from oms.requests import codec
+from oms.requests.accounts import FundsAction
+from oms.requests.codec import Line
+from oms.requests.operators import OperatorAction
+
+if TYPE_CHECKING:
+    from oms.desk.desk import Desk
+
+DONE, REFUSED = ResponseType.COMMAND_DONE.value, ResponseType.COMMAND_REJECTED.value
+CANCELED, EXPIRED = OrderState.CANCELED, OrderState.EXPIRED
+INVALID, SYMBOL_UNKNOWN = RejectReason.COMMAND_INVALID.value, RejectReason.SYMBOL_UNKNOWN.value
+KEPT_OVERNIGHT = (TimeInForce.GTC, TimeInForce.GTD)
+ACCOUNT_SETTINGS = ("tier", "stp_group")
+
+
+class Asked(NamedTuple):
+    """What an OPERATOR line says, but for who asks."""
+
+    scope: Scope
+    target: str
+    name: str
+    value: str
+    why: str
+
+    @property
+    def account(self) -> str:
+        return self.target if self.scope is Scope.ACCOUNT else ""
+
+    @property
+    def symbol(self) -> str:
+        return self.target if self.scope is Scope.SYMBOL else ""
+
+
+class Operations:
+    """What each kind of line does, but those of orders and venue reports."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._executions = desk.executions
+        self._actions = {
+            OperatorAction.SET_TRADING.value: self._set_trading,
+            OperatorAction.KILL.value: self._kill,
+            OperatorAction.SET_PHASE.value: self._force_phase,
+            OperatorAction.SET_LIMIT.value: self._set_limit,
+            OperatorAction.SET_ACCOUNT.value: self._set_account,
+        }
+
+    def handlers(self) -> dict[str, Callable[[int, Line, int, int], None]]:
+        """Kind of a journal line -> what it does."""
+
+        def plain(handle: Callable[[int, Line], None]) -> Callable[[int, Line, int, int], None]:
+            def handled(seq: int, line: Line, _received_ns: int, _queued_ns: int) -> None:
+                handle(seq, line)
+                self._desk.refresh()
+
+            return handled
+
+        return {
+            codec.SESSION: plain(self._session),
+            codec.LINK: plain(self._link),
+            codec.START: plain(self._start),
+            codec.STOP: plain(self._stop),
+            codec.PHASE: plain(lambda _seq, line: self._set_phase(Phase(line[1]))),
+            codec.TIMER: plain(self._timer),
+            codec.GOOD_TILL: plain(self._good_till),
+            codec.FUNDS: plain(self._funds),
+            codec.MASS_CANCEL: plain(self._mass_cancel),
+            codec.BUST: plain(self._bust),
+            codec.OPERATOR: plain(self._operate),
+        }
+
+    def _answer(self, seq: int, line: Line, symbol: str, reason: str, told: str) -> None:
+        """What came of a request; line[1:3] is who asked, by which id."""
+        kind = REFUSED if reason else DONE
+        self._desk.reports.answer(seq, line[1], line[2], kind, seq, symbol, reason=reason or told)
+
+    # --- session, phases, expiry ---
+
+    def _session(self, _seq: int, line: Line) -> None:
+        desk, what, date = self._desk, line[1], line[2]
+        if what == "OPEN":
+            desk.is_open, desk.trading_date = True, date
+            self._check_held()
+            self._restore_done_for_day()
+            self._set_phase(first_phase(desk.settings))
+            return
+        self._set_phase(Phase.CLOSED)
+        desk.is_open = False
+        desk.trading_date = "" if what == "CLOSE" else date
+        if what == "CLOSE":
+            self._end_day(f"{RejectReason.SESSION_ENDED.value}: trading_date={date}")
+
+    def _timer(self, _seq: int, line: Line) -> None:
+        engine = self._desk.engine
+        assert engine is not None
+        engine.phases.timer(engine.markets[line[1]])
+        self._desk.cascade()
+
+    def _set_phase(self, phase: Phase) -> None:
+        engine = self._desk.engine
+        if engine is not None:
+            engine.phases.session = phase
+            for market in engine.markets.values():  # each is settled before the next follows
+                engine.phases.follow_session(market)
+                self._desk.cascade()
+
+    def _end_day(self, reason: str) -> None:
+        """DAY orders in the book go, then what waits and cannot be held."""
+        queue = self._desk.queue
+        day = [
+            order
+            for order in self._executions.orders.values()
+            if order.time_in_force is TimeInForce.DAY and order.order_id not in queue
+        ]
+        waiting = [
+            order
+            for order in self._waiting()
+            if order.order_type is OrderType.MARKET or order.time_in_force not in KEPT_OVERNIGHT
+        ]
+        self._take_back([*day, *waiting], EXPIRED, reason)
+        if self._desk.settings.get("done_for_day"):
+            for order in self._executions.orders.values():
+                if order.state in (OrderState.NEW, OrderState.PARTIALLY_FILLED):
+                    order.state = OrderState.DONE_FOR_DAY
+                    self._desk.reports.add(order, ResponseType.DONE_FOR_DAY.value)
+
+    def _restore_done_for_day(self) -> None:
+        for order in self._executions.orders.values():
+            if order.state is OrderState.DONE_FOR_DAY:
+                filled = order.cumulative_lots > 0
+                order.state = OrderState.PARTIALLY_FILLED if filled else OrderState.NEW
+                self._desk.reports.add(order, ResponseType.RESTATED.value)
+
+    def _check_held(self) -> None:
+        """What waited for the open is looked at anew: limits may be others now."""
+        risk = self._desk.risk
+        for order in reversed(self._waiting()):  # who came last goes first
+            reason = risk.gate(order.account, order.instrument.symbol)
+            reason = reason or risk.check(order, self._desk.reports.wall_ns, again=True)
+            if reason:
+                self._end_waiting(order, OrderState.REJECTED, reason)
+        self._desk.cascade()
+
+    def _good_till(self, _seq: int, line: Line) -> None:
+        """GTD orders whose time has come."""
+        orders = self._executions.orders
+        due = sorted(id for at_ns, id in self._desk.expiries if at_ns <= line[1] and id in orders)
+        self._take_back([orders[id] for id in due], EXPIRED, RejectReason.EXPIRE_TIME.value)
+
+    # --- taking orders back unasked ---
+
+    def _waiting(self) -> list[Order]:
+        """New orders that wait to be sent, in that order."""
+        return [request for request in self._desk.queue.waiting() if isinstance(request, Order)]
+
+    def _take_back(self, orders: Iterable[Order], state: OrderState, reason: str) -> None:
+        """End these: those at the venue in the order of the book, then those that wait."""
+        desk, queue = self._desk, self._desk.queue
+        waiting, sent = list[Order](), list[Order]()
+        for order in orders:
+            rests = order.level is not None  # the quick answer for the many
+            (sent if rests or order.order_id not in queue else waiting).append(order)
+        if sent and desk.engine is not None:
+            desk.engine.withdraw(sent, state, reason)
+        elif sent:
+            ids = {order.order_id for order in sent}
+            told = desk.venue.withdraw(ids, ResponseType(state.value), reason)
+            desk.venue_reports.apply(told)
+        for order in waiting:
+            if order.order_id in self._executions.orders:  # it may have lost its partner meanwhile
+                self._end_waiting(order, state, reason)
+        desk.cascade()
+
+    def _end_waiting(self, order: Order, state: OrderState, reason: str) -> None:
+        self._desk.queue.cancel_order(order.order_id)
+        self._executions.finish(order, state, reason)
+
+    def _cancel_all(self, account: str, symbol: str, side: str, reason: str) -> str:
+        """Cancel what is open of an account, symbol and side ("": any); says how many that were.
+
+        Our own exchange has canceled them; a remote venue was asked to.
+        """
+        found = [
+            order
+            for order in self._executions.orders.values()
+            if account in ("", order.account)
+            and symbol in ("", order.instrument.symbol)
+            and side in ("", order.side._value_)
+        ]
+        self._take_back(found, CANCELED, reason)
+        done = "canceled" if self._desk.engine is not None else "cancel_requested"
+        return f"{done}={len(found)}"
+
+    def _mass_cancel(self, seq: int, line: Line) -> None:
+        _, asker, client_id, account, symbol, side = line[:6]
+        reason = f"{RejectReason.MASS_CANCEL.value}: by={asker}, id={client_id}"
+        self._answer(seq, line, symbol, "", self._cancel_all(account, symbol, side, reason))
+
+    # --- funds ---
+
+    def _funds(self, seq: int, line: Line) -> None:
+        _, account, _client_id, action, asset, amount, other = line[:7]
+        ledger = self._desk.ledger
+        if self._executions.ledger is None:
+            reason = RejectReason.LEDGER_OFF.value
+        else:
+            reason = ledger.move(FundsAction(action), account, asset, amount, other)
+        told = f"account={account}"
+        if asset and not reason:
+            scale = ledger.scales[asset]
+            available, reserved = (
+                to_text(units, scale) for units in ledger.accounts[account][asset]
+            )
+            told = (
+                f"asset={asset}, amount={to_text(amount, scale)}, available={available}, "
+                f"reserved={reserved}"
+            )
+        self._answer(seq, line, asset, reason, told)
+
+    def would_fund(self, line: Line) -> str:
+        """Why a request about money would be refused."""
+        _, account, _client_id, action, asset, amount, other = line[:7]
+        if self._executions.ledger is None:
+            return RejectReason.LEDGER_OFF.value
+        return self._desk.ledger.would_move(FundsAction(action), account, asset, amount, other)
+
+    def _bust(self, seq: int, line: Line) -> None:
+        _, _account, _id, why, fills = line[:5]
+        reason = why_not_bust(self._desk, fills)
+        if not reason:
+            bust(self._desk, fills, why)
+        self._answer(seq, line, fills[0][6], reason, f"trade={fills[0][0]}-{fills[0][1]}")
+
+    # --- operators: who may trade, which phase, which limits; the kill switch ---
+
+    def _operate(self, seq: int, line: Line) -> None:
+        """Do what the line says; whoever asked is told what came of it."""
+        asked, reason = Asked(Scope(line[4]), *line[5:9]), self.why_not(line)
+        told = "" if reason else self._actions[line[3]](asked)
+        self._answer(seq, line, asked.symbol, reason, told)
+
+    def why_not(self, line: Line) -> str:
+        """Why an operator's request cannot be obeyed; nothing is done."""
+        desk, asked, action = self._desk, Asked(Scope(line[4]), *line[5:9]), line[3]
+        if asked.symbol and asked.symbol not in desk.instruments:
+            return f"{SYMBOL_UNKNOWN}: symbol={asked.symbol}"
+        if action == OperatorAction.SET_PHASE:
+            closed = asked.value == Phase.CLOSED or not desk.is_open
+            if desk.engine is None or asked.scope is Scope.ACCOUNT or closed:
+                session = "open" if desk.is_open else "closed"
+                return f"{INVALID}: scope={asked.scope}, value={asked.value}, session={session}"
+        elif action == OperatorAction.SET_LIMIT:
+            try:
+                check_limit(asked.scope, asked.name, asked.value)
+            except ValidationError as error:
+                return f"{INVALID}: {error}"
+        elif action == OperatorAction.SET_ACCOUNT and (
+            asked.scope is not Scope.ACCOUNT or asked.name not in ACCOUNT_SETTINGS
+        ):
+            return f"{INVALID}: name={asked.name}, expected tier or stp_group of an ACCOUNT"
+        return ""
+
+    def _set_trading(self, asked: Asked) -> str:
+        """Of a symbol, HALTED and ACTIVE halt its market and let it go on."""
+        state, engine = Trading(asked.value), self._desk.engine
+        if asked.symbol and engine is not None and state is not Trading.REDUCING:
+            market = engine.markets[asked.symbol]
+            (engine.phases.halt if state is Trading.HALTED else engine.phases.resume)(market)
+            self._desk.cascade()
+        if not asked.symbol or state is not Trading.HALTED or engine is None:
+            self._set_risk(asked, state)
+        return f"trading={state}"
+
+    def _set_risk(self, asked: Asked, state: Trading) -> None:
+        """Nobody new comes in where trading is HALTED, not even to wait."""
+        self._desk.risk.set_trading(asked.scope, asked.target, state, asked.why)
+        self._desk.risk.watch(self._executions.orders.values())
+
+    def _kill(self, asked: Asked) -> str:
+        """Halt, and cancel what is open; it lasts until trading is set to ACTIVE."""
+        self._set_trading(asked._replace(value=Trading.HALTED.value))
+        self._set_risk(asked, Trading.HALTED)
+        code = RejectReason.KILL_SWITCH.value
+        reason = f"{code}: {asked.why}" if asked.why else code
+        return f"trading=HALTED, {self._cancel_all(asked.account, asked.symbol, '', reason)}"
+
+    def _force_phase(self, asked: Asked) -> str:
+        phase, engine = Phase(asked.value), self._desk.engine
+        assert engine is not None
+        for symbol in [asked.symbol] if asked.symbol else list(engine.markets):
+            if phase is Phase.HALTED:
+                engine.phases.halt(engine.markets[symbol])
+            else:
+                engine.phases.force(engine.markets[symbol], phase)
+            self._desk.cascade()
+        return f"phase={phase}"
+
+    def _set_limit(self, asked: Asked) -> str:
+        scope = Scope.SYMBOL if asked.symbol else Scope.ACCOUNT  # ALL: of every account
+        self._desk.risk.set_limit(scope, asked.target, asked.name, asked.value)
+        self._desk.risk.watch(self._executions.orders.values())
+        return f"{asked.name}={asked.value or 'as configured'}"
+
+    def _set_account(self, asked: Asked) -> str:
+        settings = self._desk.account_settings.setdefault(asked.target, {})
+        settings.pop(asked.name, None)
+        if asked.value:
+            settings[asked.name] = asked.value
+        self._use_account_settings()
+        return f"{asked.name}={asked.value or 'as configured'}"
+
+    # --- settings ---
+
+    def _link(self, _seq: int, line: Line) -> None:
+        self._desk.link_up = line[1] == "UP"
+
+    def _start(self, seq: int, line: Line) -> None:
+        """A new process: its settings hold from here on, and the link is down."""
+        self._desk.link_up = False
+        self.configure(line[1])
+        known, ledger = self._desk.money_terms, bool(line[1].get("ledger"))
+        for symbol, instrument in self._desk.instruments.items():
+            terms = [ledger, *money_terms_of(instrument)]
+            if symbol not in known or known[symbol][0] != terms:
+                known[symbol] = (terms, seq)
+
+    def _stop(self, _seq: int, _line: Line) -> None:
+        self._take_back(self._waiting(), CANCELED, RejectReason.SHUTTING_DOWN.value)
+
+    def configure(self, settings: dict[str, Any]) -> None:
+        """Take over the part of the configuration that a replay depends on."""
+        desk = self._desk
+        desk.settings = settings
+        desk.rules = settings.get("rules", 1)
+        desk.hold_when_closed = settings["hold_when_closed"]
+        desk.queue.size_max = settings["waiting_max"]
+        instruments = [instrument_of(fields) for fields in settings["instruments"]]
+        desk.instruments = {instrument.symbol: instrument for instrument in instruments}
+        if desk.engine is not None:
+            desk.engine.list_instruments(instruments)
+        else:
+            desk.venue.list_instruments(instruments)
+        for order in self._executions.orders.values():
+            order.instrument = desk.instruments[order.instrument.symbol]
+            order.received_ns = order.queued_ns = 0  # the old process's clock means nothing now
+        rates = {(s, tier): (maker, taker) for s, tier, maker, taker in settings.get("fees", ())}
+        desk.ledger.configure(instruments, rates)
+        self._executions.ledger = desk.ledger if settings.get("ledger") else None
+        desk.risk.configure(settings.get("limits", {}))
+        desk.risk.listed = desk.instruments
+        desk.risk.watch(self._executions.orders.values())
+        if desk.engine is not None:
+            self._set_rules(settings)
+        else:  # what a remote venue trades at is not known here
+            desk.risk.reference_of = lambda symbol, _: (
+                desk.instruments[symbol].reference_price_ticks
+            )
+        self._use_account_settings()
+
+    def _set_rules(self, settings: dict[str, Any]) -> None:
+        assert self._desk.engine is not None
+        rules, markets = self._desk.engine.rules, self._desk.engine.markets
+        rules.self_trade = SelfTrade(settings.get("self_trade", "none"))
+        for name, value in settings.get("breaker", {}).items():
+            setattr(rules, name, value)
+        self._desk.risk.reference_of = lambda symbol, around: (
+            markets[symbol].reference_ticks
+            if around == "last"
+            else markets[symbol].instrument.reference_price_ticks
+        )
+
+    def _use_account_settings(self) -> None:
+        """The configuration's tiers and groups, and before them what an operator set."""
+        desk = self._desk
+        groups, tiers = (
+            {
+                **desk.settings.get(f"{name}s", {}),
+                **{
+                    account: settings[name]
+                    for account, settings in desk.account_settings.items()
+                    if name in settings
+                },
+            }
+            for name in ("stp_group", "tier")
+        )
+        desk.ledger.tiers = {account: tier for account, tier in tiers.items() if tier}
+        if desk.engine is not None:
+            desk.engine.rules.groups = {a: group for a, group in groups.items() if group}

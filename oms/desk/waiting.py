@@ -1,0 +1,107 @@
+"""Requests that wait to be sent: first in, first out, changed or taken back in place.
+
+Flow:  inbox -> desk -> [waiting] -> throttle -> venue
+Owner: holds its own lock, so any thread may call it; in the daemon the dispatcher does.
+Cost:  every operation is O(1), whatever waits.
+"""
+
+import threading
+from collections import OrderedDict
+from typing import Generic, Protocol, TypeVar
+
+from oms.errors import ValidationError
+from oms.exchange.order import keeps_priority
+
+
+class Waiting(Protocol):
+    """What can wait: anything with a price and a quantity."""
+
+    price_ticks: int
+    quantity_lots: int
+
+
+T = TypeVar("T", bound=Waiting)
+
+
+class OrderQueue(Generic[T]):
+    """Two lanes: cancels of orders already sent go first, all else in arrival order.
+
+    size_max: bound of the main lane, 1 or more. The urgent lane needs none of its own: an
+    order has at most one cancel on its way. main, urgent: the lanes, to be looked at only.
+    """
+
+    def __init__(self, size_max: int = 100_000) -> None:
+        if size_max < 1:
+            raise ValidationError("size_max", size_max, "1 or more")
+        self.size_max = size_max
+        self._lock = threading.Lock()
+        self.main: OrderedDict[int, T] = OrderedDict()
+        self.urgent: OrderedDict[int, T] = OrderedDict()
+        self.peak = 0
+
+    def add_order(self, order_id: int, order: T, *, urgent: bool = False) -> bool:
+        """Put an order at the back of its lane; False if the main lane is full."""
+        with self._lock:
+            if urgent:
+                self.urgent[order_id] = order
+                return True
+            size = len(self.main)
+            if size >= self.size_max:
+                return False
+            self.main[order_id] = order
+            if size >= self.peak:
+                self.peak = size + 1
+            return True
+
+    def modify_order(self, order_id: int, price_ticks: int, quantity_lots: int) -> T | None:
+        """Change a waiting order; None if it no longer waits.
+
+        Less quantity at the same price keeps the place, anything else goes to the back.
+        """
+        with self._lock:
+            order = self.main.get(order_id)
+            if order is None:
+                return None
+            keeps = keeps_priority(
+                order.price_ticks, price_ticks, order.quantity_lots, quantity_lots
+            )
+            order.price_ticks = price_ticks
+            order.quantity_lots = quantity_lots
+            if not keeps:
+                self.main.move_to_end(order_id)
+            return order
+
+    def move(self, order_id: int, *, keeps: bool) -> None:
+        """A waiting order was changed: it keeps its place, or goes to the back."""
+        if not keeps:
+            with self._lock:
+                self.main.move_to_end(order_id)
+
+    def cancel_order(self, order_id: int) -> T | None:
+        """Take a waiting order out; None if it no longer waits."""
+        with self._lock:
+            order = self.main.pop(order_id, None)
+            return order if order is not None else self.urgent.pop(order_id, None)
+
+    def get_next_order(self, *, urgent_only: bool = False) -> T | None:
+        """Take the next order to send; None if none waits."""
+        if not self.urgent and not self.main:
+            return None  # without the lock: who adds in this instant is served next time
+        with self._lock:
+            if self.urgent:
+                return self.urgent.popitem(last=False)[1]
+            if self.main and not urgent_only:
+                return self.main.popitem(last=False)[1]
+            return None
+
+    def waiting(self) -> list[T]:
+        """What waits, in the order it will be sent."""
+        with self._lock:
+            return [*self.urgent.values(), *self.main.values()]
+
+    @property
+    def size(self) -> int:
+        return len(self.main) + len(self.urgent)
+
+    def __contains__(self, order_id: object) -> bool:
+        return order_id in self.main or order_id in self.urgent

@@ -1,0 +1,377 @@
+"""Ledger: who owns how much, what is reserved for open orders, and what fills move.
+
+Flow:  desk -> [ledger]: funds commands, reservations; executions -> [ledger]: fills
+In:    orders, and whole amounts in units of an asset. Out: "" or why not, with the figures.
+Owner: the dispatcher thread. No locks, no I/O, no clock.
+
+Per asset, the sum over all accounts is what was deposited less what was withdrawn, always and
+exactly: a fill moves the same rounded notional from buyer to seller, and fees to FEE_ACCOUNT.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from oms.enums import Liquidity, Side
+from oms.exchange.order import NO_FEES, FeeRates, Order
+from oms.instruments import BPS, Instrument
+from oms.money import to_text
+from oms.reject_reasons import RejectReason
+from oms.requests.accounts import FundsAction
+
+FEE_ACCOUNT = "fees"
+OUTSIDE, TRADES = "outside", "trades"  # what deposits come from, and what a fill goes through
+BUY = Side.BUY
+TAKER, AUCTION = Liquidity.TAKER.value, Liquidity.AUCTION.value
+
+Balance = list[int]
+"""Available, reserved; a list, because it changes with every fill."""
+
+
+class Posting(NamedTuple):
+    """One half of a movement; the other half has account and contra swapped, amount negated.
+
+    seq: the journal entry that caused it. contra: the other account, "outside" for deposits and
+    withdrawals, "trades" for a fill (it owns nothing once both sides are settled).
+    """
+
+    seq: int
+    account: str
+    asset: str
+    amount: int
+    contra: str
+    why: str
+
+
+class FillSide(NamedTuple):
+    """What one side of a fill moved; enough to take it back."""
+
+    account: str
+    instrument: Instrument
+    side: Side
+    notional: int
+    lots: int
+    fee: int
+
+    def legs(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """What it would give back, and what it would get: (asset, amount)."""
+        base = (self.instrument.base, self.lots * self.instrument.lot_amount)
+        if self.side is BUY:
+            return base, (self.instrument.quote, self.notional + self.fee)
+        return (self.instrument.quote, self.notional - self.fee), base
+
+
+class Ledger:
+    """Balances of every account, by asset."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, dict[str, Balance]] = {FEE_ACCOUNT: {}}
+        self.scales: dict[str, int] = {}
+        self.paid_in: dict[str, int] = {}  # asset -> deposits less withdrawals
+        self.rates: dict[
+            tuple[str, str], FeeRates
+        ] = {}  # (symbol, tier), where not the symbol's own
+        self.tiers: dict[str, str] = {}
+        self.touched: set[str] = set()  # accounts whose balances moved since somebody looked
+        self.postings: list[Posting] | None = None  # kept only for who asks: a report
+        self.seq = 0  # the journal entry under way, for postings
+
+    def configure(
+        self, instruments: Iterable[Instrument], rates: dict[tuple[str, str], FeeRates]
+    ) -> None:
+        """What is traded, at which fees."""
+        self.rates = rates
+        for instrument in instruments:
+            self.scales[instrument.base] = instrument.base_scale
+            self.scales[instrument.quote] = instrument.quote_scale
+
+    # --- funds ---
+
+    def would_move(
+        self, action: FundsAction, account: str, asset: str, amount: int, to_account: str
+    ) -> str:
+        """Why money may not move so; "" if it may."""
+        if action is FundsAction.CREATE:
+            taken = account in self.accounts or account in (OUTSIDE, TRADES)
+            return f"{RejectReason.ACCOUNT_EXISTS}: account={account}" if taken else ""
+        reason = self._unknown(account)
+        if action is FundsAction.TRANSFER:
+            reason = reason or self._unknown(to_account)
+        if action is not FundsAction.DEPOSIT:
+            reason = reason or self._short(account, asset, amount)
+        return reason
+
+    def move(
+        self, action: FundsAction, account: str, asset: str, amount: int, to_account: str
+    ) -> str:
+        """Open an account, or move money; the reason if that may not be, and nothing is done."""
+        reason = self.would_move(action, account, asset, amount, to_account)
+        if reason:
+            return reason
+        if action is FundsAction.CREATE:
+            self.accounts[account] = {}
+        elif action is FundsAction.TRANSFER:
+            self._credit(account, asset, -amount)
+            self._credit(to_account, asset, amount)
+            self._post(account, asset, -amount, to_account, "transfer")
+        else:
+            sign, why = (1, "deposit") if action is FundsAction.DEPOSIT else (-1, "withdrawal")
+            self._credit(account, asset, sign * amount)
+            self.paid_in[asset] = self.paid_in.get(asset, 0) + sign * amount
+            self._post(account, asset, sign * amount, OUTSIDE, why)
+        return ""
+
+    def _unknown(self, account: str) -> str:
+        if account in self.accounts:
+            return ""
+        return f"{RejectReason.ACCOUNT_UNKNOWN}: account={account}"
+
+    def _short(self, account: str, asset: str, amount: int, freed: int = 0) -> str:
+        available = self.accounts[account].get(asset, (0,))[0] + freed
+        if amount <= available:
+            return ""
+        scale = self.scales.get(asset, 0)
+        return (
+            f"{RejectReason.FUNDS_INSUFFICIENT}: asset={asset}, needed={to_text(amount, scale)}, "
+            f"available={to_text(available, scale)}"
+        )
+
+    def _credit(self, account: str, asset: str, amount: int) -> None:
+        self._balance(account, asset)[0] += amount
+
+    def _balance(self, account: str, asset: str) -> Balance:
+        self.touched.add(account)
+        assets = self.accounts[account]
+        balance = assets.get(asset)
+        if balance is None:
+            balance = assets[asset] = [0, 0]
+        return balance
+
+    # --- orders ---
+
+    def may_trade(self, account: str) -> str:
+        """Why an account may place no orders: it is not there, or takes the fees."""
+        if account == FEE_ACCOUNT:
+            return f"{RejectReason.ACCOUNT_UNKNOWN}: account={account}, which takes the fees"
+        return self._unknown(account)
+
+    def fees_of(self, order: Order) -> FeeRates:
+        """What an order pays if it is accepted now."""
+        instrument = order.instrument
+        tier = self.tiers.get(order.account, "")
+        own = self.rates.get((instrument.symbol, tier)) if tier else None
+        return own or (instrument.maker_fee_bps, instrument.taker_fee_bps)
+
+    def asset_of(self, order: Order) -> str:
+        """What an order reserves: the quote asset of a buy, the base asset of a sell."""
+        return order.instrument.quote if order.side is BUY else order.instrument.base
+
+    def would_reserve(self, order: Order, more: int, freed: int = 0) -> str:
+        """Why so much more cannot be reserved for an order, once so much is free; "" if it can."""
+        return self._short(order.account, self.asset_of(order), more, freed) if more > 0 else ""
+
+    def reserve(self, order: Order, amount: int) -> str:
+        """Reserve so much for an order, in place of what is; the reason if it is not there."""
+        more = amount - order.reserved
+        if not more:
+            return ""
+        instrument = order.instrument
+        asset = instrument.quote if order.side is BUY else instrument.base
+        if more > 0:
+            reason = self._short(order.account, asset, more)
+            if reason:
+                return reason
+        balance = self._balance(order.account, asset)
+        balance[0] -= more
+        balance[1] += more
+        order.reserved = amount
+        return ""
+
+    def release(self, order: Order) -> None:
+        """Give back all that is reserved for an order."""
+        account, asset, reserved = order.account, self.asset_of(order), order.reserved
+        balance = self.accounts[account][asset]
+        balance[0] += reserved
+        balance[1] -= reserved
+        order.reserved = 0
+        self.touched.add(account)
+
+    def settle(self, order: Order, price_ticks: int, lots: int, liquidity: str) -> int:
+        """One side of a fill, after the order's open lots went down; returns the fee.
+
+        What an order with a price bound has left over is its reservation at once; one without a
+        bound ends in this step, and then gives back the rest.
+        """
+        instrument, account, reserved = order.instrument, order.account, order.reserved
+        base_asset, quote_asset = instrument.base, instrument.quote
+        notional = (
+            price_ticks * lots * instrument.quote_unit // instrument.price_quantity_unit
+        )  # rounded down
+        fee = 0
+        if order.fees != NO_FEES:
+            fee = fee_of(order.fees, notional, liquidity)
+            if fee < 0:
+                fee = self._payable(fee, quote_asset)
+            if fee:
+                self._credit(FEE_ACCOUNT, quote_asset, fee)
+        assets = self.accounts[account]
+        base, quote = assets.get(base_asset), assets.get(quote_asset)
+        if base is None:
+            base = assets[base_asset] = [0, 0]
+        if quote is None:
+            quote = assets[quote_asset] = [0, 0]
+        self.touched.add(account)
+        amount, leaves_lots = lots * instrument.lot_amount, order.leaves_lots
+        if order.side is BUY:
+            paid = notional + fee
+            if not (order.price_ticks or bound_of(order, 0)):
+                keep = reserved - paid
+            else:
+                keep = need_of(order, order.price_ticks, leaves_lots) if leaves_lots else 0
+            quote[0] += reserved - paid - keep
+            quote[1] += keep - reserved
+            base[0] += amount
+        else:
+            keep = leaves_lots * instrument.lot_amount
+            base[0] += reserved - amount - keep
+            base[1] += keep - reserved
+            quote[0] += notional - fee
+        order.reserved = keep
+        if self.postings is not None:
+            self._post_fill(order, notional, amount, fee)
+        return fee
+
+    def _payable(self, fee: int, asset: str) -> int:
+        """A rebate is paid out of what the fee account has, and no further.
+
+        It always has it while one configuration holds; but an order keeps the rebate it was
+        accepted under, and after a restart takers may pay less.
+        """
+        if fee >= 0:
+            return fee
+        has = self.accounts[FEE_ACCOUNT].get(asset, (0,))[0]
+        return max(fee, -has)
+
+    def spent_since(self, side: FillSide) -> str:
+        """Why one side of a fill cannot be given back: it is not there any more."""
+        (asset, amount), _ = side.legs()
+        return self._short(side.account, asset, amount)
+
+    def short_of_fees(self, asset: str, fees: int) -> str:
+        """Why the fee account cannot give so much back; "" if it can."""
+        reason = self._short(FEE_ACCOUNT, asset, fees)
+        return f"{reason}, account={FEE_ACCOUNT}" if reason else ""
+
+    def unsettle(self, side: FillSide) -> None:
+        """Take one side of a fill back (a trade bust)."""
+        account, quote = side.account, side.instrument.quote
+        (gives, amount), (gets, back) = side.legs()
+        self._credit(account, gives, -amount)
+        self._credit(account, gets, back)
+        self._credit(FEE_ACCOUNT, quote, -side.fee)
+        base_back = amount if side.side is BUY else -back
+        self._post(account, side.instrument.base, -base_back, TRADES, "bust")
+        self._post(account, quote, side.notional * (1 if side.side is BUY else -1), TRADES, "bust")
+        if side.fee:
+            self._post(account, quote, side.fee, FEE_ACCOUNT, "fee, bust")
+
+    # --- the record ---
+
+    def _post(self, account: str, asset: str, amount: int, contra: str, why: str) -> None:
+        if self.postings is not None:
+            self.postings.append(Posting(self.seq, account, asset, amount, contra, why))
+            self.postings.append(Posting(self.seq, contra, asset, -amount, account, why))
+
+    def _post_fill(self, order: Order, notional: int, amount: int, fee: int) -> None:
+        sign = 1 if order.side is BUY else -1
+        instrument, why = order.instrument, f"fill of order {order.order_id}"
+        self._post(order.account, instrument.quote, -sign * notional, TRADES, why)
+        self._post(order.account, instrument.base, sign * amount, TRADES, why)
+        if fee:
+            self._post(order.account, instrument.quote, -fee, FEE_ACCOUNT, f"fee, {why}")
+
+    def total(self, asset: str) -> int:
+        """All that anybody owns of an asset."""
+        return sum(sum(assets.get(asset, (0, 0))) for assets in self.accounts.values())
+
+    def mistakes(self, orders: Iterable[Order]) -> list[str]:
+        """What does not add up: nothing, ever; for verify and for tests."""
+        found = [
+            f"{account} {asset}: available={balance[0]}, reserved={balance[1]}"
+            for account, assets in self.accounts.items()
+            for asset, balance in assets.items()
+            if min(balance) < 0
+        ]
+        found += [
+            f"{asset}: accounts hold {self.total(asset)}, paid in {self.paid_in.get(asset, 0)}"
+            for asset in {a for assets in self.accounts.values() for a in assets}
+            if self.total(asset) != self.paid_in.get(asset, 0)
+        ]
+        held: dict[tuple[str, str], int] = {}
+        for order in orders:
+            asset = order.instrument.quote if order.side is BUY else order.instrument.base
+            held[order.account, asset] = held.get((order.account, asset), 0) + order.reserved
+        for account, assets in self.accounts.items():
+            for asset, balance in assets.items():
+                if balance[1] != held.get((account, asset), 0):
+                    found.append(
+                        f"{account} {asset}: reserved={balance[1]}, open orders hold "
+                        f"{held.get((account, asset), 0)}"
+                    )
+        return found
+
+    def dump(self) -> dict[str, Any]:
+        """Plain data: the balances, and what they must add up to."""
+        return {
+            "accounts": self.accounts,
+            "paid_in": self.paid_in,
+            "scales": self.scales,  # of assets that are no longer traded too
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.accounts = {
+            account: {asset: list(balance) for asset, balance in assets.items()}
+            for account, assets in state["accounts"].items()
+        }
+        self.paid_in = dict(state["paid_in"])
+        self.scales = dict(state["scales"])
+
+
+def fee_of(fees: FeeRates, notional: int, liquidity: str) -> int:
+    """The fee of one fill, cut to whole units toward zero; negative: a rebate.
+
+    In an auction nobody makes and nobody takes: the maker's fee, but no rebate.
+    """
+    maker, taker = fees
+    bps = taker if liquidity == TAKER else max(maker, 0) if liquidity == AUCTION else maker
+    return notional * bps // BPS if bps >= 0 else -(notional * -bps // BPS)
+
+
+def bound_of(order: Order, price_ticks: int) -> int:
+    """The worst price that a reservation goes by; 0: a budget, or nothing, bounds it.
+
+    price_ticks: the order's limit price, or the one it is to have; 0: none.
+    """
+    terms = order.terms
+    if terms is None or terms.budget:
+        return price_ticks
+    return price_ticks or terms.protection_ticks
+
+
+def need_of(order: Order, price_ticks: int, leaves_lots: int) -> int:
+    """What an order must have reserved at this price, for so much open: base of a sell, quote of
+    a buy.
+
+    A buy without a bound needs its budget, or nothing until it meets the book.
+    """
+    instrument = order.instrument
+    if order.side is not BUY:
+        return leaves_lots * instrument.lot_amount
+    bound = price_ticks if order.terms is None else bound_of(order, price_ticks)
+    if not bound:
+        return order.terms.budget if order.terms else 0
+    notional = -(
+        -bound * leaves_lots * instrument.quote_unit // instrument.price_quantity_unit
+    )  # rounded up
+    maker, taker = order.fees
+    top = maker if maker > taker else taker
+    return notional if top <= 0 else notional - (-notional * top // BPS)

@@ -1,0 +1,246 @@
+"""The one codec: requests as lines of the journal, and as JSON objects for people and gateways.
+
+A journal line is a JSON array: the kind of the request, then its fields in order. All is text
+and whole numbers: prices in ticks, quantities in lots, amounts in units of their asset. Replaying
+the lines replays the state. A JSON object of a request has its fields by name, and numbers as
+decimal text; unknown fields are refused, numbers are never rounded.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from typing import Any
+
+from oms.enums import (
+    OrderType,
+    Phase,
+    PostOnly,
+    RequestType,
+    Scope,
+    SelfTrade,
+    Side,
+    TimeInForce,
+    Trading,
+)
+from oms.errors import JournalError, ValidationError
+from oms.requests.accounts import FundsAction, FundsRequest
+from oms.requests.operators import MassCancelRequest, OperatorAction, OperatorRequest
+from oms.requests.orders import NO_ORIGIN, OrderRequest, OrderTerms, Origin
+
+Line = tuple[Any, ...]
+
+# --- kinds of lines ---
+
+NEW = "N"  # account, client id, symbol, side, type, tif, price, quantity, hold, request id
+#            and, if the order is not plain, its terms as a dict
+MODIFY = "M"  # account, client id, the order's client id (or its order id, a number), price or 0,
+#               quantity or 0, request id and, if they are to change, terms
+CANCEL = "C"  # account, client id, the order's client id (or its order id), request id
+ANSWER = "A"  # account, client id, response type, order id, symbol, side, state, filled, open,
+#               notional, reason, request id: a request answered from what is known;
+#               and, if the id was used before, the sequence of its first request
+SESSION = "S"  # "OPEN", "PAUSE" (the trading date goes on later) or "CLOSE", trading date
+LINK = "L"  # "UP" or "DOWN", detail
+VENUE = "V"  # the fields of a VenueReport
+IGNORED = "I"  # the same, of a report that cannot be true: it changes nothing
+OVERDUE = "U"  # request sequence: the venue owes an answer
+START = "B"  # a process began; configuration that the replay depends on, as a dict
+STOP = "K"  # the daemon stops and cancels what waits
+FUNDS = "F"  # account, id, FundsAction, asset, amount, other account
+MASS_CANCEL = "X"  # who asks, id, of which account or "", symbol or "", side or ""
+OPERATOR = "O"  # account, id, OperatorAction, Scope, target, name, value, why
+PHASE = "P"  # the calendar: the phase of every market that is not halted
+TIMER = "T"  # symbol: its pause, call or limit state is over
+GOOD_TILL = "G"  # wall clock: orders that are good till then, or before, expire
+BUST = "R"  # account, id, why, the fills of a trade to take back: see desk/bust.py
+
+# How many items a line has. A request whose origin is not empty has one more, after its terms:
+# user, gateway and MsgSeqNum. (Its request id has a place of its own in N, M, C and A.)
+LENGTHS = {
+    NEW: (11, 12, 13), MODIFY: (7, 8, 9), CANCEL: (5, 6), ANSWER: (13, 14), SESSION: (3,),
+    LINK: (3,), VENUE: (9,), IGNORED: (9,), OVERDUE: (2,), START: (2,), STOP: (1,),
+    FUNDS: (7, 8), MASS_CANCEL: (6, 7), OPERATOR: (9, 10), PHASE: (2,), TIMER: (2,),
+    GOOD_TILL: (2,), BUST: (5, 6),
+}  # fmt: skip
+
+# The three kinds that come by the thousand are written by one format each; ids hold no quote
+# or backslash, so the result is JSON as it stands. Measured: 0.5 us instead of 2.
+FORMATS = {
+    NEW: '["%s","%s","%s","%s","%s","%s","%s",%d,%d,%d,"%s"]',
+    MODIFY: '["%s","%s","%s","%s",%d,%d,"%s"]',
+    CANCEL: '["%s","%s","%s","%s","%s"]',
+}
+
+
+def encode(line: Line) -> str:
+    """One line of JSON."""
+    text = FORMATS.get(line[0])
+    if text is not None and len(line) == LENGTHS[line[0]][0] and type(line[3]) is str:
+        return text % line
+    return json.dumps(line, separators=(",", ":"), sort_keys=True)
+
+
+def decode_all(body: str, first_seq: int) -> list[Line]:
+    """The lines of one journal record; JournalError, naming the sequence, if unreadable."""
+    try:
+        lines = json.loads(f"[{body.replace(chr(10), ',')}]") if body else []
+    except ValueError as error:
+        raise JournalError(f"journal sequence {first_seq}: not readable: {error}") from error
+    for seq, line in enumerate(lines, first_seq):
+        try:
+            known = isinstance(line, list) and len(line) in LENGTHS[line[0]]
+        except (LookupError, TypeError):
+            known = False
+        if not known:
+            raise JournalError(f"journal sequence {seq}: unknown entry {str(line)[:80]}")
+    return lines
+
+
+def with_origin(line: Line, origin: Origin) -> Line:
+    """The line of a request that came by a gateway; an empty origin adds nothing."""
+    if origin[:2] == ("", "") and not origin.sequence:
+        return line
+    if line[0] in (NEW, MODIFY) and len(line) == LENGTHS[line[0]][0]:
+        line = (*line, {})
+    return (*line, [origin.user, origin.gateway, origin.sequence])
+
+
+# --- requests as JSON objects ---
+
+REQUEST = "request"  # the field that says which request it is
+CLASSES: dict[str, type] = {
+    **dict.fromkeys(RequestType, OrderRequest),
+    **dict.fromkeys(FundsAction, FundsRequest),
+    "MASS_CANCEL": MassCancelRequest,
+    **dict.fromkeys(OperatorAction, OperatorRequest),
+}
+WORDS: dict[str, type[StrEnum]] = {
+    "side": Side, "order_type": OrderType, "time_in_force": TimeInForce, "post_only": PostOnly,
+    "self_trade": SelfTrade, "scope": Scope, "trading": Trading, "phase": Phase,
+}  # fmt: skip
+NAMED_BY = {OrderRequest: "type", FundsRequest: "action", OperatorRequest: "action"}
+NESTED = {"terms": OrderTerms, "origin": Origin}
+
+
+def _fields(kind: type) -> dict[str, Field[Any]]:
+    return {f.name: f for f in fields(kind) if f.init and f.name != NAMED_BY.get(kind)}
+
+
+FIELDS = {kind: _fields(kind) for kind in {*CLASSES.values(), OrderTerms}}
+
+
+def to_object(request: Any) -> dict[str, Any]:
+    """A request as a JSON object; what has its default is left out."""
+    kind = type(request)
+    if kind not in FIELDS:
+        raise ValidationError(REQUEST, request, "a request")
+    named_by = NAMED_BY.get(kind)
+    name = getattr(request, named_by).value if named_by else "MASS_CANCEL"
+    return {REQUEST: name, **_plain(request, FIELDS[kind])}
+
+
+def _plain(thing: Any, known: Mapping[str, Field[Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, about in known.items():
+        value = getattr(thing, name)
+        if about.default is not MISSING and value == about.default:
+            continue
+        if isinstance(value, OrderTerms):
+            found[name] = _plain(value, FIELDS[OrderTerms])
+        elif isinstance(value, Origin):
+            pairs = value._asdict().items()
+            found[name] = {key: item for key, item in pairs if item != getattr(NO_ORIGIN, key)}
+        else:
+            found[name] = str(value) if isinstance(value, Decimal | StrEnum) else value
+    return found
+
+
+def of_object(given: object) -> Any:
+    """The request that a JSON object says.
+
+    Raises ValidationError, naming the field: one that is unknown, missing or out of range.
+    """
+    if not isinstance(given, dict):
+        raise ValidationError(REQUEST, given, "a JSON object")
+    name = given.get(REQUEST)
+    name = name if isinstance(name, str) else ""
+    kind = CLASSES.get(name)
+    if kind is None:
+        raise ValidationError(REQUEST, name, "one of " + ", ".join(CLASSES))
+    values = _typed({key: value for key, value in given.items() if key != REQUEST}, FIELDS[kind])
+    if kind is OrderRequest:
+        values["type"] = RequestType(name)
+    elif kind is FundsRequest:
+        values["action"] = FundsAction(name)
+    elif kind is OperatorRequest:
+        values["action"] = OperatorAction(name)
+    return kind(**values)
+
+
+def _typed(given: Mapping[str, Any], known: Mapping[str, Field[Any]]) -> dict[str, Any]:
+    """Words become members, objects what they stand for."""
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in known:
+            raise ValidationError(name, value, "one of " + ", ".join(known))
+        if type(value) in (float, Decimal) and not Decimal(value).is_finite():
+            raise ValidationError(name, value, "a finite number")
+        values[name] = _member(name, value)
+    for name, about in known.items():
+        if name not in values and about.default is MISSING:
+            raise ValidationError(name, None, "a value")
+    return values
+
+
+def _member(name: str, value: Any) -> Any:
+    if name in WORDS and value is not None:
+        words = list(WORDS[name])
+        if value not in words:
+            raise ValidationError(name, value, "one of " + ", ".join(words))
+        return WORDS[name](value)
+    if name in NESTED and value is not None:
+        if not isinstance(value, dict):
+            raise ValidationError(name, value, "an object")
+        if name == "terms":
+            return OrderTerms(**_typed(value, FIELDS[OrderTerms]))
+        for key, item in value.items():
+            if key not in Origin._fields:
+                raise ValidationError(key, item, "one of " + ", ".join(Origin._fields))
+        return Origin(**value)
+    return value
+
+
+def loads(text: str) -> Any:
+    """The request of a JSON text, with its numbers exact; ValidationError if there is none."""
+    try:
+        given = json.loads(text, parse_float=_exact, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ValidationError):
+            raise
+        raise ValidationError("request", text[:40], f"JSON: {error}") from None
+    return of_object(given)
+
+
+def _exact(text: str) -> Decimal:
+    """A number as it stands; with an exponent that no Decimal has it is none."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal("NaN")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A field that stands twice would be one that nobody saw."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValidationError(twice, "two values", "one value")
+    return found
+
+
+def dumps(request: Any) -> str:
+    """A request as one line of JSON."""
+    return json.dumps(to_object(request), separators=(",", ":"))

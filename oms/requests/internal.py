@@ -1,0 +1,39 @@
+"""What no client asks for: reports of a venue of somebody else."""
+
+from typing import NamedTuple
+
+from oms.enums import Liquidity, ResponseType
+from oms.errors import ValidationError
+
+
+class VenueReport(NamedTuple):
+    """What a venue answers, or tells unasked; given to OrderManagement.on_data_response.
+
+    type: NEW, REJECTED, TRADE, CANCELED, REPLACED, EXPIRED or CANCEL_REJECTED.
+    request_seq: the cancel or modify that this answers; 0 for all else.
+    price_ticks, quantity_lots, liquidity: of a TRADE.
+    reason: of a refusal or an end nobody asked for.
+    execution_id: the venue's own; a second TRADE with the same one is dropped.
+    """
+
+    type: ResponseType
+    order_id: int
+    request_seq: int = 0
+    price_ticks: int = 0
+    quantity_lots: int = 0
+    liquidity: str = Liquidity.NONE.value
+    reason: str = ""
+    execution_id: str = ""
+
+
+def check_venue_report(report: VenueReport) -> None:
+    """Raise ValidationError, naming the field, unless each has its type.
+
+    Whether it can be true of the order is looked at in its turn.
+    """
+    if type(report) is not VenueReport:
+        raise ValidationError("response", report, "a VenueReport")
+    for name, expected in VenueReport.__annotations__.items():
+        value = getattr(report, name)
+        if type(value) is not expected:
+            raise ValidationError(name, value, f"of type {expected.__name__}")

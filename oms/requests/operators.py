@@ -1,0 +1,127 @@
+"""Requests of operators, and mass cancels.
+
+Each request has the account that asks and an id of its own, from the same names as the account's
+orders: the same id with the same content again gets the same answer and no second effect.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from oms.enums import Phase, Scope, Side, Trading
+from oms.errors import ValidationError
+from oms.requests.orders import NO_ORIGIN, Origin, check_id, check_member, check_origin
+
+TEXT_LENGTH_MAX = 200
+OPERATOR = "operator"
+
+
+class OperatorAction(StrEnum):
+    """What an operator may do.
+
+    SET_TRADING: who may trade: value is a Trading. KILL: HALTED, and cancel what is open; it
+    stays until SET_TRADING, whatever the phase. SET_PHASE: of a symbol, or all: value is a Phase;
+    HALTED stays until another is set, a call until then or the calendar's next step. SET_LIMIT:
+    `name` is a risk limit, value its text, "" for the configured one. SET_ACCOUNT: `name` is tier
+    or stp_group of an account. BUST: take a trade back; `name` is its execution id.
+    """
+
+    SET_TRADING = "SET_TRADING"
+    KILL = "KILL"
+    SET_PHASE = "SET_PHASE"
+    SET_LIMIT = "SET_LIMIT"
+    SET_ACCOUNT = "SET_ACCOUNT"
+    BUST = "BUST"
+
+
+def _check_who(account: str, client_order_id: str, origin: Origin) -> None:
+    check_id("account", account)
+    check_id("client_order_id", client_order_id)
+    check_origin(origin)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MassCancelRequest:
+    """Cancel every open order of `account`; of one symbol, or one side, if given.
+
+    everybody: of all accounts; only for the operator.
+    """
+
+    account: str
+    client_order_id: str
+    symbol: str = ""
+    side: Side | None = None
+    everybody: bool = False
+    origin: Origin = NO_ORIGIN
+
+    def __post_init__(self) -> None:
+        _check_who(self.account, self.client_order_id, self.origin)
+        if self.symbol != "":
+            check_id("symbol", self.symbol)
+        if self.side is not None and type(self.side) is not Side:
+            raise ValidationError("side", self.side, "BUY, SELL or none")
+        if type(self.everybody) is not bool:
+            raise ValidationError("everybody", self.everybody, "True or False")
+        if self.everybody and self.account != OPERATOR:
+            raise ValidationError("everybody", True, f"False, but for the account {OPERATOR}")
+
+    @property
+    def line(self) -> tuple[Any, ...]:
+        account = "" if self.everybody else self.account
+        side = self.side.value if self.side is not None else ""
+        return (
+            "X", self.account, self.client_order_id, account, self.symbol, side, self.origin,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorRequest:
+    """What an operator asks of the exchange; see OperatorAction.
+
+    scope, target: ALL, one ACCOUNT or one SYMBOL. why: for the record, one line.
+    The caller sees to it that only operators get here.
+    """
+
+    client_order_id: str
+    action: OperatorAction
+    scope: Scope = Scope.ALL
+    target: str = ""
+    name: str = ""
+    value: str = ""
+    why: str = ""
+    account: str = OPERATOR
+    origin: Origin = NO_ORIGIN
+
+    def __post_init__(self) -> None:
+        _check_who(self.account, self.client_order_id, self.origin)
+        check_member("action", self.action, OperatorAction)
+        check_member("scope", self.scope, Scope)
+        if (self.scope is Scope.ALL) != (self.target == ""):
+            raise ValidationError("target", self.target, "an account or symbol, none for ALL")
+        for field in ("target", "name", "value"):
+            if getattr(self, field) != "":
+                check_id(field, getattr(self, field))
+        if (
+            type(self.why) is not str
+            or len(self.why) > TEXT_LENGTH_MAX
+            or not (self.why == "" or self.why.isprintable())
+        ):
+            raise ValidationError("why", self.why, f"up to {TEXT_LENGTH_MAX} printable characters")
+        self._check_value()
+
+    def _check_value(self) -> None:
+        action, value = self.action, self.value
+        known: type[StrEnum] | None = None
+        if action is OperatorAction.SET_TRADING:
+            known = Trading
+        elif action is OperatorAction.SET_PHASE:
+            known = Phase
+        if known is not None and value not in list(known):
+            raise ValidationError("value", value, "one of " + ", ".join(known))
+
+    @property
+    def line(self) -> tuple[Any, ...]:
+        return (
+            "O", self.account, self.client_order_id, self.action.value, self.scope.value,
+            self.target, self.name, self.value, self.why, self.origin,
+        )  # fmt: skip

@@ -1,0 +1,448 @@
+"""The dispatcher: one turn = take a batch, enter, throttle, send, match, commit, publish.
+
+Flow:  inbox -> [dispatcher: intake -> desk -> exchange or venue -> store] -> publisher
+Owner: the thread oms-dispatch. It alone touches desk, throttle, venue and store, so none of
+       them needs a lock. What it publishes is on disk.
+"""
+
+import gc
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+from oms.clock import Clock
+from oms.config import Config
+from oms.desk.calendar import TradingSession
+from oms.desk.desk import Desk
+from oms.desk.settings import (
+    check_assets,
+    check_ledger,
+    check_scales,
+    check_venue,
+    exchange_settings,
+    settings_of,
+)
+from oms.desk.throttle import OrderThrottler
+from oms.enums import OrderState, ResponseType
+from oms.errors import (
+    JournalError,
+    OutcomeUnknownError,
+    StoreBusyError,
+    StoreError,
+    StoreFullError,
+)
+from oms.reject_reasons import RejectReason
+from oms.reports import Report, refused, symbol_of
+from oms.requests import codec
+from oms.requests.codec import Line
+from oms.requests.internal import VenueReport
+from oms.stores import Store
+from oms.turn.inbox import Answer, Inbox, Item
+from oms.turn.intake import REQUEST_KINDS, Intake
+from oms.turn.journal import Fold, upgraded
+from oms.turn.latency import OrderTracker
+from oms.turn.market_feed import MarketFeed
+from oms.turn.publisher import Publisher
+from oms.turn.schedule import DueLines
+from oms.turn.snapshots import Snapshots
+from oms.venues import EmbeddedVenue, Outbox, Venue
+
+log = logging.getLogger(__name__)
+
+IDLE_WAIT_S = 1.0
+BLOCKED_WAIT_S = 0.1
+STOP_WAIT_S = 0.05
+# What a remote venue still owes an answer for, though something was told of it.
+UNSETTLED = (
+    ResponseType.PENDING_NEW.value, ResponseType.PENDING_CANCEL.value,
+    ResponseType.PENDING_REPLACE.value, ResponseType.UNKNOWN.value,
+)  # fmt: skip
+
+
+class Dispatcher:
+    """Drains the inbox into the desk and the desk into the venue, a turn at a time."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        venue: Venue | EmbeddedVenue,
+        store: Store,
+        inbox: Inbox,
+        session: TradingSession,
+        publisher: Publisher,
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._venue = venue
+        self._store = store
+        self._inbox = inbox
+        self._publisher = publisher
+        self.feed = MarketFeed(inbox.wake)
+        self.fold = Fold(venue)
+        self.throttler = OrderThrottler(
+            config.throttle.policy,
+            config.throttle.sends_max,
+            config.throttle.window_ns,
+            config.throttle.burst,
+        )
+        self.tracker = OrderTracker(config.venue.answer_timeout_ns)
+        self._due_lines = DueLines(clock, session, self.tracker)
+        self.questions: deque[Callable[[Intake | None], None]] = deque()  # asked by any thread
+        self.blocked: RejectReason | None = None  # why nothing can be stored now
+        self.anomalies = 0  # venue reports that fit no open order
+        self.turns = 0
+        self.should_stop: Callable[[], bool] = lambda: False  # asked while the journal is folded
+        self._carried: list[Item] = []  # venue reports and notices of a turn that was undone
+        self.intake = Intake(self.fold.desk, store)
+        self._snapshots = Snapshots(self.fold, store, config.store.snapshot_every)
+
+    @property
+    def desk(self) -> Desk:
+        return self.fold.desk
+
+    # --- start: open, recover, journal that a process began ---
+
+    def start(self) -> None:
+        """Open the store, fold the journal, and say so in it. Raises StoreError."""
+        self._store.open()
+        try:
+            if self._store.outdated:
+                log.warning("the database is an older version's: its tables are made anew")
+                self._store.upgrade(upgraded(self._store, self._venue))
+            self._start()
+        except BaseException:
+            with suppress(StoreError):  # the first error is the one to tell
+                self._store.close()
+            raise
+
+    def _start(self) -> None:
+        self._recover(self.should_stop)
+        orders = self.desk.executions.orders
+        self._publisher.restore(orders.values(), self.fold.last_seq, self.fold.wall_ns)
+        if self.fold.last_seq:
+            self.throttler.hold_back(self._clock.monotonic_ns())
+        settings = settings_of(
+            self._config.instruments,
+            hold_when_closed=self._config.session.outside_hours == "hold",
+            waiting_max=self._config.queue.waiting_max,
+            remote=self._venue.remote,
+            exchange=exchange_settings(self._config),
+        )
+        check_venue(self.desk.settings, settings)
+        check_ledger(self.desk.settings, settings, len(orders))
+        check_assets(self.desk.ledger.scales, self.desk.ledger.paid_in, settings)
+        check_scales([order.instrument for order in orders.values()], settings)
+        self._run([], [(codec.START, settings)], self._clock.wall_ns())
+        self._publisher.instruments = self.desk.instruments
+        for symbol in self.desk.instruments:
+            self._show(symbol)
+        self.feed.attach(self.desk, self.fold.last_seq)
+        if self._venue.remote:
+            self._await_answers()
+
+    def _await_answers(self) -> None:
+        """After a restart a remote venue may still answer what it was sent, or never."""
+        now_ns, desk = self._clock.monotonic_ns(), self.desk
+        for order in desk.executions.orders.values():
+            if order.state is OrderState.PENDING_NEW and order.order_id not in desk.queue:
+                self.tracker.sent(order.order_id, now_ns)
+            for change in order.changes or ():
+                if not change.waiting:
+                    self.tracker.sent(change.request_seq, now_ns)
+
+    def _recover(self, should_stop: Callable[[], bool] = lambda: False) -> None:
+        with without_collector():
+            for _ in self.fold.recover(self._store, should_stop=should_stop):
+                pass
+        last_seq, told_seq = self.fold.last_seq, self._store.last_told_seq()
+        if told_seq > last_seq:
+            raise JournalError(
+                f"journal sequence {last_seq + 1}: missing, and all after it; the latest report "
+                f"is of {told_seq}"
+            )
+        self.intake = Intake(self.fold.desk, self._store)
+        self._snapshots.restart()
+        self.desk.begin(self.fold.last_seq, self.fold.wall_ns, 0)
+
+    # --- the job ---
+
+    def step(self) -> None:
+        """One turn: at most batch_max requests taken and as many sent."""
+        wait_s = 0.0 if self._inbox.size else self._wait_s(IDLE_WAIT_S)
+        self.turn(self._inbox.take(self._config.queue.batch_max, wait_s))
+
+    def wake(self) -> None:
+        self._inbox.wake()
+        self._store.hurry()
+
+    def finish(self) -> None:
+        """Stop in order: answer what was handed over, settle what waits, leave nothing open."""
+        deadline_ns = self._clock.monotonic_ns() + self._config.stop.drain_max_ns
+        policy = self._config.stop.on_stop
+        while self._inbox.size or (policy == "drain" and self._waits_for_permit()):
+            if self._clock.monotonic_ns() >= deadline_ns:
+                break
+            self.turn(self._inbox.take(self._config.queue.batch_max, self._wait_s(STOP_WAIT_S)))
+        self._refuse_all(self._inbox.take(self._inbox.size, 0), RejectReason.SHUTTING_DOWN)
+        if policy == "cancel" and self.desk.queue.size and self.blocked is None:
+            try:
+                self._run([], [(codec.STOP,)], self._clock.wall_ns())
+            except (StoreFullError, StoreBusyError) as error:
+                self._undo([], error)  # what waits stays parked
+        if self.blocked is None:
+            with without_collector():
+                self._snapshots.take()
+        try:
+            self._store.close()
+        except (StoreFullError, StoreBusyError) as error:
+            log.warning("the write-ahead log stays until the next start: %s", error)
+
+    def _wait_s(self, wait_s_max: float) -> float:
+        """How long to sleep if nobody calls."""
+        if self.blocked is not None:
+            return BLOCKED_WAIT_S
+        if self._carried or self._snapshots.under_way:
+            return 0.0
+        next_s = self._due_lines.next_s(
+            self.desk, self.throttler if self._waits_for_permit() else None
+        )
+        return min(wait_s_max, next_s)
+
+    def _waits_for_permit(self) -> bool:
+        """Something could be sent, if only the throttle let it."""
+        return self.desk.can_send() and self._may_owe() > 0
+
+    def _may_send(self, now_ns: int) -> bool:
+        """Something waits, and the throttle lets it go."""
+        return self._waits_for_permit() and self.throttler.allows(now_ns)
+
+    def _may_owe(self) -> int:
+        """How many more answers a venue may be owed: as many as orders may wait here.
+
+        A silent venue is sent no more than that; then the queue fills, and says so.
+        """
+        return self.desk.queue.size_max - self.tracker.in_flight - self.tracker.unknown
+
+    def turn(self, items: list[Item]) -> None:
+        """Handle these items and whatever else is due now; commit; publish."""
+        collects = gc.isenabled()
+        gc.disable()  # a turn makes thousands of rows, and no cycles
+        try:
+            self._turn(items)
+            if self.blocked is None:
+                self._snapshots.go_on(idle=not self._inbox.size)
+        except BaseException as error:
+            _fail(items, error)
+            raise
+        finally:
+            if collects:
+                gc.enable()
+
+    def _turn(self, items: list[Item]) -> None:
+        if self.feed.wanted:
+            self.feed.follow(self.fold.last_seq)
+        while self.questions:
+            self.questions.popleft()(self.intake)
+        if self._carried:
+            items, self._carried = self._carried + items, []
+        if self.blocked is not None and not self._unblocked():
+            self._put_off(items, self.blocked)
+            return
+        # One reading for session and stamp, so that no order is stamped past its session.
+        now_ns, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
+        notices = self._due_lines.due(self.desk, now_ns, wall_ns)
+        if not items and not notices and not self._may_send(now_ns):
+            return
+        try:
+            self._run(items, notices, wall_ns)
+        except (StoreFullError, StoreBusyError) as error:
+            late: list[Item] = [(e, 0, None) for e in notices if e[0] == codec.OVERDUE]
+            self._undo(items + late, error)
+            return
+
+    def _run(self, items: list[Item], notices: list[Line], wall_ns: int) -> None:
+        """The turn itself. Everything before the commit can be undone by folding again."""
+        fold, clock = self.fold, self._clock
+        desk = fold.desk
+        wall_ns = max(fold.wall_ns, wall_ns)
+        first_seq = fold.last_seq + 1
+        first_item_seq = first_seq + len(notices)
+        self._store.begin()
+        self.intake.begin(items, first_item_seq)
+        queued_ns, read_ns = clock.monotonic_ns(), clock.monotonic_ns
+        # Twice a batch, so that a backlog shrinks while requests keep coming.
+        permits, limited = 2 * self._config.queue.batch_max, self.throttler.policy != "off"
+        if limited:
+            permits = min(permits, self.throttler.free(queued_ns))
+        if fold.outbox is not None:
+            permits = min(permits, self._may_owe())
+        turn_seq = first_item_seq + len(items)
+        desk.begin(turn_seq, wall_ns, max(0, permits), queued_ns, read_ns)
+        lines, answers = self._enter(first_seq, notices, items, queued_ns)
+        if desk.unanswered:
+            desk.end()
+        released = desk.released
+        if released and fold.outbox is None and limited:
+            # Stamped after the sends: the gap between two sends is then never shorter than
+            # what the throttle believes.
+            self.throttler.sent_many(released, read_ns())
+        record = fold.record(first_seq, wall_ns, released, lines)
+        reports = desk.reports.rows
+        self._store.append(record, reports)
+        self._store.commit()
+        fold.advance(record)
+        self.turns += 1
+        self._publish(reports, answers)
+        if fold.outbox is not None:
+            self._settle(reports)
+            self._send_out(fold.outbox)
+        if self._snapshots.under_way:
+            self._snapshots.note(report.order_id for report in reports)
+        desk.forget_turn()
+        self.intake.lines = {}
+
+    def _enter(
+        self, first_seq: int, notices: list[Line], items: list[Item], queued_ns: int
+    ) -> tuple[list[Line], dict[int, Answer]]:
+        """Enter what came, in order; the desk sends what may go after each."""
+        desk, intake = self.fold.desk, self.intake
+        enter, lines, line_of = desk.enter, list(notices), intake.line
+        new_lines = {} if intake.repeats else intake.lines
+        for seq, notice in enumerate(notices, first_seq):
+            enter(seq, notice)
+        answers: dict[int, Answer] = {}
+        for seq, (request, received_ns, answer) in enumerate(items, first_seq + len(notices)):
+            line = new_lines.get(seq)
+            if type(line) is tuple:
+                pass  # a new order that is ready as it is
+            elif request[0] in REQUEST_KINDS:
+                line = line_of(seq, request)
+            elif type(request) is VenueReport:
+                line = self._told(request)
+            else:
+                line = request
+            enter(seq, line, received_ns, queued_ns)
+            lines.append(line)
+            if answer is not None:
+                answers[seq] = answer
+        if not lines:
+            desk.send_waiting()
+        return lines, answers
+
+    def _told(self, report: VenueReport) -> Line:
+        """The line of a venue's report; one that cannot be true is written down, not taken.
+
+        Looked at when its turn comes: the report before it may have ended the order.
+        """
+        kind = codec.VENUE
+        if self.desk.venue_reports.contradicts(report):
+            kind = codec.IGNORED
+            is_open = report.order_id in self.desk.executions.orders
+            if report.type is not ResponseType.CANCEL_REJECTED or is_open:
+                # Otherwise it only says that a change came too late, as the desk said before.
+                self.anomalies += 1
+                log.error("venue report fits no open order, ignored: %s", report)
+        return (kind, report.type.value, *report[1:])
+
+    def _publish(self, reports: list[Report], answers: dict[int, Answer]) -> None:
+        clock, publisher, desk = self._clock, self._publisher, self.fold.desk
+        durable_ns = clock.monotonic_ns()
+        symbols = set(map(symbol_of, reports))
+        for symbol in symbols:
+            if symbol in desk.instruments:  # a refused request may name any
+                self._show(symbol)
+        hops = desk.hops
+        published_ns = clock.monotonic_ns()
+        trades = publisher.take_over(reports)
+        listening = bool(publisher.market_listeners)
+        told = self.feed.turn(self.fold.last_seq, symbols, trades, listening=listening)
+        publisher.tell(reports, answers, hops, durable_ns, published_ns)
+        if told:
+            publisher.tell_market(told)
+        if hops:
+            self.tracker.record_turn(list(hops.values()), durable_ns, published_ns)
+
+    def _show(self, symbol: str) -> None:
+        levels = self._config.market_data.depth_levels
+        self._publisher.show_depth(symbol, self._venue.get_depth(symbol, levels))
+
+    # --- a remote venue, after the commit ---
+
+    def _send_out(self, outbox: Outbox) -> None:
+        """What is journaled as sent goes now; answers given at once come in like all others."""
+        sent, now_ns = self.desk.sent, self._clock.monotonic_ns()
+        for request in sent:
+            self.tracker.sent(request.request_seq, now_ns)
+        told = outbox.flush()
+        now_ns = self._clock.monotonic_ns()
+        self.throttler.sent_many(self.desk.released, now_ns)
+        for report in told:
+            self._inbox.notice((report, now_ns, None))
+
+    def _settle(self, reports: list[Report]) -> None:
+        """What the venue has answered; an order that ended is owed nothing more."""
+        now_ns = self._clock.monotonic_ns()
+        for report in reports:
+            if report.request_seq and report.type not in UNSETTLED:
+                self.tracker.answered(report.request_seq, now_ns)
+        for order in self.desk.executions.ended:
+            self.tracker.answered(order.order_id, now_ns)
+
+    # --- when the store says no ---
+
+    def _undo(self, items: Iterable[Item], error: StoreError) -> None:
+        """Nothing of the turn is on disk: go back to what is, and say no to who asked."""
+        full = isinstance(error, StoreFullError)
+        reason = RejectReason.DISK_FULL if full else RejectReason.STORE_BUSY
+        log.error("turn undone, %s: %s", reason, error)
+        try:
+            self._store.rollback()
+        except StoreError as failure:
+            raise OutcomeUnknownError(f"rollback failed: {failure}") from failure
+        if self.desk.reports.turn_seq > self.fold.last_seq:
+            self._recover()
+            self.feed.attach(self.desk, self.fold.last_seq)
+        self.blocked = reason
+        self._put_off(items, reason)
+
+    def _put_off(self, items: Iterable[Item], reason: RejectReason) -> None:
+        """Refuse requests; keep what venue and session said for the next turn."""
+        requests = [item for item in items if item[0][0] in REQUEST_KINDS]
+        self._carried += [item for item in items if item[0][0] not in REQUEST_KINDS]
+        self._refuse_all(requests, reason)
+
+    def _unblocked(self) -> bool:
+        """Has the disk space, or the database, come back?"""
+        try:
+            self._store.probe()
+        except (StoreFullError, StoreBusyError):
+            return False
+        log.warning("the store takes writes again; it was %s", self.blocked)
+        self.blocked = None
+        return True
+
+    def _refuse_all(self, items: Iterable[Item], reason: RejectReason) -> None:
+        for request, _received_ns, answer in items:
+            if request[0] in REQUEST_KINDS:
+                self._publisher.refuse(answer, refused(request, reason, self._clock.wall_ns()))
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """No garbage collection until the end: it would walk all that is open, for nothing."""
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collected:
+            gc.enable()
+
+
+def _fail(items: Iterable[Item], error: BaseException) -> None:
+    """The turn broke: whether it is on disk only a restart can tell."""
+    for _message, _received_ns, answer in items:
+        if answer is not None and not answer.done() and answer.set_running_or_notify_cancel():
+            answer.set_exception(OutcomeUnknownError(f"the outcome is unknown: {error!r}"))

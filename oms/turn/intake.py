@@ -1,0 +1,531 @@
+"""Intake: requests become journal lines; each client order id is claimed once, for ever.
+
+Flow:  inbox -> [intake] -> desk
+What the desk cannot see is decided here and written into the line: whether the numbers lie on
+the instrument's grid, whether the id was used before, how an order that is over ended. So a
+replay asks nobody.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from zlib import crc32
+
+from oms.desk.desk import Desk
+from oms.enums import OrderState, OrderType, ResponseType, Side, TimeInForce
+from oms.errors import ValidationError
+from oms.exchange.order import Order, Terms
+from oms.instruments import Instrument
+from oms.money import Number, to_text, to_units
+from oms.reject_reasons import RejectReason
+from oms.reports import COMMAND_ANSWERS, Report, status_of
+from oms.requests import OperatorAction, OrderTerms
+from oms.requests.codec import (
+    ANSWER,
+    BUST,
+    CANCEL,
+    FUNDS,
+    LENGTHS,
+    MASS_CANCEL,
+    MODIFY,
+    NEW,
+    OPERATOR,
+    Line,
+    with_origin,
+)
+from oms.requests.orders import NO_ORIGIN, NUMBERS
+from oms.stores import CONTENT_UNKNOWN, Claim, Store
+from oms.turn.inbox import Item
+
+STATUS, TRADE = ResponseType.ORDER_STATUS.value, ResponseType.TRADE.value
+REJECTED, CANCEL_REJECTED = ResponseType.REJECTED.value, ResponseType.CANCEL_REJECTED.value
+COMMAND_REJECTED, BUSTED = ResponseType.COMMAND_REJECTED.value, ResponseType.TRADE_BUSTED.value
+STATE_REJECTED = OrderState.REJECTED.value
+# An order that was rejected is none; one that is open has other names than a refused change's.
+ENDED = (OrderState.FILLED.value, OrderState.CANCELED.value, OrderState.EXPIRED.value)
+REQUEST_KINDS = (NEW, CANCEL, MODIFY, FUNDS, MASS_CANCEL, OPERATOR)
+GTC, LIMIT = TimeInForce.GTC.value, OrderType.LIMIT.value
+KNOWN_MAX = 4_096
+DIGITS_MAX = 19  # of a sequence
+LARGE = 10**40
+NUMBERS_AT = {NEW: (7, 8, 10), MODIFY: (4, 5, 6), FUNDS: (5,)}  # of a request, terms included
+TERM_NAMES = {  # of OrderTerms -> in a line
+    "stop_price": "stop", "display_quantity": "display", "post_only": "post",
+    "expire_ns": "expire", "min_quantity": "min", "quote_quantity": "budget",
+    "protection_price": "protect", "oco_with": "oco", "self_trade": "stp",
+}  # fmt: skip
+
+
+class Intake:
+    """Requests in, journal lines out; one turn at a time."""
+
+    def __init__(self, desk: Desk, store: Store) -> None:
+        self._desk = desk
+        self._store = store
+        self._seq = 0  # the request in hand
+        self._ticks: dict[tuple[str, Number], int] = {}  # (symbol, price) -> ticks
+        self._lots: dict[tuple[str, Number], int] = {}
+        self.repeats: dict[int, tuple[int, bool]] = {}  # sequence -> the first's, same content
+        self.lines: dict[int, Line | ValidationError] = {}  # of new orders of this turn
+
+    def begin(self, items: Sequence[Item], first_seq: int) -> None:
+        """Claim the ids of a turn's requests; item n has journal sequence first_seq + n."""
+        claims: list[Claim] = []
+        lines = self.lines = {}
+        self.repeats = {}
+        ticks_of, lots_of = self._ticks, self._lots
+        for seq, (request, _, _) in enumerate(items, first_seq):
+            if request[0] == NEW:
+                (
+                    _, account, client_id, symbol, side, order_type, tif, price, quantity, hold,
+                    terms, origin,
+                ) = request  # fmt: skip
+                try:
+                    ticks, lots = ticks_of.get((symbol, price)), lots_of.get((symbol, quantity))
+                except TypeError:  # a signaling NaN
+                    ticks = lots = None
+                if (
+                    ticks is None or lots is None or terms is not None or tif != GTC
+                    or order_type != LIMIT or origin is not NO_ORIGIN
+                ):  # fmt: skip
+                    lines[seq], claim = self._new_line(seq, request)
+                else:  # a plain order with numbers that were read before: by far the most
+                    lines[seq] = (
+                        NEW, account, client_id, symbol, side, order_type, tif, ticks, lots,
+                        1 if hold else 0, "",
+                    )  # fmt: skip
+                    content = crc32(f"{symbol}|{side}|{ticks}|{lots}|{hold}|".encode())
+                    claim = (seq, account, client_id, symbol, side, "", content)
+                claims.append(claim)
+            elif request[0] == CANCEL:
+                _, account, client_id, named, _ = request
+                content = crc32(f"'{CANCEL}'|{named!r}".encode())
+                claims.append((seq, account, client_id, "", "", "", content))
+            elif request[0] in REQUEST_KINDS:
+                claims.append(self.claim_of(seq, request))
+        if claims and not self._store.claim(claims):
+            for claim in claims:
+                first, content_hash = self._store.owner(claim[1], claim[2])
+                if first != claim[0]:
+                    same = content_hash in (claim[-1], CONTENT_UNKNOWN)
+                    self.repeats[claim[0]] = first, same
+
+    def _new_line(self, seq: int, request: Line) -> tuple[Line | ValidationError, Claim]:
+        """The line of a new order, or why its numbers fit no instrument; and its claim."""
+        (
+            _, account, client_id, symbol, side, order_type, tif, price, quantity, hold, terms,
+            origin,
+        ) = request  # fmt: skip
+        try:
+            ticks, lots, fields = self._numbers(symbol, price, quantity, terms)
+        except ValidationError as error:
+            return error, self.claim_of(seq, request)
+        plain = terms is None and tif == GTC and order_type == LIMIT
+        about = "" if plain else _about(order_type, tif, fields)
+        line: Line = (
+            NEW, account, client_id, symbol, side, order_type, tif, ticks, lots, 1 if hold else 0,
+            origin.request_id,
+        )  # fmt: skip
+        if terms is not None:
+            line = (*line, fields)
+        content = crc32(f"{symbol}|{side}|{ticks}|{lots}|{hold}|{about}".encode())
+        claim = (seq, account, client_id, symbol, side, about, content)
+        return with_origin(line, origin), claim
+
+    def _numbers(
+        self, symbol: str, price: Number | None, quantity: Number | None, terms: OrderTerms | None
+    ) -> tuple[int, int, dict[str, Any]]:
+        """Price, quantity and terms on the instrument's grid; ValidationError if they are not."""
+        instrument = self._desk.instruments.get(symbol)
+        if instrument is None:
+            raise ValidationError("symbol", symbol, "a symbol that is traded")
+        ticks = lots = 0
+        if price is not None:
+            ticks = instrument.price_ticks(price)
+            _remember(self._ticks, (symbol, price), ticks)
+        if quantity is not None:
+            lots = instrument.quantity_lots(quantity)
+            _remember(self._lots, (symbol, quantity), lots)
+        return ticks, lots, {} if terms is None else _terms_fields(instrument, terms)
+
+    @staticmethod
+    def claim_of(seq: int, request: Line) -> Claim:
+        """Who claims which id, and a hash of what was asked, however it was written."""
+        kind, account, client_id = request[:3]
+        numbers = NUMBERS_AT.get(kind, ())
+        content = "|".join([  # without its origin
+            _canonical(item) if place in numbers else repr(item)
+            for place, item in enumerate(request[:-1])
+            if place not in (1, 2)
+        ])  # fmt: skip
+        symbol = side = about = ""
+        if kind == NEW:
+            symbol, side = request[3], request[4]
+        elif kind in (FUNDS, MASS_CANCEL):
+            symbol = request[4]
+        elif kind == OPERATOR and request[4] == "SYMBOL":
+            symbol = request[5]
+        return seq, account, client_id, symbol, side, about, crc32(content.encode())
+
+    def line(self, seq: int, request: Line) -> Line:
+        """The line of one request, as things stand after the requests before it."""
+        self._seq = seq
+        if self.repeats and seq in self.repeats:
+            return self._repeat(*self.repeats[seq], request)
+        kind = request[0]
+        if kind == NEW:
+            line = self.lines[seq]
+            return self._refused(seq, request, line) if isinstance(line, ValidationError) else line
+        if kind in (CANCEL, MODIFY):
+            return self._change(seq, request)
+        line = self._command(seq, request)
+        return line if line[0] == ANSWER else with_origin(line, request[-1])
+
+    def would_be(self, request: Line) -> Line:
+        """The line of a request that is only asked about; nothing is claimed."""
+        kind, account, client_id = request[:3]
+        self._seq = seq = self._desk.reports.turn_seq + 1
+        if kind == NEW:
+            self.lines[seq], claim = self._new_line(seq, request)
+        else:
+            claim = self.claim_of(seq, request)
+        first, content = self._store.owner(account, client_id)
+        if first:
+            return self._repeat(first, content in (claim[-1], CONTENT_UNKNOWN), request)
+        self.repeats = {}
+        return self.line(seq, request)
+
+    # --- orders ---
+
+    def _refused(self, seq: int, request: Line, error: ValidationError) -> Line:
+        """A new order whose numbers fit no instrument; who may trade, and when, goes before."""
+        _, account, client_id, symbol, side, order_type, tif, *_, hold, terms, origin = request
+        instrument = self._desk.instruments.get(symbol)
+        if instrument is None:
+            known = "|".join(self._desk.instruments)
+            reason = f"{RejectReason.SYMBOL_UNKNOWN}: symbol={symbol}, known={known}"
+            before = self._desk.risk.gate(account, symbol)
+        else:
+            # As much of the order as says when it may come in; its numbers are not known.
+            stop = terms is not None and terms.stop_price is not None
+            outline = Order(
+                seq, account, client_id, instrument, Side(side), OrderType(order_type),
+                TimeInForce(tif), 0, 0, terms=Terms(stop_ticks=1) if stop else None,
+            )  # fmt: skip
+            reason, before = _grid_reason(error), self._desk.why_not_now(outline, hold)
+        return (
+            ANSWER, account, client_id, REJECTED, seq, symbol, side, STATE_REJECTED, 0, 0, "",
+            before or reason, origin.request_id,
+        )  # fmt: skip
+
+    def _change(self, seq: int, request: Line) -> Line:
+        _, account, client_id, named, *_ = request
+        origin = request[-1]
+        order = self._desk.executions.find(account, named)
+        if order is None:
+            return self._no_open_order(seq, request)
+        if request[0] == CANCEL:
+            cancel = (CANCEL, account, client_id, named, origin.request_id)
+            return cancel if origin is NO_ORIGIN else with_origin(cancel, origin)
+        price, quantity, terms = request[4:7]
+        try:
+            if price is not None and not order.by_price:
+                raise ValidationError("price", price, f"none for {order.order_type}")
+            instrument = order.instrument
+            ticks = 0 if price is None else instrument.price_ticks(price)
+            lots = 0 if quantity is None else instrument.quantity_lots(quantity)
+            fields = None if terms is None else _terms_fields(instrument, terms)
+        except ValidationError as error:
+            standing = status_of(order, 0, 0)
+            return _answer(request, CANCEL_REJECTED, standing, _grid_reason(error))
+        line = (MODIFY, account, client_id, named, ticks, lots, origin.request_id)
+        return with_origin(line if fields is None else (*line, fields), origin)
+
+    def _no_open_order(self, seq: int, request: Line) -> Line:
+        account, named = request[1], request[3]
+        standing = self._standing(account, named)
+        if standing is None or standing.state not in ENDED:
+            reason = f"{RejectReason.UNKNOWN_ORDER}: orig={named}"
+            return _no_order(request, CANCEL_REJECTED, seq, reason)
+        reason = f"{RejectReason.TOO_LATE}: state={standing.state}"
+        return _answer(request, CANCEL_REJECTED, standing, reason)
+
+    def _repeat(self, first: int, same: bool, request: Line) -> Line:
+        """The same id again: the same content gets the same outcome, other content a no."""
+        kind, account, client_id = request[:3]
+        told = self._told(first)
+        of_order = kind in (NEW, MODIFY, CANCEL)
+        if not of_order:
+            if same and told is not None:  # what was answered the first time
+                return _repeated(
+                    (
+                        ANSWER, account, client_id, told.type, told.order_id, told.symbol, "", "",
+                        0, 0, "", told.reason, "",
+                    ),
+                    first,
+                )  # fmt: skip
+            reason = f"{RejectReason.DUPLICATE_ID}: first_seq={first}"
+            return _repeated(_command_refused(request, self._seq, reason), first)
+        executions = self._desk.executions
+        order = executions.find(account, client_id) or executions.find_ended(account, client_id)
+        standing = status_of(order, 0, 0) if order is not None else None
+        if standing is None and told is not None and told.type not in COMMAND_ANSWERS:
+            standing = self._latest(told.order_id) or told
+        if same and standing is not None:
+            reason = told.reason if told is not None else ""
+            return _repeated(_answer(request, STATUS, standing, reason), first)
+        answer = REJECTED if kind == NEW else CANCEL_REJECTED
+        reason = f"{RejectReason.DUPLICATE_ID}: first_seq={first}"
+        if standing is None:
+            return _repeated(_no_order(request, answer, first, reason), first)
+        return _repeated(_answer(request, answer, standing, reason), first)
+
+    # --- what is known of an order that is over, or of a request ---
+
+    def _standing(self, account: str, named: str | int) -> Report | None:
+        """How the order stands that has this id; None if there is none."""
+        executions = self._desk.executions
+        order = executions.find(account, named) or executions.find_ended(account, named)
+        if order is not None:
+            return status_of(order, 0, 0)
+        if isinstance(named, int):
+            latest = self._latest(named)
+            return latest if latest is not None and latest.account == account else None
+        seq, _ = self._store.owner(account, named)
+        if not seq or seq >= self._seq:  # a turn claims all its ids at once
+            return None
+        told = self._told(seq)
+        if told is None or told.type in COMMAND_ANSWERS:
+            return None
+        return self._latest(told.order_id) or told
+
+    def _latest(self, order_id: int) -> Report | None:
+        """How an order stands, open or not."""
+        executions = self._desk.executions
+        order = executions.orders.get(order_id)
+        if order is None:
+            order = next((o for o in executions.ended if o.order_id == order_id), None)
+        if order is not None:
+            return status_of(order, 0, 0)
+        told = self._reports_of(order_id)
+        return told[-1] if told else None
+
+    def _told(self, seq: int) -> Report | None:
+        """The latest answer to a request, in this turn or before."""
+        for report in reversed(self._desk.reports.rows):
+            if report.request_seq == seq and report.type != TRADE:
+                return report
+        return self._store.told(seq)
+
+    def _reports_of(self, order_id: int) -> list[Report]:
+        """Durable reports of an order, then those of this turn."""
+        now = [report for report in self._desk.reports.rows if report.order_id == order_id]
+        return [*self._store.reports_of(order_id), *now]
+
+    # --- requests that are not about one order: funds, mass cancels, operators ---
+
+    def _command(self, seq: int, request: Line) -> Line:
+        kind = request[0]
+        if kind == FUNDS:
+            return self._funds(seq, request)
+        if kind == OPERATOR and request[3] == OperatorAction.BUST:
+            return self._bust(seq, request)
+        return request[:-1]
+
+    def _funds(self, seq: int, request: Line) -> Line:
+        _, account, client_id, action, asset, given, other, _origin = request
+        amount, scales = 0, self._desk.ledger.scales
+        if given is not None:
+            invalid = RejectReason.AMOUNT_INVALID
+            if asset not in scales:
+                reason = f"{RejectReason.ASSET_UNKNOWN}: asset={asset}, known={'|'.join(scales)}"
+                return _command_refused(request, seq, reason)
+            try:
+                amount = to_units("amount", given, scales[asset])
+            except ValidationError as error:
+                return _command_refused(request, seq, f"{invalid}: {error}")
+            if amount <= 0:
+                reason = f"{invalid}: amount={given}, expected above 0"
+                return _command_refused(request, seq, reason)
+        return (FUNDS, account, client_id, action, asset, amount, other)
+
+    def _bust(self, seq: int, request: Line) -> Line:
+        """The fills as they were reported, and how their orders stood last."""
+        _, account, client_id, _action, _scope, _target, name, _value, why, _origin = request
+        invalid, fills = RejectReason.COMMAND_INVALID, list[list[object]]()
+        trade = self._trade_of(name)
+        if not trade:
+            return _command_refused(request, seq, f"{invalid}: trade={name}, no such trade")
+        for fill in trade:
+            told = self._reports_of(fill.order_id)
+            busted = f"trade={fill.execution_id}"
+            if any(other.type == BUSTED and busted in other.reason for other in told):
+                return _command_refused(request, seq, f"{invalid}: trade={name}, taken back")
+            last = told[-1]
+            fills.append([
+                fill.journal_seq, fill.number, last.order_id, last.request_seq, last.account,
+                last.client_order_id, last.symbol, last.side, last.type, last.state,
+                fill.last_price_ticks, fill.last_quantity_lots, last.cumulative_lots,
+                last.leaves_lots, last.notional, fill.fee, fill.match_number, last.named_seq,
+            ])  # fmt: skip
+        return (BUST, account, client_id, why, fills)
+
+    def _trade_of(self, execution_id: str) -> list[Report]:
+        """Both reports of one trade, from the store; none if there is no such trade.
+
+        Of a remote venue's trade only one side is ours.
+        """
+        seq, _, number = execution_id.partition("-")
+        if not (seq.isdecimal() and number.isdecimal() and len(seq) < DIGITS_MAX):
+            return []
+        told = [each for each in self._store.reports_of_turn(int(seq)) if each.type == TRADE]
+        fill = next((each for each in told if str(each.number) == number), None)
+        if fill is None or self._desk.engine is None:
+            return [] if fill is None else [fill]
+        return [
+            each
+            for each in told
+            if each.symbol == fill.symbol and each.match_number == fill.match_number
+        ]
+
+
+def claims_in(
+    desk: Desk, first_seq: int, lines: Sequence[Line], reports: Sequence[Report]
+) -> list[Claim]:
+    """The claims of a turn that an older program wrote, from its lines; those of refused
+    requests, and of modifies with terms, without their content, which is not in the journal."""
+    symbols = {report.request_seq: report.symbol for report in reports}
+    claims: list[Claim] = []
+    for seq, line in enumerate(lines, first_seq):
+        kind = line[0]
+        if kind == NEW:
+            _, account, client_id, symbol, side, order_type, tif, ticks, lots, hold, *more = line
+            fields = more[1] if len(more) > 1 else {}
+            plain = not fields and tif == GTC and order_type == LIMIT
+            about = "" if plain else _about(order_type, tif, fields)
+            content = crc32(f"{symbol}|{side}|{ticks}|{lots}|{bool(hold)}|{about}".encode())
+            claims.append((seq, account, client_id, symbol, side, about, content))
+        elif kind == MODIFY and len(line) == LENGTHS[MODIFY][0]:
+            _, account, client_id, named, ticks, lots, _ = line
+            instrument = desk.instruments.get(symbols.get(seq, ""))
+            price = quantity = None
+            if instrument is not None:
+                price = to_text(ticks, instrument.price_scale) if ticks else None
+                quantity = to_text(lots, instrument.quantity_scale) if lots else None
+            request = (kind, account, client_id, named, price, quantity, None, NO_ORIGIN)
+            claims.append(Intake.claim_of(seq, request))
+        elif kind == FUNDS:
+            _, account, client_id, action, asset, units, other = line
+            amount = to_text(units, desk.ledger.scales.get(asset, 0)) if asset else None
+            request = (kind, account, client_id, action, asset, amount, other, NO_ORIGIN)
+            claims.append(Intake.claim_of(seq, request))
+        elif kind == CANCEL:
+            claims.append(Intake.claim_of(seq, (*line[:4], NO_ORIGIN)))
+        elif kind in (MASS_CANCEL, OPERATOR):
+            claims.append(Intake.claim_of(seq, (*line, NO_ORIGIN)))
+        elif kind in (ANSWER, MODIFY, BUST):
+            symbol, side = (line[5], line[6]) if kind == ANSWER and line[4] == seq else ("", "")
+            claims.append((seq, line[1], line[2], symbol, side, "", CONTENT_UNKNOWN))
+    return claims
+
+
+def _remember(known: dict[tuple[str, Number], int], key: tuple[str, Number], units: int) -> None:
+    """The same few hundred numbers come again and again: to look one up costs a tenth.
+
+    Not a float: it equals the Decimal that it is exactly, which may lie off the grid (0.1).
+    """
+    if type(key[1]) is float:
+        return
+    if len(known) >= KNOWN_MAX:
+        known.clear()
+    known[key] = units
+
+
+def _about(order_type: str, tif: str, fields: dict[str, Any]) -> str:
+    """What else an order is, if it is not a plain limit order, for the table of orders."""
+    return json.dumps({"type": order_type, "tif": tif, **fields}, separators=(",", ":"))
+
+
+def _canonical(value: Any) -> str:
+    """One text for one number: 1, 1.0 and "1.00" are the same."""
+    if isinstance(value, OrderTerms):
+        given = ((name, getattr(value, name)) for name in TERM_NAMES)
+        return "|".join(_canonical(v) if name in NUMBERS else repr(v) for name, v in given)
+    if type(value) is int:
+        return f"{value}" if abs(value) < LARGE else f"{value:x}"  # Python will not write it out
+    try:
+        number = Decimal(repr(value) if type(value) is float else value)
+    except (InvalidOperation, TypeError, ValueError):
+        return repr(value)
+    if not number.is_finite() or abs(number.adjusted()) > 2 * DIGITS_MAX:
+        return repr(value)
+    return format(number.normalize(), "f")
+
+
+def _terms_fields(instrument: Instrument, terms: OrderTerms) -> dict[str, Any]:
+    """Terms as a line has them: on the grid, and only what is there."""
+    budget = None
+    if terms.quote_quantity is not None:
+        budget = to_units("quote_quantity", terms.quote_quantity, instrument.quote_scale)
+        if budget <= 0:
+            raise ValidationError("quote_quantity", terms.quote_quantity, "a number above 0")
+    fields: dict[str, Any] = {
+        "stop": _on_grid("stop_price", terms.stop_price, instrument.price_ticks),
+        "display": _on_grid("display_quantity", terms.display_quantity, instrument.quantity_lots),
+        "post": terms.post_only and terms.post_only.value,
+        "expire": terms.expire_ns,
+        "min": _on_grid("min_quantity", terms.min_quantity, instrument.quantity_lots),
+        "budget": budget,
+        "protect": _on_grid("protection_price", terms.protection_price, instrument.price_ticks),
+        "oco": terms.oco_with,
+        "stp": terms.self_trade and terms.self_trade.value,
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def _on_grid(field: str, value: Number | None, read: Callable[[Number], int]) -> int:
+    """A number on its grid, 0 for none; ValidationError naming this field if it is not."""
+    try:
+        return 0 if value is None else read(value)
+    except ValidationError as error:
+        raise ValidationError(field, value, error.expected) from None
+
+
+def _grid_reason(error: ValidationError) -> str:
+    invalid = (
+        RejectReason.PRICE_INVALID if "price" in error.field else RejectReason.QUANTITY_INVALID
+    )
+    return f"{invalid}: {error}"
+
+
+# --- lines of requests that are answered, not obeyed ---
+
+
+def _answer(request: Line, kind: str, standing: Report, reason: str) -> Line:
+    """It tells how an order stands."""
+    return (
+        ANSWER, request[1], request[2], kind, standing.order_id, standing.symbol, standing.side,
+        standing.state, standing.cumulative_lots, standing.leaves_lots, standing.notional, reason,
+        request[-1].request_id,
+    )  # fmt: skip
+
+
+def _no_order(request: Line, kind: str, seq: int, reason: str) -> Line:
+    """There is no such order."""
+    return (
+        ANSWER, request[1], request[2], kind, seq, "", "", STATE_REJECTED, 0, 0, "", reason,
+        request[-1].request_id,
+    )  # fmt: skip
+
+
+def _command_refused(request: Line, seq: int, reason: str) -> Line:
+    """A request that is not about one order, and cannot be obeyed as it stands."""
+    return (
+        ANSWER, request[1], request[2], COMMAND_REJECTED, seq, "", "", "", 0, 0, "", reason, "",
+    )  # fmt: skip
+
+
+def _repeated(line: Line, first: int) -> Line:
+    """Its id was used before: by the request with this sequence."""
+    return (*line, first)

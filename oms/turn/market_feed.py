@@ -1,0 +1,309 @@
+"""Market feed: what readers see of books, balances and phases, and what a turn changed of it.
+
+Flow:  dispatcher, after the commit -> [market feed] -> views, which any thread reads
+                                                     -> events -> publisher -> market listeners
+Owner: the dispatcher's thread writes. One lock is held while the views are changed or copied, and
+       for nothing else: a reader waits for microseconds, and never for a commit.
+
+Whole books are followed only from when somebody wants them: until then orders pay nothing for it.
+"""
+
+import threading
+from collections.abc import Callable
+
+from oms.desk.desk import Desk
+from oms.enums import Phase, Side
+from oms.errors import StoppedError
+from oms.exchange.market import Market
+from oms.market_data import (
+    BalanceChange,
+    DepthSnapshot,
+    DepthUpdate,
+    IndicativePrice,
+    Level,
+    MarketEvent,
+    MarketState,
+    TopOfBook,
+    TradePrint,
+)
+
+BUY, SELL = Side.BUY, Side.SELL
+CALLS = (Phase.OPENING_AUCTION, Phase.CLOSING_AUCTION, Phase.REOPENING_AUCTION)
+OPERATOR, BREAKER = "OPERATOR", "BREAKER"  # why a market is halted
+NO_EVENTS: list[MarketEvent] = []  # shared by every turn that has none; never appended to
+
+NOTHING_HELD: dict[str, tuple[int, int]] = {}
+NOTHING_TRADES = (0, 0, 0)
+ALL_LEVELS = 1 << 62
+
+Moved = list[tuple[str, str, tuple[int, int]]]
+"""Account, asset, and what is available and reserved of it now."""
+
+
+class BookView:
+    """One symbol's whole book, as of its last_id: price -> lots shown, both ways.
+
+    top: best bid, lots there, best ask, lots there; only the dispatcher's thread looks at it.
+    """
+
+    __slots__ = ("asks", "bids", "last_id", "market", "top")
+
+    def __init__(self, market: Market, last_id: int) -> None:
+        book = market.book
+        bids, asks = book.get_depth(ALL_LEVELS)
+        self.market = market
+        self.last_id = last_id
+        self.bids, self.asks = dict(bids), dict(asks)
+        self.top = _top_of(market)
+
+    def set_levels(self, change: "BookChange") -> None:
+        for levels, changed in ((self.bids, change.bids), (self.asks, change.asks)):
+            for price_ticks, lots in changed:
+                if lots:
+                    levels[price_ticks] = lots
+                else:
+                    del levels[price_ticks]
+        self.last_id = change.last_id
+
+
+class BookChange:
+    """What a turn did to one book: levels as they are now, best first; the top if it is new."""
+
+    __slots__ = ("asks", "bids", "first_id", "last_id", "top", "view")
+
+    def __init__(self, view: BookView, seq: int) -> None:
+        """Compare with what is published; from now on changes count anew."""
+        market = view.market
+        assert market.changed is not None
+        self.view, self.first_id, self.last_id = view, view.last_id + 1, seq
+        bids, asks, volume_at = list[Level](), list[Level](), market.book.volume_at
+        for side, price_ticks in market.changed:
+            lots = volume_at(side, price_ticks)
+            published, changed = (view.bids, bids) if side is BUY else (view.asks, asks)
+            if lots != published.get(price_ticks, 0):
+                changed.append((price_ticks, lots))
+        market.changed.clear()
+        bids.sort(reverse=True)
+        asks.sort()
+        self.bids, self.asks = tuple(bids), tuple(asks)
+        top = _top_of(market)
+        self.top = top if top != view.top else None
+        view.top = top
+
+
+class MarketFeed:
+    """The published state of the exchange but for single orders, and its events.
+
+    wake: lets the dispatcher take a turn. wanted: whole books are to be followed from the next
+    turn on.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.wanted = False
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._follows = threading.Event()
+        self._desk: Desk | None = None
+        self._books: dict[str, BookView] = {}
+        self._balances: dict[str, dict[str, tuple[int, int]]] = {}
+        self._phases: dict[str, Phase] = {}
+        self._indicative: dict[str, tuple[int, int, int]] = {}  # as told in this call
+
+    # --- what any thread may ask ---
+
+    def want_depth(self) -> None:
+        """Follow whole books, from the dispatcher's next turn on, until the process ends."""
+        if not self._follows.is_set():
+            self.wanted = True
+            self._wake()
+
+    def depth_snapshot(self, symbol: str, wait_s: float) -> DepthSnapshot:
+        """The whole book as it is durable; the very first one waits for a turn, at most so long."""
+        self.want_depth()
+        if not self._follows.wait(wait_s):
+            raise StoppedError(f"depth of {symbol}: the dispatcher took no turn in {wait_s:g} s")
+        with self._lock:
+            book = self._books.get(symbol)
+            if book is None:  # the book is a remote venue's
+                return DepthSnapshot(symbol, 0, (), ())
+            last_id, bids, asks = book.last_id, book.bids.copy(), book.asks.copy()
+        by_price = tuple(sorted(bids.items(), reverse=True)), tuple(sorted(asks.items()))
+        return DepthSnapshot(symbol, last_id, *by_price)
+
+    def balances(self, account: str) -> dict[str, tuple[int, int]]:
+        """By asset: available and reserved, of one instant."""
+        with self._lock:
+            return self._balances.get(account, {}).copy()
+
+    def phases(self) -> dict[str, Phase]:
+        with self._lock:
+            return self._phases.copy()
+
+    # --- the dispatcher, between turns ---
+
+    def attach(self, desk: Desk, seq: int) -> None:
+        """Look at this desk from now on; its state, as of journal entry `seq`, is durable."""
+        self._desk = desk
+        ledger, engine = desk.executions.ledger, desk.engine
+        desk.ledger.touched.clear()
+        accounts = ledger.accounts if ledger is not None else {}
+        balances = {
+            account: {asset: (held[0], held[1]) for asset, held in assets.items()}
+            for account, assets in accounts.items()
+        }
+        phases: dict[str, Phase] = {}
+        if engine is not None:
+            engine.phases.changed.clear()
+            phases = {symbol: engine.markets[symbol].phase for symbol in desk.instruments}
+        with self._lock:
+            self._balances, self._phases = balances, phases
+        if self.wanted or self._follows.is_set():
+            self.follow(seq)
+
+    def follow(self, seq: int) -> None:
+        """Copy every book once, and have changes noted from now on.
+
+        Books followed before keep their last id: the desk is another after a turn was undone,
+        the durable book is not.
+        """
+        desk, books = self._desk, dict[str, BookView]()
+        if desk is None:
+            return  # not started yet; attach will come back to it
+        markets = desk.engine.markets if desk.engine is not None else {}
+        for symbol in desk.instruments if markets else ():
+            market, before = markets[symbol], self._books.get(symbol)
+            market.changed = set()
+            books[symbol] = BookView(market, before.last_id if before is not None else seq)
+        with self._lock:
+            self._books = books
+        self._follows.set()
+        self.wanted = False
+
+    # --- the dispatcher, after each commit ---
+
+    def turn(
+        self, seq: int, symbols: set[str], trades: list[TradePrint], *, listening: bool
+    ) -> list[MarketEvent]:
+        """Renew the views; returns what to tell, if somebody listens.
+
+        symbols: those of the turn's reports; no book changes without one. trades: its trades.
+        """
+        desk = self._desk
+        if desk is None:
+            return NO_EVENTS
+        engine, ledger = desk.engine, desk.executions.ledger
+        follows = self._follows.is_set()
+        if (
+            not follows
+            and not (ledger and ledger.touched)
+            and not (engine and engine.phases.changed)
+        ):
+            return NO_EVENTS  # nothing moved that anybody follows
+        listening = listening and follows  # what is told begins with a whole turn
+        moved = self._moved(desk, listening)
+        entered = self._entered(desk)
+        changes = self._changes(seq, symbols) if follows else []
+        if moved or entered or changes:
+            self._renew(moved, entered, changes)
+        if not listening:
+            self._indicative.clear()
+            return NO_EVENTS
+        events: list[MarketEvent] = [
+            MarketState(seq, number, market.instrument.symbol, market.phase, _why(market))
+            for number, market in enumerate(entered, 1)
+        ]
+        events += [t._replace(number=n) for n, t in enumerate(trades, len(events) + 1)]
+        _tell_books(events, seq, changes)
+        self._tell_calls(events, seq, symbols.union(m.instrument.symbol for m in entered))
+        for account, asset, now in moved:
+            events.append(BalanceChange(seq, len(events) + 1, account, asset, *now))
+        return events
+
+    def _moved(self, desk: Desk, listening: bool) -> Moved:
+        """Balances that are not what is published."""
+        ledger, moved = desk.executions.ledger, Moved()
+        if ledger is None or not ledger.touched:
+            return moved
+        accounts, published = ledger.accounts, self._balances
+        for account in sorted(ledger.touched) if listening else ledger.touched:
+            known = published.get(account, NOTHING_HELD)
+            for asset, (available, reserved) in sorted(accounts[account].items()):
+                now = (available, reserved)
+                if known.get(asset) != now:
+                    moved.append((account, asset, now))
+        ledger.touched.clear()
+        return moved
+
+    def _entered(self, desk: Desk) -> list[Market]:
+        """Markets whose phase is another than the published one."""
+        if desk.engine is None or not desk.engine.phases.changed:
+            return []
+        symbols, markets = desk.engine.phases.changed, desk.engine.markets
+        entered = [
+            markets[symbol]
+            for symbol in sorted(symbols & desk.instruments.keys())
+            if markets[symbol].phase is not self._phases.get(symbol)
+        ]
+        symbols.clear()
+        return entered
+
+    def _changes(self, seq: int, symbols: set[str]) -> list[BookChange]:
+        changes = []
+        for symbol in sorted(symbols & self._books.keys()):
+            view = self._books[symbol]
+            if view.market.changed:
+                change = BookChange(view, seq)
+                if change.bids or change.asks:
+                    changes.append(change)
+        return changes
+
+    def _renew(self, moved: Moved, entered: list[Market], changes: list[BookChange]) -> None:
+        """All of a turn at once, for readers on other threads."""
+        with self._lock:
+            for account, asset, now in moved:
+                self._balances.setdefault(account, {})[asset] = now
+            for market in entered:
+                self._phases[market.instrument.symbol] = market.phase
+            for change in changes:
+                change.view.set_levels(change)
+
+    def _tell_calls(self, events: list[MarketEvent], seq: int, symbols: set[str]) -> None:
+        for symbol in sorted(symbols & self._books.keys()):
+            if self._books[symbol].market.phase not in CALLS:
+                self._indicative.pop(symbol, None)
+                continue
+            found = self._auction(self._books[symbol])
+            if found != self._indicative.get(symbol):
+                self._indicative[symbol] = found
+                events.append(IndicativePrice(seq, len(events) + 1, symbol, *found))
+
+    @staticmethod
+    def _auction(view: BookView) -> tuple[int, int, int]:
+        market = view.market
+        found = market.indicative() if market.book.crossed else None
+        return found or NOTHING_TRADES
+
+
+def _tell_books(events: list[MarketEvent], seq: int, changes: list[BookChange]) -> None:
+    for change in changes:
+        symbol = change.view.market.instrument.symbol
+        events.append(
+            DepthUpdate(
+                seq, len(events) + 1, symbol, change.first_id, seq, change.bids, change.asks
+            )
+        )  # fmt: skip
+        if change.top is not None:
+            events.append(TopOfBook(seq, len(events) + 1, symbol, *change.top))
+
+
+def _top_of(market: Market) -> tuple[int, int, int, int]:
+    book = market.book
+    bid, ask = book.best_bid or 0, book.best_ask or 0
+    return bid, book.volume_at(BUY, bid), ask, book.volume_at(SELL, ask)
+
+
+def _why(market: Market) -> str:
+    """Why a market is halted: by an operator, until an operator; or its breaker's pause."""
+    if market.phase is not Phase.HALTED:
+        return ""
+    return OPERATOR if market.halted else BREAKER

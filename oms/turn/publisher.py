@@ -1,0 +1,234 @@
+"""After the commit: tell whoever asked, whoever listens, and keep what readers may see.
+
+Owner: the dispatcher publishes; any thread may read. Each callback is isolated: one that
+raises is logged and the others are told all the same.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from oms.desk.desk import Hops
+from oms.enums import TERMINAL_STATES, Liquidity, ResponseType, Side
+from oms.exchange.order import Order
+from oms.instruments import Instrument
+from oms.market_data import MarketEvent, TradePrint
+from oms.reports import (
+    NUMBER_BITS,
+    NUMBER_MASK,
+    REFUSALS,
+    TRADE,
+    OrderResponse,
+    Report,
+    new_tuple,
+    status_of,
+)
+from oms.turn.inbox import Answer
+
+log = logging.getLogger(__name__)
+
+Listener = Callable[[OrderResponse], object]
+MarketListener = Callable[[MarketEvent], object]
+Depth = tuple[list[tuple[int, int]], list[tuple[int, int]]]
+ENDED = frozenset(state.value for state in TERMINAL_STATES)
+CANCEL_REJECTED = ResponseType.CANCEL_REJECTED.value
+# Said of an order that is open, these answer a repeated id: no news of the order.
+NO_NEWS = (ResponseType.ORDER_STATUS.value, ResponseType.REJECTED.value)
+LOGGED_REPORTS_MAX = 8
+TAKER, BUYER = Liquidity.TAKER.value, Side.BUY.value
+
+
+class Publisher:
+    """Futures, listeners, and the published view of orders, depth and trades."""
+
+    def __init__(self, trades_kept: int) -> None:
+        self._listeners: tuple[Listener, ...] = ()
+        self.market_listeners: tuple[MarketListener, ...] = ()
+        self._trades_kept = trades_kept
+        self._trades: dict[str, deque[TradePrint]] = {}
+        self._depth: dict[str, Depth] = {}
+        self.open: dict[int, Report] = {}  # order id -> its latest published report
+        self.instruments: dict[str, Instrument] = {}
+        self.rejects: dict[str, int] = {}
+        self.published = 0
+        self.failures = 0
+
+    def add_listener(self, listener: Listener) -> None:
+        self._listeners = (*self._listeners, listener)
+
+    def add_market_listener(self, listener: MarketListener) -> None:
+        self.market_listeners = (*self.market_listeners, listener)
+
+    def restore(self, orders: Iterable[Order], turn_seq: int, wall_ns: int) -> None:
+        """Take over the open orders of a recovered desk."""
+        self.open = {order.order_id: status_of(order, turn_seq, wall_ns) for order in orders}
+
+    def take_over(self, reports: list[Report]) -> list[TradePrint]:
+        """Renew what readers see by one turn's reports; returns the turn's trades."""
+        open_reports = self.open
+        trades: list[TradePrint] = []
+        fills: list[Report] = []
+        for report in reports:
+            kind, state = report.type, report.state
+            if state in ENDED:
+                open_reports.pop(report.order_id, None)
+            elif state and kind not in NO_NEWS:  # no state: it is not about an order
+                open_reports[report.order_id] = report
+            if kind == TRADE:
+                fills.append(report)
+            elif report.reason and kind in REFUSALS:
+                self._count_reject(report.reason)
+        if fills:
+            self._print(fills, trades)
+        self.published += len(reports)
+        return trades
+
+    def _print(self, fills: list[Report], trades: list[TradePrint]) -> None:
+        """Each trade once, when both of its reports are there; a remote venue tells one."""
+        halves: dict[tuple[str, int], Report] = {}  # one side of a trade, until the other comes
+        for report in fills:
+            first, number, other = report, report.match_number, None
+            buy_id = sell_id = 0
+            if number:
+                key = (report.symbol, number)
+                other = halves.pop(key, None)
+                if other is None:
+                    halves[key] = report
+                    continue
+                first = report if report.liquidity == TAKER else other  # the taker's, or buyer's
+                buy_id, sell_id = report.order_id, other.order_id
+                if report.side != BUYER:
+                    buy_id, sell_id = sell_id, buy_id
+            elif report.liquidity != TAKER:
+                continue
+            at = first.report_id
+            made = new_tuple(
+                TradePrint,
+                (
+                    at >> NUMBER_BITS, 0, first.symbol, f"{at >> NUMBER_BITS}-{at & NUMBER_MASK}",
+                    number, first.side if first.liquidity == TAKER else "",
+                    first.last_price_ticks, first.last_quantity_lots, first.wall_ns, buy_id,
+                    sell_id,
+                ),
+            )  # fmt: skip
+            trades.append(made)
+            kept = self._trades.get(first.symbol)
+            if kept is None:
+                kept = self._trades[first.symbol] = deque(maxlen=self._trades_kept)
+            kept.append(made)
+
+    def tell(
+        self,
+        reports: list[Report],
+        answers: dict[int, Answer],
+        hops: dict[int, Hops],
+        durable_ns: int,
+        published_ns: int,
+    ) -> None:
+        """Tell one turn's reports, in order, to who asked and who listens."""
+        if log.isEnabledFor(logging.INFO):
+            _log(reports)
+        instruments, listeners = self.instruments, self._listeners
+        if not answers and not listeners:
+            return
+        told = (durable_ns, published_ns)
+        for at, report in enumerate(reports):
+            seq = report.request_seq
+            answer = answers.pop(seq, None) if seq and answers else None
+            response = OrderResponse(
+                report, instruments.get(report.symbol), hops.get(seq), told,
+                () if answer is None else _made_at_once(reports, at),
+            )  # fmt: skip
+            if answer is not None:
+                _resolve(answer, response)
+            for listener in listeners:
+                try:
+                    listener(response)
+                except Exception:
+                    self._failed(listener)
+
+    def tell_market(self, events: list[MarketEvent]) -> None:
+        """Tell one turn's market events, in order; the private reports went before."""
+        for event in events:
+            for listener in self.market_listeners:
+                try:
+                    listener(event)
+                except Exception:
+                    self._failed(listener)
+
+    def refuse(self, answer: Answer | None, response: OrderResponse) -> None:
+        """Tell a refusal that never reached the journal, on the caller's thread."""
+        self._count_reject(response.text)
+        if answer is not None:
+            _resolve(answer, response)
+        for listener in self._listeners:
+            try:
+                listener(response)
+            except Exception:
+                self._failed(listener)
+
+    def _failed(self, listener: Callable[[Any], object]) -> None:
+        self.failures += 1
+        if self.failures == 1 or self.failures % 1000 == 0:
+            log.exception("listener %r failed, %d failures so far", listener, self.failures)
+
+    def _count_reject(self, reason: str) -> None:
+        code = reason.partition(":")[0]
+        self.rejects[code] = self.rejects.get(code, 0) + 1
+
+    # --- what readers may see: only what is durable ---
+
+    def show_depth(self, symbol: str, depth: Depth) -> None:
+        self._depth[symbol] = depth
+
+    def depth(self, symbol: str) -> Depth:
+        return self._depth.get(symbol, ([], []))
+
+    def trades(self, symbol: str) -> list[TradePrint]:
+        return list(self._trades.get(symbol, ()))
+
+    def response(self, report: Report) -> OrderResponse:
+        return OrderResponse(report, self.instruments.get(report.symbol))
+
+
+def _log(reports: list[Report]) -> None:
+    """A line a report when there are few; a line a turn in a burst: a record costs 6 us."""
+    if len(reports) > LOGGED_REPORTS_MAX and not log.isEnabledFor(logging.DEBUG):
+        log.info("journal_seq=%d: %d reports", reports[0].journal_seq, len(reports))
+        return
+    for each in reports:
+        log.info(
+            "%s %s order_id=%d account=%s client_order_id=%s %s %s last=%d@%d filled=%d open=%d %s",
+            each.type, each.state, each.order_id, each.account, each.client_order_id, each.side,
+            each.symbol, each.last_quantity_lots, each.last_price_ticks, each.cumulative_lots,
+            each.leaves_lots, each.reason,
+            extra={
+                "order_id": each.order_id, "account": each.account,
+                "client_order_id": each.client_order_id, "journal_seq": each.journal_seq,
+            },
+        )  # fmt: skip
+
+
+def _made_at_once(reports: list[Report], at: int) -> list[Report]:
+    """The reports of one order that the request made which `reports[at]` answers.
+
+    They go as far as the first answer to another request. A refused change is none such: it
+    may be one of an order that this very request filled.
+    """
+    first = reports[at]
+    made = [first]
+    if first.type in REFUSALS:
+        return made
+    for report in reports[at + 1 :]:
+        if report.request_seq and report.request_seq != first.request_seq:
+            if report.type != CANCEL_REJECTED:
+                break
+        elif report.order_id == first.order_id:
+            made.append(report)
+    return made
+
+
+def _resolve(answer: Answer, response: OrderResponse) -> None:
+    if answer.set_running_or_notify_cancel():
+        answer.set_result(response)

@@ -1,0 +1,127 @@
+"""The schedule: what is due without anybody asking, and when the next thing is.
+
+Session changes by the wall clock, looked at anew each time, so that a step of the clock is
+noticed; answers that a venue owes, and permits, by the monotonic clock.
+"""
+
+import logging
+from typing import Any
+
+from oms.clock import NANOS, Clock
+from oms.desk.calendar import SessionWindow, TradingSession
+from oms.desk.desk import Desk
+from oms.desk.settings import first_phase
+from oms.desk.throttle import OrderThrottler
+from oms.enums import Phase
+from oms.requests import codec
+from oms.requests.codec import Line
+from oms.turn.latency import OrderTracker
+
+log = logging.getLogger(__name__)
+
+FAR_S = 3600.0
+
+
+class DueLines:
+    """Compares the desk with the calendar and the clock."""
+
+    def __init__(self, clock: Clock, session: TradingSession, tracker: OrderTracker) -> None:
+        self._clock = clock
+        self._session = session
+        self._tracker = tracker
+        # While the desk stands so, and the wall clock is in between, no session change is due.
+        self._calm: tuple[object, ...] = ()
+        self._calm_from_ns = self._calm_until_ns = 0
+
+    def due(self, desk: Desk, now_ns: int, wall_ns: int) -> list[Line]:
+        """Lines to make now: the market closed, opened; an answer did not come in time."""
+        due: list[Line] = []
+        if desk.expiries:
+            expiry_ns = desk.next_expiry_ns()
+            if expiry_ns is not None and expiry_ns <= wall_ns:
+                # Expire orders first: one that expires now must not trade in an auction now.
+                due.append((codec.GOOD_TILL, wall_ns))
+        engine = desk.engine
+        stands = (desk.is_open, desk.trading_date, engine and engine.phases.session, desk.settings)
+        calm = self._calm_from_ns <= wall_ns < self._calm_until_ns and stands == self._calm
+        if not calm:
+            due += self._session_changes(desk, wall_ns, stands)
+        if engine is not None:
+            for symbol, market in engine.markets.items():
+                if 0 < market.until_ns <= wall_ns:
+                    due.append((codec.TIMER, symbol))
+        else:
+            due += [(codec.OVERDUE, seq) for seq in self._tracker.overdue(now_ns)]
+        return due
+
+    def _session_changes(self, desk: Desk, wall_ns: int, stands: tuple[object, ...]) -> list[Line]:
+        window = self._session.window_at(wall_ns)
+        date = window.trading_date.isoformat() if window else ""
+        changes: list[Line] = []
+        if desk.trading_date and date != desk.trading_date:  # open or paused until now
+            how = "CLOSE" if window else self._how_it_closes(desk, wall_ns)
+            if desk.is_open or how == "CLOSE":
+                changes.append((codec.SESSION, how, desk.trading_date))
+        opens = window is not None and (not desk.is_open or bool(changes))
+        if opens:
+            changes.append((codec.SESSION, "OPEN", date))
+        if window is not None and desk.engine is not None:
+            now = first_phase(desk.settings) if opens else desk.engine.phases.session
+            phase = phase_at(desk.settings, window, wall_ns)
+            if phase is not now:
+                changes.append((codec.PHASE, phase.value))
+        for line in changes:
+            log.info("session %s", ", ".join(line[1:]))
+        if not changes:
+            self._calm, self._calm_from_ns = stands, wall_ns
+            far_ns = wall_ns + round(FAR_S * NANOS)
+            self._calm_until_ns = min(self._instants(desk, wall_ns), default=far_ns)
+        return changes
+
+    def _how_it_closes(self, desk: Desk, wall_ns: int) -> str:
+        """PAUSE between two segments of one trading date, CLOSE at the date's end."""
+        open_ns = self._session.next_change_ns(wall_ns)
+        window = None if open_ns is None else self._session.window_at(open_ns)
+        same = window is not None and window.trading_date.isoformat() == desk.trading_date
+        return "PAUSE" if same else "CLOSE"
+
+    def next_s(self, desk: Desk, throttler: OrderThrottler | None) -> float:
+        """Seconds until the next time-out, change of session or phase, expiry; or permit."""
+        now_ns, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
+        waits_ns = [round(FAR_S * NANOS)]
+        if throttler is not None:
+            waits_ns.append(throttler.wait_ns(now_ns))
+        overdue_ns = self._tracker.next_overdue_ns(now_ns)
+        if overdue_ns is not None:
+            waits_ns.append(overdue_ns)
+        pending = [desk.next_expiry_ns(), *self._instants(desk, wall_ns)]
+        if desk.engine is not None:
+            pending.append(desk.engine.phases.next_timer_ns())
+        waits_ns += [at - wall_ns for at in pending if at is not None]  # or it is due already
+        return max(0, min(waits_ns)) / NANOS
+
+    def _instants(self, desk: Desk, wall_ns: int) -> list[int]:
+        """When session or phase change, as far as they are still to come."""
+        window = self._session.window_at(wall_ns)
+        instants = [self._session.next_change_ns(wall_ns)]
+        if window is not None and desk.engine is not None:
+            instants += phase_changes(desk.settings, window)
+        return [at for at in instants if at is not None and at > wall_ns]
+
+
+def phase_changes(settings: dict[str, Any], window: SessionWindow) -> list[int]:
+    """When, in one session, continuous trading begins and ends, and the opening call begins."""
+    phases = settings.get("phases", {})
+    call_ns = window.open_ns + phases.get("pre_open_ns", 0)
+    continuous_ns = call_ns + phases.get("opening_auction_ns", 0)
+    return [call_ns, continuous_ns, window.close_ns - phases.get("closing_auction_ns", 0)]
+
+
+def phase_at(settings: dict[str, Any], window: SessionWindow, wall_ns: int) -> Phase:
+    """What the calendar wants at one instant of a session."""
+    call_ns, continuous_ns, closing_ns = phase_changes(settings, window)
+    if wall_ns < call_ns:
+        return Phase.PRE_OPEN
+    if wall_ns < continuous_ns:
+        return Phase.OPENING_AUCTION
+    return Phase.CONTINUOUS if wall_ns < closing_ns else Phase.CLOSING_AUCTION

@@ -1,0 +1,194 @@
+"""Journals recorded at commit 091c228: every later version replays them to the same reports.
+
+A recording holds the journal records of one run, every execution report of that run and the state
+at its end. tests/recorded/README.md describes the files; they cannot be recorded again. What has
+come since is left out: of a report its match number, of the state what `as_it_was` leaves out.
+"""
+
+import gzip
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from oms import EmbeddedVenue, PersistentStorage
+from oms.config import ExchangeConfig
+from oms.desk import snapshot
+from oms.reports import MEASURED
+from oms.requests import codec
+from oms.stores import JournalRecord, checked
+from oms.turn.journal import Fold, differences, state_mistakes
+from oms.venues.scripted import ScriptedVenue
+from tests.fakes import Stepped, config_of
+
+RECORDED = Path(__file__).with_name("recorded")
+DATABASE = "version2"
+NAMES = sorted(name for path in RECORDED.glob("*.json.gz") if (name := path.name[:-8]) != DATABASE)
+RESPONSES = "SELECT * FROM order_responses ORDER BY journal_seq, number"
+JOURNAL = "SELECT * FROM journal ORDER BY last_seq"
+SYMBOL, SIDE, PRICE, LEFT, TERMS, RESTS = 4, 5, 8, 12, 18, 20  # of an order's state
+DISPLAY = snapshot.TERMS.index("display_lots")
+MARKET_ITEMS, ORDER_ITEMS = 6, 19  # of a market's and an order's state, at that commit
+
+
+def read(name):
+    return json.loads(gzip.decompress((RECORDED / f"{name}.json.gz").read_bytes()))
+
+
+def as_it_was(state):
+    """A state as that commit wrote it down: a book said then where its orders stand, which each
+    order says for itself now; and nothing of what is newer."""
+    state = json.loads(json.dumps(state))
+    for market in state["markets"]:
+        assert len(market["state"]) == MARKET_ITEMS + 1
+        del market["state"][MARKET_ITEMS:]  # how many trades there were
+        del market["places"]
+        symbol = market["instrument"]["symbol"]
+        inside = [Resting.of(o) for o in state["orders"] if o[SYMBOL] == symbol and o[RESTS]]
+        in_line = sorted(inside, key=lambda order: (order.rank, order.placed))
+        market["entry"] = [order.id for order in sorted(inside, key=lambda order: order.entered)]
+        market["priority"] = [order.id for order in in_line]
+        market["hidden"] = [
+            [order.id, order.shown, order.left - order.shown, order.display]
+            for order in sorted(inside, key=lambda order: order.placed)
+            if order.shown < order.left
+        ]
+    for order in state["orders"]:
+        del order[ORDER_ITEMS:]  # the request whose client order id it bears; where it rests
+    return state
+
+
+class Resting(NamedTuple):
+    """Where an order stands in its book. rank: bids first, of each side the best price."""
+
+    id: int
+    rank: tuple[bool, int]
+    left: int
+    display: int
+    entered: int
+    placed: int
+    shown: int
+
+    @classmethod
+    def of(cls, order):
+        sells, price, terms = order[SIDE] == "SELL", order[PRICE], order[TERMS]
+        display = terms[DISPLAY] if terms else 0
+        return cls(order[0], (sells, price if sells else -price), order[LEFT], display,
+                   *order[RESTS])  # fmt: skip
+
+
+def unordered(state):
+    """The same, with icebergs by their ids: then they stood in the order of their last change."""
+    markets = [{**m, "hidden": sorted(m["hidden"])} for m in state["markets"]]
+    return {**state, "markets": markets}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recorded_journal_replays_to_the_same_reports_and_state(name):
+    """Given a recorded journal, when it is replayed, then reports and state are as recorded."""
+    # given
+    recorded = read(name)
+    columns = [column for column in recorded["columns"] if column not in MEASURED]
+    assert len(columns) == len(recorded["columns"]) - 2 == 19
+    fold = Fold(ScriptedVenue() if recorded["remote"] else EmbeddedVenue())
+
+    # when
+    reports = []
+    for record in checked((JournalRecord(*fields) for fields in recorded["records"]), 0, 0):
+        reports += fold.apply(record)
+
+    # then
+    for ours, theirs in zip(reports, recorded["rows"], strict=False):
+        expected = dict(zip(recorded["columns"], theirs, strict=True))
+        assert [getattr(ours, column) for column in columns] == [
+            expected[column] for column in columns
+        ], f"report {ours.execution_id}"
+    assert len(reports) == len(recorded["rows"])
+    assert snapshot.digest(recorded["state"]) == recorded["digest"]
+    assert unordered(as_it_was(fold.state())) == unordered(recorded["state"])
+    assert state_mistakes(fold) == []
+
+
+# --- a database of schema version 2 ---
+
+
+@pytest.fixture
+def old(tmp_path):
+    """Where a database lies that was written by commit 091c228."""
+    path = tmp_path / "order_management.db"
+    path.write_bytes(gzip.decompress((RECORDED / f"{DATABASE}.db.gz").read_bytes()))
+    return path
+
+
+def select(path, query):
+    """The rows, each a dict by the names of its columns."""
+    with closing(sqlite3.connect(path)) as connection:
+        cursor = connection.execute(query)
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def config_as_it_was(journal):
+    """With the ledger, and the instruments of the last start: whoever has money keeps it."""
+    starts = [
+        json.loads(line)[1]
+        for row in journal
+        for line in row["body"].split("\n")
+        if line.startswith('["B",')
+    ]
+    fold = Fold(EmbeddedVenue())
+    fold.desk.begin(1, 0, 0)
+    fold.desk.enter(1, (codec.START, starts[-1]))
+    instruments = tuple(fold.desk.instruments.values())
+    return config_of(instruments=instruments, exchange=ExchangeConfig(ledger=True))
+
+
+def test_a_database_of_schema_version_2_is_upgraded_with_every_report_and_client_order_id(old):
+    """Given a database of an earlier version, when a start upgrades it, then nothing is lost."""
+    # given
+    recorded = read(DATABASE)
+    before = select(old, RESPONSES)
+    assert [[row[name] for name in recorded["columns"]] for row in before] == recorded["rows"]
+    journal = select(old, JOURNAL)
+    last_seq = journal[-1]["last_seq"]
+
+    # when a start upgrades it
+    store = PersistentStorage(old, durability="none")
+    desk = Stepped(config_as_it_was(journal), store=store).start()
+    assert not store.outdated
+    desk.stop()
+
+    # then each old column of each old row says what it said
+    rows = select(old, RESPONSES)
+    assert list(rows[0]) == [*recorded["columns"], "match_number"]
+    kept = [row for row in rows if row["journal_seq"] <= last_seq]
+    assert [{name: row[name] for name in before[0]} for row in kept] == before
+
+    # and the ids are claimed by whom they were, and the journal is what it was
+    claims = [
+        [row["account"], row["client_order_id"], row["seq"]]
+        for row in select(old, "SELECT * FROM orders")
+        if row["seq"] <= last_seq
+    ]
+    taken = [claim for claim in claims if not claim[1].startswith("\n")]  # no client id does
+    assert sorted(taken) == sorted(recorded["client_orders"])
+    refused = {row["order_id"] for row in before if row["reason"].startswith("DUPLICATE_ID")}
+    assert {claim[2] for claim in claims if claim not in taken} <= refused
+    assert [row for row in select(old, JOURNAL) if row["last_seq"] <= last_seq] == journal
+
+    # and the journal alone gives the state of that commit, and all that the reports say
+    store.open()
+    try:
+        for account, client_order_id, seq in recorded["client_orders"]:
+            assert store.owner(account, client_order_id)[0] == seq
+        fold = Fold(EmbeddedVenue())
+        for record in checked(store.records(), 0, 0):
+            if record.last_seq <= last_seq:
+                fold.apply(record)
+        assert snapshot.digest(as_it_was(fold.state())) == recorded["digest"]
+        assert list(differences(store, Fold(EmbeddedVenue()))) == []
+    finally:
+        store.close()
