@@ -79,6 +79,7 @@ class LogWriter:
         self._bounded = BoundedHandler(self._records)
         self._reported = 0
         self._root = logging.getLogger("oms")
+        self._before = self._root.level, self._root.propagate
         self._root.setLevel(config.level)
         self._root.propagate = False
         self._root.addHandler(self._bounded)
@@ -97,6 +98,8 @@ class LogWriter:
 
     def finish(self) -> None:
         self._root.removeHandler(self._bounded)
+        level, self._root.propagate = self._before
+        self._root.setLevel(level)
         while not self._records.empty():
             self._write(self._records.get_nowait())
         for handler in self._handlers:

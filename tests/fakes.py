@@ -6,7 +6,7 @@ ALL is the same, but its market orders trade whole or not at all.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_type_hints
 
 from oms import Config, Instrument, ManualClock, MemoryStore, OrderManagement, OrderRequest, Side
 from oms.config import ExchangeConfig, SessionConfig, ThrottleConfig, VenueConfig
@@ -206,7 +206,7 @@ class FaultyStore(MemoryStore):
 def report_of(journal_seq: int, number: int, **fields: Any) -> Report:
     """A report made by hand; what is not said is 0 or ""."""
     plain: dict[str, Any] = {
-        name: 0 if kind == "int" else "" for name, kind in Report.__annotations__.items()
+        name: 0 if kind is int else "" for name, kind in get_type_hints(Report).items()
     }
     report_id = journal_seq << NUMBER_BITS | number
     code = EXEC_TYPES[fields["type"]] + ORD_STATUSES[fields["state"]]

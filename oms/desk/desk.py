@@ -177,7 +177,7 @@ class Desk:
             )  # fmt: skip
             executions, engine = self.executions, self.engine
             assert engine is not None
-            executions.orders[seq] = executions.by_client_id[account, client_id] = order
+            executions.orders[seq] = executions.by_client_id[account][client_id] = order
             self.left -= 1
             now_ns = self.now_ns
             waited_ns = now_ns - received_ns if received_ns else 0

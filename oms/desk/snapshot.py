@@ -276,5 +276,5 @@ def _load_order(desk: Desk, fields: list[Any]) -> Order:
         change.waiting = False
         desk.executions.pend(change)
     for earlier in earlier_ids or ():
-        desk.executions.by_client_id[account, earlier] = order
+        desk.executions.by_client_id[account][earlier] = order
     return order

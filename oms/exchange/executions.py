@@ -5,7 +5,7 @@ Owner: the dispatcher thread. Orders that ended are forgotten after the turn: th
        remembers them, so memory holds what is open and nothing else.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 
 from oms.enums import OrderState, ResponseType, Side
@@ -34,7 +34,7 @@ class Executions:
 
     def __init__(self, unqueue: Callable[[int], object]) -> None:
         self.orders: dict[int, Order] = {}
-        self.by_client_id: dict[tuple[str, str], Order] = {}
+        self.by_client_id: defaultdict[str, dict[str, Order]] = defaultdict(dict)  # per account
         self.positions: dict[tuple[str, str], int] = {}
         self.reports = Reports()
         self.ledger: Ledger | None = None
@@ -60,7 +60,7 @@ class Executions:
     def find(self, account: str, named: str | int) -> Order | None:
         """An open order of an account, by any client order id it has had, or by its order id."""
         if isinstance(named, str):
-            return self.by_client_id.get((account, named))
+            return self.by_client_id.get(account, {}).get(named)
         order = self.orders.get(named)
         return order if order is not None and order.account == account else None
 
@@ -84,7 +84,7 @@ class Executions:
     def add(self, order: Order) -> None:
         """Take up a new order."""
         self.orders[order.order_id] = order
-        self.by_client_id[order.account, order.client_order_id] = order
+        self.by_client_id[order.account][order.client_order_id] = order
 
     def accept(self, order: Order, waited_ns: int = 0, venue_ns: int = 0) -> None:
         """The venue has the order."""
@@ -166,10 +166,16 @@ class Executions:
         order.unknown = False
         del self.orders[order.order_id]
         self._ended.append(order)
-        del self.by_client_id[order.account, order.client_order_id]
-        if order.earlier_ids:
-            for client_order_id in order.earlier_ids:
-                del self.by_client_id[order.account, client_order_id]
+        self._forget_id(order.account, order.client_order_id)
+        for client_order_id in order.earlier_ids or ():
+            self._forget_id(order.account, client_order_id)
+
+    def _forget_id(self, account: str, client_order_id: str) -> None:
+        """No open order of the account has this id any longer."""
+        by_client_id = self.by_client_id[account]
+        del by_client_id[client_order_id]
+        if not by_client_id:
+            del self.by_client_id[account]
 
     def finish(self, order: Order, state: OrderState, reason: str, request_seq: int = 0) -> None:
         """An end that no cancel asked for; to whom nothing was told yet it is the answer."""
@@ -197,14 +203,14 @@ class Executions:
         if order.changes is None:
             order.changes = []
         order.changes.append(change)
-        self.by_client_id[order.account, change.client_order_id] = order
+        self.by_client_id[order.account][change.client_order_id] = order
 
     def settle(self, change: Change) -> None:
         """The change is answered, whichever way: it is on its way no more."""
         order = change.order
         if order.changes and change in order.changes:
             order.changes.remove(change)
-            self.by_client_id.pop((order.account, change.client_order_id), None)
+            self._forget_id(order.account, change.client_order_id)
 
     def cancel(
         self, change: Change, reason: str = "", waited_ns: int = 0, venue_ns: int = 0
@@ -228,7 +234,7 @@ class Executions:
         self.change_terms(order, change)
         order.earlier_ids = [*(order.earlier_ids or ()), order.client_order_id]
         order.client_order_id, order.named_seq = change.client_order_id, change.request_seq
-        self.by_client_id[order.account, order.client_order_id] = order
+        self.by_client_id[order.account][order.client_order_id] = order
         if not order.leaves_lots:
             self.end(order, FILLED)
         self.reports.add(order, ResponseType.REPLACED.value, change.request_seq)
