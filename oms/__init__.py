@@ -49,7 +49,7 @@ __all__ = [
     "ManualClock", "MassCancelRequest", "MemoryStore", "OMSError", "OperatorAction",
     "OperatorRequest", "OrderBook", "OrderManagement", "OrderQueue", "OrderRequest",
     "OrderResponse", "OrderState", "OrderTerms", "OrderThrottler", "OrderTracker", "OrderType",
-    "Origin",    "PersistentStorage", "Phase", "PostOnly", "RejectReason", "RequestType",
+    "Origin", "PersistentStorage", "Phase", "PostOnly", "RejectReason", "RequestType",
     "ResponseType", "Schedule", "Scope", "SelfTrade", "Side", "SystemClock", "TimeInForce",
     "Trading", "TradingSession", "VenueReport", "load_config",
     "market_data",

@@ -101,7 +101,7 @@ class Instrument:
         """Price times quantity in units of the quote asset, rounded down.
 
         Down, because the sum of fills must never exceed what was reserved for the whole:
-        with half-even, two fills of 1.5 units cost 4 where 3 were set aside.
+        with half-even, two fills of 1.5 units cost 4 where 3 were reserved.
         """
         return price_ticks * lots * self.quote_unit // self.price_quantity_unit
 

@@ -29,7 +29,7 @@ from oms.requests.internal import VenueReport, check_venue_report
 from oms.stores import Store
 from oms.stores.sqlite import PersistentStorage
 from oms.turn.dispatcher import Dispatcher
-from oms.turn.inbox import Answer, Inbox
+from oms.turn.inbox import Inbox
 from oms.turn.intake import Intake
 from oms.turn.one_shot import DryRun, dry_run, place_pair
 from oms.turn.publisher import Listener, MarketListener, Publisher
@@ -195,7 +195,7 @@ class OrderManagement:
         """
         if not isinstance(request, REQUESTS):
             raise ValidationError("request", request, "an OrderRequest or another request")
-        line, answer = request.line, Answer()
+        line, answer = request.line, Future[OrderResponse]()
         if not self.inbox.put((line, self.clock.monotonic_ns(), answer), line[0] in URGENT):
             self._refuse(line, answer)
         return answer
@@ -286,7 +286,7 @@ class OrderManagement:
         self.publisher.add_market_listener(callback)
         self.dispatcher.feed.want_depth()
 
-    def _refuse(self, line: tuple[Any, ...], answer: Answer | None) -> None:
+    def _refuse(self, line: tuple[Any, ...], answer: Future[OrderResponse] | None) -> None:
         full = self._running and not self.inbox.closed
         reason = RejectReason.QUEUE_FULL if full else RejectReason.SHUTTING_DOWN
         self.publisher.refuse(answer, refused(line, reason, self.clock.wall_ns()))

@@ -14,6 +14,8 @@ from oms.enums import Phase
 
 Level = tuple[int, int]
 """Price in ticks, lots shown there; in an update 0 lots: the level is gone."""
+Depth = tuple[list[Level], list[Level]]
+"""The best bids and the best asks of a book, best first."""
 
 
 @dataclass(frozen=True, slots=True)

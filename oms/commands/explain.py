@@ -91,7 +91,7 @@ def _accounts(store: Store, name: str) -> list[str]:
     return list(dict.fromkeys(users))
 
 
-class Step(NamedTuple):
+class StoryLine(NamedTuple):
     """One line of the story; `seq` is a journal line's or a turn's."""
 
     wall_ns: int
@@ -129,7 +129,7 @@ class Story:
             before = (step.wall_ns, step.seq)
         yield self._ending()
 
-    def _steps(self) -> Iterator[Step]:
+    def _steps(self) -> Iterator[StoryLine]:
         """Requests where they came, reports where they were made."""
         asked: set[int] = set()
         before: Report | None = None
@@ -140,19 +140,19 @@ class Story:
             if report.request_seq and report.request_seq not in asked:
                 asked.add(report.request_seq)
                 yield from self._request(report.request_seq)
-            yield Step(report.wall_ns, report.journal_seq, self._outcome(report))
+            yield StoryLine(report.wall_ns, report.journal_seq, self._outcome(report))
         if before is not None:
             yield _commit(before)
 
     # --- what was asked ---
 
-    def _request(self, seq: int) -> Iterator[Step]:
+    def _request(self, seq: int) -> Iterator[StoryLine]:
         line, record = self._store.line_of(seq), self._store.record_of(seq)
         wall_ns = record.wall_ns if record is not None else 0
-        yield Step(wall_ns, seq, self._wish(line))
+        yield StoryLine(wall_ns, seq, self._wish(line))
         if line[0] == codec.NEW:
             passed = "passed the checks: known symbol, price and quantity on the grid, new id"
-            yield Step(wall_ns, seq, passed)
+            yield StoryLine(wall_ns, seq, passed)
 
     def _wish(self, line: Line) -> str:
         kind, asked, words = line[0], f'request "{line[2]}"', self._words
@@ -268,9 +268,11 @@ class Story:
         return f"{self._words.quantity(report.symbol, report.cumulative_lots)} filled"
 
 
-def _commit(report: Report) -> Step:
+def _commit(report: Report) -> StoryLine:
     turn = report.journal_seq
-    return Step(report.wall_ns, turn, f"committed to disk with turn {turn}; then this was told")
+    return StoryLine(
+        report.wall_ns, turn, f"committed to disk with turn {turn}; then this was told"
+    )
 
 
 def _named(order: str | int) -> str:

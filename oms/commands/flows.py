@@ -32,10 +32,11 @@ from oms.enums import Phase
 from oms.errors import ConfigError, ValidationError
 from oms.instruments import Instrument
 from oms.manager import OrderManagement
+from oms.market_data import Depth
 from oms.requests import MassCancelRequest, OperatorAction, OperatorRequest, OrderRequest
 from oms.simulation.agents import FUNDED, funding, market
 from oms.simulation.recorded import RESTING, FlowWriter, LobsterFlow, instrument_of, read_jsonl
-from oms.simulation.report import DEPTH_SHOWN, Depth, Facts, Holding, holdings, render
+from oms.simulation.report import DEPTH_SHOWN, Facts, Holding, holdings, render
 from oms.simulation.runner import TICK_S, OnMatch, Runner, Tally, Timed, at_speed, bursts
 
 TAKE_BACK_S_MAX = 3.0

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from oms.enums import OrderState, ResponseType
-from oms.exchange.order import Change, Order
+from oms.exchange.order import Change, Order, keeps_priority
 from oms.reject_reasons import RejectReason
 from oms.requests.codec import Line
 from oms.requests.internal import VenueReport
@@ -114,7 +114,7 @@ class Changes:
             return
         price_ticks, quantity_lots = order.price_ticks, order.quantity_lots
         self._executions.replace(change)
-        keeps = change.price_ticks == price_ticks and change.quantity_lots <= quantity_lots
+        keeps = keeps_priority(price_ticks, change.price_ticks, quantity_lots, change.quantity_lots)
         self._queue.move(order.order_id, keeps=keeps)
 
     def why_not(self, change: Change) -> str:

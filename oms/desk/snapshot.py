@@ -23,7 +23,6 @@ MARKET_STATE = (
     "last_ticks", "halted", "until_ns", "limit_state", "rolling_ticks", "rolling_ns", "matches",
 )  # fmt: skip
 
-
 SLICE_ORDERS = 300  # about a millisecond
 LAST_ORDERS = 500  # so many may be touched and left for the last slice
 ROUNDS_MAX = 4

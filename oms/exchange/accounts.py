@@ -306,16 +306,18 @@ class Ledger:
             for asset in {a for assets in self.accounts.values() for a in assets}
             if self.total(asset) != self.paid_in.get(asset, 0)
         ]
-        held: dict[tuple[str, str], int] = {}
+        reserved: dict[tuple[str, str], int] = {}
         for order in orders:
             asset = order.instrument.quote if order.side is BUY else order.instrument.base
-            held[order.account, asset] = held.get((order.account, asset), 0) + order.reserved
+            reserved[order.account, asset] = (
+                reserved.get((order.account, asset), 0) + order.reserved
+            )
         for account, assets in self.accounts.items():
             for asset, balance in assets.items():
-                if balance[1] != held.get((account, asset), 0):
+                if balance[1] != reserved.get((account, asset), 0):
                     found.append(
-                        f"{account} {asset}: reserved={balance[1]}, open orders hold "
-                        f"{held.get((account, asset), 0)}"
+                        f"{account} {asset}: reserved={balance[1]}, open orders reserve "
+                        f"{reserved.get((account, asset), 0)}"
                     )
         return found
 

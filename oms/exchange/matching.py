@@ -29,7 +29,7 @@ from oms.exchange.book import OrderBook
 from oms.exchange.executions import Executions
 from oms.exchange.market import Market, Phases, Rules
 from oms.exchange.order import Change, Order, keeps_priority
-from oms.exchange.sweep import UNBOUNDED, Step, affordable, cost_of, filled_by, sweep
+from oms.exchange.sweep import UNBOUNDED, SweepStep, affordable, cost_of, filled_by, sweep
 from oms.instruments import Instrument
 from oms.money import UNITS_MAX
 from oms.reject_reasons import RejectReason
@@ -327,7 +327,7 @@ class MatchingEngine:
 
     def _sweep(
         self, market: Market, order: Order, limit_ticks: int | None, lots: int
-    ) -> Iterator[Step]:
+    ) -> Iterator[SweepStep]:
         groups = self.rules.groups
         key = groups.get(order.account, order.account)
 
@@ -339,17 +339,17 @@ class MatchingEngine:
 
     def _plan(
         self, market: Market, order: Order, limit_ticks: int | None, lots: int
-    ) -> tuple[list[Step], bool]:
+    ) -> tuple[list[SweepStep], bool]:
         """What it would meet, cut where the breaker's band ends; and whether it was cut."""
         steps = self._sweep(market, order, limit_ticks, lots)
-        band, planned = market.breaker_band(), list[Step]()
+        band, planned = market.breaker_band(), list[SweepStep]()
         for step in steps if lots else ():
             if band is not None and step[0] is TRADE and not band[0] <= step[2] <= band[1]:
                 return planned, True
             planned.append(step)
         return planned, False
 
-    def _planned(self, market: Market, order: Order) -> tuple[int, int, list[Step], bool, str]:
+    def _planned(self, market: Market, order: Order) -> tuple[int, int, list[SweepStep], bool, str]:
         """What the order would do now; nothing is done.
 
         The price it slides to, 0 for its own; its lots; the steps; whether the breaker's band
@@ -387,7 +387,7 @@ class MatchingEngine:
         market = self.markets[order.instrument.symbol]
         return self._post_only_reason(market, order, change.price_ticks)
 
-    def _why_refused(self, order: Order, steps: list[Step], lots: int) -> str:
+    def _why_refused(self, order: Order, steps: list[SweepStep], lots: int) -> str:
         """Why the order cannot be taken at all: not enough money, or all or none."""
         ledger, filled = self.executions.ledger, filled_by(steps)
         if ledger is not None and _buys_unbounded(order):
@@ -400,7 +400,7 @@ class MatchingEngine:
         return ""
 
     @staticmethod
-    def _why_canceled(order: Order, steps: list[Step], lots: int, arrives: bool) -> str:
+    def _why_canceled(order: Order, steps: list[SweepStep], lots: int, arrives: bool) -> str:
         """Why the order is canceled before it trades: not enough is there for it."""
         filled = filled_by(steps)
         min_lots = order.terms.min_lots if order.terms is not None and arrives else 0
@@ -411,7 +411,7 @@ class MatchingEngine:
         return ""
 
     def _take(
-        self, market: Market, order: Order, steps: list[Step], left: int, request_seq: int
+        self, market: Market, order: Order, steps: list[SweepStep], left: int, request_seq: int
     ) -> int | None:
         """Do the steps; what is left of the order, None if it was canceled."""
         book, executions = market.book, self.executions

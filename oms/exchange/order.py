@@ -90,11 +90,11 @@ class Order:
     named_seq: the request whose client order id it bears: its own, or the last modify accepted.
     state: the core state; what is reported also counts pending changes (reported_state).
     price_ticks: 0 for a market order. leaves_lots: what is open (FIX LeavesQty).
-    level: the price level it rests in, None while it does not; ahead, behind: its neighbours
-    there. entered, placed: its place in the
-    order of entering the book, and of those in its level (an iceberg gets a new one with each
-    refresh). reserved: what the ledger reserves for it, in base (a sell) or quote.
-    fees: the rates it was accepted under. exposure: its account's, where that has limits.
+    level: the price level it rests in, None while it does not. ahead, behind: its neighbours
+    there. entered: its place in the order of entering the book. placed: the same within its
+    level (an iceberg gets a new one with each refresh). reserved: what the ledger reserves for
+    it, in base (a sell) or quote. fees: the rates it was accepted under. exposure: its
+    account's, where that has limits.
     told: its owner has had an answer. received_ns, queued_ns: monotonic nanoseconds, 0 where
     unknown (restored from the journal).
     """

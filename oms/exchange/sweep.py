@@ -17,7 +17,7 @@ TRADE, CANCELED, RESTATED = ResponseType.TRADE, ResponseType.CANCELED, ResponseT
 TAKER = Liquidity.TAKER.value
 UNBOUNDED = 1 << 100  # lots of an order that a budget bounds
 
-Step = tuple[ResponseType, Order, int, int]
+SweepStep = tuple[ResponseType, Order, int, int]
 """TRADE: maker, price, lots. CANCELED: by self-trade prevention. RESTATED: lots less."""
 
 
@@ -28,7 +28,7 @@ def sweep(
     lots: int,
     is_own: Callable[[Order], bool],
     mode: SelfTrade,
-) -> Iterator[Step]:
+) -> Iterator[SweepStep]:
     """What happens when this order arrives, down to its limit (None: any price).
 
     Ends when it is filled, nothing more crosses, or self-trade prevention ends the order:
@@ -54,7 +54,7 @@ def sweep(
             return
 
 
-def _prevent(mode: SelfTrade, order: Order, left: int, maker: Order) -> Iterator[Step]:
+def _prevent(mode: SelfTrade, order: Order, left: int, maker: Order) -> Iterator[SweepStep]:
     """The steps that keep an order and its own maker apart."""
     maker_lots = maker.leaves_lots
     if mode is SelfTrade.DECREMENT and left != maker_lots:
@@ -90,12 +90,12 @@ def _makers(
             yield maker, level.price_ticks, shown
 
 
-def filled_by(steps: list[Step]) -> int:
+def filled_by(steps: list[SweepStep]) -> int:
     """How many lots the steps trade."""
     return sum(lots for kind, _, _, lots in steps if kind is TRADE)
 
 
-def cost_of(order: Order, steps: list[Step]) -> int:
+def cost_of(order: Order, steps: list[SweepStep]) -> int:
     """What a buy pays for these fills, fees included, in units of the quote asset."""
     return sum(_cost(order, price, lots) for kind, _, price, lots in steps if kind is TRADE)
 
@@ -105,7 +105,7 @@ def _cost(order: Order, price_ticks: int, lots: int) -> int:
     return notional + fee_of(order.fees, notional, TAKER)
 
 
-def affordable(order: Order, budget: int, steps: Iterator[Step]) -> int:
+def affordable(order: Order, budget: int, steps: Iterator[SweepStep]) -> int:
     """The most lots, in whole lot sizes, that a budget buys along these steps.
 
     It ends where self-trade prevention would touch the order itself.

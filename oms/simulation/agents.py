@@ -89,7 +89,7 @@ class Listing:
         return to_text(self.worth(units), self.instrument.quote_scale)
 
 
-class Desk:
+class Floor:
     """What the agents share: the random numbers, the ids, the listings, the pace.
 
     calling: the market is in its opening auction call: nothing trades until it ends.
@@ -161,7 +161,7 @@ def funding(instruments: Sequence[Instrument], prefix: str) -> list[FundsRequest
 class Agent:
     """A simulated trader; one act() is one visit to the market."""
 
-    desk: Desk
+    floor: Floor
     account: str
 
     def act(self) -> Iterator[OrderRequest]:
@@ -181,13 +181,13 @@ class Agent:
         """A new order. units: 0 where the terms have a budget. new_id: if it is taken already."""
         given = {name: term for name, term in terms.items() if term}
         return OrderRequest.new(
-            self.account, new_id or self.desk.next_id(), listing.instrument.symbol, side,
+            self.account, new_id or self.floor.next_id(), listing.instrument.symbol, side,
             listing.quantity(units) if units else None, price, time_in_force=tif,
             terms=OrderTerms(**given) if given else None,
         )  # fmt: skip
 
     def cancel(self, client_order_id: str) -> OrderRequest:
-        return OrderRequest.cancel(self.account, self.desk.next_id(), client_order_id)
+        return OrderRequest.cancel(self.account, self.floor.next_id(), client_order_id)
 
 
 @dataclass(slots=True)
@@ -210,7 +210,7 @@ class Maker(Agent):
     quotes: dict[tuple[str, Side], list[Quote]] = field(default_factory=dict)
 
     def act(self) -> Iterator[OrderRequest]:
-        listing, rng = self.desk.listing(), self.desk.rng
+        listing, rng = self.floor.listing(), self.floor.rng
         for side in SIDES:
             quotes = self.quotes.setdefault((listing.instrument.symbol, side), [])
             if len(quotes) < QUOTES_A_SIDE:
@@ -221,14 +221,14 @@ class Maker(Agent):
                 yield self.cancel(quotes.pop(0).client_order_id)
 
     def _quote(self, listing: Listing, side: Side, quotes: list[Quote]) -> OrderRequest:
-        rng, new_id = self.desk.rng, self.desk.next_id()
+        rng, new_id = self.floor.rng, self.floor.next_id()
         units, price = rng.randint(4, 20), listing.price(side, rng.randint(2, 7))
         quotes.append(Quote(new_id, units, rng.randint(0, 2)))
         return self.new(listing, side, units, price, new_id=new_id, post_only=self.post_only)
 
     def _follow(self, listing: Listing, side: Side, quotes: list[Quote]) -> OrderRequest:
         """Move the oldest quote to where the market is, or make it smaller where it is."""
-        rng, new_id = self.desk.rng, self.desk.next_id()
+        rng, new_id = self.floor.rng, self.floor.next_id()
         quote = quotes.pop(0)
         quote.changes_left -= 1
         quotes.append(quote)
@@ -247,10 +247,10 @@ class Taker(Agent):
     __slots__ = ()
 
     def act(self) -> Iterator[OrderRequest]:
-        listing, rng, side = self.desk.listing(), self.desk.rng, self.desk.side()
+        listing, rng, side = self.floor.listing(), self.floor.rng, self.floor.side()
         units = rng.randint(1, 12)
         price = listing.price(side, -rng.randint(1, 4))
-        if self.desk.calling:
+        if self.floor.calling:
             yield self.new(listing, side, units, price, DAY)
             return
         kind = rng.choice(("market", "protected", "budget", "minimum", IOC, IOC, IOC, FOK, FOK))
@@ -273,13 +273,13 @@ class Investor(Agent):
     patience: deque[str] = field(default_factory=deque)
 
     def act(self) -> Iterator[OrderRequest]:
-        listing, rng, side = self.desk.listing(), self.desk.rng, self.desk.side()
-        new_id = self.desk.next_id()
+        listing, rng, side = self.floor.listing(), self.floor.rng, self.floor.side()
+        new_id = self.floor.next_id()
         self.patience.append(new_id)
         units, tif = rng.randint(10, 60), rng.choice((GTC, DAY, GTD))
-        steps = rng.randint(-6, 12) if self.desk.calling else rng.randint(2, 25)
+        steps = rng.randint(-6, 12) if self.floor.calling else rng.randint(2, 25)
         shown = listing.quantity(units // 5) if rng.random() < 0.4 else None
-        expire_ns = self.desk.expire_ns(rng.randint(3, 12)) if tif is GTD else 0
+        expire_ns = self.floor.expire_ns(rng.randint(3, 12)) if tif is GTD else 0
         yield self.new(
             listing, side, units, listing.price(side, steps), tif, new_id=new_id,
             display_quantity=shown, expire_ns=expire_ns,
@@ -295,8 +295,8 @@ class Hedger(Agent):
     stops: deque[str] = field(default_factory=deque)
 
     def act(self) -> Iterator[OrderRequest]:
-        listing, rng, side = self.desk.listing(), self.desk.rng, self.desk.side()
-        units, stop_id, steps = rng.randint(2, 15), self.desk.next_id(), rng.randint(2, 8)
+        listing, rng, side = self.floor.listing(), self.floor.rng, self.floor.side()
+        units, stop_id, steps = rng.randint(2, 15), self.floor.next_id(), rng.randint(2, 8)
         self.stops.append(stop_id)
         kind = rng.choice(("stop", "stop", "limit", "pair"))
         limit = listing.price(side, -steps - 4) if kind == "limit" else None
@@ -318,11 +318,11 @@ class Careless(Agent):
     def act(self) -> Iterator[OrderRequest]:
         mistakes = [self._off_tick, self._unknown_symbol, self._stray, self._beyond_means]
         mistakes += [self._repeat, self._reuse] if self.good else [self._order]
-        yield self.desk.rng.choice(mistakes)()
+        yield self.floor.rng.choice(mistakes)()
 
     def _order(self) -> OrderRequest:
         """A valid order: its id is repeated and reused later."""
-        listing = self.desk.listing()
+        listing = self.floor.listing()
         self.good = self.new(listing, BUY, 1, listing.price(BUY, 30))
         return self.good
 
@@ -338,20 +338,20 @@ class Careless(Agent):
         return replace(repeat, side=SELL)
 
     def _off_tick(self) -> OrderRequest:
-        listing = self.desk.listing()
+        listing = self.floor.listing()
         return self.new(listing, BUY, 1, listing.off_tick_price())
 
     def _unknown_symbol(self) -> OrderRequest:
-        return OrderRequest.new(self.account, self.desk.next_id(), UNKNOWN_SYMBOL, BUY, "1", "100")
+        return OrderRequest.new(self.account, self.floor.next_id(), UNKNOWN_SYMBOL, BUY, "1", "100")
 
     def _beyond_means(self) -> OrderRequest:
         """An order for far more than the account has; without a ledger it rests."""
-        listing = self.desk.listing()
+        listing = self.floor.listing()
         return self.new(listing, BUY, 1_000, listing.price(BUY, 150))
 
     def _stray(self) -> OrderRequest:
         """A cancel of an unknown order."""
-        new_id = self.desk.next_id()
+        new_id = self.floor.next_id()
         return OrderRequest.cancel(self.account, new_id, f"{new_id}-never-was")
 
 
@@ -366,26 +366,26 @@ def market(
 ) -> Iterator[OrderRequest]:
     """Requests without end; `prefix` stands before every client order id.
 
-    opening: so many requests come while the opening call is on. start_ns, rate: see Desk.
+    opening: so many requests come while the opening call is on. start_ns, rate: see Floor.
     """
-    desk = Desk(seed, instruments, prefix, start_ns, rate)
-    desk.calling = opening > 0
+    floor = Floor(seed, instruments, prefix, start_ns, rate)
+    floor.calling = opening > 0
     agents: list[tuple[Agent, int]] = [
-        (Maker(desk, "maker-1"), 15),
-        (Maker(desk, "maker-2", SLIDE), 15),
-        (Maker(desk, "maker-3", REJECT), 15),
-        *((Taker(desk, f"taker-{n}"), 15) for n in (1, 2)),
-        *((Investor(desk, f"investor-{n}"), 5) for n in (1, 2)),
-        (Hedger(desk, "hedger-1"), 6),
-        (Careless(desk, "careless-1"), 4),
+        (Maker(floor, "maker-1"), 15),
+        (Maker(floor, "maker-2", SLIDE), 15),
+        (Maker(floor, "maker-3", REJECT), 15),
+        *((Taker(floor, f"taker-{n}"), 15) for n in (1, 2)),
+        *((Investor(floor, f"investor-{n}"), 5) for n in (1, 2)),
+        (Hedger(floor, "hedger-1"), 6),
+        (Careless(floor, "careless-1"), 4),
     ]
-    for count, request in enumerate(_acts(desk, agents), 1):
+    for count, request in enumerate(_acts(floor, agents), 1):
         yield request
-        desk.calling = count < opening
+        floor.calling = count < opening
 
 
-def _acts(desk: Desk, agents: list[tuple[Agent, int]]) -> Iterator[OrderRequest]:
+def _acts(floor: Floor, agents: list[tuple[Agent, int]]) -> Iterator[OrderRequest]:
     everybody, weights = [agent for agent, _ in agents], [weight for _, weight in agents]
     while True:
-        for agent in desk.rng.choices(everybody, weights, k=1_000):
+        for agent in floor.rng.choices(everybody, weights, k=1_000):
             yield from agent.act()

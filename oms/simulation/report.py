@@ -10,10 +10,10 @@ from typing import NamedTuple
 from oms.clock import NANOS
 from oms.exchange.accounts import FEE_ACCOUNT, Ledger
 from oms.instruments import Instrument
+from oms.market_data import Depth
 from oms.money import to_decimal
 from oms.simulation.runner import Outcome, Tally, Traded
 
-Depth = tuple[list[tuple[int, int]], list[tuple[int, int]]]
 Bars = Sequence[tuple[int, int, int]]
 """Rows of a histogram: from ns, to ns, how many."""
 

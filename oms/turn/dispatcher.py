@@ -9,6 +9,7 @@ import gc
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 
 from oms.clock import Clock
@@ -33,12 +34,12 @@ from oms.errors import (
     StoreFullError,
 )
 from oms.reject_reasons import RejectReason
-from oms.reports import Report, refused, symbol_of
+from oms.reports import OrderResponse, Report, refused, symbol_of
 from oms.requests import codec
 from oms.requests.codec import Line
 from oms.requests.internal import VenueReport
 from oms.stores import Store
-from oms.turn.inbox import Answer, Inbox, Item
+from oms.turn.inbox import Inbox, Item
 from oms.turn.intake import REQUEST_KINDS, Intake
 from oms.turn.journal import Fold, upgraded
 from oms.turn.latency import OrderTracker
@@ -305,14 +306,14 @@ class Dispatcher:
 
     def _enter(
         self, first_seq: int, notices: list[Line], items: list[Item], queued_ns: int
-    ) -> tuple[list[Line], dict[int, Answer]]:
+    ) -> tuple[list[Line], dict[int, Future[OrderResponse]]]:
         """Enter what came, in order; the desk sends what may go after each."""
         desk, intake = self.fold.desk, self.intake
         enter, lines, line_of = desk.enter, list(notices), intake.line
         new_lines = {} if intake.repeats else intake.lines
         for seq, notice in enumerate(notices, first_seq):
             enter(seq, notice)
-        answers: dict[int, Answer] = {}
+        answers: dict[int, Future[OrderResponse]] = {}
         for seq, (request, received_ns, answer) in enumerate(items, first_seq + len(notices)):
             line = new_lines.get(seq)
             if type(line) is tuple:
@@ -346,7 +347,7 @@ class Dispatcher:
                 log.error("venue report fits no open order, ignored: %s", report)
         return (kind, report.type.value, *report[1:])
 
-    def _publish(self, reports: list[Report], answers: dict[int, Answer]) -> None:
+    def _publish(self, reports: list[Report], answers: dict[int, Future[OrderResponse]]) -> None:
         clock, publisher, desk = self._clock, self._publisher, self.fold.desk
         durable_ns = clock.monotonic_ns()
         symbols = set(map(symbol_of, reports))

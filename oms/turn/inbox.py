@@ -10,8 +10,7 @@ from typing import Any
 
 from oms.reports import OrderResponse
 
-Answer = Future[OrderResponse]
-Item = tuple[Any, int, Answer | None]
+Item = tuple[Any, int, Future[OrderResponse] | None]
 """What came (a line of a request, a VenueReport, a notice), when (monotonic ns), who asks."""
 
 

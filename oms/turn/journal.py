@@ -7,7 +7,7 @@ The journal is the truth. Tables, snapshots and memory are folds of it.
 import logging
 from collections.abc import Callable, Iterator
 
-from oms.desk import snapshot as desk_state
+from oms.desk import snapshot as desk_snapshot
 from oms.desk.desk import Desk
 from oms.enums import Phase, Side
 from oms.errors import JournalError, StoppedError
@@ -122,7 +122,7 @@ class Fold:
                 or record.checksum != snapshot.checksum
             ):
                 raise JournalError("it does not match the journal")
-            desk_state.load(self.desk, desk_state.joined(snapshot.parts, snapshot.last))
+            desk_snapshot.load(self.desk, desk_snapshot.joined(snapshot.parts, snapshot.last))
             self.advance(record)
             self.snapshot_seq = record.last_seq
         except (LookupError, ValueError, TypeError, AssertionError, JournalError) as error:
@@ -130,10 +130,10 @@ class Fold:
             self.reset()
 
     def state(self) -> dict[str, object]:
-        return desk_state.dump(self.desk, self.last_seq)
+        return desk_snapshot.dump(self.desk, self.last_seq)
 
     def digest(self) -> str:
-        return desk_state.digest(self.state())
+        return desk_snapshot.digest(self.state())
 
     def record(
         self, first_seq: int, wall_ns: int, released: int, lines: list[Line]

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from itertools import accumulate
 from operator import sub
 
+from oms.desk.desk import Hops
 from oms.errors import ValidationError
 
 NS_MAX = (1 << 50) - 1  # 13 days: an order held over a long weekend still fits
@@ -22,11 +23,7 @@ FEW = 8
 
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9}
 
-# One request's outcome and its stamps: received, queued, released, sent, answered.
-# A stamp is 0 where the request never came by. durable and published are the turn's.
-Entry = tuple[str, int, int, int, int, int]
-
-# From which stamp to which each hop goes, in the order above; 5 is durable, 6 published.
+# From which of the stamps of Hops to which each hop goes; 5 is durable, 6 published.
 HOPS = {
     "intake": (0, 1),
     "wait": (1, 2),
@@ -219,7 +216,7 @@ class OrderTracker:
             return max(0, sent_ns + self._timeout_ns - now_ns)
         return None
 
-    def record_turn(self, entries: list[Entry], durable_ns: int, published_ns: int) -> None:
+    def record_turn(self, entries: list[Hops], durable_ns: int, published_ns: int) -> None:
         """Count each hop of each request of one dispatcher turn.
 
         entries: any number; of at most OUTCOMES_MAX outcomes since the start, none "all".
@@ -240,7 +237,7 @@ class OrderTracker:
                         else:
                             histogram.record(ns)
             return
-        by_outcome: dict[str, list[Entry]] = {}
+        by_outcome: dict[str, list[Hops]] = {}
         for entry in entries:
             try:
                 by_outcome[entry[0]].append(entry)

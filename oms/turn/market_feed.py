@@ -148,7 +148,7 @@ class MarketFeed:
         desk.ledger.touched.clear()
         accounts = ledger.accounts if ledger is not None else {}
         balances = {
-            account: {asset: (held[0], held[1]) for asset, held in assets.items()}
+            account: {asset: (balance[0], balance[1]) for asset, balance in assets.items()}
             for account, assets in accounts.items()
         }
         phases: dict[str, Phase] = {}

@@ -7,13 +7,14 @@ raises is logged and the others are told all the same.
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from typing import Any
 
 from oms.desk.desk import Hops
 from oms.enums import TERMINAL_STATES, Liquidity, ResponseType, Side
 from oms.exchange.order import Order
 from oms.instruments import Instrument
-from oms.market_data import MarketEvent, TradePrint
+from oms.market_data import Depth, MarketEvent, TradePrint
 from oms.reports import (
     NUMBER_BITS,
     NUMBER_MASK,
@@ -24,13 +25,11 @@ from oms.reports import (
     new_tuple,
     status_of,
 )
-from oms.turn.inbox import Answer
 
 log = logging.getLogger(__name__)
 
 Listener = Callable[[OrderResponse], object]
 MarketListener = Callable[[MarketEvent], object]
-Depth = tuple[list[tuple[int, int]], list[tuple[int, int]]]
 ENDED = frozenset(state.value for state in TERMINAL_STATES)
 CANCEL_REJECTED = ResponseType.CANCEL_REJECTED.value
 # Said of an order that is open, these answer a repeated id: no news of the order.
@@ -121,7 +120,7 @@ class Publisher:
     def tell(
         self,
         reports: list[Report],
-        answers: dict[int, Answer],
+        answers: dict[int, Future[OrderResponse]],
         hops: dict[int, Hops],
         durable_ns: int,
         published_ns: int,
@@ -157,7 +156,7 @@ class Publisher:
                 except Exception:
                     self._failed(listener)
 
-    def refuse(self, answer: Answer | None, response: OrderResponse) -> None:
+    def refuse(self, answer: Future[OrderResponse] | None, response: OrderResponse) -> None:
         """Tell a refusal that never reached the journal, on the caller's thread."""
         self._count_reject(response.text)
         if answer is not None:
@@ -229,6 +228,6 @@ def _made_at_once(reports: list[Report], at: int) -> list[Report]:
     return made
 
 
-def _resolve(answer: Answer, response: OrderResponse) -> None:
+def _resolve(answer: Future[OrderResponse], response: OrderResponse) -> None:
     if answer.set_running_or_notify_cancel():
         answer.set_result(response)
