@@ -343,6 +343,7 @@ class OrderBook:
         depth: list[list[tuple[int, int]]] = []
         for side in (self.bids, self.asks):
             found: list[tuple[int, int]] = []
+            side.best()  # takes back what is empty at the top, so that it is walked over once
             for rank in reversed(side.ranks):
                 if len(found) == levels or rank == RANK_MIN:
                     break
