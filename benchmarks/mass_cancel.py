@@ -62,7 +62,7 @@ def desk_seconds(orders: int) -> float:
         prepare(manager, orders)
     desk, fold = manager.dispatcher.desk, manager.dispatcher.fold
     start = time.perf_counter()
-    desk.begin(fold.last_seq + 1, fold.wall_ns, 0)
+    desk.begin(fold.last_seq + 1, fold.instant, 0)
     desk.enter(fold.last_seq + 1, (MASS_CANCEL, ACCOUNT, "all", ACCOUNT, "", ""))
     desk.end()
     seconds = time.perf_counter() - start

@@ -80,7 +80,7 @@ def alone(orders: list[OrderRequest]) -> Figures:
     bids, asks = (resting(market.book, side, found.price_ticks) for side in Side)
     fills = len(pair(bids, asks, found))
     engine_seconds = time.perf_counter() - start
-    desk.begin(fold.last_seq + 1, fold.wall_ns, 0)
+    desk.begin(fold.last_seq + 1, fold.instant, 0)
     start = time.perf_counter()
     desk.engine.phases.force(market, Phase.CONTINUOUS)
     desk.cascade()

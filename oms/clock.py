@@ -1,12 +1,12 @@
 """Time. Nobody else reads it: a test hands in a ManualClock and owns the time.
 
 wall_ns is for stamps and trading hours and may jump; monotonic_ns is for durations,
-throttles and time-outs and never goes back.
+throttles and time-outs and never goes back. The journal keeps both, as an Instant.
 """
 
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 NANOS = 1_000_000_000
 
@@ -21,6 +21,23 @@ class Clock(Protocol):
     def monotonic_ns(self) -> int:
         """Nanoseconds since some fixed point of this process; never decreases."""
         ...
+
+
+class Instant(NamedTuple):
+    """When a turn was; three numbers in nanoseconds, as no one of them does for all uses.
+
+    wall_ns: the stamp that reports bear: the wall clock, but it never decreases.
+    clock_ns: the wall clock as it was; what ends on a date (GTD, sessions) goes by it.
+    elapsed_ns: grows as time passes, whatever the wall clock does; durations (rate limits,
+        pauses, windows) go by it. Its scale is the wall clock's at the journal's first turn.
+    """
+
+    wall_ns: int
+    clock_ns: int
+    elapsed_ns: int
+
+
+NEVER = Instant(0, 0, 0)
 
 
 class SystemClock:

@@ -392,6 +392,11 @@ class OrderManagement:
             "in_flight": dispatcher.tracker.in_flight,
             "unknown": dispatcher.tracker.unknown,
             "open_orders": len(self.publisher.open),
+            "clock": {
+                "jumps": dispatcher.times.jumps,
+                "jump_ns": dispatcher.times.jump_ns,
+                "behind_ns": dispatcher.times.behind_ns,
+            },
             "journal_seq": dispatcher.fold.last_seq,
             "turns": dispatcher.turns,
             "published": self.publisher.published,

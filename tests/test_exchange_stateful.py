@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from oms import EmbeddedVenue, Instrument
+from oms.clock import Instant
 from oms.desk import snapshot
 from oms.desk.settings import settings_of
 from oms.enums import MarketOrderPolicy
@@ -254,7 +255,8 @@ class ExchangeMachine(RuleBasedStateMachine):
 
     def turn(self, line):
         """One line, one turn; its sequence."""
-        self.turns.fold.wall_ns, self.whole = self.now, False
+        self.turns.fold.instant = Instant(self.now, self.now, self.now)
+        self.whole = False
         seq = self.turns.fold.last_seq + 1
         self.turns.turn(line)
         self.whole = True

@@ -260,7 +260,7 @@ def test_an_entry_that_fits_no_state_is_a_journal_error():
     """Sound in its checksum, impossible in its place: the engine and the journal disagree."""
     desk = Stepped().start()
     fold = desk.dispatcher.fold
-    bad = fold.record(fold.last_seq + 1, 0, 0, [(codec.CANCEL, "me", "C", "nobody", "")])
+    bad = fold.record(fold.last_seq + 1, fold.instant, 0, [(codec.CANCEL, "me", "C", "nobody", "")])
     desk.store.begin()
     desk.store.append(bad, [])
     desk.store.commit()

@@ -86,10 +86,10 @@ class BothWays(Turns):
         self.begun = True
 
     def turn(self, *lines, send=EVERYTHING):
-        wall_ns, before = self.fold.wall_ns, self.fold.last_seq
+        instant, before = self.fold.instant, self.fold.last_seq
         told = super().turn(*lines, send=send)
         if self.begun:
-            self.other.fold.wall_ns = wall_ns
+            self.other.fold.instant = instant
             assert self.other.fold.last_seq == before
             with the_long_way():
                 assert self.other.turn(*lines, send=send) == told

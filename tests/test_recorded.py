@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from oms import EmbeddedVenue, PersistentStorage
+from oms.clock import NEVER
 from oms.config import ExchangeConfig
 from oms.desk import snapshot
 from oms.reports import MEASURED
@@ -28,7 +29,9 @@ RECORDED = Path(__file__).with_name("recorded")
 DATABASE = "version2"
 NAMES = sorted(name for path in RECORDED.glob("*.json.gz") if (name := path.name[:-8]) != DATABASE)
 RESPONSES = "SELECT * FROM order_responses ORDER BY journal_seq, number"
-JOURNAL = "SELECT * FROM journal ORDER BY last_seq"
+JOURNAL = (
+    "SELECT first_seq, last_seq, wall_ns, released, body, checksum FROM journal ORDER BY last_seq"
+)
 SYMBOL, SIDE, PRICE, LEFT, TERMS, RESTS = 4, 5, 8, 12, 18, 20  # of an order's state
 DISPLAY = snapshot.TERMS.index("display_lots")
 MARKET_ITEMS, ORDER_ITEMS = 6, 19  # of a market's and an order's state, at that commit
@@ -140,7 +143,7 @@ def config_as_it_was(journal):
         if line.startswith('["B",')
     ]
     fold = Fold(EmbeddedVenue())
-    fold.desk.begin(1, 0, 0)
+    fold.desk.begin(1, NEVER, 0)
     fold.desk.enter(1, (codec.START, starts[-1]))
     instruments = tuple(fold.desk.instruments.values())
     return config_of(instruments=instruments, exchange=ExchangeConfig(ledger=True))

@@ -19,7 +19,7 @@ from oms import (
 )
 from oms.errors import OMSError, StoreError
 from oms.reports import ROW_COLUMNS
-from oms.stores import Snapshot
+from oms.stores import Snapshot, checksum
 from oms.stores.schema import OF_ORDER, SCHEMA_VERSION, SELECT_REPORT
 from oms.turn.journal import Fold, differences
 from tests.databases import SmallDisk, alter, storage, traded
@@ -85,9 +85,11 @@ def write_old(path, version, store):
         for statement in OLD_TABLES + [FEES] * (version > 1):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {version}")
+        before = 0
         for r in store.records():
-            numbers = (r.last_seq, r.first_seq, r.wall_ns, r.released, r.body, r.checksum)
-            connection.execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?)", numbers)
+            numbers = r.last_seq, r.first_seq, r.wall_ns, r.released, r.body
+            before = checksum(before, r.first_seq, r.last_seq, r.wall_ns, r.released, r.body)
+            connection.execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?)", (*numbers, before))
         connection.executemany(
             f"INSERT INTO order_responses ({', '.join(columns)}) VALUES ({places})",
             [[getattr(each, name) for name in columns] for each in reports],

@@ -47,13 +47,13 @@ class Turns:
         """One turn; what it told, in few words."""
         fold, desk = self.fold, self.desk
         first_seq = fold.last_seq + 1
-        desk.begin(first_seq + len(turn), fold.wall_ns, send)
+        desk.begin(first_seq + len(turn), fold.instant, send)
         for seq, line in enumerate(turn, first_seq):
             desk.enter(seq, line)
         if not turn:
             desk.send_waiting()
         desk.end()
-        record = fold.record(first_seq, fold.wall_ns, desk.released, list(turn))
+        record = fold.record(first_seq, fold.instant, desk.released, list(turn))
         fold.advance(record)
         self.records.append(record)
         self.reports += desk.reports.rows

@@ -224,9 +224,10 @@ def state_lines(fold: Fold, seq: int) -> list[str]:
     waiting = desk.queue.waiting()
     first = ", ".join(str(request.request_seq) for request in waiting[:WAITING_SHOWN])
     more = ", ..." if len(waiting) > WAITING_SHOWN else ""
+    at = _time(fold.instant.wall_ns)
     table = {
         "sequence": str(seq),
-        "last turn": f"{fold.last_seq}, at {_time(fold.wall_ns)}" if fold.last_seq else "none",
+        "last turn": f"{fold.last_seq}, at {at}" if fold.last_seq else "none",
         "session": f"{'open' if desk.is_open else 'closed'}, trading date "
         f"{desk.trading_date or 'none'}",
         "link": "up" if desk.link_up else "down",

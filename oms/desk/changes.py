@@ -122,7 +122,7 @@ class Changes:
         reason, need = self.needs(change)
         order = change.order
         if not reason and change.quantity_lots > order.cumulative_lots:
-            self._desk.risk.changed(order, self._executions.reports.wall_ns)
+            self._desk.risk.changed(order, self._desk.instant.elapsed_ns)
         if reason or not need:
             return reason
         holder = self._executions.holder(order)
@@ -143,9 +143,7 @@ class Changes:
             return "", 0  # what is filled already completes it
         display_lots = change.display_lots or (terms.display_lots if terms is not None else 0)
         reason = display_reason(display_lots, lots)
-        reason = reason or desk.risk.check_change(
-            order, price_ticks, lots, executions.reports.wall_ns
-        )
+        reason = reason or desk.risk.check_change(order, price_ticks, lots, desk.instant.elapsed_ns)
         if reason or executions.ledger is None:
             return reason, 0
         return "", executions.need(order, price_ticks, lots - order.cumulative_lots)

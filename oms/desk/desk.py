@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Any, Protocol
 
+from oms.clock import NEVER, Instant
 from oms.desk.changes import Changes, display_reason
 from oms.desk.operations import Operations
 from oms.desk.venue_reports import VenueReports
@@ -100,6 +101,7 @@ class Desk:
         self.money_terms: dict[str, tuple[list[Any], int]] = {}
         self.expiries: list[tuple[int, int]] = []  # a heap of (wall clock, GTD order)
         self.left = self._permits = self.now_ns = 0
+        self.instant = NEVER
         self.plain = False  # nobody limits orders, nobody counts money, the market is open
         self.sent: list[Order | Change] = []
         self.hops: dict[int, Hops] = {}
@@ -137,20 +139,21 @@ class Desk:
     def begin(
         self,
         turn_seq: int,
-        wall_ns: int,
+        instant: Instant,
         permits: int,
         now_ns: int = 0,
         read_ns: Callable[[], int] = no_clock,
     ) -> None:
         """permits: how many requests may be sent in this turn. read_ns: the monotonic clock,
         which says now_ns."""
-        self.executions.begin(turn_seq, wall_ns)
+        self.instant = instant
+        self.executions.begin(turn_seq, instant.wall_ns)
         self.unanswered, self.hops, self.sent = [], {}, []
         self.left = self._permits = permits
         self.read_ns, self.now_ns = read_ns, now_ns
         self.refresh()
         if self.engine is not None:
-            self.engine.rules.wall_ns = wall_ns
+            self.engine.rules.elapsed_ns = instant.elapsed_ns
 
     def enter(self, seq: int, line: Line, received_ns: int = 0, queued_ns: int = 0) -> None:
         """One journal line takes effect, and what may go then is sent.
@@ -234,7 +237,7 @@ class Desk:
             return
         executions.add(order)
         if not risk.idle:
-            risk.accepted(order, executions.reports.wall_ns)
+            risk.accepted(order, self.instant.elapsed_ns)
         if order.terms is not None:
             self._take_up(order, order.terms)
         if self.goes_at_once():
@@ -277,7 +280,7 @@ class Desk:
         if not reason and order.terms is not None and fields is not None:
             reason = self._why_not_terms(order, order.terms, fields)
         if not reason and not self.risk.idle:
-            reason = self.risk.check(order, self.reports.wall_ns)
+            reason = self.risk.check(order, self.instant.elapsed_ns)
         if not reason and len(self.queue.main) >= self.queue.size_max:
             reason = self.queue_full()
         return reason
@@ -347,15 +350,15 @@ class Desk:
 
     def _why_not_terms(self, order: Order, terms: Terms, fields: dict[str, Any]) -> str:
         """Terms that contradict the order, the clock, or another order."""
-        wall_ns = self.reports.wall_ns
+        clock_ns = self.instant.clock_ns
         if self.engine is None:
             return f"{RejectReason.TERMS_UNSUPPORTED.value}: terms={'|'.join(fields)}"
         reason = display_reason(terms.display_lots, order.quantity_lots)
         if not reason and terms.min_lots > order.quantity_lots and not terms.budget:
             sizes = f"min_quantity={terms.min_lots}, quantity={order.quantity_lots}"
             reason = f"{RejectReason.QUANTITY_INVALID.value}: {sizes} lots"
-        if not reason and terms.expire_ns and terms.expire_ns <= wall_ns:
-            late = f"expire_ns={terms.expire_ns}, now={wall_ns}"
+        if not reason and terms.expire_ns and terms.expire_ns <= clock_ns:
+            late = f"expire_ns={terms.expire_ns}, now={clock_ns}"
             reason = f"{RejectReason.EXPIRE_TIME_INVALID.value}: {late}"
         if not reason and "oco" in fields:
             reason = self._pair(order, terms, fields["oco"])

@@ -166,7 +166,7 @@ class Operations:
         risk = self._desk.risk
         for order in reversed(self._waiting()):  # who came last goes first
             reason = risk.gate(order.account, order.instrument.symbol)
-            reason = reason or risk.check(order, self._desk.reports.wall_ns, again=True)
+            reason = reason or risk.check(order, self._desk.instant.elapsed_ns, again=True)
             if reason:
                 self._end_waiting(order, OrderState.REJECTED, reason)
         self._desk.cascade()

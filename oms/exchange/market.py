@@ -25,7 +25,7 @@ AUCTION = "AUCTION"
 class Market:
     """What the exchange knows of one instrument.
 
-    halted: by an operator, until an operator. until_ns: wall clock at which the phase under way
+    halted: by an operator, until an operator. until_ns: elapsed time at which the phase under way
     (a breaker's pause, a reopening auction) or the breaker's limit state ends; 0: none is.
     matches: trades so far; the number of the latest. changed: prices whose depth may have
     changed, as (side, price), for whoever distributes it; None when nobody does.
@@ -73,13 +73,13 @@ class Market:
             return None
         return -(-reference * (BPS - bps) // BPS), reference * (BPS + bps) // BPS
 
-    def traded(self, price_ticks: int, wall_ns: int, window_ns: int) -> None:
+    def traded(self, price_ticks: int, elapsed_ns: int, window_ns: int) -> None:
         """Take note of a trade: the rolling reference is the price a window began with."""
         if self.instrument.breaker_band_bps and (
-            not self.rolling_ticks or wall_ns - self.rolling_ns >= window_ns
+            not self.rolling_ticks or elapsed_ns - self.rolling_ns >= window_ns
         ):
             self.rolling_ticks = self.reference_ticks or price_ticks
-            self.rolling_ns = wall_ns
+            self.rolling_ns = elapsed_ns
         self.last_ticks = price_ticks
 
     def outside_band(self) -> bool:
@@ -105,19 +105,20 @@ class Rules:
     """What all markets share: settings, self-trade groups, and the stops that go on next.
 
     groups: account -> self-trade group, where it is in one. self_trade: for orders that say
-    nothing. wall_ns: of the turn under way. triggered: stops that a trade triggered, and their
-    markets, in the order they go on. Durations are nanoseconds; see config.ini.
+    nothing. elapsed_ns: of the turn under way, see Instant. triggered: stops that a trade
+    triggered, and their markets, in the order they go on. Durations are nanoseconds; see
+    config.ini.
     """
 
     __slots__ = (
-        "breaker_limit_ns", "breaker_pause_ns", "breaker_window_ns", "groups",
-        "reopening_auction_ns", "self_trade", "triggered", "wall_ns",
+        "breaker_limit_ns", "breaker_pause_ns", "breaker_window_ns", "elapsed_ns", "groups",
+        "reopening_auction_ns", "self_trade", "triggered",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.groups: Mapping[str, str] = {}
         self.self_trade = SelfTrade.NONE
-        self.wall_ns = 0
+        self.elapsed_ns = 0
         self.triggered: OrderedDict[int, Market] = OrderedDict()
         self.breaker_window_ns = self.breaker_limit_ns = self.breaker_pause_ns = 0
         self.reopening_auction_ns = 0
@@ -140,7 +141,7 @@ class Rules:
             if price_ticks != at:
                 at = price_ticks
                 market.touch(other, price_ticks)
-                market.traded(price_ticks, self.wall_ns, self.breaker_window_ns)
+                market.traded(price_ticks, self.elapsed_ns, self.breaker_window_ns)
                 self.trigger(market, price_ticks)
 
 
@@ -238,12 +239,8 @@ class Phases:
         else:
             self._enter(market, self.session)
 
-    def due(self, wall_ns: int) -> list[str]:
-        """Symbols whose timer has run out."""
-        return [s for s, market in self._markets.items() if 0 < market.until_ns <= wall_ns]
-
     def next_timer_ns(self) -> int | None:
-        """When the next timer runs out, by the wall clock."""
+        """The elapsed time at which the next timer runs out."""
         return min((m.until_ns for m in self._markets.values() if m.until_ns), default=None)
 
     def breached(self, market: Market) -> None:
@@ -252,18 +249,18 @@ class Phases:
             self._pause(market)
         elif not market.limit_state:
             market.limit_state = True
-            market.until_ns = self._rules.wall_ns + self._rules.breaker_limit_ns
+            market.until_ns = self._rules.elapsed_ns + self._rules.breaker_limit_ns
 
     def _pause(self, market: Market) -> None:
         self._enter(market, HALTED)
-        market.until_ns = self._rules.wall_ns + max(1, self._rules.breaker_pause_ns)
+        market.until_ns = self._rules.elapsed_ns + max(1, self._rules.breaker_pause_ns)
 
     def _reopen(self, market: Market) -> None:
         if not self._rules.reopening_auction_ns or self.session is not CONTINUOUS:
             self._enter(market, self.session)
             return
         self._enter(market, Phase.REOPENING_AUCTION)
-        market.until_ns = self._rules.wall_ns + self._rules.reopening_auction_ns
+        market.until_ns = self._rules.elapsed_ns + self._rules.reopening_auction_ns
 
     def _enter(self, market: Market, phase: Phase) -> None:
         before = market.phase
@@ -292,8 +289,8 @@ class Phases:
         for order, lots in filled.values():
             market.touch(order.side, order.price_ticks)
             book.trade(order, lots)
-        market.traded(price_ticks, self._rules.wall_ns, 0)
-        market.rolling_ticks, market.rolling_ns = price_ticks, self._rules.wall_ns
+        market.traded(price_ticks, self._rules.elapsed_ns, 0)
+        market.rolling_ticks, market.rolling_ns = price_ticks, self._rules.elapsed_ns
         fill, number = self._executions.fill, market.matches
         for buyer, seller, lots in fills:
             number += 1

@@ -2,8 +2,9 @@
 
 Flow:  desk -> [risk]: "" or why not, with the limit and the value
 Owner: the dispatcher thread, alone: two orders can never pass a limit that has room for one.
-Time is the turn's stamp, so that a replay refuses what was refused. A limit that is not set
-costs nothing; a cancel is never checked.
+Time is what has elapsed, as the turn journaled it: a replay refuses what was refused, and a
+step of the wall clock locks nobody out. A limit that is not set costs nothing; a cancel is
+never checked.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -142,7 +143,7 @@ class Risk:
             return f"{RejectReason.KILL_SWITCH}: symbol={symbol}"
         return ""
 
-    def check(self, order: Order, wall_ns: int, *, again: bool = False) -> str:
+    def check(self, order: Order, elapsed_ns: int, *, again: bool = False) -> str:
         """Why a new order may not go on; again: one that was held is looked at anew."""
         if not again and self._surely_inside(order):
             return ""
@@ -152,13 +153,13 @@ class Risk:
         reason = self._reducing(order, counted)
         price, lots = self._estimate(order)
         if account is not None and not reason:
-            reason = self._conduct(account, order, wall_ns, again=again)
+            reason = self._conduct(account, order, elapsed_ns, again=again)
         if symbol is not None and not reason:
             reason = self._size(symbol, order, lots, bound_of(order, order.price_ticks))
         if account is not None and not reason:
             exposure = self._exposure(order.account)
             if not again:
-                reason = _counts(account, exposure, wall_ns)
+                reason = _counts(account, exposure, elapsed_ns)
             budget = order.terms.budget if order.terms is not None else 0
             value = 0 if budget else price * lots
             reason = reason or self._open(account, exposure, order, lots, value, budget, counted)
@@ -212,7 +213,7 @@ class Risk:
             price * instrument.quote_unit
         )
 
-    def accepted(self, order: Order, wall_ns: int) -> None:
+    def accepted(self, order: Order, elapsed_ns: int) -> None:
         """The order is in: count it."""
         limits = self._account(order.account)
         if limits is None and not self._reduces_only(order):
@@ -221,15 +222,15 @@ class Risk:
         exposure.move(order, order.leaves_lots, 1)
         if limits is None:
             return
-        _stamp(limits, exposure, wall_ns)
+        _stamp(limits, exposure, elapsed_ns)
         if limits.duplicate_ns:
             if len(exposure.recent) >= RECENT_MAX:
                 exposure.recent.pop(next(iter(exposure.recent)))
             like = likeness(order)
             exposure.recent.pop(like, None)  # so that the oldest stays first
-            exposure.recent[like] = wall_ns
+            exposure.recent[like] = elapsed_ns
 
-    def check_change(self, order: Order, price_ticks: int, lots: int, wall_ns: int) -> str:
+    def check_change(self, order: Order, price_ticks: int, lots: int, elapsed_ns: int) -> str:
         """Why an order may not have this price and total quantity: the delta is what counts."""
         if self.idle:
             return ""
@@ -244,16 +245,16 @@ class Risk:
             reason = self._size(symbol, order, lots, price_ticks, changes=True)
         if account is not None and not reason:
             exposure = self._exposure(order.account)
-            reason = _messages(account, exposure, wall_ns)
+            reason = _messages(account, exposure, elapsed_ns)
             value = price_ticks * (order.leaves_lots + more) - order.price_ticks * order.leaves_lots
             reason = reason or self._open(account, exposure, order, more, value)
         return reason
 
-    def changed(self, order: Order, wall_ns: int) -> None:
+    def changed(self, order: Order, elapsed_ns: int) -> None:
         """A modify was allowed: it is one more message of the account."""
         limits = None if self.idle else self._account(order.account)
         if limits is not None:
-            _stamp(limits, self._exposure(order.account), wall_ns)
+            _stamp(limits, self._exposure(order.account), elapsed_ns)
 
     def _reduces_only(self, order: Order) -> bool:
         return (
@@ -284,17 +285,17 @@ class Risk:
             return ""
         return f"{RejectReason.REDUCING_ONLY}: quantity={order.quantity_lots}, position={position}"
 
-    def _conduct(self, limits: AccountLimits, order: Order, wall_ns: int, *, again: bool) -> str:
+    def _conduct(self, limits: AccountLimits, order: Order, elapsed_ns: int, *, again: bool) -> str:
         """Symbols the account may not trade; the same order again, too soon to be meant."""
         if order.instrument.symbol in limits.restricted:
             return f"{RejectReason.SYMBOL_RESTRICTED}: symbol={order.instrument.symbol}"
         if not limits.duplicate_ns or again:
             return ""
         before_ns = self._exposure(order.account).recent.get(likeness(order))
-        if before_ns is None or wall_ns - before_ns >= limits.duplicate_ns:
+        if before_ns is None or elapsed_ns - before_ns >= limits.duplicate_ns:
             return ""
         return (
-            f"{RejectReason.ORDER_REPEATED}: after_ns={wall_ns - before_ns}, "
+            f"{RejectReason.ORDER_REPEATED}: after_ns={elapsed_ns - before_ns}, "
             f"window_s={limits.duplicate_ns / NANOS:g}"
         )
 
@@ -407,20 +408,20 @@ class Risk:
             exposure.recent = {tuple(each[:-1]): each[-1] for each in recent}
 
 
-def _counts(limits: AccountLimits, exposure: Exposure, wall_ns: int) -> str:
+def _counts(limits: AccountLimits, exposure: Exposure, elapsed_ns: int) -> str:
     """Open orders, and messages in the window."""
     most = limits.open_orders_max
     if most and exposure.count >= most:
         code = RejectReason.OPEN_ORDERS_EXCEED_MAXIMUM
         return f"{code}: open={exposure.count + 1}, max={most}"
-    return _messages(limits, exposure, wall_ns)
+    return _messages(limits, exposure, elapsed_ns)
 
 
-def _messages(limits: AccountLimits, exposure: Exposure, wall_ns: int) -> str:
+def _messages(limits: AccountLimits, exposure: Exposure, elapsed_ns: int) -> str:
     most = limits.messages_max
     if not most or len(exposure.stamps) < most:
         return ""
-    if wall_ns - exposure.stamps[-most] >= limits.messages_window_ns:
+    if elapsed_ns - exposure.stamps[-most] >= limits.messages_window_ns:
         return ""
     return (
         f"{RejectReason.MESSAGES_EXCEED_MAXIMUM}: messages={most + 1}, max={most}, "
@@ -428,9 +429,9 @@ def _messages(limits: AccountLimits, exposure: Exposure, wall_ns: int) -> str:
     )
 
 
-def _stamp(limits: AccountLimits, exposure: Exposure, wall_ns: int) -> None:
+def _stamp(limits: AccountLimits, exposure: Exposure, elapsed_ns: int) -> None:
     if limits.messages_max:
-        exposure.stamps.append(wall_ns)
+        exposure.stamps.append(elapsed_ns)
         del exposure.stamps[: -limits.messages_max]
 
 

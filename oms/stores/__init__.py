@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+from oms.clock import Instant
 from oms.errors import JournalError
 from oms.reports import Report
 from oms.requests.codec import Line, decode_all
@@ -20,7 +21,8 @@ class JournalRecord(NamedTuple):
 
     Entries are numbered first_seq, first_seq + 1, ...; the turn itself is last_seq. body is
     one entry a line. checksum covers the record and the checksum before it, so a changed,
-    missing or moved record shows.
+    missing or moved record shows. wall_ns, clock_ns, elapsed_ns: see Instant; clock_ns is None
+    where the clock was not behind the stamp, elapsed_ns where an older program wrote the record.
     """
 
     first_seq: int
@@ -29,9 +31,21 @@ class JournalRecord(NamedTuple):
     released: int
     body: str
     checksum: int
+    elapsed_ns: int | None = None
+    clock_ns: int | None = None
+
+    @property
+    def instant(self) -> Instant:
+        """When the turn was; of an older record the stamp says all that is known."""
+        wall_ns, clock_ns, elapsed_ns = self.wall_ns, self.clock_ns, self.elapsed_ns
+        return Instant(
+            wall_ns,
+            wall_ns if clock_ns is None else clock_ns,
+            wall_ns if elapsed_ns is None else elapsed_ns,
+        )
 
     def expected_checksum(self, before: int) -> int:
-        return checksum(before, *self[:5])
+        return checksum(before, *self[:5], self.elapsed_ns, self.clock_ns)
 
 
 def line_in(record: JournalRecord | None, seq: int) -> Line:
@@ -43,10 +57,19 @@ def line_in(record: JournalRecord | None, seq: int) -> Line:
 
 
 def checksum(
-    before: int, first_seq: int, last_seq: int, wall_ns: int, released: int, body: str
+    before: int,
+    first_seq: int,
+    last_seq: int,
+    wall_ns: int,
+    released: int,
+    body: str,
+    elapsed_ns: int | None = None,
+    clock_ns: int | None = None,
 ) -> int:
     """CRC-32 of the record, chained to the one before (0 for the first)."""
     text = f"{before}|{first_seq}|{last_seq}|{wall_ns}|{released}|{body}"
+    if elapsed_ns is not None:
+        text = f"{text}|{elapsed_ns}|{clock_ns}"
     return zlib.crc32(text.encode())
 
 

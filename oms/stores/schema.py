@@ -17,6 +17,7 @@ from oms.reports import (
     STORED,
     Report,
 )
+from oms.stores import JournalRecord
 
 SCHEMA_VERSION = 3
 FOLDED_VERSION = 2  # up to this one, all tables but the journal are made anew from it
@@ -29,7 +30,13 @@ JOURNAL = """CREATE TABLE IF NOT EXISTS journal (
     wall_ns INTEGER NOT NULL,
     released INTEGER NOT NULL,
     body TEXT NOT NULL,
-    checksum INTEGER NOT NULL)"""
+    checksum INTEGER NOT NULL,
+    elapsed_ns INTEGER,
+    clock_ns INTEGER)"""
+WIDEN = [  # the journal of an older program
+    "ALTER TABLE journal ADD COLUMN elapsed_ns INTEGER",
+    "ALTER TABLE journal ADD COLUMN clock_ns INTEGER",
+]
 
 NAMES = Report._fields[:STORED]
 _TEXTS = ("code", "notional", "liquidity", "reason", "fee")
@@ -81,10 +88,10 @@ INSERT_NAMES = (
     "WHERE seq = ?4 AND (symbol, side) <> (?2, ?3)"
 )
 INSERT_RECORD = (
-    "INSERT INTO journal (first_seq, last_seq, wall_ns, released, body, checksum) "
-    "VALUES (?, ?, ?, ?, ?, ?)"
+    f"INSERT INTO journal ({', '.join(JournalRecord._fields)}) "
+    f"VALUES ({', '.join('?' * len(JournalRecord._fields))})"
 )
-SELECT_RECORD = "SELECT first_seq, last_seq, wall_ns, released, body, checksum FROM journal "
+SELECT_RECORD = f"SELECT {', '.join(JournalRecord._fields)} FROM journal "
 
 _FROM = f"""FROM reports AS r
     JOIN orders AS o ON o.seq = r.order_id

@@ -36,6 +36,7 @@ from oms.stores.schema import (
     SELECT_REPORT,
     TABLES,
     VIEW,
+    WIDEN,
     check_version,
     create,
 )
@@ -137,7 +138,7 @@ class PersistentStorage:
         self._write("BEGIN IMMEDIATE")
         try:
             self._db.execute("ALTER TABLE order_responses RENAME TO old_responses")
-            for statement in (*TABLES, VIEW):
+            for statement in (*WIDEN, *TABLES, VIEW):
                 self._db.execute(statement)
             for claims, reports in turns:
                 self._db.executemany(INSERT_CLAIM, claims)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 
-from oms.clock import Clock
+from oms.clock import Clock, Instant
 from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
@@ -47,6 +47,7 @@ from oms.turn.market_feed import MarketFeed
 from oms.turn.publisher import Publisher
 from oms.turn.schedule import DueLines
 from oms.turn.snapshots import Snapshots
+from oms.turn.turn_clock import TurnClock
 from oms.venues import EmbeddedVenue, Outbox, Venue
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,8 @@ class Dispatcher:
             config.throttle.burst,
         )
         self.tracker = OrderTracker(config.venue.answer_timeout_ns)
-        self._due_lines = DueLines(clock, session, self.tracker)
+        self.times = TurnClock(clock)
+        self._due_lines = DueLines(clock, self.times, session, self.tracker)
         self.questions: deque[Callable[[Intake | None], None]] = deque()  # asked by any thread
         self.blocked: RejectReason | None = None  # why nothing can be stored now
         self.anomalies = 0  # venue reports that fit no open order
@@ -121,7 +123,8 @@ class Dispatcher:
     def _start(self) -> None:
         self._recover(self.should_stop)
         orders = self.desk.executions.orders
-        self._publisher.restore(orders.values(), self.fold.last_seq, self.fold.wall_ns)
+        self._publisher.restore(orders.values(), self.fold.last_seq, self.fold.instant.wall_ns)
+        self.times.start(self.fold.instant)
         if self.fold.last_seq:
             self.throttler.hold_back(self._clock.monotonic_ns())
         settings = settings_of(
@@ -135,7 +138,7 @@ class Dispatcher:
         check_ledger(self.desk.settings, settings, len(orders))
         check_assets(self.desk.ledger.scales, self.desk.ledger.paid_in, settings)
         check_scales([order.instrument for order in orders.values()], settings)
-        self._run([], [(codec.START, settings)], self._clock.wall_ns())
+        self._run([], [(codec.START, settings)], self.times.read())
         self._publisher.instruments = self.desk.instruments
         for symbol in self.desk.instruments:
             self._show(symbol)
@@ -165,7 +168,7 @@ class Dispatcher:
             )
         self.intake = Intake(self.fold.desk, self._store)
         self._snapshots.restart()
-        self.desk.begin(self.fold.last_seq, self.fold.wall_ns, 0)
+        self.desk.begin(self.fold.last_seq, self.fold.instant, 0)
 
     # --- the job ---
 
@@ -189,7 +192,7 @@ class Dispatcher:
         self._refuse_all(self._inbox.take(self._inbox.size, 0), RejectReason.SHUTTING_DOWN)
         if policy == "cancel" and self.desk.queue.size and self.blocked is None:
             try:
-                self._run([], [(codec.STOP,)], self._clock.wall_ns())
+                self._run([], [(codec.STOP,)], self.times.read())
             except (StoreFullError, StoreBusyError) as error:
                 self._undo([], error)  # what waits stays parked
         if self.blocked is None:
@@ -244,6 +247,8 @@ class Dispatcher:
     def _turn(self, items: list[Item]) -> None:
         if self.feed.wanted:
             self.feed.follow(self.fold.last_seq)
+        if self.questions:
+            self.desk.instant = self.times.read()
         while self.questions:
             self.questions.popleft()(self.intake)
         if self._carried:
@@ -252,22 +257,21 @@ class Dispatcher:
             self._put_off(items, self.blocked)
             return
         # One reading for session and stamp, so that no order is stamped past its session.
-        now_ns, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
-        notices = self._due_lines.due(self.desk, now_ns, wall_ns)
-        if not items and not notices and not self._may_send(now_ns):
+        instant = self.times.read()
+        notices = self._due_lines.due(self.desk, instant)
+        if not items and not notices and not self._may_send(self._clock.monotonic_ns()):
             return
         try:
-            self._run(items, notices, wall_ns)
+            self._run(items, notices, instant)
         except (StoreFullError, StoreBusyError) as error:
             late: list[Item] = [(e, 0, None) for e in notices if e[0] == codec.OVERDUE]
             self._undo(items + late, error)
             return
 
-    def _run(self, items: list[Item], notices: list[Line], wall_ns: int) -> None:
+    def _run(self, items: list[Item], notices: list[Line], instant: Instant) -> None:
         """The turn itself. Everything before the commit can be undone by folding again."""
         fold, clock = self.fold, self._clock
         desk = fold.desk
-        wall_ns = max(fold.wall_ns, wall_ns)
         first_seq = fold.last_seq + 1
         first_item_seq = first_seq + len(notices)
         self._store.begin()
@@ -280,7 +284,7 @@ class Dispatcher:
         if fold.outbox is not None:
             permits = min(permits, self._may_owe())
         turn_seq = first_item_seq + len(items)
-        desk.begin(turn_seq, wall_ns, max(0, permits), queued_ns, read_ns)
+        desk.begin(turn_seq, instant, max(0, permits), queued_ns, read_ns)
         lines, answers = self._enter(first_seq, notices, items, queued_ns)
         if desk.unanswered:
             desk.end()
@@ -289,7 +293,7 @@ class Dispatcher:
             # Stamped after the sends: the gap between two sends is then never shorter than
             # what the throttle believes.
             self.throttler.sent_many(released, read_ns())
-        record = fold.record(first_seq, wall_ns, released, lines)
+        record = fold.record(first_seq, instant, released, lines)
         reports = desk.reports.rows
         self._store.append(record, reports)
         self._store.commit()

@@ -7,6 +7,7 @@ The journal is the truth. Tables, snapshots and memory are folds of it.
 import logging
 from collections.abc import Callable, Iterator
 
+from oms.clock import NEVER, Instant
 from oms.desk import snapshot as desk_snapshot
 from oms.desk.desk import Desk
 from oms.enums import Phase, Side
@@ -32,7 +33,7 @@ class Fold:
         self.venue = venue
         self.last_seq = 0
         self.checksum = 0
-        self.wall_ns = 0
+        self.instant = NEVER
         self.reset()
 
     def reset(self) -> None:
@@ -45,7 +46,8 @@ class Fold:
         else:
             self.outbox = Outbox(self.venue) if self.venue.remote else None
             self.desk = Desk(self.outbox or self.venue)
-        self.last_seq = self.checksum = self.wall_ns = 0
+        self.last_seq = self.checksum = 0
+        self.instant = NEVER
         self.snapshot_seq = 0  # of the snapshot it started from
 
     def apply(self, record: JournalRecord, upto_seq: int | None = None) -> list[Report]:
@@ -57,7 +59,7 @@ class Fold:
                 f"journal sequence {record.first_seq} to {record.last_seq}: "
                 f"{len(decoded)} entries, expected {record.last_seq - record.first_seq}"
             )
-        desk.begin(record.last_seq, record.wall_ns, record.released)
+        desk.begin(record.last_seq, record.instant, record.released)
         for seq, line in enumerate(decoded, record.first_seq):
             if upto_seq is not None and seq > upto_seq:
                 return desk.reports.rows
@@ -80,7 +82,7 @@ class Fold:
         """The record is in: what follows is chained to it."""
         self.last_seq = record.last_seq
         self.checksum = record.checksum
-        self.wall_ns = record.wall_ns
+        self.instant = record.instant
 
     def recover(
         self,
@@ -136,7 +138,7 @@ class Fold:
         return desk_snapshot.digest(self.state())
 
     def record(
-        self, first_seq: int, wall_ns: int, released: int, lines: list[Line]
+        self, first_seq: int, instant: Instant, released: int, lines: list[Line]
     ) -> JournalRecord:
         """A turn's lines as the record that follows."""
         body = "\n".join([
@@ -146,13 +148,13 @@ class Fold:
             for line in lines
         ])  # fmt: skip
         last_seq = first_seq + len(lines)
+        wall_ns, clock_ns, elapsed_ns = instant
+        behind_ns = clock_ns if clock_ns != wall_ns else None
+        crc = checksum(
+            self.checksum, first_seq, last_seq, wall_ns, released, body, elapsed_ns, behind_ns
+        )
         return JournalRecord(
-            first_seq,
-            last_seq,
-            wall_ns,
-            released,
-            body,
-            checksum(self.checksum, first_seq, last_seq, wall_ns, released, body),
+            first_seq, last_seq, wall_ns, released, body, crc, elapsed_ns, behind_ns
         )
 
 

@@ -1,13 +1,14 @@
 """The schedule: what is due without anybody asking, and when the next thing is.
 
-Session changes by the wall clock, looked at anew each time, so that a step of the clock is
-noticed; answers that a venue owes, and permits, by the monotonic clock.
+Session changes and expiries by the wall clock, looked at anew each time, so that a step of the
+clock is noticed; a market's timers by elapsed time; answers that a venue owes, and permits, by
+the monotonic clock.
 """
 
 import logging
 from typing import Any
 
-from oms.clock import NANOS, Clock
+from oms.clock import NANOS, Clock, Instant
 from oms.desk.calendar import SessionWindow, TradingSession
 from oms.desk.desk import Desk
 from oms.desk.settings import first_phase
@@ -16,6 +17,7 @@ from oms.enums import Phase
 from oms.requests import codec
 from oms.requests.codec import Line
 from oms.turn.latency import OrderTracker
+from oms.turn.turn_clock import TurnClock
 
 log = logging.getLogger(__name__)
 
@@ -25,17 +27,21 @@ FAR_S = 3600.0
 class DueLines:
     """Compares the desk with the calendar and the clock."""
 
-    def __init__(self, clock: Clock, session: TradingSession, tracker: OrderTracker) -> None:
+    def __init__(
+        self, clock: Clock, times: TurnClock, session: TradingSession, tracker: OrderTracker
+    ) -> None:
         self._clock = clock
+        self._times = times
         self._session = session
         self._tracker = tracker
         # While the desk stands so, and the wall clock is in between, no session change is due.
         self._calm: tuple[object, ...] = ()
         self._calm_from_ns = self._calm_until_ns = 0
 
-    def due(self, desk: Desk, now_ns: int, wall_ns: int) -> list[Line]:
+    def due(self, desk: Desk, instant: Instant) -> list[Line]:
         """Lines to make now: the market closed, opened; an answer did not come in time."""
         due: list[Line] = []
+        wall_ns = instant.clock_ns
         if desk.expiries:
             expiry_ns = desk.next_expiry_ns()
             if expiry_ns is not None and expiry_ns <= wall_ns:
@@ -48,10 +54,11 @@ class DueLines:
             due += self._session_changes(desk, wall_ns, stands)
         if engine is not None:
             for symbol, market in engine.markets.items():
-                if 0 < market.until_ns <= wall_ns:
+                if 0 < market.until_ns <= instant.elapsed_ns:
                     due.append((codec.TIMER, symbol))
         else:
-            due += [(codec.OVERDUE, seq) for seq in self._tracker.overdue(now_ns)]
+            overdue = self._tracker.overdue(self._clock.monotonic_ns())
+            due += [(codec.OVERDUE, seq) for seq in overdue]
         return due
 
     def _session_changes(self, desk: Desk, wall_ns: int, stands: tuple[object, ...]) -> list[Line]:
@@ -87,7 +94,8 @@ class DueLines:
 
     def next_s(self, desk: Desk, throttler: OrderThrottler | None) -> float:
         """Seconds until the next time-out, change of session or phase, expiry; or permit."""
-        now_ns, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
+        now_ns = self._clock.monotonic_ns()
+        _, wall_ns, elapsed_ns = self._times.read()
         waits_ns = [round(FAR_S * NANOS)]
         if throttler is not None:
             waits_ns.append(throttler.wait_ns(now_ns))
@@ -95,9 +103,10 @@ class DueLines:
         if overdue_ns is not None:
             waits_ns.append(overdue_ns)
         pending = [desk.next_expiry_ns(), *self._instants(desk, wall_ns)]
-        if desk.engine is not None:
-            pending.append(desk.engine.phases.next_timer_ns())
         waits_ns += [at - wall_ns for at in pending if at is not None]  # or it is due already
+        timer_ns = desk.engine.phases.next_timer_ns() if desk.engine is not None else None
+        if timer_ns is not None:
+            waits_ns.append(timer_ns - elapsed_ns)
         return max(0, min(waits_ns)) / NANOS
 
     def _instants(self, desk: Desk, wall_ns: int) -> list[int]:
