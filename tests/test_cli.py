@@ -267,9 +267,9 @@ def test_a_read_only_copy_will_do(simulated):
 
 def without_rights(*arguments: str) -> int:
     """Run a command as a user whom permissions bind: root is not."""
-    main(["sessions"])  # loads what a user without rights could not
+    code = main(list(arguments))  # also loads what a user without rights could not
     if os.geteuid() != 0:
-        return main(list(arguments))
+        return code
     child = os.fork()
     if child == 0:
         try:

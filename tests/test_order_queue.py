@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 from functools import partial
 
@@ -34,6 +35,43 @@ def queue_of(*order_ids, size_max=100):
 
 def drain(queue):
     return [order.order_id for order in iter(queue.get_next_order, None)]
+
+
+def guarded(name):
+    """The method of an OrderedDict that looks first whether the lock is held."""
+
+    def method(self, *args, **named):
+        assert self.lock.locked(), f"{name} without the lock"
+        return getattr(OrderedDict, name)(self, *args, **named)
+
+    return method
+
+
+class Guarded(OrderedDict):
+    """Whoever takes something out, or changes what is there, has the lock."""
+
+    lock = threading.Lock()
+    __setitem__, get, pop = map(guarded, ("__setitem__", "get", "pop"))
+    popitem, move_to_end = map(guarded, ("popitem", "move_to_end"))
+
+
+def test_whatever_changes_the_queue_has_its_lock():
+    # given a queue that looks whether its lock is held
+    queue = OrderQueue()
+    queue.main, queue.urgent = Guarded(), Guarded()
+    Guarded.lock = queue._lock
+
+    # when every method has been at it
+    for order_id in range(4):
+        queue.add_order(order_id, Waiting(order_id))
+    queue.add_order(9, Waiting(9), urgent=True)
+    queue.modify_order(0, 101, 10)
+    queue.modify_order(1, 100, 5)
+    queue.move(2, keeps=False)
+    queue.cancel_order(3)
+
+    # then
+    assert drain(queue) == [9, 1, 0, 2]
 
 
 def test_orders_leave_as_they_came():

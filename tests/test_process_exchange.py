@@ -94,12 +94,13 @@ def test_a_full_disk_takes_money_and_orders_whole_or_not_at_all(small_disk: Path
         wait_until(lambda: len(driver.lines("R")) > 500)
         for round_ in range(2):
             # when the disk is full, deposits and orders are refused alike, and not stored
+            before = len(driver.lines())
             ballast = faults.fill(small_disk)
-            wait_until(lambda: told(driver, "DISK_FULL"))
+            wait_until(lambda at=before: faults.reports(driver.lines()[at:], "DISK_FULL"))
             full = len(driver.lines())
             paid = [driver.answer(deposit("client0", f"full-{round_}-{n}", "INR", "7"))
                     for n in range(5)]  # fmt: skip
-            wait_until(lambda before=full: len(faults.reports(driver.lines()[before:])) > 100)
+            wait_until(lambda at=full: len(faults.reports(driver.lines()[at:])) > 100)
             assert {(row.journal_seq, row.type, row.reason) for row in paid} == {
                 (0, "COMMAND_REJECTED", "DISK_FULL")
             }

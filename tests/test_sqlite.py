@@ -1,5 +1,6 @@
 """SQLite: what only the real thing can show. Schema versions, places, readers."""
 
+import os
 import sqlite3
 from contextlib import closing
 
@@ -397,6 +398,21 @@ def test_what_is_stored_is_what_the_journal_gives(path):
         response.report._replace(waited_ns=0, venue_ns=0) for response in told
     ]
     desk.stop()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="directories are not synced there")
+def test_a_new_database_is_synced_into_its_directory(path, monkeypatch):
+    """Else a power loss takes the file away, whatever was synced in it."""
+    synced, fsync = [], os.fsync
+
+    def note(descriptor):
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    storage(path, durability="full").close()
+
+    assert path.parent.stat().st_ino in synced
 
 
 def test_the_write_ahead_log_is_emptied_at_the_end(path):

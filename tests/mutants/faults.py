@@ -1,0 +1,242 @@
+"""The faults: each changes one place of the program, and the tests that must then fail."""
+
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    """One wrong line. file: under oms/. right stands there once; wrong takes its place.
+
+    tests: test modules, without "tests/test_" and ".py".
+    """
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+    tests: tuple[str, ...]
+
+
+JOURNAL = [
+    Fault(
+        "the checksum is not chained", "stores/__init__.py",
+        'text = f"{before}|{first_seq}', 'text = f"0|{first_seq}', ("stores",),
+    ),
+    Fault(
+        "a gap is not seen", "stores/__init__.py",
+        "if record.first_seq != after_seq + 1:", "if False:", ("stores",),
+    ),
+    Fault(
+        "the checksum is not compared", "stores/__init__.py",
+        "if record.checksum != record.expected_checksum(before):", "if False:", ("stores",),
+    ),
+    Fault(
+        "a turn is told before it is committed", "turn/dispatcher.py",
+        "        self._store.commit()\n        fold.advance(record)",
+        "        fold.advance(record)", ("store_faults", "sqlite"),
+    ),
+    Fault(
+        "a turn that failed stays in memory", "turn/dispatcher.py",
+        "            self._recover()\n            self.feed.attach", "            self.feed.attach",
+        ("store_faults",),
+    ),
+    Fault(
+        "the directory is not synced", "stores/sqlite.py",
+        "        _sync_directory(self.path.resolve().parent)\n", "", ("sqlite",),
+    ),
+    Fault(
+        "full durability is normal", "stores/sqlite.py",
+        '"full": "FULL"', '"full": "NORMAL"', ("sqlite",),
+    ),
+    Fault(
+        "stamps decrease", "turn/turn_clock.py",
+        "max(self._stamp_ns, clock_ns)", "clock_ns", ("turn_clock",),
+    ),
+    Fault(
+        "durations go by the wall clock", "turn/turn_clock.py",
+        "now_ns + self._elapsed_offset_ns)", "clock_ns)", ("turn_clock",),
+    ),
+    Fault(
+        "deadlines go by the stamp", "desk/desk.py",
+        "clock_ns = self.instant.clock_ns", "clock_ns = self.instant.wall_ns", ("turn_clock",),
+    ),
+    Fault(
+        "a replay sends less than was sent", "turn/journal.py",
+        "        if desk.left:\n", "        if False:\n", ("journal",),
+    ),
+]  # fmt: skip
+IDS = [
+    Fault(
+        "a repeated request is done again", "turn/intake.py",
+        "                if first != claim[0]:", "                if False:", ("idempotency",),
+    ),
+    Fault(
+        "other content under a used id is a repeat", "turn/intake.py",
+        "same = content_hash in (claim[-1], CONTENT_UNKNOWN)", "same = True", ("idempotency",),
+    ),
+    Fault(
+        "accounts share their ids", "stores/schema.py",
+        "ON orders (account, client_order_id)", "ON orders (client_order_id)",
+        ("idempotency", "sqlite", "stores"),
+    ),
+    Fault(
+        "an order forgets the id it had", "exchange/executions.py",
+        "order.earlier_ids = [*(order.earlier_ids or ()), order.client_order_id]",
+        "order.earlier_ids = None", ("order_desk", "order_desk_stateful"),
+    ),
+    Fault(
+        "an order of another account is found by its number", "exchange/executions.py",
+        "return order if order is not None and order.account == account else None",
+        "return order", ("order_desk", "manager"),
+    ),
+]  # fmt: skip
+LEDGER = [
+    Fault(
+        "money is a float", "exchange/accounts.py",
+        "price_ticks * lots * instrument.quote_unit // instrument.price_quantity_unit",
+        "int(price_ticks * lots * instrument.quote_unit / instrument.price_quantity_unit)",
+        ("ledger",),
+    ),
+    Fault(
+        "a seller pays no fee", "exchange/accounts.py",
+        "quote[0] += notional - fee", "quote[0] += notional", ("ledger", "exchange_edges"),
+    ),
+    Fault(
+        "fees go nowhere", "exchange/accounts.py",
+        "self._credit(FEE_ACCOUNT, quote_asset, fee)", "pass", ("ledger", "exchange_edges"),
+    ),
+    Fault(
+        "money that is not there is reserved", "exchange/accounts.py",
+        "        if amount <= available:", "        if True:", ("ledger", "exchange_edges"),
+    ),
+    Fault(
+        "a withdrawal counts as paid in", "exchange/accounts.py",
+        "self.paid_in.get(asset, 0) + sign * amount", "self.paid_in.get(asset, 0) + amount",
+        ("ledger", "exchange_edges"),
+    ),
+    Fault(
+        "what is released stays reserved", "exchange/accounts.py",
+        "        balance[1] -= reserved\n", "", ("ledger", "exchange_edges"),
+    ),
+    Fault(
+        "a rebate is paid out of nothing", "exchange/accounts.py",
+        "return max(fee, -has)", "return fee", ("ledger", "exchange_restarts", "exchange_edges"),
+    ),
+    Fault(
+        "a buyer's reservation is not lowered by a fill", "exchange/accounts.py",
+        "            quote[1] += keep - reserved\n", "", ("ledger", "exchange_edges"),
+    ),
+]  # fmt: skip
+MATCHING = [
+    Fault(
+        "more quantity keeps the place", "exchange/order.py",
+        "return price_new == price_now and quantity_new <= quantity_now",
+        "return price_new == price_now", ("order_queue", "matching", "order_desk"),
+    ),
+    Fault(
+        "equal prices do not cross", "exchange/book.py",
+        "if crosses and other.ranks[-1] >= -rank:", "if crosses and other.ranks[-1] > -rank:",
+        ("book",),
+    ),
+    Fault(
+        "a group trades with itself", "exchange/matching.py",
+        "if groups.get(maker.account, maker.account) == key:", "if False:",
+        ("plain_path", "exchange_edges", "matching"),
+    ),
+    Fault(
+        "self-trade prevention goes on where it must end", "exchange/sweep.py",
+        "elif mode is not SelfTrade.CANCEL_OLDEST:", "elif mode is SelfTrade.CANCEL_OLDEST:",
+        ("exchange_edges", "matching", "exchange_stateful"),
+    ),
+    Fault(
+        "the hidden lots of an iceberg do not trade", "exchange/sweep.py",
+        "            if maker.leaves_lots > shown:", "            if False:",
+        ("matching", "exchange_edges", "exchange_stateful"),
+    ),
+    Fault(
+        "fill or kill fills in part", "exchange/matching.py",
+        "if order.time_in_force is TimeInForce.FOK and filled < lots:", "if False:",
+        ("matching", "exchange_edges"),
+    ),
+    Fault(
+        "a stop at the trade's price sleeps on", "exchange/stops.py",
+        "while self.ranks[-1] >= limit:", "while self.ranks[-1] > limit:", ("stops",),
+    ),
+    Fault(
+        "an auction prefers the larger surplus", "exchange/auction.py",
+        "surplus_min = min(abs(surplus)", "surplus_min = max(abs(surplus)", ("auction",),
+    ),
+    Fault(
+        "the maker pays what a taker pays", "exchange/matching.py",
+        "fill(maker, price_ticks, lots, MAKER, number)",
+        "fill(maker, price_ticks, lots, TAKER, number)", ("matching", "plain_path"),
+    ),
+    Fault(
+        "who came last is sent first", "desk/waiting.py",
+        "return self.main.popitem(last=False)[1]", "return self.main.popitem(last=True)[1]",
+        ("order_queue",),
+    ),
+    Fault(
+        "a waiting order is changed without the lock", "desk/waiting.py",
+        "        with self._lock:\n            order = self.main.get(order_id)",
+        "        if True:\n            order = self.main.get(order_id)", ("order_queue",),
+    ),
+]  # fmt: skip
+THROTTLE = [
+    Fault(
+        "the window is a nanosecond short", "desk/throttle.py",
+        "return now_ns >= free[0] or", "return now_ns >= free[0] - 1 or", ("throttle",),
+    ),
+    Fault(
+        "sends are not counted", "turn/dispatcher.py",
+        "            self.throttler.sent_many(released, read_ns())\n", "            pass\n",
+        ("dispatcher", "lifecycle"),
+    ),
+    Fault(
+        "a restart forgets what was just sent", "turn/dispatcher.py",
+        "            self.throttler.hold_back(self._clock.monotonic_ns())\n", "            pass\n",
+        ("restarts", "dispatcher", "lifecycle"),
+    ),
+    Fault(
+        "a bucket holds more than it can", "desk/throttle.py",
+        "return min(self._burst * self._window_ns, self._level + gained)",
+        "return self._level + gained", ("throttle",),
+    ),
+    Fault(
+        "a window is as long as the messages in it", "exchange/risk.py",
+        "exposure.stamps[-most] >= limits.messages_window_ns",
+        "exposure.stamps[-most] > limits.messages_window_ns", ("risk",),
+    ),
+    Fault(
+        "a limit excludes its own bound", "exchange/risk.py",
+        "            if would > caps.position_lots:\n                scale",
+        "            if would >= caps.position_lots:\n                scale", ("risk",),
+    ),
+]  # fmt: skip
+SESSION = [
+    Fault(
+        "the market opens a nanosecond late", "desk/calendar.py",
+        "return window is not None and window.open_ns <= wall_ns\n\n    def window_at",
+        "return window is not None and window.open_ns < wall_ns\n\n    def window_at",
+        ("session", "trading_hours"),
+    ),
+    Fault(
+        "an early close is not kept", "desk/calendar.py",
+        "        for moment in self.early_close:\n            spans",
+        "        for moment in ():\n            spans", ("session", "trading_hours"),
+    ),
+    Fault(
+        "a holiday is a day like others", "desk/calendar.py",
+        " and day not in self.holidays]", "]", ("session", "trading_hours"),
+    ),
+    Fault(
+        "the link goes down with the close", "desk/calendar.py",
+        "window = self._link.after(wall_ns - self._grace_ns)",
+        "window = self._link.after(wall_ns)", ("session", "session_keeper"),
+    ),
+    Fault(
+        "what waits for the open is sent before", "desk/desk.py",
+        "get_next_order(urgent_only=not self.is_open)", "get_next_order(urgent_only=False)",
+        ("trading_hours", "order_desk", "phases"),
+    ),
+]  # fmt: skip
+FAULTS = JOURNAL + IDS + LEDGER + MATCHING + THROTTLE + SESSION
