@@ -255,11 +255,12 @@ def test_a_read_only_copy_will_do(simulated):
     """A backup in a place that takes no writes: it is verified, and left as it is."""
     place = Path(tempfile.mkdtemp())  # where, unlike in tmp_path, any user may look
     shutil.copy(simulated[0] / DATABASE, place / DATABASE)
+    (place / "config.ini").write_text((ROOT / "config.ini").read_text())
     (place / DATABASE).chmod(0o444)
     place.chmod(0o555)
     try:
         assert without_rights("verify", "--data-dir", str(place)) == 0
-        assert [path.name for path in place.iterdir()] == [DATABASE]
+        assert sorted(path.name for path in place.iterdir()) == ["config.ini", DATABASE]
     finally:
         place.chmod(0o755)
         shutil.rmtree(place)

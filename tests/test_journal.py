@@ -268,6 +268,19 @@ def test_an_entry_that_fits_no_state_is_a_journal_error():
         fold_of(desk.store)
 
 
+def test_a_turn_that_sent_more_than_waits_is_a_journal_error():
+    """The journal says that two requests went; the desk knows of one."""
+    desk = Stepped().start()
+    fold = desk.dispatcher.fold
+    line = (codec.NEW, "me", "A", "X", "BUY", "LIMIT", "GTC", 100, 1, 0, "")
+    bad = fold.record(fold.last_seq + 1, fold.instant, 2, [line])
+    desk.store.begin()
+    desk.store.append(bad, [])
+    desk.store.commit()
+    with pytest.raises(JournalError, match=f"sequence {bad.last_seq}: 2 requests sent, 1 waited"):
+        fold_of(desk.store)
+
+
 @pytest.mark.parametrize("parts", [(), ("",), ("{}",), ("[1]", "2")])
 @pytest.mark.parametrize("last", ["", "no digest", "0\n{}", "0\n[1]", "\n", "x" * 100])
 def test_a_snapshot_that_makes_no_sense_is_ignored(last, parts):

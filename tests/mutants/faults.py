@@ -145,12 +145,12 @@ MATCHING = [
     Fault(
         "self-trade prevention goes on where it must end", "exchange/sweep.py",
         "elif mode is not SelfTrade.CANCEL_OLDEST:", "elif mode is SelfTrade.CANCEL_OLDEST:",
-        ("exchange_edges", "matching", "exchange_stateful"),
+        ("sweep",),
     ),
     Fault(
         "the hidden lots of an iceberg do not trade", "exchange/sweep.py",
         "            if maker.leaves_lots > shown:", "            if False:",
-        ("matching", "exchange_edges", "exchange_stateful"),
+        ("sweep",),
     ),
     Fault(
         "fill or kill fills in part", "exchange/matching.py",
