@@ -228,6 +228,20 @@ def test_an_order_is_found_by_its_order_id_and_by_every_id_it_has_had(tmp_path, 
     desk.stop()
 
 
+def test_an_order_is_found_by_its_number_by_its_own_account_alone():
+    desk = Stepped().start()
+    order_id = desk.ask(buy("A", 1, 100)).order_id
+
+    # when another account names it
+    canceled = desk.ask(OrderRequest.cancel("you", "C", order_id=order_id))
+    modified = desk.ask(OrderRequest.modify("you", "M", order_id=order_id, quantity=2))
+
+    # then it is none of theirs
+    assert [canceled.reason, modified.reason] == [RejectReason.UNKNOWN_ORDER] * 2
+    assert [each.client_order_id for each in desk.oms.open_orders("me")] == ["A"]
+    assert desk.ask(OrderRequest.cancel("me", "C", order_id=order_id)).type is ResponseType.CANCELED
+
+
 def test_the_latest_trades_name_both_orders_and_the_number_of_the_match(start_stepped):
     """The same in both reports, for whoever listens to the market, and for whoever asks later."""
     # given a taker that meets two makers, another symbol, and an auction

@@ -86,7 +86,7 @@ IDS = [
     Fault(
         "an order of another account is found by its number", "exchange/executions.py",
         "return order if order is not None and order.account == account else None",
-        "return order", ("order_desk", "manager"),
+        "return order", ("manager",),
     ),
 ]  # fmt: skip
 LEDGER = [
@@ -140,7 +140,7 @@ MATCHING = [
     Fault(
         "a group trades with itself", "exchange/matching.py",
         "if groups.get(maker.account, maker.account) == key:", "if False:",
-        ("plain_path", "exchange_edges", "matching"),
+        ("operator",),
     ),
     Fault(
         "self-trade prevention goes on where it must end", "exchange/sweep.py",
@@ -199,7 +199,7 @@ THROTTLE = [
     Fault(
         "a bucket holds more than it can", "desk/throttle.py",
         "return min(self._burst * self._window_ns, self._level + gained)",
-        "return self._level + gained", ("throttle",),
+        "return min(2 * self._burst * self._window_ns, self._level + gained)", ("throttle",),
     ),
     Fault(
         "a window is as long as the messages in it", "exchange/risk.py",
