@@ -1,0 +1,103 @@
+"""The other end of the control socket: what the commands of the program speak through.
+
+Flow:  command -> [client] -> socket -> control -> socket -> [client] -> command
+Owner: whoever made it. It waits, at most as long as it is told.
+"""
+
+import json
+import socket
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from oms.errors import GatewayError
+from oms.gateways.wire import ANSWER_S_MAX, Told, address_in, encode
+
+CONNECT_S_MAX = 5.0
+READ_BYTES = 65_536
+LATER_S = 5.0  # the daemon answers within ANSWER_S_MAX; its own word should come first
+
+
+class ControlClient:
+    """One connection to the daemon of a directory. Raises GatewayError when that fails."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._received = bytearray()
+
+    @classmethod
+    def connect(cls, directory: Path) -> "ControlClient | None":
+        """A connection; None if nobody listens there."""
+        if not hasattr(socket, "AF_UNIX"):
+            return None
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(CONNECT_S_MAX)
+        try:
+            with address_in(directory) as address:
+                sock.connect(address)
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+            sock.close()
+            return None
+        except TimeoutError:
+            sock.close()
+            raise GatewayError(f"{directory}: its daemon accepts no connection") from None
+        except (OSError, GatewayError):
+            sock.close()
+            raise
+        return cls(sock)
+
+    def ask(self, given: Told) -> Told:
+        """One line and its answer. Raises GatewayError on an answer that is an error."""
+        self.send(given)
+        told = self.receive(ANSWER_S_MAX + LATER_S)
+        if told is None:
+            raise GatewayError("the daemon does not answer: the outcome is unknown")
+        if "error" in told:
+            raise GatewayError(told["error"]["text"])
+        return told
+
+    def send(self, given: Told) -> None:
+        self._sock.settimeout(ANSWER_S_MAX)
+        try:
+            self._sock.sendall(encode(given))
+        except OSError as error:  # it may have said why before it went
+            last = None
+            with suppress(GatewayError):
+                last = self.receive(0.0)
+            why = last["error"]["text"] if last and "error" in last else error.strerror or "no room"
+            raise GatewayError(f"the daemon takes no line: {why}") from None
+
+    def receive(self, wait_s: float | None) -> Told | None:
+        """The next line; None if there is none within so many seconds (None: for ever).
+
+        Raises GatewayError once the daemon has closed the connection.
+        """
+        while b"\n" not in self._received:
+            self._sock.settimeout(wait_s)
+            try:
+                some = self._sock.recv(READ_BYTES)
+            except (TimeoutError, BlockingIOError):
+                return None
+            except OSError as error:
+                raise GatewayError(f"the daemon has gone: {error.strerror}") from None
+            if not some:
+                raise GatewayError("the daemon has gone; what it did not answer is unknown")
+            self._received += some
+        line, _, rest = self._received.partition(b"\n")
+        self._received = rest
+        told: Told = json.loads(line)
+        return told
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def __enter__(self) -> "ControlClient":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
