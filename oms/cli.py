@@ -18,6 +18,7 @@ from oms.commands import (
     Place,
     control,
     explain,
+    feeding,
     flows,
     funds,
     live,
@@ -122,7 +123,7 @@ def build_parser() -> Parser:
         parser.set_defaults(command=command, parser_error=parser.error)
         return parser.add_argument
 
-    for module in (flows, live, control, funds, offline, explain):
+    for module in (flows, live, feeding, control, funds, offline, explain):
         module.add_to(add)
     return parser
 

@@ -237,11 +237,12 @@ def _send(args: argparse.Namespace, place: Place, request: Request) -> int:
 
 
 def _response_lines(what: str, told: Told) -> list[str]:
-    response = told["response"]
+    response: Told = told["response"]
     head = f"{what}, id {response['client_order_id']}: "
     if "state" not in response:  # about no single order
         return [head + response["text"]]
-    lines = [head + standing(told.get("standing", response))]
+    stands: Told = told.get("standing", response)
+    lines = [head + standing(stands)]
     lines += [
         f"  {each['last_quantity']} at {each['last_price']}" for each in told.get("trades", ())
     ]
@@ -285,7 +286,7 @@ def _order_lines(told: Told) -> list[str]:
     found: list[Told] = told["orders"] if "orders" in told else [told["order"] or {}]
     if not any(found):
         return ["none"]
-    rows = [
+    rows: list[str] = [
         f"{each['client_order_id']:<20} {each['symbol']:<12} {each['side']:<4} {standing(each)}"
         for each in found
     ]

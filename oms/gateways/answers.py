@@ -6,6 +6,7 @@ In:    an object with `request` is a request, read by requests/codec.py; one wit
 Owner: whoever calls. Nothing here waits.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, NamedTuple
@@ -114,7 +115,7 @@ class Answers:
     # --- questions ---
 
     def status(self) -> Told:
-        return {"status": self._oms.get_status()}
+        return {"status": {"pid": os.getpid(), **self._oms.get_status()}}
 
     def order(self, account: str, order: str | int) -> Told:
         found = self._oms.get_order(account, order)

@@ -46,10 +46,10 @@ class ControlClient:
             raise
         return cls(sock)
 
-    def ask(self, given: Told) -> Told:
+    def ask(self, given: Told, wait_s: float = ANSWER_S_MAX + LATER_S) -> Told:
         """One line and its answer. Raises GatewayError on an answer that is an error."""
         self.send(given)
-        told = self.receive(ANSWER_S_MAX + LATER_S)
+        told = self.receive(wait_s)
         if told is None:
             raise GatewayError("the daemon does not answer: the outcome is unknown")
         if "error" in told:

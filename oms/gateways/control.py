@@ -131,8 +131,8 @@ class ControlGateway:
         now_ns = self._clock.monotonic_ns()
         for key, mask in ready:
             if key.fileobj is self._wakes:
-                self._woken = False
                 self._wakes.recv(4_096)
+                self._woken = False  # after the read, or it would take the byte of the next wake
             elif key.fileobj is self._listener:
                 self._accept(now_ns)
             elif mask & selectors.EVENT_READ:
