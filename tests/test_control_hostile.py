@@ -225,12 +225,13 @@ def test_an_answer_that_does_not_come_is_told_as_unknown(spoken):
 
 
 def test_for_a_new_connection_the_one_that_was_idle_longest_goes(spoken):
-    """A hundred that say nothing do not keep an operator out."""
+    """A crowd that says nothing keeps no operator out, nor closes the one who was there before."""
+    # given a client that has had an answer, and since then a crowd that says nothing
+    spoken.ask(spoken.good, STATUS)
     idle = []
     for _ in range(CONNECTIONS_MAX - 1):
         idle.append(spoken.client())
         spoken.desk.clock.advance(0.001)
-    spoken.ask(spoken.good, STATUS)
 
     # when one more comes
     client = spoken.client()

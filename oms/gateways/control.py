@@ -37,7 +37,7 @@ GATEWAY = "control"
 CONNECTIONS_MAX, WATCHERS_MAX = 64, 8
 LINES_A_STEP = 8  # of one connection, so that the others have their turn
 ACCEPTED_A_STEP = 16
-EVENTS_MAX, EVENTS_A_STEP = 20_000, 500
+EVENTS_MAX, EVENTS_A_STEP = 100_000, 500  # a mass cancel makes an event an order at once
 STEP_S_MAX = 1.0
 FLUSH_ROUNDS, FLUSH_S = 20, 0.05
 
@@ -210,11 +210,12 @@ class ControlGateway:
                 connection.read(now_ns)
 
     def _has_room(self, new: Connection, now_ns: int) -> bool:
-        """The connection that was idle longest goes for a new one; if none is idle, the new one."""
+        """An idle connection goes for a new one: one that has never said a line, else the one
+        that was idle longest. If none is idle, the new one goes."""
         if len(self._connections) < CONNECTIONS_MAX:
             return True
         idle = [each for each in self._connections.values() if each.idle]
-        gone = min(idle, key=lambda connection: connection.active_ns, default=new)
+        gone = min(idle, key=lambda each: (each.lines > 0, each.active_ns), default=new)
         expected = f"at most {CONNECTIONS_MAX}; the one that was idle longest is closed"
         gone.fail(ValidationError("connections", CONNECTIONS_MAX + 1, expected), now_ns)
         self._collect(gone, now_ns)
