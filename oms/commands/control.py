@@ -358,10 +358,12 @@ def watch(args: argparse.Namespace, place: Place) -> int:
         )  # fmt: skip
         while True:
             try:
-                told = daemon.receive(None)
+                line = daemon.receive_line(None)
             except GatewayError:  # it stopped
                 return EXIT_OK
-            if told is not None and "error" in told:
-                say(told["error"]["text"])
+            assert line is not None  # it waits for ever
+            if line.startswith(b'{"error"'):
+                say(json.loads(line)["error"]["text"])
                 return EXIT_FAILED
-            print(json.dumps(told, separators=(",", ":")), flush=True)
+            # As it came, and flushed only when nothing more has come: it has to keep up.
+            print(line.decode("ascii"), flush=not daemon.has_line)

@@ -6,6 +6,7 @@ Owner: whoever made it. It waits, at most as long as it is told.
 
 import json
 import socket
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,8 @@ class ControlClient:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._received = bytearray()
+        self._lines: deque[bytes] = deque()
+        self._rest = b""
 
     @classmethod
     def connect(cls, directory: Path) -> "ControlClient | None":
@@ -68,11 +70,19 @@ class ControlClient:
             raise GatewayError(f"the daemon takes no line: {why}") from None
 
     def receive(self, wait_s: float | None) -> Told | None:
+        """The next line as an object; else as `receive_line`."""
+        line = self.receive_line(wait_s)
+        if line is None:
+            return None
+        told: Told = json.loads(line)
+        return told
+
+    def receive_line(self, wait_s: float | None) -> bytes | None:
         """The next line; None if there is none within so many seconds (None: for ever).
 
         Raises GatewayError once the daemon has closed the connection.
         """
-        while b"\n" not in self._received:
+        while not self._lines:
             self._sock.settimeout(wait_s)
             try:
                 some = self._sock.recv(READ_BYTES)
@@ -82,11 +92,14 @@ class ControlClient:
                 raise GatewayError(f"the daemon has gone: {error.strerror}") from None
             if not some:
                 raise GatewayError("the daemon has gone; what it did not answer is unknown")
-            self._received += some
-        line, _, rest = self._received.partition(b"\n")
-        self._received = rest
-        told: Told = json.loads(line)
-        return told
+            *whole, self._rest = (self._rest + some).split(b"\n")
+            self._lines.extend(whole)
+        return self._lines.popleft()
+
+    @property
+    def has_line(self) -> bool:
+        """Has one more line come already?"""
+        return bool(self._lines)
 
     def close(self) -> None:
         self._sock.close()
