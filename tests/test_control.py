@@ -396,6 +396,16 @@ def test_at_the_stop_the_answers_that_are_there_are_written(spoken):
     assert client.closed and not spoken.path.exists()
 
 
+def test_at_the_stop_watchers_are_told_what_is_left(spoken):
+    watcher = spoken.client()
+    spoken.ask(watcher, {"ask": "watch", "market": False})
+    spoken.desk.send(*(buy(f"B{n}", 1, 90) for n in range(700)))
+    spoken.desk.stop()
+    spoken.gateway.finish()
+    assert len(watcher.lines()) == 700
+    assert watcher.closed
+
+
 def test_a_waiting_order_is_answered_with_what_it_waits_for(tmp_path):
     throttled = config_of(throttle=ThrottleConfig(sends_max=1))
     spoken = Spoken(tmp_path, Stepped(replace(throttled, instruments=INSTRUMENTS)).start())

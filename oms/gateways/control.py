@@ -39,7 +39,8 @@ LINES_A_STEP = 8  # of one connection, so that the others have their turn
 ACCEPTED_A_STEP = 16
 EVENTS_MAX, EVENTS_A_STEP = 100_000, 500  # a mass cancel makes an event an order at once
 STEP_S_MAX = 1.0
-FLUSH_ROUNDS, FLUSH_S = 20, 0.05
+FLUSH_NS_MAX = NANOS  # at the stop
+FLUSH_ROUNDS, FLUSH_S, EVENTS_A_ROUND = 200, 0.05, 2_000
 
 Event = OrderResponse | MarketEvent
 
@@ -156,18 +157,22 @@ class ControlGateway:
         return wait_s
 
     def finish(self) -> None:
-        """Write the answers that are there: all of them, for the order manager stopped before."""
+        """Write the answers that are there: all of them, for the order manager stopped before.
+        Watchers are told what is left as far as the time goes."""
+        end_ns = self._clock.monotonic_ns() + FLUSH_NS_MAX
         for _ in range(FLUSH_ROUNDS):
             now_ns = self._clock.monotonic_ns()
+            self._tell_watchers(now_ns, EVENTS_A_ROUND)
             for connection in list(self._connections.values()):
                 self._collect(connection, now_ns)
                 connection.write(now_ns)
                 if connection.gone:
                     self._drop(connection)
             unwritten = [each.sock for each in self._connections.values() if each.unwritten]
-            if not unwritten:
+            if now_ns >= end_ns or not (unwritten or self.events.size):
                 break
-            select.select([], unwritten, [], FLUSH_S)
+            if unwritten:
+                select.select([], unwritten, [], FLUSH_S)
         self.close()
 
     def close(self) -> None:
@@ -308,11 +313,11 @@ class ControlGateway:
     def _watchers(self) -> list[Connection]:
         return [each for each in self._connections.values() if each.watch is not None]
 
-    def _tell_watchers(self, now_ns: int) -> None:
+    def _tell_watchers(self, now_ns: int, count_max: int = EVENTS_A_STEP) -> None:
         """Write each event once, and give it to each watcher that wants it."""
         if not self.events.wanted:
             return
-        events, lost = self.events.take(EVENTS_A_STEP)
+        events, lost = self.events.take(count_max)
         watchers = [each for each in self._watchers() if not each.closing]
         for event in events:
             line = b""
