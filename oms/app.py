@@ -1,4 +1,4 @@
-"""The daemon: lock, logs, manager, signals; runs until it is told to stop or a thread dies.
+"""The daemon: lock, logs, manager, gateway, signals; until it is told to stop or a thread dies.
 
 Owner: MainThread. It waits on one event and touches no lock and no database, so a signal is
 seen within milliseconds whatever the other threads do.
@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +17,8 @@ from types import FrameType
 from typing import Any, TextIO
 
 from oms.config import Config
-from oms.errors import StoppedError
+from oms.errors import GatewayError, StoppedError
+from oms.gateways.control import ControlGateway
 from oms.logs import LogWriter
 from oms.manager import OrderManagement
 from oms.stores.lock import DataLock
@@ -28,6 +30,7 @@ STATUS_NAME = "status.json"
 TICK_S = 1.0
 TICKS_PER_LOG_LINE = 60
 EXIT_OK, EXIT_FAILED = 0, 1
+GATEWAY_STOP_S = 2.0  # it writes the last answers, for a second at most
 
 
 class App:
@@ -61,7 +64,7 @@ class App:
     def run(self, work: Callable[[OrderManagement], None] | None = None) -> int:
         """Start, do `work` (or wait for a signal), stop; the exit code.
 
-        Raises ConfigError, DataInUseError, StoreError when it cannot start.
+        Raises ConfigError, DataInUseError, StoreError, GatewayError when it cannot start.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
@@ -79,6 +82,8 @@ class App:
                 log.info("started in %s, process %d", self.directory, os.getpid())
                 gc.freeze()  # what was recovered stays: no collection has to walk it again
                 stack.callback(gc.unfreeze)
+                if work is None:
+                    self._open_gateway(stack)
                 self._run(work)
             except StoppedError:
                 if not self._stop.is_set():  # else it was told to stop while it recovered
@@ -89,6 +94,26 @@ class App:
 
     def _log_writer(self) -> LogWriter:
         return LogWriter(self._config.log, self.directory / "logs", self._console)
+
+    def _open_gateway(self, stack: ExitStack) -> None:
+        """The daemon's control socket. It closes after the order manager, whose last answers
+        it still tells, and before the lock is released. Raises GatewayError."""
+        if not self._config.control.enabled:
+            return
+        if not hasattr(socket, "AF_UNIX"):
+            log.warning("no control socket: this system has none")
+            return
+        gateway = ControlGateway(self.manager, self.directory)
+        stack.callback(gateway.close)
+        gateway.open()
+        worker = Worker("oms-control", gateway, self._thread_died)
+        worker.start()
+        stack.callback(self._stop_gateway, worker)
+
+    def _stop_gateway(self, worker: Worker) -> None:
+        if not worker.stop(GATEWAY_STOP_S):
+            log.error("thread oms-control did not stop within %g s", GATEWAY_STOP_S)
+            self.failure = self.failure or ("oms-control", GatewayError("did not stop in time"))
 
     def _run(self, work: Callable[[OrderManagement], None] | None) -> None:
         if work is not None:

@@ -16,7 +16,9 @@ from oms.commands import (
     AddOption,
     Command,
     Place,
+    control,
     explain,
+    feeding,
     flows,
     funds,
     live,
@@ -39,6 +41,7 @@ examples:
   order_management.py                          simulate a market for about 20 seconds
   order_management.py simulate --speed max     as fast as this machine can
   order_management.py run                      the daemon, in the hours of config.ini
+  order_management.py watch                    what the daemon publishes, as JSON lines
   order_management.py fund ann USD 1000 --create --data-dir DIR   money for an account
   order_management.py explain ID               what happened to one order, and why
 
@@ -120,7 +123,7 @@ def build_parser() -> Parser:
         parser.set_defaults(command=command, parser_error=parser.error)
         return parser.add_argument
 
-    for module in (flows, live, funds, offline, explain):
+    for module in (flows, live, feeding, control, funds, offline, explain):
         module.add_to(add)
     return parser
 

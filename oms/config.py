@@ -20,6 +20,7 @@ from oms.money import to_units
 from oms.sections import (
     AccountConfig,
     AssetConfig,
+    ControlConfig,
     ExchangeConfig,
     FeesConfig,
     InstrumentConfig,
@@ -83,6 +84,7 @@ class Config:
     risk: RiskConfig = field(default_factory=RiskConfig)
     stop: StopConfig = field(default_factory=StopConfig)
     market_data: MarketDataConfig = field(default_factory=MarketDataConfig)
+    control: ControlConfig = field(default_factory=ControlConfig)
     log: LogConfig = field(default_factory=LogConfig)
     simulate: SimulateConfig = field(default_factory=SimulateConfig)
     instruments: tuple[Instrument, ...] = SHIPPED_INSTRUMENTS

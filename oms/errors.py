@@ -67,3 +67,7 @@ class VenueError(OMSError):
 
 class StoppedError(OMSError):
     """The order manager is not running."""
+
+
+class GatewayError(OMSError):
+    """A daemon's control socket cannot be opened, or does not answer."""

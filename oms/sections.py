@@ -320,6 +320,13 @@ class MarketDataConfig(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ControlConfig(Section):
+    """The daemon's control socket. enabled: whether there is one."""
+
+    enabled: Annotated[bool, FLAG] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig(Section):
     """What is logged, how, and how much of it is kept: rotate_files files and the open one."""
 

@@ -25,6 +25,7 @@ FIGURES = {
         "orders_per_s", "plain_orders_per_s", "ratio_to_plain", "ledger_mistakes",
         "reports_per_order",
     },
+    "kill_switch": {"answer_ms", "canceled", "left_open", "load_per_s"},
     "mass_cancel": {"seconds", "desk_seconds", "left_open"},
     "uncross": {"seconds", "desk_seconds", "engine_seconds", "reports", "filled_orders"},
     "depth_snapshot": {"book_us", "manager_us", "holes_us", "resting"},

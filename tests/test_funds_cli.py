@@ -166,19 +166,14 @@ def test_wrong_usage_is_told_before_anything_starts(run, tmp_path, arguments, co
     assert not (tmp_path / DATABASE).exists()
 
 
-def test_a_daemon_that_runs_is_named(settings, tmp_path):
-    """Its data is its own; and config.ini does not change under it. Real processes."""
+def test_a_market_is_not_seeded_under_a_daemon(settings, tmp_path):
+    """config.ini does not change under it. Real processes."""
     process = started("run", "--data-dir", tmp_path)
     try:
         wait_until(lambda: (tmp_path / "status.json").exists())
-        for arguments in (
-            ("fund", "ann", "USD", "1"), ("operator", "halt"), ("seed-market", "--markets", "2"),
-        ):  # fmt: skip
-            done = program(*arguments, "--data-dir", tmp_path)
-            assert (done.returncode, done.stdout) == (2, "")
-            assert done.stderr == (
-                f"order_management: {tmp_path}: in use by process {process.pid}\n"
-            )
+        done = program("seed-market", "--markets", "2", "--data-dir", tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"order_management: {tmp_path}: in use by process {process.pid}\n"
         assert settings.read_text(encoding="utf-8") == CONFIG
     finally:
         process.terminate()

@@ -1,12 +1,10 @@
-"""`simulate` and `feed`: made up or recorded orders through the real order path.
+"""`simulate`: made up orders through the real order path; and what it shares with `feed`.
 
 Flow:  source of requests -> [flows: App, MarketDay, Runner] -> the database -> verify -> report
 Owner: MainThread.
 """
 
 import argparse
-import math
-import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,9 +33,9 @@ from oms.manager import OrderManagement
 from oms.market_data import Depth
 from oms.requests import MassCancelRequest, OperatorAction, OperatorRequest, OrderRequest
 from oms.simulation.agents import FUNDED, funding, market
-from oms.simulation.recorded import RESTING, FlowWriter, LobsterFlow, instrument_of, read_jsonl
+from oms.simulation.recorded import RESTING, FlowWriter
 from oms.simulation.report import DEPTH_SHOWN, Facts, Holding, holdings, render
-from oms.simulation.runner import TICK_S, OnMatch, Runner, Tally, Timed, at_speed, bursts
+from oms.simulation.runner import TICK_S, OnMatch, Runner, Tally, Timed, bursts
 
 TAKE_BACK_S_MAX = 3.0
 TICKS_A_STATUS = round(1.0 / TICK_S)
@@ -251,9 +249,7 @@ def _take_back(manager: OrderManagement, prefix: str) -> None:
 
 ORDERS_AT_MAX = 100_000
 ANSWER_S_MAX = 10.0
-THROTTLED_S_MAX = 3_600.0
 RATE_MAX, SECONDS_MAX = 1_000_000, 86_400
-LONGEST_PREFIX = "F9999999999-"
 OPENING_S, OPENING_MAX = 2.0, 5_000  # how long the opening call is, and of how many requests
 TAKER_FEE_BPS, MAKER_FEE_BPS = 10, -2
 
@@ -271,20 +267,6 @@ what everybody owns, and whether the whole journal, played again, gives every re
 (exit code 0; 1 if not). Ctrl-C ends it in order, with the report. The same seed gives the
 same orders. Orders left open without a ledger, by a daemon or a feed, stop it at the start:
 it needs a data directory of its own then (--data-dir)."""
-FEED = """\
-Sends recorded orders through the real path, and reports what became of them.
-
-jsonl    what `simulate --record FILE` wrote: one request a line. Every client order id gets
-         a prefix, so that a file can be fed twice; --keep-ids leaves ids as they are.
-lobster  a LOBSTER message file of NASDAQ orders, one symbol: new orders, partial cancels and
-         deletes as they are, each execution as an IOC order from the other side. Hidden
-         executions, crosses and halts are counted and left out.
-
-It works in the same data directory as everything else: give --data-dir DIR to keep recorded
-orders apart from your own. Orders of a symbol that config.ini does not list are taken back
-at the end. The file is read once before anything is sent: a bad line stops it there. A file
-whose name ends in .gz is unpacked. The session is always open, there is no ledger, and
-nobody is kept from trading with himself: what was recorded happens again."""
 
 
 def add_to(add: AddCommand) -> None:
@@ -294,7 +276,7 @@ def add_to(add: AddCommand) -> None:
         "simulate a market and report (what happens without a command)",
         SIMULATE,
     )
-    _add_orders(option)
+    add_orders(option)
     option(
         "--seconds", metavar="S", type=whole_number(1, SECONDS_MAX),
         help="stop after so long (default: config.ini, unless --orders says when)",
@@ -313,47 +295,16 @@ def add_to(add: AddCommand) -> None:
     )  # fmt: skip
     option("--record", metavar="FILE", type=Path, help="write each request, for `feed`")
 
-    option = add("feed", feed, "send recorded orders through the whole path", FEED)
-    option("file", metavar="FILE", type=Path, help="the recorded orders")
-    option("--format", choices=("jsonl", "lobster"), help="(default: lobster for .csv, else jsonl)")
-    option(
-        "--symbol", metavar="S", type=_symbol, default="GOOG",
-        help="lobster: what is traded (default: GOOG)",
-    )  # fmt: skip
-    _add_orders(option)
-    option(
-        "--speed", metavar="X", type=_speed, default=math.inf,
-        help="1: as fast as recorded; 10: ten times that; max: no pause (default: max)",
-    )  # fmt: skip
-    option("--throttle", action="store_true", help="keep the throttle of config.ini on")
-    option("--keep-ids", action="store_true", help="jsonl: client order ids as recorded")
 
-
-def _add_orders(option: AddOption) -> None:
+def add_orders(option: AddOption) -> None:
     option("--orders", metavar="N", type=whole_number(1), help="stop after so many requests")
     option("--quiet", action="store_true", help="no progress, the report alone")
-
-
-def _speed(text: str) -> float:
-    try:
-        speed = math.inf if text == "max" else float(text)
-    except ValueError:
-        speed = math.nan
-    if not speed > 0:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, or max, was {text!r}")
-    return speed
-
-
-def _symbol(text: str) -> str:
-    if not re.fullmatch(r"[A-Z0-9._-]{1,32}", text):
-        raise argparse.ArgumentTypeError(f"expected capitals, digits and . _ -, was {text!r}")
-    return text
 
 
 def simulate(args: argparse.Namespace, place: Place) -> int:
     """A made-up market."""
     settings, hurried = place.config.simulate, args.speed == "max"
-    config = _with_money(_at_any_hour(place.config, throttled=not hurried))
+    config = _with_money(at_any_hour(place.config, throttled=not hurried))
     seed = settings.seed if args.seed is None else args.seed
     rate = args.rate or settings.rate
     orders, seconds = args.orders, args.seconds
@@ -398,45 +349,7 @@ def _opening(rate: int, lasts: float, orders: int | None, *, hurried: bool) -> i
     return count if orders is None else min(count, orders // 4)
 
 
-def feed(args: argparse.Namespace, place: Place) -> int:
-    """A recorded one."""
-    lobster = args.format == "lobster" or (args.format is None and ".csv" in args.file.suffixes)
-    config = _at_any_hour(place.config, throttled=args.throttle)
-    plain = replace(config.exchange, ledger=False, self_trade="none")
-    config = replace(config, exchange=plain)
-    start_ns = SystemClock().wall_ns()
-    shown = tuple(each for each in config.instruments if lobster and each.symbol == args.symbol)
-    unlisted = lobster and not shown
-    if unlisted:
-        shown = (instrument_of(args.symbol),)
-        config = replace(config, instruments=(*config.instruments, *shown))
-    paced = math.isfinite(args.speed)
-
-    def limited(flow: Iterable[Timed]) -> Iterable[Timed]:
-        return islice(at_speed(flow, args.speed) if paced else flow, args.orders)
-
-    def source_of(prefix: str) -> Source:
-        if lobster:
-            messages = LobsterFlow(args.file, args.symbol, prefix)
-            return Source(limited(messages.requests()), messages.notes, messages.on_match)
-        return Source(limited(read_jsonl(args.file, "" if args.keep_ids else prefix, start_ns)))
-
-    for _ in source_of(LONGEST_PREFIX).flow:  # so that a bad line is told before a send
-        pass
-    load = Load(
-        place=place._replace(config=config),
-        title=f"Feed of {args.file}" + (f" as {args.symbol}" if lobster else ""),
-        letter="F",
-        paced=paced,
-        quiet=args.quiet,
-        answer_s_max=THROTTLED_S_MAX if args.throttle else ANSWER_S_MAX,
-        take_back=unlisted,
-        shown=shown,
-    )
-    return load.run(source_of)
-
-
-def _at_any_hour(config: Config, *, throttled: bool) -> Config:
+def at_any_hour(config: Config, *, throttled: bool) -> Config:
     """The same settings with a session that never closes."""
     throttle = config.throttle if throttled else replace(config.throttle, policy="off")
     return replace(config, session=replace(config.session, always_open=True), throttle=throttle)

@@ -1,45 +1,42 @@
-"""`fund`, `operator`, `seed-market`: money, control and instruments where no daemon runs.
+"""`fund`, `operator`, `seed-market`: money, control, and instruments.
 
-Flow:  arguments -> [funds] -> App, OrderManagement -> the answer, printed
-Each starts the order manager, sends it its requests, and stops it again. If another process
-runs on the data directory, that process is named and nothing is done. What is there already
-is left as it is, however often a command is repeated.
+Flow:  arguments -> [funds] -> reach -> the answer, printed
+What is there already is left as it is, however often a command is repeated. `seed-market`
+changes settings and so is for a directory whose daemon does not run: if another process runs
+there, that process is named and nothing is done.
 """
 
 import argparse
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
-from oms.app import App
-from oms.commands import EXIT_FAILED, AddCommand, Place, ask, say, whole_number
-from oms.commands.live import tell_failure
+from oms.commands import AddCommand, Place, ask, say, whole_number
+from oms.commands.reach import Teller, ask_request, meanwhile, new_id, reach
 from oms.config import CONFIG_PATH, Config, load_config
 from oms.desk.operations import ACCOUNT_SETTINGS
 from oms.enums import ResponseType, Scope, Trading
 from oms.errors import ConfigError, DataInUseError
+from oms.gateways.wire import Told
 from oms.instruments import Instrument
 from oms.manager import OrderManagement
 from oms.money import to_text
 from oms.reject_reasons import RejectReason
-from oms.reports import OrderResponse
-from oms.requests import FundsAction, FundsRequest, OperatorAction, OperatorRequest, Request
+from oms.requests import FundsAction, FundsRequest, OperatorAction, OperatorRequest
+from oms.requests.codec import to_object
 from oms.stores.lock import held_by
 
 FUND = """\
 Pays money into an account, out of it (--withdraw) or over to another one (--to), and prints
-what the account has then. For a data directory whose daemon does not run, and a config.ini
-with [exchange] ledger = yes. --create opens the account first, if it is not there; without
-ASSET and AMOUNT that is all.
+what the account has then. Needs [exchange] ledger = yes. --create opens the account first, if
+it is not there; without ASSET and AMOUNT that is all.
 
 The same --id with the same content moves nothing a second time, and is answered as the first
 time. Without --id it gets a new one, which is printed. Exit code 1 if it is refused, with
 the reason."""
 OPERATOR = """\
-Does what an operator does, for a data directory whose daemon does not run; it holds from its
-next start on. A daemon that runs takes the same commands through the library, as
-OperatorRequest.
+Does what an operator does, to the daemon that runs; if none does, it holds from the next
+start on.
 
 halt     no new orders: of an account, or of everybody; a symbol stops trading
 reduce   only what makes a position smaller: of an account, a symbol, or everybody
@@ -123,27 +120,18 @@ def add_to(add: AddCommand) -> None:
     )  # fmt: skip
 
 
-# --- one request to an order manager that runs for it alone ---
+# --- one request ---
 
 
-def meanwhile(place: Place, work: Callable[[OrderManagement], bool]) -> int:
-    """Start the order manager, work with it, stop it; 1 if `work` says that it failed."""
-    # Orders that wait to be sent stay in the queue: this stop does not end the daemon's session.
-    config = replace(place.config, stop=replace(place.config.stop, on_stop="park"))
-    app, went_well = App(config, place.directory), []
-    code = app.run(lambda manager: went_well.append(work(manager)))
-    tell_failure(app)
-    return code if code or (went_well and went_well[0]) else EXIT_FAILED
-
-
-def tell(what: str, request: Request, answer: OrderResponse) -> bool:
-    """Print the answer; False if it was a refusal."""
-    if answer.type is not ResponseType.COMMAND_DONE:
-        say(f"{what}, id {request.client_order_id}: refused: {answer.text}")
+def tell(what: str, told: Told) -> bool:
+    """Print the answer to a request; False if it was a refusal."""
+    answer = told["response"]
+    if answer["type"] != ResponseType.COMMAND_DONE:
+        say(f"{what}, id {answer['client_order_id']}: refused: {answer['text']}")
         return False
-    print(f"{what}, id {request.client_order_id}: {answer.text}")
-    if answer.order_id != answer.request_seq:
-        print(f"done before, as journal sequence {answer.order_id}: nothing was done again")
+    print(f"{what}, id {answer['client_order_id']}: {answer['text']}")
+    if answer["order_id"] != answer["request_seq"]:
+        print(f"done before, as journal sequence {answer['order_id']}: nothing was done again")
     return True
 
 
@@ -152,28 +140,26 @@ def fund(args: argparse.Namespace, place: Place) -> int:
     wrong = _wrong_fund(args)
     if wrong:
         args.parser_error(wrong)
+    command_id = args.id or new_id("fund")
+    request = _movement(args, command_id)  # a mistake is told before anything starts
+    create = FundsRequest(
+        account=args.account, client_order_id=f"{command_id}-create", action=FundsAction.CREATE
+    )
 
-    def work(manager: OrderManagement) -> bool:
-        command_id = args.id or f"fund-{manager.dispatcher.fold.last_seq}"
+    def work(teller: Teller) -> bool:
         if args.create:
-            create = FundsRequest(
-                account=args.account, client_order_id=f"{command_id}-create",
-                action=FundsAction.CREATE,
-            )  # fmt: skip
-            [answer] = ask(manager, [create])
-            if answer.reason is RejectReason.ACCOUNT_EXISTS:
-                print(f"create {args.account}: it is there already")
-            elif not tell(f"create {args.account}", create, answer):
+            what = f"create {args.account}"
+            told = ask_request(teller, what, to_object(create))
+            if told["response"].get("reason") == RejectReason.ACCOUNT_EXISTS:
+                print(f"{what}: it is there already")
+            elif not tell(what, told):
                 return False
         if args.amount is None:
             return True
-        request = _movement(args, command_id)
-        what = f"{request.action.lower()} {args.amount} {args.asset}"
-        [answer] = ask(manager, [request])
-        return tell(f"{what}, account {args.account}", request, answer)
+        what = f"{request.action.lower()} {args.amount} {args.asset}, account {args.account}"
+        return tell(what, ask_request(teller, what, to_object(request)))
 
-    _movement(args, args.id or "fund")  # a mistake is told before anything starts
-    return meanwhile(place, work)
+    return reach(place, work)
 
 
 def _wrong_fund(args: argparse.Namespace) -> str:
@@ -199,14 +185,12 @@ def _movement(args: argparse.Namespace, command_id: str) -> FundsRequest:
 
 def operator(args: argparse.Namespace, place: Place) -> int:
     """One command of an operator."""
-    _command(args, "operator")  # likewise
+    request = _command(args, args.id or new_id("operator"))
 
-    def work(manager: OrderManagement) -> bool:
-        request = _command(args, args.id or f"operator-{manager.dispatcher.fold.last_seq}")
-        [answer] = ask(manager, [request])
-        return tell(args.action, request, answer)
+    def work(teller: Teller) -> bool:
+        return tell(args.action, ask_request(teller, args.action, to_object(request)))
 
-    return meanwhile(place, work)
+    return reach(place, work)
 
 
 def _command(args: argparse.Namespace, command_id: str) -> OperatorRequest:

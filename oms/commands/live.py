@@ -24,9 +24,12 @@ from oms.commands import (
 )
 from oms.config import SessionConfig
 from oms.desk.calendar import Schedule, SessionWindow, zone_of
+from oms.errors import GatewayError
+from oms.gateways.client import ControlClient
 from oms.stores.lock import held_by
 
 FRESH_S = 5.0
+STATUS_S_MAX = 2.0  # for the daemon's answer; then its file has to do
 WATCH_S = 1.0
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
@@ -41,8 +44,9 @@ The first signal stops it in order (exit code 0, within 5 s); a second one at on
 loses anything that a client was told."""
 
 STATUS = """\
-Shows the status of the daemon (or simulation) of this data directory, which it writes each
-second. Exit code 0 if it is running; 3 if none is: then it is the status at the last stop."""
+Shows the status of the daemon of this data directory: what it answers, or if it does not (as a
+simulation), what it writes each second. Exit code 0 if it is running; 3 if none is: then it is
+the status at the last stop."""
 SHOWN_MAX = 1_000
 HEADINGS = ("trading date", "open, local time", "open, UTC", "link up, UTC", "note")
 
@@ -97,7 +101,12 @@ def status(args: argparse.Namespace, place: Place) -> int:
 
 
 def look_at(directory: Path) -> dict[str, Any]:
-    """The status file, how old it is, and whether its writer lives."""
+    """What the daemon says of itself; if it does not, its status file, how old that is, and
+    whether the process that wrote it lives."""
+    told = _ask_daemon(directory)
+    if told is not None:
+        found = {"directory": str(directory), "alive": True, "pid": told["pid"]}
+        return {**found, "age_s": 0.0, "status": told}
     path = directory / STATUS_NAME
     try:
         last = json.loads(path.read_text(encoding="utf-8"))
@@ -115,6 +124,18 @@ def look_at(directory: Path) -> dict[str, Any]:
         "age_s": age_s,
         "status": last,
     }
+
+
+def _ask_daemon(directory: Path) -> dict[str, Any] | None:
+    try:
+        daemon = ControlClient.connect(directory)
+        if daemon is None:
+            return None
+        with daemon:
+            status: dict[str, Any] = daemon.ask({"ask": "status"}, STATUS_S_MAX)["status"]
+            return status
+    except (GatewayError, OSError):  # busy, stopping, or not ours: there is the file
+        return None
 
 
 def status_lines(seen: dict[str, Any]) -> list[str]:

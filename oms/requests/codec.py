@@ -214,13 +214,20 @@ def _member(name: str, value: Any) -> Any:
 
 def loads(text: str) -> Any:
     """The request of a JSON text, with its numbers exact; ValidationError if there is none."""
+    return of_object(parse(text))
+
+
+def parse(text: str) -> Any:
+    """The value of a JSON text, with its numbers exact.
+
+    Raises ValidationError if it is no JSON, or a field stands in it twice.
+    """
     try:
-        given = json.loads(text, parse_float=_exact, object_pairs_hook=_once)
+        return json.loads(text, parse_float=_exact, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         if isinstance(error, ValidationError):
             raise
         raise ValidationError("request", text[:40], f"JSON: {error}") from None
-    return of_object(given)
 
 
 def _exact(text: str) -> Decimal:

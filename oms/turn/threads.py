@@ -37,6 +37,11 @@ THREADS = (
         "answers that are due", "its condition, at most 1 s", "drops what is due later",
     ),
     ThreadRow(
+        "oms-control", "ControlGateway, in the daemon", "the control socket, its connections",
+        "its selector, at most 1 s",
+        "writes the answers that are there, at most 1 s; removes the socket",
+    ),
+    ThreadRow(
         "oms-log", "LogWriter", "log files and stdout", "the log queue", "writes what is queued",
     ),
 )  # fmt: skip

@@ -1,0 +1,355 @@
+"""Answers: requests and questions, as JSON objects, to one order manager; and what it says.
+
+Flow:  line of a client -> [answers] -> OrderManagement -> object of an answer
+In:    an object with `request` is a request, read by requests/codec.py; one with `ask` is a
+       question. Out: an object, or the promise of one. All numbers are decimals as text.
+Owner: whoever calls. Nothing here waits.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+from oms.errors import OMSError, ValidationError
+from oms.gateways.wire import Told
+from oms.instruments import ASSET_SCALE, Instrument
+from oms.manager import OrderManagement
+from oms.market_data import (
+    BalanceChange,
+    DepthUpdate,
+    IndicativePrice,
+    Level,
+    MarketEvent,
+    MarketState,
+    TopOfBook,
+    TradePrint,
+)
+from oms.money import to_text
+from oms.reports import OrderResponse
+from oms.requests.codec import REQUEST, of_object
+from oms.requests.orders import SEQUENCE_MAX, check_id
+from oms.turn.one_shot import DryRun
+
+ASK, ORIGIN = "ask", "origin"
+DRY_RUN, WATCH = "dry_run", "watch"  # questions whose answer is not there at once
+FILLED_IN = ("user", "gateway")  # fields of the origin that are not for a client to say
+ROWS, ROWS_MAX = 100, 1_000  # orders or trades in one answer: unless asked otherwise, and at most
+TRADES_TOLD_MAX = 100  # of one order, in the answer to its request
+EXPECTED_LENGTH_MAX = 400
+LEVELS_MAX = 1_000
+
+
+class Promise(NamedTuple):
+    """An answer that is not there yet: what will come, and how it is told."""
+
+    future: Future[Any]
+    tell: Callable[[Any], Told]
+
+
+class Answers:
+    """What one order manager says to requests and questions.
+
+    user, gateway: whose requests they are and how they come, for the record.
+    """
+
+    def __init__(self, oms: OrderManagement, gateway: str) -> None:
+        self._oms = oms
+        self._gateway = gateway
+        self._instruments = {each.symbol: each for each in oms.config.instruments}
+        self._scales: dict[str, int] = {}
+        for each in oms.config.instruments:
+            self._scales |= {each.base: each.base_scale, each.quote: each.quote_scale}
+
+    def begin(self, given: object, user: str, request_id: str) -> "Told | Promise":
+        """The answer to one line. Raises ValidationError, naming the field, and OMSError."""
+        if not isinstance(given, dict) or (REQUEST in given) == (ASK in given):
+            raise ValidationError("line", given, f"a JSON object with {REQUEST} or {ASK}")
+        if REQUEST in given:
+            request = of_object(self._signed(given, user, request_id))
+            return Promise(self._oms.submit(request), self.response)
+        values = {name: value for name, value in given.items() if name != ASK}
+        name = given[ASK]
+        if name == DRY_RUN:
+            request = of_object(self._signed(_of(values), user, request_id))
+            return Promise(self._oms.dry_run(request), self.dry_run)
+        question = QUESTIONS.get(name) if type(name) is str else None
+        if question is None:
+            raise ValidationError(ASK, name, "one of " + ", ".join([*QUESTIONS, DRY_RUN, WATCH]))
+        return question.answer(self, **_checked(values, question.fields))
+
+    def _signed(self, given: Mapping[str, Any], user: str, request_id: str) -> Told:
+        """The request with its origin: the client may say request id and sequence alone."""
+        origin = given.get(ORIGIN, {})
+        if not isinstance(origin, dict):
+            raise ValidationError(ORIGIN, origin, "an object")
+        for name in FILLED_IN:
+            if name in origin:
+                raise ValidationError(name, origin[name], "none: the gateway fills it in")
+        filled = {"request_id": request_id, **origin, "user": user, "gateway": self._gateway}
+        return {**given, ORIGIN: filled}
+
+    # --- requests ---
+
+    def response(self, response: OrderResponse) -> Told:
+        """The answer to a request: its first report, and what it did at once."""
+        told: Told = {"response": report_object(response)}
+        trades, standing = response.trades, response.standing
+        if standing != response:
+            told["standing"] = report_object(standing)
+        if trades:
+            told["trades"] = [report_object(each) for each in trades[:TRADES_TOLD_MAX]]
+            told["trades_count"] = len(trades)
+        return told
+
+    def dry_run(self, found: DryRun) -> Told:
+        reserved = to_text(found.reserved, self._scale(found.asset))
+        return {
+            "dry_run": {
+                "refused": found.reason is not None,
+                "reason": found.reason.value if found.reason else None,
+                "text": found.text, "reserved": reserved, "asset": found.asset,
+            }
+        }  # fmt: skip
+
+    # --- questions ---
+
+    def status(self) -> Told:
+        return {"status": {"pid": os.getpid(), **self._oms.get_status()}}
+
+    def order(self, account: str, order: str | int) -> Told:
+        found = self._oms.get_order(account, order)
+        return {"order": None if found is None else report_object(found)}
+
+    def orders(self, account: str, after: int, limit: int) -> Told:
+        found = [each for each in self._oms.open_orders(account) if each.order_id > after]
+        more = len(found) > limit
+        return {"orders": [report_object(each) for each in found[:limit]], "more": more}
+
+    def trades(self, symbol: str, limit: int) -> Told:
+        found = self._oms.recent_trades(symbol)[-limit:]
+        return {"trades": [self.market_event(each) for each in found]}
+
+    def depth(self, symbol: str, levels: int) -> Told:
+        bids, asks = self._oms.get_depth(symbol, levels)
+        instrument, phase = self._instruments[symbol], self._oms.market_states().get(symbol)
+        return {
+            "depth": {
+                "symbol": symbol, "phase": phase,
+                "bids": _levels(instrument, bids), "asks": _levels(instrument, asks),
+            }
+        }  # fmt: skip
+
+    def balances(self, account: str) -> Told:
+        return {
+            "balances": {
+                asset: {
+                    "available": to_text(available, self._scale(asset)),
+                    "reserved": to_text(reserved, self._scale(asset)),
+                }
+                for asset, (available, reserved) in self._oms.balances(account).items()
+            }
+        }
+
+    def _scale(self, asset: str) -> int:
+        return self._scales.get(asset, ASSET_SCALE)
+
+    # --- events of the market ---
+
+    def market_event(self, event: MarketEvent) -> Told:
+        """One event under the name of its class, with its fields in the instrument's units."""
+        told: Told = {"event": type(event).__name__, "seq": event.seq, "number": event.number}
+        if isinstance(event, BalanceChange):
+            scale = self._scale(event.asset)
+            return told | {
+                "account": event.account, "asset": event.asset,
+                "available": to_text(event.available, scale),
+                "reserved": to_text(event.reserved, scale),
+            }  # fmt: skip
+        told["symbol"] = event.symbol
+        instrument = self._instruments[event.symbol]
+        price, quantity = instrument.price_scale, instrument.quantity_scale
+        match event:
+            case MarketState():
+                told |= {"phase": event.phase.value, "reason": event.reason}
+            case TradePrint():
+                told |= {
+                    "execution_id": event.execution_id, "match_number": event.match_number,
+                    "taker_side": event.taker_side, "price": to_text(event.price_ticks, price),
+                    "quantity": to_text(event.quantity_lots, quantity), "wall_ns": event.wall_ns,
+                    "buy_order_id": event.buy_order_id, "sell_order_id": event.sell_order_id,
+                }  # fmt: skip
+            case DepthUpdate():
+                told |= {
+                    "first_id": event.first_id, "last_id": event.last_id,
+                    "bids": _levels(instrument, event.bids),
+                    "asks": _levels(instrument, event.asks),
+                }  # fmt: skip
+            case TopOfBook():
+                bid, ask = _levels(
+                    instrument,
+                    [(event.bid_ticks, event.bid_lots), (event.ask_ticks, event.ask_lots)],
+                )
+                told |= {"bid": bid, "ask": ask}
+            case IndicativePrice():
+                told |= {
+                    "price": to_text(event.price_ticks, price),
+                    "volume": to_text(event.volume_lots, quantity),
+                    "surplus": to_text(event.surplus_lots, quantity),
+                }
+        return told
+
+
+def _levels(instrument: Instrument, levels: "list[Level] | tuple[Level, ...]") -> list[list[str]]:
+    """Price and quantity of each level, best first."""
+    price, quantity = instrument.price_scale, instrument.quantity_scale
+    return [[to_text(ticks, price), to_text(lots, quantity)] for ticks, lots in levels]
+
+
+def report_object(response: OrderResponse) -> Told:
+    """One execution report; what it does not say is left out."""
+    report, reason, instrument = response.report, response.reason, response.instrument
+    told: Told = {
+        "type": report.type, "state": report.state, "account": report.account,
+        "client_order_id": report.client_order_id, "symbol": report.symbol, "side": report.side,
+        "text": report.reason, "reason": reason.value if reason else "",
+    }  # fmt: skip
+    told = {name: value for name, value in told.items() if value}
+    told |= {
+        "refused": response.refused, "repeated": response.repeated,
+        "order_id": report.order_id, "request_seq": report.request_seq,
+        "execution_id": report.execution_id, "wall_ns": report.wall_ns,
+    }  # fmt: skip
+    if reason is not None and response.refused:
+        told |= {"api": reason.api, "http": reason.http}
+    if report.state and instrument is not None:
+        price, quantity = instrument.price_scale, instrument.quantity_scale
+        told["filled"] = to_text(report.cumulative_lots, quantity)
+        told["open"] = to_text(report.leaves_lots, quantity)
+        if report.cumulative_lots:
+            told["notional"] = to_text(response.notional, price + quantity)
+        if report.last_quantity_lots:
+            told |= {
+                "last_price": to_text(report.last_price_ticks, price),
+                "last_quantity": to_text(report.last_quantity_lots, quantity),
+                "last_fee": to_text(response.fee, instrument.quote_scale),
+                "liquidity": report.liquidity, "match_number": report.match_number,
+            }  # fmt: skip
+    return told
+
+
+def error_object(error: OMSError) -> Told:
+    """The answer to a line that is none, or that cannot be answered."""
+    text = str(error)[: 2 * EXPECTED_LENGTH_MAX]
+    if isinstance(error, ValidationError):
+        expected = error.expected[:EXPECTED_LENGTH_MAX]
+        return {"error": {"field": error.field[:80], "expected": expected, "text": text}}
+    return {"error": {"field": "answer", "expected": "an outcome", "text": text}}
+
+
+# --- the questions, and their fields ---
+
+Check = Callable[[str, object], object]
+REQUIRED = object()
+
+
+class Question(NamedTuple):
+    """How it is answered; its fields, each with its default and its check."""
+
+    answer: Callable[..., Told]
+    fields: Mapping[str, tuple[object, Check]]
+
+
+def _whole(low: int, high: int) -> Check:
+    def check(name: str, value: object) -> object:
+        if type(value) is not int or not low <= value <= high:
+            raise ValidationError(name, value, f"a whole number from {low} to {high}")
+        return value
+
+    return check
+
+
+def _flag(name: str, value: object) -> object:
+    if type(value) is not bool:
+        raise ValidationError(name, value, "true or false")
+    return value
+
+
+def _id_or_none(name: str, value: object) -> object:
+    return value if value == "" else check_id(name, value)
+
+
+def _order_name(name: str, value: object) -> object:
+    """An order id is a number, a client order id is text."""
+    return _whole(1, SEQUENCE_MAX)(name, value) if type(value) is int else check_id(name, value)
+
+
+def _of(values: Told) -> Told:
+    """The request that a dry run is about."""
+    given = _checked(values, {"of": (REQUIRED, lambda _, value: value)})["of"]
+    if not isinstance(given, dict):
+        raise ValidationError("of", given, "an object: the request")
+    return given
+
+
+def _checked(given: Told, known: Mapping[str, tuple[object, Check]]) -> Told:
+    """The fields of a question; an unknown, missing or wrong one is named."""
+    for name in given:
+        if name not in known:
+            raise ValidationError(name, given[name], "one of " + ", ".join([ASK, *known]))
+    found = {}
+    for name, (default, check) in known.items():
+        if name in given:
+            found[name] = check(name, given[name])
+        elif default is REQUIRED:
+            raise ValidationError(name, None, "a value")
+        else:
+            found[name] = default
+    return found
+
+
+ACCOUNT = SYMBOL = (REQUIRED, check_id)
+LIMIT = (ROWS, _whole(1, ROWS_MAX))
+QUESTIONS = {
+    "status": Question(Answers.status, {}),
+    "order": Question(Answers.order, {"account": ACCOUNT, "order": (REQUIRED, _order_name)}),
+    "orders": Question(
+        Answers.orders,
+        {"account": ACCOUNT, "after": (0, _whole(0, SEQUENCE_MAX)), "limit": LIMIT},
+    ),
+    "trades": Question(Answers.trades, {"symbol": SYMBOL, "limit": LIMIT}),
+    "depth": Question(Answers.depth, {"symbol": SYMBOL, "levels": (10, _whole(1, LEVELS_MAX))}),
+    "balances": Question(Answers.balances, {"account": ACCOUNT}),
+}
+WATCHED: Mapping[str, tuple[object, Check]] = {
+    "account": ("", _id_or_none), "symbol": ("", _id_or_none),
+    "reports": (True, _flag), "market": (True, _flag),
+}  # fmt: skip
+
+
+class Watch(NamedTuple):
+    """What a watcher wants to be told: reports, market events; of one account, one symbol."""
+
+    account: str
+    symbol: str
+    reports: bool
+    market: bool
+
+    @classmethod
+    def of(cls, given: Told) -> "Watch":
+        """Raises ValidationError, naming the field."""
+        return cls(**_checked({k: v for k, v in given.items() if k != ASK}, WATCHED))
+
+    def wants(self, event: OrderResponse | MarketEvent) -> bool:
+        """Events of the market have no account but for balances, balances have no symbol."""
+        if isinstance(event, OrderResponse):
+            account, symbol, wanted = event.report.account, event.report.symbol, self.reports
+        elif isinstance(event, BalanceChange):
+            account, symbol, wanted = event.account, "", self.market
+        else:
+            account, symbol, wanted = "", event.symbol, self.market
+        return (
+            wanted
+            and (not self.account or account in ("", self.account))
+            and (not self.symbol or symbol == self.symbol)
+        )
