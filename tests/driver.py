@@ -23,7 +23,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from oms import Config, EmbeddedVenue, OrderManagement
 from oms.app import App
-from oms.errors import OMSError, StoppedError
+from oms.errors import OMSError
 from oms.exchange.matching import MatchingEngine
 from oms.reports import OrderResponse
 from tests.exchange_flow import (
@@ -94,11 +93,7 @@ class Load:
             pass
 
     def _start(self, function: Any, *arguments: object) -> None:
-        def work() -> None:
-            with suppress(StoppedError):  # it came after the end
-                function(*arguments)
-
-        threading.Thread(target=work, daemon=True).start()
+        threading.Thread(target=function, args=arguments, daemon=True).start()
 
     def _retry(self, path: Path) -> None:
         """Submit again, with the same ids, what an earlier process left unanswered."""

@@ -31,11 +31,10 @@ AddOption = Callable[..., Any]
 
 
 class Place(NamedTuple):
-    """Where a command works, and by which settings; accept_loss: see `starting`."""
+    """Where a command works, and by which settings."""
 
     config: Config
     directory: Path
-    accept_loss: int | None = None
 
     @property
     def database(self) -> Path:
@@ -58,14 +57,6 @@ Command = Callable[[argparse.Namespace, Place], int]
 Look = Callable[[argparse.Namespace, PersistentStorage], int]
 AddCommand = Callable[[str, Command, str, str], AddOption]
 """Adds a command by name, with its line in the list and its description; see cli."""
-
-
-def starting(option: AddOption) -> None:
-    """What each command takes that starts an order manager."""
-    option(
-        "--accept-loss", metavar="SEQ", type=whole_number(0),
-        help="go on although journal entries after this sequence are missing",
-    )  # fmt: skip
 
 
 def looking(look: Look) -> Command:
