@@ -443,8 +443,12 @@ def _remember(known: dict[tuple[str, Number], int], key: tuple[str, Number], uni
 
 
 def _about(order_type: str, tif: str, fields: dict[str, Any]) -> str:
-    """What else an order is, if it is not a plain limit order, for the table of orders."""
-    return json.dumps({"type": order_type, "tif": tif, **fields}, separators=(",", ":"))
+    """What else an order is, if it is not a plain limit order, for the table of orders.
+
+    Its terms by name, as a line has them: the content of a claim made anew from it is the same.
+    """
+    about = {"type": order_type, "tif": tif, **dict(sorted(fields.items()))}
+    return json.dumps(about, separators=(",", ":"))
 
 
 def _canonical(value: Any) -> str:
