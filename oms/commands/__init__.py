@@ -8,10 +8,12 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from oms.clock import wall_ns_of
 from oms.config import Config
 from oms.errors import JournalError, OutcomeUnknownError, StoreError
 from oms.manager import OrderManagement
@@ -118,3 +120,14 @@ def whole_number(low: int, high: int = 10**15) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def instant(text: str) -> int:
+    """The reader of an argument that is a time: nanoseconds since the epoch; UTC without a zone."""
+    try:
+        local = datetime.fromisoformat(text)
+        return wall_ns_of(local if local.tzinfo else local.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f"expected a time such as 2026-11-20T00:00Z, was {text!r}"
+        ) from None

@@ -7,9 +7,8 @@ Owner: MainThread. Requests are made and checked by their own classes, before an
 import argparse
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 
-from oms.clock import datetime_of, wall_ns_of
+from oms.clock import datetime_of
 from oms.commands import (
     EXIT_FAILED,
     EXIT_NOT_RUNNING,
@@ -17,6 +16,7 @@ from oms.commands import (
     AddCommand,
     AddOption,
     Place,
+    instant,
     say,
     whole_number,
 )
@@ -91,7 +91,7 @@ def _add_order(add: AddCommand) -> None:
     option("--time-in-force", choices=list(TimeInForce), type=str.upper, default="GTC")
     option("--type", choices=list(OrderType), type=str.upper, help="(default: as PRICE says)")
     option("--hold", action="store_true", help="wait for the open while the session is closed")
-    option("--expire", metavar="TIME", type=_instant, default=0, help="with GTD: until when")
+    option("--expire", metavar="TIME", type=instant, default=0, help="with GTD: until when")
     for word, text in (
         ("stop-price", "of a stop: what triggers it"), ("display-quantity", "of an iceberg"),
         ("min-quantity", "fill at least so much at once"), ("quote-quantity", "a buy's budget"),
@@ -140,16 +140,6 @@ def _add_limit(option: AddOption) -> None:
         help="at most so many (default: 100)",
     )  # fmt: skip
     option("--json", action="store_true", help="the answer as one JSON object")
-
-
-def _instant(text: str) -> int:
-    try:
-        instant = datetime.fromisoformat(text)
-        return wall_ns_of(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
-    except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(
-            f"expected a time such as 2026-11-20T00:00Z, was {text!r}"
-        ) from None
 
 
 # --- requests ---

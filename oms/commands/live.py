@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from oms.app import STATUS_NAME, App
-from oms.clock import NANOS, SystemClock, datetime_of, wall_ns_of
+from oms.clock import NANOS, SystemClock, datetime_of
 from oms.commands import (
     EXIT_FAILED,
     EXIT_NOT_RUNNING,
     EXIT_OK,
     AddCommand,
     Place,
+    instant,
     say,
     whole_number,
 )
@@ -68,7 +69,7 @@ def add_to(add: AddCommand) -> None:
         help="how many sessions to show (default: 10)",
     )  # fmt: skip
     option(
-        "--at", metavar="TIME", type=_instant,
+        "--at", metavar="TIME", type=instant,
         help="as seen from this time, such as 2026-11-20T00:00Z (default: now; UTC if no zone)",
     )  # fmt: skip
 
@@ -173,16 +174,6 @@ def _latency_lines(latency: dict[str, dict[str, dict[str, int]]]) -> list[str]:
 
 
 # --- sessions ---
-
-
-def _instant(text: str) -> int:
-    try:
-        instant = datetime.fromisoformat(text)
-        return wall_ns_of(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
-    except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(
-            f"expected a time such as 2026-11-20T00:00Z, was {text!r}"
-        ) from None
 
 
 def sessions(args: argparse.Namespace, place: Place) -> int:

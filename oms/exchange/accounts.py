@@ -371,9 +371,7 @@ def need_of(order: Order, price_ticks: int, leaves_lots: int) -> int:
     bound = price_ticks if order.terms is None else bound_of(order, price_ticks)
     if not bound:
         return order.terms.budget if order.terms else 0
-    notional = -(
-        -bound * leaves_lots * instrument.quote_unit // instrument.price_quantity_unit
-    )  # rounded up
+    notional = instrument.notional_up(bound, leaves_lots)
     maker, taker = order.fees
     top = maker if maker > taker else taker
     return notional if top <= 0 else notional - (-notional * top // BPS)

@@ -375,8 +375,8 @@ class Risk:
             if other is instrument:
                 value += open_value
             elif other is not None and other.quote == instrument.quote:
-                total += _notional(other, open_value)
-        return total + _notional(instrument, value)
+                total += other.notional_up(open_value, 1)  # the price is in it
+        return total + instrument.notional_up(value, 1)
 
     # --- plain data ---
 
@@ -433,7 +433,3 @@ def _stamp(limits: AccountLimits, exposure: Exposure, elapsed_ns: int) -> None:
     if limits.messages_max:
         exposure.stamps.append(elapsed_ns)
         del exposure.stamps[: -limits.messages_max]
-
-
-def _notional(instrument: Instrument, value: int) -> int:
-    return -(-value * instrument.quote_unit // instrument.price_quantity_unit)

@@ -6,6 +6,7 @@ Pure:  the only randomness is the seed's; no agent sees an answer or a clock. So
        late, as in real markets.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -158,14 +159,15 @@ def funding(instruments: Sequence[Instrument], prefix: str) -> list[FundsRequest
 
 
 @dataclass(slots=True)
-class Agent:
+class Agent(ABC):
     """A simulated trader; one act() is one visit to the market."""
 
     floor: Floor
     account: str
 
+    @abstractmethod
     def act(self) -> Iterator[OrderRequest]:
-        raise NotImplementedError
+        """The requests of one visit."""
 
     def new(
         self,
