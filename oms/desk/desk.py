@@ -291,11 +291,9 @@ class Desk:
         reason = self._why_not(order, line[9], fields)
         if reason or self.executions.ledger is None:
             return reason or self._would_refuse(order), 0, ""
-        order.fees = self.ledger.fees_of(order)
-        need = self.executions.need(order, order.price_ticks, order.leaves_lots)
-        partner = order.terms.partner_id if order.terms is not None else 0
-        free = self.executions.orders[partner].reserved if partner else 0
-        reason = self.ledger.would_reserve(order, need, free)
+        need, partner = self._needs(order)
+        freed = partner.reserved if partner is not None else 0
+        reason = self.ledger.would_reserve(order, need, freed)
         return reason or self._would_refuse(order), need, self.ledger.asset_of(order)
 
     def _would_refuse(self, order: Order) -> str:
@@ -388,18 +386,21 @@ class Desk:
 
     def _reserve(self, order: Order) -> str:
         """Reserve what the order may cost; of an OCO pair, once for both."""
-        executions, ledger = self.executions, self.ledger
-        order.fees = ledger.fees_of(order)
-        need = executions.need(order, order.price_ticks, order.leaves_lots)
-        if order.terms is None or not order.terms.partner_id:
-            return ledger.reserve(order, need)
-        partner = executions.orders[order.terms.partner_id]
-        before = partner.reserved
-        ledger.reserve(partner, 0)
-        reason = ledger.reserve(order, need)
-        if reason:
-            ledger.reserve(partner, before)
-        return reason
+        ledger = self.ledger
+        need, partner = self._needs(order)
+        if partner is not None:
+            reason = ledger.would_reserve(order, need, partner.reserved)
+            if reason:
+                return reason
+            ledger.reserve(partner, 0)
+        return ledger.reserve(order, need)
+
+    def _needs(self, order: Order) -> tuple[int, Order | None]:
+        """What a new order must reserve, by the fees of now; and the stop that it does so for."""
+        order.fees = self.ledger.fees_of(order)
+        partner_id = order.terms.partner_id if order.terms is not None else 0
+        partner = self.executions.orders[partner_id] if partner_id else None
+        return self.executions.need(order, order.price_ticks, order.leaves_lots), partner
 
     def _take_up(self, order: Order, terms: Terms) -> None:
         """What is to remember of an accepted order's terms."""
