@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from oms.clock import wall_ns_of
 from oms.config import Config
 from oms.errors import JournalError, OutcomeUnknownError, StoreError
+from oms.gateways.wire import ANSWER_S_MAX
 from oms.manager import OrderManagement
 from oms.reports import OrderResponse
 from oms.requests import Request
@@ -27,7 +28,6 @@ from oms.venues.scripted import ScriptedVenue
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_NOT_RUNNING = 0, 1, 2, 3
 ASKED_AT_ONCE = 1_000  # requests under way while their answers are awaited
-ANSWER_S_MAX = 30.0
 
 AddOption = Callable[..., Any]
 

@@ -16,8 +16,7 @@ from pathlib import Path
 
 from oms.clock import NANOS, Clock, SystemClock
 from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place
-from oms.commands.flows import ANSWER_S_MAX as HERE_S_MAX
-from oms.commands.flows import Load, Source, add_orders, at_any_hour
+from oms.commands.flows import LOAD_ANSWER_S_MAX, Load, Source, add_orders, at_any_hour
 from oms.commands.reach import running_daemon
 from oms.errors import GatewayError
 from oms.gateways.client import ControlClient
@@ -135,7 +134,7 @@ def _feed_here(
         letter="F",
         paced=math.isfinite(args.speed),
         quiet=args.quiet,
-        answer_s_max=THROTTLED_S_MAX if args.throttle else HERE_S_MAX,
+        answer_s_max=THROTTLED_S_MAX if args.throttle else LOAD_ANSWER_S_MAX,
         take_back=unlisted,
         shown=shown,
     )

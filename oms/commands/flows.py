@@ -248,7 +248,7 @@ def _take_back(manager: OrderManagement, prefix: str) -> None:
 
 
 ORDERS_AT_MAX = 100_000
-ANSWER_S_MAX = 10.0
+LOAD_ANSWER_S_MAX = 10.0
 RATE_MAX, SECONDS_MAX = 1_000_000, 86_400
 OPENING_S, OPENING_MAX = 2.0, 5_000  # how long the opening call is, and of how many requests
 TAKER_FEE_BPS, MAKER_FEE_BPS = 10, -2
@@ -331,7 +331,7 @@ def simulate(args: argparse.Namespace, place: Place) -> int:
         paced=not hurried,
         quiet=args.quiet,
         seconds=seconds,
-        answer_s_max=ANSWER_S_MAX,
+        answer_s_max=LOAD_ANSWER_S_MAX,
         day=MarketDay(opening),
     )
     if args.record is None:

@@ -30,7 +30,7 @@ from oms.exchange.accounts import FEE_ACCOUNT, OUTSIDE, Ledger, Posting
 from oms.money import to_text
 from oms.reports import Report
 from oms.requests.codec import decode_all
-from oms.simulation.report import depth_lines
+from oms.simulation.report import DEPTH_SHOWN, depth_lines
 from oms.stores import JournalRecord, Snapshot, Store, checked
 from oms.stores.sqlite import PersistentStorage
 from oms.turn.journal import Fold, differences, state_mistakes
@@ -38,7 +38,6 @@ from oms.venues import EmbeddedVenue, Venue
 
 DIFFERENCES_SHOWN = 20
 WAITING_SHOWN = 10
-DEPTH_SHOWN = 5
 
 DIGEST = """\
 Prints a fingerprint (SHA-256) of everything the journal says is so: open orders, what waits,

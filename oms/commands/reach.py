@@ -22,10 +22,11 @@ from oms.gateways.client import ControlClient
 from oms.gateways.connection import user_name
 from oms.gateways.wire import ANSWER_S_MAX, SOCKET_NAME, Told
 from oms.manager import OrderManagement
+from oms.simulation.runner import LINK_S_MAX
 from oms.stores.lock import held_by
 
 GATEWAY = "command"  # what the origin of a request says that went through no daemon
-LINK_S_MAX, LOOK_S = 5.0, 0.005
+LOOK_S = 0.005
 
 
 class Teller(Protocol):

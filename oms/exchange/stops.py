@@ -12,8 +12,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 
 from oms.enums import Side
-
-RANK_MIN = -(1 << 62)
+from oms.exchange.book import RANK_MIN
 
 
 class StopSide:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from oms.clock import NANOS
 from oms.errors import (
     JournalError,
     OutcomeUnknownError,
@@ -41,7 +42,6 @@ from oms.stores.schema import (
     create,
 )
 
-NANOS = 1_000_000_000
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL", "none": "OFF"}
 PROBE_BYTES = 1 << 20
 PAUSE_S_MIN, PAUSE_S_MAX = 0.001, 0.1
