@@ -45,11 +45,13 @@ class App:
         directory: Path,
         *,
         console: TextIO | None = None,
+        accept_loss: int | None = None,
         manager_of: Callable[..., OrderManagement] = OrderManagement,
     ) -> None:
         self._config = config
         self.directory = directory
         self._console = console
+        self._accept_loss = accept_loss
         self._stop = StopFlag()
         self._signals = 0
         self._manager_of = manager_of
@@ -68,14 +70,19 @@ class App:
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            stack.enter_context(DataLock(self.directory))
+            lock = DataLock(self.directory / self._config.store.database)
+            stack.enter_context(lock)  # before a log is written in another daemon's place
             self._catch_signals(stack)
             writer = Worker("oms-log", self._log_writer(), self._thread_died)
             writer.start()
             stack.callback(writer.stop, 2.0)
             self.manager = self._manager_of(
-                self._config, directory=self.directory, on_failure=self._thread_died
+                self._config,
+                directory=self.directory,
+                accept_loss=self._accept_loss,
+                on_failure=self._thread_died,
             )
+            self.manager.lock = lock
             self.manager.dispatcher.should_stop = self._stop.is_set
             try:
                 self.manager.start()

@@ -92,7 +92,7 @@ def place_of(args: argparse.Namespace) -> Place:
     config = load_config(getattr(args, "config", None) or own_config(directory))
     if getattr(args, "log_json", False):
         config = replace(config, log=replace(config.log, json=True))
-    return Place(config, directory)
+    return Place(config, directory, getattr(args, "accept_loss", None))
 
 
 def own_config(directory: Path) -> Path | None:

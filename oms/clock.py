@@ -79,6 +79,11 @@ class ManualClock:
         self._wall_ns += round(seconds * NANOS)
 
 
+def pause(seconds: float) -> None:
+    """Let other threads run; for callers who would otherwise keep them from it."""
+    time.sleep(seconds)
+
+
 def wall_ns_of(instant: datetime) -> int:
     """Exact nanoseconds since the epoch of an aware datetime."""
     assert instant.tzinfo is not None

@@ -24,9 +24,11 @@ def _shown(value: object) -> str:
     """The value, cut short: the text goes into logs and into the journal."""
     try:
         text = repr(value)
-    except ValueError:  # Python does not write out an int of thousands of digits
-        text = f"a number of {type(value).__name__} too long to show"
-    return text if len(text) <= VALUE_LENGTH_MAX else f"{text[: VALUE_LENGTH_MAX - 3]}..."
+        return text if len(text) <= VALUE_LENGTH_MAX else f"{text[: VALUE_LENGTH_MAX - 3]}..."
+    except Exception:
+        # Python does not write out an int of thousands of digits, and repr() is code of the
+        # value's own class: what it raises must not replace this error.
+        return f"a value of type {type(value).__name__}"
 
 
 class ConfigError(OMSError, ValueError):
@@ -71,3 +73,7 @@ class StoppedError(OMSError):
 
 class GatewayError(OMSError):
     """A daemon's control socket cannot be opened, or does not answer."""
+
+
+class DeadlockError(OMSError, RuntimeError):
+    """A listener would wait for what only its own thread can bring about."""

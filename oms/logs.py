@@ -7,7 +7,9 @@ A full queue drops the record and counts it; the count is logged when there is r
 import json
 import logging
 import logging.handlers
+import os
 import queue
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
@@ -56,6 +58,25 @@ class BoundedHandler(logging.Handler):
             self.dropped += 1
 
 
+class Failing:
+    """What a handler could not write, for its owner to tell in one line, not in a traceback for
+    each record."""
+
+    failure: BaseException | None = None
+    told = False  # the failures since the last success are told
+
+    def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802
+        self.failure = sys.exc_info()[1]
+
+
+class LogFile(Failing, logging.handlers.RotatingFileHandler):
+    pass
+
+
+class Console(Failing, logging.StreamHandler):  # type: ignore[type-arg]
+    pass
+
+
 class LogWriter:
     """The job that formats and writes; a handler that fails does not stop the others."""
 
@@ -63,8 +84,8 @@ class LogWriter:
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / "order_management.log"
         self._records: Records = queue.Queue(QUEUE_MAX)
-        self._handlers: list[logging.Handler] = [
-            logging.handlers.RotatingFileHandler(
+        self._handlers: list[LogFile | Console] = [
+            LogFile(
                 self.path,
                 maxBytes=config.rotate_bytes,
                 backupCount=config.rotate_files,
@@ -72,7 +93,7 @@ class LogWriter:
             )
         ]
         if console is not None:
-            self._handlers.append(logging.StreamHandler(console))
+            self._handlers.append(Console(console))
         formatter = JsonFormatter() if config.json else logging.Formatter(TEXT_FORMAT)
         for handler in self._handlers:
             handler.setFormatter(formatter)
@@ -115,5 +136,33 @@ class LogWriter:
     def _write(self, record: logging.LogRecord | None) -> None:
         if record is None:
             return
-        for handler in self._handlers:
-            handler.handle(record)  # a handler reports its own errors on stderr
+        for handler in tuple(self._handlers):
+            handler.failure = None
+            handler.handle(record)
+            if handler.failure is None:
+                handler.told = False
+            elif not handler.told:
+                handler.told = True
+                self._tell(handler, handler.failure)
+
+    def _tell(self, handler: "LogFile | Console", failure: BaseException) -> None:
+        """One line, where it can be read: of the console in the log, of the log on stderr."""
+        if isinstance(handler, LogFile):
+            with suppress(OSError, ValueError):
+                sys.stderr.write(f"order_management: log not written: {failure}\n")
+            return
+        self._handlers.remove(handler)  # whoever read it has gone, for good
+        _to_nowhere(handler.stream)
+        # Not by way of the queue: a stop may have closed it.
+        text, where = "console: %s; it gets no more lines", (__file__, 0)
+        self._write(
+            self._root.makeRecord(__name__, logging.WARNING, *where, text, (failure,), None)
+        )
+
+
+def _to_nowhere(stream: TextIO) -> None:
+    """What is buffered still, and flushed at the exit, must not fail again."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

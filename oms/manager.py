@@ -11,28 +11,32 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
+from threading import get_ident
 from types import TracebackType
 from typing import Any, TypeVar
 
-from oms.clock import NANOS, Clock, SystemClock
+from oms.clock import NANOS, Clock, SystemClock, pause
 from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
 from oms.enums import Phase
-from oms.errors import StoppedError, ValidationError
+from oms.errors import DeadlockError, StoppedError, ValidationError
 from oms.market_data import DepthSnapshot, Prices, TradePrint
 from oms.reject_reasons import RejectReason
 from oms.reports import COMMAND_ANSWERS, OF_CHANGES, OrderResponse, refused, standing_of
-from oms.requests import REQUESTS, OrderRequest, Request
+from oms.requests import OrderRequest, Request, line_of
 from oms.requests.internal import VenueReport, check_venue_report
 from oms.stores import Store
+from oms.stores.lock import DataLock
 from oms.stores.sqlite import PersistentStorage
+from oms.turn.answer import Answer, answer_of
 from oms.turn.dispatcher import Dispatcher
 from oms.turn.inbox import Inbox
 from oms.turn.intake import Intake
 from oms.turn.one_shot import DryRun, dry_run, place_pair
-from oms.turn.publisher import Listener, MarketListener, Publisher
+from oms.turn.publisher import Listener, MarketListener, Publisher, settle
 from oms.turn.session_keeper import SessionKeeper
 from oms.turn.threads import Job, Worker
 from oms.venues import EmbeddedVenue, Venue
@@ -43,8 +47,18 @@ T = TypeVar("T")
 
 FOLLOW_S_MAX = 5.0  # a turn takes milliseconds, unless the disk is stuck
 BATCH_MAX = 100
+DISPATCHER = "oms-dispatch"
+REFUSALS_FREE = 8  # of one thread, so many at once cost it no pause
+AGAIN_NS = 100_000_000  # a refusal within this time of the one before is one again
+YIELD_S = 0.001
 STOP_S_MAX = 15.0  # of one thread; a stop takes less than 5 s unless the disk is stuck
 URGENT = ("C", "X", "O")  # kinds that pass a full inbox: what takes risk off, what operators ask
+
+
+class Refusals(threading.local):
+    """How often this thread was refused of late, and when last."""
+
+    count = last_ns = 0
 
 
 class OrderManagement:
@@ -58,6 +72,9 @@ class OrderManagement:
             future = oms.submit(OrderRequest.new("me", "1", "BTC_USD", Side.BUY, "1", "100"))
             print(future.result(1))
 
+    accept_loss: start though journal entries after this sequence are missing; the error of a start
+    without it names the sequence. Not for a store of one's own.
+
     on_failure: called with a thread's name and its error when that thread died; by then
     requests are refused. The daemon then exits.
     """
@@ -70,6 +87,7 @@ class OrderManagement:
         venue: Venue | EmbeddedVenue | None = None,
         store: Store | None = None,
         directory: Path | str = ".",
+        accept_loss: int | None = None,
         on_failure: Callable[[str, BaseException], None] | None = None,
     ) -> None:
         self.config = config or Config()
@@ -79,6 +97,7 @@ class OrderManagement:
             Path(directory) / self.config.store.database,
             durability=self.config.store.durability,
             busy_timeout_ns=self.config.store.busy_timeout_ns,
+            accept_loss=accept_loss,
         )
         self.session = TradingSession(
             self.config.session.schedule,
@@ -94,9 +113,12 @@ class OrderManagement:
         self.keeper = SessionKeeper(
             self.config.session, self.clock, self.venue, self.session, self.inbox
         )
+        self.lock: DataLock | None = None  # of whoever holds it for us already
+        self._own_lock: DataLock | None = None
         self.failure: tuple[str, BaseException] | None = None
         self._on_failure = on_failure
-        self._running = False
+        self._refusals = Refusals()
+        self._running = self._stopped = False
         self._stopping = threading.Lock()
         self._threads = ExitStack()
         self._all_stopped = True
@@ -104,21 +126,41 @@ class OrderManagement:
     # --- life ---
 
     def start(self) -> None:
-        """Recover, then start the threads. Raises StoreError.
+        """Recover, then start the threads. Raises StoreError; DataInUseError, naming the process,
+        if the store's file is open for writing elsewhere, by whatever name.
 
         The dispatcher starts last and so stops first: what it drains still has a link.
         """
-        if self._running or self.inbox.closed:
-            raise StoppedError("an OrderManagement is started once")
-        self.dispatcher.start()
-        self._running = True
-        self._start("oms-session", self.keeper, 1.0)
-        venue_job = getattr(self.venue, "job", None)
-        if venue_job is not None:
-            self.venue.connect(self.on_data_response)  # type: ignore[union-attr]
-            self._start("oms-venue", venue_job, 1.0)
-        drain_s = self.config.stop.drain_max_ns / NANOS
-        self._start("oms-dispatch", self.dispatcher, max(STOP_S_MAX, drain_s + 1.0))
+        with self._stopping:
+            if self._running or self._stopped:
+                raise StoppedError("an OrderManagement is started once")
+            self._start_locked()
+            self._running = True
+            self._start("oms-session", self.keeper, 1.0)
+            venue_job = getattr(self.venue, "job", None)
+            if venue_job is not None:
+                self.venue.connect(self.on_data_response)  # type: ignore[union-attr]
+                self._start("oms-venue", venue_job, 1.0)
+            drain_s = self.config.stop.drain_max_ns / NANOS
+            self._start(DISPATCHER, self.dispatcher, max(STOP_S_MAX, drain_s + 1.0))
+
+    def _start_locked(self) -> None:
+        """One writer for each database: whoever has it open already is named."""
+        path = getattr(self.store, "path", None)
+        lock = self.lock or (DataLock(path) if path is not None else None)
+        try:
+            self.dispatcher.start()
+            if lock is not None:
+                lock.cover()  # there was no file perhaps
+        except BaseException:
+            if lock is not None and lock is not self.lock:
+                lock.release()
+            raise
+        self._own_lock = lock if lock is not self.lock else None
+
+    def _unlock(self) -> None:
+        if self._own_lock is not None:
+            self._own_lock.release()
 
     def _start(self, name: str, job: Job, stop_s: float) -> None:
         worker = Worker(name, job, self._thread_died)
@@ -131,11 +173,17 @@ class OrderManagement:
             log.error("thread %s did not stop within %g s", name, stop_s)
 
     def stop(self) -> None:
-        """Refuse new requests, finish what was handed over, commit, close. Safe to repeat."""
+        """Refuse new requests, finish what was handed over, commit, close. Safe to repeat.
+
+        Raises StoppedError if a thread had died; DeadlockError in a listener.
+        """
+        self._check_may_wait("stop()")
         self.inbox.close()
         with self._stopping:
             self._threads.close()
-            self._running = False
+            if self._all_stopped:  # else it may write still
+                self._unlock()
+            self._running, self._stopped = False, True
         self._drop_questions()
         if self.failure is not None:
             name, error = self.failure
@@ -161,9 +209,13 @@ class OrderManagement:
         self.inbox.close()
         log.critical("thread %s died: %r", name, error, exc_info=error)
         for _message, _received_ns, answer in self.inbox.take(self.inbox.size, 0):
-            if answer is not None and answer.set_running_or_notify_cancel():
-                answer.set_exception(StoppedError(f"thread {name} died; the outcome is unknown"))
+            if answer is not None:
+                dead = StoppedError(f"thread {name} died; the outcome is unknown")
+                settle(answer, None, dead)
         self._drop_questions()
+        if name == DISPATCHER:
+            self.dispatcher.abandon()
+            self._unlock()
         if self._on_failure is not None:
             self._on_failure(name, error)
 
@@ -175,15 +227,19 @@ class OrderManagement:
     # --- requests ---
 
     def on_data(self, request: Request) -> None:
-        """Take a request; its reports go to the listeners. Never waits, never raises a refusal.
+        """Take a request; its reports go to the listeners. Never raises a refusal, and never
+        waits; a thread that is refused again and again yields for a millisecond each time.
 
-        Raises ValidationError if it is no request at all.
+        Raises ValidationError if it is no request at all, StoppedError before the start and
+        after the stop. While the order manager stops, requests are refused (SHUTTING_DOWN).
         """
-        if not isinstance(request, REQUESTS):
-            raise ValidationError("request", request, "an OrderRequest or another request")
-        line = request.line
+        try:
+            line = request.line if type(request) is OrderRequest else line_of(request)
+        except AttributeError:
+            line = line_of(request)  # says what is wrong with it
         if not self.inbox.put((line, self.clock.monotonic_ns(), None), line[0] in URGENT):
             self._refuse(line, None)
+            self._yield()
 
     def submit(self, request: Request) -> "Future[OrderResponse]":
         """Take a request; the future resolves with the first durable response to it.
@@ -191,23 +247,44 @@ class OrderManagement:
         The response tells what the request did at once (`trades`, `reports`, `standing`); a
         refusal is a response, too (`refused`, `reason`). The future holds an exception
         (StoreError, StoppedError) only when the outcome is unknown: submit the same request
-        again, its id makes sure that nothing happens twice. Raises as `on_data`.
+        again, its id makes sure that nothing happens twice. Raises as `on_data`. In a listener
+        the future must not be waited for: result() raises DeadlockError there.
         """
-        if not isinstance(request, REQUESTS):
-            raise ValidationError("request", request, "an OrderRequest or another request")
-        line, answer = request.line, Future[OrderResponse]()
+        try:
+            line = request.line if type(request) is OrderRequest else line_of(request)
+        except AttributeError:
+            line = line_of(request)  # says what is wrong with it
+        answer: Answer[OrderResponse] = Answer()
+        answer.turns = self.dispatcher
+        if not self.inbox.put((line, self.clock.monotonic_ns(), answer), line[0] in URGENT):
+            self._refuse(line, answer)
+            self._yield()
+        return answer
+
+    def try_submit(self, request: Request) -> "Future[OrderResponse]":
+        """As `submit`, for a gateway: it never yields, however often requests are refused. What
+        slows its clients down is the gateway's own answer (429, 503)."""
+        line = line_of(request)
+        answer: Answer[OrderResponse] = Answer()
+        answer.turns = self.dispatcher
         if not self.inbox.put((line, self.clock.monotonic_ns(), answer), line[0] in URGENT):
             self._refuse(line, answer)
         return answer
 
     def submit_all(self, requests: Sequence[Request]) -> "list[Future[OrderResponse]]":
         """Submit up to BATCH_MAX requests in this order; each is accepted or refused alone."""
-        if len(requests) > BATCH_MAX:
-            raise ValidationError("requests", len(requests), f"at most {BATCH_MAX} of them")
-        for request in requests:
-            if not isinstance(request, REQUESTS):
-                raise ValidationError("requests", request, "requests alone")
-        return [self.submit(request) for request in requests]
+        try:
+            given = list(islice(requests, BATCH_MAX + 1))
+        except Exception as error:
+            raise ValidationError("requests", requests, f"a list of requests: {error!r}") from None
+        if len(given) > BATCH_MAX:
+            raise ValidationError("requests", requests, f"at most {BATCH_MAX} of them")
+        try:
+            for request in given:
+                line_of(request)
+        except ValidationError as error:
+            raise ValidationError("requests", requests, f"requests alone: {error}") from None
+        return [self.submit(request) for request in given]
 
     def submit_pair(
         self, stop: OrderRequest, limit: OrderRequest, undo_id: str
@@ -220,7 +297,7 @@ class OrderManagement:
         was not placed because the stop was refused. It holds a ValidationError if undo_id had
         been used, so that the stop stands. Raises ValidationError, naming the field.
         """
-        return place_pair(self, stop, limit, undo_id)
+        return place_pair(self, stop, limit, undo_id, answer_of(self.dispatcher))
 
     def dry_run(self, request: Request) -> "Future[DryRun]":
         """What would become of a request now: why it would be refused, what it would reserve.
@@ -228,30 +305,30 @@ class OrderManagement:
         Nothing is recorded, and nothing promised: the next request may change it. Raises as
         `on_data`; the future holds StoppedError if the order manager stops before it answers.
         """
-        if not isinstance(request, REQUESTS):
-            raise ValidationError("request", request, "an OrderRequest or another request")
+        line = line_of(request)
         if not self._running or self.inbox.closed:
-            stopped: Future[DryRun] = Future()
+            stopped: Future[DryRun] = answer_of(self.dispatcher)
             stopped.set_exception(StoppedError("the order manager is not running"))
             return stopped
-        line = request.line
         return self.between_turns(lambda desk, intake: dry_run(intake, desk, line))
 
     def between_turns(self, question: Callable[[Desk, Intake], T]) -> "Future[T]":
         """Have a question answered on the dispatcher's thread, between two turns: what it sees
         is on disk. It must only look. The future holds what it raised, or StoppedError. Once
         the order manager has stopped it is answered at once, on the caller's thread."""
-        answer: Future[T] = Future()
-        answer.set_running_or_notify_cancel()
+        _check_callable("question", question)
+        answer: Future[T] = answer_of(self.dispatcher)
 
         def ask(intake: Intake | None) -> None:
             if intake is None:
-                answer.set_exception(StoppedError("stopped before it answered"))
+                settle(answer, None, StoppedError("stopped before it answered"))
                 return
             try:
-                answer.set_result(question(self.dispatcher.desk, intake))
-            except Exception as error:
-                answer.set_exception(error)
+                found = question(self.dispatcher.desk, intake)
+            except BaseException as error:  # whatever it is, the dispatcher goes on
+                settle(answer, None, error)
+            else:
+                settle(answer, found)
 
         if self._running:
             self.dispatcher.questions.append(ask)
@@ -265,9 +342,11 @@ class OrderManagement:
     def on_data_response(self, response: VenueReport) -> None:
         """What a remote venue calls, from any thread, with each report.
 
-        Raises ValidationError, naming the field, if it is no VenueReport.
+        Raises ValidationError, naming the field, if it is no VenueReport; StoppedError before
+        the start and after the stop.
         """
         check_venue_report(response)
+        self._check_running()
         self.inbox.notice((response, self.clock.monotonic_ns(), None))
 
     def add_listener(self, callback: Listener) -> None:
@@ -275,6 +354,7 @@ class OrderManagement:
 
         It must not wait: everybody else does until it returns. What it raises is logged.
         """
+        _check_callable("callback", callback)
         self.publisher.add_listener(callback)
 
     def add_market_listener(self, callback: MarketListener) -> None:
@@ -283,19 +363,48 @@ class OrderManagement:
         On the dispatcher's thread, after the private reports of the same turn; as above it must
         not wait, and what it raises is logged and counted.
         """
+        _check_callable("callback", callback)
         self.publisher.add_market_listener(callback)
         self.dispatcher.feed.want_depth()
 
     def _refuse(self, line: tuple[Any, ...], answer: Future[OrderResponse] | None) -> None:
-        full = self._running and not self.inbox.closed
-        reason = RejectReason.QUEUE_FULL if full else RejectReason.SHUTTING_DOWN
+        self._check_running()
+        closed = self.inbox.closed
+        reason = RejectReason.SHUTTING_DOWN if closed else RejectReason.QUEUE_FULL
         self.publisher.refuse(answer, refused(line, reason, self.clock.wall_ns()))
+
+    def _yield(self) -> None:
+        """Slow down a thread that is refused again and again: else it and its like keep the
+        dispatcher from the interpreter, and nothing gets better. Never the dispatcher's own."""
+        refusals, now_ns = self._refusals, self.clock.monotonic_ns()
+        if now_ns - refusals.last_ns > AGAIN_NS:
+            refusals.count = 0
+        refusals.count += 1
+        refusals.last_ns = now_ns
+        if refusals.count > REFUSALS_FREE and self.dispatcher.thread_id != get_ident():
+            pause(YIELD_S)
+
+    def _check_running(self) -> None:
+        """While it stops it still is: what comes then is refused, not raised."""
+        if self._stopped or not self.dispatcher.started:
+            raise StoppedError(
+                "the order manager has stopped" if self._stopped else "start() comes before"
+            )
+
+    def _check_may_wait(self, what: str) -> None:
+        if self.dispatcher.thread_id == get_ident():
+            raise DeadlockError(f"{what} in a listener waits for the listener's own thread")
 
     # --- questions; all answers come from what is published, none waits for a write ---
 
     def get_order(self, account: str, named: str | int) -> OrderResponse | None:
         """How an order stands, by any client order id it has had, or by its order id; None if
         there is no such order. A response to no request: its client_order_id is the latest."""
+        _check_text("account", account)
+        if type(named) is not int:
+            _check_text("named", named)
+        if not f"{account}{named}".isascii():  # no id is like that, and no store may look for it
+            return None
         report = standing_of(self.store.find_reports(account, named))
         if report is None or report.type in COMMAND_ANSWERS:  # an id of a deposit, say
             return None
@@ -303,6 +412,7 @@ class OrderManagement:
 
     def open_orders(self, account: str) -> list[OrderResponse]:
         """How each open order of an account stands, oldest first."""
+        _check_text("account", account)
         found = [r for r in self.publisher.open.copy().values() if r.account == account]
         found.sort(key=lambda report: report.order_id)
         for place, report in enumerate(found):
@@ -316,6 +426,8 @@ class OrderManagement:
     ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """Bids and asks, best first: (price in ticks, open lots); at most depth_levels."""
         self._check_symbol(symbol)
+        if type(levels) is not int or levels < 0:
+            raise ValidationError("levels", levels, "a whole number, 0 or more")
         bids, asks = self.publisher.depth(symbol)
         return bids[:levels], asks[:levels]
 
@@ -324,9 +436,11 @@ class OrderManagement:
 
         Books are followed from when somebody first asks, or listens to the market: that very
         first call waits for the next turn (so no listener may make it), the others for nothing.
-        Raises StoppedError if there is no such turn.
+        Raises StoppedError if there is no such turn, DeadlockError if a listener is first.
         """
         self._check_symbol(symbol)
+        if not self.dispatcher.feed.follows:
+            self._check_may_wait("the first depth_snapshot()")
         wait_s = FOLLOW_S_MAX if self._running else 0.0
         return self.dispatcher.feed.depth_snapshot(symbol, wait_s)
 
@@ -335,6 +449,7 @@ class OrderManagement:
 
         Empty for an account that is unknown or never had anything, and without a ledger.
         """
+        _check_text("account", account)
         return self.dispatcher.feed.balances(account)
 
     def market_states(self) -> dict[str, Phase]:
@@ -370,7 +485,7 @@ class OrderManagement:
 
     def _check_symbol(self, symbol: str) -> None:
         known = [instrument.symbol for instrument in self.config.instruments]
-        if symbol not in known:
+        if type(symbol) is not str or symbol not in known:
             raise ValidationError("symbol", symbol, "one of " + ", ".join(known))
 
     def get_status(self) -> dict[str, Any]:
@@ -411,6 +526,7 @@ class OrderManagement:
             },
             "store": "ok" if dispatcher.blocked is None else dispatcher.blocked.value,
             "store_lag": inbox.size,
+            "store_log_bytes": dispatcher.log_bytes,
             "latency_ns": dispatcher.tracker.latency(),
         }
 
@@ -419,3 +535,13 @@ class OrderManagement:
             return "stopped" if self.failure is None else "failed"
         degraded = self.dispatcher.blocked is not None or self.keeper.gave_up
         return "degraded" if degraded else "ok"
+
+
+def _check_callable(name: str, value: object) -> None:
+    if not callable(value):
+        raise ValidationError(name, value, "a function, or what can be called like one")
+
+
+def _check_text(name: str, value: object) -> None:
+    if type(value) is not str:
+        raise ValidationError(name, value, "text")

@@ -524,11 +524,14 @@ def refused(line: Sequence[Any], reason: RejectReason, wall_ns: int) -> OrderRes
     type_ = ResponseType.COMMAND_REJECTED
     if kind in ("N", "M", "C"):
         symbol, side = line[3:5] if kind == "N" else ("", "")
-        state = OrderState.REJECTED.value
+        state = OrderState.REJECTED._value_
         type_ = ResponseType.REJECTED if kind == "N" else ResponseType.CANCEL_REJECTED
-    reports = Reports()
-    reports.begin(0, wall_ns)
-    reports.answer(
-        0, account, client_order_id, type_.value, 0, symbol, side, state, reason=reason.value
-    )
-    return OrderResponse(reports.rows[0]._replace(report_id=0))
+    kind = type_._value_
+    report = new_tuple(
+        Report,
+        (
+            0, 0, 0, 0, CODES[kind, state], 0, 0, 0, 0, "", NO_LIQUIDITY, reason._value_, "", 0, 0,
+            0, kind, state, account, client_order_id, symbol, side, wall_ns,
+        ),
+    )  # fmt: skip
+    return OrderResponse(report)

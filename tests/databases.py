@@ -1,9 +1,12 @@
 """Databases for tests: opened, traded in, altered behind our back, and short of space."""
 
+import shutil
 import sqlite3
+import zlib
 from contextlib import closing
 
 from oms import PersistentStorage
+from oms.stores.high_water import CRC, SLOT, SLOTS_AT
 from tests.fakes import Stepped, buy, sell
 
 
@@ -45,3 +48,44 @@ def traded(path, *, snapshot=True):
     if not snapshot:
         alter(path, "DELETE FROM snapshots")
     return digest
+
+
+def beside(path, what):
+    """The file that SQLite, or we, keep beside a database: "-wal", "-shm", "-high"."""
+    return path.with_name(f"{path.name}{what}")
+
+
+def killed(path, *requests):
+    """What kill -9 leaves, in a directory of its own: the database of a desk that goes on, after
+    some turns of which only the write-ahead log knows. Its path, and where the journal ends."""
+    desk = Stepped(store=storage(path, durability="normal")).start()
+    for n in range(20):
+        desk.send(buy(f"B{n}", 2, 100 - n), sell(f"S{n}", 1, 101 + n))
+    desk.send(*requests)
+    image = path.parent / "killed"
+    image.mkdir()
+    for each in path.parent.glob(f"{path.name}*"):
+        shutil.copy(each, image)
+    last_seq = desk.dispatcher.fold.last_seq
+    desk.stop()
+    return image / path.name, last_seq
+
+
+def flip(path, at):
+    """One bit of a file is another one."""
+    with path.open("r+b") as file:
+        file.seek(at)
+        [byte] = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+
+
+def reboot(path):
+    """The same high-water file, but written before the machine was booted."""
+    high = beside(path, "-high")
+    content = bytearray(high.read_bytes())
+    for at in SLOTS_AT:
+        what, seq, checksum, _ = SLOT.unpack_from(content, at)
+        record = SLOT.pack(what, seq, checksum, b"another boot")
+        content[at : at + len(record) + CRC.size] = record + CRC.pack(zlib.crc32(record))
+    high.write_bytes(content)

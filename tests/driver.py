@@ -23,6 +23,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from oms import Config, EmbeddedVenue, OrderManagement
 from oms.app import App
-from oms.errors import OMSError
+from oms.errors import OMSError, StoppedError
 from oms.exchange.matching import MatchingEngine
 from oms.reports import OrderResponse
 from tests.exchange_flow import (
@@ -93,7 +94,11 @@ class Load:
             pass
 
     def _start(self, function: Any, *arguments: object) -> None:
-        threading.Thread(target=function, args=arguments, daemon=True).start()
+        def work() -> None:
+            with suppress(StoppedError):  # it came after the end
+                function(*arguments)
+
+        threading.Thread(target=work, daemon=True).start()
 
     def _retry(self, path: Path) -> None:
         """Submit again, with the same ids, what an earlier process left unanswered."""

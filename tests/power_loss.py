@@ -16,7 +16,7 @@ from typing import NamedTuple
 from tests.processes import Line
 
 SECTOR = 512
-CALLS = "openat,write,pwrite64,fsync,fdatasync,ftruncate,unlink"
+CALLS = "openat,write,pwrite64,fsync,fdatasync,ftruncate,unlink,rename"
 _CALL = re.compile(
     r"(?P<at>[\d.]+) (?P<name>\w+)"
     r'\((?:(?:AT_FDCWD(?:<[^>]*>)?, )?"(?P<path>[^"]*)"|\d+<(?P<open>[^>]*)>)'
@@ -34,7 +34,10 @@ def traced(trace: Path) -> tuple[object, ...]:
 
 
 class Call(NamedTuple):
-    """One system call on a file: write, sync, truncate, unlink, create; or what was told."""
+    """One system call on a file: write, sync, truncate, unlink, create, rename; or what was told.
+
+    content: of a rename the new path.
+    """
 
     at: float
     kind: str
@@ -69,6 +72,10 @@ def _read(line: str, directory: str) -> Call | None:
         return None
     if name == "openat":
         return Call(at, "create", path) if "O_CREAT" in rest else None
+    if name == "rename":
+        return Call(at, "rename", path, 0, _content(rest)[len(directory) + 1 :])
+    if name == "write":  # a file that is written once, from its beginning
+        return Call(at, "write", path, 0, _content(rest))
     if name == "pwrite64":
         return Call(at, "write", path, int(rest.rsplit(", ", 1)[1]), _content(rest))
     if name == "ftruncate":
@@ -119,6 +126,9 @@ class Disk:
     def take(self, call: Call) -> None:
         if call.kind == "create":
             self.files.setdefault(call.path, File())
+        elif call.kind == "rename" and call.path in self.files:
+            renamed = self.files[call.content.decode()] = self.files.pop(call.path)
+            renamed.named = False
         elif call.kind == "sync" and not call.path:  # the directory
             self.files = {path: file for path, file in self.files.items() if not file.gone}
             for file in self.files.values():

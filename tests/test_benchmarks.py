@@ -39,6 +39,7 @@ FIGURES = {
     "recovery": {
         "entries", "seconds_without_snapshot", "seconds_with_snapshot", "digests_differ",
     },
+    "full_inbox": {"idle_mb", "full_mb", "drained_mb", "refusal_us"},
 }  # fmt: skip
 FIGURES["latency --ledger"] = FIGURES["latency"]
 HELPERS = {"client", "common", "compare"}  # compare runs the others, on two commits

@@ -555,3 +555,19 @@ def test_the_program_is_a_library_too():
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_daemon_whose_reader_goes_away_goes_on_and_ends_with_0(tmp_path):
+    """`run | head -1`: nothing on stderr, and an orderly stop."""
+    command = [*PROGRAM, "run", "--data-dir", str(tmp_path)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        wait_until(lambda: (tmp_path / "status.json").exists())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+        assert process.stderr.read() == ""
+    log = (tmp_path / "logs" / "order_management.log").read_text()
+    assert log.count("it gets no more lines") == 1

@@ -1,5 +1,6 @@
 """The life of an OrderManagement: its threads, its end, and what it dies of."""
 
+import itertools
 import threading
 from queue import SimpleQueue
 
@@ -10,15 +11,17 @@ from oms import (
     ManualClock,
     MemoryStore,
     OrderManagement,
+    OrderTerms,
     RejectReason,
     ResponseType,
 )
-from oms.config import StopConfig, ThrottleConfig
+from oms.clock import SystemClock
+from oms.config import QueueConfig, StopConfig, ThrottleConfig
 from oms.enums import OrderState
-from oms.errors import OutcomeUnknownError, StoppedError, StoreError
+from oms.errors import DeadlockError, OutcomeUnknownError, StoppedError, StoreError
 from oms.turn.threads import THREADS
 from oms.venues.scripted import ScriptedVenue, Step
-from tests.fakes import SOON_S, FaultyStore, buy, cancel, config_of, hear
+from tests.fakes import SOON_S, FaultyStore, Stepped, buy, cancel, config_of, hear, trade
 
 
 def test_its_threads_are_those_of_the_table_and_end_with_it(start_manager):
@@ -44,24 +47,114 @@ def test_it_is_started_once_and_stopped_as_often_as_one_likes(start_manager):
     OrderManagement(config_of(), store=MemoryStore()).stop()
 
 
-def test_after_the_stop_requests_are_refused_and_questions_answered(start_manager):
-    """SHUTTING_DOWN, with no trace; listeners hear of it too."""
+def test_after_the_stop_requests_raise_and_questions_are_answered(start_manager):
+    """Nobody would ever answer a request; what is published stays."""
     oms = start_manager()
     oms.submit(buy("A", 1, 100)).result(SOON_S)
     oms.stop()
-    assert oms.submit(buy("B", 1, 100)).result(0).reason is RejectReason.SHUTTING_DOWN
-    oms.on_data(cancel("C", "A"))
-    assert hear(oms, ResponseType.CANCEL_REJECTED).reason is RejectReason.SHUTTING_DOWN
+    for ask in (oms.submit, oms.on_data, lambda request: oms.submit_all([request])):
+        with pytest.raises(StoppedError, match="has stopped"):
+            ask(buy("B", 1, 100))
+    with pytest.raises(StoppedError, match="has stopped"):
+        oms.on_data_response(trade(1, 1, 1))
     assert oms.get_status()["health"] == "stopped"
     assert oms.get_order("me", "A").leaves_lots == 1
     assert oms.get_order("me", "B") is None
+
+
+def test_before_the_start_requests_raise(tmp_path):
+    """At once, and nothing of them is left when it starts."""
+    oms = OrderManagement(config_of(), directory=tmp_path)
+    for ask in (oms.submit, oms.on_data, lambda request: oms.submit_all([request])):
+        with pytest.raises(StoppedError, match="start"):
+            ask(buy("A", 1, 100))
+    with pytest.raises(StoppedError, match="start"):
+        oms.on_data_response(trade(1, 1, 1))
+    oms.start()
+    try:
+        assert oms.submit(buy("A", 1, 100)).result(SOON_S).type is ResponseType.NEW
+    finally:
+        oms.stop()
+
+
+def test_while_it_stops_requests_are_refused(start_manager):
+    """A refusal is a response, with no trace; listeners hear of it too."""
+    # given one whose dispatcher is held up in its last turn
+    oms = start_manager()
+    held, go_on, answers = threading.Event(), threading.Event(), []
+
+    def hold(_desk, _intake):
+        held.set()
+        assert go_on.wait(SOON_S)
+
+    oms.between_turns(hold)
+    assert held.wait(SOON_S)
+    stopper = threading.Thread(target=oms.stop)
+    stopper.start()
+    while not oms.inbox.closed:
+        pass
+
+    # when requests come
+    answers.append(oms.submit(buy("B", 1, 100)).result(0))
+    oms.on_data(cancel("C", "A"))
+
+    # then each is told
+    assert answers[0].reason is RejectReason.SHUTTING_DOWN
+    assert hear(oms, ResponseType.CANCEL_REJECTED).reason is RejectReason.SHUTTING_DOWN
+    go_on.set()
+    stopper.join(SOON_S)
+    assert not stopper.is_alive()
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda oms: oms.submit(buy("B", 1, 100)).result(),
+        lambda oms: oms.submit(buy("B", 1, 100)).exception(),
+        lambda oms: oms.dry_run(buy("B", 1, 100)).result(),
+        lambda oms: oms.between_turns(lambda *_: 0).result(),
+        lambda oms: oms.submit_pair(
+            buy("S", 1, None, terms=OrderTerms(stop_price=110)),
+            buy("L", 1, 90, terms=OrderTerms(oco_with="S")),
+            "U",
+        ).result(),
+        lambda oms: oms.depth_snapshot("X"),
+        lambda oms: oms.stop(),
+    ],
+)
+def test_a_listener_that_waits_for_its_own_thread_is_told_so(start_manager, wait):
+    """It would wait for ever, and every order with it."""
+    oms, told = start_manager(), SimpleQueue()
+
+    def listen(response):
+        if response.client_order_id != "A":
+            return
+        try:
+            wait(oms)
+        except DeadlockError as error:
+            told.put(error)
+
+    oms.add_listener(listen)
+    oms.submit(buy("A", 1, 100)).result(SOON_S)
+    assert "thread" in str(told.get(timeout=SOON_S))
+    assert oms.submit(buy("Z", 1, 100)).result(SOON_S).type is ResponseType.NEW
+
+
+def test_a_listener_may_look_at_an_answer_that_is_there(stepped):
+    """The future of the very response it is told."""
+    answer = stepped.oms.submit(buy("A", 1, 100))
+    seen = []
+    stepped.oms.add_listener(lambda _: seen.append(answer.result().order_id))
+    stepped.step()
+    assert seen == [answer.result(0).order_id]
 
 
 def test_a_with_block_starts_and_stops(tmp_path):
     """The shortest way to use it; the data is where the directory says."""
     with OrderManagement(config_of(), directory=tmp_path) as oms:
         oms.submit(buy("A", 1, 100)).result(SOON_S)
-    assert [path.name for path in tmp_path.iterdir()] == ["order_management.db"]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["order_management.db", "order_management.db-high"]
     with OrderManagement(config_of(), directory=tmp_path) as oms:
         assert oms.get_order("me", "A").leaves_lots == 1
 
@@ -154,3 +247,61 @@ def test_a_remote_venue_answers_through_its_own_thread(start_manager):
     assert oms.submit(buy("A", 1, 100)).result(SOON_S).state is OrderState.PENDING_NEW
     clock.advance(1)
     assert hear(oms, ResponseType.TRADE).state is OrderState.FILLED
+
+
+def test_a_stop_is_not_held_up_by_those_it_refuses(start_manager):
+    """Sixteen threads that submit as fast as they can, before, while and until it has stopped."""
+    # given a full inbox, and threads that hammer at it
+    oms, clock = start_manager(config_of(queue=QueueConfig(inbox_max=1_000))), SystemClock()
+    refused, stopped = [0] * 16, threading.Barrier(17)
+
+    def hammer(number):
+        try:
+            for n in itertools.count():
+                answer = oms.submit(buy(f"{number}-{n}", 1, 100))
+                refused[number] += answer.done() and answer.result(0).refused
+        except StoppedError:
+            stopped.wait(SOON_S)
+
+    threads = [threading.Thread(target=hammer, args=(n,), daemon=True) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    while not all(refused):
+        threads[0].join(0.01)
+
+    # when it is told to stop
+    asked_ns = clock.monotonic_ns()
+    oms.stop()
+    took_s = (clock.monotonic_ns() - asked_ns) / 1e9
+
+    # then it has, in time, and every thread was told
+    assert took_s < 5
+    stopped.wait(SOON_S)
+
+
+def test_a_thread_that_is_refused_again_and_again_yields(monkeypatch):
+    """A millisecond each time; not at first, not a gateway's, and not the dispatcher's own."""
+    desk, paused = Stepped(config_of(queue=QueueConfig(inbox_max=1))).start(), []
+    monkeypatch.setattr("oms.manager.pause", paused.append)
+    desk.oms.on_data(buy("A", 1, 100))
+    for n in range(8):
+        assert desk.oms.submit(buy(f"B{n}", 1, 100)).result(0).reason is RejectReason.QUEUE_FULL
+    assert paused == []
+    desk.oms.on_data(buy("C", 1, 100))
+    assert desk.oms.try_submit(buy("D", 1, 100)).result(0).refused
+    assert paused == [0.001]
+
+    # after a while without a refusal it is the first again
+    desk.clock.advance(1)
+    desk.oms.on_data(buy("E", 1, 100))
+    assert paused == [0.001]
+
+    # a listener that submits stops nobody
+    def listen(response):
+        if response.client_order_id == "A":
+            for n in range(20):
+                desk.oms.on_data(buy(f"F{n}", 1, 100))
+
+    desk.oms.add_listener(listen)
+    desk.step()
+    assert paused == [0.001]

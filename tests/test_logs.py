@@ -1,6 +1,8 @@
 """The log of a running daemon is its own: what the program logged like before, it does after."""
 
 import logging
+import os
+from unittest.mock import Mock
 
 from oms.logs import LogWriter
 from oms.sections import LogConfig
@@ -23,3 +25,51 @@ def test_a_log_that_ended_leaves_the_logging_of_the_program_as_it_was(tmp_path):
     assert (logger.level, logger.propagate, list(logger.handlers)) == before
     assert "order a-1" in writer.path.read_text()
     assert "order a-2" not in writer.path.read_text()
+
+
+def test_a_console_whose_reader_has_gone_is_one_line(tmp_path, capsys):
+    """In the log file, which goes on; nothing on stderr."""
+    # given a log with a console that is a pipe
+    logger = logging.getLogger("oms")
+    read_end, write_end = os.pipe()
+    with os.fdopen(write_end, "w", encoding="utf-8") as console:
+        writer = LogWriter(LogConfig(level="INFO"), tmp_path, console)
+
+        # when the reader goes away, and records keep coming
+        os.close(read_end)
+        for n in range(3):
+            logger.info("record %d", n)
+        writer.finish()
+
+    # then the file has all of them, and one line about the console
+    lines = writer.path.read_text().splitlines()
+    assert [line for line in lines if "record" in line and "console" not in line][2:]
+    assert len([line for line in lines if "console: " in line]) == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_a_log_that_cannot_be_written_is_one_line_on_stderr(tmp_path, capsys, monkeypatch):
+    """Until it can, and then cannot again: the disk was full twice."""
+    # given a log file that fails when it is told to
+    logger, fails = logging.getLogger("oms"), [True]
+    writer = LogWriter(LogConfig(level="INFO"), tmp_path)
+    file = writer._handlers[0]
+    write = file.stream.write
+
+    def write_unless_full(text):
+        if fails[0]:
+            raise OSError(28, "No space left on device")
+        return write(text)
+
+    monkeypatch.setattr(file, "stream", Mock(wraps=file.stream, write=write_unless_full))
+
+    # when it fails, works, and fails again
+    for failing in (True, True, True, False, True, True):
+        fails[0] = failing
+        logger.info("record")
+        writer.step()
+    writer.finish()
+
+    # then each time is one line
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["order_management: log not written: [Errno 28] No space left on device"] * 2

@@ -8,8 +8,8 @@ import json
 
 import pytest
 
-from oms import Instrument, ManualClock, MemoryStore, OrderManagement, RejectReason, ResponseType
-from oms.config import ExchangeConfig
+from oms import Instrument, ManualClock, MemoryStore, RejectReason, ResponseType
+from oms.config import ExchangeConfig, QueueConfig
 from oms.enums import Phase, Scope, Side
 from oms.errors import ValidationError
 from oms.requests import (
@@ -166,10 +166,10 @@ def test_a_halt_without_a_kill_leaves_what_is_open():
 
 def test_an_operator_passes_a_full_inbox():
     """Cancels and operators' commands do; orders do not."""
-    config = config_of()
-    oms = OrderManagement(config, store=MemoryStore(), clock=ManualClock())
-    oms.inbox.close()
-    assert oms.submit(command("K", KILL)).result(0).reason is RejectReason.SHUTTING_DOWN
+    desk = Stepped(config_of(queue=QueueConfig(inbox_max=1))).start()
+    desk.oms.on_data(buy("A", 1, 90))
+    assert desk.oms.submit(buy("B", 1, 90)).result(0).reason is RejectReason.QUEUE_FULL
+    assert desk.ask(command("K", KILL)).type is ResponseType.COMMAND_DONE
 
 
 # --- phases ---

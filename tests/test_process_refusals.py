@@ -1,5 +1,6 @@
 """What cannot be trusted or used is refused at the start: one line, exit code 2, no change."""
 
+import json
 import re
 import shutil
 import sqlite3
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from oms.errors import StoreError
+from oms.reports import ROW_COLUMNS
 from oms.stores import JournalRecord
 from oms.stores.sqlite import PersistentStorage
 from tests.processes import DATABASE, Driver, audit, wait_until
@@ -21,10 +23,7 @@ START_S_MAX = 20.0
 
 
 def run_daemon(directory: Path) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, str(PROGRAM), "run", "--data-dir", str(directory)],
-        capture_output=True, text=True, timeout=START_S_MAX,
-    )  # fmt: skip
+    return command(directory, "run")
 
 
 def assert_refused(directory: Path, expected: str) -> None:
@@ -92,11 +91,12 @@ def test_a_missing_row_in_the_journal(data: Path, offset: int) -> None:
 
 
 def test_missing_rows_at_the_end_of_the_journal(data: Path) -> None:
-    """The rest adds up; but there are reports of what is missing, and their ids were shown."""
+    """The rest adds up; but the high-water file says how far it had come."""
     first_seq, _ = record_at(data, MIDDLE)
     edit(data, f"DELETE FROM journal WHERE first_seq >= {first_seq}")
 
-    assert_refused(data, f"journal sequence {first_seq}: missing, and all after it")
+    ends = f"the journal ends at sequence {first_seq - 1}, but [0-9]+ was committed"
+    assert_refused(data, f"{ends}.*--accept-loss {first_seq - 1}")
 
 
 def cut_in_half(path: Path) -> None:
@@ -150,7 +150,7 @@ def has_dbstat(database: sqlite3.Connection) -> bool:
 def test_a_database_of_a_newer_program(data: Path) -> None:
     with closing(sqlite3.connect(data / DATABASE)) as database:
         database.execute("PRAGMA user_version = 99")
-    assert_refused(data, "expected schema version 3, was 99")
+    assert_refused(data, "expected schema version 4, was 99")
 
 
 def test_a_broken_snapshot_is_ignored_and_the_journal_replayed(data: Path, tmp_path: Path) -> None:
@@ -186,6 +186,59 @@ def test_the_second_of_two_writers_of_one_journal_is_stopped(tmp_path: Path) -> 
         second.rollback()
 
         assert [record.last_seq for record in second.records()] == [3]
+
+
+# --- what a killed daemon had told, and its files have lost ---
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> tuple[Path, int]:
+    """A directory whose daemon was killed under load, and the last sequence that it told."""
+    directory = tmp_path / "data"
+    with Driver(directory, tmp_path / "out", store={"durability": "full"}) as driver:
+        wait_until(lambda: len(driver.lines("R")) > 1_000)
+        driver.kill()
+        rows = driver.lines("R")
+    return directory, max(row[2 + ROW_COLUMNS.index("journal_seq")] for row in rows)
+
+
+@pytest.mark.parametrize("lost", ["a bit of the log", "the log", "the database"])
+def test_a_daemon_that_was_killed_and_lost_a_tail_is_not_started(
+    killed: tuple[Path, int], lost: str
+) -> None:
+    """Both numbers are told; accepted explicitly, it goes on above all that was shown."""
+    directory, told_seq = killed
+    database = directory / DATABASE
+    log = directory / f"{DATABASE}-wal"
+    if lost == "a bit of the log":
+        content = bytearray(log.read_bytes())
+        content[len(content) // 3] ^= 1
+        log.write_bytes(content)
+    else:
+        (log if lost == "the log" else database).unlink()
+
+    # then the start is refused, and so is `verify`
+    ended = run_daemon(directory)
+    assert ended.returncode == 2
+    promised = re.search("([0-9]+)( was committed|: put)", ended.stderr)
+    assert promised and int(promised[1]) >= told_seq
+    accepted = ended.stderr.split()[-1]
+    if lost != "the database":
+        assert command(directory, "verify").returncode != 0
+
+    # and when the loss is accepted, an order manager starts above all numbers that were told
+    done = command(directory, "operator", "halt", "--accept-loss", accepted)
+    assert done.returncode == 0, done.stderr
+    assert command(directory, "verify").returncode == 0
+    last = json.loads(command(directory, "export").stdout.splitlines()[-1])
+    assert last["seq"] > told_seq
+
+
+def command(directory: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, str(PROGRAM), *words, "--data-dir", str(directory)],
+        capture_output=True, text=True, timeout=START_S_MAX,
+    )  # fmt: skip
 
 
 # --- places that cannot be used ---

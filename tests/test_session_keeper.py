@@ -147,3 +147,27 @@ def test_at_the_end_it_logs_off():
     desk.oms.keeper.finish()
     assert not desk.venue.logged_on()
     assert status(desk)[0] == "down"
+
+
+def test_a_pause_below_a_second_is_kept():
+    """The keeper sleeps no longer than until the next try, by the clock it was given."""
+    # given a venue that refuses once, and a pause of 50 ms
+    desk = desk_of(
+        ["refuse", "accept"], logon_backoff_min_ns=50_000_000, logon_backoff_max_ns=SECOND
+    )
+    keeper, slept = desk.oms.keeper, []
+
+    def sleep(wait_s):
+        slept.append(wait_s)
+        desk.clock.advance(wait_s)
+
+    keeper._wake.wait = sleep
+
+    # when it steps by itself
+    keeper.step()
+    keeper.step()
+    keeper.step()
+
+    # then it tried again after 50 ms, and then has time
+    assert slept == [0.05, 1.0, 1.0]
+    assert status(desk) == ("up", 0)

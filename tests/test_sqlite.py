@@ -17,6 +17,7 @@ from oms import (
     PersistentStorage,
     RejectReason,
     ResponseType,
+    TimeInForce,
 )
 from oms.errors import OMSError, StoreError
 from oms.reports import ROW_COLUMNS
@@ -384,6 +385,15 @@ def test_what_the_program_itself_asks_is_answered_by_an_index(busy):
         assert [step for step in steps if step.startswith("SCAN ")] == [], query
 
 
+def test_the_content_of_an_id_can_be_made_anew_whatever_terms_the_order_has(path):
+    desk = Stepped(store=storage(path)).start()
+    terms = OrderTerms(stop_price=90, expire_ns=desk.clock.wall_ns() + 10**12)
+    desk.send(buy("A", 2, 100, terms=terms, time_in_force=TimeInForce.GTD), buy("A", 2, 100))
+
+    assert list(differences(desk.store, Fold(EmbeddedVenue()))) == []
+    desk.stop()
+
+
 def test_what_is_stored_is_what_the_journal_gives(path):
     """Every report, put together from the two tables and read back, is the one that was told."""
     told = []
@@ -416,9 +426,9 @@ def test_a_new_database_is_synced_into_its_directory(path, monkeypatch):
 
 
 def test_the_write_ahead_log_is_emptied_at_the_end(path):
-    """One file to copy; nothing beside it."""
+    """One file to copy; beside it is only what says how far it came."""
     traded(path)
-    assert sorted(p.name for p in path.parent.iterdir()) == ["orders.db"]
+    assert sorted(p.name for p in path.parent.iterdir()) == ["orders.db", "orders.db-high"]
 
 
 def test_two_snapshots_are_kept(path):
@@ -459,7 +469,7 @@ def test_opening_twice_is_opening_once(path):
     store.open()
     keep(store, record(1, new("A")))
     store.close()
-    assert [p.name for p in path.parent.iterdir()] == ["orders.db"]
+    assert sorted(p.name for p in path.parent.iterdir()) == ["orders.db", "orders.db-high"]
 
 
 def test_an_order_is_still_found_after_the_end(path):

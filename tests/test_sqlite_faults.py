@@ -67,8 +67,9 @@ def test_a_changed_number_of_the_journal_stops_the_start(path, column):
 
 @pytest.mark.parametrize("snapshot", [False, True])
 def test_a_journal_that_ends_before_its_reports_stops_the_start(path, snapshot):
-    """Its last record was lost; nothing in the chain can show that, but the reports do."""
+    """Its last record was lost; without the high-water file, too, the reports show it."""
     traded(path, snapshot=snapshot)
+    path.with_name("orders.db-high").unlink()
     alter(path, "DELETE FROM journal WHERE last_seq = (SELECT max(last_seq) FROM journal)")
     assert "missing, and all after it; the latest report is of" in str(start_error(path))
 
@@ -190,4 +191,40 @@ def test_while_the_database_is_busy_orders_are_refused_and_reads_go_on(path):
         assert desk.oms.get_status()["health"] != "ok"
     assert desk.ask(buy("B", 1, 99)).type is ResponseType.NEW
     assert desk.ask(cancel("C", "A")).type is ResponseType.CANCELED
+    desk.stop()
+
+
+def test_a_reader_that_stays_open_is_told_and_the_log_is_cut_once_it_goes(
+    tmp_path, monkeypatch, caplog
+):
+    """While it reads, the write-ahead log grows; as soon as it has gone, it starts anew."""
+    # given a bound that is soon reached, and somebody in a transaction of the past
+    for name in ("oms.stores.sqlite.WAL_BYTES_MAX", "oms.turn.dispatcher.LOG_BYTES_MAX"):
+        monkeypatch.setattr(name, 100_000)
+    path = tmp_path / "orders.db"
+    desk = Stepped(store=PersistentStorage(path, durability="none")).start()
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM journal").fetchone()
+
+        # when orders come, for seconds
+        for n in range(400):
+            desk.send(buy(f"#{n}", 1, 100))
+        desk.clock.advance(1)
+        desk.step()
+        during = desk.oms.get_status()["store_log_bytes"]
+        desk.clock.advance(1)
+        desk.step()
+    assert during > 1_000_000
+    assert [r.getMessage() for r in caplog.records if "write-ahead log has" in r.getMessage()] == [
+        f"the write-ahead log has {during >> 20} MB: a reader that stays in one transaction keeps "
+        "it from starting anew"
+    ]
+
+    # then, with the reader gone, the next look cuts it off, without any order
+    desk.clock.advance(1)
+    desk.step()
+    assert desk.oms.get_status()["store_log_bytes"] == 0
+    assert path.with_name("orders.db-wal").stat().st_size == 0
+    assert desk.send(buy("B", 1, 100)) == ["B NEW/NEW"]
     desk.stop()

@@ -14,12 +14,14 @@ from oms.stores import JournalRecord, Snapshot, checked, checksum
 ID_CHARACTERS = "".join(chr(n) for n in range(32, 127) if chr(n) not in '"\\')
 
 
-def record(first_seq, *turn, before=0, wall_ns=5, released=1, elapsed_ns=None, clock_ns=None):
+def record(
+    first_seq, *turn, before=0, wall_ns=5, released=1, elapsed_ns=None, clock_ns=None, tally=None
+):
     body = "\n".join(map(codec.encode, turn))
     last_seq = first_seq + len(turn)
     fields = (first_seq, last_seq, wall_ns, released, body)
-    text = checksum(before, *fields, elapsed_ns, clock_ns)
-    return JournalRecord(*fields, text, elapsed_ns, clock_ns)
+    text = checksum(before, *fields, elapsed_ns, clock_ns, tally)
+    return JournalRecord(*fields, text, elapsed_ns, clock_ns, tally)
 
 
 def report(seq, number, order_id, request_seq=0, state="NEW", client_id="A", **more):
@@ -298,9 +300,9 @@ def test_a_journal_is_read_as_long_as_it_is_whole():
 )  # fmt: skip
 def test_any_change_of_a_record_breaks_the_chain(ids, field, change):
     """Whatever field is altered, and however little."""
-    sound = record(1, *map(new, ids), elapsed_ns=7, clock_ns=4)
+    sound = record(1, *map(new, ids), elapsed_ns=7, clock_ns=4, tally="[1,2,3,4]")
     value = getattr(sound, field)
-    if field == "body":
+    if field in ("body", "tally"):
         value = value[: change % len(value)] + "~" + value[change % len(value) :]
     else:
         value += change

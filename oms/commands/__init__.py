@@ -33,10 +33,11 @@ AddOption = Callable[..., Any]
 
 
 class Place(NamedTuple):
-    """Where a command works, and by which settings."""
+    """Where a command works, and by which settings; accept_loss: see `starting`."""
 
     config: Config
     directory: Path
+    accept_loss: int | None = None
 
     @property
     def database(self) -> Path:
@@ -59,6 +60,14 @@ Command = Callable[[argparse.Namespace, Place], int]
 Look = Callable[[argparse.Namespace, PersistentStorage], int]
 AddCommand = Callable[[str, Command, str, str], AddOption]
 """Adds a command by name, with its line in the list and its description; see cli."""
+
+
+def starting(option: AddOption) -> None:
+    """What each command takes that starts an order manager."""
+    option(
+        "--accept-loss", metavar="SEQ", type=whole_number(0),
+        help="go on although journal entries after this sequence are missing",
+    )  # fmt: skip
 
 
 def looking(look: Look) -> Command:

@@ -21,6 +21,7 @@ from oms.commands import (
     AddOption,
     Place,
     ask,
+    starting,
     whole_number,
 )
 from oms.commands.live import tell_failure
@@ -134,7 +135,7 @@ class Load:
         if not self.quiet:
             print(f"{self.title}; throttle {throttle_text(self.place.config)}; Ctrl-C ends it")
             print(f"data in {self.place.directory}", flush=True)
-        app = App(self.place.config, self.place.directory)
+        app = App(self.place.config, self.place.directory, accept_loss=self.place.accept_loss)
         driven: list[tuple[Source, Runner]] = []
 
         def work(manager: OrderManagement) -> None:
@@ -297,6 +298,7 @@ def add_to(add: AddCommand) -> None:
 
 
 def add_orders(option: AddOption) -> None:
+    starting(option)
     option("--orders", metavar="N", type=whole_number(1), help="stop after so many requests")
     option("--quiet", action="store_true", help="no progress, the report alone")
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from oms.commands import AddCommand, Place, ask, say, whole_number
+from oms.commands import AddCommand, Place, ask, say, starting, whole_number
 from oms.commands.reach import Teller, ask_request, meanwhile, new_id, reach
 from oms.config import CONFIG_PATH, Config, load_config
 from oms.desk.operations import ACCOUNT_SETTINGS
@@ -83,6 +83,7 @@ code 1): see `fund` for more."""
 
 def add_to(add: AddCommand) -> None:
     option = add("fund", fund, "pay money into an account, out of it, or over", FUND)
+    starting(option)
     option("account", metavar="ACCOUNT")
     option("asset", metavar="ASSET", nargs="?", default="")
     option("amount", metavar="AMOUNT", nargs="?", help="in whole units, such as 12.5")
@@ -92,6 +93,7 @@ def add_to(add: AddCommand) -> None:
     option("--id", metavar="ID", default="", help="the command's own id, unique in the account")
 
     option = add("operator", operator, "halt, kill, phases, limits, trade busts", OPERATOR)
+    starting(option)
     option("action", metavar="ACTION", choices=tuple(ACTIONS), help=", ".join(ACTIONS))
     option("execution_id", metavar="EXECUTION_ID", nargs="?", default="", help="bust: the trade")
     option("--scope", nargs=2, metavar=("KIND", "TARGET"), help="account NAME, or symbol NAME")
@@ -106,6 +108,7 @@ def add_to(add: AddCommand) -> None:
         "instruments and accounts with money, to try things on",
         SEED_MARKET,
     )
+    starting(option)
     option(
         "--markets", metavar="N|SYMBOL,...", type=_symbols, default=[],
         help="so many, called M1_USD, M2_USD, ...; or these, such as ABC_USD,XYZ_USD",
@@ -254,7 +257,7 @@ def _fund(text: str) -> tuple[str, str]:
 def seed_market(args: argparse.Namespace, place: Place) -> int:
     """Write what config.ini lacks; then create and fund the accounts."""
     place.directory.mkdir(parents=True, exist_ok=True)
-    owner = held_by(place.directory)
+    owner = held_by(place.database)
     if owner is not None:  # before config.ini changes under a daemon
         raise DataInUseError(f"{place.directory}: in use by process {owner}")
     known = {instrument.symbol for instrument in place.config.instruments}

@@ -21,6 +21,7 @@ from oms.commands import (
     Place,
     instant,
     say,
+    starting,
     whole_number,
 )
 from oms.config import SessionConfig
@@ -58,7 +59,9 @@ closes, and the days on which the clocks change. It starts with the session open
 
 
 def add_to(add: AddCommand) -> None:
-    add("run", run, "the daemon: trade in the hours of config.ini until told to stop", RUN)
+    starting(
+        add("run", run, "the daemon: trade in the hours of config.ini until told to stop", RUN)
+    )
     option = add("status", status, "how the running daemon does", STATUS)
     option("--json", action="store_true", help="all of it, as one JSON object")
     option("--watch", action="store_true", help="again each second, while it lives")
@@ -76,7 +79,7 @@ def add_to(add: AddCommand) -> None:
 
 def run(_args: argparse.Namespace, place: Place) -> int:
     """The daemon; its exit code."""
-    app = App(place.config, place.directory, console=sys.stdout)
+    app = App(place.config, place.directory, console=sys.stdout, accept_loss=place.accept_loss)
     code = app.run()
     tell_failure(app)
     return code
@@ -92,7 +95,7 @@ def tell_failure(app: App) -> None:
 def status(args: argparse.Namespace, place: Place) -> int:
     """Print what the daemon last said of itself; 3 if it is not there."""
     while True:
-        seen = look_at(place.directory)
+        seen = look_at(place)
         text = json.dumps(seen) if args.json else "\n".join(status_lines(seen))
         home = CLEAR_SCREEN if args.watch and sys.stdout.isatty() else ""
         print(home + text, flush=True)
@@ -101,25 +104,25 @@ def status(args: argparse.Namespace, place: Place) -> int:
         threading.Event().wait(WATCH_S)
 
 
-def look_at(directory: Path) -> dict[str, Any]:
+def look_at(place: Place) -> dict[str, Any]:
     """What the daemon says of itself; if it does not, its status file, how old that is, and
     whether the process that wrote it lives."""
-    told = _ask_daemon(directory)
+    told = _ask_daemon(place.directory)
     if told is not None:
-        found = {"directory": str(directory), "alive": True, "pid": told["pid"]}
+        found = {"directory": str(place.directory), "alive": True, "pid": told["pid"]}
         return {**found, "age_s": 0.0, "status": told}
-    path = directory / STATUS_NAME
+    path = place.directory / STATUS_NAME
     try:
         last = json.loads(path.read_text(encoding="utf-8"))
         age_s = (SystemClock().wall_ns() - path.stat().st_mtime_ns) / NANOS
     except FileNotFoundError:
         last, age_s = None, None
     try:
-        owner = held_by(directory)
+        owner = held_by(place.database)
     except PermissionError:  # not our directory: all we can go by is the file
         owner = last["pid"] if last and age_s is not None and age_s < FRESH_S else None
     return {
-        "directory": str(directory),
+        "directory": str(place.directory),
         "alive": owner is not None,
         "pid": owner,
         "age_s": age_s,

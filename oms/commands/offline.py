@@ -1,7 +1,8 @@
 """`ledger`, `digest`, `verify`, `replay`, `export`: the journal, read with or without a daemon.
 
 They only read: they write nothing into the data directory, take no lock, and work on a copy
-too. A difference gives exit code 1; a broken journal is reported with its sequence.
+too; `rebuild` alone writes: all that follows from the journal, under the lock. A difference
+gives exit code 1; a broken journal is reported with its sequence.
 """
 
 import argparse
@@ -25,15 +26,17 @@ from oms.commands import (
     whole_number,
 )
 from oms.desk.snapshot import joined
-from oms.errors import JournalError
+from oms.errors import JournalError, StoreError
 from oms.exchange.accounts import FEE_ACCOUNT, OUTSIDE, Ledger, Posting
 from oms.money import to_text
 from oms.reports import Report
 from oms.requests.codec import decode_all
 from oms.simulation.report import DEPTH_SHOWN, depth_lines
 from oms.stores import JournalRecord, Snapshot, Store, checked
+from oms.stores.high_water import HighWater, JournalEnd, Mark, shortfall
+from oms.stores.lock import DataLock
 from oms.stores.sqlite import PersistentStorage
-from oms.turn.journal import Fold, differences, state_mistakes
+from oms.turn.journal import Fold, differences, state_mistakes, upgraded
 from oms.venues import EmbeddedVenue, Venue
 
 DIFFERENCES_SHOWN = 20
@@ -45,11 +48,17 @@ the books in priority order. Two data directories with the same digest are in th
 state. It is made twice, from the latest snapshot and from the whole journal; both must
 agree, or the exit code is 1."""
 VERIFY = """\
-Plays the whole journal again, from its first entry, and compares every report and every
-snapshot that was stored with what it gives now. Then looks at the state it ends in: do the
+Plays the whole journal again, from its first entry, and compares every report, every
+client order id and every snapshot that was stored with what it gives now. Then looks at the
+state it ends in: do the
 accounts hold what was paid in, is what open orders need reserved, does no bid meet an ask
-while a market trades. Prints "verified", or each difference (exit code 1). Reads about
-100,000 entries a second."""
+while a market trades; and does the journal reach as far as the high-water file says. Prints
+"verified", or each difference (exit code 1). Reads about 100,000 entries a second."""
+REBUILD = """\
+Makes everything that is stored beside the journal anew from it: client order ids, reports,
+the view order_responses; snapshots are dropped. For a database in which `verify` found
+differences, or that a start refuses because rows are missing. One transaction: if it
+fails, nothing has changed. No daemon may run. Then verifies what it made."""
 REPLAY = """\
 Shows the state as it was right after one journal sequence: session, link, what waited,
 open orders, the depth of each book. `export` shows which sequence is what."""
@@ -75,6 +84,7 @@ def add_to(add: AddCommand) -> None:
 
     add("digest", looking(digest), "a fingerprint of the state", DIGEST)
     add("verify", verify, "do the stored reports follow from the journal?", VERIFY)
+    add("rebuild", rebuild, "make all that follows from the journal anew", REBUILD)
     option = add("replay", looking(replay), "the state as it was at one point", REPLAY)
     option(
         "--upto", metavar="SEQ", type=whole_number(1), required=True,
@@ -97,6 +107,10 @@ def digest(_args: argparse.Namespace, store: PersistentStorage) -> int:
     print(f"last seq       {full.last_seq}")
     print(f"digest         {full.digest()}")
     print(f"from snapshot  {quick.digest()}")
+    counts, tally = store.counts(full.last_seq), full.tally
+    if tally is not None and counts != (tally.ids, tally.reports):
+        say(f"{tally.ids} client order ids and {tally.reports} reports were stored, found {counts}")
+        return EXIT_FAILED
     if (quick.last_seq, quick.digest()) == (full.last_seq, full.digest()):
         return EXIT_OK
     say("the snapshot and the journal disagree; the journal is right")
@@ -109,7 +123,11 @@ def digest(_args: argparse.Namespace, store: PersistentStorage) -> int:
 class ExaminedFold(Fold):
     """Counts what it folds; compares each stored snapshot with the state, where it comes by it."""
 
-    def __init__(self, venue: Venue | EmbeddedVenue, snapshots: list[Snapshot]) -> None:
+    def __init__(
+        self, venue: Venue | EmbeddedVenue, snapshots: list[Snapshot], mark: Mark | None
+    ) -> None:
+        self._mark = mark
+        self._marked: int | None = None  # the checksum where the mark is
         super().__init__(venue)
         self.entries = self.reports = 0
         self._left = {snapshot.seq: snapshot for snapshot in snapshots}
@@ -123,6 +141,8 @@ class ExaminedFold(Fold):
 
     def advance(self, record: JournalRecord) -> None:
         super().advance(record)
+        if self._mark is not None and record.last_seq == self._mark.seq:
+            self._marked = record.checksum
         snapshot = self._left.pop(record.last_seq, None)
         if snapshot is None:
             return
@@ -132,6 +152,11 @@ class ExaminedFold(Fold):
             same = False
         if not same:
             self._found.append(f"snapshot {snapshot.seq}: not what the journal gives")
+
+    def missing(self) -> list[str]:
+        """After the fold: what the journal lacks, by the high-water file."""
+        text = shortfall(self._mark, JournalEnd(self.last_seq, self.checksum, self._marked))
+        return [text] if text else []
 
     def snapshot_mistakes(self) -> list[str]:
         """After the fold."""
@@ -167,10 +192,14 @@ class Verdict(NamedTuple):
 def examine(place: Place) -> Verdict:
     """Refold the whole journal; compare each report and snapshot; look at the state it gives."""
     found: list[str] = []
-    count, broken = 0, ""
+    count, broken, mark = 0, "", None
+    try:
+        mark = HighWater(place.database).read()  # first: a daemon may go on meanwhile
+    except JournalError as error:
+        found, count = [str(error)], 1
     with closing(place.open_store()) as store:
         snapshots = store.snapshots()
-        fold = ExaminedFold(venue_of(store), snapshots)
+        fold = ExaminedFold(venue_of(store), snapshots, mark)
         try:
             for line in _mistakes(store, fold):
                 count += 1
@@ -183,6 +212,7 @@ def examine(place: Place) -> Verdict:
 
 def _mistakes(store: Store, fold: ExaminedFold) -> Iterator[str]:
     yield from differences(store, fold)
+    yield from fold.missing()
     yield from fold.snapshot_mistakes()
     yield from state_mistakes(fold)
 
@@ -198,6 +228,20 @@ def verify(_args: argparse.Namespace, place: Place) -> int:
         return EXIT_FAILED
     print(verdict.text)
     return EXIT_OK if verdict.holds else EXIT_FAILED
+
+
+# --- rebuild ---
+
+
+def rebuild(_args: argparse.Namespace, place: Place) -> int:
+    """Make all tables but the journal anew; 1 if something still differs."""
+    if not place.database.exists():
+        raise StoreError(f"{place.database}: no such database; nothing has run here yet")
+    store = PersistentStorage(place.database, durability=place.config.store.durability)
+    with DataLock(place.directory), closing(store):
+        store.open()
+        store.upgrade(upgraded(store, venue_of(store)))
+    return verify(_args, place)
 
 
 # --- replay ---
@@ -250,14 +294,14 @@ def export(args: argparse.Namespace, store: PersistentStorage) -> int:
     return EXIT_OK
 
 
-def export_lines(store: Store, from_seq: int) -> Iterator[dict[str, Any]]:
+def export_lines(store: PersistentStorage, from_seq: int) -> Iterator[dict[str, Any]]:
     """The journal from one sequence on, each record checked against the one before."""
     first = store.record_of(from_seq)
     if first is None:
         return
-    before = store.record_of(first.first_seq - 1) if first.first_seq > 1 else None
-    records = store.records(first.first_seq - 1)
-    for record in checked(records, first.first_seq - 1, before.checksum if before else 0):
+    before = store.record_before(first)
+    after_seq, chained_to = (before.last_seq, before.checksum) if before else (0, 0)
+    for record in checked(store.records(after_seq), after_seq, chained_to):
         wall = _time(record.wall_ns)
         for seq, entry in enumerate(decode_all(record.body, record.first_seq), record.first_seq):
             if seq >= from_seq:

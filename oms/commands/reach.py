@@ -74,7 +74,8 @@ def meanwhile(place: Place, work: Callable[[OrderManagement], bool]) -> int:
     """Start the order manager, work with it, stop it; 1 if `work` says that it failed."""
     # Orders that wait to be sent stay in the queue: this stop does not end the daemon's session.
     config = replace(place.config, stop=replace(place.config.stop, on_stop="park"))
-    app, went_well = App(config, place.directory), []
+    app = App(config, place.directory, accept_loss=place.accept_loss)
+    went_well: list[bool] = []
     code = app.run(lambda manager: went_well.append(work(manager)))
     tell_failure(app)
     return code if code or (went_well and went_well[0]) else EXIT_FAILED
@@ -111,7 +112,7 @@ def running_daemon(place: Place) -> ControlClient:
     """The daemon of the directory. Raises GatewayError if none answers."""
     daemon = ControlClient.connect(place.directory)
     if daemon is None:
-        owner = held_by(place.directory)
+        owner = held_by(place.database)
         is_there = f"process {owner} has no {SOCKET_NAME}" if owner else "no daemon is running"
         raise GatewayError(f"{place.directory}: {is_there}")
     return daemon

@@ -89,6 +89,7 @@ class Operations:
             codec.SESSION: plain(self._session),
             codec.LINK: plain(self._link),
             codec.START: plain(self._start),
+            codec.LOSS: plain(lambda _seq, _line: None),  # what is missing has no effect
             codec.STOP: plain(self._stop),
             codec.PHASE: plain(lambda _seq, line: self._set_phase(Phase(line[1]))),
             codec.TIMER: plain(self._timer),

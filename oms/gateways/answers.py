@@ -67,7 +67,7 @@ class Answers:
             raise ValidationError("line", given, f"a JSON object with {REQUEST} or {ASK}")
         if REQUEST in given:
             request = of_object(self._signed(given, user, request_id))
-            return Promise(self._oms.submit(request), self.response)
+            return Promise(self._oms.try_submit(request), self.response)
         values = {name: value for name, value in given.items() if name != ASK}
         name = given[ASK]
         if name == DRY_RUN:

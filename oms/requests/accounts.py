@@ -16,6 +16,7 @@ from oms.requests.orders import (
     check_id,
     check_member,
     check_number,
+    check_optional_id,
     check_origin,
 )
 
@@ -49,6 +50,8 @@ class FundsRequest:
         check_origin(self.origin)
         check_member("action", self.action, FundsAction)
         creates, transfers = self.action is FundsAction.CREATE, self.action is FundsAction.TRANSFER
+        check_optional_id("asset", self.asset)
+        check_optional_id("to_account", self.to_account)
         if creates != (self.amount is None) or creates != (self.asset == ""):
             raise ValidationError("amount", self.amount, "asset and amount, but not for CREATE")
         if not creates:

@@ -47,6 +47,8 @@ VENUE = "V"  # the fields of a VenueReport
 IGNORED = "I"  # the same, of a report that cannot be true: it changes nothing
 OVERDUE = "U"  # request sequence: the venue owes an answer
 START = "B"  # a process began; configuration that the replay depends on, as a dict
+LOSS = "E"  # the last entry that is there, the last that is missing: it goes on without them;
+#            the record of this line is numbered after them, so that no number is used twice
 STOP = "K"  # the daemon stops and cancels what waits
 FUNDS = "F"  # account, id, FundsAction, asset, amount, other account
 MASS_CANCEL = "X"  # who asks, id, of which account or "", symbol or "", side or ""
@@ -62,7 +64,7 @@ LENGTHS = {
     NEW: (11, 12, 13), MODIFY: (7, 8, 9), CANCEL: (5, 6), ANSWER: (13, 14), SESSION: (3,),
     LINK: (3,), VENUE: (9,), IGNORED: (9,), OVERDUE: (2,), START: (2,), STOP: (1,),
     FUNDS: (7, 8), MASS_CANCEL: (6, 7), OPERATOR: (9, 10), PHASE: (2,), TIMER: (2,),
-    GOOD_TILL: (2,), BUST: (5, 6),
+    GOOD_TILL: (2,), BUST: (5, 6), LOSS: (3,),
 }  # fmt: skip
 
 # The three kinds that come by the thousand are written by one format each; ids hold no quote

@@ -1,9 +1,14 @@
 """What no client asks for: reports of a venue of somebody else."""
 
+import re
 from typing import NamedTuple
 
 from oms.enums import Liquidity, ResponseType
 from oms.errors import ValidationError
+
+TEXT_LENGTH_MAX = 1_000
+MAGNITUDE_MAX = 10**40  # Python does not write out a number of thousands of digits
+SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: no store can write it
 
 
 class VenueReport(NamedTuple):
@@ -27,7 +32,7 @@ class VenueReport(NamedTuple):
 
 
 def check_venue_report(report: VenueReport) -> None:
-    """Raise ValidationError, naming the field, unless each has its type.
+    """Raise ValidationError, naming the field, unless each has its type and can be stored.
 
     Whether it can be true of the order is looked at in its turn.
     """
@@ -37,3 +42,7 @@ def check_venue_report(report: VenueReport) -> None:
         value = getattr(report, name)
         if type(value) is not expected:
             raise ValidationError(name, value, f"of type {expected.__name__}")
+        if expected is int and abs(value) > MAGNITUDE_MAX:
+            raise ValidationError(name, value, f"a magnitude up to {MAGNITUDE_MAX}")
+        if expected is str and (len(value) > TEXT_LENGTH_MAX or SURROGATE.search(value)):
+            raise ValidationError(name, value, f"up to {TEXT_LENGTH_MAX} Unicode characters")

@@ -10,7 +10,14 @@ from typing import Any
 
 from oms.enums import Phase, Scope, Side, Trading
 from oms.errors import ValidationError
-from oms.requests.orders import NO_ORIGIN, Origin, check_id, check_member, check_origin
+from oms.requests.orders import (
+    NO_ORIGIN,
+    Origin,
+    check_id,
+    check_member,
+    check_optional_id,
+    check_origin,
+)
 
 TEXT_LENGTH_MAX = 200
 OPERATOR = "operator"
@@ -56,8 +63,7 @@ class MassCancelRequest:
 
     def __post_init__(self) -> None:
         _check_who(self.account, self.client_order_id, self.origin)
-        if self.symbol != "":
-            check_id("symbol", self.symbol)
+        check_optional_id("symbol", self.symbol)
         if self.side is not None and type(self.side) is not Side:
             raise ValidationError("side", self.side, "BUY, SELL or none")
         if type(self.everybody) is not bool:
@@ -96,11 +102,10 @@ class OperatorRequest:
         _check_who(self.account, self.client_order_id, self.origin)
         check_member("action", self.action, OperatorAction)
         check_member("scope", self.scope, Scope)
+        for field in ("target", "name", "value"):
+            check_optional_id(field, getattr(self, field))
         if (self.scope is Scope.ALL) != (self.target == ""):
             raise ValidationError("target", self.target, "an account or symbol, none for ALL")
-        for field in ("target", "name", "value"):
-            if getattr(self, field) != "":
-                check_id(field, getattr(self, field))
         if (
             type(self.why) is not str
             or len(self.why) > TEXT_LENGTH_MAX

@@ -31,6 +31,10 @@ RESTING = (TimeInForce.GTC, TimeInForce.DAY, TimeInForce.GTD)
 SEQUENCE_MAX = 2**63 - 1
 GTC, IOC = TimeInForce.GTC, TimeInForce.IOC
 
+# Compared by identity: what is not the default itself is checked in full, and an object whose
+# own comparison raises is not asked.
+EMPTY, ZERO = "", 0
+
 known: set[str] = set()
 """Accounts and symbols that were checked: they come again and again."""
 
@@ -49,6 +53,13 @@ def check_id(name: str, value: object) -> str:
         expected = f"1 to {ID_LENGTH_MAX} printable ASCII characters, no quote or backslash"
         raise ValidationError(name, value, expected)
     return value
+
+
+def check_optional_id(name: str, value: object) -> None:
+    """The same, or an empty text. An object of another class is never compared: its own
+    comparison may raise anything."""
+    if type(value) is not str or value:
+        check_id(name, value)
 
 
 def check_known_id(name: str, value: object) -> None:
@@ -89,8 +100,7 @@ class Origin(NamedTuple):
     def check(self) -> None:
         """Raises ValidationError, naming the field, on a value out of range."""
         for name in ("user", "gateway", "request_id"):
-            if getattr(self, name) != "":
-                check_id(name, getattr(self, name))
+            check_optional_id(name, getattr(self, name))
         if type(self.sequence) is not int or not 0 <= self.sequence <= SEQUENCE_MAX:
             raise ValidationError("sequence", self.sequence, f"0 to {SEQUENCE_MAX}")
 
@@ -141,8 +151,7 @@ class OrderTerms:
             check_member("self_trade", self.self_trade, SelfTrade)
         if type(self.expire_ns) is not int or not 0 <= self.expire_ns < 2**63:
             raise ValidationError("expire_ns", self.expire_ns, "nanoseconds since 1970")
-        if self.oco_with != "":
-            check_id("oco_with", self.oco_with)
+        check_optional_id("oco_with", self.oco_with)
 
 
 NUMBERS = (
@@ -168,8 +177,8 @@ class OrderRequest:
     Prices and quantities are text, int, Decimal or an exact float, in whole currency and
     whole units ("100.50"); whether they fit the instrument's grid is answered, not raised.
 
-    line: what is handed over: kind and fields. It is made here, once, from checked values:
-    who changes a field afterwards changes nothing.
+    line: what is handed over: kind and fields. It is made here, once, from checked values,
+    and cannot be set: changing a field afterwards changes nothing.
 
     Raises ValidationError, naming the field, on a value out of range.
     """
@@ -196,8 +205,8 @@ class OrderRequest:
         type: RequestType,
         account: str,
         client_order_id: str,
-        orig_client_order_id: str = "",
-        order_id: int = 0,
+        orig_client_order_id: str = EMPTY,
+        order_id: int = ZERO,
         symbol: str = "",
         side: Side | None = None,
         order_type: OrderType = LIMIT,
@@ -242,24 +251,30 @@ class OrderRequest:
             and (time_in_force is GTC or time_in_force is IOC)
             and (hold is False or hold is True)
             and origin is NO_ORIGIN
-            and order_id == 0
-            and orig_client_order_id == ""
+            and order_id is ZERO
+            and orig_client_order_id is EMPTY
         ):  # a plain order, by far the most, needs no more than this
             self._check()
-            if terms == NO_TERMS:  # it says nothing
+            if type_of(terms) is OrderTerms and terms == NO_TERMS:  # it says nothing
                 terms = None
         if type is NEW:
-            self.line = (
+            line: tuple[Any, ...] = (
                 "N", account, client_order_id, symbol, side._value_,  # type: ignore[union-attr]
                 order_type._value_, time_in_force._value_, price, quantity, hold, terms, origin,
             )  # fmt: skip
         elif type is CANCEL:
-            self.line = ("C", account, client_order_id, orig_client_order_id or order_id, origin)
+            line = ("C", account, client_order_id, orig_client_order_id or order_id, origin)
         else:
-            self.line = (
+            line = (
                 "M", account, client_order_id, orig_client_order_id or order_id, price, quantity,
                 terms, origin,
             )  # fmt: skip
+        set_line(self, line)
+
+    def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
+        """For copies: the line has no setter, so the slots are filled themselves."""
+        for name, value in state[1].items():
+            SLOTS[name].__set__(self, value)
 
     def _check(self) -> None:
         check_known_id("account", self.account)
@@ -341,12 +356,12 @@ class OrderRequest:
     def _check_change(self) -> None:
         if type_of(self.order_id) is not int or not 0 <= self.order_id <= SEQUENCE_MAX:
             raise ValidationError("order_id", self.order_id, "an order id, or 0")
-        if self.orig_client_order_id != "" or not self.order_id:
+        check_optional_id("orig_client_order_id", self.orig_client_order_id)
+        if not self.order_id:
             check_id("orig_client_order_id", self.orig_client_order_id)
         if self.orig_client_order_id and self.order_id:
             raise ValidationError("order_id", self.order_id, "0 beside an orig_client_order_id")
-        if self.symbol != "":
-            check_id("symbol", self.symbol)
+        check_optional_id("symbol", self.symbol)
         if self.side is not None:
             check_member("side", self.side, Side)
         if self.type is MODIFY:
@@ -448,3 +463,10 @@ class OrderRequest:
 
 type_of: Callable[[object], Any] = type
 """Inside the class `type` is a field's name."""
+
+# A line is what the dispatcher believes, so it can be read and not set. The slot's own getter
+# and setter are C; functions in Python would cost each order two calls.
+SLOTS: dict[str, Any] = {name: OrderRequest.__dict__[name] for name in OrderRequest.__slots__}
+set_line: Callable[[OrderRequest, tuple[Any, ...]], None] = SLOTS["line"].__set__
+made_line: Callable[[object], tuple[Any, ...]] = SLOTS["line"].__get__
+OrderRequest.line = property(made_line)  # type: ignore[assignment, misc]

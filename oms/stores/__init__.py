@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from oms.clock import Instant
 from oms.errors import JournalError
 from oms.reports import Report
-from oms.requests.codec import Line, decode_all
+from oms.requests.codec import LOSS, Line, decode_all
 
 Claim = tuple[int, str, str, str, str, str, int]
 """A row of `orders`: sequence, account, client order id; symbol and side; what else the order
@@ -23,6 +23,7 @@ class JournalRecord(NamedTuple):
     one entry a line. checksum covers the record and the checksum before it, so a changed,
     missing or moved record shows. wall_ns, clock_ns, elapsed_ns: see Instant; clock_ns is None
     where the clock was not behind the stamp, elapsed_ns where an older program wrote the record.
+    tally: of the tables beside the journal, see tally.py; None where an older program wrote it.
     """
 
     first_seq: int
@@ -33,6 +34,7 @@ class JournalRecord(NamedTuple):
     checksum: int
     elapsed_ns: int | None = None
     clock_ns: int | None = None
+    tally: str | None = None
 
     @property
     def instant(self) -> Instant:
@@ -45,7 +47,7 @@ class JournalRecord(NamedTuple):
         )
 
     def expected_checksum(self, before: int) -> int:
-        return checksum(before, *self[:5], self.elapsed_ns, self.clock_ns)
+        return checksum(before, *self[:5], self.elapsed_ns, self.clock_ns, self.tally)
 
 
 def line_in(record: JournalRecord | None, seq: int) -> Line:
@@ -65,11 +67,14 @@ def checksum(
     body: str,
     elapsed_ns: int | None = None,
     clock_ns: int | None = None,
+    tally: str | None = None,
 ) -> int:
     """CRC-32 of the record, chained to the one before (0 for the first)."""
     text = f"{before}|{first_seq}|{last_seq}|{wall_ns}|{released}|{body}"
     if elapsed_ns is not None:
         text = f"{text}|{elapsed_ns}|{clock_ns}"
+    if tally is not None:
+        text = f"{text}|{tally}"
     return zlib.crc32(text.encode())
 
 
@@ -85,7 +90,7 @@ def checked(
             raise JournalError(f"journal sequence {after_seq + 1}: {error}") from error
         if record is None:
             return
-        if record.first_seq != after_seq + 1:
+        if record.first_seq != after_seq + 1 and not _accepted(record, after_seq):
             raise JournalError(
                 f"journal sequence {after_seq + 1}: missing; the next record starts at "
                 f"{record.first_seq}"
@@ -97,6 +102,14 @@ def checked(
             )
         yield record
         after_seq, before = record.last_seq, record.checksum
+
+
+def _accepted(record: JournalRecord, after_seq: int) -> bool:
+    """A record that begins with the loss of all between the one before and itself."""
+    if not str(record.body).startswith(f'["{LOSS}",'):
+        return False
+    line = decode_all(record.body.split("\n", 1)[0], record.first_seq)[0]
+    return tuple(line[1:]) == (after_seq, record.first_seq - 1)
 
 
 class Snapshot(NamedTuple):
@@ -130,7 +143,8 @@ class Store(Protocol):
         ...
 
     def upgrade(self, turns: Iterable[tuple[list[Claim], list[Report]]]) -> None:
-        """Make all tables anew, from the claims and reports of each turn of the journal."""
+        """Make all tables anew, from the claims and reports of each turn of the journal. How long
+        things took is in no journal: that is taken over."""
         ...
 
     def begin(self) -> None: ...

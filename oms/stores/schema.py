@@ -19,7 +19,7 @@ from oms.reports import (
 )
 from oms.stores import JournalRecord
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 FOLDED_VERSION = 2  # up to this one, all tables but the journal are made anew from it
 
 # `last_seq` and `first_seq` are unique, so that of two processes that write one journal the
@@ -32,11 +32,9 @@ JOURNAL = """CREATE TABLE IF NOT EXISTS journal (
     body TEXT NOT NULL,
     checksum INTEGER NOT NULL,
     elapsed_ns INTEGER,
-    clock_ns INTEGER)"""
-WIDEN = [  # the journal of an older program
-    "ALTER TABLE journal ADD COLUMN elapsed_ns INTEGER",
-    "ALTER TABLE journal ADD COLUMN clock_ns INTEGER",
-]
+    clock_ns INTEGER,
+    tally TEXT)"""
+NEW_COLUMNS = {"elapsed_ns": "INTEGER", "clock_ns": "INTEGER", "tally": "TEXT"}
 
 NAMES = Report._fields[:STORED]
 _TEXTS = ("code", "notional", "liquidity", "reason", "fee")
@@ -65,6 +63,7 @@ TABLES = [
 ]
 OTHERS = [
     "DROP TABLE IF EXISTS snapshots",  # an older program's; it is a cache
+    "DROP TABLE IF EXISTS snapshot_parts",
     """CREATE TABLE snapshots (
     journal_seq INTEGER PRIMARY KEY,
     checksum INTEGER NOT NULL,
@@ -92,6 +91,12 @@ INSERT_RECORD = (
     f"VALUES ({', '.join('?' * len(JournalRecord._fields))})"
 )
 SELECT_RECORD = f"SELECT {', '.join(JournalRecord._fields)} FROM journal "
+SELECT_CLAIMS = "SELECT * FROM orders WHERE client_order_id >= ' ' ORDER BY seq"  # no stand-ins
+COUNT_ALL = """SELECT (SELECT count(*) FROM orders WHERE client_order_id >= ' '),
+    (SELECT count(*) FROM reports)"""  # each by an index alone
+COUNT = """SELECT (SELECT count(*) FROM orders WHERE client_order_id >= ' ' AND seq <= ?1),
+    (SELECT count(*) FROM reports WHERE report_id < ?2)"""
+SELECT_END = "SELECT last_seq, checksum FROM journal ORDER BY last_seq DESC LIMIT 1"
 
 _FROM = f"""FROM reports AS r
     JOIN orders AS o ON o.seq = r.order_id
@@ -133,13 +138,45 @@ def create(connection: sqlite3.Connection) -> bool:
     Of that one the journal stays, and all else is made anew: see PersistentStorage.upgrade.
     """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
+    if version == 0 or FOLDED_VERSION < version < SCHEMA_VERSION:
         connection.execute("BEGIN IMMEDIATE")
-        for statement in (JOURNAL, *TABLES, *OTHERS, VIEW):
+        for statement in (JOURNAL, *TABLES, *OTHERS, VIEW) if version == 0 else ():
             connection.execute(statement)
+        widen(connection)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     return bool(0 < version <= FOLDED_VERSION)
+
+
+def widen(connection: sqlite3.Connection) -> None:
+    """Give the journal of an older program the columns that have come since."""
+    there = {column[1] for column in connection.execute("PRAGMA table_info(journal)")}
+    for name, kind in NEW_COLUMNS.items():
+        if name not in there:
+            connection.execute(f"ALTER TABLE journal ADD COLUMN {name} {kind}")
+
+
+def set_aside(connection: sqlite3.Connection) -> str:
+    """Make room for tables that are made anew; the statement that takes over how long things
+    took, which no journal has, and drops what is old then."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version <= FOLDED_VERSION:
+        old, report_id = "order_responses", f"(old.journal_seq << {NUMBER_BITS}) | old.number"
+        dropped = ["TABLE client_orders"]
+    else:
+        old, report_id = "reports", "old.report_id"
+        connection.execute("DROP VIEW order_responses")
+        connection.execute("DROP INDEX reports_by_order")
+        dropped = []
+        for table in ("orders", "report_names"):
+            connection.execute(f"DROP TABLE {table}")
+    connection.execute(f"ALTER TABLE {old} RENAME TO old_reports")
+    for what in dropped:
+        connection.execute(f"DROP {what}")
+    return (
+        "UPDATE reports SET waited_ns = old.waited_ns, venue_ns = old.venue_ns "
+        f"FROM old_reports AS old WHERE reports.report_id = {report_id}"
+    )
 
 
 def check_version(connection: sqlite3.Connection, path: object) -> None:

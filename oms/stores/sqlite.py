@@ -9,7 +9,9 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from oms.clock import NANOS
 from oms.errors import (
@@ -19,11 +21,22 @@ from oms.errors import (
     StoreError,
     StoreFullError,
 )
-from oms.reports import NUMBER_BITS, NUMBER_MASK, STORED, Report, stored_report, type_of
+from oms.reports import NUMBER_BITS, NUMBER_MASK, STORED, WORDS, Report, stored_report, type_of
 from oms.requests.codec import Line
 from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import Claim, JournalRecord, Snapshot, answers_in, line_in
+from oms.stores.high_water import (
+    HighWater,
+    JournalEnd,
+    Loss,
+    Mark,
+    is_empty,
+    loss_of,
+    remains_of,
+)
 from oms.stores.schema import (
+    COUNT,
+    COUNT_ALL,
     DROP_PARTS,
     INSERT_CLAIM,
     INSERT_NAMES,
@@ -33,17 +46,24 @@ from oms.stores.schema import (
     OF_ORDER,
     OTHERS,
     SCHEMA_VERSION,
+    SELECT_CLAIMS,
+    SELECT_END,
     SELECT_RECORD,
     SELECT_REPORT,
     TABLES,
     VIEW,
-    WIDEN,
     check_version,
     create,
+    set_aside,
+    widen,
 )
+from oms.stores.write_ahead_log import log_bytes
 
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL", "none": "OFF"}
+QUICK_CHECK_BYTES_MAX = 256 << 20  # about a second
 PROBE_BYTES = 1 << 20
+WAL_BYTES_MAX = 64 << 20  # a log that was larger is cut to this when it starts anew
+READ_ERRORS = (sqlite3.Error, UnicodeDecodeError)  # the second: an error's own text is damaged
 PAUSE_S_MIN, PAUSE_S_MAX = 0.001, 0.1
 # Answers to requests about what is over, or unknown, or no order: they may name no symbol.
 CANCEL_REJECTED = "CANCEL_REJECTED"
@@ -60,6 +80,7 @@ class PersistentStorage:
         simulations.
     busy_timeout_ns: how long to wait, with growing pauses, for another process's lock.
     read_only: for tools that look at a database; writes then fail.
+    accept_loss: go on from this sequence, though later entries are missing; see high_water.py.
     """
 
     def __init__(
@@ -69,6 +90,7 @@ class PersistentStorage:
         durability: str = "full",
         busy_timeout_ns: int = 2 * NANOS,
         read_only: bool = False,
+        accept_loss: int | None = None,
     ) -> None:
         self.path = Path(path)
         self._durability = durability
@@ -78,7 +100,12 @@ class PersistentStorage:
         self._hurried = threading.Event()
         self._reading = threading.Lock()  # for the one reader that all other threads share
         self._reader: PersistentStorage | None = None
+        self._accept_loss = accept_loss
+        self._high = HighWater(self.path)
+        self._unclean = False  # it was not closed in order the last time
+        self._appended: JournalRecord | None = None  # by the transaction under way
         self.outdated = False
+        self.loss: Loss | None = None  # found by open(), and accepted
 
     # --- opening and closing ---
 
@@ -91,20 +118,56 @@ class PersistentStorage:
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
+            self._high.close()
             raise
 
     def _open(self) -> None:
         self._hurried.clear()
         try:
-            self._connection = self._connect(read_only=self._read_only)
-            if not self._read_only:
+            if self._read_only:
+                self._connection = self._connect(read_only=True)
+            else:
+                end = self._look_for_losses()
+                self._connection = self._connect(read_only=False)
                 self._prepare(self._connection)
+                self._high.open(end)
+                _sync_directory(self.path.resolve().parent)
             if not self.outdated:
                 check_version(self._connection, self.path)
-        except sqlite3.Error as error:
+        except READ_ERRORS as error:
             raise _translated(error, f"{self.path}: cannot be used") from error
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be used: {error}") from error
+
+    def _look_for_losses(self) -> JournalEnd:
+        """Where the journal ends; JournalError if it should not end there.
+
+        Nothing was changed until then: SQLite would drop the end of a damaged log.
+        """
+        try:
+            mark = self._high.read()
+        except JournalError:
+            if self._accept_loss is None:
+                raise
+            mark = None
+        self._unclean = log_bytes(self.path) > 0
+        end = JournalEnd(0, 0, None)
+        if not is_empty(self.path):
+            # Without a log there is nothing to drop, and a creation cut short may need repair.
+            with closing(self._connect(read_only=self._unclean)) as connection:
+                end = _journal_end(connection, mark)
+        elif remains := remains_of(self.path, mark):
+            if self._accept_loss != 0:
+                raise JournalError(
+                    f"{self.path}: empty or missing, but {', '.join(remains)} beside it show that "
+                    f"it was not; the journal had come to sequence {mark.seq if mark else '?'}: "
+                    "put the database back, or begin anew with --accept-loss 0"
+                )
+            self.loss = Loss(0, mark.seq if mark else 0)
+            return end
+        synced = self._durability == "full"
+        self.loss = loss_of(self.path, mark, end, self._accept_loss, synced=synced)
+        return end
 
     def _connect(self, *, read_only: bool) -> sqlite3.Connection:
         # Without a write-ahead log beside it nobody writes; "immutable" then keeps SQLite from
@@ -125,33 +188,27 @@ class PersistentStorage:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[self._durability]}")
         connection.execute("PRAGMA wal_autocheckpoint = 1000")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
         self.outdated = create(connection)
         # From here on begin() alone waits for others, in its own way: a stop must not.
         connection.execute(f"PRAGMA busy_timeout = {PAUSE_S_MAX * 1000:.0f}")
-        _sync_directory(self.path.resolve().parent)
 
     def upgrade(self, turns: Iterable[tuple[list[Claim], list[Report]]]) -> None:
-        """Make all tables but the journal anew, in one transaction; an older program wrote them.
-
-        How long things took is in no journal: it is taken over from the old reports.
-        """
+        """Make all tables but the journal anew, in one transaction: an older program wrote them,
+        or they are damaged."""
         self._write("BEGIN IMMEDIATE")
         try:
-            self._db.execute("ALTER TABLE order_responses RENAME TO old_responses")
-            for statement in (*WIDEN, *TABLES, VIEW):
+            take_over = set_aside(self._db)
+            widen(self._db)
+            for statement in (*TABLES, VIEW):
                 self._db.execute(statement)
             for claims, reports in turns:
                 self._db.executemany(INSERT_CLAIM, claims)
                 self._insert([
                     self._named(r) if r.type in NAMED_OTHERWISE else r for r in reports
                 ])  # fmt: skip
-            self._db.execute(
-                "UPDATE reports SET waited_ns = old.waited_ns, venue_ns = old.venue_ns "
-                "FROM old_responses AS old WHERE report_id = "
-                f"(old.journal_seq << {NUMBER_BITS}) | old.number"
-            )
             for statement in (
-                "DROP TABLE old_responses", "DROP TABLE client_orders", *OTHERS,
+                take_over, "DROP TABLE old_reports", *OTHERS,
                 f"PRAGMA user_version = {SCHEMA_VERSION}",
             ):  # fmt: skip
                 self._db.execute(statement)
@@ -183,6 +240,7 @@ class PersistentStorage:
             raise _translated(error, f"{self.path}: checkpoint") from error
         finally:
             connection.close()
+            self._high.close()
 
     # --- one turn, one transaction ---
 
@@ -210,6 +268,7 @@ class PersistentStorage:
     def append(self, record: JournalRecord, reports: Sequence[Report]) -> None:
         try:
             (self._connection or self._db).execute(INSERT_RECORD, record)
+            self._appended = record
             self._insert(reports)
         except sqlite3.Error as error:
             raise _translated(error, "writing the journal") from error
@@ -228,10 +287,48 @@ class PersistentStorage:
 
     def commit(self) -> None:
         self._write("COMMIT")
+        record, self._appended = self._appended, None
+        if record is None:
+            return
+        try:
+            self._high.write(record.last_seq, record.checksum)
+        except OSError as error:
+            raise OutcomeUnknownError(f"{self._high.path}: {error}") from error
 
     def rollback(self) -> None:
+        self._appended = None
         if self._db.in_transaction:
             self._write("ROLLBACK")
+
+    def tend(self) -> int:
+        """How large the write-ahead log is; between two turns, now and then.
+
+        A reader that stays in one transaction keeps the log from starting anew, however large it
+        is. Once that one has gone the log is moved into the database and cut off; nobody waits.
+        """
+        try:
+            size = self.path.with_name(f"{self.path.name}-wal").stat().st_size
+        except OSError:
+            return 0
+        if size <= WAL_BYTES_MAX:
+            return size
+        try:
+            _, pages, moved = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if pages == moved:
+                size = size if self._truncate() else 0
+        except sqlite3.Error as error:
+            raise _translated(error, "checkpoint") from error
+        return size
+
+    def _truncate(self) -> bool:
+        """Cut the write-ahead log off; is somebody in the way, so that it stays?"""
+        db = self._db
+        db.execute("PRAGMA busy_timeout = 0")
+        try:
+            busy: int = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        finally:
+            db.execute(f"PRAGMA busy_timeout = {PAUSE_S_MAX * 1000:.0f}")
+        return bool(busy)
 
     def probe(self) -> None:
         self._write("BEGIN IMMEDIATE")
@@ -272,7 +369,7 @@ class PersistentStorage:
 
     def owner(self, account: str, client_order_id: str) -> tuple[int, int]:
         query = "SELECT seq, content FROM orders WHERE account = ? AND client_order_id = ?"
-        found = self._read(query, (account, client_order_id)).fetchone()
+        found = self._one(query, account, client_order_id)
         return (found[0], found[1]) if found else (0, 0)
 
     def records(self, after_seq: int = 0) -> Iterator[JournalRecord]:
@@ -280,8 +377,13 @@ class PersistentStorage:
         return map(JournalRecord._make, _guarded(cursor))
 
     def record_of(self, seq: int) -> JournalRecord | None:
-        cursor = self._read(SELECT_RECORD + "WHERE last_seq >= ? ORDER BY last_seq LIMIT 1", (seq,))
-        found = cursor.fetchone()
+        found = self._one(SELECT_RECORD + "WHERE last_seq >= ? ORDER BY last_seq LIMIT 1", seq)
+        return JournalRecord._make(found) if found else None
+
+    def record_before(self, record: JournalRecord) -> JournalRecord | None:
+        """The one that this record is chained to; None for the first."""
+        query = SELECT_RECORD + "WHERE last_seq < ? ORDER BY last_seq DESC LIMIT 1"
+        found = self._one(query, record.last_seq)
         return JournalRecord._make(found) if found else None
 
     def line_of(self, seq: int) -> Line:
@@ -330,21 +432,64 @@ class PersistentStorage:
         return self.reports_of(told.order_id)
 
     def last_told_seq(self) -> int:
-        found = self._read("SELECT max(report_id) FROM reports", ()).fetchone()
-        return (found[0] or 0) >> NUMBER_BITS
+        found = self._one("SELECT max(report_id) FROM reports")
+        return ((found and found[0]) or 0) >> NUMBER_BITS
+
+    def inspect(self) -> tuple[int, int]:
+        """What a start asks: how many claims and reports there are.
+
+        After an unclean stop the pages of a database of up to QUICK_CHECK_BYTES_MAX are checked,
+        too; JournalError if they are damaged.
+        """
+        if self._unclean and self.path.stat().st_size <= QUICK_CHECK_BYTES_MAX:
+            found = self._one("PRAGMA quick_check(1)")
+            if found != ("ok",):
+                raise JournalError(
+                    f"{self.path}: a damaged page: {' '.join(str(found).split())}; `rebuild` makes "
+                    "all tables but the journal anew, or use a backup"
+                )
+        found = self._one(COUNT_ALL)
+        assert found is not None
+        return found[0], found[1]
+
+    def counts(self, upto_seq: int) -> tuple[int, int]:
+        """How many claims and reports there are, up to the turn that ends there."""
+        found = self._one(COUNT, upto_seq, (upto_seq + 1) << NUMBER_BITS)
+        assert found is not None
+        return found[0], found[1]
+
+    def all_claims(self) -> Iterator[Claim]:
+        """Every claim, in journal order."""
+        for claim in _guarded(self._read(SELECT_CLAIMS, ())):
+            if type(claim[0]) is not int:
+                raise JournalError(f"client order id {claim[2]!r}: not readable: no sequence")
+            yield claim
 
     def all_reports(self) -> Iterator[Report]:
-        return map(stored_report, _guarded(self._read(SELECT_REPORT + "ORDER BY r.report_id", ())))
+        return _reports_in(self._read(SELECT_REPORT + "ORDER BY r.report_id", ()))
 
     def _reports(self, where: str, *arguments: object) -> list[Report]:
-        return list(map(stored_report, _guarded(self._read(SELECT_REPORT + where, arguments))))
+        return list(_reports_in(self._read(SELECT_REPORT + where, arguments)))
 
     def snapshots(self) -> list[Snapshot]:
-        query = "SELECT journal_seq, checksum, last, parts_id FROM snapshots ORDER BY journal_seq"
-        of_one = "SELECT part FROM snapshot_parts WHERE parts_id = ? ORDER BY number"
+        # As bytes: what is no text is a snapshot whose digest does not match, and no error.
+        query = (
+            "SELECT journal_seq, checksum, CAST(last AS BLOB), parts_id FROM snapshots "
+            "ORDER BY journal_seq"
+        )
+        of_one = "SELECT CAST(part AS BLOB) FROM snapshot_parts WHERE parts_id = ? ORDER BY number"
         return [
-            Snapshot._make((*found, tuple(part for (part,) in self._read(of_one, found[3:]))))
-            for found in self._read(query, ()).fetchall()
+            Snapshot(
+                seq,
+                crc,
+                last.decode(errors="replace"),
+                parts_id,
+                tuple(
+                    part.decode(errors="replace")
+                    for (part,) in _guarded(self._read(of_one, (parts_id,)))
+                ),
+            )
+            for seq, crc, last, parts_id in list(_guarded(self._read(query, ())))
         ]
 
     @property
@@ -353,10 +498,13 @@ class PersistentStorage:
             raise StoreError(f"{self.path}: not open")
         return self._connection
 
+    def _one(self, query: str, *arguments: object) -> tuple[Any, ...] | None:
+        return next(_guarded(self._read(query, arguments)), None)
+
     def _read(self, query: str, arguments: tuple[object, ...]) -> sqlite3.Cursor:
         try:
             return self._db.execute(query, arguments)
-        except sqlite3.Error as error:
+        except READ_ERRORS as error:
             raise _translated(error, "reading") from error
 
     def _write(self, statement: str) -> None:
@@ -366,21 +514,38 @@ class PersistentStorage:
             raise _translated(error, statement) from error
 
 
-def _guarded(cursor: sqlite3.Cursor) -> Iterator[tuple]:  # type: ignore[type-arg]
+def _journal_end(connection: sqlite3.Connection, mark: Mark | None) -> JournalEnd:
+    if not connection.execute("PRAGMA user_version").fetchone()[0]:
+        return JournalEnd(0, 0, None)  # it was killed while it made the tables
+    seq, checksum = connection.execute(SELECT_END).fetchone() or (0, 0)
+    marked = connection.execute(
+        "SELECT checksum FROM journal WHERE last_seq = ?", (mark.seq if mark else 0,)
+    ).fetchone()
+    return JournalEnd(seq, checksum, marked[0] if marked else None)
+
+
+def _reports_in(cursor: sqlite3.Cursor) -> Iterator[Report]:
+    for row in _guarded(cursor):
+        if type(row[0]) is not int or row[4] not in WORDS:
+            raise JournalError(f"report {row[0]}-{row[1]}: not readable")
+        yield stored_report(row)
+
+
+def _guarded(cursor: sqlite3.Cursor) -> Iterator[Any]:
     try:
         # `yield from` would also close the cursor, perhaps after the database.
         for found in cursor:  # noqa: UP028
             yield found
-    except sqlite3.Error as error:
+    except READ_ERRORS as error:
         raise _translated(error, "reading") from error
 
 
-def _translated(error: sqlite3.Error, doing: str) -> StoreError:
+def _translated(error: Exception, doing: str) -> StoreError:
     """What an error of SQLite means for the order that was being stored."""
     code = getattr(error, "sqlite_errorcode", None)
     text = f"{doing}: {error}"
-    if code is None:
-        return OutcomeUnknownError(text)
+    if code is None:  # the module's own: a text that is none
+        return JournalError(text) if "decode" in text else OutcomeUnknownError(text)
     primary = code & 0xFF
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusyError(text)

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from threading import get_ident
 
 from oms.clock import Clock, Instant
 from oms.config import Config
@@ -25,7 +26,7 @@ from oms.desk.settings import (
     settings_of,
 )
 from oms.desk.throttle import OrderThrottler
-from oms.enums import OrderState, ResponseType
+from oms.enums import OrderState, ResponseType, Scope
 from oms.errors import (
     JournalError,
     OutcomeUnknownError,
@@ -35,16 +36,19 @@ from oms.errors import (
 )
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse, Report, refused, symbol_of
-from oms.requests import codec
-from oms.requests.codec import Line
+from oms.requests import OperatorAction, codec
+from oms.requests.codec import CANCEL, MASS_CANCEL, OPERATOR, Line
 from oms.requests.internal import VenueReport
 from oms.stores import Store
-from oms.turn.inbox import Inbox, Item
-from oms.turn.intake import REQUEST_KINDS, Intake
+from oms.stores.high_water import Loss
+from oms.stores.tally import Tally, tally_text
+from oms.turn.inbox import Inbox, Item, withdrawn
+from oms.turn.intake import REQUEST_KINDS, Intake, as_new
 from oms.turn.journal import Fold, upgraded
 from oms.turn.latency import OrderTracker
 from oms.turn.market_feed import MarketFeed
-from oms.turn.publisher import Publisher
+from oms.turn.memory import give_back
+from oms.turn.publisher import Publisher, settle
 from oms.turn.schedule import DueLines
 from oms.turn.snapshots import Snapshots
 from oms.turn.turn_clock import TurnClock
@@ -55,6 +59,8 @@ log = logging.getLogger(__name__)
 IDLE_WAIT_S = 1.0
 BLOCKED_WAIT_S = 0.1
 STOP_WAIT_S = 0.05
+TEND_NS = 1_000_000_000
+LOG_BYTES_MAX = 64 << 20  # of a write-ahead log; beyond it is told
 # What a remote venue still owes an answer for, though something was told of it.
 UNSETTLED = (
     ResponseType.PENDING_NEW.value, ResponseType.PENDING_CANCEL.value,
@@ -96,7 +102,13 @@ class Dispatcher:
         self.blocked: RejectReason | None = None  # why nothing can be stored now
         self.anomalies = 0  # venue reports that fit no open order
         self.turns = 0
+        self.thread_id = 0  # of the thread that is taking a turn; 0 between turns
+        self.started = False
+        inbox.close()  # until the start: nobody would take requests out
         self.should_stop: Callable[[], bool] = lambda: False  # asked while the journal is folded
+        self.log_bytes = 0  # of the store's write-ahead log, as of up to a second ago
+        self._tend_ns = 0
+        self._numbers: list[int] = []  # of the mass cancels and kills of this turn, and others
         self._carried: list[Item] = []  # venue reports and notices of a turn that was undone
         self.intake = Intake(self.fold.desk, store)
         self._snapshots = Snapshots(self.fold, store, config.store.snapshot_every)
@@ -111,8 +123,9 @@ class Dispatcher:
         """Open the store, fold the journal, and say so in it. Raises StoreError."""
         self._store.open()
         try:
-            if self._store.outdated:
-                log.warning("the database is an older version's: its tables are made anew")
+            if self._store.outdated or self._loss is not None:
+                # Of lost entries nothing may stay, and what a damaged log left is not sure.
+                log.warning("all tables are made anew from the journal")
                 self._store.upgrade(upgraded(self._store, self._venue))
             self._start()
         except BaseException:
@@ -138,13 +151,44 @@ class Dispatcher:
         check_ledger(self.desk.settings, settings, len(orders))
         check_assets(self.desk.ledger.scales, self.desk.ledger.paid_in, settings)
         check_scales([order.instrument for order in orders.values()], settings)
-        self._run([], [(codec.START, settings)], self.times.read())
+        self._check_counts()
+        self._run([], [*self._accepted_loss(), (codec.START, settings)], self.times.read())
         self._publisher.instruments = self.desk.instruments
         for symbol in self.desk.instruments:
             self._show(symbol)
         self.feed.attach(self.desk, self.fold.last_seq)
         if self._venue.remote:
             self._await_answers()
+        self.started = True
+        self._inbox.open()
+
+    def _check_counts(self) -> None:
+        """The tables beside the journal have as many rows as its last record says."""
+        inspect = getattr(self._store, "inspect", None)  # a store of the user's own may not say
+        tally, last_seq = self.fold.tally, self.fold.last_seq
+        ids, reports = inspect() if inspect is not None else (0, 0)
+        if tally is None:  # an older program wrote the last record
+            self.fold.tally = Tally(ids, 0, reports, 0)
+        elif inspect is not None and (ids, reports) != (tally.ids, tally.reports):
+            raise JournalError(
+                f"journal sequence {last_seq}: by then there were {tally.ids} client order ids and "
+                f"{tally.reports} reports, stored are {ids} and {reports}; `rebuild` makes them "
+                "anew from the journal"
+            )
+
+    def _accepted_loss(self) -> list[Line]:
+        """The line that says that entries are missing, if the store goes on without some.
+
+        It is numbered after them: clients have seen their numbers.
+        """
+        if self._loss is None:
+            return []
+        self.fold.last_seq = self._loss.promised_seq
+        return [(codec.LOSS, *self._loss)]
+
+    @property
+    def _loss(self) -> Loss | None:
+        return getattr(self._store, "loss", None)  # a store of the user's own may have none
 
     def _await_answers(self) -> None:
         """After a restart a remote venue may still answer what it was sent, or never."""
@@ -170,12 +214,82 @@ class Dispatcher:
         self._snapshots.restart()
         self.desk.begin(self.fold.last_seq, self.fold.instant, 0)
 
+    def abandon(self) -> None:
+        """It failed: undo the turn under way and let go of the store, for whoever starts next."""
+        for letting_go in (self._store.rollback, self._store.close):
+            try:
+                letting_go()
+            except Exception as error:
+                log.warning("letting go of the store: %r", error)
+
     # --- the job ---
 
     def step(self) -> None:
         """One turn: at most batch_max requests taken and as many sent."""
-        wait_s = 0.0 if self._inbox.size else self._wait_s(IDLE_WAIT_S)
-        self.turn(self._inbox.take(self._config.queue.batch_max, wait_s))
+        inbox = self._inbox
+        self._take_turn(0.0 if inbox.size else self._wait_s(IDLE_WAIT_S))
+        if inbox.flooded and not inbox.size:
+            inbox.flooded = False
+            give_back()
+
+    def _take_turn(self, wait_s: float) -> None:
+        """What is urgent goes first if there is more than fits into a turn."""
+        inbox, batch_max = self._inbox, self._config.queue.batch_max
+        urgent = inbox.take_urgent(batch_max)
+        if not urgent:
+            self.turn(inbox.take(batch_max, wait_s))
+            return
+        items, numbers = self._overtaking(urgent)
+        if any(item[0][0] in (MASS_CANCEL, OPERATOR) for item in items):
+            # A turn of their own: what they sweep is known once they are on disk.
+            self._numbers = numbers
+            self.turn(items)
+            self._numbers, items = [], []
+        self.turn(items + inbox.take(max(batch_max - len(items), batch_max // 2, 1), 0.0))
+
+    def _overtaking(self, urgent: list[tuple[int, Item]]) -> tuple[list[Item], list[int]]:
+        """Urgent items, each cancel behind its own order if that is in the inbox still.
+
+        A cancel under an id that was used before is refused: it must not move its order.
+        """
+        intake, find = self.intake, self.desk.executions.find
+        items: list[Item] = []
+        numbers: list[int] = []
+        ids = set[tuple[str, str]]()
+        earlier_ids = intake.earlier_ids = {}
+        for number, item in urgent:
+            kind, account, client_id, named = item[0][:4]
+            used = (account, client_id) in ids
+            ids.add((account, client_id))
+            if (
+                kind == CANCEL
+                and type(named) is str
+                and find(account, named) is None
+                and not used
+                and not self._store.owner(account, client_id)[0]
+            ):
+                first_id, order = self._inbox.withdraw(account, named, number)
+                if first_id != named:
+                    earlier_ids[account, named] = first_id
+                if order is not None:
+                    items.append(withdrawn(order, ""))
+                    numbers.append(number)
+            items.append(item)
+            numbers.append(number)
+        return items, numbers
+
+    def _sweep(self, lines: list[Line]) -> None:
+        """Mass cancels and kills that are on disk: what arrived before them must not be sent."""
+        numbers = self._numbers
+        for line, number in zip(lines[-len(numbers) :], numbers, strict=True):
+            if line[0] == MASS_CANCEL:
+                why = f"{RejectReason.MASS_CANCEL.value}: by={line[1]}, id={line[2]}"
+                self._inbox.sweep((line[3], line[4], line[5]), number, why)
+            elif line[0] == OPERATOR and line[3] == OperatorAction.KILL:
+                account = line[5] if line[4] == Scope.ACCOUNT else ""
+                symbol = line[5] if line[4] == Scope.SYMBOL else ""
+                why = f"{RejectReason.KILL_SWITCH.value}: {line[8]}".rstrip(": ")
+                self._inbox.sweep((account, symbol, ""), number, why)
 
     def wake(self) -> None:
         self._inbox.wake()
@@ -188,7 +302,7 @@ class Dispatcher:
         while self._inbox.size or (policy == "drain" and self._waits_for_permit()):
             if self._clock.monotonic_ns() >= deadline_ns:
                 break
-            self.turn(self._inbox.take(self._config.queue.batch_max, self._wait_s(STOP_WAIT_S)))
+            self._take_turn(self._wait_s(STOP_WAIT_S))
         self._refuse_all(self._inbox.take(self._inbox.size, 0), RejectReason.SHUTTING_DOWN)
         if policy == "cancel" and self.desk.queue.size and self.blocked is None:
             try:
@@ -233,6 +347,7 @@ class Dispatcher:
         """Handle these items and whatever else is due now; commit; publish."""
         collects = gc.isenabled()
         gc.disable()  # a turn makes thousands of rows, and no cycles
+        self.thread_id = get_ident()
         try:
             self._turn(items)
             if self.blocked is None:
@@ -241,6 +356,7 @@ class Dispatcher:
             _fail(items, error)
             raise
         finally:
+            self.thread_id = 0
             if collects:
                 gc.enable()
 
@@ -258,8 +374,11 @@ class Dispatcher:
             return
         # One reading for session and stamp, so that no order is stamped past its session.
         instant = self.times.read()
+        now_ns = self._clock.monotonic_ns()
+        if now_ns >= self._tend_ns:
+            self._tend_store(now_ns)
         notices = self._due_lines.due(self.desk, instant)
-        if not items and not notices and not self._may_send(self._clock.monotonic_ns()):
+        if not items and not notices and not self._may_send(now_ns):
             return
         try:
             self._run(items, notices, instant)
@@ -267,6 +386,22 @@ class Dispatcher:
             late: list[Item] = [(e, 0, None) for e in notices if e[0] == codec.OVERDUE]
             self._undo(items + late, error)
             return
+
+    def _tend_store(self, now_ns: int) -> None:
+        """Look at the store's write-ahead log once a second, if it has one, and say what is up."""
+        self._tend_ns, before = now_ns + TEND_NS, self.log_bytes
+        tend = getattr(self._store, "tend", None)
+        if tend is None:
+            return
+        with suppress(StoreBusyError, StoreFullError):
+            self.log_bytes = tend()
+        if self.log_bytes > LOG_BYTES_MAX >= before:
+            log.warning(
+                "the write-ahead log has %d MB: a reader that stays in one transaction keeps it "
+                "from starting anew", self.log_bytes >> 20,
+            )  # fmt: skip
+        elif self.log_bytes <= LOG_BYTES_MAX < before:
+            log.info("the write-ahead log started anew; it had %d MB", before >> 20)
 
     def _run(self, items: list[Item], notices: list[Line], instant: Instant) -> None:
         """The turn itself. Everything before the commit can be undone by folding again."""
@@ -293,12 +428,14 @@ class Dispatcher:
             # Stamped after the sends: the gap between two sends is then never shorter than
             # what the throttle believes.
             self.throttler.sent_many(released, read_ns())
-        record = fold.record(first_seq, instant, released, lines)
         reports = desk.reports.rows
+        record = fold.record(first_seq, instant, released, lines, self._tally(first_seq, lines))
         self._store.append(record, reports)
         self._store.commit()
         fold.advance(record)
         self.turns += 1
+        if self._numbers:
+            self._sweep(lines)
         self._publish(reports, answers)
         if fold.outbox is not None:
             self._settle(reports)
@@ -306,7 +443,14 @@ class Dispatcher:
         if self._snapshots.under_way:
             self._snapshots.note(report.order_id for report in reports)
         desk.forget_turn()
-        self.intake.lines = {}
+        self.intake.lines, self.intake.earlier_ids = {}, {}
+
+    def _tally(self, first_seq: int, lines: list[Line]) -> str:
+        """What the tables beside the journal hold with this turn."""
+        intake, tally = self.intake, self.fold.tally
+        assert tally is not None, "a start counts what an older program left"
+        tally = tally.plus(intake.claims, self.desk.reports.rows)
+        return tally_text(tally, intake.rests(first_seq, lines))
 
     def _enter(
         self, first_seq: int, notices: list[Line], items: list[Item], queued_ns: int
@@ -431,7 +575,8 @@ class Dispatcher:
     def _refuse_all(self, items: Iterable[Item], reason: RejectReason) -> None:
         for request, _received_ns, answer in items:
             if request[0] in REQUEST_KINDS:
-                self._publisher.refuse(answer, refused(request, reason, self._clock.wall_ns()))
+                asked, wall_ns = as_new(request), self._clock.wall_ns()
+                self._publisher.refuse(answer, refused(asked, reason, wall_ns))
 
 
 @contextmanager
@@ -449,5 +594,5 @@ def without_collector() -> Iterator[None]:
 def _fail(items: Iterable[Item], error: BaseException) -> None:
     """The turn broke: whether it is on disk only a restart can tell."""
     for _message, _received_ns, answer in items:
-        if answer is not None and not answer.done() and answer.set_running_or_notify_cancel():
-            answer.set_exception(OutcomeUnknownError(f"the outcome is unknown: {error!r}"))
+        if answer is not None and not answer.done():
+            settle(answer, None, OutcomeUnknownError(f"the outcome is unknown: {error!r}"))

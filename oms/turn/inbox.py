@@ -1,43 +1,74 @@
 """The one hand-over between threads: whoever calls puts in, the dispatcher takes out.
 
-Owner: holds its own lock. Putting never waits; a full inbox says no.
+Flow:  manager, keeper, venue -> [inbox] -> dispatcher
+Owner: holds its own lock. Putting never waits; a full inbox says no, without the lock.
+
+What takes risk off is urgent. As long as all that is here fits into one turn, the turn has it in
+the order of arrival. Beyond that the urgent go first, in order among themselves, and take along
+what would otherwise come after them: a cancel its own order (`withdraw`), a mass cancel or the
+kill switch the orders that were there before it (`sweep`).
 """
 
 import threading
 from collections import deque
 from concurrent.futures import Future
+from itertools import islice
 from typing import Any
 
 from oms.reports import OrderResponse
+from oms.requests.codec import MODIFY, NEW
+from oms.turn.intake import WITHDRAWN
 
 Item = tuple[Any, int, Future[OrderResponse] | None]
 """What came (a line of a request, a VenueReport, a notice), when (monotonic ns), who asks."""
+
+Scope = tuple[str, str, str]
+"""Account, symbol and side; each "" for every one."""
+
+NAMES_MAX = 1_000  # of modifies that name each other
+STALE_MAX = 1_024
+FLOOD = 10_000  # from here on the memory is worth giving back
 
 
 class Inbox:
     """A bounded buffer. Cancels, venue reports and our own notices pass a full one.
 
     size_max: new orders and modifies held; cancels are let in up to twice that.
+
+    Items that are not urgent are numbered as they arrive; an urgent one remembers the number
+    that the next of those will have.
     """
 
     def __init__(self, size_max: int) -> None:
         self.size_max = size_max
         self.peak = 0
-        self._items: deque[Item] = deque()
+        self.flooded = False  # set here; whoever has given the memory back resets it
+        self._items: deque[Item | None] = deque()  # None: it was withdrawn
+        self._urgent: deque[tuple[int, Item]] = deque()
+        self._taken = 0  # the number of the first of _items
+        self._numbers: dict[tuple[str, str], int] = {}  # (account, client order id) -> number
+        self._numbered = 0  # up to where they are known
+        self._sweeps: dict[Scope, tuple[int, str]] = {}  # up to which number, and why
+        self._swept = 0  # up to which number any of them reaches
         self._lock = threading.Lock()
         self._filled = threading.Condition(self._lock)
         self._closed = self._woken = self._sleeps = False
 
     def put(self, item: Item, urgent: bool = False) -> bool:
         """Hand over; False when there is no room (twice as much for the urgent) or closed."""
-        items = self._items
+        items, others = self._items, self._urgent
+        # Without the lock first: refusals by the million must not keep the dispatcher from it.
+        room = 2 * self.size_max if urgent else self.size_max
+        if self._closed or len(items) + len(others) >= room:
+            return False
         with self._lock:
-            size = len(items)
-            if self._closed or (
-                size >= self.size_max and not (urgent and size < 2 * self.size_max)
-            ):
+            size = len(items) + len(others)
+            if self._closed or size >= room:
                 return False
-            items.append(item)
+            if urgent:
+                others.append((self._taken + len(items), item))
+            else:
+                items.append(item)
             if size >= self.peak:
                 self.peak = size + 1
             if self._sleeps:
@@ -50,21 +81,126 @@ class Inbox:
             self._items.append(item)
             self._filled.notify()
 
+    # --- the dispatcher ---
+
     def take(self, count_max: int, wait_s: float) -> list[Item]:
-        """Up to `count_max` items, oldest first; waits for the first, at most `wait_s`."""
+        """Up to `count_max` items, oldest first; waits for the first, at most `wait_s`.
+
+        The urgent ones are among them if all fit, or if there are no others.
+        """
         with self._lock:
-            items = self._items
-            if not items and not self._woken and wait_s > 0:
+            items, urgent = self._items, self._urgent
+            if not items and not urgent and not self._woken and wait_s > 0:
                 self._sleeps = True
                 self._filled.wait(wait_s)
                 self._sleeps = False
             self._woken = False
-            if len(items) <= count_max:
-                taken = list(items)
-                items.clear()
-            else:
-                taken = [items.popleft() for _ in range(count_max)]
-            return taken
+            if urgent and len(items) + len(urgent) <= count_max:
+                return self._in_order()
+            if items or not urgent:
+                return [item for item in self._pop(count_max) if item is not None]
+            return [urgent.popleft()[1] for _ in range(count_max)]
+
+    def take_urgent(self, count_max: int) -> list[tuple[int, Item]]:
+        """Urgent items, oldest first, if there is more than fits into one turn; each with the
+        number of the first item that arrived after it."""
+        urgent = self._urgent
+        if not urgent:
+            return []
+        with self._lock:
+            if len(self._items) + len(urgent) <= count_max:
+                return []
+            return [urgent.popleft() for _ in range(min(count_max, len(urgent)))]
+
+    def withdraw(self, account: str, named: str, before: int) -> tuple[str, Item | None]:
+        """Take out the new order that has this client order id, or is to get it by a modify.
+
+        Returns the first name of the order as far as it is known here, and the order, if it
+        arrived before that number.
+        """
+        with self._lock:
+            self._number()
+            for _ in range(NAMES_MAX):
+                number = self._numbers.get((account, named), -1)
+                item = self._items[number - self._taken] if number >= self._taken else None
+                if item is None or number >= before:
+                    break
+                if item[0][0] == NEW:
+                    self._items[number - self._taken] = None
+                    del self._numbers[account, named]
+                    return named, item
+                named = item[0][3]
+                if type(named) is not str:  # an order id: the order is not here
+                    break
+            return named, None
+
+    def sweep(self, scope: Scope, before: int, why: str) -> None:
+        """Withdraw the new orders of a scope that arrived before that number, as they come up."""
+        with self._lock:
+            if before > self._taken:
+                self._sweeps[scope] = (before, why)
+                self._swept = max(self._swept, before)
+
+    # --- under the lock ---
+
+    def _pop(self, count_max: int) -> list[Item | None]:
+        """Items that are not urgent, oldest first; None for each that was withdrawn."""
+        items = self._items
+        if len(items) <= count_max:
+            taken = list(items)
+            items.clear()
+            if self._numbers:
+                self._numbers = {}
+        else:
+            self.flooded = self.flooded or len(items) >= FLOOD
+            taken = [items.popleft() for _ in range(count_max)]
+        if self._sweeps:
+            taken = [self._unless_swept(n, item) for n, item in enumerate(taken, self._taken)]
+        self._taken += len(taken)
+        if self._taken >= self._swept:
+            self._sweeps.clear()
+        return taken
+
+    def _in_order(self) -> list[Item]:
+        """All there is, in the order of arrival."""
+        first, urgent, taken = self._taken, self._urgent, list[Item]()
+        for number, item in enumerate(self._pop(len(self._items)), first):
+            while urgent and urgent[0][0] <= number:
+                taken.append(urgent.popleft()[1])
+            if item is not None:
+                taken.append(item)
+        taken += [item for _, item in urgent]
+        urgent.clear()
+        return taken
+
+    def _number(self) -> None:
+        """Note where each new order and each modify is, of those that came since the last time."""
+        numbers, taken, items = self._numbers, self._taken, self._items
+        if len(numbers) > 2 * len(items) + STALE_MAX:
+            numbers.clear()
+        first = max(taken, self._numbered) if numbers else taken
+        for number, item in enumerate(islice(items, first - taken, None), first):
+            if item is not None and item[0][0] in (NEW, MODIFY):
+                key = item[0][1:3]
+                if numbers.get(key, -1) < taken:  # the first of a name is the one it belongs to
+                    numbers[key] = number
+        self._numbered = taken + len(items)
+
+    def _unless_swept(self, number: int, item: Item | None) -> Item | None:
+        """The item, or the same as an order that is not to be sent."""
+        if item is None or number >= self._swept or item[0][0] != NEW:
+            return item
+        _, account, _, symbol, side, *_ = item[0]
+        for scope in (
+            (account, "", ""), ("", "", ""), ("", symbol, ""), (account, symbol, ""),
+            (account, "", side), (account, symbol, side), ("", "", side), ("", symbol, side),
+        ):  # fmt: skip
+            before, why = self._sweeps.get(scope, (0, ""))
+            if number < before:
+                return withdrawn(item, why)
+        return item
+
+    # --- wake and close ---
 
     def wake(self) -> None:
         """Cut a wait short."""
@@ -78,10 +214,21 @@ class Inbox:
             self._closed = self._woken = True
             self._filled.notify()
 
+    def open(self) -> None:
+        """Take requests, from now until it is closed."""
+        self._closed = False
+
     @property
     def closed(self) -> bool:
         return self._closed
 
     @property
     def size(self) -> int:
-        return len(self._items)
+        return len(self._items) + len(self._urgent)
+
+
+def withdrawn(item: Item, why: str) -> Item:
+    """A new order that is recorded and never sent. why: what ended it; "" if its own cancel
+    follows."""
+    line, received_ns, answer = item
+    return (WITHDRAWN, *line[1:], why), received_ns, answer

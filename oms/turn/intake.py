@@ -7,7 +7,7 @@ replay asks nobody.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from zlib import crc32
@@ -36,7 +36,7 @@ from oms.requests.codec import (
 )
 from oms.requests.orders import NO_ORIGIN, NUMBERS
 from oms.stores import CONTENT_UNKNOWN, Claim, Store
-from oms.turn.inbox import Item
+from oms.stores.tally import Rest
 
 STATUS, TRADE = ResponseType.ORDER_STATUS.value, ResponseType.TRADE.value
 REJECTED, CANCEL_REJECTED = ResponseType.REJECTED.value, ResponseType.CANCEL_REJECTED.value
@@ -44,7 +44,10 @@ COMMAND_REJECTED, BUSTED = ResponseType.COMMAND_REJECTED.value, ResponseType.TRA
 STATE_REJECTED = OrderState.REJECTED.value
 # An order that was rejected is none; one that is open has other names than a refused change's.
 ENDED = (OrderState.FILLED.value, OrderState.CANCELED.value, OrderState.EXPIRED.value)
-REQUEST_KINDS = (NEW, CANCEL, MODIFY, FUNDS, MASS_CANCEL, OPERATOR)
+SAYS_ALL = frozenset((NEW, CANCEL, FUNDS, MASS_CANCEL, OPERATOR))  # see _says_all
+WITHDRAWN = "W"  # a new order that is not to be sent, and why; in no journal
+REQUEST_KINDS = (NEW, CANCEL, MODIFY, FUNDS, MASS_CANCEL, OPERATOR, WITHDRAWN)
+PENDING_NEW, CANCELED = OrderState.PENDING_NEW.value, OrderState.CANCELED.value
 GTC, LIMIT = TimeInForce.GTC.value, OrderType.LIMIT.value
 KNOWN_MAX = 4_096
 DIGITS_MAX = 19  # of a sequence
@@ -68,12 +71,18 @@ class Intake:
         self._lots: dict[tuple[str, Number], int] = {}
         self.repeats: dict[int, tuple[int, bool]] = {}  # sequence -> the first's, same content
         self.lines: dict[int, Line | ValidationError] = {}  # of new orders of this turn
+        self._withdrawn: dict[int, Line | ValidationError] = {}  # of those that are not sent
+        # (account, client order id) -> an earlier one of the same order, where a cancel has
+        # overtaken the modify that gives the order the later one.
+        self.earlier_ids: dict[tuple[str, str], str] = {}
+        self._renamed: set[int] = set()  # changes whose line has the earlier id
+        self.claims: list[Claim] = []  # of this turn: the ids that nobody had used before
 
-    def begin(self, items: Sequence[Item], first_seq: int) -> None:
+    def begin(self, items: Sequence[tuple[Any, int, object]], first_seq: int) -> None:
         """Claim the ids of a turn's requests; item n has journal sequence first_seq + n."""
         claims: list[Claim] = []
         lines = self.lines = {}
-        self.repeats = {}
+        self.repeats, self._withdrawn, self._renamed = {}, {}, set()
         ticks_of, lots_of = self._ticks, self._lots
         for seq, (request, _, _) in enumerate(items, first_seq):
             if request[0] == NEW:
@@ -102,6 +111,9 @@ class Intake:
                 _, account, client_id, named, _ = request
                 content = crc32(f"'{CANCEL}'|{named!r}".encode())
                 claims.append((seq, account, client_id, "", "", "", content))
+            elif request[0] == WITHDRAWN:
+                self._withdrawn[seq], claim = self._new_line(seq, as_new(request))
+                claims.append(claim)
             elif request[0] in REQUEST_KINDS:
                 claims.append(self.claim_of(seq, request))
         if claims and not self._store.claim(claims):
@@ -110,6 +122,8 @@ class Intake:
                 if first != claim[0]:
                     same = content_hash in (claim[-1], CONTENT_UNKNOWN)
                     self.repeats[claim[0]] = first, same
+            claims = [claim for claim in claims if claim[0] not in self.repeats]
+        self.claims = claims
 
     def _new_line(self, seq: int, request: Line) -> tuple[Line | ValidationError, Claim]:
         """The line of a new order, or why its numbers fit no instrument; and its claim."""
@@ -168,9 +182,20 @@ class Intake:
             symbol = request[5]
         return seq, account, client_id, symbol, side, about, crc32(content.encode())
 
+    def rests(self, first_seq: int, lines: Sequence[Line]) -> dict[int, Rest]:
+        """What the lines of this turn do not say of its claims, by sequence."""
+        unsaid = {
+            seq
+            for seq, line in enumerate(lines, first_seq)
+            if line[0] not in SAYS_ALL and not _says_all(line)
+        } | self._renamed
+        return {claim[0]: list(claim[3:]) for claim in self.claims if claim[0] in unsaid}
+
     def line(self, seq: int, request: Line) -> Line:
         """The line of one request, as things stand after the requests before it."""
         self._seq = seq
+        if request[0] == WITHDRAWN:
+            return self._not_sent(seq, request)
         if self.repeats and seq in self.repeats:
             return self._repeat(*self.repeats[seq], request)
         kind = request[0]
@@ -219,12 +244,33 @@ class Intake:
             before or reason, origin.request_id,
         )  # fmt: skip
 
+    def _not_sent(self, seq: int, request: Line) -> Line:
+        """A cancel overtook it: it is answered, and journaled, but enters no book."""
+        why, request = request[-1], as_new(request)
+        if seq in self.repeats:
+            return self._repeat(*self.repeats[seq], request)
+        line = self._withdrawn[seq]
+        if isinstance(line, ValidationError):
+            return self._refused(seq, request, line)
+        _, account, client_id, symbol, side, _, _, _, lots, *_ = line
+        state, left = (CANCELED, 0) if why else (PENDING_NEW, lots)
+        return (  # both are names of a response type, too
+            ANSWER, account, client_id, state, seq, symbol, side, state, 0, left, "", why,
+            request[-1].request_id,
+        )  # fmt: skip
+
     def _change(self, seq: int, request: Line) -> Line:
         _, account, client_id, named, *_ = request
         origin = request[-1]
         order = self._desk.executions.find(account, named)
+        if order is None and self.earlier_ids:
+            earlier = self.earlier_ids.get((account, named))
+            if earlier is not None:
+                self._renamed.add(seq)
+                named = earlier
+                order = self._desk.executions.find(account, named)
         if order is None:
-            return self._no_open_order(seq, request)
+            return self._no_open_order(seq, request, named)
         if request[0] == CANCEL:
             cancel = (CANCEL, account, client_id, named, origin.request_id)
             return cancel if origin is NO_ORIGIN else with_origin(cancel, origin)
@@ -242,9 +288,15 @@ class Intake:
         line = (MODIFY, account, client_id, named, ticks, lots, origin.request_id)
         return with_origin(line if fields is None else (*line, fields), origin)
 
-    def _no_open_order(self, seq: int, request: Line) -> Line:
-        account, named = request[1], request[3]
-        standing = self._standing(account, named)
+    def _no_open_order(self, seq: int, request: Line, named: str | int) -> Line:
+        standing = self._standing(request[1], named)
+        if (
+            standing is not None
+            and standing.state == PENDING_NEW
+            and standing.order_id in self._withdrawn
+        ):
+            canceled = standing._replace(state=CANCELED, leaves_lots=0)
+            return _answer(request, CANCELED, canceled, "")
         if standing is None or standing.state not in ENDED:
             reason = f"{RejectReason.UNKNOWN_ORDER}: orig={named}"
             return _no_order(request, CANCEL_REJECTED, seq, reason)
@@ -391,15 +443,26 @@ class Intake:
 
 
 def claims_in(
-    desk: Desk, first_seq: int, lines: Sequence[Line], reports: Sequence[Report]
+    desk: Desk,
+    first_seq: int,
+    lines: Sequence[Line],
+    reports: Sequence[Report],
+    rests: Mapping[int, Rest] | None,
 ) -> list[Claim]:
-    """The claims of a turn that an older program wrote, from its lines; those of refused
-    requests, and of modifies with terms, without their content, which is not in the journal."""
+    """The claims of a turn, from its lines and from what they do not say (`Intake.rests`).
+
+    rests: None if an older program wrote the turn: then refused requests, repeats, and modifies
+    with terms are without their content, which is not in its journal.
+    """
     symbols = {report.request_seq: report.symbol for report in reports}
     claims: list[Claim] = []
     for seq, line in enumerate(lines, first_seq):
         kind = line[0]
-        if kind == NEW:
+        if rests is not None and (seq in rests or not _says_all(line)):
+            if seq in rests:  # else it was a repeat, or of no client
+                symbol, side, about, content = rests[seq]
+                claims.append((seq, line[1], line[2], symbol, side, about, content))
+        elif kind == NEW:
             _, account, client_id, symbol, side, order_type, tif, ticks, lots, hold, *more = line
             fields = more[1] if len(more) > 1 else {}
             plain = not fields and tif == GTC and order_type == LIMIT
@@ -416,18 +479,24 @@ def claims_in(
             request = (kind, account, client_id, named, price, quantity, None, NO_ORIGIN)
             claims.append(Intake.claim_of(seq, request))
         elif kind == FUNDS:
-            _, account, client_id, action, asset, units, other = line
+            _, account, client_id, action, asset, units, other = line[: LENGTHS[FUNDS][0]]
             amount = to_text(units, desk.ledger.scales.get(asset, 0)) if asset else None
             request = (kind, account, client_id, action, asset, amount, other, NO_ORIGIN)
             claims.append(Intake.claim_of(seq, request))
         elif kind == CANCEL:
             claims.append(Intake.claim_of(seq, (*line[:4], NO_ORIGIN)))
         elif kind in (MASS_CANCEL, OPERATOR):
-            claims.append(Intake.claim_of(seq, (*line, NO_ORIGIN)))
+            claims.append(Intake.claim_of(seq, (*line[: LENGTHS[kind][0]], NO_ORIGIN)))
         elif kind in (ANSWER, MODIFY, BUST):
             symbol, side = (line[5], line[6]) if kind == ANSWER and line[4] == seq else ("", "")
             claims.append((seq, line[1], line[2], symbol, side, "", CONTENT_UNKNOWN))
     return claims
+
+
+def _says_all(line: Line) -> bool:
+    """The line says all that the claim of its request does."""
+    kind = line[0]
+    return kind in SAYS_ALL or (kind == MODIFY and len(line) == LENGTHS[MODIFY][0])
 
 
 def _remember(known: dict[tuple[str, Number], int], key: tuple[str, Number], units: int) -> None:
@@ -501,6 +570,11 @@ def _grid_reason(error: ValidationError) -> str:
         RejectReason.PRICE_INVALID if "price" in error.field else RejectReason.QUANTITY_INVALID
     )
     return f"{invalid}: {error}"
+
+
+def as_new(request: Line) -> Line:
+    """What a client asked for with an order that was withdrawn."""
+    return (NEW, *request[1:-1]) if request[0] == WITHDRAWN else request
 
 
 # --- lines of requests that are answered, not obeyed ---

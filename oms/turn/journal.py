@@ -5,7 +5,11 @@ The journal is the truth. Tables, snapshots and memory are folds of it.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
+from operator import attrgetter, itemgetter
+from typing import TypeVar
 
 from oms.clock import NEVER, Instant
 from oms.desk import snapshot as desk_snapshot
@@ -15,7 +19,9 @@ from oms.errors import JournalError, StoppedError
 from oms.exchange.accounts import bound_of
 from oms.reports import MEASURED, ROW_COLUMNS, Report
 from oms.requests.codec import FORMATS, LENGTHS, NEW, Line, decode_all, encode
+from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import Claim, JournalRecord, Store, checked, checksum
+from oms.stores.tally import Tally, rests_of, tally_of
 from oms.turn.intake import claims_in
 from oms.venues import EmbeddedVenue, Outbox, Venue
 
@@ -47,6 +53,7 @@ class Fold:
             self.outbox = Outbox(self.venue) if self.venue.remote else None
             self.desk = Desk(self.outbox or self.venue)
         self.last_seq = self.checksum = 0
+        self.tally: Tally | None = Tally()  # None after a record of an older program
         self.instant = NEVER
         self.snapshot_seq = 0  # of the snapshot it started from
 
@@ -83,6 +90,7 @@ class Fold:
         self.last_seq = record.last_seq
         self.checksum = record.checksum
         self.instant = record.instant
+        self.tally = tally_of(record.tally)
 
     def recover(
         self,
@@ -112,7 +120,11 @@ class Fold:
 
     def _load_snapshot(self, store: Store, upto_seq: int | None) -> None:
         """Start from the latest snapshot if it is sound; else from the beginning."""
-        snapshots = store.snapshots()
+        try:
+            snapshots = store.snapshots()
+        except JournalError as error:
+            log.warning("snapshots ignored: %s", error)
+            return
         if not snapshots or (upto_seq is not None and snapshots[-1].seq > upto_seq):
             return
         snapshot = snapshots[-1]
@@ -135,10 +147,16 @@ class Fold:
         return desk_snapshot.dump(self.desk, self.last_seq)
 
     def digest(self) -> str:
-        return desk_snapshot.digest(self.state())
+        ids = self.tally and self.tally[:2]  # all that were ever used, by their sum
+        return desk_snapshot.digest({**self.state(), "ids": ids})
 
     def record(
-        self, first_seq: int, instant: Instant, released: int, lines: list[Line]
+        self,
+        first_seq: int,
+        instant: Instant,
+        released: int,
+        lines: list[Line],
+        tally: str | None = None,
     ) -> JournalRecord:
         """A turn's lines as the record that follows."""
         body = "\n".join([
@@ -151,40 +169,123 @@ class Fold:
         wall_ns, clock_ns, elapsed_ns = instant
         behind_ns = clock_ns if clock_ns != wall_ns else None
         crc = checksum(
-            self.checksum, first_seq, last_seq, wall_ns, released, body, elapsed_ns, behind_ns
-        )
+            self.checksum, first_seq, last_seq, wall_ns, released, body, elapsed_ns, behind_ns,
+            tally,
+        )  # fmt: skip
         return JournalRecord(
-            first_seq, last_seq, wall_ns, released, body, crc, elapsed_ns, behind_ns
+            first_seq, last_seq, wall_ns, released, body, crc, elapsed_ns, behind_ns, tally
         )
 
 
 def upgraded(
     store: Store, venue: Venue | EmbeddedVenue
 ) -> Iterator[tuple[list[Claim], list[Report]]]:
-    """The claims and reports of each turn of a journal that an older program wrote."""
+    """The claims and reports of each turn of the journal, to make all tables anew."""
     fold = Fold(venue)
     for record in checked(store.records(), 0, 0):
-        lines = decode_all(record.body, record.first_seq)
         reports = fold.apply(record)
-        yield claims_in(fold.desk, record.first_seq, lines, reports), reports
+        yield claims_of(fold, record, reports), reports
+
+
+def claims_of(fold: Fold, record: JournalRecord, reports: list[Report]) -> list[Claim]:
+    """What a turn claimed that was just applied; of an older program's repeats, too, which
+    claimed nothing."""
+    lines = decode_all(record.body, record.first_seq)
+    rests = rests_of(record.tally) if record.tally is not None else None
+    return claims_in(fold.desk, record.first_seq, lines, reports, rests)
 
 
 def differences(store: Store, fold: Fold) -> Iterator[str]:
-    """Refold the whole journal and compare every stored report; one line per difference."""
-    stored = store.all_reports()
-    for reports in fold.recover(store, use_snapshot=False):
-        for report in reports:
-            kept = next(stored, None)
-            if kept is None:
-                yield f"report {report.execution_id}: missing in order_responses"
-                return
-            if compared(kept) != compared(report):
-                yield (
-                    f"report {report.execution_id}: stored {compared(kept)}, the journal gives "
-                    f"{compared(report)}"
-                )
+    """Refold the whole journal and compare every report and every client order id that is
+    stored; one line per difference."""
+    stored = _by_turn(store.all_reports(), attrgetter("journal_seq"))
+    ids = StoredIds(store)
+    fold.reset()
+    before = fold.tally
+    for record in checked(store.records(), 0, 0):
+        reports = fold.apply(record)
+        yield from _report_differences(stored(record.last_seq), reports)
+        claims = claims_of(fold, record, reports)
+        yield from ids.differences(record, claims)
+        if before is not None and fold.tally not in (None, before.plus(claims, reports)):
+            yield f"journal sequence {record.last_seq}: its ids and reports were others"
+        before = fold.tally
+    yield from _report_differences(stored(SEQUENCE_MAX), [])
+    yield from ids.rest()
+
+
+def _report_differences(stored: list[Report], reports: list[Report]) -> Iterator[str]:
+    """A turn's stored reports against those that the journal gives."""
+    left: dict[int, Report] = {}
+    twice = list[Report]()
     for kept in stored:
-        yield f"report {kept.execution_id}: stored, but the journal does not give it"
+        if kept.report_id in left:
+            twice.append(kept)
+        left[kept.report_id] = kept
+    for report in reports:
+        found = left.pop(report.report_id, None)
+        if found is None:
+            yield f"report {report.execution_id}: missing in order_responses"
+        elif compared(found) != compared(report):
+            yield (
+                f"report {report.execution_id}: stored {compared(found)}, the journal gives "
+                f"{compared(report)}"
+            )
+    for extra in (*left.values(), *twice):
+        yield f"report {extra.execution_id}: stored, but the journal does not give it"
+
+
+T = TypeVar("T")
+
+
+def _by_turn(rows: Iterator[T], seq_of: Callable[[T], int]) -> Callable[[int], list[T]]:
+    """What gives the rows up to a sequence that it has not given yet."""
+    ahead = deque(islice(rows, 1))
+
+    def upto(seq: int) -> list[T]:
+        taken = []
+        while ahead and seq_of(ahead[0]) <= seq:
+            taken.append(ahead.popleft())
+            ahead.extend(islice(rows, 1))
+        return taken
+
+    return upto
+
+
+class StoredIds:
+    """The claims of a store, compared turn by turn with those of the journal."""
+
+    def __init__(self, store: Store) -> None:
+        all_claims = getattr(store, "all_claims", None)  # only what has them in a table can
+        self._told = all_claims is not None
+        claims: Iterator[Claim] = all_claims() if all_claims else iter(())
+        self._upto = _by_turn(claims, itemgetter(0))
+        self._older: set[tuple[str, str]] = set()  # ids of an older program's turns
+
+    def differences(self, record: JournalRecord, claims: list[Claim]) -> Iterator[str]:
+        """A turn's claims against those that are stored."""
+        if not self._told:
+            return
+        stored = {claim[0]: claim for claim in self._upto(record.last_seq)}
+        for claim in claims:
+            seq, account, client_order_id = claim[:3]
+            if record.tally is None:
+                if (account, client_order_id) in self._older:
+                    continue  # a repeat
+                self._older.add((account, client_order_id))
+            kept = stored.pop(seq, None)
+            what = f"client order id {client_order_id} of {account}, sequence {seq}"
+            if kept is None:
+                yield f"{what}: missing in orders"
+            elif kept[:3] != claim[:3] or (record.tally is not None and kept != claim):
+                yield f"{what}: stored {kept}, the journal gives {claim}"
+        for kept in stored.values():
+            yield f"client order id {kept[2]} of {kept[1]}, sequence {kept[0]}: nobody asked for it"
+
+    def rest(self) -> Iterator[str]:
+        """What is stored after the journal's end."""
+        for kept in self._upto(SEQUENCE_MAX):
+            yield f"client order id {kept[2]} of {kept[1]}, sequence {kept[0]}: nobody asked for it"
 
 
 def compared(report: Report) -> tuple[object, ...]:

@@ -117,6 +117,11 @@ class MarketFeed:
             self.wanted = True
             self._wake()
 
+    @property
+    def follows(self) -> bool:
+        """Are the books followed yet? They are from the turn after somebody first asked."""
+        return self._follows.is_set()
+
     def depth_snapshot(self, symbol: str, wait_s: float) -> DepthSnapshot:
         """The whole book as it is durable; the very first one waits for a turn, at most so long."""
         self.want_depth()

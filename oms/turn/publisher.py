@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 from oms.desk.desk import Hops
 from oms.enums import TERMINAL_STATES, Liquidity, ResponseType, Side
@@ -27,6 +27,8 @@ from oms.reports import (
 )
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 Listener = Callable[[OrderResponse], object]
 MarketListener = Callable[[MarketEvent], object]
@@ -144,7 +146,7 @@ class Publisher:
             for listener in listeners:
                 try:
                     listener(response)
-                except Exception:
+                except BaseException:  # whatever it is, the dispatcher goes on
                     self._failed(listener)
 
     def tell_market(self, events: list[MarketEvent]) -> None:
@@ -153,14 +155,14 @@ class Publisher:
             for listener in self.market_listeners:
                 try:
                     listener(event)
-                except Exception:
+                except BaseException:  # whatever it is, the dispatcher goes on
                     self._failed(listener)
 
     def refuse(self, answer: Future[OrderResponse] | None, response: OrderResponse) -> None:
         """Tell a refusal that never reached the journal, on the caller's thread."""
         self._count_reject(response.text)
-        if answer is not None:
-            _resolve(answer, response)
+        if answer is not None:  # nobody has seen it yet
+            answer.set_result(response)
         for listener in self._listeners:
             try:
                 listener(response)
@@ -229,5 +231,21 @@ def _made_at_once(reports: list[Report], at: int) -> list[Report]:
 
 
 def _resolve(answer: Future[OrderResponse], response: OrderResponse) -> None:
-    if answer.set_running_or_notify_cancel():
-        answer.set_result(response)
+    """Whatever its owner did to it, or a callback raises: the dispatcher goes on."""
+    try:
+        if answer.set_running_or_notify_cancel():
+            answer.set_result(response)
+    except BaseException:
+        log.exception("a future, or a callback of it, failed")
+
+
+def settle(answer: Future[T], result: T | None, error: BaseException | None = None) -> None:
+    """The same of any future, which may be running already, and of an error."""
+    try:
+        if answer.running() or (not answer.done() and answer.set_running_or_notify_cancel()):
+            if error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(result)  # type: ignore[arg-type]
+    except BaseException:
+        log.exception("a future, or a callback of it, failed")

@@ -8,7 +8,7 @@ closes is the dispatcher's to say: it stamps the orders.
 import logging
 import threading
 
-from oms.clock import Clock
+from oms.clock import NANOS, Clock
 from oms.config import SessionConfig
 from oms.desk.calendar import TradingSession
 from oms.errors import VenueError
@@ -47,8 +47,17 @@ class SessionKeeper:
 
     def step(self) -> None:
         self._keep()
-        self._wake.wait(LOGON_POLL_S if self._asked_ns else WAIT_S_MAX)
+        self._wake.wait(self._wait_s())
         self._wake.clear()
+
+    def _wait_s(self) -> float:
+        """Until there is something to look at, or to try again."""
+        if self._asked_ns:
+            return LOGON_POLL_S
+        left_ns = self._retry_ns - self._clock.monotonic_ns()
+        if left_ns <= 0 or self.gave_up:
+            return WAIT_S_MAX
+        return min(left_ns / NANOS, WAIT_S_MAX)
 
     def wake(self) -> None:
         self._wake.set()
