@@ -221,6 +221,12 @@ class Contract:
             (), tuple(f"4-{number}" for number in range(1, 31))
         ]  # fmt: skip
 
+    def test_it_tells_which_of_many_ids_were_used(self, store):
+        """By whatever account; none of none."""
+        keep(store, record(1, new("A")), [report(2, 1, 1, 1)], [claim(1, "A")])
+        assert store.used([("me", "A"), ("you", "A"), ("me", "B")]) == {("me", "A")}
+        assert store.used([]) == set()
+
     def test_a_probe_changes_nothing(self, store):
         """It asks whether a commit would do."""
         keep(store, record(1, new("A")), [report(2, 1, 1, 1)], [claim(1, "A")])

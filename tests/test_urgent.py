@@ -40,7 +40,7 @@ def desk():
     return Stepped(SMALL).start()
 
 
-def fill(desk, count, account="other"):
+def fill(desk, count=6 * BATCH + 2, account="other"):
     """A backlog of somebody else's orders."""
     for n in range(count):
         desk.oms.on_data(buy(f"{account}{n}", 1, 10, account=account))
@@ -59,8 +59,12 @@ def kill(client_id, action=OperatorAction.KILL, **more):
     return OperatorRequest(client_order_id=client_id, action=action, **more)
 
 
-def test_what_fits_into_a_turn_stays_in_the_order_of_arrival(desk):
-    """Without a backlog nothing overtakes."""
+def test_what_fits_into_a_few_turns_stays_in_the_order_of_arrival(desk):
+    """Without a backlog nothing overtakes; the bound is exact."""
+    fill(desk, 6 * BATCH - 1)
+    desk.oms.on_data(cancel("C0", "other0", account="other"))
+    told = [desk.step() for _ in range(6)]
+    assert [line for turn in told for line in turn][-1] == "C0 CANCELED/CANCELED"
     assert desk.send(buy("A", 1, 100), cancel("C", "A"), buy("B", 1, 100), cancel("D", "B")) == [
         "A NEW/NEW", "C CANCELED/CANCELED", "B NEW/NEW", "D CANCELED/CANCELED",
     ]  # fmt: skip
@@ -69,7 +73,7 @@ def test_what_fits_into_a_turn_stays_in_the_order_of_arrival(desk):
 def test_a_cancel_overtakes_a_backlog(desk):
     """Of an order that is open; it is in the next turn."""
     desk.send(buy("A", 1, 100))
-    fill(desk, 10)
+    fill(desk)
     desk.oms.on_data(cancel("C", "A"))
     assert desk.step()[0] == "C CANCELED/CANCELED"
     steps(desk)
@@ -79,7 +83,7 @@ def test_a_cancel_takes_its_order_out_of_the_backlog(desk):
     """Recorded, never sent, canceled: although it would have traded at once."""
     # given an order in the inbox that crosses an open one
     desk.send(sell("S", 1, 100, account="seller"))
-    fill(desk, 10)
+    fill(desk)
     placed = desk.oms.submit(buy("A", 1, 100))
     fill(desk, 5, "other-")
 
@@ -104,7 +108,7 @@ def test_a_cancel_takes_its_order_out_of_the_backlog(desk):
 
 def test_a_cancel_does_not_take_an_order_that_came_after_it(desk):
     """It is of an order that there was not, then."""
-    fill(desk, 10)
+    fill(desk)
     for request in (cancel("C", "A"), buy("A", 1, 100)):
         desk.oms.on_data(request)
     assert steps(desk) == ["C CANCEL_REJECTED/REJECTED", "A NEW/NEW"]
@@ -114,7 +118,7 @@ def test_a_cancel_by_the_id_of_a_modify_that_it_overtook(desk):
     """The modify would have given the order that id; it comes too late then."""
     # given an open order and one in the inbox, each modified in the inbox, one of them twice
     desk.send(buy("A", 9, 100))
-    fill(desk, 10)
+    fill(desk)
     for request in (
         modify("A2", "A", quantity=8), buy("B", 9, 100), modify("B2", "B", quantity=8),
         modify("B3", "B2", quantity=7),
@@ -137,7 +141,7 @@ def test_a_cancel_by_the_id_of_a_modify_that_it_overtook(desk):
 def test_a_cancel_under_a_used_id_moves_no_order(desk):
     """It is refused, and the order keeps its place: nobody jumps the queue this way."""
     desk.send(buy("U", 1, 10))
-    fill(desk, 10)
+    fill(desk)
     for request in (
         buy("A", 1, 100), cancel("U", "A"), cancel("N", "nix"), cancel("N", "A"),
     ):  # fmt: skip
@@ -148,8 +152,17 @@ def test_a_cancel_under_a_used_id_moves_no_order(desk):
     assert steps(desk) == ["A NEW/NEW"]
 
 
+def test_the_id_of_a_refused_modify_is_no_name_of_an_order_that_waits(start_stepped):
+    """It waits for the throttle, as an order that was withdrawn would have; it is open, though."""
+    desk = start_stepped(throttled())
+    desk.send(buy("B", 1, 100), buy("A", 1, 100))
+    desk.send(modify("M", "A", terms=OrderTerms(stop_price=5)))
+    assert desk.ask(cancel("C", "M")).reason is RejectReason.UNKNOWN_ORDER
+    assert desk.waiting == ["A"]
+
+
 def test_an_order_that_fits_no_grid_is_refused_whoever_overtakes_it(desk):
-    fill(desk, 10)
+    fill(desk)
     for request in (buy("A", "0.5", 100), cancel("C", "A")):
         desk.oms.on_data(request)
     assert steps(desk) == ["A REJECTED/REJECTED", "C CANCEL_REJECTED/REJECTED"]
@@ -157,7 +170,7 @@ def test_an_order_that_fits_no_grid_is_refused_whoever_overtakes_it(desk):
 
 def test_the_first_of_two_orders_of_one_id_is_the_one(desk):
     """The second is a repeat, wherever the first went."""
-    fill(desk, 10)
+    fill(desk)
     for request in (buy("A", 1, 100), buy("A", 1, 100), cancel("C", "A")):
         desk.oms.on_data(request)
     assert steps(desk) == [
@@ -182,7 +195,7 @@ def test_a_sweep_goes_for_what_arrived_before_it(desk, urgent, left):
     """It is answered at once; the orders before it never reach the book, those after it do."""
     # given open orders, and others in the inbox
     desk.send(buy("O", 1, 100))
-    fill(desk, 10)
+    fill(desk)
     for request in (buy("A", 1, 100), sell("S", 1, 200), urgent, buy("Y", 1, 100)):
         desk.oms.on_data(request)
 
@@ -202,7 +215,7 @@ def test_a_sweep_goes_for_what_arrived_before_it(desk, urgent, left):
 
 def test_a_release_after_a_kill_brings_nothing_back(desk):
     """What arrived before the kill does not trade, though trading is active when it comes up."""
-    fill(desk, 10)
+    fill(desk)
     for request in (
         buy("A", 1, 100), kill("K"),
         kill("R", OperatorAction.SET_TRADING, value="ACTIVE"), buy("B", 1, 100),
@@ -216,7 +229,7 @@ def test_a_release_after_a_kill_brings_nothing_back(desk):
 def test_a_sweep_that_was_refused_goes_for_nothing(desk):
     """Its id was used before."""
     desk.send(buy("X", 1, 10))
-    fill(desk, 10)
+    fill(desk)
     for request in (buy("A", 1, 100), MassCancelRequest(account="me", client_order_id="X")):
         desk.oms.on_data(request)
     assert "A NEW/NEW" in steps(desk)
@@ -226,7 +239,7 @@ def test_a_turn_that_was_undone_leaves_no_trace_of_what_it_moved():
     """The store is busy: order and cancel are refused alike, and may be sent again."""
     store = FaultyStore()
     desk = Stepped(SMALL, store=store).start()
-    fill(desk, 10)
+    fill(desk)
     placed, canceled = desk.oms.submit(buy("A", 1, 100)), desk.oms.submit(cancel("C", "A"))
     store.faults = [StoreBusyError("busy")]
     desk.step()
@@ -238,7 +251,7 @@ def test_a_turn_that_was_undone_leaves_no_trace_of_what_it_moved():
 
 def test_orders_go_on_while_cancels_keep_coming(desk):
     """Half of a turn is theirs; nothing starves."""
-    fill(desk, 10)
+    fill(desk)
     for n in range(3):
         for m in range(BATCH):
             desk.oms.on_data(cancel(f"C{n}{m}", "nix"))
@@ -247,7 +260,7 @@ def test_orders_go_on_while_cancels_keep_coming(desk):
 
 
 def test_a_stop_answers_what_is_urgent_too(desk):
-    fill(desk, 10)
+    fill(desk)
     answers = [desk.oms.submit(cancel(f"C{n}", "nix")) for n in range(2 * BATCH)]
     desk.stop()
     assert all(answer.result(0).reason is RejectReason.UNKNOWN_ORDER for answer in answers)

@@ -48,6 +48,9 @@ class MemoryStore:
         key = (account, client_order_id)
         return self._ids.get(key) or self._claimed.get(key, (0, 0))
 
+    def used(self, names: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        return {name for name in names if self.owner(*name)[0]}
+
     def append(self, record: JournalRecord, reports: Sequence[Report]) -> None:
         self._pending.append((record, reports))
 

@@ -97,6 +97,11 @@ COUNT_ALL = """SELECT (SELECT count(*) FROM orders WHERE client_order_id >= ' ')
 COUNT = """SELECT (SELECT count(*) FROM orders WHERE client_order_id >= ' ' AND seq <= ?1),
     (SELECT count(*) FROM reports WHERE report_id < ?2)"""
 SELECT_END = "SELECT last_seq, checksum FROM journal ORDER BY last_seq DESC LIMIT 1"
+SELECT_USED = (
+    "SELECT account, client_order_id FROM json_each(?) AS name JOIN orders "
+    "ON account = json_extract(name.value, '$[0]') "
+    "AND client_order_id = json_extract(name.value, '$[1]')"
+)
 
 _FROM = f"""FROM reports AS r
     JOIN orders AS o ON o.seq = r.order_id

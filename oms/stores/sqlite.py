@@ -5,6 +5,7 @@ Owner: one connection, used by one thread at a time, writes and checkpoints. Rea
        the file themselves, read-only: see `find_reports`.
 """
 
+import json
 import os
 import sqlite3
 import threading
@@ -50,6 +51,7 @@ from oms.stores.schema import (
     SELECT_END,
     SELECT_RECORD,
     SELECT_REPORT,
+    SELECT_USED,
     TABLES,
     VIEW,
     check_version,
@@ -371,6 +373,10 @@ class PersistentStorage:
         query = "SELECT seq, content FROM orders WHERE account = ? AND client_order_id = ?"
         found = self._one(query, account, client_order_id)
         return (found[0], found[1]) if found else (0, 0)
+
+    def used(self, names: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        # One statement, because each lets all other threads run before it comes back.
+        return set(self._read(SELECT_USED, (json.dumps(names),)).fetchall()) if names else set()
 
     def records(self, after_seq: int = 0) -> Iterator[JournalRecord]:
         cursor = self._read(SELECT_RECORD + "WHERE last_seq > ? ORDER BY last_seq", (after_seq,))

@@ -3,17 +3,18 @@
 Flow:  manager, keeper, venue -> [inbox] -> dispatcher
 Owner: holds its own lock. Putting never waits; a full inbox says no, without the lock.
 
-What takes risk off is urgent. As long as all that is here fits into one turn, the turn has it in
-the order of arrival. Beyond that the urgent go first, in order among themselves, and take along
+What takes risk off is urgent. As long as all that is here is soon done, turns have it in the
+order of arrival. Beyond that the urgent go first, in order among themselves, and take along
 what would otherwise come after them: a cancel its own order (`withdraw`), a mass cancel or the
 kill switch the orders that were there before it (`sweep`).
 """
 
 import threading
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import Future
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from oms.reports import OrderResponse
 from oms.requests.codec import MODIFY, NEW
@@ -27,6 +28,7 @@ Scope = tuple[str, str, str]
 
 NAMES_MAX = 1_000  # of modifies that name each other
 STALE_MAX = 1_024
+FEW = 1_000
 FLOOD = 10_000  # from here on the memory is worth giving back
 
 
@@ -44,11 +46,12 @@ class Inbox:
         self.peak = 0
         self.flooded = False  # set here; whoever has given the memory back resets it
         self._items: deque[Item | None] = deque()  # None: it was withdrawn
-        self._urgent: deque[tuple[int, Item]] = deque()
+        self.urgent: deque[tuple[int, Item]] = deque()
         self._taken = 0  # the number of the first of _items
         self._numbers: dict[tuple[str, str], int] = {}  # (account, client order id) -> number
         self._numbered = 0  # up to where they are known
         self._sweeps: dict[Scope, tuple[int, str]] = {}  # up to which number, and why
+        self._unusual = False  # some are withdrawn, are to be swept, or have numbers
         self._swept = 0  # up to which number any of them reaches
         self._lock = threading.Lock()
         self._filled = threading.Condition(self._lock)
@@ -56,7 +59,7 @@ class Inbox:
 
     def put(self, item: Item, urgent: bool = False) -> bool:
         """Hand over; False when there is no room (twice as much for the urgent) or closed."""
-        items, others = self._items, self._urgent
+        items, others = self._items, self.urgent
         # Without the lock first: refusals by the million must not keep the dispatcher from it.
         room = 2 * self.size_max if urgent else self.size_max
         if self._closed or len(items) + len(others) >= room:
@@ -84,55 +87,51 @@ class Inbox:
     # --- the dispatcher ---
 
     def take(self, count_max: int, wait_s: float) -> list[Item]:
-        """Up to `count_max` items, oldest first; waits for the first, at most `wait_s`.
-
-        The urgent ones are among them if all fit, or if there are no others.
-        """
+        """Up to `count_max` items, oldest first; waits for the first, at most `wait_s`."""
         with self._lock:
-            items, urgent = self._items, self._urgent
+            items, urgent = self._items, self.urgent
             if not items and not urgent and not self._woken and wait_s > 0:
                 self._sleeps = True
                 self._filled.wait(wait_s)
                 self._sleeps = False
             self._woken = False
-            if urgent and len(items) + len(urgent) <= count_max:
-                return self._in_order()
-            if items or not urgent:
-                return [item for item in self._pop(count_max) if item is not None]
-            return [urgent.popleft()[1] for _ in range(count_max)]
+            if not urgent and len(items) <= count_max and not self._unusual:
+                taken = cast("list[Item]", list(items))  # by far the most
+                items.clear()
+                self._taken += len(taken)
+                return taken
+            return self._in_order(count_max)
 
-    def take_urgent(self, count_max: int) -> list[tuple[int, Item]]:
-        """Urgent items, oldest first, if there is more than fits into one turn; each with the
-        number of the first item that arrived after it."""
-        urgent = self._urgent
-        if not urgent:
-            return []
+    def take_urgent(self, count_max: int, backlog_max: int) -> list[tuple[int, Item]]:
+        """Urgent items, oldest first, if more than `backlog_max` wait here; each with the number
+        of the first item that arrived after it."""
+        urgent = self.urgent
         with self._lock:
-            if len(self._items) + len(urgent) <= count_max:
+            if len(self._items) + len(urgent) <= backlog_max:
                 return []
             return [urgent.popleft() for _ in range(min(count_max, len(urgent)))]
 
-    def withdraw(self, account: str, named: str, before: int) -> tuple[str, Item | None]:
-        """Take out the new order that has this client order id, or is to get it by a modify.
+    def take_others(self, count_max: int) -> list[Item]:
+        """Items that are not urgent, oldest first."""
+        with self._lock:
+            return [item for item in self._pop(count_max) if item is not None]
 
-        Returns the first name of the order as far as it is known here, and the order, if it
-        arrived before that number.
-        """
+    def known(self, names: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of (account, client order id) that are perhaps of orders or modifies here."""
         with self._lock:
             self._number()
-            for _ in range(NAMES_MAX):
-                number = self._numbers.get((account, named), -1)
-                item = self._items[number - self._taken] if number >= self._taken else None
-                if item is None or number >= before:
-                    break
-                if item[0][0] == NEW:
-                    self._items[number - self._taken] = None
-                    del self._numbers[account, named]
-                    return named, item
-                named = item[0][3]
-                if type(named) is not str:  # an order id: the order is not here
-                    break
-            return named, None
+            numbers, taken = self._numbers, self._taken
+            return {name for name in names if numbers.get(name, -1) >= taken}
+
+    def withdraw(self, wanted: Iterable[tuple[str, str, int]]) -> list[tuple[str, Item | None]]:
+        """Take new orders out; each by a client order id that it has, or is to get by a modify.
+
+        wanted: account, client order id, and before which number the order must have arrived.
+        Returns for each the first name of the order as far as it is known here, and the order.
+        All at once, because the lock is dear while others put in.
+        """
+        with self._lock:
+            return [self._withdraw(*each) for each in wanted]
 
     def sweep(self, scope: Scope, before: int, why: str) -> None:
         """Withdraw the new orders of a scope that arrived before that number, as they come up."""
@@ -140,8 +139,25 @@ class Inbox:
             if before > self._taken:
                 self._sweeps[scope] = (before, why)
                 self._swept = max(self._swept, before)
+                self._unusual = True
 
     # --- under the lock ---
+
+    def _withdraw(self, account: str, named: str, before: int) -> tuple[str, Item | None]:
+        for _ in range(NAMES_MAX):
+            number = self._numbers.get((account, named), -1)
+            item = self._items[number - self._taken] if number >= self._taken else None
+            if item is None or number >= before:
+                break
+            if item[0][0] == NEW:
+                self._items[number - self._taken] = None
+                del self._numbers[account, named]
+                self._unusual = True
+                return named, item
+            if type(item[0][3]) is not str:  # an order id: the order is not here
+                break
+            named = item[0][3]
+        return named, None
 
     def _pop(self, count_max: int) -> list[Item | None]:
         """Items that are not urgent, oldest first; None for each that was withdrawn."""
@@ -149,8 +165,7 @@ class Inbox:
         if len(items) <= count_max:
             taken = list(items)
             items.clear()
-            if self._numbers:
-                self._numbers = {}
+            self._numbers = {}
         else:
             self.flooded = self.flooded or len(items) >= FLOOD
             taken = [items.popleft() for _ in range(count_max)]
@@ -159,18 +174,20 @@ class Inbox:
         self._taken += len(taken)
         if self._taken >= self._swept:
             self._sweeps.clear()
+        self._unusual = bool(items) and self._unusual
         return taken
 
-    def _in_order(self) -> list[Item]:
-        """All there is, in the order of arrival."""
-        first, urgent, taken = self._taken, self._urgent, list[Item]()
-        for number, item in enumerate(self._pop(len(self._items)), first):
-            while urgent and urgent[0][0] <= number:
+    def _in_order(self, count_max: int) -> list[Item]:
+        """Items in the order of arrival, urgent or not."""
+        items, urgent, taken = self._items, self.urgent, list[Item]()
+        while len(taken) < count_max and (items or urgent):
+            # As many as come before the next urgent one.
+            room, first = count_max - len(taken), self._taken
+            ahead = min(room, urgent[0][0] - first) if urgent else room
+            if ahead > 0 and items:
+                taken += [item for item in self._pop(ahead) if item is not None]
+            else:
                 taken.append(urgent.popleft()[1])
-            if item is not None:
-                taken.append(item)
-        taken += [item for _, item in urgent]
-        urgent.clear()
         return taken
 
     def _number(self) -> None:
@@ -178,13 +195,19 @@ class Inbox:
         numbers, taken, items = self._numbers, self._taken, self._items
         if len(numbers) > 2 * len(items) + STALE_MAX:
             numbers.clear()
-        first = max(taken, self._numbered) if numbers else taken
-        for number, item in enumerate(islice(items, first - taken, None), first):
+        first, end = max(taken, self._numbered) if numbers else taken, taken + len(items)
+        # Few have come since the last cancel of the same turn: to go to where they are by way of
+        # all before them would cost a cancel as much as the backlog is long.
+        fresh: Iterable[Item | None] = islice(items, first - taken, None)
+        if end - first < FEW:
+            fresh = (items[number - taken] for number in range(first, end))
+        for number, item in enumerate(fresh, first):
             if item is not None and item[0][0] in (NEW, MODIFY):
                 key = item[0][1:3]
                 if numbers.get(key, -1) < taken:  # the first of a name is the one it belongs to
                     numbers[key] = number
-        self._numbered = taken + len(items)
+        self._numbered = end
+        self._unusual = True
 
     def _unless_swept(self, number: int, item: Item | None) -> Item | None:
         """The item, or the same as an order that is not to be sent."""
@@ -224,7 +247,7 @@ class Inbox:
 
     @property
     def size(self) -> int:
-        return len(self._items) + len(self._urgent)
+        return len(self._items) + len(self.urgent)
 
 
 def withdrawn(item: Item, why: str) -> Item:

@@ -72,6 +72,8 @@ class Intake:
         self.repeats: dict[int, tuple[int, bool]] = {}  # sequence -> the first's, same content
         self.lines: dict[int, Line | ValidationError] = {}  # of new orders of this turn
         self._withdrawn: dict[int, Line | ValidationError] = {}  # of those that are not sent
+        # (account, client order id) -> sequence, symbol and side of those whose cancel is next.
+        self._unsent: dict[tuple[str, str | int], tuple[int, str, str]] = {}
         # (account, client order id) -> an earlier one of the same order, where a cancel has
         # overtaken the modify that gives the order the later one.
         self.earlier_ids: dict[tuple[str, str], str] = {}
@@ -82,7 +84,8 @@ class Intake:
         """Claim the ids of a turn's requests; item n has journal sequence first_seq + n."""
         claims: list[Claim] = []
         lines = self.lines = {}
-        self.repeats, self._withdrawn, self._renamed = {}, {}, set()
+        self.repeats, self._withdrawn, self._unsent = {}, {}, {}
+        self._renamed = set()
         ticks_of, lots_of = self._ticks, self._lots
         for seq, (request, _, _) in enumerate(items, first_seq):
             if request[0] == NEW:
@@ -254,6 +257,8 @@ class Intake:
             return self._refused(seq, request, line)
         _, account, client_id, symbol, side, _, _, _, lots, *_ = line
         state, left = (CANCELED, 0) if why else (PENDING_NEW, lots)
+        if not why:
+            self._unsent[account, client_id] = (seq, symbol, side)
         return (  # both are names of a response type, too
             ANSWER, account, client_id, state, seq, symbol, side, state, 0, left, "", why,
             request[-1].request_id,
@@ -269,6 +274,12 @@ class Intake:
                 self._renamed.add(seq)
                 named = earlier
                 order = self._desk.executions.find(account, named)
+        if order is None and (account, named) in self._unsent:
+            order_id, symbol, side = self._unsent.pop((account, named))
+            return (
+                ANSWER, account, client_id, CANCELED, order_id, symbol, side, CANCELED, 0, 0, "",
+                "", origin.request_id,
+            )  # fmt: skip
         if order is None:
             return self._no_open_order(seq, request, named)
         if request[0] == CANCEL:
@@ -290,13 +301,6 @@ class Intake:
 
     def _no_open_order(self, seq: int, request: Line, named: str | int) -> Line:
         standing = self._standing(request[1], named)
-        if (
-            standing is not None
-            and standing.state == PENDING_NEW
-            and standing.order_id in self._withdrawn
-        ):
-            canceled = standing._replace(state=CANCELED, leaves_lots=0)
-            return _answer(request, CANCELED, canceled, "")
         if standing is None or standing.state not in ENDED:
             reason = f"{RejectReason.UNKNOWN_ORDER}: orig={named}"
             return _no_order(request, CANCEL_REJECTED, seq, reason)
