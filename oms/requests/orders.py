@@ -356,12 +356,14 @@ class OrderRequest:
     def _check_change(self) -> None:
         if type_of(self.order_id) is not int or not 0 <= self.order_id <= SEQUENCE_MAX:
             raise ValidationError("order_id", self.order_id, "an order id, or 0")
-        check_optional_id("orig_client_order_id", self.orig_client_order_id)
         if not self.order_id:
             check_id("orig_client_order_id", self.orig_client_order_id)
-        if self.orig_client_order_id and self.order_id:
-            raise ValidationError("order_id", self.order_id, "0 beside an orig_client_order_id")
-        check_optional_id("symbol", self.symbol)
+        elif self.orig_client_order_id is not EMPTY:
+            check_optional_id("orig_client_order_id", self.orig_client_order_id)
+            if self.orig_client_order_id:
+                raise ValidationError("order_id", self.order_id, "0 beside an orig_client_order_id")
+        if self.symbol is not EMPTY:
+            check_optional_id("symbol", self.symbol)
         if self.side is not None:
             check_member("side", self.side, Side)
         if self.type is MODIFY:

@@ -5,23 +5,20 @@ turn to turn: a start compares two numbers, and `verify` can tell the turn that 
 """
 
 import json
-import sys
-from array import array
 from collections.abc import Mapping, Sequence
-from itertools import compress
+from struct import pack
 from typing import Any, NamedTuple
-from zlib import crc32
 
 from oms.reports import Report
-from oms.stores import Claim
+from oms.stores import Claim, crc_of
 
-# What is summed. The rest follows from it, or is compared by `verify` alone: each column costs.
-OF_CLAIMS = (1, 1, 1, 0, 0, 0, 1)  # sequence, account, client order id, content
-_SUMMED = (
-    "order_id", "request_seq", "code", "last_price_ticks", "last_quantity_lots",
-    "cumulative_lots", "leaves_lots", "reason", "fee",
-)  # fmt: skip
-OF_REPORTS = tuple(name in _SUMMED for name in Report._fields[: Report._fields.index("fee") + 1])
+# The columns that are summed, numbers and texts. The rest follows from them, or is compared by
+# `verify` alone: each column costs.
+CLAIM_NUMBERS, CLAIM_TEXTS = (0, 6), (1, 2)  # sequence and content; account and client order id
+REPORT_NUMBERS = tuple(
+    Report._fields.index(name) for name in ("order_id", "last_price_ticks", "leaves_lots")
+)
+REPORT_TEXTS = (Report._fields.index("code"),)
 Rest = list[Any]
 """Of a claim what its line does not say: symbol, side, terms, content."""
 
@@ -39,22 +36,22 @@ class Tally(NamedTuple):
         """With one more turn."""
         return Tally(
             self.ids + len(claims),
-            _running(claims, OF_CLAIMS, self.ids_checksum),
+            _running(claims, CLAIM_NUMBERS, CLAIM_TEXTS, self.ids_checksum),
             self.reports + len(reports),
-            _running(reports, OF_REPORTS, self.reports_checksum),
+            _running(reports, REPORT_NUMBERS, REPORT_TEXTS, self.reports_checksum),
         )
 
 
-def _running(rows: Sequence[Sequence[int | str]], columns: Sequence[int], crc: int) -> int:
-    """The checksum that goes on with these rows, column by column: half the cost of one text."""
-    for column in compress(zip(*rows, strict=False), columns):
-        if type(column[0]) is int:
-            numbers = array("q", column)
-            if sys.byteorder == "big":
-                numbers.byteswap()
-            crc = crc32(numbers, crc)
-        else:
-            crc = crc32("\n".join(column).encode(), crc)
+def _running(
+    rows: Sequence[Sequence[Any]], numbers: Sequence[int], texts: Sequence[int], crc: int
+) -> int:
+    """The checksum that goes on with these rows, column by column: a third of the cost of a text
+    of them all."""
+    form = f"<{len(rows)}q"
+    for place in numbers:
+        crc = crc_of(pack(form, *[row[place] for row in rows]), crc)
+    for place in texts:
+        crc = crc_of("\n".join([row[place] for row in rows]).encode(), crc)
     return crc
 
 

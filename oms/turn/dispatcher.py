@@ -231,11 +231,7 @@ class Dispatcher:
     def step(self) -> None:
         """One turn: at most batch_max requests taken and as many sent."""
         inbox = self._inbox
-        if inbox.urgent:
-            self._take_turn(0.0)
-        else:
-            wait_s = 0.0 if inbox.size else self._wait_s(IDLE_WAIT_S)
-            self.turn(inbox.take(self._config.queue.batch_max, wait_s))
+        self._take_turn(0.0 if inbox.size else self._wait_s(IDLE_WAIT_S))
         if inbox.flooded and not inbox.size:
             inbox.flooded = False
             give_back()
@@ -243,9 +239,7 @@ class Dispatcher:
     def _take_turn(self, wait_s: float) -> None:
         """What is urgent goes first if it would have to wait for more than a few turns."""
         inbox, batch_max = self._inbox, self._config.queue.batch_max
-        urgent = []
-        if inbox.urgent:
-            urgent = inbox.take_urgent(batch_max, OVERTAKEN_TURNS * batch_max)
+        urgent = inbox.take_urgent(batch_max, OVERTAKEN_TURNS * batch_max)
         if not urgent:
             self.turn(inbox.take(batch_max, wait_s))
             return
@@ -255,7 +249,7 @@ class Dispatcher:
             self._numbers = numbers
             self.turn(items)
             self._numbers, items = [], []
-        self.turn(items + inbox.take_others(max(batch_max - len(items), batch_max // 2, 1)))
+        self.turn(items + inbox.take(max(batch_max - len(items), batch_max // 2, 1), 0))
 
     def _overtaking(self, urgent: list[tuple[int, Item]]) -> tuple[list[Item], list[int]]:
         """Urgent items, each cancel behind its own order if that is in the inbox still.

@@ -37,21 +37,22 @@ class Inbox:
 
     size_max: new orders and modifies held; cancels are let in up to twice that.
 
-    Items that are not urgent are numbered as they arrive; an urgent one remembers the number
-    that the next of those will have.
+    Items are numbered as they arrive. Those that have left out of turn leave None in their place.
     """
 
     def __init__(self, size_max: int) -> None:
         self.size_max = size_max
-        self.peak = 0
+        self._peak = 0  # of the size, when items were taken
         self.flooded = False  # set here; whoever has given the memory back resets it
-        self._items: deque[Item | None] = deque()  # None: it was withdrawn
-        self.urgent: deque[tuple[int, Item]] = deque()
+        self._items: deque[Item | None] = deque()
+        self._left = 0  # how many of them are None
+        self._length_max = size_max  # of _items; once closed, too little even for the urgent
         self._taken = 0  # the number of the first of _items
+        self._urgent: deque[int] = deque()  # the numbers of urgent ones, and of some taken already
         self._numbers: dict[tuple[str, str], int] = {}  # (account, client order id) -> number
         self._numbered = 0  # up to where they are known
         self._sweeps: dict[Scope, tuple[int, str]] = {}  # up to which number, and why
-        self._unusual = False  # some are withdrawn, are to be swept, or have numbers
+        self._unusual = False  # some have left, are to be swept, or have numbers
         self._swept = 0  # up to which number any of them reaches
         self._lock = threading.Lock()
         self._filled = threading.Condition(self._lock)
@@ -59,21 +60,17 @@ class Inbox:
 
     def put(self, item: Item, urgent: bool = False) -> bool:
         """Hand over; False when there is no room (twice as much for the urgent) or closed."""
-        items, others = self._items, self.urgent
+        items = self._items
         # Without the lock first: refusals by the million must not keep the dispatcher from it.
-        room = 2 * self.size_max if urgent else self.size_max
-        if self._closed or len(items) + len(others) >= room:
+        if len(items) >= (self._length_max + self.size_max if urgent else self._length_max):
             return False
         with self._lock:
-            size = len(items) + len(others)
-            if self._closed or size >= room:
+            length = len(items)
+            if length >= (self._length_max + self.size_max if urgent else self._length_max):
                 return False
             if urgent:
-                others.append((self._taken + len(items), item))
-            else:
-                items.append(item)
-            if size >= self.peak:
-                self.peak = size + 1
+                self._urgent.append(self._taken + length)
+            items.append(item)
             if self._sleeps:
                 self._filled.notify()
         return True
@@ -89,32 +86,36 @@ class Inbox:
     def take(self, count_max: int, wait_s: float) -> list[Item]:
         """Up to `count_max` items, oldest first; waits for the first, at most `wait_s`."""
         with self._lock:
-            items, urgent = self._items, self.urgent
-            if not items and not urgent and not self._woken and wait_s > 0:
+            items = self._items
+            if not items and not self._woken and wait_s > 0:
                 self._sleeps = True
                 self._filled.wait(wait_s)
                 self._sleeps = False
             self._woken = False
-            if not urgent and len(items) <= count_max and not self._unusual:
-                taken = cast("list[Item]", list(items))  # by far the most
-                items.clear()
-                self._taken += len(taken)
-                return taken
-            return self._in_order(count_max)
+            self._peak = self.peak
+            if len(items) > count_max or self._unusual:
+                return self._pop(count_max)
+            taken = cast("list[Item]", list(items))  # by far the most
+            items.clear()
+            self._urgent.clear()
+            self._taken += len(taken)
+            return taken
 
     def take_urgent(self, count_max: int, backlog_max: int) -> list[tuple[int, Item]]:
-        """Urgent items, oldest first, if more than `backlog_max` wait here; each with the number
-        of the first item that arrived after it."""
-        urgent = self.urgent
+        """Urgent items with their numbers, oldest first, if more than `backlog_max` wait here."""
+        if self.size <= backlog_max:
+            return []
         with self._lock:
-            if len(self._items) + len(urgent) <= backlog_max:
-                return []
-            return [urgent.popleft() for _ in range(min(count_max, len(urgent)))]
-
-    def take_others(self, count_max: int) -> list[Item]:
-        """Items that are not urgent, oldest first."""
-        with self._lock:
-            return [item for item in self._pop(count_max) if item is not None]
+            self._peak = self.peak
+            items, urgent, first = self._items, self._urgent, self._taken
+            found = list[tuple[int, Item]]()
+            while urgent and len(found) < count_max:
+                number = urgent.popleft()
+                item = items[number - first] if number >= first else None
+                if item is not None:
+                    found.append((number, item))
+                    self._leave(number)
+            return found
 
     def known(self, names: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
         """Those of (account, client order id) that are perhaps of orders or modifies here."""
@@ -143,6 +144,15 @@ class Inbox:
 
     # --- under the lock ---
 
+    def _set_length_max(self) -> None:
+        self._length_max = -self.size_max if self._closed else self.size_max + self._left
+
+    def _leave(self, number: int) -> None:
+        self._items[number - self._taken] = None
+        self._left += 1
+        self._set_length_max()
+        self._unusual = True
+
     def _withdraw(self, account: str, named: str, before: int) -> tuple[str, Item | None]:
         for _ in range(NAMES_MAX):
             number = self._numbers.get((account, named), -1)
@@ -150,44 +160,35 @@ class Inbox:
             if item is None or number >= before:
                 break
             if item[0][0] == NEW:
-                self._items[number - self._taken] = None
+                self._leave(number)
                 del self._numbers[account, named]
-                self._unusual = True
                 return named, item
             if type(item[0][3]) is not str:  # an order id: the order is not here
                 break
             named = item[0][3]
         return named, None
 
-    def _pop(self, count_max: int) -> list[Item | None]:
-        """Items that are not urgent, oldest first; None for each that was withdrawn."""
-        items = self._items
-        if len(items) <= count_max:
-            taken = list(items)
-            items.clear()
-            self._numbers = {}
-        else:
-            self.flooded = self.flooded or len(items) >= FLOOD
-            taken = [items.popleft() for _ in range(count_max)]
-        if self._sweeps:
-            taken = [self._unless_swept(n, item) for n, item in enumerate(taken, self._taken)]
-        self._taken += len(taken)
-        if self._taken >= self._swept:
-            self._sweeps.clear()
-        self._unusual = bool(items) and self._unusual
-        return taken
-
-    def _in_order(self, count_max: int) -> list[Item]:
-        """Items in the order of arrival, urgent or not."""
-        items, urgent, taken = self._items, self.urgent, list[Item]()
-        while len(taken) < count_max and (items or urgent):
-            # As many as come before the next urgent one.
-            room, first = count_max - len(taken), self._taken
-            ahead = min(room, urgent[0][0] - first) if urgent else room
-            if ahead > 0 and items:
-                taken += [item for item in self._pop(ahead) if item is not None]
+    def _pop(self, count_max: int) -> list[Item]:
+        """Items oldest first, as they are once those are swept that are to be."""
+        items, taken = self._items, list[Item]()
+        self.flooded = self.flooded or len(items) >= FLOOD
+        number = self._taken
+        while items and len(taken) < count_max:
+            item = items.popleft()
+            if item is None:
+                self._left -= 1
+                self._set_length_max()
             else:
-                taken.append(urgent.popleft()[1])
+                taken.append(self._unless_swept(number, item) if number < self._swept else item)
+            number += 1
+        self._taken = number
+        while self._urgent and self._urgent[0] < number:
+            self._urgent.popleft()
+        if number >= self._swept:
+            self._sweeps.clear()
+        if not items:
+            self._numbers = {}
+            self._unusual = False
         return taken
 
     def _number(self) -> None:
@@ -209,9 +210,9 @@ class Inbox:
         self._numbered = end
         self._unusual = True
 
-    def _unless_swept(self, number: int, item: Item | None) -> Item | None:
+    def _unless_swept(self, number: int, item: Item) -> Item:
         """The item, or the same as an order that is not to be sent."""
-        if item is None or number >= self._swept or item[0][0] != NEW:
+        if item[0][0] != NEW:
             return item
         _, account, _, symbol, side, *_ = item[0]
         for scope in (
@@ -235,11 +236,14 @@ class Inbox:
         """Take no more requests; what is inside can still be taken."""
         with self._lock:
             self._closed = self._woken = True
+            self._set_length_max()
             self._filled.notify()
 
     def open(self) -> None:
         """Take requests, from now until it is closed."""
-        self._closed = False
+        with self._lock:
+            self._closed = False
+            self._set_length_max()
 
     @property
     def closed(self) -> bool:
@@ -247,7 +251,12 @@ class Inbox:
 
     @property
     def size(self) -> int:
-        return len(self._items) + len(self.urgent)
+        return len(self._items) - self._left
+
+    @property
+    def peak(self) -> int:
+        """The largest size there was."""
+        return max(self._peak, self.size)
 
 
 def withdrawn(item: Item, why: str) -> Item:

@@ -9,6 +9,7 @@ replay asks nobody.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from operator import itemgetter
 from typing import Any
 from zlib import crc32
 
@@ -107,7 +108,8 @@ class Intake:
                         NEW, account, client_id, symbol, side, order_type, tif, ticks, lots,
                         1 if hold else 0, "",
                     )  # fmt: skip
-                    content = crc32(f"{symbol}|{side}|{ticks}|{lots}|{hold}|".encode())
+                    held = "True" if hold else "False"  # formatting a bool costs four times that
+                    content = crc32(f"{symbol}|{side}|{ticks}|{lots}|{held}|".encode())
                     claim = (seq, account, client_id, symbol, side, "", content)
                 claims.append(claim)
             elif request[0] == CANCEL:
@@ -187,11 +189,13 @@ class Intake:
 
     def rests(self, first_seq: int, lines: Sequence[Line]) -> dict[int, Rest]:
         """What the lines of this turn do not say of its claims, by sequence."""
-        unsaid = {
-            seq
-            for seq, line in enumerate(lines, first_seq)
-            if line[0] not in SAYS_ALL and not _says_all(line)
-        } | self._renamed
+        unsaid = self._renamed
+        if not SAYS_ALL.issuperset(map(itemgetter(0), lines)):
+            unsaid = unsaid.union(
+                seq for seq, line in enumerate(lines, first_seq) if not _says_all(line)
+            )
+        if not unsaid:
+            return {}
         return {claim[0]: list(claim[3:]) for claim in self.claims if claim[0] in unsaid}
 
     def line(self, seq: int, request: Line) -> Line:
