@@ -171,6 +171,22 @@ def test_flipped_bytes_are_never_served_silently(path, tmp_path):
     assert unseen < 60
 
 
+def test_an_index_that_lost_an_entry_is_found_and_made_anew(path, capsys):
+    """What is looked up by it would be missing, though every row is there."""
+    lively(path)
+    with closing(sqlite3.connect(path)) as connection:
+        root, page_bytes = connection.execute(
+            "SELECT rootpage, page_size FROM sqlite_master, pragma_page_size "
+            "WHERE name = 'sqlite_autoindex_journal_1'"
+        ).fetchone()
+    content = bytearray(path.read_bytes())
+    content[(root - 1) * page_bytes + 4] -= 1  # the low byte of how many entries the page has
+    path.write_bytes(content)
+    assert run("verify", path) == 1
+    assert "damaged" in capsys.readouterr().out
+    assert run("rebuild", path) == 0
+
+
 # --- texts that are none ---
 
 

@@ -32,7 +32,7 @@ from oms.money import to_text
 from oms.reports import Report
 from oms.requests.codec import decode_all
 from oms.simulation.report import DEPTH_SHOWN, depth_lines
-from oms.stores import JournalRecord, Snapshot, Store, checked
+from oms.stores import JournalRecord, Snapshot, checked
 from oms.stores.high_water import HighWater, JournalEnd, Mark, shortfall
 from oms.stores.lock import DataLock
 from oms.stores.sqlite import PersistentStorage
@@ -210,7 +210,10 @@ def examine(place: Place) -> Verdict:
         return Verdict(fold.entries, fold.reports, len(snapshots), count, found, broken)
 
 
-def _mistakes(store: Store, fold: ExaminedFold) -> Iterator[str]:
+def _mistakes(store: PersistentStorage, fold: ExaminedFold) -> Iterator[str]:
+    damage = store.damage()
+    if damage:
+        yield f"{store.path}: damaged: {damage}"
     yield from differences(store, fold)
     yield from fold.missing()
     yield from fold.snapshot_mistakes()
