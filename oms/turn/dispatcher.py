@@ -26,7 +26,7 @@ from oms.desk.settings import (
     settings_of,
 )
 from oms.desk.throttle import OrderThrottler
-from oms.enums import OrderState, ResponseType, Scope
+from oms.enums import OrderState, ResponseType
 from oms.errors import (
     JournalError,
     OutcomeUnknownError,
@@ -36,13 +36,13 @@ from oms.errors import (
 )
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse, Report, refused, symbol_of
-from oms.requests import OperatorAction, codec
-from oms.requests.codec import CANCEL, MASS_CANCEL, OPERATOR, Line
+from oms.requests import codec
+from oms.requests.codec import Line
 from oms.requests.internal import VenueReport
 from oms.stores import Store
 from oms.stores.high_water import Loss
 from oms.stores.tally import Tally, tally_text
-from oms.turn.inbox import Inbox, Item, withdrawn
+from oms.turn.inbox import Inbox, Item
 from oms.turn.intake import REQUEST_KINDS, Intake, as_new
 from oms.turn.journal import Fold, upgraded
 from oms.turn.latency import OrderTracker
@@ -52,6 +52,7 @@ from oms.turn.publisher import Publisher, settle
 from oms.turn.schedule import DueLines
 from oms.turn.snapshots import Snapshots
 from oms.turn.turn_clock import TurnClock
+from oms.turn.urgent import UrgentLane
 from oms.venues import EmbeddedVenue, Outbox, Venue
 
 log = logging.getLogger(__name__)
@@ -59,10 +60,6 @@ log = logging.getLogger(__name__)
 IDLE_WAIT_S = 1.0
 BLOCKED_WAIT_S = 0.1
 STOP_WAIT_S = 0.05
-# How much must wait for the urgent to overtake it. A turn of 1,000 takes some 25 ms, so what waits
-# for six of them is answered in 150. To take orders back out of the inbox costs a tenth of the
-# throughput, so a client who is ahead by a few turns is left alone.
-OVERTAKEN_TURNS = 6
 TEND_NS = 1_000_000_000
 LOG_BYTES_MAX = 64 << 20  # of a write-ahead log; beyond it is told
 # What a remote venue still owes an answer for, though something was told of it.
@@ -90,6 +87,7 @@ class Dispatcher:
         self._venue = venue
         self._store = store
         self._inbox = inbox
+        self._lane = UrgentLane(inbox, store, config.queue.batch_max)
         self._publisher = publisher
         self.feed = MarketFeed(inbox.wake)
         self.fold = Fold(venue)
@@ -112,7 +110,6 @@ class Dispatcher:
         self.should_stop: Callable[[], bool] = lambda: False  # asked while the journal is folded
         self.log_bytes = 0  # of the store's write-ahead log, as of up to a second ago
         self._tend_ns = 0
-        self._numbers: list[int] = []  # of the mass cancels and kills of this turn, and others
         self._carried: list[Item] = []  # venue reports and notices of a turn that was undone
         self.intake = Intake(self.fold.desk, store)
         self._snapshots = Snapshots(self.fold, store, config.store.snapshot_every)
@@ -237,68 +234,8 @@ class Dispatcher:
             give_back()
 
     def _take_turn(self, wait_s: float) -> None:
-        """What is urgent goes first if it would have to wait for more than a few turns."""
-        inbox, batch_max = self._inbox, self._config.queue.batch_max
-        urgent = inbox.take_urgent(batch_max, OVERTAKEN_TURNS * batch_max)
-        if not urgent:
-            self.turn(inbox.take(batch_max, wait_s))
-            return
-        items, numbers = self._overtaking(urgent)
-        if any(item[0][0] in (MASS_CANCEL, OPERATOR) for item in items):
-            # A turn of their own: what they sweep is known once they are on disk.
-            self._numbers = numbers
+        for items in self._lane.turns(self.intake, wait_s):
             self.turn(items)
-            self._numbers, items = [], []
-        self.turn(items + inbox.take(max(batch_max - len(items), batch_max // 2, 1), 0))
-
-    def _overtaking(self, urgent: list[tuple[int, Item]]) -> tuple[list[Item], list[int]]:
-        """Urgent items, each cancel behind its own order if that is in the inbox still.
-
-        A cancel under an id that was used before is refused: it must not move its order.
-        """
-        find = self.desk.executions.find
-        lines = [item[0] for _, item in urgent]
-        here = self._inbox.known([
-            (line[1], line[3]) for line in lines
-            if line[0] == CANCEL and find(line[1], line[3]) is None
-        ])  # fmt: skip
-        wanted: dict[int, tuple[str, str, int]] = {}  # place -> what to withdraw for it
-        used = self._store.used([line[1:3] for line in lines if (line[1], line[3]) in here])
-        for place, (number, item) in enumerate(urgent):
-            kind, account, client_id, named = item[0][:4]
-            fresh = (account, client_id) not in used
-            used.add((account, client_id))
-            if kind == CANCEL and fresh and (account, named) in here:
-                wanted[place] = account, named, number
-        found = dict(zip(wanted, self._inbox.withdraw(wanted.values()), strict=True))
-        items: list[Item] = []
-        numbers: list[int] = []
-        earlier_ids = self.intake.earlier_ids = {}
-        for place, (number, item) in enumerate(urgent):
-            if place in found:
-                account, named, _ = wanted[place]
-                first_id, order = found[place]
-                if first_id != named:
-                    earlier_ids[account, named] = first_id
-                if order is not None:
-                    items.append(withdrawn(order, ""))
-                    numbers.append(number)
-            items.append(item)
-            numbers.append(number)
-        return items, numbers
-
-    def _sweep(self, lines: list[Line]) -> None:
-        """Mass cancels and kills that are on disk: what arrived before them must not be sent."""
-        numbers = self._numbers
-        for line, number in zip(lines[-len(numbers) :], numbers, strict=True):
-            if line[0] == MASS_CANCEL:
-                why = f"{RejectReason.MASS_CANCEL.value}: by={line[1]}, id={line[2]}"
-                self._inbox.sweep((line[3], line[4], line[5]), number, why)
-            elif line[0] == OPERATOR and line[3] == OperatorAction.KILL:
-                account = line[5] if line[4] == Scope.ACCOUNT else ""
-                symbol = line[5] if line[4] == Scope.SYMBOL else ""
-                why = f"{RejectReason.KILL_SWITCH.value}: {line[8]}".rstrip(": ")
-                self._inbox.sweep((account, symbol, ""), number, why)
 
     def wake(self) -> None:
         self._inbox.wake()
@@ -443,8 +380,7 @@ class Dispatcher:
         self._store.commit()
         fold.advance(record)
         self.turns += 1
-        if self._numbers:
-            self._sweep(lines)
+        self._lane.sweep(lines)
         self._publish(reports, answers)
         if fold.outbox is not None:
             self._settle(reports)

@@ -198,6 +198,10 @@ class Intake:
             return {}
         return {claim[0]: list(claim[3:]) for claim in self.claims if claim[0] in unsaid}
 
+    def is_open(self, account: str, client_order_id: str | int) -> bool:
+        """Is there an open order of that account by that id?"""
+        return self._desk.executions.find(account, client_order_id) is not None
+
     def line(self, seq: int, request: Line) -> Line:
         """The line of one request, as things stand after the requests before it."""
         self._seq = seq

@@ -41,7 +41,7 @@ JOURNAL = [
     ),
     Fault(
         "the directory is not synced", "stores/sqlite.py",
-        "        _sync_directory(self.path.resolve().parent)\n", "", ("sqlite",),
+        "                _sync_directory(self.path.resolve().parent)\n", "", ("sqlite",),
     ),
     Fault(
         "full durability is normal", "stores/sqlite.py",
