@@ -92,9 +92,21 @@ IDS = [
 LEDGER = [
     Fault(
         "money is a float", "exchange/accounts.py",
-        "price_ticks * lots * instrument.quote_unit // instrument.price_quantity_unit",
-        "int(price_ticks * lots * instrument.quote_unit / instrument.price_quantity_unit)",
-        ("ledger",),
+        "        notional = exact // unit\n", "        notional = int(exact / unit)\n", ("ledger",),
+    ),
+    Fault(
+        "each fill is settled alone", "exchange/accounts.py",
+        "notional = self._settled_whole(order, exact, notional)", "pass", ("settlement",),
+    ),
+    Fault(
+        "a fee is rounded down", "exchange/accounts.py",
+        "fee = self._payable(-(-owed // unit), order", "fee = self._payable(owed // unit, order",
+        ("settlement",),
+    ),
+    Fault(
+        "a bust gives back what the fill alone would have moved", "exchange/accounts.py",
+        "        notional, carry = divmod(carry + exact, unit)\n",
+        "        notional, carry = exact // unit, 0\n", ("settlement",),
     ),
     Fault(
         "a seller pays no fee", "exchange/accounts.py",
