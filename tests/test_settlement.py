@@ -14,10 +14,10 @@ from oms import EmbeddedVenue, OrderRequest
 from oms.commands.offline import PostingFold, Statement
 from oms.config import ExchangeConfig
 from oms.desk.settings import worth_nothing
-from oms.enums import OrderType, TimeInForce
+from oms.enums import OrderType, Scope, TimeInForce
 from oms.exchange.accounts import FEE_ACCOUNT, ROUNDING, Ledger, need_of
 from oms.exchange.order import Order
-from oms.requests import FundsAction
+from oms.requests import FundsAction, OperatorAction, OperatorRequest
 from tests.fakes import INSTRUMENTS, Stepped, config_of
 from tests.test_exchange_restarts import BUY, SELL, Floor, listed, stopped
 
@@ -364,6 +364,36 @@ def _is_settled(floor_, told, rates):
         has[FEE_ACCOUNT] += paid_fees
         has[ROUNDING] += moved
     assert {name: quote(floor_, name) for name in has} == has
+
+
+def test_a_bust_knows_the_fees_of_an_order_that_is_over():
+    """1 % then, 10 % since: of two fills with fees of 0.6 each, one is taken back."""
+    # given an order that paid 2 of fees for 1.2, and its account has another tier now
+    floor_ = Floor(
+        coarse(), fees={("X", "then"): (100, 100), ("X", "since"): (1_000, 1_000)}
+    )  # fmt: skip
+    floor_.fund("a", B=100)
+    floor_.fund("b", Q=1_000)
+    account = {"scope": Scope.ACCOUNT, "target": "b", "name": "tier"}
+    floor_.operate(OperatorAction.SET_ACCOUNT, value="then", **account)
+    floor_.new("b", "b1", BUY, 12, 10)
+    told = floor_.told(OrderRequest.new("a", "s1", "X", SELL, 6, 10))
+    trade = next(each.execution_id for each in told if each.type == "TRADE")
+    floor_.new("a", "s2", SELL, 6, 10)
+    assert quote(floor_, FEE_ACCOUNT) == 2
+    floor_.operate(OperatorAction.SET_ACCOUNT, value="since", **account)
+    floor_.new("b", "b2", BUY, 1, 10)
+
+    # when it is taken back, also after a restart
+    again = Floor(*floor_.desk.instruments.values(), store=stopped(floor_))
+    told = again.told(
+        OperatorRequest(client_order_id="bust", action=OperatorAction.BUST, name=trade)
+    )
+
+    # then 0.6 is still owed, and paid: 1
+    assert quote(again, FEE_ACCOUNT) == 1
+    assert [(each.account, each.fee) for each in told[:2]] == [("a", 0), ("b", -1)]
+    assert again.is_sound()
 
 
 def test_a_trade_is_busted_whose_number_begins_like_another_s():

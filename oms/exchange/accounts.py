@@ -416,6 +416,7 @@ class Ledger:
 
     def mistakes(self, orders: Iterable[Order]) -> list[str]:
         """What does not add up: nothing, ever; for verify and for tests."""
+        orders = list(orders)
         found = [
             f"{account} {asset}: available={balance[0]}, reserved={balance[1]}"
             for account, assets in self.accounts.items()
@@ -440,6 +441,10 @@ class Ledger:
                         f"{account} {asset}: reserved={balance[1]}, open orders reserve "
                         f"{reserved.get((account, asset), 0)}"
                     )
+        for asset, balance in self.accounts.get(ROUNDING, {}).items() if self.since else ():
+            owed = self.owed(asset, orders, {})
+            if sum(balance) < owed:
+                found.append(f"{ROUNDING} {asset}: has {sum(balance)}, open orders carry {owed}")
         return found
 
     def dump(self) -> dict[str, Any]:
