@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from oms.enums import OrderState, ResponseType, Side
-from oms.exchange.accounts import FEE_ACCOUNT, ROUNDING, FillSide, bps_of, taken_back
+from oms.exchange.accounts import FEE_ACCOUNT, ROUNDING, FillSide
 from oms.exchange.order import Order
+from oms.exchange.settlement import bps_of, taken_back
 from oms.instruments import BPS
 from oms.reject_reasons import RejectReason
 
@@ -164,16 +165,11 @@ def _side_of_whole(desk: Desk, fill: BustedFill) -> FillSide:
     if order is not None:
         carry, fee_carry = order.carry, order.fee_carry
     else:
-        total = (whole.maker + whole.taker + whole.auction) * instrument.quote_unit
+        worths = {"MAKER": whole.maker, "TAKER": whole.taker, "AUCTION": whole.auction}
+        total = sum(worths.values()) * instrument.quote_unit
+        owed = sum(worth * bps_of(fees, liquidity) for liquidity, worth in worths.items())
         carry = (-total if side is BUY else total) % unit
-        owed = sum(
-            notional * instrument.quote_unit * bps_of(fees, liquidity)
-            for liquidity, notional in zip(
-                ("MAKER", "TAKER", "AUCTION"), (whole.maker, whole.taker, whole.auction),
-                strict=True,
-            )
-        )  # fmt: skip
-        fee_carry = whole.fees * unit * BPS - owed
+        fee_carry = whole.fees * unit * BPS - owed * instrument.quote_unit
     charge = exact * bps_of(fees, whole.liquidity)
     notional, fee, carry, fee_carry = taken_back(side, instrument, exact, charge, carry, fee_carry)
     return FillSide(fill.account, instrument, side, notional, fill.lots, fee, carry, fee_carry)

@@ -17,8 +17,9 @@ from math import ceil
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from oms.enums import Liquidity, Side
+from oms.enums import Side
 from oms.exchange.order import NO_FEES, FeeRates, Order
+from oms.exchange.settlement import bps_of, fee_of, rest_of_need, settled
 from oms.instruments import BPS, Instrument
 from oms.money import to_text
 from oms.reject_reasons import RejectReason
@@ -28,7 +29,6 @@ FEE_ACCOUNT, ROUNDING = "fees", "rounding"
 HOUSE = (FEE_ACCOUNT, ROUNDING)  # accounts of the exchange itself
 OUTSIDE, TRADES = "outside", "trades"  # what deposits come from, and what a fill goes through
 BUY = Side.BUY
-TAKER, AUCTION = Liquidity.TAKER.value, Liquidity.AUCTION.value
 
 Balance = list[int]
 """Available, reserved; a list, because it changes with every fill."""
@@ -265,7 +265,10 @@ class Ledger:
         exact, unit = price_ticks * lots * instrument.quote_unit, instrument.price_quantity_unit
         notional = exact // unit
         if unit != 1 and self.since and (order.carry or notional * unit != exact):
-            notional = self._settled_whole(order, exact, notional)
+            alone, notional = notional, settled(order, exact)
+            rounded = notional - alone if order.side is BUY else alone - notional
+            if rounded:
+                self._round(quote_asset, rounded, f"fill of order {order.order_id}")
         fee = 0
         if order.fees != NO_FEES:
             fee = self._fee(order, exact, notional, liquidity)
@@ -297,23 +300,6 @@ class Ledger:
         if self.postings is not None:
             self._post_fill(order, notional, amount, fee)
         return fee
-
-    def _settled_whole(self, order: Order, exact: int, alone: int) -> int:
-        """What a fill costs or brings, all fills of the order so far together.
-
-        exact: its notional, in parts of a unit. alone: that in whole units, rounded down; what
-        the order pays more, or receives less, goes to ROUNDING.
-        """
-        unit = order.instrument.price_quantity_unit
-        if order.side is BUY:
-            less, order.carry = divmod(order.carry - exact, unit)
-            notional, rounded = -less, -less - alone
-        else:
-            notional, order.carry = divmod(order.carry + exact, unit)
-            rounded = alone - notional
-        if rounded:
-            self._round(order.instrument.quote, rounded, f"fill of order {order.order_id}")
-        return notional
 
     def _round(self, asset: str, amount: int, why: str) -> None:
         self._credit(ROUNDING, asset, amount)
@@ -471,41 +457,6 @@ class Ledger:
         self.charged = {(account, s): known for account, s, known in state.get("charged", ())}
 
 
-def bps_of(fees: FeeRates, liquidity: str) -> int:
-    """What a fill pays, in basis points; negative: a rebate.
-
-    In an auction nobody makes and nobody takes: the maker's fee, but no rebate.
-    """
-    maker, taker = fees
-    return taker if liquidity == TAKER else max(maker, 0) if liquidity == AUCTION else maker
-
-
-def fee_of(fees: FeeRates, notional: int, liquidity: str) -> int:
-    """The fee of one fill alone, cut to whole units toward zero: rules number 1."""
-    bps = bps_of(fees, liquidity)
-    return notional * bps // BPS if bps >= 0 else -(notional * -bps // BPS)
-
-
-def taken_back(
-    side: Side, instrument: Instrument, exact: int, charge: int, carry: int, fee_carry: int
-) -> tuple[int, int, int, int]:
-    """What a fill gives back when its order is settled anew without it: notional, fee, and what
-    the order then carries.
-
-    exact: the fill's notional in parts of a unit; charge: that times its fee in basis points.
-    A fee that was not paid yet is not given back, nor is a rebate taken back as a gain.
-    """
-    unit = instrument.price_quantity_unit
-    if side is BUY:
-        notional, carry = divmod(carry + exact, unit)
-    else:
-        less, carry = divmod(carry - exact, unit)
-        notional = -less
-    fee = (fee_carry + charge) // (unit * BPS)
-    fee = max(fee, 0) if charge >= 0 else min(fee, 0)
-    return notional, fee, carry, fee_carry + charge - fee * unit * BPS
-
-
 def bound_of(order: Order, price_ticks: int) -> int:
     """The worst price that a reservation goes by; 0: a budget, or nothing, bounds it.
 
@@ -532,21 +483,6 @@ def need_of(order: Order, price_ticks: int, leaves_lots: int) -> int:
     maker, taker = order.fees
     top = maker if maker > taker else taker
     if order.carry or order.fee_carry:
-        return _rest_of_need(order, bound * leaves_lots * instrument.quote_unit, top)
+        return rest_of_need(order, bound * leaves_lots * instrument.quote_unit, top)
     notional = instrument.notional_up(bound, leaves_lots)
     return notional if top <= 0 else notional - (-notional * top // BPS)
-
-
-def _rest_of_need(order: Order, exact: int, top: int) -> int:
-    """What a buy still needs that has paid more than its fills so far are worth.
-
-    exact: the notional of what is open, in parts of a unit. It is what all of the order costs,
-    rounded up, less what was paid: so what a fill pays and what is needed after it are never
-    more than what was needed before.
-    """
-    unit = order.instrument.price_quantity_unit
-    notional = -((order.carry - exact) // unit)
-    if top <= 0:
-        return notional
-    charge = (notional * unit + order.carry) * top - order.fee_carry
-    return notional + max(0, -(-charge // (unit * BPS)))

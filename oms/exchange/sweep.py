@@ -9,10 +9,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from oms.enums import Liquidity, ResponseType, SelfTrade
-from oms.exchange.accounts import fee_of
 from oms.exchange.book import OrderBook
-from oms.exchange.order import FeeRates, Order
-from oms.instruments import BPS, Instrument
+from oms.exchange.order import Order
+from oms.exchange.settlement import fee_of, whole_cost
 from oms.money import to_text
 
 TRADE, CANCELED, RESTATED = ResponseType.TRADE, ResponseType.CANCELED, ResponseType.RESTATED
@@ -51,13 +50,27 @@ class Budget:
     price looked at last (0: none). While any is left it has not got what it is for.
     """
 
-    __slots__ = ("_budget", "_instrument", "_rates", "_taken", "_worth", "left", "price_ticks")
+    __slots__ = ("_order", "_taken", "_worth", "_worth_max", "left", "price_ticks")
 
     def __init__(self, order: Order) -> None:
-        assert order.terms is not None
-        self._budget = order.terms.budget
-        self._instrument, self._rates = order.instrument, order.fees
+        self._order = order
         self._taken = self._worth = self.left = self.price_ticks = 0  # worth: price times lots
+        self._worth_max = self._most()
+
+    def _most(self) -> int:
+        """The most that fills can be worth, price times lots, so that the budget pays for them."""
+        instrument, budget = self._order.instrument, self._budget
+        low, high = 0, budget * instrument.price_quantity_unit // instrument.quote_unit + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            pays = whole_cost(instrument, self._order.fees, middle) <= budget
+            low, high = (middle, high) if pays else (low, middle)
+        return low
+
+    @property
+    def _budget(self) -> int:
+        assert self._order.terms is not None
+        return self._order.terms.budget
 
     @property
     def lots(self) -> int:
@@ -65,13 +78,8 @@ class Budget:
 
     def at(self, price_ticks: int) -> int:
         self.price_ticks = price_ticks
-        low, high = 0, self._budget * self._instrument.price_quantity_unit
-        high = (high // self._instrument.quote_unit - self._worth) // price_ticks + 1
-        while high - low > 1:  # the most that can be paid for
-            middle = (low + high) // 2
-            low, high = (middle, high) if self._pays(price_ticks * middle) else (low, middle)
-        total = self._taken + low
-        self.left = max(0, total - total % self._instrument.lot_size - self._taken)
+        total = self._taken + (self._worth_max - self._worth) // price_ticks
+        self.left = max(0, total - total % self._order.instrument.lot_size - self._taken)
         return self.left
 
     def take(self, price_ticks: int, lots: int) -> None:
@@ -79,12 +87,9 @@ class Budget:
         self._worth += price_ticks * lots
         self.at(price_ticks)
 
-    def _pays(self, more: int) -> bool:
-        return whole_cost(self._instrument, self._rates, self._worth + more) <= self._budget
-
     def rest(self) -> str:
-        spent = whole_cost(self._instrument, self._rates, self._worth)
-        left = to_text(self._budget - spent, self._instrument.quote_scale)
+        spent = whole_cost(self._order.instrument, self._order.fees, self._worth)
+        left = to_text(self._budget - spent, self._order.instrument.quote_scale)
         return f"quote_quantity_left={left}"
 
 
@@ -170,13 +175,6 @@ def cost_of(order: Order, steps: list[SweepStep]) -> int:
     """What a buy that had no fill yet must have to pay for these fills, fees included."""
     worth = sum(price * lots for kind, _, price, lots in steps if kind is TRADE)
     return whole_cost(order.instrument, order.fees, worth)
-
-
-def whole_cost(instrument: Instrument, fees: FeeRates, worth: int) -> int:
-    """What fills worth so much (price times lots) cost a taker who buys, in units of the quote
-    asset; a rebate comes on top, since it may not be there."""
-    exact, unit = worth * instrument.quote_unit, instrument.price_quantity_unit
-    return -(-exact // unit) - (-exact * max(0, fees[1]) // (unit * BPS))
 
 
 # --- rules number 1: each fill alone, rounded down; a budget is for the lots that it can have ---

@@ -96,7 +96,7 @@ LEDGER = [
     ),
     Fault(
         "each fill is settled alone", "exchange/accounts.py",
-        "notional = self._settled_whole(order, exact, notional)", "pass", ("settlement",),
+        "if unit != 1 and self.since and", "if False and", ("settlement",),
     ),
     Fault(
         "a fee is rounded down", "exchange/accounts.py",
@@ -104,7 +104,7 @@ LEDGER = [
         ("settlement",),
     ),
     Fault(
-        "a bust gives back what the fill alone would have moved", "exchange/accounts.py",
+        "a bust gives back what the fill alone would have moved", "exchange/settlement.py",
         "        notional, carry = divmod(carry + exact, unit)\n",
         "        notional, carry = exact // unit, 0\n", ("settlement",),
     ),
