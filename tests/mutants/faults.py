@@ -166,7 +166,8 @@ MATCHING = [
     ),
     Fault(
         "fill or kill fills in part", "exchange/matching.py",
-        "if order.time_in_force is TimeInForce.FOK and filled < lots:", "if False:",
+        "return why_not_whole(order, plan, \"FOK\") if order.time_in_force is FOK else \"\"",
+        "return \"\"",
         ("matching", "exchange_edges"),
     ),
     Fault(
