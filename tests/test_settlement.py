@@ -279,6 +279,34 @@ def test_every_movement_is_in_the_record_twice():
 
 # --- trade busts ---
 
+
+@pytest.mark.parametrize("over", [False, True], ids=["open", "over"])
+def test_a_bust_gives_back_what_the_other_fills_do_not_need(over):
+    """Fills of 0.4 each, the first cost 1: taken back first it gives nothing, taken back last 1."""
+    # given a buy with two of them, which may be over
+    floor_ = Floor(coarse())
+    floor_.fund("a", B=100)
+    floor_.fund("b", Q=100)
+    floor_.new("b", "b1", BUY, 4, "0.4")
+    trades = []
+    for number in range(2):
+        told = floor_.told(OrderRequest.new("a", f"s{number}", "X", SELL, 1, "0.4"))
+        trades += [each.execution_id for each in told if each.side == "BUY"]
+    if over:
+        floor_.mass_cancel("b")
+    assert quote(floor_, "b") == 99
+
+    # when they are taken back, one by one
+    left = []
+    for trade in trades:
+        assert floor_.bust(trade).type == "COMMAND_DONE"
+        assert floor_.is_sound()
+        left.append((quote(floor_, "b"), quote(floor_, ROUNDING)))
+
+    # then
+    assert left == [(99, 1), (100, 0)]
+
+
 ACTIONS = st.lists(
     st.one_of(
         st.tuples(
