@@ -98,11 +98,7 @@ class Instrument:
             object.__setattr__(self, name, value)  # the class is frozen for everybody else
 
     def notional(self, price_ticks: int, lots: int) -> int:
-        """Price times quantity in units of the quote asset, rounded down.
-
-        Down, because the sum of fills must never exceed what was reserved for the whole:
-        with half-even, two fills of 1.5 units cost 4 where 3 were reserved.
-        """
+        """Price times quantity in units of the quote asset, rounded down."""
         return price_ticks * lots * self.quote_unit // self.price_quantity_unit
 
     def notional_up(self, price_ticks: int, lots: int) -> int:

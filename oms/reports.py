@@ -259,6 +259,7 @@ class Reports:
         reason: str = "",
         named_seq: int = 0,
         match_number: int = 0,
+        fee: str = "",
     ) -> None:
         """Answer a request that touches no open order: a refusal, or what is known."""
         named_after = (named_seq or request_seq or order_id) - order_id
@@ -266,7 +267,7 @@ class Reports:
             Report(
                 self.base + len(self.rows) + 1, order_id, request_seq, named_after,
                 CODES[type_, state], 0, 0, cumulative_lots, leaves_lots, notional, NO_LIQUIDITY,
-                reason, "", match_number, 0, 0, type_, state, account, client_order_id, symbol,
+                reason, fee, match_number, 0, 0, type_, state, account, client_order_id, symbol,
                 side, self.wall_ns,
             )
         )  # fmt: skip

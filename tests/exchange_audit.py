@@ -4,8 +4,10 @@ Both are worked out from the wishes and from the reports alone: nothing of the e
 book-keeping is asked, so it can be held against this.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
+from math import ceil, floor
 from typing import Any
 
 from oms.instruments import Instrument
@@ -101,8 +103,11 @@ def deposits(wishes: Iterable[Wish]) -> Owned:
 
 
 def owned(wishes: Iterable[Wish], trades: Iterable[Report], instruments: Instruments) -> Owned:
-    """What everybody has after these movements of money and these fills."""
-    has = Counter[tuple[str, str]]()
+    """What everybody has after these movements of money and these fills.
+
+    Of each order as a whole: a buyer pays its worth rounded up, a seller gets it rounded down.
+    """
+    has, worth = Counter[tuple[str, str]](), defaultdict[int, Fraction](Fraction)
     for account, _id, _kind, said in wishes:
         if said["action"] == "CREATE":
             continue
@@ -113,11 +118,16 @@ def owned(wishes: Iterable[Wish], trades: Iterable[Report], instruments: Instrum
     for trade in trades:
         account, instrument = trade.account, instruments[trade.symbol]
         lots, fee = trade.last_quantity_lots, int(trade.fee or 0)
-        notional = instrument.notional(trade.last_price_ticks, lots)
-        sign = 1 if trade.side == "BUY" else -1
+        sign, whole = (1, ceil) if trade.side == "BUY" else (-1, floor)
+        exact = Fraction(
+            trade.last_price_ticks * lots * instrument.quote_unit, instrument.price_quantity_unit
+        )
+        notional = whole(worth[trade.order_id] + exact) - whole(worth[trade.order_id])
+        worth[trade.order_id] += exact
         has[account, instrument.base] += sign * lots * instrument.lot_amount
         has[account, instrument.quote] -= sign * notional + fee
         has["fees", instrument.quote] += fee
+        has["rounding", instrument.quote] += sign * notional
     return _without_zeros(has)
 
 

@@ -6,7 +6,7 @@ price, the first is served first. Every order goes straight to the book.
 
 from bisect import bisect_right
 from copy import copy
-from itertools import takewhile
+from math import floor
 
 from tests.reference_money import STOPS, PlainBooks, PlainOrder
 
@@ -129,7 +129,7 @@ class PlainExchange(PlainBooks):
         """Why a new order is REJECTED, or ""."""
         if self.barred(order):
             return "MARKET_STATE"
-        if self.ledger and (order.account not in self.accounts or order.account == "fees"):
+        if self.ledger and order.account not in self.accounts[2:]:  # after those of the house
             return "ACCOUNT_UNKNOWN"
         if order.display and order.display * 1000 < order.left:
             return "DISPLAY_INVALID"
@@ -167,14 +167,15 @@ class PlainExchange(PlainBooks):
         """What an order hears that meets the book now. Finds the lots of a budget."""
         if order.state == "SUSPENDED" or self.phases[order.symbol] != "CONTINUOUS":
             return ""
+        steps = self.walk(order)
+        fills = self.fills(steps)
         if order.budget:
-            order.left = self.lots_for_budget(order)
-        fills = self.fills(self.walk(order))
+            order.left = self.wish(order)
         if not order.bounded and not order.budget and self.short(order, self.cost(order, fills)):
             return "FUNDS_INSUFFICIENT"
         all_or_none = self.instruments[order.symbol]["market_order"] == "all_or_none"
-        if order.market and all_or_none and lots_of(fills) < order.left:
-            return "INSUFFICIENT_LIQUIDITY"
+        if order.market and all_or_none and not self.whole(order, fills):
+            return self.why_not_whole(order, steps)
         return "" if self.price_posted(order) > 0 or order.market else "POST_ONLY"
 
     def refusal_of_change(self, order, after):
@@ -208,55 +209,94 @@ class PlainExchange(PlainBooks):
             self.report("RESTATED", order, f"POST_ONLY: price={posted}")
         steps = self.walk(order)
         fills = self.fills(steps)
-        too_few = order.left == 0 or (order.tif == "FOK" and lots_of(fills) < order.left)
-        if order.left and lots_of(fills) < order.min:
+        too_few = order.tif == "FOK" and not self.whole(order, fills)
+        if (order.left or order.budget) and lots_of(fills) < order.min:
             self.end(order, "CANCELED", "MIN_QUANTITY")
         elif too_few:
-            self.end(order, "CANCELED", "INSUFFICIENT_LIQUIDITY")
+            self.end(order, "CANCELED", self.why_not_whole(order, steps))
         else:
             if not order.bounded:
                 self.hold(order, self.cost(order, fills))
             self.sweep(order, steps)
         if order.open and (order.market or order.tif in ("IOC", "FOK")):
-            self.end(order, "CANCELED", "INSUFFICIENT_LIQUIDITY")
+            self.end(order, "CANCELED", self.why_left(order))
         elif order.open:
             self.rest(order)
 
     def walk(self, taker):
         """What would happen, step by step, if it took now; the book is left alone."""
-        trial, steps, left = copy(taker), [], taker.left
+        trial, steps = copy(taker), []
         trial.price = self.bound(taker)
+        taker.taken, taker.looked = [], 0
         queue = [copy(maker) for maker in self.books[taker.symbol] if maker.side != taker.side]
         mode = taker.stp or self.stp
-        while left:
+        while True:
             makers = [m for m in queue if trial.price is None or trial.accepts(m.price)]
             if not makers:
                 break
             maker = min(makers, key=lambda m: m.price if taker.buys else -m.price)
+            taker.looked = maker.price
+            left = self.wish(taker) - lots_of(taker.taken)
+            if left == 0:
+                break
             if mode == "none" or self.key(maker) != self.key(taker):
                 lots = min(left, maker.shown)
                 steps.append(("FILL", maker.id, maker.price, lots))
                 take(queue, maker, lots)
-                left -= lots
+                taker.taken.append((maker.price, lots))
                 continue
-            more, left = self.collide(taker, left, maker, mode)
+            more = self.collide(taker, left, maker, mode)
             steps += more
-            if more[0][1] == maker.id:
-                queue.remove(maker)
+            if any(step == "CANCEL" and order_id == taker.id for step, order_id, _, _ in more):
+                break
+            queue.remove(maker)
+            taker.taken += [(maker.price, lots) for step, _, _, lots in more if step == "RESTATE"]
         return steps
 
+    def wish(self, taker):
+        """For how many lots it is: its own; or what it took, and what the rest of its budget buys
+        at the price it looked at last."""
+        if not taker.budget:
+            return taker.left
+        taken = lots_of(taker.taken)
+        if not taker.looked:
+            return taken
+        lot = self.instruments[taker.symbol]["lot_size"]
+        most = floor(taker.budget / self.exact(taker.symbol, taker.looked, 1))
+        tries = range(taken - taken % lot + lot, taken + most + 1, lot)
+
+        def cost(lots):
+            return self.cost(taker, [*taker.taken, (taker.looked, lots - taken)])
+
+        return max(taken, tries.start - lot + lot * bisect_right(tries, taker.budget, key=cost))
+
+    def whole(self, order, fills):
+        """Does it get all that it is for?"""
+        return lots_of(fills) == order.left and bool(order.left or not order.budget)
+
+    def why_not_whole(self, order, steps):
+        """Of an order that wants all or nothing, and what stops that."""
+        met_itself = any(step != "FILL" and order_id == order.id for step, order_id, _, _ in steps)
+        return "SELF_TRADE" if order.budget and met_itself else self.why_left(order)
+
+    def why_left(self, order):
+        """Of a budget the rest may not be enough for a lot."""
+        if order.budget and order.looked and self.wish(order) == lots_of(order.taken):
+            return "SELF_TRADE" if order.taken else "NOTIONAL_BELOW_MINIMUM"
+        return "INSUFFICIENT_LIQUIDITY"
+
     def collide(self, taker, left, maker, mode):
-        """Self-trade prevention: its steps, and what the taker goes on with."""
+        """Self-trade prevention: its steps."""
         oldest, newest = ("CANCEL", maker.id, 0, 0), ("CANCEL", taker.id, 0, 0)
         if mode == "cancel_newest":
-            return [newest], 0
+            return [newest]
         if mode == "cancel_oldest":
-            return [oldest], left
+            return [oldest]
         if mode == "cancel_both" or maker.left == left:
-            return [oldest, newest], 0
+            return [oldest, newest]
         if maker.left < left:
-            return [oldest, ("RESTATE", taker.id, 0, maker.left)], left - maker.left
-        return [newest, ("RESTATE", maker.id, 0, left)], 0
+            return [oldest, ("RESTATE", taker.id, 0, maker.left)]
+        return [newest, ("RESTATE", maker.id, 0, left)]
 
     def fills(self, steps):
         return [(price, lots) for step, _, price, lots in steps if step == "FILL"]
@@ -313,26 +353,6 @@ class PlainExchange(PlainBooks):
         step = self.instruments[order.symbol]["tick_size"]
         slid = best - step if order.buys else best + step
         return max(slid, 0) if order.post == "SLIDE" else 0
-
-    def lots_for_budget(self, order):
-        """The most, all of them filled, before STP takes a hand."""
-        everything = copy(order)
-        everything.left = sum(maker.left for maker in self.books[order.symbol])
-        steps = self.walk(everything)
-        if (order.stp or self.stp) != "cancel_oldest":
-            steps = takewhile(lambda step: step[0] == "FILL", steps)
-        fills = self.fills(steps)
-
-        def cost(lots):
-            spent = []
-            for price, most in fills:
-                spent.append((price, min(most, lots)))
-                lots -= spent[-1][1]
-            return self.cost(order, spent)
-
-        lot = self.instruments[order.symbol]["lot_size"]
-        tries = range(lot, lots_of(fills) + 1, lot)
-        return lot * bisect_right(tries, order.budget, key=cost)
 
     def key(self, order):
         return self.groups.get(order.account, order.account)

@@ -15,7 +15,10 @@ OPEN = ("NEW", "PARTIALLY_FILLED", "SUSPENDED")
 
 @dataclass(eq=False)
 class PlainOrder:
-    """left: open lots; shown: those of them others see; entered: when it came to its queue."""
+    """left: open lots; shown: those of them others see; entered: when it came to its queue.
+
+    worth, owes: notional and fees of its fills, exactly; paid, fees: what has moved of them.
+    """
 
     id: int
     account: str
@@ -41,6 +44,12 @@ class PlainOrder:
     reserved: int = 0
     entered: int = 0
     rates: tuple[int, int] = (0, 0)
+    worth: Fraction = Fraction(0)
+    owes: Fraction = Fraction(0)
+    paid: int = 0
+    fees: int = 0
+    taken: list = field(default_factory=list)  # (price, lots) of its walk, and the last price
+    looked: int = 0
     partner: "PlainOrder | None" = field(default=None, repr=False)
 
     @property
@@ -71,17 +80,12 @@ class PlainOrder:
         return bool(last) and (last >= self.stop if self.buys else last <= self.stop)
 
 
-def fee(notional, bps):
-    """Truncated toward zero; below zero it is a rebate."""
-    return int(Fraction(notional * bps, 10_000))
-
-
 class PlainMoney:
     """What each account has, free and set aside; nothing at all when the ledger is off."""
 
     def __init__(self, instruments, ledger, fees, tiers):
         self.instruments, self.ledger, self.fees, self.tiers = instruments, ledger, fees, tiers
-        self.accounts = ["fees"]
+        self.accounts = ["fees", "rounding"]
         self.available, self.reserved = defaultdict(int), defaultdict(int)
 
     # Commands: "" or why not.
@@ -137,9 +141,9 @@ class PlainMoney:
         return self.fees.get((symbol, self.tiers.get(account)), usual)
 
     def cost(self, taker, fills):
-        """What a buyer pays for (price, lots) fills."""
-        notionals = [floor(self.exact(taker.symbol, price, lots)) for price, lots in fills]
-        return sum(notional + fee(notional, taker.rates[1]) for notional in notionals)
+        """What a buyer must have to pay for (price, lots) fills; a rebate comes on top."""
+        worth = sum(self.exact(taker.symbol, price, lots) for price, lots in fills)
+        return ceil(worth) + ceil(worth * max(taker.rates[1], 0) / 10_000)
 
     # Reservations.
 
@@ -149,8 +153,11 @@ class PlainMoney:
             return self.base_amount(order.symbol, order.left)
         if order.budget:
             return order.budget
-        amount = ceil(self.exact(order.symbol, order.price or order.protect, order.left))
-        return amount + ceil(Fraction(amount * max(*order.rates, 0), 10_000))
+        open_worth = self.exact(order.symbol, order.price or order.protect, order.left)
+        whole = ceil(order.worth + open_worth)  # the order's whole cost, and its highest fee
+        fees = order.owes + Fraction((whole - order.worth) * max(*order.rates, 0), 10_000)
+        fees_left = max(0, ceil(fees) - order.fees) if max(order.rates) > 0 else 0
+        return whole - order.paid + fees_left
 
     def reservation(self, order):
         """R of this order, its OCO partner considered."""
@@ -183,20 +190,33 @@ class PlainMoney:
             self.hold(order, self.reservation(order))
 
     def pay(self, buyer, seller, price, lots, buyer_bps, seller_bps):
-        """Settle a fill whose lots the orders have taken off already; both fees."""
+        """Settle a fill whose lots the orders have taken off already; both fees.
+
+        The order as a whole: a buyer has paid its worth rounded up, a seller has got it rounded
+        down, both owe their fees rounded up; a seller's fee comes out of what the fill brings.
+        """
         if not self.ledger:
             return 0, 0
-        notional = floor(self.exact(buyer.symbol, price, lots))
+        worth = self.exact(buyer.symbol, price, lots)
         base = self.base_amount(buyer.symbol, lots)
-        fees = fee(notional, buyer_bps), fee(notional, seller_bps)
-        for order, spent in ((buyer, notional + fees[0]), (seller, base)):
+        for order, bps in ((buyer, buyer_bps), (seller, seller_bps)):
+            order.worth += worth
+            order.owes += worth * bps / 10_000
+        cost, gain = ceil(buyer.worth) - buyer.paid, floor(seller.worth) - seller.paid
+        fees = ceil(buyer.owes) - buyer.fees, min(gain, ceil(seller.owes) - seller.fees)
+        for order, moved, fee in ((buyer, cost, fees[0]), (seller, gain, fees[1])):
+            order.paid += moved
+            order.fees += fee
+        for order, spent in ((buyer, cost + fees[0]), (seller, base)):
             order.reserved -= spent
             self.reserved[self.purse(order)] -= spent
             assert order.reserved >= 0, "a fill takes more than was set aside"
             self.hold_again(order)
+        quote = self.purse(buyer)[1]
         self.available[buyer.account, self.purse(seller)[1]] += base
-        self.available[seller.account, self.purse(buyer)[1]] += notional - fees[1]
-        self.available["fees", self.purse(buyer)[1]] += sum(fees)
+        self.available[seller.account, quote] += gain - fees[1]
+        self.available["fees", quote] += sum(fees)
+        self.available["rounding", quote] += cost - gain
         return fees
 
 

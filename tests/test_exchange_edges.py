@@ -78,7 +78,9 @@ def test_a_bust_that_the_fee_account_cannot_pay_moves_nothing():
     # and with the last cent back in there it can be
     floor.funds("fees", FundsAction.DEPOSIT, asset="Q", amount="0.01")
     assert floor.bust(fill).type == "COMMAND_DONE"
-    assert floor.money == {"fees": {}, "a": {"B": (1_000, 0)}, "b": {"Q": (10_000_000, 0)}}
+    assert floor.money == {
+        "fees": {}, "rounding": {}, "a": {"B": (1_000, 0)}, "b": {"Q": (10_000_000, 0)},
+    }  # fmt: skip
 
 
 def test_a_bust_of_a_remote_trade_is_of_that_trade_alone():

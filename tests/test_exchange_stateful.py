@@ -114,7 +114,10 @@ class ExchangeMachine(RuleBasedStateMachine):
 
     @rule(
         account=accounts, symbol=symbols, side=sides, lots=lots, mode=modes, price=prices,
-        how=st.sampled_from(["market", "ioc", "fok", "market fok", "protected", "min", "budget"]),
+        how=st.sampled_from(
+            ["market", "ioc", "fok", "market fok", "protected", "min", "budget", "budget fok",
+             "budget min"]
+        ),
         budget=st.integers(1, 2_000),
     )  # fmt: skip
     def at_once(self, account, symbol, side, lots, mode, price, how, budget):
@@ -126,9 +129,9 @@ class ExchangeMachine(RuleBasedStateMachine):
             price, bound = 0, price
             if how == "protected":
                 terms["protect"] = bound
-            elif how == "min":
+            if "min" in how:
                 terms["min"] = 4
-            elif how == "budget":
+            if "budget" in how:
                 terms["budget"], side, lots = budget, "BUY", 0
         self.place(account, symbol, side, kind, tif, price, lots, terms)
 

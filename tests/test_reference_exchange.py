@@ -112,14 +112,14 @@ def test_oco_pair():
 
 
 def test_a_reservation_falls_to_what_is_left():
-    """50 lots at 100 ticks: 500 and 2% = 510. Ten go at 95: fees 1.9 and -0.95, cut to 1 and 0."""
+    """50 lots at 100 ticks: 500 and 2% = 510. Ten go at 95: fees 1.9 and -0.95, up to 2 and 0."""
     desk = Desk("a", "t", funds=5_000, **PRO)
     desk.send("a", "SELL", 95, 10)
     desk.send("t", "BUY", 100, 50)
     money = desk.balances()
-    assert (money["t", "Q"], money["t", "B"]) == ((5_000 - 96 - 408, 408), (6_000, 0))
+    assert (money["t", "Q"], money["t", "B"]) == ((5_000 - 97 - 408, 408), (6_000, 0))
     assert (money["a", "Q"], money["a", "B"]) == ((5_000 + 95, 0), (4_000, 0))
-    assert money["fees", "Q"] == (1, 0) and len(money) == 5
+    assert money["fees", "Q"] == (2, 0) and len(money) == 5
     desk.send("t", "BUY", 100, 900)
     assert desk.told()[-1] == "REJECTED 3 0 FUNDS_INSUFFICIENT"
     assert desk.withdraw("t", "Q", 4_497) == "FUNDS_INSUFFICIENT"
@@ -134,7 +134,7 @@ def test_a_budget_buys_the_most_lots_it_can():
     assert desk.told()[1:3] == ["NEW 2 30", "TRADE 2 30"]
     assert desk.balances()["t", "Q"] == (10**4 - 306, 0)
     desk.send("t", "BUY", 0, 0, "MARKET", "IOC", budget=9)
-    assert desk.told()[-2:] == ["NEW 3 0", "CANCELED 3 0 INSUFFICIENT_LIQUIDITY"]
+    assert desk.told()[-2:] == ["NEW 3 0", "CANCELED 3 0 NOTIONAL_BELOW_MINIMUM"]
 
 
 def test_an_uncross_finds_the_price_of_most_lots():

@@ -478,19 +478,19 @@ def test_the_report_reads_like_this():
 def test_the_report_of_money_reads_like_this():
     """What was paid in is with accounts or in fees; and what a ledger that leaks looks like."""
     money = [
-        Holding("BTC", 8, 10 * 10**8, 10 * 10**8, 0, 0),
-        Holding("USD", 2, 100_000_000, 99_998_766, 1_234, 500),
+        Holding("BTC", 8, 10 * 10**8, 10 * 10**8, 0, 0, 0),
+        Holding("USD", 2, 100_000_000, 99_998_764, 1_234, 2, 500),
     ]
     facts = facts_of(money=money, taken_back=1_200)
     facts.tally.traded["X"].in_auctions = 7
     text = render(facts)
     assert text.endswith(
         "Balances   asset                paid in    held by accounts         fees earned"
-        "            reserved\n"
+        "            rounding            reserved\n"
         "           BTC                       10                  10                   0"
-        "                   0\n"
-        "           USD                1,000,000          999,987.66               12.34"
-        "                   5\n"
+        "                   0                   0\n"
+        "           USD                1,000,000          999,987.64               12.34"
+        "                0.02                   5\n"
         "Canceled   1,200 open orders at the end, by mass cancel\n"
         "Reserved   see above\n"
         "conserved: yes"

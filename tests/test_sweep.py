@@ -5,7 +5,7 @@ import pytest
 from oms.enums import OrderType, SelfTrade, Side, TimeInForce
 from oms.exchange.book import OrderBook
 from oms.exchange.order import Order, Terms
-from oms.exchange.sweep import sweep
+from oms.exchange.sweep import Quantity, sweep
 from tests.fakes import INSTRUMENTS
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -32,7 +32,8 @@ def book_of(*orders):
 
 def steps(book, taker, mode=SelfTrade.NONE):
     """The steps in few words: what, whom, lots."""
-    found = sweep(book, taker, taker.price_ticks, taker.leaves_lots, is_mine, mode)
+    wanted = Quantity(taker.leaves_lots)
+    found = sweep(book, taker, taker.price_ticks, wanted, is_mine, mode)
     return [(kind.value, met.order_id, lots) for kind, met, _, lots in found]
 
 

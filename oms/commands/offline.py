@@ -27,7 +27,7 @@ from oms.commands import (
 )
 from oms.desk.snapshot import joined
 from oms.errors import JournalError, StoreError
-from oms.exchange.accounts import FEE_ACCOUNT, OUTSIDE, Ledger, Posting
+from oms.exchange.accounts import HOUSE, OUTSIDE, Ledger, Posting
 from oms.money import to_text
 from oms.reports import Report
 from oms.requests.codec import decode_all
@@ -385,17 +385,17 @@ def ledger(args: argparse.Namespace, store: PersistentStorage) -> int:
 
 
 def _shown(statement: Statement, account: str) -> Iterator[tuple[str, str, list[int]]]:
-    """Account, asset and balance: of one account, or of all, by name; the fees last."""
-    accounts = [account] if account else sorted(statement.ledger.accounts, key=_fees_last)
+    """Account, asset and balance: of one account, or of all, by name; the exchange's own last."""
+    accounts = [account] if account else sorted(statement.ledger.accounts, key=_house_last)
     for name in accounts:
         for asset, balance in sorted(statement.ledger.accounts[name].items()):
             yield name, asset, balance
 
 
-def _fees_last(account: str) -> tuple[bool, list[tuple[bool, int, str]]]:
+def _house_last(account: str) -> tuple[bool, list[tuple[bool, int, str]]]:
     """user-10 comes after user-9."""
     parts = re.findall("[0-9]+|[^0-9]+", account)
-    return account == FEE_ACCOUNT, [(p.isdigit(), int(p) if p.isdigit() else 0, p) for p in parts]
+    return account in HOUSE, [(p.isdigit(), int(p) if p.isdigit() else 0, p) for p in parts]
 
 
 def _lines(statement: Statement, account: str, mistakes: list[str]) -> Iterator[str]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from oms.enums import OrderState, ResponseType, Side
-from oms.exchange.accounts import FillSide
+from oms.exchange.accounts import FEE_ACCOUNT, ROUNDING, FillSide
 from oms.exchange.order import Order
+from oms.exchange.settlement import bps_of, taken_back
+from oms.instruments import BPS
 from oms.reject_reasons import RejectReason
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ BUY = Side.BUY
 class BustedFill(NamedTuple):
     """One side of the trade, and how its order stood last, as the BUST line has it.
 
-    match_number, named_seq: 0 in lines written before there were any.
+    match_number, named_seq: 0 in lines written before there were any. whole: of a fill that was
+    settled together with all others of its order, see `Whole`; else empty.
     """
 
     turn_seq: int
@@ -45,6 +48,21 @@ class BustedFill(NamedTuple):
     fee: str
     match_number: int = 0
     named_seq: int = 0
+    whole: tuple[Any, ...] = ()
+
+
+class Whole(NamedTuple):
+    """All fills of an order that were settled together, less those taken back.
+
+    liquidity: of the fill to take back. maker, taker, auction: price times lots of the fills with
+    that liquidity. fees: what was paid of fees, less what was given back, in units.
+    """
+
+    liquidity: str
+    maker: int
+    taker: int
+    auction: int
+    fees: int
 
 
 def why_not_bust(desk: Desk, fields: list[list[Any]]) -> str:
@@ -54,21 +72,30 @@ def why_not_bust(desk: Desk, fields: list[list[Any]]) -> str:
     if reason or desk.executions.ledger is None:
         return reason
     ledger, sides = desk.ledger, _sides(desk, fills)
-    for side in sides:
-        reason = ledger.spent_since(side)
+    for fill, side in zip(fills, sides, strict=True):
+        reason = ledger.spent_since(side, _more_needed(desk, fill, side))
         if reason:
             return f"{reason}, account={side.account}"
     quote = desk.instruments[fills[0].symbol].quote
-    return ledger.short_of_fees(quote, sum(side.fee for side in sides))
+    reason = ledger.short_of(FEE_ACCOUNT, quote, sum(side.fee for side in sides))
+    if reason or not ledger.since:
+        return reason
+    carries = {fill.order_id: side.carry for fill, side in zip(fills, sides, strict=True)}
+    kept = ledger.owed(quote, desk.executions.orders.values(), carries)
+    buyer, seller = _buyer_first(sides)
+    return ledger.short_of(ROUNDING, quote, buyer.notional - seller.notional, kept)
 
 
 def bust(desk: Desk, fields: list[list[Any]], why: str) -> None:
     """Take back the trade: assets and fees, positions, and what is filled of both orders."""
     fills, executions = [BustedFill(*each) for each in fields], desk.executions
-    if executions.ledger is not None:
-        for side in _sides(desk, fills):
-            desk.ledger.unsettle(side)
-    for fill in fills:
+    sides = _sides(desk, fills) if executions.ledger is not None else []
+    for side in sides:
+        desk.ledger.unsettle(side)
+    if sides:
+        desk.ledger.unround(*_buyer_first(sides))
+    for number, fill in enumerate(fills):
+        fee = str(-sides[number].fee) if sides and sides[number].fee and desk.rules > 1 else ""
         lots = -fill.lots if fill.side == BUY else fill.lots
         executions.move_position(fill.account, fill.symbol, lots)
         text = f"{RejectReason.TRADE_BUSTED.value}: trade={fill.turn_seq}-{fill.number}"
@@ -76,9 +103,12 @@ def bust(desk: Desk, fields: list[list[Any]], why: str) -> None:
         order = executions.orders.get(fill.order_id)
         if order is not None:
             _shrink(order, fill)
+            if sides and fill.whole:
+                order.carry, order.fee_carry = sides[number].carry, sides[number].fee_carry
+                executions.reserve_need(order)
             desk.reports.add(
                 order, BUSTED, price_ticks=fill.price_ticks, lots=fill.lots, reason=text,
-                match_number=fill.match_number,
+                fee=fee, match_number=fill.match_number,
             )  # fmt: skip
         else:
             notional = int(fill.notional or 0) - fill.price_ticks * fill.lots
@@ -86,7 +116,7 @@ def bust(desk: Desk, fields: list[list[Any]], why: str) -> None:
                 0, fill.account, fill.client_order_id, BUSTED, fill.order_id, fill.symbol,
                 fill.side, fill.state, fill.cumulative_lots - fill.lots, 0,
                 str(notional) if notional else "", text, fill.named_seq,
-                match_number=fill.match_number,
+                match_number=fill.match_number, fee=fee,
             )  # fmt: skip
 
 
@@ -113,10 +143,50 @@ def _settled_otherwise(desk: Desk, fill: BustedFill) -> str:
 
 
 def _sides(desk: Desk, fills: list[BustedFill]) -> list[FillSide]:
-    """What each side of the trade moved."""
+    """What each side of the trade gives back."""
     instrument = desk.instruments[fills[0].symbol]
     notional = instrument.notional(fills[0].price_ticks, fills[0].lots)
     return [
-        FillSide(fill.account, instrument, Side(fill.side), notional, fill.lots, int(fill.fee or 0))
+        _side_of_whole(desk, fill)
+        if fill.whole
+        else FillSide(
+            fill.account, instrument, Side(fill.side), notional, fill.lots, int(fill.fee or 0)
+        )
         for fill in fills
     ]
+
+
+def _side_of_whole(desk: Desk, fill: BustedFill) -> FillSide:
+    """What one side gives back when its order is settled anew without the fill."""
+    instrument, side, whole = desk.instruments[fill.symbol], Side(fill.side), Whole(*fill.whole)
+    unit, order = instrument.price_quantity_unit, desk.executions.orders.get(fill.order_id)
+    exact = fill.price_ticks * fill.lots * instrument.quote_unit
+    fees = desk.ledger.rates_of(fill.account, fill.symbol, fill.order_id)
+    if order is not None:
+        carry, fee_carry = order.carry, order.fee_carry
+    else:
+        worths = {"MAKER": whole.maker, "TAKER": whole.taker, "AUCTION": whole.auction}
+        total = sum(worths.values()) * instrument.quote_unit
+        owed = sum(worth * bps_of(fees, liquidity) for liquidity, worth in worths.items())
+        carry = (-total if side is BUY else total) % unit
+        fee_carry = whole.fees * unit * BPS - owed * instrument.quote_unit
+    charge = exact * bps_of(fees, whole.liquidity)
+    notional, fee, carry, fee_carry = taken_back(side, instrument, exact, charge, carry, fee_carry)
+    return FillSide(fill.account, instrument, side, notional, fill.lots, fee, carry, fee_carry)
+
+
+def _more_needed(desk: Desk, fill: BustedFill, side: FillSide) -> int:
+    """How much more an open buy must have reserved once it carries what it then does."""
+    order = desk.executions.orders.get(fill.order_id)
+    if order is None or not fill.whole or side.side is not BUY:
+        return 0
+    carried = order.carry, order.fee_carry
+    order.carry, order.fee_carry = side.carry, side.fee_carry
+    need = desk.executions.need(order, order.price_ticks, order.leaves_lots)
+    order.carry, order.fee_carry = carried
+    return max(0, need - order.reserved)
+
+
+def _buyer_first(sides: list[FillSide]) -> tuple[FillSide, FillSide]:
+    first, second = sides
+    return (first, second) if first.side is BUY else (second, first)

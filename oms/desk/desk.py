@@ -232,6 +232,8 @@ class Desk:
         reason = self._why_not(order, line[9], fields)
         if not reason and executions.ledger is not None:
             reason = self._reserve(order)
+            if not reason and self.ledger.since:
+                self.ledger.remember_rates(order)
         if reason:
             executions.reject(order, reason)
             return

@@ -24,6 +24,7 @@ from oms.enums import (
     Trading,
 )
 from oms.errors import ValidationError
+from oms.exchange.accounts import ROUNDING
 from oms.exchange.limits import check_limit
 from oms.exchange.order import Order
 from oms.money import to_text
@@ -235,7 +236,8 @@ class Operations:
         if self._executions.ledger is None:
             reason = RejectReason.LEDGER_OFF.value
         else:
-            reason = ledger.move(FundsAction(action), account, asset, amount, other)
+            kept = self._kept(account, asset)
+            reason = ledger.move(FundsAction(action), account, asset, amount, other, kept)
         told = f"account={account}"
         if asset and not reason:
             scale = ledger.scales[asset]
@@ -253,7 +255,17 @@ class Operations:
         _, account, _client_id, action, asset, amount, other = line[:7]
         if self._executions.ledger is None:
             return RejectReason.LEDGER_OFF.value
-        return self._desk.ledger.would_move(FundsAction(action), account, asset, amount, other)
+        kept = self._kept(account, asset)
+        return self._desk.ledger.would_move(
+            FundsAction(action), account, asset, amount, other, kept
+        )
+
+    def _kept(self, account: str, asset: str) -> int:
+        """What must stay in an account, though no order reserves it."""
+        ledger = self._desk.ledger
+        if account != ROUNDING or not ledger.since:
+            return 0
+        return ledger.owed(asset, self._executions.orders.values(), {})
 
     def _bust(self, seq: int, line: Line) -> None:
         _, _account, _id, why, fills = line[:5]
@@ -349,6 +361,8 @@ class Operations:
         """A new process: its settings hold from here on, and the link is down."""
         self._desk.link_up = False
         self.configure(line[1])
+        if self._desk.rules > 1 and self._executions.ledger is not None:
+            self._desk.ledger.settle_whole(seq, self._executions.orders.values())
         known, ledger = self._desk.money_terms, bool(line[1].get("ledger"))
         for symbol, instrument in self._desk.instruments.items():
             terms = [ledger, *money_terms_of(instrument)]

@@ -8,6 +8,7 @@ from oms.config import Config
 from oms.enums import MarketOrderPolicy, Phase, Scope
 from oms.errors import StoreError
 from oms.instruments import Instrument
+from oms.money import to_text
 
 RULES = 2
 """The number of the rules that journal lines are obeyed by; a change of a rule raises it, and
@@ -144,3 +145,22 @@ def first_phase(settings: dict[str, Any]) -> Phase:
     if phases.get("pre_open_ns"):
         return Phase.PRE_OPEN
     return Phase.OPENING_AUCTION if phases.get("opening_auction_ns") else Phase.CONTINUOUS
+
+
+def worth_nothing(instrument: Instrument, least: tuple[int, int]) -> str:
+    """A warning if an order may be worth less than one unit of its quote asset; else "".
+
+    least: lots and notional that an order must have, by limits. Such an order costs its buyer a
+    unit, brings its seller nothing, and the exchange keeps the difference.
+    """
+    lots, unit = max(instrument.lot_size, least[0]), instrument.price_quantity_unit
+    if least[1] or instrument.tick_size * lots * instrument.quote_unit >= unit:
+        return ""
+    one = to_text(1, instrument.quote_scale)
+    return (
+        f"[instrument {instrument.symbol}]: {to_text(lots, instrument.quantity_scale)} "
+        f"{instrument.base} at {instrument.tick_size_text} {instrument.quote} is worth less than "
+        f"{one} {instrument.quote}, the smallest amount: its buyer pays {one}, its seller gets "
+        f"nothing; set notional_min = {one} or a larger lot_size or tick_size, or a larger "
+        f"[asset {instrument.quote}] scale"
+    )

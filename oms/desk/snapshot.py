@@ -19,6 +19,7 @@ from oms.exchange.market import Market
 from oms.exchange.order import Change, Order, Terms
 
 TERMS = tuple(name for name in Terms.__slots__ if name != "shown_lots")
+MORE = ("carry", "fee_carry")  # of an order, where it is not 0
 MARKET_STATE = (
     "last_ticks", "halted", "until_ns", "limit_state", "rolling_ticks", "rolling_ns", "matches",
 )  # fmt: skip
@@ -208,6 +209,8 @@ def _dump_order(order: Order) -> list[Any]:
         order.named_seq,
         # Where it rests: its place in the book and in its level, and what it shows of itself.
         [order.entered, order.placed, order.shown_lots] if order.level is not None else None,
+        # What it is further, by name; older states have nothing of it.
+        *([more] if (more := {name: v for name in MORE if (v := getattr(order, name))}) else ()),
     ]  # fmt: skip
 
 
@@ -246,7 +249,7 @@ def _load_order(desk: Desk, fields: list[Any]) -> Order:
     (
         order_id, account, client_id, earlier_ids, symbol, side, kind, tif, price, quantity,
         state, filled, leaves, notional, unknown, changes, reserved, fees, terms,
-        named_seq, rests,
+        named_seq, rests, *more,
     ) = fields  # fmt: skip
     order = Order(
         order_id, account, client_id, desk.instruments[symbol], Side(side), OrderType(kind),
@@ -263,6 +266,8 @@ def _load_order(desk: Desk, fields: list[Any]) -> Order:
     order.fees = (fees[0], fees[1])
     order.terms = Terms(**dict(zip(TERMS, terms, strict=True))) if terms is not None else None
     order.told = True
+    for name, value in more[0].items() if more else ():
+        setattr(order, name, value)
     if rests is not None:
         order.entered, order.placed, shown_lots = rests
         if order.terms is not None:

@@ -5,23 +5,30 @@ In:    orders, and whole amounts in units of an asset. Out: "" or why not, with 
 Owner: the dispatcher thread. No locks, no I/O, no clock.
 
 Per asset, the sum over all accounts is what was deposited less what was withdrawn, always and
-exactly: a fill moves the same rounded notional from buyer to seller, and fees to FEE_ACCOUNT.
+exactly. Each order is settled as a whole: after each fill a buyer has paid the notional of all
+his fills rounded up, a seller has received that of his rounded down, and ROUNDING has the
+difference. So no way of cutting an order into fills or orders is cheaper than another. Fees are
+rounded up in the same way and go to FEE_ACCOUNT.
 """
 
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from math import ceil
+from operator import attrgetter
 from typing import Any, NamedTuple
 
-from oms.enums import Liquidity, Side
+from oms.enums import Side
 from oms.exchange.order import NO_FEES, FeeRates, Order
+from oms.exchange.settlement import bps_of, fee_of, rest_of_need, settled
 from oms.instruments import BPS, Instrument
 from oms.money import to_text
 from oms.reject_reasons import RejectReason
 from oms.requests.accounts import FundsAction
 
-FEE_ACCOUNT = "fees"
+FEE_ACCOUNT, ROUNDING = "fees", "rounding"
+HOUSE = (FEE_ACCOUNT, ROUNDING)  # accounts of the exchange itself
 OUTSIDE, TRADES = "outside", "trades"  # what deposits come from, and what a fill goes through
 BUY = Side.BUY
-TAKER, AUCTION = Liquidity.TAKER.value, Liquidity.AUCTION.value
 
 Balance = list[int]
 """Available, reserved; a list, because it changes with every fill."""
@@ -43,7 +50,10 @@ class Posting(NamedTuple):
 
 
 class FillSide(NamedTuple):
-    """What one side of a fill moved; enough to take it back."""
+    """What one side of a fill gives back when it is taken back.
+
+    carry, fee_carry: those of its order then; 0 of a fill that was settled alone.
+    """
 
     account: str
     instrument: Instrument
@@ -51,6 +61,8 @@ class FillSide(NamedTuple):
     notional: int
     lots: int
     fee: int
+    carry: int = 0
+    fee_carry: int = 0
 
     def legs(self) -> tuple[tuple[str, int], tuple[str, int]]:
         """What it would give back, and what it would get: (asset, amount)."""
@@ -61,7 +73,13 @@ class FillSide(NamedTuple):
 
 
 class Ledger:
-    """Balances of every account, by asset."""
+    """Balances of every account, by asset.
+
+    since: the journal sequence from which orders are settled as a whole; 0: each fill alone, its
+    notional and fee rounded down, as by rules number 1. charged: the fee rates of each account's
+    orders in a symbol, each with the first order that had them; for trade busts, which may be
+    about orders that ended long ago.
+    """
 
     def __init__(self) -> None:
         self.accounts: dict[str, dict[str, Balance]] = {FEE_ACCOUNT: {}}
@@ -74,6 +92,8 @@ class Ledger:
         self.touched: set[str] = set()  # accounts whose balances moved since somebody looked
         self.postings: list[Posting] | None = None  # kept only for who asks: a report
         self.seq = 0  # the journal entry under way, for postings
+        self.since = 0
+        self.charged: dict[tuple[str, str], list[list[int]]] = {}
 
     def configure(
         self, instruments: Iterable[Instrument], rates: dict[tuple[str, str], FeeRates]
@@ -84,12 +104,26 @@ class Ledger:
             self.scales[instrument.base] = instrument.base_scale
             self.scales[instrument.quote] = instrument.quote_scale
 
+    def settle_whole(self, seq: int, orders: Iterable[Order]) -> None:
+        """From this journal sequence on orders are settled as a whole, from their next fill on."""
+        if not self.since:
+            self.since = seq
+            self.accounts.setdefault(ROUNDING, {})
+            for order in sorted(orders, key=attrgetter("order_id")):
+                self.remember_rates(order)
+
     # --- funds ---
 
     def would_move(
-        self, action: FundsAction, account: str, asset: str, amount: int, to_account: str
+        self,
+        action: FundsAction,
+        account: str,
+        asset: str,
+        amount: int,
+        to_account: str,
+        kept: int = 0,
     ) -> str:
-        """Why money may not move so; "" if it may."""
+        """Why money may not move so; "" if it may. kept: what has to stay where it is."""
         if action is FundsAction.CREATE:
             taken = account in self.accounts or account in (OUTSIDE, TRADES)
             return f"{RejectReason.ACCOUNT_EXISTS}: account={account}" if taken else ""
@@ -97,14 +131,20 @@ class Ledger:
         if action is FundsAction.TRANSFER:
             reason = reason or self._unknown(to_account)
         if action is not FundsAction.DEPOSIT:
-            reason = reason or self._short(account, asset, amount)
+            reason = reason or self._short(account, asset, amount, -kept)
         return reason
 
     def move(
-        self, action: FundsAction, account: str, asset: str, amount: int, to_account: str
+        self,
+        action: FundsAction,
+        account: str,
+        asset: str,
+        amount: int,
+        to_account: str,
+        kept: int = 0,
     ) -> str:
         """Open an account, or move money; the reason if that may not be, and nothing is done."""
-        reason = self.would_move(action, account, asset, amount, to_account)
+        reason = self.would_move(action, account, asset, amount, to_account, kept)
         if reason:
             return reason
         if action is FundsAction.CREATE:
@@ -149,9 +189,11 @@ class Ledger:
     # --- orders ---
 
     def may_trade(self, account: str) -> str:
-        """Why an account may place no orders: it is not there, or takes the fees."""
+        """Why an account may place no orders: it is not there, or is the exchange's own."""
         if account == FEE_ACCOUNT:
             return f"{RejectReason.ACCOUNT_UNKNOWN}: account={account}, which takes the fees"
+        if account == ROUNDING and self.since:
+            return f"{RejectReason.ACCOUNT_UNKNOWN}: account={account}, which takes what is rounded"
         return self._unknown(account)
 
     def fees_of(self, order: Order) -> FeeRates:
@@ -160,6 +202,23 @@ class Ledger:
         tier = self.tiers.get(order.account, "")
         own = self.rates.get((instrument.symbol, tier)) if tier else None
         return own or (instrument.maker_fee_bps, instrument.taker_fee_bps)
+
+    def remember_rates(self, order: Order) -> None:
+        """An order was accepted, at its fees."""
+        key = order.account, order.instrument.symbol
+        known = self.charged.get(key)
+        if known is None:
+            if order.fees != NO_FEES:
+                self.charged[key] = [[order.order_id, *order.fees]]
+        elif (known[-1][1], known[-1][2]) != order.fees:
+            known.append([order.order_id, *order.fees])
+
+    def rates_of(self, account: str, symbol: str, order_id: int) -> FeeRates:
+        """The fees that an order was accepted at, which may have ended since."""
+        for first_id, maker, taker in reversed(self.charged.get((account, symbol), ())):
+            if first_id <= order_id:
+                return maker, taker
+        return NO_FEES
 
     def asset_of(self, order: Order) -> str:
         """What an order reserves: the quote asset of a buy, the base asset of a sell."""
@@ -203,14 +262,16 @@ class Ledger:
         """
         instrument, account, reserved = order.instrument, order.account, order.reserved
         base_asset, quote_asset = instrument.base, instrument.quote
-        notional = (
-            price_ticks * lots * instrument.quote_unit // instrument.price_quantity_unit
-        )  # rounded down
+        exact, unit = price_ticks * lots * instrument.quote_unit, instrument.price_quantity_unit
+        notional = exact // unit
+        if unit != 1 and self.since and (order.carry or notional * unit != exact):
+            alone, notional = notional, settled(order, exact)
+            rounded = notional - alone if order.side is BUY else alone - notional
+            if rounded:
+                self._round(quote_asset, rounded, f"fill of order {order.order_id}")
         fee = 0
         if order.fees != NO_FEES:
-            fee = fee_of(order.fees, notional, liquidity)
-            if fee < 0:
-                fee = self._payable(fee, quote_asset)
+            fee = self._fee(order, exact, notional, liquidity)
             if fee:
                 self._credit(FEE_ACCOUNT, quote_asset, fee)
         assets = self.accounts[account]
@@ -240,6 +301,40 @@ class Ledger:
             self._post_fill(order, notional, amount, fee)
         return fee
 
+    def _round(self, asset: str, amount: int, why: str) -> None:
+        self._credit(ROUNDING, asset, amount)
+        self._post(ROUNDING, asset, amount, TRADES, f"rounding, {why}")
+
+    def _fee(self, order: Order, exact: int, notional: int, liquidity: str) -> int:
+        """The fee of a fill: what all fills of the order so far owe, less what it has paid.
+
+        A seller pays no more than the fill brings him; what is left is due with the next one.
+        """
+        if not self.since:
+            return self._payable(fee_of(order.fees, notional, liquidity), order.instrument.quote)
+        unit = order.instrument.price_quantity_unit * BPS
+        owed = exact * bps_of(order.fees, liquidity) - order.fee_carry
+        fee = self._payable(-(-owed // unit), order.instrument.quote)
+        if fee > notional and order.side is not BUY:
+            fee = notional
+        order.fee_carry = fee * unit - owed
+        return fee
+
+    def owed(self, asset: str, orders: Iterable[Order], carries: Mapping[int, int]) -> int:
+        """What ROUNDING must keep of an asset, because fills of open orders may need it.
+
+        carries: of orders that are to have another one than they have.
+        """
+        return ceil(
+            sum(
+                Fraction(
+                    carries.get(order.order_id, order.carry), order.instrument.price_quantity_unit
+                )
+                for order in orders
+                if order.instrument.quote == asset
+            )
+        )
+
     def _payable(self, fee: int, asset: str) -> int:
         """A rebate is paid out of what the fee account has, and no further.
 
@@ -251,15 +346,27 @@ class Ledger:
         has = self.accounts[FEE_ACCOUNT].get(asset, (0,))[0]
         return max(fee, -has)
 
-    def spent_since(self, side: FillSide) -> str:
-        """Why one side of a fill cannot be given back: it is not there any more."""
-        (asset, amount), _ = side.legs()
-        return self._short(side.account, asset, amount)
+    def spent_since(self, side: FillSide, more: int) -> str:
+        """Why one side of a fill cannot be given back: it is not there any more.
 
-    def short_of_fees(self, asset: str, fees: int) -> str:
-        """Why the fee account cannot give so much back; "" if it can."""
-        reason = self._short(FEE_ACCOUNT, asset, fees)
-        return f"{reason}, account={FEE_ACCOUNT}" if reason else ""
+        more: what the order must then have reserved in addition, out of what it gets.
+        """
+        (asset, amount), (gets, back) = side.legs()
+        reason = self._short(side.account, asset, amount)
+        if not reason and more > back:
+            reason = self._short(side.account, gets, more - back)
+        return reason
+
+    def short_of(self, account: str, asset: str, amount: int, kept: int = 0) -> str:
+        """Why an account of the exchange cannot give so much back; "" if it can."""
+        reason = self._short(account, asset, amount, -kept) if amount > 0 else ""
+        return f"{reason}, account={account}" if reason else ""
+
+    def unround(self, buyer: FillSide, seller: FillSide) -> None:
+        """What both sides of a fill give back is not the same: the rest is ROUNDING's."""
+        less = buyer.notional - seller.notional
+        if less:
+            self._round(buyer.instrument.quote, -less, "bust")
 
     def unsettle(self, side: FillSide) -> None:
         """Take one side of a fill back (a trade bust)."""
@@ -295,6 +402,7 @@ class Ledger:
 
     def mistakes(self, orders: Iterable[Order]) -> list[str]:
         """What does not add up: nothing, ever; for verify and for tests."""
+        orders = list(orders)
         found = [
             f"{account} {asset}: available={balance[0]}, reserved={balance[1]}"
             for account, assets in self.accounts.items()
@@ -319,14 +427,23 @@ class Ledger:
                         f"{account} {asset}: reserved={balance[1]}, open orders reserve "
                         f"{reserved.get((account, asset), 0)}"
                     )
+        for asset, balance in self.accounts.get(ROUNDING, {}).items() if self.since else ():
+            owed = self.owed(asset, orders, {})
+            if sum(balance) < owed:
+                found.append(f"{ROUNDING} {asset}: has {sum(balance)}, open orders carry {owed}")
         return found
 
     def dump(self) -> dict[str, Any]:
         """Plain data: the balances, and what they must add up to."""
+        whole = {
+            "since": self.since,
+            "charged": sorted([*key, known] for key, known in self.charged.items()),
+        }
         return {
             "accounts": self.accounts,
             "paid_in": self.paid_in,
             "scales": self.scales,  # of assets that are no longer traded too
+            **(whole if self.since else {}),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -336,16 +453,8 @@ class Ledger:
         }
         self.paid_in = dict(state["paid_in"])
         self.scales = dict(state["scales"])
-
-
-def fee_of(fees: FeeRates, notional: int, liquidity: str) -> int:
-    """The fee of one fill, cut to whole units toward zero; negative: a rebate.
-
-    In an auction nobody makes and nobody takes: the maker's fee, but no rebate.
-    """
-    maker, taker = fees
-    bps = taker if liquidity == TAKER else max(maker, 0) if liquidity == AUCTION else maker
-    return notional * bps // BPS if bps >= 0 else -(notional * -bps // BPS)
+        self.since = state.get("since", 0)
+        self.charged = {(account, s): known for account, s, known in state.get("charged", ())}
 
 
 def bound_of(order: Order, price_ticks: int) -> int:
@@ -371,7 +480,9 @@ def need_of(order: Order, price_ticks: int, leaves_lots: int) -> int:
     bound = price_ticks if order.terms is None else bound_of(order, price_ticks)
     if not bound:
         return order.terms.budget if order.terms else 0
-    notional = instrument.notional_up(bound, leaves_lots)
     maker, taker = order.fees
     top = maker if maker > taker else taker
+    if order.carry or order.fee_carry:
+        return rest_of_need(order, bound * leaves_lots * instrument.quote_unit, top)
+    notional = instrument.notional_up(bound, leaves_lots)
     return notional if top <= 0 else notional - (-notional * top // BPS)

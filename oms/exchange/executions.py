@@ -9,7 +9,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 
 from oms.enums import OrderState, ResponseType, Side
-from oms.exchange.accounts import Ledger, need_of
+from oms.exchange.accounts import Ledger, bound_of, need_of
 from oms.exchange.order import Change, Order
 from oms.reject_reasons import RejectReason
 from oms.reports import Reports
@@ -282,7 +282,8 @@ class Executions:
         order.leaves_lots = order.quantity_lots - order.cumulative_lots
         if exposure is not None:
             exposure.move(order, order.leaves_lots)
-        self.reserve_need(order)
+        if order.side is not BUY or bound_of(order, order.price_ticks):
+            self.reserve_need(order)  # else it has what all its fills cost, and ends with them
         self.reports.add(order, ResponseType.RESTATED.value, reason=reason)
 
     def trigger(self, order: Order) -> None:

@@ -11,6 +11,7 @@ each when all before it is settled. So a cascade is a row of plain steps.
 
 from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
+from typing import NamedTuple
 
 from oms.enums import (
     Liquidity,
@@ -29,22 +30,53 @@ from oms.exchange.book import OrderBook
 from oms.exchange.executions import Executions
 from oms.exchange.market import Market, Phases, Rules
 from oms.exchange.order import Change, Order, keeps_priority
-from oms.exchange.sweep import UNBOUNDED, SweepStep, affordable, cost_of, filled_by, sweep
+from oms.exchange.sweep import (
+    UNBOUNDED,
+    Budget,
+    Quantity,
+    SweepStep,
+    Wanted,
+    affordable,
+    cost_of,
+    cost_of_each,
+    filled_by,
+    sweep,
+)
 from oms.instruments import Instrument
 from oms.money import UNITS_MAX
 from oms.reject_reasons import RejectReason
 
 TRADE, RESTATED = ResponseType.TRADE, ResponseType.RESTATED
 BUY, LIMIT, CONTINUOUS, NO_PREVENTION = Side.BUY, OrderType.LIMIT, Phase.CONTINUOUS, SelfTrade.NONE
-NEVER_REST = (TimeInForce.IOC, TimeInForce.FOK)
+FOK = TimeInForce.FOK
+NEVER_REST = (TimeInForce.IOC, FOK)
 MAKER, TAKER = Liquidity.MAKER.value, Liquidity.TAKER.value
 NO_LIQUIDITY = RejectReason.INSUFFICIENT_LIQUIDITY.value
+SELF_TRADE = RejectReason.SELF_TRADE.value
 CANCELED, STATE_NEW = OrderState.CANCELED, OrderState.NEW
 ReadNs = Callable[[], int]
 
 
 class RefusedError(Exception):
     """Nothing of the order may happen, and why: a reason and its context."""
+
+
+class Plan(NamedTuple):
+    """What an order would do now, before anything is done.
+
+    beside: the price it slides to, 0 for its own. wanted: as the steps leave it. breach: does the
+    breaker's band cut the steps?
+    """
+
+    beside: int
+    wanted: Wanted
+    steps: list[SweepStep]
+    breach: bool
+
+    @property
+    def filled(self) -> int:
+        """How many lots it trades."""
+        return filled_by(self.steps)
 
 
 class MatchingEngine:
@@ -296,17 +328,19 @@ class MatchingEngine:
                 accept(order)
             self._rest(market, order)
             return
-        beside, lots, steps, breach, refused = self._planned(market, order)
+        plan, refused = self._planned(market, order)
         if refused:
             raise RefusedError(refused)
+        beside, wanted, steps, breach = plan
+        lots = wanted.lots
         if terms is not None and terms.budget:  # here it learns how many lots it is for
             if order.exposure is not None:
                 order.exposure.move(order, lots - order.leaves_lots)
             order.quantity_lots = order.leaves_lots = lots
         ledger = executions.ledger
         if ledger is not None and _buys_unbounded(order):
-            ledger.reserve(order, cost_of(order, steps))
-        why_canceled = self._why_canceled(order, steps, lots, arrives)
+            ledger.reserve(order, self._cost_of(order, steps))
+        why_canceled = self._why_canceled(order, plan, arrives)
         if accept is not None:
             accept(order)
         if why_canceled:
@@ -321,12 +355,11 @@ class MatchingEngine:
             return
         if left and may_rest and not (breach and market.phase is CONTINUOUS):
             self._rest(market, order)
-        elif left or not lots:
-            code = RejectReason.BREAKER.value if breach else NO_LIQUIDITY
-            executions.finish(order, CANCELED, f"{code}: left={left}")
+        elif order.order_id in executions.orders:
+            executions.finish(order, CANCELED, why_stopped(plan))
 
     def _sweep(
-        self, market: Market, order: Order, limit_ticks: int | None, lots: int
+        self, market: Market, order: Order, limit_ticks: int | None, wanted: Wanted
     ) -> Iterator[SweepStep]:
         groups = self.rules.groups
         key = groups.get(order.account, order.account)
@@ -335,38 +368,39 @@ class MatchingEngine:
             return groups.get(maker.account, maker.account) == key
 
         mode = self.rules.self_trade_of(order)
-        return sweep(market.book, order, limit_ticks, lots, is_own, mode)
+        return sweep(market.book, order, limit_ticks, wanted, is_own, mode)
 
     def _plan(
-        self, market: Market, order: Order, limit_ticks: int | None, lots: int
+        self, market: Market, order: Order, limit_ticks: int | None, wanted: Wanted
     ) -> tuple[list[SweepStep], bool]:
         """What it would meet, cut where the breaker's band ends; and whether it was cut."""
-        steps = self._sweep(market, order, limit_ticks, lots)
+        steps = self._sweep(market, order, limit_ticks, wanted)
         band, planned = market.breaker_band(), list[SweepStep]()
-        for step in steps if lots else ():
+        for step in steps:
             if band is not None and step[0] is TRADE and not band[0] <= step[2] <= band[1]:
                 return planned, True
             planned.append(step)
         return planned, False
 
-    def _planned(self, market: Market, order: Order) -> tuple[int, int, list[SweepStep], bool, str]:
-        """What the order would do now; nothing is done.
-
-        The price it slides to, 0 for its own; its lots; the steps; whether the breaker's band
-        cuts them; and why it is refused, "" if it is not.
-        """
+    def _planned(self, market: Market, order: Order) -> tuple[Plan, str]:
+        """What the order would do now, and why it is refused, "" if it is not; nothing is done."""
         terms = order.terms
         reason = self._post_only_reason(market, order, order.price_ticks)
         if reason:
-            return 0, 0, [], False, reason
-        beside, lots = self._slide(market, order), order.leaves_lots
+            return Plan(0, Quantity(order.leaves_lots), [], False), reason
+        beside = self._slide(market, order)
         protection = terms.protection_ticks if terms is not None else 0
         limit_ticks = beside or order.price_ticks or protection or market.market_limit(order.side)
+        wanted: Wanted = Quantity(order.leaves_lots)
         if terms is not None and terms.budget:
-            priced = self._sweep(market, order, limit_ticks, UNBOUNDED)
-            lots = affordable(order, terms.budget, priced)
-        steps, breach = self._plan(market, order, limit_ticks, lots)
-        return beside, lots, steps, breach, self._why_refused(order, steps, lots)
+            if self.rules.number > 1:
+                wanted = Budget(order)
+            else:
+                priced = self._sweep(market, order, limit_ticks, Quantity(UNBOUNDED))
+                wanted = Quantity(affordable(order, terms.budget, priced))
+        steps, breach = self._plan(market, order, limit_ticks, wanted)
+        plan = Plan(beside, wanted, steps, breach)
+        return plan, self._why_refused(order, plan)
 
     def would_refuse(self, order: Order) -> str:
         """Why a new order would be refused if it went to the book now."""
@@ -387,28 +421,29 @@ class MatchingEngine:
         market = self.markets[order.instrument.symbol]
         return self._post_only_reason(market, order, change.price_ticks)
 
-    def _why_refused(self, order: Order, steps: list[SweepStep], lots: int) -> str:
+    def _cost_of(self, order: Order, steps: list[SweepStep]) -> int:
+        return (cost_of if self.rules.number > 1 else cost_of_each)(order, steps)
+
+    def _why_refused(self, order: Order, plan: Plan) -> str:
         """Why the order cannot be taken at all: not enough money, or all or none."""
-        ledger, filled = self.executions.ledger, filled_by(steps)
+        ledger = self.executions.ledger
         if ledger is not None and _buys_unbounded(order):
-            reason = ledger.would_reserve(order, cost_of(order, steps) - order.reserved)
+            reason = ledger.would_reserve(order, self._cost_of(order, plan.steps) - order.reserved)
             if reason:
                 return reason
         policy = order.instrument.market_order
-        if filled < lots and not order.by_price and policy is MarketOrderPolicy.ALL_OR_NONE:
-            return f"{NO_LIQUIDITY}: quantity={lots}, policy={policy}"
-        return ""
+        if order.by_price or policy is not MarketOrderPolicy.ALL_OR_NONE:
+            return ""
+        return why_not_whole(order, plan, policy)
 
     @staticmethod
-    def _why_canceled(order: Order, steps: list[SweepStep], lots: int, arrives: bool) -> str:
+    def _why_canceled(order: Order, plan: Plan, arrives: bool) -> str:
         """Why the order is canceled before it trades: not enough is there for it."""
-        filled = filled_by(steps)
+        filled, wanted = plan.filled, plan.wanted
         min_lots = order.terms.min_lots if order.terms is not None and arrives else 0
-        if filled < min_lots and lots:
+        if filled < min_lots and (wanted.lots or isinstance(wanted, Budget)):
             return f"{RejectReason.MIN_QUANTITY.value}: fillable={filled}, min={min_lots}"
-        if order.time_in_force is TimeInForce.FOK and filled < lots:
-            return f"{NO_LIQUIDITY}: quantity={lots}, policy=FOK"
-        return ""
+        return why_not_whole(order, plan, "FOK") if order.time_in_force is FOK else ""
 
     def _take(
         self, market: Market, order: Order, steps: list[SweepStep], left: int, request_seq: int
@@ -429,14 +464,14 @@ class MatchingEngine:
                 else:
                     market.touch(met.side, met.price_ticks)
                     book.reduce(met, met.leaves_lots - step_lots)
-                executions.restate(met, 0, step_lots, RejectReason.SELF_TRADE.value)
+                executions.restate(met, 0, step_lots, SELF_TRADE)
             else:
                 if met is order:
                     canceled = True
                 else:
                     market.touch(met.side, met.price_ticks)
                     book.cancel(met)
-                executions.finish(met, CANCELED, RejectReason.SELF_TRADE.value)
+                executions.finish(met, CANCELED, SELF_TRADE)
         traded = [price for kind, _, price, _ in steps if kind is TRADE]
         self.rules.note_trades(market, order.side, traded)
         return None if canceled else left
@@ -473,6 +508,31 @@ class MatchingEngine:
         if not would_take(market.book, order.side, order.price_ticks):
             return 0
         return beside_best(market.book, order)
+
+
+def why_not_whole(order: Order, plan: Plan, policy: str) -> str:
+    """Why an order does not get all that it wants, where it wants all or nothing."""
+    wanted, filled = plan.wanted, plan.filled
+    if isinstance(wanted, Budget):
+        if filled and filled == wanted.lots:
+            return ""
+        prevented = any(kind is not TRADE and met is order for kind, met, _, _ in plan.steps)
+        why = f"{SELF_TRADE}: {wanted.rest()}" if prevented else why_stopped(plan)
+        return f"{why}, policy={policy}"
+    return (
+        f"{NO_LIQUIDITY}: quantity={wanted.lots}, policy={policy}" if filled < wanted.lots else ""
+    )
+
+
+def why_stopped(plan: Plan) -> str:
+    """Why an order ends with some of it left."""
+    wanted, code = plan.wanted, NO_LIQUIDITY
+    if plan.breach:
+        code = RejectReason.BREAKER.value
+    elif isinstance(wanted, Budget) and wanted.price_ticks and not wanted.left:
+        # A lot costs more than it has, or more than self-trade prevention left of it.
+        code = SELF_TRADE if wanted.lots else RejectReason.NOTIONAL_BELOW_MINIMUM.value
+    return f"{code}: {wanted.rest()}"
 
 
 def _buys_unbounded(order: Order) -> bool:

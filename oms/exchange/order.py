@@ -93,16 +93,18 @@ class Order:
     level: the price level it rests in, None while it does not. ahead, behind: its neighbours
     there. entered: its place in the order of entering the book. placed: the same within its
     level (an iceberg gets a new one with each refresh). reserved: what the ledger reserves for
-    it, in base (a sell) or quote. fees: the rates it was accepted under. exposure: its
-    account's, where that has limits.
+    it, in base (a sell) or quote. fees: the rates it was accepted under. carry: how much more
+    than its fills are worth a buy has paid, or less a sell has received, in parts of a quote unit
+    (1 / Instrument.price_quantity_unit); fee_carry: how much more than its fills owe it has paid
+    of fees (the same in basis points). exposure: its account's, where that has limits.
     told: its owner has had an answer. received_ns, queued_ns: monotonic nanoseconds, 0 where
     unknown (restored from the journal).
     """
 
     __slots__ = (
-        "account", "ahead", "behind", "changes", "client_order_id", "cumulative_lots",
-        "earlier_ids", "entered", "exposure", "fees", "instrument", "leaves_lots", "level",
-        "named_seq", "notional", "order_id", "order_type", "placed", "price_ticks",
+        "account", "ahead", "behind", "carry", "changes", "client_order_id", "cumulative_lots",
+        "earlier_ids", "entered", "exposure", "fee_carry", "fees", "instrument", "leaves_lots",
+        "level", "named_seq", "notional", "order_id", "order_type", "placed", "price_ticks",
         "quantity_lots", "queued_ns", "received_ns", "reserved", "side", "state", "terms",
         "time_in_force", "told", "unknown",
     )  # fmt: skip
@@ -132,6 +134,7 @@ class Order:
         self.price_ticks = price_ticks
         self.quantity_lots = self.leaves_lots = quantity_lots
         self.cumulative_lots = self.notional = self.reserved = self.entered = self.placed = 0
+        self.carry = self.fee_carry = 0
         self.state = PENDING_NEW
         self.terms = terms
         self.fees = NO_FEES

@@ -105,6 +105,11 @@ class Risk:
             self._of_account[account] = AccountLimits(texts) if texts else None
         return self._of_account[account]
 
+    def least(self, instrument: Instrument) -> tuple[int, int]:
+        """The least an order may be for: lots, and notional in units; 0 where nothing says so."""
+        limits = self._symbol(instrument)
+        return (limits.quantity.low or 0, limits.notional.low or 0) if limits else (0, 0)
+
     def _symbol(self, instrument: Instrument) -> SymbolLimits | None:
         symbol = instrument.symbol
         if symbol not in self._of_symbol:

@@ -1,6 +1,6 @@
 """Sweep: what an arriving order meets, step by step, before anything is touched.
 
-Flow:  matching -> [sweep] -> steps -> matching does them
+Flow:  matching -> [sweep] -> steps -> matching does them; what was wanted -> why it ends
 For orders that are not plain, or meet orders that are not: icebergs, self-trade prevention,
 budgets, fill-or-kill. Plain orders go straight through the book, at its speed.
 """
@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from oms.enums import Liquidity, ResponseType, SelfTrade
-from oms.exchange.accounts import fee_of
 from oms.exchange.book import OrderBook
 from oms.exchange.order import Order
+from oms.exchange.settlement import fee_of, whole_cost
+from oms.money import to_text
 
 TRADE, CANCELED, RESTATED = ResponseType.TRADE, ResponseType.CANCELED, ResponseType.RESTATED
 TAKER = Liquidity.TAKER.value
@@ -21,11 +22,85 @@ SweepStep = tuple[ResponseType, Order, int, int]
 """TRADE: maker, price, lots. CANCELED: by self-trade prevention. RESTATED: lots less."""
 
 
+class Quantity:
+    """What an order wants that is for so many lots. left: of them."""
+
+    __slots__ = ("left", "lots")
+
+    def __init__(self, lots: int) -> None:
+        self.lots = self.left = lots
+
+    def at(self, _price_ticks: int) -> int:
+        """How many lots it would still take at a price."""
+        return self.left
+
+    def take(self, _price_ticks: int, lots: int) -> None:
+        """So many lots were traded at a price, or taken off by self-trade prevention."""
+        self.left -= lots
+
+    def rest(self) -> str:
+        """What is left of it, for the text of a report."""
+        return f"left={self.left}"
+
+
+class Budget:
+    """What a market buy wants that is to spend so much, fees included; a rebate comes on top.
+
+    lots: what it took so far, and left: what the rest of the budget buys at price_ticks, the
+    price looked at last (0: none). While any is left it has not got what it is for.
+    """
+
+    __slots__ = ("_order", "_taken", "_worth", "_worth_max", "left", "price_ticks")
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._taken = self._worth = self.left = self.price_ticks = 0  # worth: price times lots
+        self._worth_max = self._most()
+
+    def _most(self) -> int:
+        """The most that fills can be worth, price times lots, so that the budget pays for them."""
+        instrument, budget = self._order.instrument, self._budget
+        low, high = 0, budget * instrument.price_quantity_unit // instrument.quote_unit + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            pays = whole_cost(instrument, self._order.fees, middle) <= budget
+            low, high = (middle, high) if pays else (low, middle)
+        return low
+
+    @property
+    def _budget(self) -> int:
+        assert self._order.terms is not None
+        return self._order.terms.budget
+
+    @property
+    def lots(self) -> int:
+        return self._taken + self.left
+
+    def at(self, price_ticks: int) -> int:
+        self.price_ticks = price_ticks
+        total = self._taken + (self._worth_max - self._worth) // price_ticks
+        self.left = max(0, total - total % self._order.instrument.lot_size - self._taken)
+        return self.left
+
+    def take(self, price_ticks: int, lots: int) -> None:
+        self._taken += lots
+        self._worth += price_ticks * lots
+        self.at(price_ticks)
+
+    def rest(self) -> str:
+        spent = whole_cost(self._order.instrument, self._order.fees, self._worth)
+        left = to_text(self._budget - spent, self._order.instrument.quote_scale)
+        return f"quote_quantity_left={left}"
+
+
+Wanted = Quantity | Budget
+
+
 def sweep(
     book: OrderBook,
     order: Order,
     price_ticks: int | None,
-    lots: int,
+    wanted: Wanted,
     is_own: Callable[[Order], bool],
     mode: SelfTrade,
 ) -> Iterator[SweepStep]:
@@ -34,24 +109,25 @@ def sweep(
     Ends when it is filled, nothing more crosses, or self-trade prevention ends the order:
     then its own CANCELED is among the last two steps. Changes nothing.
     """
-    left, gone = lots, set[int]()
+    gone = set[int]()
     for maker, price, shown in _makers(book, order, price_ticks):
         if maker.order_id in gone:
             continue  # an iceberg of our own, whose next lots would have come now
+        left = wanted.at(price)
+        if not left:
+            return
         if mode is SelfTrade.NONE or not is_own(maker):
             traded = min(shown, left)
             yield TRADE, maker, price, traded
-            left -= traded
+            wanted.take(price, traded)
         else:
             maker_lots = maker.leaves_lots
             yield from _prevent(mode, order, left, maker)
             gone.add(maker.order_id)
             if mode is SelfTrade.DECREMENT and left > maker_lots:
-                left -= maker_lots
+                wanted.take(price, maker_lots)
             elif mode is not SelfTrade.CANCEL_OLDEST:
                 return
-        if not left:
-            return
 
 
 def _prevent(mode: SelfTrade, order: Order, left: int, maker: Order) -> Iterator[SweepStep]:
@@ -96,6 +172,15 @@ def filled_by(steps: list[SweepStep]) -> int:
 
 
 def cost_of(order: Order, steps: list[SweepStep]) -> int:
+    """What a buy that had no fill yet must have to pay for these fills, fees included."""
+    worth = sum(price * lots for kind, _, price, lots in steps if kind is TRADE)
+    return whole_cost(order.instrument, order.fees, worth)
+
+
+# --- rules number 1: each fill alone, rounded down; a budget is for the lots that it can have ---
+
+
+def cost_of_each(order: Order, steps: list[SweepStep]) -> int:
     """What a buy pays for these fills, fees included, in units of the quote asset."""
     return sum(_cost(order, price, lots) for kind, _, price, lots in steps if kind is TRADE)
 

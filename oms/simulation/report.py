@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from oms.clock import NANOS
-from oms.exchange.accounts import FEE_ACCOUNT, Ledger
+from oms.exchange.accounts import HOUSE, Ledger
 from oms.instruments import Instrument
 from oms.market_data import Depth
 from oms.money import to_decimal
@@ -35,7 +35,8 @@ EDGES_NS = [m * 10**e for e in range(3, 12) for m in (1, 2, 5)]  # 1 us to 500 s
 class Holding(NamedTuple):
     """One asset at the end: deposits less withdrawals, and where they are now.
 
-    held: by all accounts but the one that takes the fees; reserved is part of it.
+    held: by all accounts but those of the exchange, which take fees and what is rounded; reserved
+    is part of it.
     """
 
     asset: str
@@ -43,11 +44,12 @@ class Holding(NamedTuple):
     paid_in: int
     held: int
     fees: int
+    rounding: int
     reserved: int
 
     @property
     def conserved(self) -> bool:
-        return self.held + self.fees == self.paid_in
+        return self.held + self.fees + self.rounding == self.paid_in
 
 
 def holdings(ledger: Ledger) -> list[Holding]:
@@ -55,10 +57,11 @@ def holdings(ledger: Ledger) -> list[Holding]:
     assets = {asset for balances in ledger.accounts.values() for asset in balances}
     found = []
     for asset in sorted(assets | ledger.paid_in.keys()):
-        fees = sum(ledger.accounts[FEE_ACCOUNT].get(asset, (0, 0)))
+        fees, rounding = (sum(ledger.accounts.get(a, {}).get(asset, (0, 0))) for a in HOUSE)
         reserved = sum(balances.get(asset, (0, 0))[1] for balances in ledger.accounts.values())
-        held, paid_in = ledger.total(asset) - fees, ledger.paid_in.get(asset, 0)
-        found.append(Holding(asset, ledger.scales.get(asset, 0), paid_in, held, fees, reserved))
+        held, paid_in = ledger.total(asset) - fees - rounding, ledger.paid_in.get(asset, 0)
+        scale = ledger.scales.get(asset, 0)
+        found.append(Holding(asset, scale, paid_in, held, fees, rounding, reserved))
     return found
 
 
@@ -221,10 +224,10 @@ def _money(facts: Facts) -> Iterator[str]:
     """Every unit that was paid in is somewhere; nothing is reserved any more."""
     if not facts.money:
         return
-    columns = ("paid in", "held by accounts", "fees earned", "reserved")
+    columns = ("paid in", "held by accounts", "fees earned", "rounding", "reserved")
     yield f"Balances   {'asset':<8}" + "".join(f"{column:>20}" for column in columns)
     for each in facts.money:
-        amounts = (each.paid_in, each.held, each.fees, each.reserved)
+        amounts = (each.paid_in, each.held, each.fees, each.rounding, each.reserved)
         texts = "".join(f"{to_decimal(units, each.scale):>20,f}" for units in amounts)
         yield f"           {each.asset:<8}{texts}"
     reserved = "nothing" if not any(each.reserved for each in facts.money) else "see above"

@@ -24,6 +24,7 @@ from oms.desk.settings import (
     check_venue,
     exchange_settings,
     settings_of,
+    worth_nothing,
 )
 from oms.desk.throttle import OrderThrottler
 from oms.enums import OrderState, ResponseType
@@ -154,6 +155,7 @@ class Dispatcher:
         check_scales([order.instrument for order in orders.values()], settings)
         self._check_counts()
         self._run([], [*self._accepted_loss(), (codec.START, settings)], self.times.read())
+        self._warn_of_small_orders()
         self._publisher.instruments = self.desk.instruments
         for symbol in self.desk.instruments:
             self._show(symbol)
@@ -162,6 +164,14 @@ class Dispatcher:
             self._await_answers()
         self.started = True
         self._inbox.open()
+
+    def _warn_of_small_orders(self) -> None:
+        """Name each instrument of which an order may be worth less than money can be counted."""
+        if self.desk.executions.ledger is not None:
+            for instrument in self.desk.instruments.values():
+                warning = worth_nothing(instrument, self.desk.risk.least(instrument))
+                if warning:
+                    log.warning("%s", warning)
 
     def _check_counts(self) -> None:
         """The tables beside the journal have as many rows as its last record says."""

@@ -423,8 +423,7 @@ class Intake:
             return _command_refused(request, seq, f"{invalid}: trade={name}, no such trade")
         for fill in trade:
             told = self._reports_of(fill.order_id)
-            busted = f"trade={fill.execution_id}"
-            if any(other.type == BUSTED and busted in other.reason for other in told):
+            if fill.execution_id in _busted(told):
                 return _command_refused(request, seq, f"{invalid}: trade={name}, taken back")
             last = told[-1]
             fills.append([
@@ -433,6 +432,8 @@ class Intake:
                 fill.last_price_ticks, fill.last_quantity_lots, last.cumulative_lots,
                 last.leaves_lots, last.notional, fill.fee, fill.match_number, last.named_seq,
             ])  # fmt: skip
+            if 0 < self._desk.ledger.since <= fill.journal_seq:
+                fills[-1].append(_whole_of(told, fill, self._desk.ledger.since))
         return (BUST, account, client_id, why, fills)
 
     def _trade_of(self, execution_id: str) -> list[Report]:
@@ -452,6 +453,27 @@ class Intake:
             for each in told
             if each.symbol == fill.symbol and each.match_number == fill.match_number
         ]
+
+
+def _busted(told: Sequence[Report]) -> dict[str, int]:
+    """The trades among an order's reports that were taken back, and the fees given back."""
+    return {
+        each.reason.partition("trade=")[2].partition(",")[0]: -int(each.fee or 0)
+        for each in told
+        if each.type == BUSTED
+    }
+
+
+def _whole_of(told: Sequence[Report], fill: Report, since: int) -> list[object]:
+    """All that was settled together with a fill: the fields of `desk.bust.Whole`."""
+    busted, sums, fees = _busted(told), {"MAKER": 0, "TAKER": 0, "AUCTION": 0}, 0
+    for each in told:
+        if each.type == TRADE and each.journal_seq >= since:
+            taken_back = each.execution_id in busted
+            fees += int(each.fee or 0) - busted.get(each.execution_id, 0)
+            if not taken_back:
+                sums[each.liquidity] += each.last_price_ticks * each.last_quantity_lots
+    return [fill.liquidity, *sums.values(), fees]
 
 
 def claims_in(

@@ -92,9 +92,21 @@ IDS = [
 LEDGER = [
     Fault(
         "money is a float", "exchange/accounts.py",
-        "price_ticks * lots * instrument.quote_unit // instrument.price_quantity_unit",
-        "int(price_ticks * lots * instrument.quote_unit / instrument.price_quantity_unit)",
-        ("ledger",),
+        "        notional = exact // unit\n", "        notional = int(exact / unit)\n", ("ledger",),
+    ),
+    Fault(
+        "each fill is settled alone", "exchange/accounts.py",
+        "if unit != 1 and self.since and", "if False and", ("settlement",),
+    ),
+    Fault(
+        "a fee is rounded down", "exchange/accounts.py",
+        "fee = self._payable(-(-owed // unit), order", "fee = self._payable(owed // unit, order",
+        ("settlement",),
+    ),
+    Fault(
+        "a bust gives back what the fill alone would have moved", "exchange/settlement.py",
+        "        notional, carry = divmod(carry + exact, unit)\n",
+        "        notional, carry = exact // unit, 0\n", ("settlement",),
     ),
     Fault(
         "a seller pays no fee", "exchange/accounts.py",
@@ -154,7 +166,8 @@ MATCHING = [
     ),
     Fault(
         "fill or kill fills in part", "exchange/matching.py",
-        "if order.time_in_force is TimeInForce.FOK and filled < lots:", "if False:",
+        "return why_not_whole(order, plan, \"FOK\") if order.time_in_force is FOK else \"\"",
+        "return \"\"",
         ("matching", "exchange_edges"),
     ),
     Fault(
