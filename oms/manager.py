@@ -467,7 +467,8 @@ class OrderManagement:
         return asks[0][0] if asks else None
 
     def recent_trades(self, symbol: str) -> list[TradePrint]:
-        """The last trades since the start, oldest first; at most trades_kept."""
+        """The last trades, oldest first; at most trades_kept. As they stand: without busted ones,
+        corrected ones as they were corrected."""
         self._check_symbol(symbol)
         return self.publisher.trades(symbol)
 

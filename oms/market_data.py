@@ -50,6 +50,30 @@ class TradePrint(NamedTuple):
     sell_order_id: int
 
 
+class TradeBust(NamedTuple):
+    """A trade was taken back: it counts no more, nowhere. Its numbers are those of the trade."""
+
+    seq: int
+    number: int
+    symbol: str
+    execution_id: str
+    match_number: int
+    price_ticks: int
+    quantity_lots: int
+
+
+class TradeCorrection(NamedTuple):
+    """A trade is another than was told: its price and quantity from now on."""
+
+    seq: int
+    number: int
+    symbol: str
+    execution_id: str
+    match_number: int
+    price_ticks: int
+    quantity_lots: int
+
+
 @dataclass(frozen=True, slots=True)
 class DepthUpdate:
     """Levels that changed, best first, as they are now; to be set, not added.
@@ -107,7 +131,8 @@ class BalanceChange:
     reserved: int
 
 
-MarketEvent = MarketState | TradePrint | DepthUpdate | TopOfBook | IndicativePrice | BalanceChange
+TradeEvent = TradePrint | TradeBust | TradeCorrection
+MarketEvent = MarketState | TradeEvent | DepthUpdate | TopOfBook | IndicativePrice | BalanceChange
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ from oms.requests.codec import (
     to_object,
     with_origin,
 )
-from oms.requests.operators import TEXT_LENGTH_MAX
+from oms.requests.operators import SETTINGS, TEXT_LENGTH_MAX
 from oms.requests.orders import ID_LENGTH_MAX, SEQUENCE_MAX
 from tests.fakes import Stepped, buy, cancel, config_of, modify
 
@@ -109,6 +109,10 @@ EXAMPLES = [
         name="tier", value="gold",
     ),
     OperatorRequest(client_order_id="12", action=OperatorAction.BUST, name="12-3"),
+    OperatorRequest(
+        client_order_id="13", action=OperatorAction.CORRECT, name="12-3",
+        settings={"price": "1.5", "quantity": "3"},
+    ),
 ]  # fmt: skip
 
 
@@ -215,10 +219,17 @@ def commands(draw):
         value = draw(st.sampled_from(Trading)).value
     elif action is OperatorAction.SET_PHASE:
         value = draw(st.sampled_from(Phase)).value
+    names = SETTINGS.get(action, ())
+    settings = (
+        draw(st.none() | st.dictionaries(st.sampled_from(names), ids, min_size=1))
+        if names
+        else None
+    )
     return OperatorRequest(
         client_order_id=draw(ids), action=action, scope=scope,
         target="" if scope is Scope.ALL else draw(ids), name=draw(maybe_ids), value=value,
         why=draw(printable)[:TEXT_LENGTH_MAX], account=draw(ids), origin=draw(origins),
+        settings=settings,
     )  # fmt: skip
 
 
@@ -541,6 +552,10 @@ of_the_house = st.one_of(
     lines_of(codec.TIMER, ids), lines_of(codec.GOOD_TILL, sequences),
     lines_of(codec.START, st.dictionaries(texts, numbers_on_grid, max_size=3)),
     lines_of(codec.BUST, ids, ids, texts, st.lists(st.lists(texts | sequences, max_size=3))),
+    lines_of(
+        codec.TRADE_CHANGE, ids, ids, texts, st.lists(st.lists(texts | sequences, max_size=3)),
+        st.lists(numbers_on_grid, min_size=3, max_size=3),
+    ),
 )  # fmt: skip
 
 
@@ -552,7 +567,7 @@ def lines(draw):
         line = (*line, draw(line_terms))
     if line[0] == codec.ANSWER and draw(st.booleans()):
         line = (*line, draw(sequences))
-    if line[0] in (*"NMCFXOR",) and draw(st.booleans()):
+    if line[0] in (*"NMCFXORQ",) and draw(st.booleans()):
         line = with_origin(line, draw(origins))
     return line
 
@@ -581,7 +596,7 @@ def test_an_origin_is_the_last_item_of_a_line_or_not_there(line, origin):
 def test_every_kind_of_line_is_among_those_that_are_tested():
     """So that a kind that is added is one that is tested."""
     known = {word for name, word in vars(codec).items() if name.isupper() and type(word) is str}
-    assert known - {codec.REQUEST} == set(LENGTHS) == set("NMCASLVIUBKFXOPTGRE")
+    assert known - {codec.REQUEST} == set(LENGTHS) == set("NMCASLVIUBKFXOPTGREQ")
 
 
 def test_the_journal_has_origins_and_order_ids_as_they_were_given():

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from oms.desk.bust import bust, why_not_bust
+from oms.desk.bust import Anew, change_trade, why_not_change
 from oms.desk.settings import first_phase, instrument_of, money_terms_of
 from oms.enums import (
     OrderState,
@@ -97,6 +97,7 @@ class Operations:
             codec.FUNDS: plain(self._funds),
             codec.MASS_CANCEL: plain(self._mass_cancel),
             codec.BUST: plain(self._bust),
+            codec.TRADE_CHANGE: plain(self._bust),
             codec.OPERATOR: plain(self._operate),
         }
 
@@ -256,10 +257,12 @@ class Operations:
         return self._desk.ledger.would_move(FundsAction(action), account, asset, amount, other)
 
     def _bust(self, seq: int, line: Line) -> None:
+        """A trade is taken back, or corrected; a BUST line of an older program has no terms."""
         _, _account, _id, why, fills = line[:5]
-        reason = why_not_bust(self._desk, fills)
+        anew = Anew(*line[5]) if line[0] == codec.TRADE_CHANGE else Anew()
+        reason = why_not_change(self._desk, fills, anew)
         if not reason:
-            bust(self._desk, fills, why)
+            change_trade(self._desk, fills, why, anew)
         self._answer(seq, line, fills[0][6], reason, f"trade={fills[0][0]}-{fills[0][1]}")
 
     # --- operators: who may trade, which phase, which limits; the kill switch ---

@@ -252,9 +252,11 @@ class Ledger:
         return max(fee, -has)
 
     def spent_since(self, side: FillSide) -> str:
-        """Why one side of a fill cannot be given back: it is not there any more."""
-        (asset, amount), _ = side.legs()
-        return self._short(side.account, asset, amount)
+        """Why one side of a fill cannot be given back: it is not there any more. Of a correction
+        the side may be to get less than nothing: then that is what must be there."""
+        (asset, amount), (gets, back) = side.legs()
+        reason = self._short(side.account, asset, amount)
+        return reason or self._short(side.account, gets, -back)
 
     def short_of_fees(self, asset: str, fees: int) -> str:
         """Why the fee account cannot give so much back; "" if it can."""

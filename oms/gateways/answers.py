@@ -23,6 +23,8 @@ from oms.market_data import (
     MarketEvent,
     MarketState,
     TopOfBook,
+    TradeBust,
+    TradeCorrection,
     TradePrint,
 )
 from oms.money import to_text
@@ -178,6 +180,12 @@ class Answers:
                     "taker_side": event.taker_side, "price": to_text(event.price_ticks, price),
                     "quantity": to_text(event.quantity_lots, quantity), "wall_ns": event.wall_ns,
                     "buy_order_id": event.buy_order_id, "sell_order_id": event.sell_order_id,
+                }  # fmt: skip
+            case TradeBust() | TradeCorrection():
+                told |= {
+                    "execution_id": event.execution_id, "match_number": event.match_number,
+                    "price": to_text(event.price_ticks, price),
+                    "quantity": to_text(event.quantity_lots, quantity),
                 }  # fmt: skip
             case DepthUpdate():
                 told |= {

@@ -221,6 +221,10 @@ class Store(Protocol):
         """Every report, in journal order."""
         ...
 
+    def executions(self) -> Iterator[Report]:
+        """Every report of a trade, a bust or a correction, newest first."""
+        ...
+
     def save_part(self, parts_id: int, number: int, part: str) -> None:
         """One part of a snapshot that is not complete yet."""
         ...
@@ -238,6 +242,9 @@ class Store(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+EXECUTIONS = ("TRADE", "TRADE_BUSTED", "TRADE_CORRECTED")  # types of what `executions` gives
 
 
 def answers_in(reports: Sequence[Report], seq: int) -> list[Report]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from oms.reports import Report
 from oms.requests.codec import Line
-from oms.stores import Claim, JournalRecord, Snapshot, answers_in, line_in
+from oms.stores import EXECUTIONS, Claim, JournalRecord, Snapshot, answers_in, line_in
 
 
 class MemoryStore:
@@ -104,6 +104,10 @@ class MemoryStore:
 
     def all_reports(self) -> Iterator[Report]:
         return iter(sorted(report for each in self._reports.values() for report in each))
+
+    def executions(self) -> Iterator[Report]:
+        told = sorted(report for each in self._reports.values() for report in each)
+        return (report for report in reversed(told) if report.type in EXECUTIONS)
 
     def save_part(self, parts_id: int, number: int, part: str) -> None:
         if number == 1:  # of one that did not come to its end nothing stays

@@ -34,6 +34,7 @@ from oms.errors import (
     StoreError,
     StoreFullError,
 )
+from oms.market_data import TradePrint
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse, Report, refused, symbol_of
 from oms.requests import OperatorAction, codec
@@ -51,6 +52,7 @@ from oms.turn.memory import give_back
 from oms.turn.publisher import Publisher, settle
 from oms.turn.schedule import DueLines
 from oms.turn.snapshots import Snapshots
+from oms.turn.tape import Wanted, tape
 from oms.turn.turn_clock import TurnClock
 from oms.venues import EmbeddedVenue, Outbox, Venue
 
@@ -158,6 +160,7 @@ class Dispatcher:
         self._check_counts()
         self._run([], [*self._accepted_loss(), (codec.START, settings)], self.times.read())
         self._publisher.instruments = self.desk.instruments
+        self._publisher.set_trades(self._tapes(self.desk.instruments))
         for symbol in self.desk.instruments:
             self._show(symbol)
         self.feed.attach(self.desk, self.fold.last_seq)
@@ -514,6 +517,9 @@ class Dispatcher:
         hops = desk.hops
         published_ns = clock.monotonic_ns()
         trades = publisher.take_over(reports)
+        changed = {each.symbol for each in trades if type(each) is not TradePrint}
+        if changed:
+            publisher.set_trades(self._tapes(changed))
         listening = bool(publisher.market_listeners)
         told = self.feed.turn(self.fold.last_seq, symbols, trades, listening=listening)
         publisher.tell(reports, answers, hops, durable_ns, published_ns)
@@ -521,6 +527,16 @@ class Dispatcher:
             publisher.tell_market(told)
         if hops:
             self.tracker.record_turn(list(hops.values()), durable_ns, published_ns)
+
+    def _tapes(self, symbols: Iterable[str]) -> dict[str, list[TradePrint]]:
+        """The latest trades of these markets: they are in the store, as all that is published."""
+        kept = self._config.market_data.trades_kept
+        markets = self.desk.engine.markets if self.desk.engine is not None else {}
+        wanted = {
+            symbol: Wanted(kept, markets[symbol].matches if symbol in markets else None)
+            for symbol in symbols
+        }
+        return tape(self._store.executions(), wanted)
 
     def _show(self, symbol: str) -> None:
         levels = self._config.market_data.depth_levels

@@ -9,6 +9,7 @@ replay asks nobody.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 from zlib import crc32
@@ -20,7 +21,7 @@ from oms.exchange.order import Order, Terms
 from oms.instruments import Instrument
 from oms.money import Number, to_text, to_units
 from oms.reject_reasons import RejectReason
-from oms.reports import COMMAND_ANSWERS, Report, status_of
+from oms.reports import COMMAND_ANSWERS, Report, status_of, trade_named
 from oms.requests import OperatorAction, OrderTerms
 from oms.requests.codec import (
     ANSWER,
@@ -32,16 +33,18 @@ from oms.requests.codec import (
     MODIFY,
     NEW,
     OPERATOR,
+    TRADE_CHANGE,
     Line,
     with_origin,
 )
 from oms.requests.orders import NO_ORIGIN, NUMBERS
 from oms.stores import CONTENT_UNKNOWN, Claim, Store
 from oms.stores.tally import Rest
+from oms.turn.tape import BUSTED, CHANGES, Wanted, tape
 
 STATUS, TRADE = ResponseType.ORDER_STATUS.value, ResponseType.TRADE.value
 REJECTED, CANCEL_REJECTED = ResponseType.REJECTED.value, ResponseType.CANCEL_REJECTED.value
-COMMAND_REJECTED, BUSTED = ResponseType.COMMAND_REJECTED.value, ResponseType.TRADE_BUSTED.value
+COMMAND_REJECTED = ResponseType.COMMAND_REJECTED.value
 STATE_REJECTED = OrderState.REJECTED.value
 # An order that was rejected is none; one that is open has other names than a refused change's.
 ENDED = (OrderState.FILLED.value, OrderState.CANCELED.value, OrderState.EXPIRED.value)
@@ -389,8 +392,8 @@ class Intake:
         kind = request[0]
         if kind == FUNDS:
             return self._funds(seq, request)
-        if kind == OPERATOR and request[3] == OperatorAction.BUST:
-            return self._bust(seq, request)
+        if kind == OPERATOR and request[3] in (OperatorAction.BUST, OperatorAction.CORRECT):
+            return self._trade_change(seq, request)
         return request[:-1]
 
     def _funds(self, seq: int, request: Line) -> Line:
@@ -410,26 +413,68 @@ class Intake:
                 return _command_refused(request, seq, reason)
         return (FUNDS, account, client_id, action, asset, amount, other)
 
-    def _bust(self, seq: int, request: Line) -> Line:
-        """The fills as they were reported, and how their orders stood last."""
-        _, account, client_id, _action, _scope, _target, name, _value, why, _origin = request
-        invalid, fills = RejectReason.COMMAND_INVALID, list[list[object]]()
+    def _trade_change(self, seq: int, request: Line) -> Line:
+        """A bust or a correction: the fills as they stand, how their orders stood last, what the
+        trade is from now on, and what its market traded at last then."""
+        _, account, client_id, _action, _scope, _target, name, _value, why = request[:9]
+        invalid, fills = f"{RejectReason.COMMAND_INVALID}: trade={name}", list[list[object]]()
         trade = self._trade_of(name)
         if not trade:
-            return _command_refused(request, seq, f"{invalid}: trade={name}, no such trade")
+            return _command_refused(request, seq, f"{invalid}, no such trade")
+        now: list[Report] = []
         for fill in trade:
             told = self._reports_of(fill.order_id)
-            busted = f"trade={fill.execution_id}"
-            if any(other.type == BUSTED and busted in other.reason for other in told):
-                return _command_refused(request, seq, f"{invalid}: trade={name}, taken back")
-            last = told[-1]
+            changes = [r for r in told if r.type in CHANGES and trade_named(r) == fill.execution_id]
+            stands, last = changes[-1] if changes else fill, told[-1]
+            if stands.type == BUSTED:
+                return _command_refused(request, seq, f"{invalid}, taken back")
+            now.append(stands)
             fills.append([
                 fill.journal_seq, fill.number, last.order_id, last.request_seq, last.account,
                 last.client_order_id, last.symbol, last.side, last.type, last.state,
-                fill.last_price_ticks, fill.last_quantity_lots, last.cumulative_lots,
-                last.leaves_lots, last.notional, fill.fee, fill.match_number, last.named_seq,
+                stands.last_price_ticks, stands.last_quantity_lots, last.cumulative_lots,
+                last.leaves_lots, last.notional, stands.fee, fill.match_number, last.named_seq,
             ])  # fmt: skip
-        return (BUST, account, client_id, why, fills)
+        price_ticks = lots = 0
+        if request[3] == OperatorAction.CORRECT:
+            try:
+                price_ticks, lots = self._corrected(now[0], trade[0], request[9:-1])
+            except ValidationError as error:
+                return _command_refused(request, seq, f"{invalid}: {error}")
+        last_ticks = self._last_ticks(trade, price_ticks, lots)
+        return (TRADE_CHANGE, account, client_id, why, fills, [price_ticks, lots, last_ticks])
+
+    def _corrected(self, now: Report, first: Report, settings: Sequence[Any]) -> tuple[int, int]:
+        """Price and lots that a trade is to have; what is not said stays. ValidationError if it
+        is not on the grid, changes nothing, or is for more than was traded: nobody asked for
+        that."""
+        texts = settings[0] if settings else {}
+        instrument = self._desk.instruments.get(first.symbol)
+        if instrument is None:
+            raise ValidationError("symbol", first.symbol, "a symbol that is traded")
+        price_ticks, lots = now.last_price_ticks, now.last_quantity_lots
+        if "price" in texts:
+            price_ticks = instrument.price_ticks(texts["price"])
+        if "quantity" in texts:
+            lots = instrument.quantity_lots(texts["quantity"])
+        most = first.last_quantity_lots
+        if lots > most:
+            expected = f"at most {to_text(most, instrument.quantity_scale)}, which was traded"
+            raise ValidationError("quantity", texts["quantity"], expected)
+        if (price_ticks, lots) == (now.last_price_ticks, now.last_quantity_lots):
+            raise ValidationError("settings", texts, "another price or quantity than it has")
+        return price_ticks, lots
+
+    def _last_ticks(self, trade: list[Report], price_ticks: int, lots: int) -> int:
+        """What the market traded at last once this trade is so; 0 if there is no trade then."""
+        if self._desk.engine is None:
+            return 0
+        symbol = trade[0].symbol
+        executions = chain(reversed(self._desk.reports.rows), self._store.executions())
+        wanted = {symbol: Wanted(1, self._desk.engine.markets[symbol].matches)}
+        changed = {fill.execution_id: (price_ticks, lots) for fill in trade}
+        found = tape(executions, wanted, changed)[symbol]
+        return found[0].price_ticks if found else 0
 
     def _trade_of(self, execution_id: str) -> list[Report]:
         """Both reports of one trade, from the store; none if there is no such trade.
@@ -495,7 +540,7 @@ def claims_in(
             claims.append(Intake.claim_of(seq, (*line[:4], NO_ORIGIN)))
         elif kind in (MASS_CANCEL, OPERATOR):
             claims.append(Intake.claim_of(seq, (*line[: LENGTHS[kind][0]], NO_ORIGIN)))
-        elif kind in (ANSWER, MODIFY, BUST):
+        elif kind in (ANSWER, MODIFY, BUST, TRADE_CHANGE):
             symbol, side = (line[5], line[6]) if kind == ANSWER and line[4] == seq else ("", "")
             claims.append((seq, line[1], line[2], symbol, side, "", CONTENT_UNKNOWN))
     return claims

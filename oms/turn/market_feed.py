@@ -24,7 +24,7 @@ from oms.market_data import (
     MarketEvent,
     MarketState,
     TopOfBook,
-    TradePrint,
+    TradeEvent,
 )
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -187,11 +187,12 @@ class MarketFeed:
     # --- the dispatcher, after each commit ---
 
     def turn(
-        self, seq: int, symbols: set[str], trades: list[TradePrint], *, listening: bool
+        self, seq: int, symbols: set[str], trades: list[TradeEvent], *, listening: bool
     ) -> list[MarketEvent]:
         """Renew the views; returns what to tell, if somebody listens.
 
-        symbols: those of the turn's reports; no book changes without one. trades: its trades.
+        symbols: those of the turn's reports; no book changes without one. trades: what it traded,
+        took back and corrected.
         """
         desk = self._desk
         if desk is None:
