@@ -36,7 +36,8 @@ class BustedFill(NamedTuple):
     """One side of the trade, and how its order stood last, as the line has it.
 
     price_ticks, lots, fee: of the trade as it stands, if it was corrected before.
-    match_number, named_seq: 0 in lines written before there were any.
+    ended: the order's state by its own last event; short_lots: what busts and corrections have
+    taken off it since. match_number, named_seq: 0 in lines written before there were any.
     """
 
     turn_seq: int
@@ -57,6 +58,15 @@ class BustedFill(NamedTuple):
     fee: str
     match_number: int = 0
     named_seq: int = 0
+    ended: str = ""
+    short_lots: int = 0
+
+    def state_of_ended(self, anew: Anew) -> str:
+        """How an order that is over stands: filled, if nothing is missing of what it was."""
+        if self.ended in UNFILLED:
+            return self.ended
+        short = self.short_lots + self.lots - anew.lots > 0
+        return (OrderState.CANCELED if short else OrderState.FILLED).value
 
 
 def why_not_change(desk: Desk, fields: list[list[Any]], anew: Anew) -> str:
@@ -109,11 +119,9 @@ def _tell(desk: Desk, fill: BustedFill, anew: Anew, why: str) -> None:
         return
     notional = int(fill.notional or 0) - fill.price_ticks * fill.lots
     notional += anew.price_ticks * anew.lots
-    state = fill.state
-    if desk.rules == 1:  # a busted order that was over stayed as it was, and the trade untold
-        price_ticks = lots = 0
-    elif anew.lots < fill.lots and state not in UNFILLED:
-        state = OrderState.CANCELED.value
+    state = fill.state_of_ended(anew)
+    if desk.rules == 1:  # an order that was over stayed as it was, and the trade was not told
+        state, price_ticks, lots = fill.state, 0, 0
     desk.reports.answer(
         0, fill.account, fill.client_order_id, kind, fill.order_id, fill.symbol, fill.side, state,
         fill.cumulative_lots - fill.lots + anew.lots, 0, str(notional) if notional else "", text,
@@ -128,8 +136,9 @@ def _change_order(order: Order, fill: BustedFill, anew: Anew) -> None:
     order.cumulative_lots -= lots
     order.quantity_lots -= lots
     order.notional += anew.price_ticks * anew.lots - fill.price_ticks * fill.lots
-    if order.state is OrderState.PARTIALLY_FILLED and not order.cumulative_lots:
-        order.state = OrderState.NEW
+    if order.state in (OrderState.NEW, OrderState.PARTIALLY_FILLED):
+        filled = order.cumulative_lots > 0
+        order.state = OrderState.PARTIALLY_FILLED if filled else OrderState.NEW
 
 
 def _settled_otherwise(desk: Desk, fill: BustedFill) -> str:

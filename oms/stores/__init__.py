@@ -1,7 +1,7 @@
 """Stores: where the journal and the reports are kept. SQLite for keeps, memory for tests."""
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from oms.clock import Instant
@@ -221,8 +221,9 @@ class Store(Protocol):
         """Every report, in journal order."""
         ...
 
-    def executions(self) -> Iterator[Report]:
-        """Every report of a trade, a bust or a correction, newest first."""
+    def executions(self, symbols: Collection[str], before: int) -> Iterator[Report]:
+        """Reports of trades, busts and corrections of these symbols, newest first, from the one
+        before report id `before` on."""
         ...
 
     def save_part(self, parts_id: int, number: int, part: str) -> None:

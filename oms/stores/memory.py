@@ -1,6 +1,6 @@
 """A store that forgets at exit: for tests and for simulations that leave nothing behind."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from oms.reports import Report
 from oms.requests.codec import Line
@@ -105,9 +105,14 @@ class MemoryStore:
     def all_reports(self) -> Iterator[Report]:
         return iter(sorted(report for each in self._reports.values() for report in each))
 
-    def executions(self) -> Iterator[Report]:
-        told = sorted(report for each in self._reports.values() for report in each)
-        return (report for report in reversed(told) if report.type in EXECUTIONS)
+    def executions(self, symbols: Collection[str], before: int) -> Iterator[Report]:
+        told = sorted(
+            report
+            for each in self._reports.values()
+            for report in each
+            if report.type in EXECUTIONS and report.symbol in symbols and report.report_id < before
+        )
+        return reversed(told)
 
     def save_part(self, parts_id: int, number: int, part: str) -> None:
         if number == 1:  # of one that did not come to its end nothing stays

@@ -137,7 +137,8 @@ VIEW = "CREATE VIEW order_responses AS SELECT " + ", ".join(
 OF_TRADES = (
     "WHERE substr(r.code, 1, 1) IN ("
     + ", ".join(f"'{EXEC_TYPES[kind]}'" for kind in EXECUTIONS)
-    + ") ORDER BY r.report_id DESC"
+    + ") AND r.report_id < ? AND o.symbol IN (SELECT value FROM json_each(?)) "
+    "ORDER BY r.report_id DESC"
 )
 OF_ORDER = "WHERE r.order_id = ? ORDER BY r.report_id"
 

@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -483,8 +483,9 @@ class PersistentStorage:
     def all_reports(self) -> Iterator[Report]:
         return _reports_in(self._read(SELECT_REPORT + "ORDER BY r.report_id", ()))
 
-    def executions(self) -> Iterator[Report]:
-        return _reports_in(self._read(SELECT_REPORT + OF_TRADES, ()))
+    def executions(self, symbols: Collection[str], before: int) -> Iterator[Report]:
+        names = json.dumps(sorted(symbols))
+        return _reports_in(self._read(SELECT_REPORT + OF_TRADES, (before, names)))
 
     def _reports(self, where: str, *arguments: object) -> list[Report]:
         return list(_reports_in(self._read(SELECT_REPORT + where, arguments)))

@@ -536,7 +536,7 @@ class Dispatcher:
             symbol: Wanted(kept, markets[symbol].matches if symbol in markets else None)
             for symbol in symbols
         }
-        return tape(self._store.executions(), wanted)
+        return tape(self._store.executions, wanted)
 
     def _show(self, symbol: str) -> None:
         levels = self._config.market_data.depth_levels

@@ -7,7 +7,7 @@ replay asks nobody.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from itertools import chain
 from operator import itemgetter
@@ -21,7 +21,14 @@ from oms.exchange.order import Order, Terms
 from oms.instruments import Instrument
 from oms.money import Number, to_text, to_units
 from oms.reject_reasons import RejectReason
-from oms.reports import COMMAND_ANSWERS, Report, status_of, trade_named
+from oms.reports import (
+    COMMAND_ANSWERS,
+    OF_CHANGES,
+    REFUSALS,
+    Report,
+    status_of,
+    trade_named,
+)
 from oms.requests import OperatorAction, OrderTerms
 from oms.requests.codec import (
     ANSWER,
@@ -49,6 +56,7 @@ STATE_REJECTED = OrderState.REJECTED.value
 # An order that was rejected is none; one that is open has other names than a refused change's.
 ENDED = (OrderState.FILLED.value, OrderState.CANCELED.value, OrderState.EXPIRED.value)
 SAYS_ALL = frozenset((NEW, CANCEL, FUNDS, MASS_CANCEL, OPERATOR))  # see _says_all
+NO_EVENTS = (*CHANGES, *OF_CHANGES, *REFUSALS)  # reports that are no event of the order itself
 WITHDRAWN = "W"  # a new order that is not to be sent, and why; in no journal
 REQUEST_KINDS = (NEW, CANCEL, MODIFY, FUNDS, MASS_CANCEL, OPERATOR, WITHDRAWN)
 PENDING_NEW, CANCELED = OrderState.PENDING_NEW.value, OrderState.CANCELED.value
@@ -426,6 +434,7 @@ class Intake:
             told = self._reports_of(fill.order_id)
             changes = [r for r in told if r.type in CHANGES and trade_named(r) == fill.execution_id]
             stands, last = changes[-1] if changes else fill, told[-1]
+            own = next(report for report in reversed(told) if report.type not in NO_EVENTS)
             if stands.type == BUSTED:
                 return _command_refused(request, seq, f"{invalid}, taken back")
             now.append(stands)
@@ -434,6 +443,7 @@ class Intake:
                 last.client_order_id, last.symbol, last.side, last.type, last.state,
                 stands.last_price_ticks, stands.last_quantity_lots, last.cumulative_lots,
                 last.leaves_lots, last.notional, stands.fee, fill.match_number, last.named_seq,
+                own.state, own.cumulative_lots - last.cumulative_lots,
             ])  # fmt: skip
         price_ticks = lots = 0
         if request[3] == OperatorAction.CORRECT:
@@ -470,10 +480,15 @@ class Intake:
         if self._desk.engine is None:
             return 0
         symbol = trade[0].symbol
-        executions = chain(reversed(self._desk.reports.rows), self._store.executions())
+        rows, executions = self._desk.reports.rows, self._store.executions
+
+        def read(symbols: Collection[str], before: int) -> Iterator[Report]:
+            """This turn's, then what is stored; of one symbol, so it is read once."""
+            return chain(reversed(rows), executions(symbols, before))
+
         wanted = {symbol: Wanted(1, self._desk.engine.markets[symbol].matches)}
         changed = {fill.execution_id: (price_ticks, lots) for fill in trade}
-        found = tape(executions, wanted, changed)[symbol]
+        found = tape(read, wanted, changed)[symbol]
         return found[0].price_ticks if found else 0
 
     def _trade_of(self, execution_id: str) -> list[Report]:

@@ -5,7 +5,7 @@ Flow:  store, newest first -> [tape] -> publisher, at a start and after a bust o
                                     -> intake: what a market traded at last, once a trade is gone
 """
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from oms.enums import Liquidity, ResponseType, Side
@@ -18,6 +18,10 @@ TAKER, BUYER = Liquidity.TAKER.value, Side.BUY.value
 
 Terms = tuple[int, int]
 """Price in ticks and lots; 0 lots: the trade was taken back."""
+Read = Callable[[Collection[str], int], Iterable[Report]]
+"""Reports of these symbols before that report id, newest first: see Store.executions. Of others
+than trades, busts and corrections nothing is taken."""
+LATEST = (1 << 63) - 1
 
 
 class Wanted(NamedTuple):
@@ -56,51 +60,62 @@ def print_of(one: Report, other: Report | None) -> TradePrint:
 
 
 def tape(
-    executions: Iterable[Report],
-    wanted: dict[str, Wanted],
-    changed: dict[str, Terms] | None = None,
+    read: Read, wanted: Mapping[str, Wanted], changed: Mapping[str, Terms] | None = None
 ) -> dict[str, list[TradePrint]]:
-    """The latest trades of each market, oldest first. executions: reports, newest first, of
-    which only trades, busts and corrections count. changed: fills that are other than reported,
-    by execution id."""
+    """The latest trades of each market, oldest first. changed: fills that are other than
+    reported, by execution id.
+
+    A market that seldom trades has its trades far back. So once half of the markets have all
+    of theirs, the search goes on for the others alone: what is not asked for costs a fifth.
+    """
     found: dict[str, list[TradePrint]] = {symbol: [] for symbol in wanted}
     left = {symbol: each.matches for symbol, each in wanted.items() if each.matches != 0}
-    for symbol, made, stands in _trades(executions, dict(changed or {}), left) if left else ():
-        known = left[symbol]
-        left[symbol] = known = None if known is None else known - 1
-        if stands:
-            found[symbol].append(made)
-        if len(found[symbol]) >= wanted[symbol].most or known == 0:
-            del left[symbol]
-            if not left:
-                break
-    return {symbol: trades[::-1] for symbol, trades in found.items()}
+    trades, before = Trades(changed or {}), LATEST
+    while left:
+        asked = len(left)
+        for report in read(left.keys(), before):
+            before, symbol = report.report_id, report.symbol
+            made = trades.take(report) if symbol in left else None
+            if made is None:
+                continue
+            known = left[symbol]
+            left[symbol] = known = None if known is None else known - 1
+            if made.quantity_lots:
+                found[symbol].append(made)
+            if len(found[symbol]) >= wanted[symbol].most or known == 0:
+                del left[symbol]
+                if 2 * len(left) <= asked:
+                    break
+        else:
+            break
+    return {symbol: latest[::-1] for symbol, latest in found.items()}
 
 
-def _trades(
-    executions: Iterable[Report], changed: dict[str, Terms], symbols: Container[str]
-) -> Iterator[tuple[str, TradePrint, bool]]:
-    """Symbol and print of each trade, newest first, and whether it stands. symbols: those that
-    are looked for; it may become less meanwhile."""
-    halves: dict[tuple[str, int], Report] = {}
-    for report in executions:
-        if report.symbol not in symbols:
-            continue
+class Trades:
+    """Puts reports, newest first, together to trades."""
+
+    def __init__(self, changed: Mapping[str, Terms]) -> None:
+        self._changed = dict(changed)
+        self._halves: dict[tuple[str, int], Report] = {}
+
+    def take(self, report: Report) -> TradePrint | None:
+        """The trade that is complete with this report, as it stands; no lots if it does not."""
         if report.type in CHANGES:  # what was said last of a fill holds
             lots = report.last_quantity_lots if report.type == CORRECTED else 0
-            changed.setdefault(trade_named(report), (report.last_price_ticks, lots))
+            self._changed.setdefault(trade_named(report), (report.last_price_ticks, lots))
         if report.type != TRADE:
-            continue
+            return None
         other = None
         if report.match_number:
             key = (report.symbol, report.match_number)
-            other = halves.pop(key, None)
+            other = self._halves.pop(key, None)
             if other is None:
-                halves[key] = report
-                continue
+                self._halves[key] = report
+                return None
         elif report.liquidity != TAKER:
-            continue
+            return None
         made = print_of(report, other)
-        price_ticks, lots = changed.get(made.execution_id, (made.price_ticks, made.quantity_lots))
-        made = made._replace(price_ticks=price_ticks, quantity_lots=lots)
-        yield report.symbol, made, lots > 0
+        terms = self._changed.get(made.execution_id)
+        return (
+            made if terms is None else made._replace(price_ticks=terms[0], quantity_lots=terms[1])
+        )
