@@ -20,7 +20,10 @@ Depth = tuple[list[Level], list[Level]]
 
 @dataclass(frozen=True, slots=True)
 class MarketState:
-    """A market's phase is another. reason: why it is HALTED, OPERATOR or BREAKER; else ""."""
+    """A market's phase is another; of a symbol that is listed anew it is the first.
+
+    reason: why it is HALTED, OPERATOR or BREAKER; DELISTED with the last, CLOSED; else "".
+    """
 
     seq: int
     number: int

@@ -58,10 +58,6 @@ class Answers:
     def __init__(self, oms: OrderManagement, gateway: str) -> None:
         self._oms = oms
         self._gateway = gateway
-        self._instruments = {each.symbol: each for each in oms.config.instruments}
-        self._scales: dict[str, int] = {}
-        for each in oms.config.instruments:
-            self._scales |= {each.base: each.base_scale, each.quote: each.quote_scale}
 
     def begin(self, given: object, user: str, request_id: str) -> "Told | Promise":
         """The answer to one line. Raises ValidationError, naming the field, and OMSError."""
@@ -154,7 +150,15 @@ class Answers:
         }
 
     def _scale(self, asset: str) -> int:
-        return self._scales.get(asset, ASSET_SCALE)
+        for each in self._instruments.values():
+            if asset in (each.base, each.quote):
+                return each.base_scale if asset == each.base else each.quote_scale
+        return ASSET_SCALE
+
+    @property
+    def _instruments(self) -> Mapping[str, Instrument]:
+        """Delisted ones, too: what is told of may be of them."""
+        return self._oms.publisher.instruments
 
     # --- events of the market ---
 

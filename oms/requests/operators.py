@@ -32,7 +32,11 @@ class OperatorAction(StrEnum):
     HALTED stays until another is set, a call until then or the calendar's next step. SET_LIMIT:
     `name` is a risk limit, value its text, "" for the configured one. SET_ACCOUNT: `name` is tier
     or stp_group of an account. BUST: take a trade back; `name` is its execution id. CORRECT: the
-    same, but it gets another `price` or `quantity`, which are its settings.
+    same, but it gets another `price` or `quantity`, which are its settings. Of a SYMBOL: LIST,
+    have it traded; its settings are those of an [instrument] section, none for one that is
+    configured, or was listed before. DELIST: trade it no longer; with orders open only if value
+    is "cancel". SET_MARKET: settings MARKET_SETTINGS, of which "" gives the configured one back;
+    `name` is the tier whose fees are meant, if it is not everybody.
     """
 
     SET_TRADING = "SET_TRADING"
@@ -42,10 +46,21 @@ class OperatorAction(StrEnum):
     SET_ACCOUNT = "SET_ACCOUNT"
     BUST = "BUST"
     CORRECT = "CORRECT"
+    LIST = "LIST"
+    DELIST = "DELIST"
+    SET_MARKET = "SET_MARKET"
 
 
-# What the settings of an action may be; no other action has any.
-SETTINGS = {OperatorAction.CORRECT: ("price", "quantity")}
+MARKET_SETTINGS = ("maker_fee_bps", "taker_fee_bps", "tick_size", "tick_table")
+# What the settings of an action may be: these, or those of an instrument, which are looked at
+# when it is listed. No other action has any.
+SETTINGS: dict[OperatorAction, tuple[str, ...] | None] = {
+    OperatorAction.CORRECT: ("price", "quantity"),
+    OperatorAction.SET_MARKET: MARKET_SETTINGS,
+    OperatorAction.LIST: None,
+}
+NEED_SETTINGS = (OperatorAction.CORRECT, OperatorAction.SET_MARKET)
+OF_MARKETS = (OperatorAction.LIST, OperatorAction.DELIST, OperatorAction.SET_MARKET)
 
 
 def _check_who(account: str, client_order_id: str, origin: Origin) -> None:
@@ -126,6 +141,10 @@ class OperatorRequest:
 
     def _check_value(self) -> None:
         action, value = self.action, self.value
+        if action in OF_MARKETS and self.scope is not Scope.SYMBOL:
+            raise ValidationError("scope", self.scope, f"SYMBOL with {action}")
+        if action is OperatorAction.DELIST and value not in ("", "cancel"):
+            raise ValidationError("value", value, "cancel, or nothing")
         known: type[StrEnum] | None = None
         if action is OperatorAction.SET_TRADING:
             known = Trading
@@ -136,16 +155,18 @@ class OperatorRequest:
 
     def _check_settings(self) -> None:
         known, settings = SETTINGS.get(self.action, ()), self.settings
-        if settings is None:
+        if settings is None and self.action not in NEED_SETTINGS:
             return
         if not isinstance(settings, Mapping) or not settings:
             raise ValidationError("settings", settings, "names with their texts, at least one")
         for name, text in settings.items():
-            if name not in known:
+            if known is not None and name not in known:
                 expected = "one of " + ", ".join(known) if known else f"none with {self.action}"
                 raise ValidationError("settings", name, expected)
-            if type(text) is not str or len(text) > TEXT_LENGTH_MAX or not text.isascii():
-                raise ValidationError(name, text, f"up to {TEXT_LENGTH_MAX} ASCII characters")
+            if type(name) is not str or type(text) is not str:
+                raise ValidationError("settings", settings, "names with their texts")
+            if len(name) > TEXT_LENGTH_MAX or len(text) > TEXT_LENGTH_MAX or not text.isascii():
+                raise ValidationError("settings", text, f"up to {TEXT_LENGTH_MAX} ASCII characters")
 
     @property
     def line(self) -> tuple[Any, ...]:

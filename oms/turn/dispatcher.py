@@ -17,6 +17,7 @@ from oms.clock import Clock, Instant
 from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
+from oms.desk.listings import in_force, mistakes_in
 from oms.desk.settings import (
     check_assets,
     check_ledger,
@@ -40,6 +41,7 @@ from oms.reports import OrderResponse, Report, refused, symbol_of
 from oms.requests import OperatorAction, codec
 from oms.requests.codec import CANCEL, MASS_CANCEL, OPERATOR, Line
 from oms.requests.internal import VenueReport
+from oms.requests.operators import OF_MARKETS
 from oms.stores import Store
 from oms.stores.high_water import Loss
 from oms.stores.tally import Tally, tally_text
@@ -155,19 +157,30 @@ class Dispatcher:
         )
         check_venue(self.desk.settings, settings)
         check_ledger(self.desk.settings, settings, len(orders))
-        check_assets(self.desk.ledger.scales, self.desk.ledger.paid_in, settings)
-        check_scales([order.instrument for order in orders.values()], settings)
+        traded = in_force(settings, self.desk.listings.changed)
+        wrong = mistakes_in(traded)
+        if wrong:
+            raise StoreError(f"with what operators set: {wrong}")
+        check_assets(self.desk.ledger.scales, self.desk.ledger.paid_in, traded)
+        check_scales([order.instrument for order in orders.values()], traded)
         self._check_counts()
         self._run([], [*self._accepted_loss(), (codec.START, settings)], self.times.read())
-        self._publisher.instruments = self.desk.instruments
-        self._publisher.set_trades(self._tapes(self.desk.instruments))
-        for symbol in self.desk.instruments:
-            self._show(symbol)
+        self._relist()
         self.feed.attach(self.desk, self.fold.last_seq)
         if self._venue.remote:
             self._await_answers()
         self.started = True
         self._inbox.open()
+
+    def _relist(self) -> None:
+        """Others are traded than before: readers see what there is of them."""
+        desk, publisher = self.desk, self._publisher
+        markets = desk.engine.markets if desk.engine is not None else {}
+        known = {symbol: market.instrument for symbol, market in markets.items()}
+        publisher.list_instruments(desk.instruments, known)
+        publisher.set_trades(self._tapes(desk.instruments))
+        for symbol in desk.instruments:
+            self._show(symbol)
 
     def _check_counts(self) -> None:
         """The tables beside the journal have as many rows as its last record says."""
@@ -244,7 +257,7 @@ class Dispatcher:
         inbox, batch_max = self._inbox, self._config.queue.batch_max
         urgent = inbox.take_urgent(batch_max, OVERTAKEN_TURNS * batch_max)
         if not urgent:
-            self.turn(inbox.take(batch_max, wait_s))
+            self._turns(inbox.take(batch_max, wait_s))
             return
         items, numbers = self._overtaking(urgent)
         if any(item[0][0] in (MASS_CANCEL, OPERATOR) for item in items):
@@ -252,7 +265,21 @@ class Dispatcher:
             self._numbers = numbers
             self.turn(items)
             self._numbers, items = [], []
-        self.turn(items + inbox.take(max(batch_max - len(items), batch_max // 2, 1), 0))
+        self._turns(items + inbox.take(max(batch_max - len(items), batch_max // 2, 1), 0))
+
+    def _turns(self, items: list[Item]) -> None:
+        """One turn, mostly. What is traded, and on which grid, may change at a turn's end alone:
+        the orders of a turn are read by the grid that holds at its begin."""
+        if OPERATOR in [item[0][0] for item in items]:
+            first = 0
+            for place, (request, _, _) in enumerate(items, 1):
+                if request[0] == OPERATOR and request[3] in OF_MARKETS:
+                    self.turn(items[first:place])
+                    first = place
+            items = items[first:]
+            if first and not items:
+                return
+        self.turn(items)
 
     def _overtaking(self, urgent: list[tuple[int, Item]]) -> tuple[list[Item], list[int]]:
         """Urgent items, each cancel behind its own order if that is in the inbox still.
@@ -510,6 +537,8 @@ class Dispatcher:
     def _publish(self, reports: list[Report], answers: dict[int, Future[OrderResponse]]) -> None:
         clock, publisher, desk = self._clock, self._publisher, self.fold.desk
         durable_ns = clock.monotonic_ns()
+        if publisher.listed is not desk.instruments:
+            self._relist()
         symbols = set(map(symbol_of, reports))
         for symbol in symbols:
             if symbol in desk.instruments:  # a refused request may name any

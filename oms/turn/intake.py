@@ -36,6 +36,7 @@ from oms.requests.codec import (
     CANCEL,
     FUNDS,
     LENGTHS,
+    MARKET,
     MASS_CANCEL,
     MODIFY,
     NEW,
@@ -44,9 +45,11 @@ from oms.requests.codec import (
     Line,
     with_origin,
 )
+from oms.requests.operators import OF_MARKETS
 from oms.requests.orders import NO_ORIGIN, NUMBERS
 from oms.stores import CONTENT_UNKNOWN, Claim, Store
 from oms.stores.tally import Rest
+from oms.turn.listing import terms_of
 from oms.turn.tape import BUSTED, CHANGES, Wanted, tape
 
 STATUS, TRADE = ResponseType.ORDER_STATUS.value, ResponseType.TRADE.value
@@ -79,6 +82,7 @@ class Intake:
         self._desk = desk
         self._store = store
         self._seq = 0  # the request in hand
+        self._listed = desk.instruments  # what the next two are of
         self._ticks: dict[tuple[str, Number], int] = {}  # (symbol, price) -> ticks
         self._lots: dict[tuple[str, Number], int] = {}
         self.repeats: dict[int, tuple[int, bool]] = {}  # sequence -> the first's, same content
@@ -94,6 +98,10 @@ class Intake:
 
     def begin(self, items: Sequence[tuple[Any, int, object]], first_seq: int) -> None:
         """Claim the ids of a turn's requests; item n has journal sequence first_seq + n."""
+        if self._listed is not self._desk.instruments:  # other instruments, other grids
+            self._listed = self._desk.instruments
+            self._ticks.clear()
+            self._lots.clear()
         claims: list[Claim] = []
         lines = self.lines = {}
         self.repeats, self._withdrawn, self._unsent = {}, {}, {}
@@ -402,6 +410,8 @@ class Intake:
             return self._funds(seq, request)
         if kind == OPERATOR and request[3] in (OperatorAction.BUST, OperatorAction.CORRECT):
             return self._trade_change(seq, request)
+        if kind == OPERATOR and request[3] in OF_MARKETS:
+            return self._market(seq, request)
         return request[:-1]
 
     def _funds(self, seq: int, request: Line) -> Line:
@@ -491,6 +501,21 @@ class Intake:
         found = tape(read, wanted, changed)[symbol]
         return found[0].price_ticks if found else 0
 
+    def _market(self, seq: int, request: Line) -> Line:
+        """What is to be traded, with its numbers on the grid."""
+        _, account, client_id, action, _scope, symbol, name, value, why, *settings, _origin = (
+            request
+        )
+        try:
+            texts = settings[0] if settings else {}
+            terms = terms_of(self._desk, action, symbol, name, texts)
+        except ValidationError as error:
+            code = RejectReason.COMMAND_INVALID
+            if error.field == "symbol" and action != OperatorAction.LIST:
+                code = RejectReason.SYMBOL_UNKNOWN
+            return _command_refused(request, seq, f"{code}: {error}")
+        return (MARKET, account, client_id, action, symbol, name, value, why, terms)
+
     def _trade_of(self, execution_id: str) -> list[Report]:
         """Both reports of one trade, from the store; none if there is no such trade.
 
@@ -555,7 +580,7 @@ def claims_in(
             claims.append(Intake.claim_of(seq, (*line[:4], NO_ORIGIN)))
         elif kind in (MASS_CANCEL, OPERATOR):
             claims.append(Intake.claim_of(seq, (*line[: LENGTHS[kind][0]], NO_ORIGIN)))
-        elif kind in (ANSWER, MODIFY, BUST, TRADE_CHANGE):
+        elif kind in (ANSWER, MODIFY, BUST, TRADE_CHANGE, MARKET):
             symbol, side = (line[5], line[6]) if kind == ANSWER and line[4] == seq else ("", "")
             claims.append((seq, line[1], line[2], symbol, side, "", CONTENT_UNKNOWN))
     return claims

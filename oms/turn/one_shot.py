@@ -11,12 +11,23 @@ from typing import NamedTuple, Protocol
 
 from oms.desk.bust import Anew, why_not_change
 from oms.desk.desk import Desk
+from oms.desk.listings import Listing
 from oms.enums import OrderState, ResponseType
 from oms.errors import ValidationError
 from oms.reject_reasons import REASONS, RejectReason
 from oms.reports import OrderResponse
 from oms.requests import OrderRequest, Request, line_of
-from oms.requests.codec import ANSWER, CANCEL, FUNDS, MODIFY, NEW, OPERATOR, TRADE_CHANGE, Line
+from oms.requests.codec import (
+    ANSWER,
+    CANCEL,
+    FUNDS,
+    MARKET,
+    MODIFY,
+    NEW,
+    OPERATOR,
+    TRADE_CHANGE,
+    Line,
+)
 from oms.turn.intake import Intake
 from oms.turn.publisher import settle
 
@@ -139,4 +150,6 @@ def dry_run(intake: Intake, desk: Desk, request: Line) -> DryRun:
         return DryRun(desk.operations.why_not(line))
     if line[0] == TRADE_CHANGE:
         return DryRun(why_not_change(desk, line[4], Anew(*line[5])))
+    if line[0] == MARKET:
+        return DryRun(desk.listings.why_not(Listing(*line[3:9])))
     return DryRun("")

@@ -55,7 +55,8 @@ class Publisher:
         self._trades: dict[str, deque[TradePrint]] = {}
         self._depth: dict[str, Depth] = {}
         self.open: dict[int, Report] = {}  # order id -> its latest published report
-        self.instruments: dict[str, Instrument] = {}
+        self.listed: Mapping[str, Instrument] = {}  # what is traded
+        self.instruments: dict[str, Instrument] = {}  # and what was, as far as it is known
         self.rejects: dict[str, int] = {}
         self.published = 0
         self.failures = 0
@@ -69,6 +70,13 @@ class Publisher:
     def restore(self, orders: Iterable[Order], turn_seq: int, wall_ns: int) -> None:
         """Take over the open orders of a recovered desk."""
         self.open = {order.order_id: status_of(order, turn_seq, wall_ns) for order in orders}
+
+    def list_instruments(
+        self, listed: Mapping[str, Instrument], known: Mapping[str, Instrument]
+    ) -> None:
+        """What is traded from now on; known: what is told of may be of these, too."""
+        self.listed = listed
+        self.instruments = {**self.instruments, **known, **listed}
 
     def set_trades(self, tapes: Mapping[str, Iterable[TradePrint]]) -> None:
         """The latest trades of some markets, as the store has them."""
