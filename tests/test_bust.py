@@ -1,16 +1,20 @@
 """Trade bust: a trade taken back leaves both orders and both accounts as without it."""
 
 from dataclasses import replace
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from oms import MemoryStore, OrderRequest, PersistentStorage, Side
+from oms import Instrument, MemoryStore, OrderRequest, PersistentStorage, Side
 from oms.enums import OrderType
 from oms.market_data import TradeBust, TradeCorrection, TradePrint
 from oms.requests import (
     FundsAction,
     FundsRequest,
+    MassCancelRequest,
     OperatorAction,
     OperatorRequest,
     OrderTerms,
@@ -168,10 +172,10 @@ def deal(desk, name, lots, price, *, of=None):
     return next(r.execution_id for r in desk.turn() if r.type == "TRADE")
 
 
-def correct(desk, trade, name="correct", **settings):
+def correct(desk, trade, name="correct", **said):
     request = OperatorRequest(
         client_order_id=name, action=OperatorAction.CORRECT, name=trade, why="typo",
-        settings={key: str(value) for key, value in settings.items()},
+        settings={key: str(value) for key, value in said.items()},
     )  # fmt: skip
     desk.oms.on_data(request)
     return desk.turn()
@@ -347,7 +351,7 @@ def test_a_corrected_trade_is_taken_back_as_it_stands(desk):
 
 
 @pytest.mark.parametrize(
-    "settings, expected",
+    "said, expected",
     [
         ({"quantity": 6}, "quantity: expected at most 5, which was traded, was '6'"),
         ({"price": 100}, "expected another price or quantity than it has"),
@@ -356,12 +360,12 @@ def test_a_corrected_trade_is_taken_back_as_it_stands(desk):
         ({"quantity": "x"}, "quantity: expected"),
     ],
 )
-def test_a_correction_that_cannot_be_is_refused(settings, expected):
+def test_a_correction_that_cannot_be_is_refused(said, expected):
     """By the field, and nothing changes."""
     desk = plain()
     trade = deal(desk, "1", 5, 100)
     before = desk.dispatcher.fold.state()
-    [refused] = correct(desk, trade, **settings)
+    [refused] = correct(desk, trade, **said)
     assert (refused.type, refused.reason) == ("COMMAND_REJECTED", "COMMAND_INVALID")
     assert expected in refused.text
     assert {**desk.dispatcher.fold.state(), "last_seq": 0} == {**before, "last_seq": 0}
@@ -395,3 +399,55 @@ def test_a_remote_venue_s_trade_is_corrected_on_our_side():
     assert desk.oms.recent_trades("X") == []
     assert standing(desk, "me", "A") == ("CANCELED", 0, 0)
     assert [type(event) for event in events] == [TradePrint, TradeCorrection, TradeBust]
+
+
+# --- whatever was traded and corrected ---
+
+ROUGH = Instrument(  # a tick times a lot is a tenth of the smallest amount of money
+    symbol="X", price_scale=1, quantity_scale=1, base="BASE", quote="QUOTE", base_scale=1,
+    quote_scale=1, maker_fee_bps=-300, taker_fee_bps=500,
+)  # fmt: skip
+deals = st.tuples(
+    st.lists(st.integers(1, 9), min_size=1, max_size=4), st.integers(1, 300), st.booleans()
+)
+corrections = st.tuples(st.integers(0, 99), st.integers(1, 300), st.integers(1, 9))
+
+
+@given(st.lists(deals, min_size=1, max_size=4), st.lists(corrections, max_size=6), st.randoms())
+@settings(max_examples=60, deadline=None)
+def test_when_every_trade_is_taken_back_everybody_has_what_they_began_with(sold, corrected, chance):
+    """However orders were split into fills, at whatever rounding, and corrected in between."""
+    # given
+    config = config_of(exchange=ExchangeConfig(ledger=True), instruments=(ROUGH,))
+    desk = Stepped(config).start()
+    for account in "ab":
+        fund(desk, account, FundsAction.CREATE)
+    fund(desk, "a", FundsAction.DEPOSIT, asset="BASE", amount=100)
+    fund(desk, "b", FundsAction.DEPOSIT, asset="QUOTE", amount=100_000)
+    before = balances(desk)
+    trades = []
+    for n, (fills, price, more) in enumerate(sold):
+        of, ticks = sum(fills) + more, Decimal(price) / 10
+        order(desk, "a", f"s{n}", Side.SELL, Decimal(of) / 10, ticks)
+        for m, lots in enumerate(fills):
+            told = order(desk, "b", f"b{n}-{m}", Side.BUY, Decimal(lots) / 10, ticks)
+            trades += [r.execution_id for r in told if r.type == "TRADE" and r.account == "b"]
+
+    # when
+    for n, (pick, price, lots) in enumerate(corrected):
+        trade = trades[pick % len(trades)]
+        correct(desk, trade, f"c{n}", price=Decimal(price) / 10, quantity=Decimal(lots) / 10)
+        balances(desk)  # which looks whether all adds up
+    chance.shuffle(trades)
+    for trade in trades:
+        assert bust(desk, trade, f"bust {trade}")[-1].type == "COMMAND_DONE"
+
+    # then
+    desk.oms.on_data(MassCancelRequest(account="a", client_order_id="all"))
+    desk.turn()
+    assert {name: has for name, has in balances(desk).items() if has} == {
+        name: has for name, has in before.items() if has
+    }
+    assert desk.dispatcher.desk.executions.positions == {}
+    assert desk.oms.recent_trades("X") == []
+    assert desk.refolded() == desk.digest()
