@@ -135,16 +135,16 @@ Mistakes = Iterator[tuple[str, ValidationError]]  # and the section each is in
 def contradictions(symbols: Collection[str], parts: Mapping[str, Any]) -> Mistakes:
     """Where parts of a Config do not go together. symbols: those that there should be."""
     made = {instrument.symbol: instrument for instrument in parts["instruments"]}
-    yield from _in_limits(symbols, made, parts["limits"])
-    yield from _in_fees(symbols, made, parts["fees"])
+    yield from mistakes_in_limits(symbols, made, parts["limits"])
+    yield from mistakes_in_fees(symbols, made, parts["fees"])
     yield from _in_accounts(symbols, made, {"risk": parts["risk"]})
     accounts = {f"account {name}": account for name, account in parts["accounts"].items()}
     yield from _in_accounts(symbols, made, accounts)
     if parts["exchange"].ledger:
-        yield from _in_ledger(made, parts["assets"])
+        yield from mistakes_in_ledger(made, parts["assets"])
 
 
-def _in_limits(
+def mistakes_in_limits(
     symbols: Collection[str], made: Mapping[str, Instrument], limits: dict[str, dict[str, str]]
 ) -> Mistakes:
     for symbol, texts in limits.items():
@@ -162,7 +162,9 @@ def _in_limits(
                 yield f"instrument {symbol}", error
 
 
-def _in_fees(symbols: Collection[str], made: Mapping[str, Instrument], fees: Fees) -> Mistakes:
+def mistakes_in_fees(
+    symbols: Collection[str], made: Mapping[str, Instrument], fees: Fees
+) -> Mistakes:
     for symbol, tier in fees:
         if symbol not in symbols:
             yield f"fees {symbol} {tier}", ValidationError("symbol", symbol, "an instrument")
@@ -196,7 +198,7 @@ def _in_accounts(
                     break
 
 
-def _in_ledger(made: Mapping[str, Instrument], assets: Mapping[str, int]) -> Mistakes:
+def mistakes_in_ledger(made: Mapping[str, Instrument], assets: Mapping[str, int]) -> Mistakes:
     """Every trade moves two assets, each of which is counted in one way, down to one lot."""
     scales = dict(assets)
     for symbol, instrument in made.items():

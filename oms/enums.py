@@ -69,8 +69,9 @@ TERMINAL_STATES = frozenset(
 class ResponseType(StrEnum):
     """What a report tells (FIX ExecType). CANCEL_REJECTED also answers a modify.
 
-    RESTATED: the exchange itself changed price, quantity or state. The last two answer what
-    is not about one order: funds, mass cancels, an operator's commands.
+    RESTATED: the exchange itself changed price, quantity or state. TRADE_BUSTED,
+    TRADE_CORRECTED: a trade was taken back, or is another than was told. The last two answer
+    what is not about one order: funds, mass cancels, an operator's commands.
     """
 
     PENDING_NEW = "PENDING_NEW"
@@ -89,6 +90,7 @@ class ResponseType(StrEnum):
     RESTATED = "RESTATED"
     DONE_FOR_DAY = "DONE_FOR_DAY"
     TRADE_BUSTED = "TRADE_BUSTED"
+    TRADE_CORRECTED = "TRADE_CORRECTED"
     COMMAND_DONE = "COMMAND_DONE"
     COMMAND_REJECTED = "COMMAND_REJECTED"
 

@@ -12,6 +12,7 @@ SCALE_MAX = 12
 ASSET_SCALE = 8
 FEE_BPS_MAX = 1_000
 BPS = 10_000
+TICK_STEPS_MAX = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,8 @@ class Instrument:
     price_scale, quantity_scale: decimals, 0 to 12; fixed once orders exist.
     tick_size: the price step, in ticks of 10**-price_scale.
     lot_size: the quantity step, in lots of 10**-quantity_scale.
+    tick_table: other price steps from some prices on: (price, step), in ticks, prices ascending
+        and each on the grid on both of its sides.
     base, quote: the assets that change hands; by default the two parts of the symbol around
         its last "_" ("BTC_USD": BTC for USD), or none.
     base_scale, quote_scale: decimals of these assets, 0 to 12; money is counted in them.
@@ -51,6 +54,7 @@ class Instrument:
     reference_price_ticks: int = 0
     market_slippage_bps: int = 0
     breaker_band_bps: int = 0
+    tick_table: tuple[tuple[int, int], ...] = ()
     # price times quantity, times this, over that, is the notional in units of the quote asset
     quote_unit: int = field(init=False, repr=False, compare=False)
     price_quantity_unit: int = field(init=False, repr=False, compare=False)
@@ -82,7 +86,23 @@ class Instrument:
             # The fee account would pay more than it takes, and run dry.
             expected = f"at least {-self.taker_fee_bps}, so that a rebate is paid by the taker"
             raise ValidationError("maker_fee_bps", self.maker_fee_bps, expected)
+        self._check_tick_table()
         self._derive()
+
+    def _check_tick_table(self) -> None:
+        tick, below = self.tick_size, 0
+        for step in self.tick_table:
+            price, next_tick = step
+            on_both = below < price <= UNITS_MAX and 1 <= next_tick <= UNITS_MAX
+            if (
+                len(self.tick_table) > TICK_STEPS_MAX
+                or not on_both
+                or price % tick
+                or price % next_tick
+            ):
+                expected = f"up to {TICK_STEPS_MAX} ascending prices, each a multiple of both steps"
+                raise ValidationError("tick_table", step, expected)
+            tick, below = next_tick, price
 
     def _derive(self) -> None:
         base, _, quote = self.symbol.rpartition("_")
@@ -110,9 +130,19 @@ class Instrument:
         ticks = to_units("price", price, self.price_scale)
         if ticks <= 0:
             raise ValidationError("price", price, "a number above 0")
-        if ticks % self.tick_size:
-            raise ValidationError("price", price, f"a multiple of {self.tick_size_text}")
+        tick = self.tick_at(ticks)
+        if ticks % tick:
+            raise ValidationError(
+                "price", price, f"a multiple of {to_text(tick, self.price_scale)}"
+            )
         return ticks
+
+    def tick_at(self, price_ticks: int) -> int:
+        """The price step from this price on upward."""
+        for price, tick in reversed(self.tick_table):
+            if price_ticks >= price:
+                return tick
+        return self.tick_size
 
     def quantity_lots(self, quantity: Number) -> int:
         """Quantity as lots on this instrument's grid; ValidationError if it is not on it."""

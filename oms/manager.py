@@ -23,6 +23,7 @@ from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
 from oms.enums import Phase
 from oms.errors import DeadlockError, StoppedError, ValidationError
+from oms.instruments import Instrument
 from oms.market_data import DepthSnapshot, Prices, TradePrint
 from oms.reject_reasons import RejectReason
 from oms.reports import COMMAND_ANSWERS, OF_CHANGES, OrderResponse, refused, standing_of
@@ -106,6 +107,8 @@ class OrderManagement:
         )
         self.inbox = Inbox(self.config.queue.inbox_max)
         self.publisher = Publisher(self.config.market_data.trades_kept)
+        configured = {each.symbol: each for each in self.config.instruments}
+        self.publisher.list_instruments(configured, configured)
         self.dispatcher = Dispatcher(
             self.config, self.clock, self.venue, self.store, self.inbox, self.session,
             self.publisher,
@@ -452,6 +455,10 @@ class OrderManagement:
         _check_text("account", account)
         return self.dispatcher.feed.balances(account)
 
+    def instruments(self) -> dict[str, Instrument]:
+        """What is traded: as configured, and as operators changed it."""
+        return dict(self.publisher.listed)
+
     def market_states(self) -> dict[str, Phase]:
         """The phase of each instrument's market; empty where the venue is somebody else's."""
         return self.dispatcher.feed.phases()
@@ -467,7 +474,8 @@ class OrderManagement:
         return asks[0][0] if asks else None
 
     def recent_trades(self, symbol: str) -> list[TradePrint]:
-        """The last trades since the start, oldest first; at most trades_kept."""
+        """The last trades, oldest first; at most trades_kept. As they stand: without busted ones,
+        corrected ones as they were corrected."""
         self._check_symbol(symbol)
         return self.publisher.trades(symbol)
 
@@ -484,7 +492,7 @@ class OrderManagement:
         )
 
     def _check_symbol(self, symbol: str) -> None:
-        known = [instrument.symbol for instrument in self.config.instruments]
+        known = self.publisher.listed
         if type(symbol) is not str or symbol not in known:
             raise ValidationError("symbol", symbol, "one of " + ", ".join(known))
 

@@ -20,7 +20,10 @@ Depth = tuple[list[Level], list[Level]]
 
 @dataclass(frozen=True, slots=True)
 class MarketState:
-    """A market's phase is another. reason: why it is HALTED, OPERATOR or BREAKER; else ""."""
+    """A market's phase is another; of a symbol that is listed anew it is the first.
+
+    reason: why it is HALTED, OPERATOR or BREAKER; DELISTED with the last, CLOSED; else "".
+    """
 
     seq: int
     number: int
@@ -48,6 +51,30 @@ class TradePrint(NamedTuple):
     wall_ns: int
     buy_order_id: int
     sell_order_id: int
+
+
+class TradeBust(NamedTuple):
+    """A trade was taken back: it counts no more, nowhere. Its numbers are those of the trade."""
+
+    seq: int
+    number: int
+    symbol: str
+    execution_id: str
+    match_number: int
+    price_ticks: int
+    quantity_lots: int
+
+
+class TradeCorrection(NamedTuple):
+    """A trade is another than was told: its price and quantity from now on."""
+
+    seq: int
+    number: int
+    symbol: str
+    execution_id: str
+    match_number: int
+    price_ticks: int
+    quantity_lots: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +134,8 @@ class BalanceChange:
     reserved: int
 
 
-MarketEvent = MarketState | TradePrint | DepthUpdate | TopOfBook | IndicativePrice | BalanceChange
+TradeEvent = TradePrint | TradeBust | TradeCorrection
+MarketEvent = MarketState | TradeEvent | DepthUpdate | TopOfBook | IndicativePrice | BalanceChange
 
 
 @dataclass(frozen=True, slots=True)

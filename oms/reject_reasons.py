@@ -221,6 +221,14 @@ class RejectReason(StrEnum):
         "TRADE_BUSTED", 5105, 422, OTHER, None, RESTATED_BROKER,
         "an operator took the trade back",
     )
+    TRADE_CORRECTED = (
+        "TRADE_CORRECTED", 5106, 422, OTHER, None, RESTATED_BROKER,
+        "an operator corrected the trade",
+    )
+    SYMBOL_DELISTED = (
+        "SYMBOL_DELISTED", 5107, 422, OTHER, None, OTHER,
+        "its symbol is traded no longer",
+    )
     # the machine
     QUEUE_FULL = (
         "QUEUE_FULL", 9001, 503, BROKER_OPTION, CXL_BROKER, None,

@@ -110,8 +110,8 @@ EXEC_TYPES = {
     "PENDING_NEW": "A", "NEW": "0", "TRADE": "F", "CANCELED": "4", "REPLACED": "5",
     "EXPIRED": "C", "REJECTED": "8", "PENDING_CANCEL": "6", "PENDING_REPLACE": "E",
     "CANCEL_REJECTED": "9", "ORDER_STATUS": "I", "TRIGGERED": "L", "RESTATED": "D",
-    "DONE_FOR_DAY": "3", "TRADE_BUSTED": "H", "UNKNOWN": "?", "COMMAND_DONE": "+",
-    "COMMAND_REJECTED": "-",
+    "DONE_FOR_DAY": "3", "TRADE_BUSTED": "H", "TRADE_CORRECTED": "G", "UNKNOWN": "?",
+    "COMMAND_DONE": "+", "COMMAND_REJECTED": "-",
 }  # fmt: skip
 # ... and OrdStatus (tag 39; UNKNOWN is ours, and so is the lack of any).
 ORD_STATUSES = {
@@ -259,16 +259,19 @@ class Reports:
         reason: str = "",
         named_seq: int = 0,
         match_number: int = 0,
+        price_ticks: int = 0,
+        lots: int = 0,
         fee: str = "",
     ) -> None:
-        """Answer a request that touches no open order: a refusal, or what is known."""
+        """Answer a request that touches no open order: a refusal, or what is known; or tell of
+        an order that is over what became of its trade."""
         named_after = (named_seq or request_seq or order_id) - order_id
         self.rows.append(
             Report(
                 self.base + len(self.rows) + 1, order_id, request_seq, named_after,
-                CODES[type_, state], 0, 0, cumulative_lots, leaves_lots, notional, NO_LIQUIDITY,
-                reason, fee, match_number, 0, 0, type_, state, account, client_order_id, symbol,
-                side, self.wall_ns,
+                CODES[type_, state], price_ticks, lots, cumulative_lots, leaves_lots, notional,
+                NO_LIQUIDITY, reason, fee, match_number, 0, 0, type_, state, account,
+                client_order_id, symbol, side, self.wall_ns,
             )
         )  # fmt: skip
 
@@ -288,6 +291,11 @@ class Reports:
 def stored_report(row: Sequence[Any]) -> Report:
     """A report from the columns of its row in the store, and then those of order and turn."""
     return new_tuple(Report, (*row[:STORED], *WORDS[row[4]], *row[STORED:]))
+
+
+def trade_named(report: Report) -> str:
+    """The execution id of the fill that a bust or a correction is about (FIX ExecRefID)."""
+    return report.reason.partition(": trade=")[2].partition(",")[0]
 
 
 def status_of(order: Order, turn_seq: int, wall_ns: int) -> Report:

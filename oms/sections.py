@@ -150,6 +150,10 @@ ASSET = text("an asset, 1 to 16 of A-Z 0-9 . _ -, or nothing", "[A-Z0-9._-]{0,16
 SYMBOLS = text("symbols, separated by commas", r"[A-Z0-9._\-,\s]*")
 TIER = text("1 to 16 of A-Z a-z 0-9 _ -, or nothing", "[A-Za-z0-9_-]{0,16}")
 GROUP = text("1 to 32 of A-Z a-z 0-9 _ -, or nothing", "[A-Za-z0-9_-]{0,32}")
+TICK_TABLE = text(
+    "prices with the step from there on, such as 1: 0.05, 10: 0.1, or nothing",
+    r"\s*(([0-9.]{1,30}\s*:\s*[0-9.]{1,30}\s*,\s*)*[0-9.]{1,30}\s*:\s*[0-9.]{1,30}\s*)?",
+)
 FEE_BPS = whole(-FEE_BPS_MAX, FEE_BPS_MAX)
 
 
@@ -345,6 +349,18 @@ class SimulateConfig(Section):
     seed: Annotated[int, whole(0, 2**63 - 1)] = 7
 
 
+def tick_table_of(text: str, price_scale: int) -> tuple[tuple[int, int], ...]:
+    """The steps of a tick table, in ticks; ValidationError if a number is finer than the scale."""
+    pairs = (step.split(":") for step in text.split(",") if step.strip())
+    return tuple(
+        (
+            to_units("tick_table", price.strip(), price_scale),
+            to_units("tick_table", tick.strip(), price_scale),
+        )
+        for price, tick in pairs
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstrumentConfig(Section):
     """The text of one instrument; a step left out is the smallest its scale can say."""
@@ -352,6 +368,7 @@ class InstrumentConfig(Section):
     price_scale: Annotated[int, whole(0, SCALE_MAX)] = 6
     quantity_scale: Annotated[int, whole(0, SCALE_MAX)] = 8
     tick_size: Annotated[str, STEP] = ""
+    tick_table: Annotated[str, TICK_TABLE] = ""
     lot_size: Annotated[str, STEP] = ""
     market_order: Literal["partial", "all_or_none"] = "partial"
     base: Annotated[str, ASSET] = ""
@@ -373,13 +390,14 @@ class InstrumentConfig(Section):
 
         ValidationError if a step or price is finer than its scale, or rebates exceed fees.
         """
-        tick, lot = self.tick_size, self.lot_size
+        step, lot = self.tick_size, self.lot_size
         made = Instrument(
             symbol=symbol,
             price_scale=self.price_scale,
             quantity_scale=self.quantity_scale,
-            tick_size=to_units("tick_size", tick, self.price_scale) if tick else 1,
+            tick_size=to_units("tick_size", step, self.price_scale) if step else 1,
             lot_size=to_units("lot_size", lot, self.quantity_scale) if lot else 1,
+            tick_table=tick_table_of(self.tick_table, self.price_scale),
             market_order=MarketOrderPolicy(self.market_order),
             base=self.base,
             quote=self.quote,
@@ -391,8 +409,9 @@ class InstrumentConfig(Section):
             market_slippage_bps=self.market_slippage_bps,
             breaker_band_bps=self.breaker_band_bps,
         )
-        if made.reference_price_ticks % made.tick_size:
-            expected = f"a multiple of {made.tick_size_text}"
+        tick = made.tick_at(made.reference_price_ticks)
+        if made.reference_price_ticks % tick:
+            expected = f"a multiple of {to_text(tick, made.price_scale)}"
             raise ValidationError("reference_price", self.reference_price, expected)
         scales = assets or {}
         return replace(

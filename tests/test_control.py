@@ -300,6 +300,35 @@ def test_a_watcher_is_told_reports_and_market_events_as_they_are_published(spoke
     assert other.lines() == []
 
 
+def test_a_trade_is_corrected_and_a_market_listed_through_the_socket(spoken):
+    """The same requests as JSON; a watcher hears of each, in the units of the symbol."""
+    watcher, client = spoken.client(), spoken.client()
+    spoken.ask(watcher, {"ask": "watch", "reports": False})
+    spoken.turn()
+    spoken.desk.send(sell("S", 2, 100, account="you"), buy("B", 2, 100))
+    trade = spoken.desk.oms.recent_trades("X")[0].execution_id
+    correct = {"request": "CORRECT", "client_order_id": "c", "name": trade}
+    told = spoken.ask(client, {**correct, "settings": {"price": "99", "quantity": "1"}})
+    assert told["response"]["type"] == "COMMAND_DONE"
+    new = {"client_order_id": "l", "scope": "SYMBOL", "target": "NEW"}
+    settings = {"price_scale": "2", "quantity_scale": "0", "tick_size": "0.05"}
+    told = spoken.ask(client, {"request": "LIST", **new, "settings": settings})
+    assert told["response"]["text"] == "symbol=NEW, listed"
+    told = spoken.ask(client, {"ask": "depth", "symbol": "NEW"})
+    assert told["depth"]["phase"] == "CONTINUOUS"
+    told = spoken.ask(client, {"ask": "trades", "symbol": "X"})
+    assert [(each["price"], each["quantity"]) for each in told["trades"]] == [("99", "1")]
+    told = spoken.ask(client, {**correct, "client_order_id": "d", "settings": {"price": 98}})
+    assert told["error"]["field"] == "settings"
+    spoken.step()
+    events = [line["market"] for line in watcher.lines()]
+    assert [event["event"] for event in events] == ["TradePrint", "TradeCorrection", "MarketState"]
+    assert (events[1]["execution_id"], events[1]["price"], events[1]["quantity"]) == (
+        trade, "99", "1"
+    )  # fmt: skip
+    assert (events[2]["symbol"], events[2]["phase"]) == ("NEW", "CONTINUOUS")
+
+
 def test_a_watcher_says_nothing_more(spoken):
     client = spoken.client()
     spoken.ask(client, {"ask": "watch"})

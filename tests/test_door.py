@@ -197,7 +197,7 @@ def test_no_object_handed_to_any_method_harms_the_dispatcher(name, data):
 def test_every_public_method_is_among_those():
     """One that is added is thrown at, too."""
     public = {name for name in vars(OrderManagement) if not name.startswith("_")}
-    assert public == {*METHODS, "start", "stop", "get_status", "market_states"}
+    assert public == {*METHODS, "start", "stop", "get_status", "instruments", "market_states"}
 
 
 def test_what_a_callback_raises_does_not_end_the_dispatcher(stepped):

@@ -150,9 +150,14 @@ def test_what_is_refused_names_the_reason(run, arguments, reason):
             ["operator", "account", "--scope", "account", "ann", "--name", "maker_fee_bps"],
             "and --name tier or stp_group, with account",
         ),
-        (["operator", "bust"], "expected EXECUTION_ID with bust, and with nothing else"),
-        (["operator", "kill", "7-1"], "expected EXECUTION_ID with bust, and with nothing else"),
+        (["operator", "bust"], "expected EXECUTION_ID with bust and correct, and with"),
+        (["operator", "kill", "7-1"], "expected EXECUTION_ID with bust and correct, and with"),
         (["operator", "bust", "7-1", "--scope", "account", "ann"], "expected no --scope with bust"),
+        (["operator", "correct", "7-1"], "expected --set KEY=VALUE with correct"),
+        (["operator", "halt", "--set", "a=b"], "expected --set KEY=VALUE with correct"),
+        (["operator", "list", "--set", "ab"], "expected KEY=VALUE, was 'ab'"),
+        (["operator", "list"], "expected --scope symbol NAME with list"),
+        (["operator", "suspend"], "expected --scope symbol NAME with suspend"),
         (["seed-market", "--markets", "2000"], "--markets: expected at most 1000, was 2000"),
         (["seed-market", "--markets", "abc"], "--markets: expected a number, or symbols such as"),
         (["seed-market", "--fund", "0"], "--fund: expected such as 1000 or 2.5:BTC, was '0'"),
@@ -401,6 +406,36 @@ def test_a_trade_is_taken_back_once_named_by_either_side(run, settings):
         assert (code, out) == (1, "")
         assert f"refused: COMMAND_INVALID: trade={trade}, " in err
     assert run("verify")[0] == 0
+
+
+def test_a_trade_is_corrected_and_a_market_listed_changed_and_delisted(run, settings):
+    """Each is answered in one line, and there for every command after it."""
+    run("fund", "ann", "BTC", "2", "--create")
+    run("fund", "bob", "USD", "500", "--create")
+    with opened(settings) as desk:
+        terms = {"symbol": "BTC_USD"}
+        desk.oms.on_data(sell("s1", 1, 100, account="ann", **terms))
+        desk.oms.on_data(buy("b1", 1, 100, account="bob", **terms))
+        trade = next(told.execution_id for told in desk.turn() if told.type is ResponseType.TRADE)
+    code, out, _ = run("operator", "correct", trade, "--set", "price=90", "--id", "c1")
+    assert (code, out) == (0, f"correct, id c1: trade={trade}\n")
+    new = ("--scope", "symbol", "ETH_USD")
+    assert run("operator", "list", *new, "--set", "tick_size=0.5", "--id", "l1")[:2] == (
+        0, "list, id l1: symbol=ETH_USD, listed\n",
+    )  # fmt: skip
+    told = run("operator", "market", *new, "--set", "maker_fee_bps=3", "--id", "m1")
+    assert told[:2] == (0, "market, id m1: symbol=ETH_USD, maker_fee_bps=3\n")
+    with opened(settings) as desk:
+        instrument = desk.oms.instruments()["ETH_USD"]
+        assert (instrument.tick_size_text, instrument.maker_fee_bps) == ("0.5", 3)
+        assert desk.oms.get_prices("BTC_USD").last == 90 * 10**6
+    assert run("operator", "suspend", *new, "--id", "s1")[1] == "suspend, id s1: trading=HALTED\n"
+    assert run("operator", "delist", *new, "--id", "d1")[0] == 0
+    code, _, err = run("operator", "delist", *new, "--id", "d2")
+    assert (code, "SYMBOL_UNKNOWN" in err) == (1, True)
+    assert run("verify")[0] == 0
+    told = run("explain", "c1", "--account", "operator")[1]
+    assert "operator: correct a trade" in told
 
 
 def nonzero(balances: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -290,7 +290,7 @@ def test_the_latest_trades_name_both_orders_and_the_number_of_the_match(start_st
     desk.stop()
     desk = start_stepped(store=desk.store, clock=desk.clock)
     desk.send(buy("Z", 1, 99), sell("ZS", 1, 99))
-    assert [trade.match_number for trade in desk.oms.recent_trades("X")] == [6]
+    assert [trade.match_number for trade in desk.oms.recent_trades("X")] == [1, 2, 3, 4, 5, 6]
     assert desk.refolded() == desk.digest()
 
 

@@ -60,6 +60,8 @@ GOLDEN = {
     "EXPIRE_TIME": (5103, 422, 99, None, 99),
     "MASS_CANCEL": (5104, 422, 99, None, 99),
     "TRADE_BUSTED": (5105, 422, 99, None, 4),
+    "TRADE_CORRECTED": (5106, 422, 99, None, 4),
+    "SYMBOL_DELISTED": (5107, 422, 99, None, 99),
     "QUEUE_FULL": (9001, 503, 0, 2, None),
     "DISK_FULL": (9002, 503, 99, 99, None),
     "STORE_BUSY": (9003, 503, 99, 99, None),

@@ -42,7 +42,7 @@ from oms.requests.codec import (
     to_object,
     with_origin,
 )
-from oms.requests.operators import TEXT_LENGTH_MAX
+from oms.requests.operators import NEED_SETTINGS, OF_MARKETS, SETTINGS, TEXT_LENGTH_MAX
 from oms.requests.orders import ID_LENGTH_MAX, SEQUENCE_MAX
 from tests.fakes import Stepped, buy, cancel, config_of, modify
 
@@ -109,6 +109,22 @@ EXAMPLES = [
         name="tier", value="gold",
     ),
     OperatorRequest(client_order_id="12", action=OperatorAction.BUST, name="12-3"),
+    OperatorRequest(
+        client_order_id="13", action=OperatorAction.CORRECT, name="12-3",
+        settings={"price": "1.5", "quantity": "3"},
+    ),
+    OperatorRequest(
+        client_order_id="14", action=OperatorAction.LIST, scope=Scope.SYMBOL, target="NEW_USD",
+        settings={"tick_size": "0.5"},
+    ),
+    OperatorRequest(
+        client_order_id="15", action=OperatorAction.DELIST, scope=Scope.SYMBOL, target="X",
+        value="cancel",
+    ),
+    OperatorRequest(
+        client_order_id="16", action=OperatorAction.SET_MARKET, scope=Scope.SYMBOL, target="X",
+        name="pro", settings={"maker_fee_bps": "1"},
+    ),
 ]  # fmt: skip
 
 
@@ -215,10 +231,18 @@ def commands(draw):
         value = draw(st.sampled_from(Trading)).value
     elif action is OperatorAction.SET_PHASE:
         value = draw(st.sampled_from(Phase)).value
+    elif action is OperatorAction.DELIST:
+        value = draw(st.sampled_from(["", "cancel"]))
+    scope = Scope.SYMBOL if action in OF_MARKETS else scope
+    settings, known = None, SETTINGS.get(action, ())
+    if known != () and (action in NEED_SETTINGS or draw(st.booleans())):
+        names = ids if known is None else st.sampled_from(known)
+        settings = draw(st.dictionaries(names, maybe_ids, min_size=1, max_size=4))
     return OperatorRequest(
         client_order_id=draw(ids), action=action, scope=scope,
         target="" if scope is Scope.ALL else draw(ids), name=draw(maybe_ids), value=value,
         why=draw(printable)[:TEXT_LENGTH_MAX], account=draw(ids), origin=draw(origins),
+        settings=settings,
     )  # fmt: skip
 
 
@@ -541,6 +565,14 @@ of_the_house = st.one_of(
     lines_of(codec.TIMER, ids), lines_of(codec.GOOD_TILL, sequences),
     lines_of(codec.START, st.dictionaries(texts, numbers_on_grid, max_size=3)),
     lines_of(codec.BUST, ids, ids, texts, st.lists(st.lists(texts | sequences, max_size=3))),
+    lines_of(
+        codec.TRADE_CHANGE, ids, ids, texts, st.lists(st.lists(texts | sequences, max_size=3)),
+        st.lists(numbers_on_grid, min_size=3, max_size=3),
+    ),
+    lines_of(
+        codec.MARKET, ids, ids, texts, ids, maybe_ids, texts, texts,
+        st.dictionaries(texts, st.none() | numbers_on_grid, max_size=3),
+    ),
 )  # fmt: skip
 
 
@@ -552,7 +584,7 @@ def lines(draw):
         line = (*line, draw(line_terms))
     if line[0] == codec.ANSWER and draw(st.booleans()):
         line = (*line, draw(sequences))
-    if line[0] in (*"NMCFXOR",) and draw(st.booleans()):
+    if line[0] in (*"NMCFXORQY",) and draw(st.booleans()):
         line = with_origin(line, draw(origins))
     return line
 
@@ -581,7 +613,7 @@ def test_an_origin_is_the_last_item_of_a_line_or_not_there(line, origin):
 def test_every_kind_of_line_is_among_those_that_are_tested():
     """So that a kind that is added is one that is tested."""
     known = {word for name, word in vars(codec).items() if name.isupper() and type(word) is str}
-    assert known - {codec.REQUEST} == set(LENGTHS) == set("NMCASLVIUBKFXOPTGRE")
+    assert known - {codec.REQUEST} == set(LENGTHS) == set("NMCASLVIUBKFXOPTGREQY")
 
 
 def test_the_journal_has_origins_and_order_ids_as_they_were_given():

@@ -295,7 +295,7 @@ def _trade_lines(told: Told) -> list[str]:
         f"{datetime_of(each['wall_ns']):%Y-%m-%d %H:%M:%S.%f} {each['taker_side'] or 'AUCTION':<7} "
         f"{each['quantity']:>12} at {each['price']:>12}  {each['execution_id']}"
         for each in told["trades"]
-    ] or ["none since the start"]
+    ] or ["none"]
 
 
 def depth(args: argparse.Namespace, place: Place) -> int:

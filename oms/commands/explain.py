@@ -27,7 +27,14 @@ it waited and for what, with whom it traded at which fee, how it was changed, wh
 it, how it ended, and in which turn each of this was committed. Any id that the order has had
 will do: its own, or that of a modify or cancel; or the id of a command: of a deposit, a mass
 cancel, an operator's. All times are UTC."""
-COMMANDS = (codec.FUNDS, codec.MASS_CANCEL, codec.OPERATOR, codec.BUST)
+COMMANDS = (
+    codec.FUNDS,
+    codec.MASS_CANCEL,
+    codec.OPERATOR,
+    codec.BUST,
+    codec.TRADE_CHANGE,
+    codec.MARKET,
+)
 WAITS = {
     "QUEUED_THROTTLE": "waits in the queue: the throttle lets no more through at this moment",
     "HELD_SESSION": "waits in the queue: the session is closed, or the link to the venue is down",
@@ -52,6 +59,7 @@ REASONS_WHY = {
     RejectReason.BREAKER: "the circuit breaker lets nothing trade there",
     RejectReason.MASS_CANCEL: "a mass cancel",
     RejectReason.KILL_SWITCH: "the kill switch",
+    RejectReason.SYMBOL_DELISTED: "its symbol was delisted",
 }
 
 
@@ -220,6 +228,10 @@ class Story:
                 return "the venue owes an answer: the outcome is unknown"
             case ResponseType.TRADE_BUSTED:
                 return f"a trade was taken back: {self._left(report)}{why}"
+            case ResponseType.TRADE_CORRECTED:
+                quantity = self._words.quantity(report.symbol, report.last_quantity_lots)
+                price = self._words.price(report.symbol, report.last_price_ticks)
+                return f"a trade is corrected to {quantity} at {price}: {self._left(report)}{why}"
             case ResponseType.COMMAND_DONE:
                 return f"done: {report.text}"
             case ResponseType.COMMAND_REJECTED:
@@ -356,4 +368,10 @@ class Words:
             said = f"{name} = {value}" if name else value
             of = f"{scope.lower()} {target}".strip()
             return f"operator: {action} {said}".rstrip() + f", {of}" + (f": {why}" if why else "")
+        if kind == codec.MARKET:
+            action, symbol, name, _, why = line[3:8]
+            of = f"{symbol}, tier {name}" if name else symbol
+            return f"operator: {action} {of}" + (f": {why}" if why else "")
+        if kind == codec.TRADE_CHANGE and line[5][1]:
+            return f"operator: correct a trade: {line[3]}"
         return f"operator: take a trade back: {line[3]}"

@@ -48,7 +48,15 @@ phase    put a symbol's market, or all, into the phase --value, such as OPENING_
 limits   set a risk limit of config.ini by --name and --value; an empty value gives the
          configured one back. Without --scope it is every account's.
 account  set --name tier or stp_group of --scope account NAME to --value; empty: as configured
-bust     take a trade back, named by the EXECUTION_ID of either side"""
+bust     take a trade back, named by the EXECUTION_ID of either side
+correct  the same, but it gets another price or quantity: --set price=P, --set quantity=Q
+list     have a symbol traded, --scope symbol NAME; --set KEY=VALUE for each setting that its
+         [instrument] section would have. Without --set: as configured, or as it was before
+delist   trade it no longer; with --value cancel its open orders are canceled, else there may
+         be none
+suspend  the same as halt, of a symbol; resume lets it trade again
+market   change --set maker_fee_bps=, taker_fee_bps=, tick_size= or tick_table= of a symbol; of
+         a tier's fees with --name TIER. An empty value gives the configured one back"""
 ACTIONS = {
     "halt": (OperatorAction.SET_TRADING, Trading.HALTED.value),
     "reduce": (OperatorAction.SET_TRADING, Trading.REDUCING.value),
@@ -59,8 +67,17 @@ ACTIONS = {
     "limits": (OperatorAction.SET_LIMIT, ""),
     "account": (OperatorAction.SET_ACCOUNT, ""),
     "bust": (OperatorAction.BUST, ""),
+    "correct": (OperatorAction.CORRECT, ""),
+    "list": (OperatorAction.LIST, ""),
+    "delist": (OperatorAction.DELIST, ""),
+    "suspend": (OperatorAction.SET_TRADING, Trading.HALTED.value),
+    "market": (OperatorAction.SET_MARKET, ""),
 }
 NAMED = ("limits", "account")
+VALUED = (*NAMED, "phase", "delist")  # actions that take a --value
+OF_TRADES = ("bust", "correct")
+OF_SYMBOLS = ("list", "delist", "suspend", "market")
+SET = {"correct": True, "list": False, "market": True}  # actions that take --set; do they need it?
 MARKETS_MAX, USERS_MAX = 1_000, 100_000
 DIGITS_MAX = 4
 SYMBOL = re.compile("[A-Z0-9._-]{1,15}_[A-Z0-9.-]{1,16}")
@@ -92,13 +109,28 @@ def add_to(add: AddCommand) -> None:
     option("--to", metavar="OTHER", default="", help="over to this account, instead of in")
     option("--id", metavar="ID", default="", help="the command's own id, unique in the account")
 
-    option = add("operator", operator, "halt, kill, phases, limits, trade busts", OPERATOR)
+    option = add("operator", operator, "halt, kill, phases, limits, trades, markets", OPERATOR)
     starting(option)
     option("action", metavar="ACTION", choices=tuple(ACTIONS), help=", ".join(ACTIONS))
-    option("execution_id", metavar="EXECUTION_ID", nargs="?", default="", help="bust: the trade")
+    option(
+        "execution_id",
+        metavar="EXECUTION_ID",
+        nargs="?",
+        default="",
+        help="bust, correct: the trade",
+    )
     option("--scope", nargs=2, metavar=("KIND", "TARGET"), help="account NAME, or symbol NAME")
-    option("--name", metavar="N", default="", help="limits, account: which, such as tier")
+    option(
+        "--name",
+        metavar="N",
+        default="",
+        help="limits, account: which, such as tier; market: a tier",
+    )
     option("--value", metavar="V", default="", help="limits, account, phase: the new one")
+    option(
+        "--set", metavar="KEY=VALUE", dest="settings", type=_setting, action="append", default=[],
+        help="correct, list, market: what it is to be; may be given often",
+    )  # fmt: skip
     option("--why", metavar="TEXT", default="", help="for the record")
     option("--id", metavar="ID", default="", help="the command's own id")
 
@@ -209,24 +241,37 @@ def _command(args: argparse.Namespace, command_id: str) -> OperatorRequest:
     return OperatorRequest(
         client_order_id=command_id, action=action, scope=scope, target=target,
         name=args.name or args.execution_id, value=value or given, why=args.why,
+        settings=dict(args.settings) or None,
     )  # fmt: skip
 
 
 def _wrong_command(args: argparse.Namespace, scope: Scope) -> str:
     """An option that the action does not use is a mistake."""
     word = args.action
-    if (word in NAMED) != (args.name != "") or (args.value and word not in (*NAMED, "phase")):
+    named_wrong = word != "market" and (word in NAMED) != (args.name != "")
+    if named_wrong or (args.value and word not in VALUED):
         return "expected --name and --value with limits and account, and with nothing else"
-    if (word == "bust") != (args.execution_id != ""):
-        return "expected EXECUTION_ID with bust, and with nothing else"
-    if word == "bust" and scope is not Scope.ALL:
-        return "expected no --scope with bust: the trade says whose it is"
+    if (word in OF_TRADES) != (args.execution_id != ""):
+        return "expected EXECUTION_ID with bust and correct, and with nothing else"
+    if word in OF_TRADES and scope is not Scope.ALL:
+        return f"expected no --scope with {word}: the trade says whose it is"
+    if word in OF_SYMBOLS and scope is not Scope.SYMBOL:
+        return f"expected --scope symbol NAME with {word}"
+    if (args.settings and word not in SET) or (SET.get(word) and not args.settings):
+        return "expected --set KEY=VALUE with correct, list and market, and with nothing else"
     if word == "phase" and scope is Scope.ACCOUNT:
         return "expected --scope symbol NAME, or none, with phase"
     if word == "account" and (scope is not Scope.ACCOUNT or args.name not in ACCOUNT_SETTINGS):
         names = " or ".join(ACCOUNT_SETTINGS)
         return f"expected --scope account NAME, and --name {names}, with account"
     return ""
+
+
+def _setting(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise argparse.ArgumentTypeError(f"expected KEY=VALUE, was {text!r}")
+    return key.strip(), value.strip()
 
 
 # --- seed-market ---

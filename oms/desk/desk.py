@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from oms.clock import NEVER, Instant
 from oms.desk.changes import Changes, display_reason
+from oms.desk.listings import Listings
 from oms.desk.operations import Operations
 from oms.desk.venue_reports import VenueReports
 from oms.desk.waiting import OrderQueue
@@ -112,6 +113,7 @@ class Desk:
         self._markets = self.engine.markets if self.engine is not None else {}
         self._triggered = self.engine.rules.triggered if self.engine is not None else {}
         self.changes = Changes(self)
+        self.listings = Listings(self)
         self.operations = Operations(self)
         self.venue_reports = VenueReports(self)
         self._handlers: dict[str, Callable[[int, Line, int, int], None]] = {

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from oms.desk.bust import bust, why_not_bust
+from oms.desk.bust import Anew, change_trade, why_not_change
+from oms.desk.listings import CANCEL, Listing, fees_in
 from oms.desk.settings import first_phase, instrument_of, money_terms_of
 from oms.enums import (
     OrderState,
@@ -98,7 +99,9 @@ class Operations:
             codec.FUNDS: plain(self._funds),
             codec.MASS_CANCEL: plain(self._mass_cancel),
             codec.BUST: plain(self._bust),
+            codec.TRADE_CHANGE: plain(self._bust),
             codec.OPERATOR: plain(self._operate),
+            codec.MARKET: plain(self._market),
         }
 
     def _answer(self, seq: int, line: Line, symbol: str, reason: str, told: str) -> None:
@@ -268,10 +271,12 @@ class Operations:
         return ledger.owed(asset, self._executions.orders.values(), {})
 
     def _bust(self, seq: int, line: Line) -> None:
+        """A trade is taken back, or corrected; a BUST line of an older program has no terms."""
         _, _account, _id, why, fills = line[:5]
-        reason = why_not_bust(self._desk, fills)
+        anew = Anew(*line[5]) if line[0] == codec.TRADE_CHANGE else Anew()
+        reason = why_not_change(self._desk, fills, anew)
         if not reason:
-            bust(self._desk, fills, why)
+            change_trade(self._desk, fills, why, anew)
         self._answer(seq, line, fills[0][6], reason, f"trade={fills[0][0]}-{fills[0][1]}")
 
     # --- operators: who may trade, which phase, which limits; the kill switch ---
@@ -352,6 +357,21 @@ class Operations:
         self._use_account_settings()
         return f"{asked.name}={asked.value or 'as configured'}"
 
+    def _market(self, seq: int, line: Line) -> None:
+        """What is traded, at which fees and steps; orders of a delisted symbol go before it."""
+        desk, asked = self._desk, Listing(*line[3:9])
+        reason, told = desk.listings.why_not(asked), ""
+        if not reason:
+            if asked.action == OperatorAction.DELIST and asked.value == CANCEL:
+                code = RejectReason.SYMBOL_DELISTED.value
+                why = f"{code}: {asked.why}" if asked.why else code
+                told = ", " + self._cancel_all("", asked.symbol, "", why)
+                assert not desk.listings.open_orders(asked.symbol)
+            told = desk.listings.obey(asked) + told
+            self._use_instruments()
+            self._note_money_terms(seq)
+        self._answer(seq, line, asked.symbol, reason, told)
+
     # --- settings ---
 
     def _link(self, _seq: int, line: Line) -> None:
@@ -363,7 +383,11 @@ class Operations:
         self.configure(line[1])
         if self._desk.rules > 1 and self._executions.ledger is not None:
             self._desk.ledger.settle_whole(seq, self._executions.orders.values())
-        known, ledger = self._desk.money_terms, bool(line[1].get("ledger"))
+        self._note_money_terms(seq)
+
+    def _note_money_terms(self, seq: int) -> None:
+        """What trades are settled by, from this line on."""
+        known, ledger = self._desk.money_terms, bool(self._desk.settings.get("ledger"))
         for symbol, instrument in self._desk.instruments.items():
             terms = [ledger, *money_terms_of(instrument)]
             if symbol not in known or known[symbol][0] != terms:
@@ -379,21 +403,10 @@ class Operations:
         desk.rules = settings.get("rules", 1)
         desk.hold_when_closed = settings["hold_when_closed"]
         desk.queue.size_max = settings["waiting_max"]
-        instruments = [instrument_of(fields) for fields in settings["instruments"]]
-        desk.instruments = {instrument.symbol: instrument for instrument in instruments}
-        if desk.engine is not None:
-            desk.engine.list_instruments(instruments)
-        else:
-            desk.venue.list_instruments(instruments)
         for order in self._executions.orders.values():
-            order.instrument = desk.instruments[order.instrument.symbol]
             order.received_ns = order.queued_ns = 0  # the old process's clock means nothing now
-        rates = {(s, tier): (maker, taker) for s, tier, maker, taker in settings.get("fees", ())}
-        desk.ledger.configure(instruments, rates)
         self._executions.ledger = desk.ledger if settings.get("ledger") else None
-        desk.risk.configure(settings.get("limits", {}))
-        desk.risk.listed = desk.instruments
-        desk.risk.watch(self._executions.orders.values())
+        self._use_instruments()
         if desk.engine is not None:
             self._set_rules(settings)
         else:  # what a remote venue trades at is not known here
@@ -401,6 +414,23 @@ class Operations:
                 desk.instruments[symbol].reference_price_ticks
             )
         self._use_account_settings()
+
+    def _use_instruments(self) -> None:
+        """What is traded, its fees and limits: as configured, and as operators changed it."""
+        desk, settings = self._desk, self._desk.listings.settings()
+        instruments = [instrument_of(fields) for fields in settings["instruments"]]
+        desk.instruments = {instrument.symbol: instrument for instrument in instruments}
+        if desk.engine is not None:
+            desk.engine.list_instruments(instruments)
+            desk.engine.phases.changed.update(desk.instruments)
+        else:
+            desk.venue.list_instruments(instruments)
+        for order in self._executions.orders.values():
+            order.instrument = desk.instruments[order.instrument.symbol]
+        desk.ledger.configure(instruments, fees_in(settings))
+        desk.risk.configure(settings.get("limits", {}))
+        desk.risk.listed = desk.instruments
+        desk.risk.watch(self._executions.orders.values())
 
     def _set_rules(self, settings: dict[str, Any]) -> None:
         assert self._desk.engine is not None

@@ -43,6 +43,7 @@ def exchange_settings(config: Config) -> dict[str, Any]:
         "ledger": exchange.ledger,
         "self_trade": exchange.self_trade,
         "fees": [[*key, *rates] for key, rates in sorted(config.fees.items())],
+        "assets": dict(config.assets),
         "tiers": dict(config.tiers()),
         "stp_groups": dict(config.groups()),
         "limits": {
@@ -75,12 +76,20 @@ def money_terms_of(instrument: Instrument) -> list[Any]:
 def fields_of(instrument: Instrument) -> dict[str, Any]:
     """An instrument as plain data."""
     fields = {k: v for k, v in asdict(instrument).items() if k not in DERIVED}
+    if not fields["tick_table"]:  # which older programs do not know
+        del fields["tick_table"]
     return {**fields, "market_order": instrument.market_order.value}
 
 
 def instrument_of(fields: dict[str, Any]) -> Instrument:
     """An instrument, back from plain data."""
-    return Instrument(**{**fields, "market_order": MarketOrderPolicy(fields["market_order"])})
+    return Instrument(
+        **{
+            **fields,
+            "market_order": MarketOrderPolicy(fields["market_order"]),
+            "tick_table": tuple((price, tick) for price, tick in fields.get("tick_table", ())),
+        }
+    )
 
 
 def check_venue(old: dict[str, Any], new: dict[str, Any]) -> None:

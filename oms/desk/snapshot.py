@@ -54,6 +54,7 @@ def _dump_rest(desk: Desk, last_seq: int) -> dict[str, Any]:
         "account_settings": desk.account_settings,
         "money_terms": {symbol: list(terms) for symbol, terms in desk.money_terms.items()},
         "positions": sorted([*key, lots] for key, lots in desk.executions.positions.items()),
+        **({"listings": desk.listings.changed} if desk.listings.changed else {}),
         "execution_ids": {str(k): sorted(v) for k, v in desk.venue_reports.execution_ids.items()},
     }
 
@@ -143,6 +144,7 @@ def load(desk: Desk, state: dict[str, Any]) -> None:
         engine.list_instruments([instrument_of(fields["instrument"])])
     desk.ledger.load(state["ledger"])
     desk.account_settings = state["account_settings"]
+    desk.listings.changed = state.get("listings", {})  # an older program had none
     desk.money_terms = {s: (terms, seq) for s, (terms, seq) in state["money_terms"].items()}
     if state["settings"]:  # after what an operator set: that goes before it
         desk.operations.configure(state["settings"])

@@ -347,7 +347,8 @@ class Ledger:
         return max(fee, -has)
 
     def spent_since(self, side: FillSide, more: int) -> str:
-        """Why one side of a fill cannot be given back: it is not there any more.
+        """Why one side of a fill cannot be given back: it is not there any more. Of a correction
+        the side may be to get less than nothing: then that is what must be there.
 
         more: what the order must then have reserved in addition, out of what it gets.
         """

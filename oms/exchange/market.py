@@ -82,6 +82,13 @@ class Market:
             self.rolling_ns = elapsed_ns
         self.last_ticks = price_ticks
 
+    def correct(self, before_ticks: int, price_ticks: int, last_ticks: int) -> None:
+        """A trade at `before_ticks` was at another price, 0 for not at all; the last trade is at
+        `last_ticks` now. A breaker's reference that it gave goes with it."""
+        if self.rolling_ticks == before_ticks:
+            self.rolling_ticks = price_ticks or last_ticks
+        self.last_ticks = last_ticks
+
     def outside_band(self) -> bool:
         """Does somebody bid, or offer, where nothing may trade?"""
         band = self.breaker_band()

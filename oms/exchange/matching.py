@@ -547,8 +547,8 @@ def would_take(book: OrderBook, side: Side, price_ticks: int) -> bool:
 
 def beside_best(book: OrderBook, order: Order) -> int:
     """A tick from the best opposite price."""
-    tick = order.instrument.tick_size
-    return (book.best_ask or 0) - tick if order.side is BUY else (book.best_bid or 0) + tick
+    tick_at, ask, bid = order.instrument.tick_at, book.best_ask or 0, book.best_bid or 0
+    return ask - tick_at(ask - 1) if order.side is BUY else bid + tick_at(bid)
 
 
 def closed_to(order: Order, market: Market) -> str:

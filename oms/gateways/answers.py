@@ -23,6 +23,8 @@ from oms.market_data import (
     MarketEvent,
     MarketState,
     TopOfBook,
+    TradeBust,
+    TradeCorrection,
     TradePrint,
 )
 from oms.money import to_text
@@ -56,10 +58,6 @@ class Answers:
     def __init__(self, oms: OrderManagement, gateway: str) -> None:
         self._oms = oms
         self._gateway = gateway
-        self._instruments = {each.symbol: each for each in oms.config.instruments}
-        self._scales: dict[str, int] = {}
-        for each in oms.config.instruments:
-            self._scales |= {each.base: each.base_scale, each.quote: each.quote_scale}
 
     def begin(self, given: object, user: str, request_id: str) -> "Told | Promise":
         """The answer to one line. Raises ValidationError, naming the field, and OMSError."""
@@ -152,7 +150,15 @@ class Answers:
         }
 
     def _scale(self, asset: str) -> int:
-        return self._scales.get(asset, ASSET_SCALE)
+        for each in self._instruments.values():
+            if asset in (each.base, each.quote):
+                return each.base_scale if asset == each.base else each.quote_scale
+        return ASSET_SCALE
+
+    @property
+    def _instruments(self) -> Mapping[str, Instrument]:
+        """Delisted ones, too: what is told of may be of them."""
+        return self._oms.publisher.instruments
 
     # --- events of the market ---
 
@@ -178,6 +184,12 @@ class Answers:
                     "taker_side": event.taker_side, "price": to_text(event.price_ticks, price),
                     "quantity": to_text(event.quantity_lots, quantity), "wall_ns": event.wall_ns,
                     "buy_order_id": event.buy_order_id, "sell_order_id": event.sell_order_id,
+                }  # fmt: skip
+            case TradeBust() | TradeCorrection():
+                told |= {
+                    "execution_id": event.execution_id, "match_number": event.match_number,
+                    "price": to_text(event.price_ticks, price),
+                    "quantity": to_text(event.quantity_lots, quantity),
                 }  # fmt: skip
             case DepthUpdate():
                 told |= {

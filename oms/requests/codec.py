@@ -56,7 +56,12 @@ OPERATOR = "O"  # account, id, OperatorAction, Scope, target, name, value, why
 PHASE = "P"  # the calendar: the phase of every market that is not halted
 TIMER = "T"  # symbol: its pause, call or limit state is over
 GOOD_TILL = "G"  # wall clock: orders that are good till then, or before, expire
-BUST = "R"  # account, id, why, the fills of a trade to take back: see desk/bust.py
+BUST = "R"  # account, id, why, the fills of a trade to take back: of older programs
+TRADE_CHANGE = "Q"  # the same, and what the trade is from now on: price, lots (0: it is taken
+#                     back), and what its market traded at last then; see desk/bust.py
+
+MARKET = "Y"  # account, id, OperatorAction, symbol, tier, value, why, terms as a dict: what is
+#               traded, at which fees and price steps; see desk/listings.py
 
 # How many items a line has. A request whose origin is not empty has one more, after its terms:
 # user, gateway and MsgSeqNum. (Its request id has a place of its own in N, M, C and A.)
@@ -64,7 +69,7 @@ LENGTHS = {
     NEW: (11, 12, 13), MODIFY: (7, 8, 9), CANCEL: (5, 6), ANSWER: (13, 14), SESSION: (3,),
     LINK: (3,), VENUE: (9,), IGNORED: (9,), OVERDUE: (2,), START: (2,), STOP: (1,),
     FUNDS: (7, 8), MASS_CANCEL: (6, 7), OPERATOR: (9, 10), PHASE: (2,), TIMER: (2,),
-    GOOD_TILL: (2,), BUST: (5, 6), LOSS: (3,),
+    GOOD_TILL: (2,), BUST: (5, 6), LOSS: (3,), TRADE_CHANGE: (6, 7), MARKET: (9, 10),
 }  # fmt: skip
 
 # The three kinds that come by the thousand are written by one format each; ids hold no quote

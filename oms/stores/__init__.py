@@ -1,7 +1,7 @@
 """Stores: where the journal and the reports are kept. SQLite for keeps, memory for tests."""
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from oms.clock import Instant
@@ -221,6 +221,11 @@ class Store(Protocol):
         """Every report, in journal order."""
         ...
 
+    def executions(self, symbols: Collection[str], before: int) -> Iterator[Report]:
+        """Reports of trades, busts and corrections of these symbols, newest first, from the one
+        before report id `before` on."""
+        ...
+
     def save_part(self, parts_id: int, number: int, part: str) -> None:
         """One part of a snapshot that is not complete yet."""
         ...
@@ -238,6 +243,9 @@ class Store(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+EXECUTIONS = ("TRADE", "TRADE_BUSTED", "TRADE_CORRECTED")  # types of what `executions` gives
 
 
 def answers_in(reports: Sequence[Report], seq: int) -> list[Report]:

@@ -1,10 +1,10 @@
 """A store that forgets at exit: for tests and for simulations that leave nothing behind."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from oms.reports import Report
 from oms.requests.codec import Line
-from oms.stores import Claim, JournalRecord, Snapshot, answers_in, line_in
+from oms.stores import EXECUTIONS, Claim, JournalRecord, Snapshot, answers_in, line_in
 
 
 class MemoryStore:
@@ -104,6 +104,15 @@ class MemoryStore:
 
     def all_reports(self) -> Iterator[Report]:
         return iter(sorted(report for each in self._reports.values() for report in each))
+
+    def executions(self, symbols: Collection[str], before: int) -> Iterator[Report]:
+        told = sorted(
+            report
+            for each in self._reports.values()
+            for report in each
+            if report.type in EXECUTIONS and report.symbol in symbols and report.report_id < before
+        )
+        return reversed(told)
 
     def save_part(self, parts_id: int, number: int, part: str) -> None:
         if number == 1:  # of one that did not come to its end nothing stays

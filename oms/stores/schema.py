@@ -17,7 +17,7 @@ from oms.reports import (
     STORED,
     Report,
 )
-from oms.stores import JournalRecord
+from oms.stores import EXECUTIONS, JournalRecord
 
 SCHEMA_VERSION = 4
 FOLDED_VERSION = 2  # up to this one, all tables but the journal are made anew from it
@@ -134,6 +134,12 @@ SELECT_REPORT = (
 VIEW = "CREATE VIEW order_responses AS SELECT " + ", ".join(
     f"{_SOURCES.get(name, f'r.{name}')} AS {name}" for name in ROW_COLUMNS
 ) + f" {_FROM}"  # fmt: skip
+OF_TRADES = (
+    "WHERE substr(r.code, 1, 1) IN ("
+    + ", ".join(f"'{EXEC_TYPES[kind]}'" for kind in EXECUTIONS)
+    + ") AND r.report_id < ? AND o.symbol IN (SELECT value FROM json_each(?)) "
+    "ORDER BY r.report_id DESC"
+)
 OF_ORDER = "WHERE r.order_id = ? ORDER BY r.report_id"
 
 
@@ -150,7 +156,19 @@ def create(connection: sqlite3.Connection) -> bool:
         widen(connection)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
+    if version > FOLDED_VERSION:
+        _renew_view(connection)
     return bool(0 < version <= FOLDED_VERSION)
+
+
+def _renew_view(connection: sqlite3.Connection) -> None:
+    """The view of an older program does not know the words that have come since."""
+    found = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'order_responses'")
+    if found.fetchone() != (VIEW,):
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("DROP VIEW IF EXISTS order_responses")
+        connection.execute(VIEW)
+        connection.execute("COMMIT")
 
 
 def widen(connection: sqlite3.Connection) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ from oms.stores.schema import (
     INSERT_REPORT,
     INSERT_STAND_IN,
     OF_ORDER,
+    OF_TRADES,
     OTHERS,
     SCHEMA_VERSION,
     SELECT_CLAIMS,
@@ -70,8 +71,8 @@ PAUSE_S_MIN, PAUSE_S_MAX = 0.001, 0.1
 # Answers to requests about what is over, or unknown, or no order: they may name no symbol.
 CANCEL_REJECTED = "CANCEL_REJECTED"
 NAMED_OTHERWISE = frozenset(
-    ("REJECTED", "CANCEL_REJECTED", "ORDER_STATUS", "TRADE_BUSTED", "COMMAND_DONE",
-    "COMMAND_REJECTED")
+    ("REJECTED", "CANCEL_REJECTED", "ORDER_STATUS", "TRADE_BUSTED", "TRADE_CORRECTED",
+    "COMMAND_DONE", "COMMAND_REJECTED")
 )  # fmt: skip
 
 
@@ -481,6 +482,10 @@ class PersistentStorage:
 
     def all_reports(self) -> Iterator[Report]:
         return _reports_in(self._read(SELECT_REPORT + "ORDER BY r.report_id", ()))
+
+    def executions(self, symbols: Collection[str], before: int) -> Iterator[Report]:
+        names = json.dumps(sorted(symbols))
+        return _reports_in(self._read(SELECT_REPORT + OF_TRADES, (before, names)))
 
     def _reports(self, where: str, *arguments: object) -> list[Report]:
         return list(_reports_in(self._read(SELECT_REPORT + where, arguments)))

@@ -17,6 +17,7 @@ from oms.clock import Clock, Instant
 from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
+from oms.desk.listings import in_force, mistakes_in
 from oms.desk.settings import (
     check_assets,
     check_ledger,
@@ -35,6 +36,7 @@ from oms.errors import (
     StoreError,
     StoreFullError,
 )
+from oms.market_data import TradePrint
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse, Report, refused, symbol_of
 from oms.requests import codec
@@ -52,6 +54,7 @@ from oms.turn.memory import give_back
 from oms.turn.publisher import Publisher, settle
 from oms.turn.schedule import DueLines
 from oms.turn.snapshots import Snapshots
+from oms.turn.tape import Wanted, tape
 from oms.turn.turn_clock import TurnClock
 from oms.turn.urgent import UrgentLane
 from oms.venues import EmbeddedVenue, Outbox, Venue
@@ -151,14 +154,16 @@ class Dispatcher:
         )
         check_venue(self.desk.settings, settings)
         check_ledger(self.desk.settings, settings, len(orders))
-        check_assets(self.desk.ledger.scales, self.desk.ledger.paid_in, settings)
-        check_scales([order.instrument for order in orders.values()], settings)
+        traded = in_force(settings, self.desk.listings.changed)
+        wrong = mistakes_in(traded)
+        if wrong:
+            raise StoreError(f"with what operators set: {wrong}")
+        check_assets(self.desk.ledger.scales, self.desk.ledger.paid_in, traded)
+        check_scales([order.instrument for order in orders.values()], traded)
         self._check_counts()
         self._run([], [*self._accepted_loss(), (codec.START, settings)], self.times.read())
         self._warn_of_small_orders()
-        self._publisher.instruments = self.desk.instruments
-        for symbol in self.desk.instruments:
-            self._show(symbol)
+        self._relist()
         self.feed.attach(self.desk, self.fold.last_seq)
         if self._venue.remote:
             self._await_answers()
@@ -172,6 +177,16 @@ class Dispatcher:
                 warning = worth_nothing(instrument, self.desk.risk.least(instrument))
                 if warning:
                     log.warning("%s", warning)
+
+    def _relist(self) -> None:
+        """Others are traded than before: readers see what there is of them."""
+        desk, publisher = self.desk, self._publisher
+        markets = desk.engine.markets if desk.engine is not None else {}
+        known = {symbol: market.instrument for symbol, market in markets.items()}
+        publisher.list_instruments(desk.instruments, known)
+        publisher.set_trades(self._tapes(desk.instruments))
+        for symbol in desk.instruments:
+            self._show(symbol)
 
     def _check_counts(self) -> None:
         """The tables beside the journal have as many rows as its last record says."""
@@ -453,6 +468,8 @@ class Dispatcher:
     def _publish(self, reports: list[Report], answers: dict[int, Future[OrderResponse]]) -> None:
         clock, publisher, desk = self._clock, self._publisher, self.fold.desk
         durable_ns = clock.monotonic_ns()
+        if publisher.listed is not desk.instruments:
+            self._relist()
         symbols = set(map(symbol_of, reports))
         for symbol in symbols:
             if symbol in desk.instruments:  # a refused request may name any
@@ -460,6 +477,9 @@ class Dispatcher:
         hops = desk.hops
         published_ns = clock.monotonic_ns()
         trades = publisher.take_over(reports)
+        changed = {each.symbol for each in trades if type(each) is not TradePrint}
+        if changed:
+            publisher.set_trades(self._tapes(changed))
         listening = bool(publisher.market_listeners)
         told = self.feed.turn(self.fold.last_seq, symbols, trades, listening=listening)
         publisher.tell(reports, answers, hops, durable_ns, published_ns)
@@ -467,6 +487,16 @@ class Dispatcher:
             publisher.tell_market(told)
         if hops:
             self.tracker.record_turn(list(hops.values()), durable_ns, published_ns)
+
+    def _tapes(self, symbols: Iterable[str]) -> dict[str, list[TradePrint]]:
+        """The latest trades of these markets: they are in the store, as all that is published."""
+        kept = self._config.market_data.trades_kept
+        markets = self.desk.engine.markets if self.desk.engine is not None else {}
+        wanted = {
+            symbol: Wanted(kept, markets[symbol].matches if symbol in markets else None)
+            for symbol in symbols
+        }
+        return tape(self._store.executions, wanted)
 
     def _show(self, symbol: str) -> None:
         levels = self._config.market_data.depth_levels

@@ -7,8 +7,9 @@ replay asks nobody.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 from zlib import crc32
@@ -20,7 +21,14 @@ from oms.exchange.order import Order, Terms
 from oms.instruments import Instrument
 from oms.money import Number, to_text, to_units
 from oms.reject_reasons import RejectReason
-from oms.reports import COMMAND_ANSWERS, Report, status_of
+from oms.reports import (
+    COMMAND_ANSWERS,
+    OF_CHANGES,
+    REFUSALS,
+    Report,
+    status_of,
+    trade_named,
+)
 from oms.requests import OperatorAction, OrderTerms
 from oms.requests.codec import (
     ANSWER,
@@ -28,24 +36,30 @@ from oms.requests.codec import (
     CANCEL,
     FUNDS,
     LENGTHS,
+    MARKET,
     MASS_CANCEL,
     MODIFY,
     NEW,
     OPERATOR,
+    TRADE_CHANGE,
     Line,
     with_origin,
 )
+from oms.requests.operators import OF_MARKETS
 from oms.requests.orders import NO_ORIGIN, NUMBERS
 from oms.stores import CONTENT_UNKNOWN, Claim, Store
 from oms.stores.tally import Rest
+from oms.turn.listing import terms_of
+from oms.turn.tape import BUSTED, CHANGES, Wanted, tape
 
 STATUS, TRADE = ResponseType.ORDER_STATUS.value, ResponseType.TRADE.value
 REJECTED, CANCEL_REJECTED = ResponseType.REJECTED.value, ResponseType.CANCEL_REJECTED.value
-COMMAND_REJECTED, BUSTED = ResponseType.COMMAND_REJECTED.value, ResponseType.TRADE_BUSTED.value
+COMMAND_REJECTED = ResponseType.COMMAND_REJECTED.value
 STATE_REJECTED = OrderState.REJECTED.value
 # An order that was rejected is none; one that is open has other names than a refused change's.
 ENDED = (OrderState.FILLED.value, OrderState.CANCELED.value, OrderState.EXPIRED.value)
 SAYS_ALL = frozenset((NEW, CANCEL, FUNDS, MASS_CANCEL, OPERATOR))  # see _says_all
+NO_EVENTS = (*CHANGES, *OF_CHANGES, *REFUSALS)  # reports that are no event of the order itself
 WITHDRAWN = "W"  # a new order that is not to be sent, and why; in no journal
 REQUEST_KINDS = (NEW, CANCEL, MODIFY, FUNDS, MASS_CANCEL, OPERATOR, WITHDRAWN)
 PENDING_NEW, CANCELED = OrderState.PENDING_NEW.value, OrderState.CANCELED.value
@@ -68,6 +82,7 @@ class Intake:
         self._desk = desk
         self._store = store
         self._seq = 0  # the request in hand
+        self._listed = desk.instruments  # what the next two are of
         self._ticks: dict[tuple[str, Number], int] = {}  # (symbol, price) -> ticks
         self._lots: dict[tuple[str, Number], int] = {}
         self.repeats: dict[int, tuple[int, bool]] = {}  # sequence -> the first's, same content
@@ -83,6 +98,10 @@ class Intake:
 
     def begin(self, items: Sequence[tuple[Any, int, object]], first_seq: int) -> None:
         """Claim the ids of a turn's requests; item n has journal sequence first_seq + n."""
+        if self._listed is not self._desk.instruments:  # other instruments, other grids
+            self._listed = self._desk.instruments
+            self._ticks.clear()
+            self._lots.clear()
         claims: list[Claim] = []
         lines = self.lines = {}
         self.repeats, self._withdrawn, self._unsent = {}, {}, {}
@@ -393,8 +412,10 @@ class Intake:
         kind = request[0]
         if kind == FUNDS:
             return self._funds(seq, request)
-        if kind == OPERATOR and request[3] == OperatorAction.BUST:
-            return self._bust(seq, request)
+        if kind == OPERATOR and request[3] in (OperatorAction.BUST, OperatorAction.CORRECT):
+            return self._trade_change(seq, request)
+        if kind == OPERATOR and request[3] in OF_MARKETS:
+            return self._market(seq, request)
         return request[:-1]
 
     def _funds(self, seq: int, request: Line) -> Line:
@@ -414,27 +435,92 @@ class Intake:
                 return _command_refused(request, seq, reason)
         return (FUNDS, account, client_id, action, asset, amount, other)
 
-    def _bust(self, seq: int, request: Line) -> Line:
-        """The fills as they were reported, and how their orders stood last."""
-        _, account, client_id, _action, _scope, _target, name, _value, why, _origin = request
-        invalid, fills = RejectReason.COMMAND_INVALID, list[list[object]]()
+    def _trade_change(self, seq: int, request: Line) -> Line:
+        """A bust or a correction: the fills as they stand, how their orders stood last, what the
+        trade is from now on, and what its market traded at last then."""
+        _, account, client_id, _action, _scope, _target, name, _value, why = request[:9]
+        invalid, fills = f"{RejectReason.COMMAND_INVALID}: trade={name}", list[list[object]]()
         trade = self._trade_of(name)
         if not trade:
-            return _command_refused(request, seq, f"{invalid}: trade={name}, no such trade")
+            return _command_refused(request, seq, f"{invalid}, no such trade")
+        now: list[Report] = []
         for fill in trade:
             told = self._reports_of(fill.order_id)
-            if fill.execution_id in _busted(told):
-                return _command_refused(request, seq, f"{invalid}: trade={name}, taken back")
-            last = told[-1]
+            changes = [r for r in told if r.type in CHANGES and trade_named(r) == fill.execution_id]
+            stands, last = changes[-1] if changes else fill, told[-1]
+            own = next(report for report in reversed(told) if report.type not in NO_EVENTS)
+            if stands.type == BUSTED:
+                return _command_refused(request, seq, f"{invalid}, taken back")
+            now.append(stands)
             fills.append([
                 fill.journal_seq, fill.number, last.order_id, last.request_seq, last.account,
                 last.client_order_id, last.symbol, last.side, last.type, last.state,
-                fill.last_price_ticks, fill.last_quantity_lots, last.cumulative_lots,
-                last.leaves_lots, last.notional, fill.fee, fill.match_number, last.named_seq,
+                stands.last_price_ticks, stands.last_quantity_lots, last.cumulative_lots,
+                last.leaves_lots, last.notional, stands.fee, fill.match_number, last.named_seq,
+                own.state, own.cumulative_lots - last.cumulative_lots,
             ])  # fmt: skip
             if 0 < self._desk.ledger.since <= fill.journal_seq:
                 fills[-1].append(_whole_of(told, fill, self._desk.ledger.since))
-        return (BUST, account, client_id, why, fills)
+        price_ticks = lots = 0
+        if request[3] == OperatorAction.CORRECT:
+            try:
+                price_ticks, lots = self._corrected(now[0], trade[0], request[9:-1])
+            except ValidationError as error:
+                return _command_refused(request, seq, f"{invalid}: {error}")
+        last_ticks = self._last_ticks(trade, price_ticks, lots)
+        return (TRADE_CHANGE, account, client_id, why, fills, [price_ticks, lots, last_ticks])
+
+    def _corrected(self, now: Report, first: Report, settings: Sequence[Any]) -> tuple[int, int]:
+        """Price and lots that a trade is to have; what is not said stays. ValidationError if it
+        is not on the grid, changes nothing, or is for more than was traded: nobody asked for
+        that."""
+        texts = settings[0] if settings else {}
+        instrument = self._desk.instruments.get(first.symbol)
+        if instrument is None:
+            raise ValidationError("symbol", first.symbol, "a symbol that is traded")
+        price_ticks, lots = now.last_price_ticks, now.last_quantity_lots
+        if "price" in texts:
+            price_ticks = instrument.price_ticks(texts["price"])
+        if "quantity" in texts:
+            lots = instrument.quantity_lots(texts["quantity"])
+        most = first.last_quantity_lots
+        if lots > most:
+            expected = f"at most {to_text(most, instrument.quantity_scale)}, which was traded"
+            raise ValidationError("quantity", texts["quantity"], expected)
+        if (price_ticks, lots) == (now.last_price_ticks, now.last_quantity_lots):
+            raise ValidationError("settings", texts, "another price or quantity than it has")
+        return price_ticks, lots
+
+    def _last_ticks(self, trade: list[Report], price_ticks: int, lots: int) -> int:
+        """What the market traded at last once this trade is so; 0 if there is no trade then."""
+        if self._desk.engine is None:
+            return 0
+        symbol = trade[0].symbol
+        rows, executions = self._desk.reports.rows, self._store.executions
+
+        def read(symbols: Collection[str], before: int) -> Iterator[Report]:
+            """This turn's, then what is stored; of one symbol, so it is read once."""
+            return chain(reversed(rows), executions(symbols, before))
+
+        wanted = {symbol: Wanted(1, self._desk.engine.markets[symbol].matches)}
+        changed = {fill.execution_id: (price_ticks, lots) for fill in trade}
+        found = tape(read, wanted, changed)[symbol]
+        return found[0].price_ticks if found else 0
+
+    def _market(self, seq: int, request: Line) -> Line:
+        """What is to be traded, with its numbers on the grid."""
+        _, account, client_id, action, _scope, symbol, name, value, why, *settings, _origin = (
+            request
+        )
+        try:
+            texts = settings[0] if settings else {}
+            terms = terms_of(self._desk, action, symbol, name, texts)
+        except ValidationError as error:
+            code = RejectReason.COMMAND_INVALID
+            if error.field == "symbol" and action != OperatorAction.LIST:
+                code = RejectReason.SYMBOL_UNKNOWN
+            return _command_refused(request, seq, f"{code}: {error}")
+        return (MARKET, account, client_id, action, symbol, name, value, why, terms)
 
     def _trade_of(self, execution_id: str) -> list[Report]:
         """Both reports of one trade, from the store; none if there is no such trade.
@@ -455,25 +541,25 @@ class Intake:
         ]
 
 
-def _busted(told: Sequence[Report]) -> dict[str, int]:
-    """The trades among an order's reports that were taken back, and the fees given back."""
-    return {
-        each.reason.partition("trade=")[2].partition(",")[0]: -int(each.fee or 0)
-        for each in told
-        if each.type == BUSTED
-    }
-
-
 def _whole_of(told: Sequence[Report], fill: Report, since: int) -> list[object]:
     """All that was settled together with a fill: the fields of `desk.bust.Whole`."""
-    busted, sums, fees = _busted(told), {"MAKER": 0, "TAKER": 0, "AUCTION": 0}, 0
+    fees, worths, liquidity = dict[str, int](), dict[str, int](), dict[str, str]()
     for each in told:
+        name, fee = each.execution_id, int(each.fee or 0)
         if each.type == TRADE and each.journal_seq >= since:
-            taken_back = each.execution_id in busted
-            fees += int(each.fee or 0) - busted.get(each.execution_id, 0)
-            if not taken_back:
-                sums[each.liquidity] += each.last_price_ticks * each.last_quantity_lots
-    return [fill.liquidity, *sums.values(), fees]
+            liquidity[name] = each.liquidity
+        elif each.type in CHANGES and trade_named(each) in fees:
+            name = trade_named(each)
+            fee += fees[name] if each.type == BUSTED else 0  # of a bust: what was given back
+        else:
+            continue
+        taken_back = each.type == BUSTED
+        fees[name] = fee
+        worths[name] = 0 if taken_back else each.last_price_ticks * each.last_quantity_lots
+    sums = {"MAKER": 0, "TAKER": 0, "AUCTION": 0}
+    for name, worth in worths.items():
+        sums[liquidity[name]] += worth
+    return [fill.liquidity, *sums.values(), sum(fees.values())]
 
 
 def claims_in(
@@ -521,7 +607,7 @@ def claims_in(
             claims.append(Intake.claim_of(seq, (*line[:4], NO_ORIGIN)))
         elif kind in (MASS_CANCEL, OPERATOR):
             claims.append(Intake.claim_of(seq, (*line[: LENGTHS[kind][0]], NO_ORIGIN)))
-        elif kind in (ANSWER, MODIFY, BUST):
+        elif kind in (ANSWER, MODIFY, BUST, TRADE_CHANGE, MARKET):
             symbol, side = (line[5], line[6]) if kind == ANSWER and line[4] == seq else ("", "")
             claims.append((seq, line[1], line[2], symbol, side, "", CONTENT_UNKNOWN))
     return claims

@@ -9,12 +9,13 @@ Whole books are followed only from when somebody wants them: until then orders p
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from oms.desk.desk import Desk
 from oms.enums import Phase, Side
 from oms.errors import StoppedError
 from oms.exchange.market import Market
+from oms.instruments import Instrument
 from oms.market_data import (
     BalanceChange,
     DepthSnapshot,
@@ -24,12 +25,12 @@ from oms.market_data import (
     MarketEvent,
     MarketState,
     TopOfBook,
-    TradePrint,
+    TradeEvent,
 )
 
 BUY, SELL = Side.BUY, Side.SELL
 CALLS = (Phase.OPENING_AUCTION, Phase.CLOSING_AUCTION, Phase.REOPENING_AUCTION)
-OPERATOR, BREAKER = "OPERATOR", "BREAKER"  # why a market is halted
+OPERATOR, BREAKER, DELISTED = "OPERATOR", "BREAKER", "DELISTED"  # why it is halted, or closed
 NO_EVENTS: list[MarketEvent] = []  # shared by every turn that has none; never appended to
 
 NOTHING_HELD: dict[str, tuple[int, int]] = {}
@@ -108,6 +109,7 @@ class MarketFeed:
         self._balances: dict[str, dict[str, tuple[int, int]]] = {}
         self._phases: dict[str, Phase] = {}
         self._indicative: dict[str, tuple[int, int, int]] = {}  # as told in this call
+        self._listed: Mapping[str, Instrument] = {}  # of which the views are
 
     # --- what any thread may ask ---
 
@@ -148,7 +150,7 @@ class MarketFeed:
 
     def attach(self, desk: Desk, seq: int) -> None:
         """Look at this desk from now on; its state, as of journal entry `seq`, is durable."""
-        self._desk = desk
+        self._desk, self._listed = desk, desk.instruments
         ledger, engine = desk.executions.ledger, desk.engine
         desk.ledger.touched.clear()
         accounts = ledger.accounts if ledger is not None else {}
@@ -187,17 +189,19 @@ class MarketFeed:
     # --- the dispatcher, after each commit ---
 
     def turn(
-        self, seq: int, symbols: set[str], trades: list[TradePrint], *, listening: bool
+        self, seq: int, symbols: set[str], trades: list[TradeEvent], *, listening: bool
     ) -> list[MarketEvent]:
         """Renew the views; returns what to tell, if somebody listens.
 
-        symbols: those of the turn's reports; no book changes without one. trades: its trades.
+        symbols: those of the turn's reports; no book changes without one. trades: what it traded,
+        took back and corrected.
         """
         desk = self._desk
         if desk is None:
             return NO_EVENTS
         engine, ledger = desk.engine, desk.executions.ledger
         follows = self._follows.is_set()
+        gone = self._relist(desk, seq) if self._listed is not desk.instruments else []
         if (
             not follows
             and not (ledger and ledger.touched)
@@ -217,12 +221,33 @@ class MarketFeed:
             MarketState(seq, number, market.instrument.symbol, market.phase, _why(market))
             for number, market in enumerate(entered, 1)
         ]
+        events += [
+            MarketState(seq, number, symbol, Phase.CLOSED, DELISTED)
+            for number, symbol in enumerate(gone, len(events) + 1)
+        ]
         events += [t._replace(number=n) for n, t in enumerate(trades, len(events) + 1)]
         _tell_books(events, seq, changes)
         self._tell_calls(events, seq, symbols.union(m.instrument.symbol for m in entered))
         for account, asset, now in moved:
             events.append(BalanceChange(seq, len(events) + 1, account, asset, *now))
         return events
+
+    def _relist(self, desk: Desk, seq: int) -> list[str]:
+        """Others are traded than before: views of those that came; the symbols that went."""
+        gone = sorted(self._phases.keys() - desk.instruments.keys())
+        self._listed = desk.instruments
+        with self._lock:
+            for symbol in gone:
+                self._phases.pop(symbol)
+            if self._follows.is_set() and desk.engine is not None:
+                books, self._books = self._books, {}
+                for symbol in desk.instruments:
+                    if symbol not in books:  # new, and so without orders
+                        market = desk.engine.markets[symbol]
+                        market.changed = set()
+                        books[symbol] = BookView(market, seq)
+                    self._books[symbol] = books[symbol]
+        return gone
 
     def _moved(self, desk: Desk, listening: bool) -> Moved:
         """Balances that are not what is published."""

@@ -9,14 +9,25 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import NamedTuple, Protocol
 
-from oms.desk.bust import why_not_bust
+from oms.desk.bust import Anew, why_not_change
 from oms.desk.desk import Desk
+from oms.desk.listings import Listing
 from oms.enums import OrderState, ResponseType
 from oms.errors import ValidationError
 from oms.reject_reasons import REASONS, RejectReason
 from oms.reports import OrderResponse
 from oms.requests import OrderRequest, Request, line_of
-from oms.requests.codec import ANSWER, BUST, CANCEL, FUNDS, MODIFY, NEW, OPERATOR, Line
+from oms.requests.codec import (
+    ANSWER,
+    CANCEL,
+    FUNDS,
+    MARKET,
+    MODIFY,
+    NEW,
+    OPERATOR,
+    TRADE_CHANGE,
+    Line,
+)
 from oms.turn.intake import Intake
 from oms.turn.publisher import settle
 
@@ -137,4 +148,8 @@ def dry_run(intake: Intake, desk: Desk, request: Line) -> DryRun:
         return DryRun(desk.operations.would_fund(line))
     if line[0] == OPERATOR:
         return DryRun(desk.operations.why_not(line))
-    return DryRun(why_not_bust(desk, line[4]) if line[0] == BUST else "")
+    if line[0] == TRADE_CHANGE:
+        return DryRun(why_not_change(desk, line[4], Anew(*line[5])))
+    if line[0] == MARKET:
+        return DryRun(desk.listings.why_not(Listing(*line[3:9])))
+    return DryRun("")

@@ -6,25 +6,31 @@ raises is logged and the others are told all the same.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from oms.desk.desk import Hops
-from oms.enums import TERMINAL_STATES, Liquidity, ResponseType, Side
+from oms.enums import TERMINAL_STATES, ResponseType
 from oms.exchange.order import Order
 from oms.instruments import Instrument
-from oms.market_data import Depth, MarketEvent, TradePrint
+from oms.market_data import (
+    Depth,
+    MarketEvent,
+    TradeBust,
+    TradeCorrection,
+    TradeEvent,
+    TradePrint,
+)
 from oms.reports import (
-    NUMBER_BITS,
-    NUMBER_MASK,
     REFUSALS,
     TRADE,
     OrderResponse,
     Report,
-    new_tuple,
     status_of,
+    trade_named,
 )
+from oms.turn.tape import BUSTED, CHANGES, TAKER, print_of
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +43,6 @@ CANCEL_REJECTED = ResponseType.CANCEL_REJECTED.value
 # Said of an order that is open, these answer a repeated id: no news of the order.
 NO_NEWS = (ResponseType.ORDER_STATUS.value, ResponseType.REJECTED.value)
 LOGGED_REPORTS_MAX = 8
-TAKER, BUYER = Liquidity.TAKER.value, Side.BUY.value
 
 
 class Publisher:
@@ -50,7 +55,8 @@ class Publisher:
         self._trades: dict[str, deque[TradePrint]] = {}
         self._depth: dict[str, Depth] = {}
         self.open: dict[int, Report] = {}  # order id -> its latest published report
-        self.instruments: dict[str, Instrument] = {}
+        self.listed: Mapping[str, Instrument] = {}  # what is traded
+        self.instruments: dict[str, Instrument] = {}  # and what was, as far as it is known
         self.rejects: dict[str, int] = {}
         self.published = 0
         self.failures = 0
@@ -65,10 +71,24 @@ class Publisher:
         """Take over the open orders of a recovered desk."""
         self.open = {order.order_id: status_of(order, turn_seq, wall_ns) for order in orders}
 
-    def take_over(self, reports: list[Report]) -> list[TradePrint]:
-        """Renew what readers see by one turn's reports; returns the turn's trades."""
+    def list_instruments(
+        self, listed: Mapping[str, Instrument], known: Mapping[str, Instrument]
+    ) -> None:
+        """What is traded from now on; known: what is told of may be of these, too."""
+        self.listed = listed
+        self.instruments = {**self.instruments, **known, **listed}
+
+    def set_trades(self, tapes: Mapping[str, Iterable[TradePrint]]) -> None:
+        """The latest trades of some markets, as the store has them."""
+        for symbol, trades in tapes.items():
+            self._trades[symbol] = deque(trades, maxlen=self._trades_kept)
+
+    def take_over(self, reports: list[Report]) -> list[TradeEvent]:
+        """Renew what readers see by one turn's reports; returns what was traded, taken back and
+        corrected. After the last two `set_trades` must follow: only the store knows which older
+        trades are among the latest then."""
         open_reports = self.open
-        trades: list[TradePrint] = []
+        trades: list[TradeEvent] = []
         fills: list[Report] = []
         for report in reports:
             kind, state = report.type, report.state
@@ -76,7 +96,7 @@ class Publisher:
                 open_reports.pop(report.order_id, None)
             elif state and kind not in NO_NEWS:  # no state: it is not about an order
                 open_reports[report.order_id] = report
-            if kind == TRADE:
+            if kind == TRADE or kind in CHANGES:
                 fills.append(report)
             elif report.reason and kind in REFUSALS:
                 self._count_reject(report.reason)
@@ -85,38 +105,27 @@ class Publisher:
         self.published += len(reports)
         return trades
 
-    def _print(self, fills: list[Report], trades: list[TradePrint]) -> None:
+    def _print(self, fills: list[Report], trades: list[TradeEvent]) -> None:
         """Each trade once, when both of its reports are there; a remote venue tells one."""
         halves: dict[tuple[str, int], Report] = {}  # one side of a trade, until the other comes
         for report in fills:
-            first, number, other = report, report.match_number, None
-            buy_id = sell_id = 0
+            number, other = report.match_number, None
             if number:
                 key = (report.symbol, number)
                 other = halves.pop(key, None)
                 if other is None:
                     halves[key] = report
                     continue
-                first = report if report.liquidity == TAKER else other  # the taker's, or buyer's
-                buy_id, sell_id = report.order_id, other.order_id
-                if report.side != BUYER:
-                    buy_id, sell_id = sell_id, buy_id
-            elif report.liquidity != TAKER:
+            elif report.type == TRADE and report.liquidity != TAKER:
                 continue
-            at = first.report_id
-            made = new_tuple(
-                TradePrint,
-                (
-                    at >> NUMBER_BITS, 0, first.symbol, f"{at >> NUMBER_BITS}-{at & NUMBER_MASK}",
-                    number, first.side if first.liquidity == TAKER else "",
-                    first.last_price_ticks, first.last_quantity_lots, first.wall_ns, buy_id,
-                    sell_id,
-                ),
-            )  # fmt: skip
+            if report.type != TRADE:
+                trades.append(_changed(report if other is None else other))
+                continue
+            made = print_of(report, other)
             trades.append(made)
-            kept = self._trades.get(first.symbol)
+            kept = self._trades.get(report.symbol)
             if kept is None:
-                kept = self._trades[first.symbol] = deque(maxlen=self._trades_kept)
+                kept = self._trades[report.symbol] = deque(maxlen=self._trades_kept)
             kept.append(made)
 
     def tell(
@@ -191,6 +200,15 @@ class Publisher:
 
     def response(self, report: Report) -> OrderResponse:
         return OrderResponse(report, self.instruments.get(report.symbol))
+
+
+def _changed(report: Report) -> TradeBust | TradeCorrection:
+    """What became of a trade, by the first report of it: as the trade, it is named by that."""
+    kind = TradeBust if report.type == BUSTED else TradeCorrection
+    return kind(
+        report.journal_seq, 0, report.symbol, trade_named(report), report.match_number,
+        report.last_price_ticks, report.last_quantity_lots,
+    )  # fmt: skip
 
 
 def _log(reports: list[Report]) -> None:

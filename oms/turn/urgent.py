@@ -14,6 +14,7 @@ from oms.enums import Scope
 from oms.reject_reasons import RejectReason
 from oms.requests import OperatorAction
 from oms.requests.codec import CANCEL, MASS_CANCEL, OPERATOR, Line
+from oms.requests.operators import OF_MARKETS
 from oms.stores import Store
 from oms.turn.inbox import Inbox, Item, withdrawn
 from oms.turn.intake import Intake
@@ -38,7 +39,7 @@ class UrgentLane:
         inbox, batch_max = self._inbox, self._batch_max
         urgent = inbox.take_urgent(batch_max, OVERTAKEN_TURNS * batch_max)
         if not urgent:
-            yield inbox.take(batch_max, wait_s)
+            yield from _cut(inbox.take(batch_max, wait_s))
             return
         items, numbers = self._overtaking(urgent, intake)
         if any(item[0][0] in (MASS_CANCEL, OPERATOR) for item in items):
@@ -46,7 +47,7 @@ class UrgentLane:
             self._numbers = numbers
             yield items
             self._numbers, items = [], []
-        yield items + inbox.take(max(batch_max - len(items), batch_max // 2, 1), 0)
+        yield from _cut(items + inbox.take(max(batch_max - len(items), batch_max // 2, 1), 0))
 
     def _overtaking(
         self, urgent: list[tuple[int, Item]], intake: Intake
@@ -100,3 +101,16 @@ class UrgentLane:
                 symbol = line[5] if line[4] == Scope.SYMBOL else ""
                 why = f"{RejectReason.KILL_SWITCH.value}: {line[8]}".rstrip(": ")
                 self._inbox.sweep((account, symbol, ""), number, why)
+
+
+def _cut(items: list[Item]) -> Iterator[list[Item]]:
+    """One turn, mostly. What is traded, and on which grid, may change at a turn's end alone: the
+    orders of a turn are read by the grid that holds at its begin."""
+    first = 0
+    if OPERATOR in [item[0][0] for item in items]:
+        for place, (request, _, _) in enumerate(items, 1):
+            if request[0] == OPERATOR and request[3] in OF_MARKETS:
+                yield items[first:place]
+                first = place
+    if not first or first < len(items):
+        yield items[first:]

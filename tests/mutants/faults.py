@@ -252,4 +252,27 @@ SESSION = [
         ("trading_hours", "order_desk", "phases"),
     ),
 ]  # fmt: skip
-FAULTS = JOURNAL + IDS + LEDGER + MATCHING + THROTTLE + SESSION
+VIEWS = [
+    Fault(
+        "a busted trade stays the last price", "desk/bust.py",
+        "if market is not None and desk.rules > 1:", "if market is None:", ("bust", "tape"),
+    ),
+    Fault(
+        "an order without fills stays filled", "desk/bust.py",
+        "return (OrderState.CANCELED if short else OrderState.FILLED).value",
+        "return OrderState.FILLED.value", ("bust", "tape"),
+    ),
+    Fault(
+        "the tape begins anew at a start", "turn/dispatcher.py",
+        "        publisher.set_trades(self._tapes(desk.instruments))\n", "", ("tape", "manager"),
+    ),
+    Fault(
+        "what is delisted comes back with a start", "desk/listings.py",
+        'if fields is None or not own.get("listed", True):', "if fields is None:", ("listings",),
+    ),
+    Fault(
+        "a corrected trade pays the old fee", "desk/bust.py",
+        "fee = -(-fee * notional // before) if before else 0", "fee = fee", ("bust",),
+    ),
+]  # fmt: skip
+FAULTS = JOURNAL + IDS + LEDGER + MATCHING + THROTTLE + SESSION + VIEWS
