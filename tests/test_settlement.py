@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import replace
+from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
 
@@ -535,3 +536,63 @@ def test_limits_cure_it(least, warned):
 def test_without_a_ledger_nobody_is_warned(caplog):
     Stepped(config_of(instruments=INSTRUMENTS)).start()
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+# --- corrections ---
+
+
+def tenths(number):
+    """A coarse price, or quantity, of so many ticks or lots."""
+    return Decimal(number) / 10
+
+
+TRADES = st.lists(st.tuples(st.integers(1, 60), st.integers(1, 12)), min_size=1, max_size=6)
+CHANGES = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 60), st.integers(0, 12)), max_size=6)
+
+
+@hypothesis_settings(max_examples=40)
+@given(TRADES, CHANGES, st.booleans())
+def test_an_order_whose_trades_are_corrected_has_paid_what_they_are_worth_now(made, changes, over):
+    """As if each trade had been so from the start; no lots: it is busted. Open, or over."""
+    # given a buy that several sells met, each at the price of its own
+    floor_ = Floor(coarse(maker_fee_bps=33, taker_fee_bps=33))
+    floor_.fund("a", B=1_000)
+    floor_.fund("b", Q=100_000)
+    lots = sum(lots for _, lots in made)
+    stands = {}
+    buy = "b0"
+    for number, (price, count) in enumerate(made):
+        if number == 0:
+            floor_.new("b", buy, BUY, tenths(lots), tenths(price))
+        else:
+            request = OrderRequest.modify("b", f"m{number}", buy, price=tenths(price))
+            floor_.told(request)
+            buy = f"m{number}"
+        told = floor_.told(
+            OrderRequest.new("a", f"s{number}", "X", SELL, tenths(count), tenths(price))
+        )
+        trade = next(each.execution_id for each in told if each.side == "BUY")
+        stands[trade] = (price, count, count)
+    if over:
+        floor_.mass_cancel("b")
+
+    # when
+    for pick, price, count in changes:
+        trade = sorted(stands)[pick % len(stands)]
+        _, had, most = stands[trade]
+        if not had:
+            continue
+        if count:
+            answer = floor_.operate(
+                OperatorAction.CORRECT, name=trade,
+                settings={"price": str(tenths(price)), "quantity": str(tenths(count))},
+            )  # fmt: skip
+        else:
+            answer = floor_.bust(trade)
+        if answer.type == "COMMAND_DONE":
+            stands[trade] = (price, count, most)
+
+        # then
+        worth = sum(Fraction(price * count, 100) for price, count, _ in stands.values())
+        assert 100_000 - quote(floor_, "b") == ceil(worth) + ceil(worth * 33 / 10_000)
+        assert floor_.is_sound()

@@ -271,8 +271,10 @@ VIEWS = [
         'if fields is None or not own.get("listed", True):', "if fields is None:", ("listings",),
     ),
     Fault(
-        "a corrected trade pays the old fee", "desk/bust.py",
-        "fee = -(-fee * notional // before) if before else 0", "fee = fee", ("bust",),
+        "a corrected trade pays no new fee", "desk/bust.py",
+        "charge = exact * bps_of(fees, whole.liquidity)",
+        "charge = fill.price_ticks * fill.lots * instrument.quote_unit * "
+        "bps_of(fees, whole.liquidity)", ("settlement",),
     ),
 ]  # fmt: skip
 FAULTS = JOURNAL + IDS + LEDGER + MATCHING + THROTTLE + SESSION + VIEWS
