@@ -134,9 +134,9 @@ def read_section(section: type[Kind], texts: Mapping[str, str]) -> Kind:
 LIMITS = ("quantity_min", "quantity_max", "notional_min", "notional_max")  # of one order
 
 
-def _read_calendar(key: str, text: str) -> str | None:
-    # An always open schedule reads all its arguments but does not compare them.
-    return text if Schedule.parse(**{"always_open": True, key: text}) else None  # type: ignore
+def _read_calendar(key: str, text: str) -> str:
+    Schedule.check_text(key, text)
+    return text
 
 
 def _read_step(key: str, text: str) -> str | None:
@@ -157,7 +157,8 @@ FEE_BPS = whole(-FEE_BPS_MAX, FEE_BPS_MAX)
 class SessionConfig(Section):
     """When orders trade and the link is up. schedule: built from the calendar's settings.
 
-    pre_open_ns, opening_auction_ns, closing_auction_ns: phases of every window; 0: none.
+    pre_open_ns, opening_auction_ns, closing_auction_ns: phases of every window that says nothing
+    of its own; 0: none.
     """
 
     always_open: Annotated[bool, FLAG] = False
@@ -187,6 +188,27 @@ class SessionConfig(Section):
             raise ValidationError("logon_backoff_s_min", low, "at most logon_backoff_s_max")
         calendar = {name: getattr(self, name) for name in signature(Schedule.parse).parameters}
         object.__setattr__(self, "schedule", Schedule.parse(**calendar))
+        self._check_phases()
+
+    def _check_phases(self) -> None:
+        """A phase that a window has no room for would never be."""
+        names = ("pre_open_ns", "opening_auction_ns", "closing_auction_ns")
+        phases: dict[str, int] = {name: getattr(self, name) for name in names}
+        if self.always_open:
+            for name, length_ns in phases.items():
+                if length_ns:
+                    expected = "0, as the market is always open"
+                    raise ValidationError(key_of(name), f"{length_ns / NANOS:g}", expected)
+            return
+        schedule = self.schedule
+        of_week = [("hours", span) for span in schedule.hours]
+        for key, span in (*of_week, *(("extra_open", span) for span in schedule.extra_open)):
+            left_ns = span.length_ns()
+            for name, length_ns in {**phases, **dict(span.phases)}.items():
+                if length_ns and left_ns <= 0:
+                    expected = f"room for {key_of(name)} behind the phases before it"
+                    raise ValidationError(key, str(span), expected)
+                left_ns -= length_ns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,7 +113,9 @@ class Operations:
             desk.is_open, desk.trading_date = True, date
             self._check_held()
             self._restore_done_for_day()
-            self._set_phase(first_phase(desk.settings))
+            # Older lines do not say how the session begins: then it is as for all of them.
+            first = line[3] if len(line) > 3 else first_phase(desk.settings.get("phases", {}))
+            self._set_phase(Phase(first))
             return
         self._set_phase(Phase.CLOSED)
         desk.is_open = False

@@ -138,9 +138,8 @@ def check_scales(open_instruments: Iterable[Instrument], settings: dict[str, Any
             )
 
 
-def first_phase(settings: dict[str, Any]) -> Phase:
-    """How a session begins."""
-    phases = settings.get("phases", {})
+def first_phase(phases: Mapping[str, int]) -> Phase:
+    """How a session begins that has phases so long; see exchange_settings."""
     if phases.get("pre_open_ns"):
         return Phase.PRE_OPEN
     return Phase.OPENING_AUCTION if phases.get("opening_auction_ns") else Phase.CONTINUOUS
