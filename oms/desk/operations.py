@@ -277,14 +277,19 @@ class Operations:
         desk, asked, action = self._desk, Asked(Scope(line[4]), *line[5:9]), line[3]
         if asked.symbol and asked.symbol not in desk.instruments:
             return f"{SYMBOL_UNKNOWN}: symbol={asked.symbol}"
+        if asked.scope is Scope.GROUP and action != OperatorAction.SET_LIMIT:
+            return f"{INVALID}: scope=GROUP, expected with SET_LIMIT alone"
         if action == OperatorAction.SET_PHASE:
             closed = asked.value == Phase.CLOSED or not desk.is_open
             if desk.engine is None or asked.scope is Scope.ACCOUNT or closed:
                 session = "open" if desk.is_open else "closed"
                 return f"{INVALID}: scope={asked.scope}, value={asked.value}, session={session}"
         elif action == OperatorAction.SET_LIMIT:
+            groups, rules = desk.risk.known_groups, desk.rules
+            if asked.scope is Scope.GROUP and asked.target not in groups:
+                return f"{INVALID}: group={asked.target}, known={'|'.join(groups) or 'none'}"
             try:
-                check_limit(asked.scope, asked.name, asked.value)
+                check_limit(asked.scope, asked.name, asked.value, rules)
             except ValidationError as error:
                 return f"{INVALID}: {error}"
         elif action == OperatorAction.SET_ACCOUNT and (
@@ -329,7 +334,7 @@ class Operations:
         return f"phase={phase}"
 
     def _set_limit(self, asked: Asked) -> str:
-        scope = Scope.SYMBOL if asked.symbol else Scope.ACCOUNT  # ALL: of every account
+        scope = Scope.ACCOUNT if asked.scope is Scope.ALL else asked.scope
         self._desk.risk.set_limit(scope, asked.target, asked.name, asked.value)
         self._desk.risk.watch(self._executions.orders.values())
         return f"{asked.name}={asked.value or 'as configured'}"
@@ -379,7 +384,7 @@ class Operations:
         rates = {(s, tier): (maker, taker) for s, tier, maker, taker in settings.get("fees", ())}
         desk.ledger.configure(instruments, rates)
         self._executions.ledger = desk.ledger if settings.get("ledger") else None
-        desk.risk.configure(settings.get("limits", {}))
+        desk.risk.configure(settings.get("limits", {}), settings.get("limit_groups", {}))
         desk.risk.listed = desk.instruments
         desk.risk.watch(self._executions.orders.values())
         if desk.engine is not None:

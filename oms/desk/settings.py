@@ -47,7 +47,9 @@ def exchange_settings(config: Config) -> dict[str, Any]:
         "limits": {
             Scope.ACCOUNT.value: config.account_limits(),
             Scope.SYMBOL.value: {symbol: dict(texts) for symbol, texts in config.limits.items()},
+            Scope.GROUP.value: config.group_limits(),
         },
+        "limit_groups": config.limit_groups(),
         "phases": {
             "pre_open_ns": session.pre_open_ns,
             "opening_auction_ns": session.opening_auction_ns,
