@@ -23,6 +23,7 @@ from oms.sections import (
     ControlConfig,
     ExchangeConfig,
     FeesConfig,
+    GroupConfig,
     InstrumentConfig,
     LogConfig,
     MarketDataConfig,
@@ -57,6 +58,7 @@ SHIPPED_INSTRUMENTS = tuple(
 NAMED = {  # sections of which there may be many: how the header goes on, and what it says then
     "instrument": ("SYMBOL (A-Z0-9._-)", "[A-Z0-9._-]{1,32}", InstrumentConfig),
     "account": ("NAME (no space, \" ' \\ [ ])", "[!#-&(-Z^-~]{1,64}", AccountConfig),
+    "group": ("NAME (A-Za-z0-9_-)", "[A-Za-z0-9_-]{1,32}", GroupConfig),
     "asset": ("NAME (A-Z0-9._-)", "[A-Z0-9._-]{1,16}", AssetConfig),
     "fees": ("SYMBOL TIER", "[A-Z0-9._-]{1,32} [A-Za-z0-9_-]{1,16}", FeesConfig),
 }
@@ -90,6 +92,7 @@ class Config:
     instruments: tuple[Instrument, ...] = SHIPPED_INSTRUMENTS
     limits: dict[str, dict[str, str]] = field(default_factory=dict)
     accounts: dict[str, AccountConfig] = field(default_factory=dict)
+    account_groups: dict[str, GroupConfig] = field(default_factory=dict)
     assets: dict[str, int] = field(default_factory=dict)
     fees: Fees = field(default_factory=dict)
 
@@ -118,6 +121,22 @@ class Config:
             every.setdefault("messages_window_s", unlimited["messages_window_s"])
         return {"": every, **{name: limits for name, limits in own.items() if limits}}
 
+    def group_limits(self) -> dict[str, dict[str, str]]:
+        """What the accounts of each group may do together, as account_limits has it."""
+        unlimited = limits_of(RiskConfig())
+        found = dict[str, dict[str, str]]()
+        for name, group in self.account_groups.items():
+            limits = limits_of(group)
+            found[name] = {key: text for key, text in limits.items() if text != unlimited[key]}
+            if "messages_max" in found[name]:
+                found[name]["messages_window_s"] = limits["messages_window_s"]
+        return found
+
+    def limit_groups(self) -> dict[str, list[str]]:
+        """The groups of each account that is in some."""
+        groups = {name: symbols_of(account.groups) for name, account in self.accounts.items()}
+        return {name: names for name, names in groups.items() if names}
+
     def tiers(self) -> dict[str, str]:
         """The tier of each account that has one."""
         return {name: account.tier for name, account in self.accounts.items() if account.tier}
@@ -140,6 +159,9 @@ def contradictions(symbols: Collection[str], parts: Mapping[str, Any]) -> Mistak
     yield from _in_accounts(symbols, made, {"risk": parts["risk"]})
     accounts = {f"account {name}": account for name, account in parts["accounts"].items()}
     yield from _in_accounts(symbols, made, accounts)
+    groups = {f"group {name}": group for name, group in parts["account_groups"].items()}
+    yield from _in_accounts(symbols, made, groups)
+    yield from _in_groups(parts["accounts"], parts["account_groups"])
     if parts["exchange"].ledger:
         yield from mistakes_in_ledger(made, parts["assets"])
 
@@ -152,10 +174,12 @@ def mistakes_in_limits(
             yield f"instrument {symbol}", ValidationError("limits", symbol, "a known symbol")
         for kind in ("quantity", "notional") if symbol in made else ():
             instrument = made[symbol]
+            market = f"market_{kind}_max"
             scale = instrument.quantity_scale if kind == "quantity" else instrument.quote_scale
             keys = [f"{kind}_min", f"{kind}_max"]
             try:
                 least, most = (to_units(key, texts.get(key) or 0, scale) for key in keys)
+                to_units(market, texts.get(market) or 0, scale)
                 if 0 < most < least:
                     raise ValidationError(keys[0], texts[keys[0]], f"at most {keys[1]}")
             except ValidationError as error:
@@ -183,19 +207,39 @@ def mistakes_in_fees(
 def _in_accounts(
     symbols: Collection[str],
     made: Mapping[str, Instrument],
-    accounts: Mapping[str, RiskConfig | AccountConfig],
+    accounts: Mapping[str, RiskConfig | AccountConfig | GroupConfig],
 ) -> Mistakes:
     for name, account in accounts.items():
         for symbol in symbols_of(account.restricted_symbols or ""):
             if symbol not in symbols:
                 yield name, ValidationError("restricted_symbols", symbol, "configured instruments")
-        for key, scale in (("position_max", "quantity_scale"), ("credit_max", "quote_scale")):
+        for key, scale in (
+            ("position_max", "quantity_scale"), ("credit_max", "quote_scale"),
+            ("gross_max", "quote_scale"), ("net_max", "quote_scale"),
+        ):  # fmt: skip
             for instrument in made.values():
                 try:
                     to_units(key, getattr(account, key) or 0, getattr(instrument, scale))
                 except ValidationError as error:
                     yield name, error
                     break
+
+
+def _in_groups(
+    accounts: Mapping[str, AccountConfig], groups: Mapping[str, GroupConfig]
+) -> Mistakes:
+    """A group that an account names must be there, and one that none names limits nobody."""
+    named = {name: symbols_of(account.groups) for name, account in accounts.items()}
+    for name, names in named.items():
+        for group in names:
+            if group not in groups:
+                known = ", ".join(f"[group {each}]" for each in groups) or "no [group NAME]"
+                expected = f"configured groups; there is {known}"
+                yield f"account {name}", ValidationError("groups", group, expected)
+    for group in groups:
+        if not any(group in names for names in named.values()):
+            expected = "an [account NAME] with it in its groups"
+            yield f"group {group}", ValidationError("members", "none", expected)
 
 
 def mistakes_in_ledger(made: Mapping[str, Instrument], assets: Mapping[str, int]) -> Mistakes:
@@ -283,6 +327,7 @@ def _parts_of(
 
     parts: dict[str, Any] = {name: made.get(name) or cls() for name, cls in SECTIONS.items()}
     parts["accounts"] = named(AccountConfig)
+    parts["account_groups"] = named(GroupConfig)
     parts["assets"] = {name: asset.scale for name, asset in named(AssetConfig).items()}
     listed, instruments, wrong = named(InstrumentConfig), [], []
     for symbol, each in listed.items():

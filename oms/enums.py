@@ -147,11 +147,12 @@ class Phase(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a command or a limit is about."""
+    """What a command or a limit is about. GROUP: the accounts of one [group]; limits alone."""
 
     ALL = "ALL"
     ACCOUNT = "ACCOUNT"
     SYMBOL = "SYMBOL"
+    GROUP = "GROUP"
 
 
 class Trading(StrEnum):

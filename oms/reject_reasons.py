@@ -170,6 +170,42 @@ class RejectReason(StrEnum):
         "CREDIT_EXCEEDS_MAXIMUM", 3011, 422, EXCEEDS_LIMIT, OTHER, None,
         "what is open would be worth too much",
     )
+    STOP_ORDERS_EXCEED_MAXIMUM = (
+        "STOP_ORDERS_EXCEED_MAXIMUM", 3012, 422, EXCEEDS_LIMIT, None, None,
+        "too many stops wait for their price",
+    )
+    AMENDS_EXCEED_MAXIMUM = (
+        "AMENDS_EXCEED_MAXIMUM", 3013, 422, EXCEEDS_LIMIT, OTHER, None,
+        "the order was changed too often",
+    )
+    MARKET_QUANTITY_EXCEEDS_MAXIMUM = (
+        "MARKET_QUANTITY_EXCEEDS_MAXIMUM", 3014, 422, EXCEEDS_LIMIT, OTHER, None,
+        "the quantity is above the most without a price",
+    )
+    MARKET_NOTIONAL_EXCEEDS_MAXIMUM = (
+        "MARKET_NOTIONAL_EXCEEDS_MAXIMUM", 3015, 422, EXCEEDS_LIMIT, OTHER, None,
+        "the order is worth more than one without a price may be",
+    )
+    GROSS_EXPOSURE_EXCEEDS_MAXIMUM = (
+        "GROSS_EXPOSURE_EXCEEDS_MAXIMUM", 3016, 422, EXCEEDS_LIMIT, OTHER, None,
+        "what is held and open, long and short together, would be worth too much",
+    )
+    NET_EXPOSURE_EXCEEDS_MAXIMUM = (
+        "NET_EXPOSURE_EXCEEDS_MAXIMUM", 3017, 422, EXCEEDS_LIMIT, OTHER, None,
+        "what is held and open, long less short, would be worth too much",
+    )
+    SIDE_NOT_ALLOWED = (
+        "SIDE_NOT_ALLOWED", 3018, 422, OTHER, None, None,
+        "the account may not trade this side",
+    )
+    ORDER_TYPE_NOT_ALLOWED = (
+        "ORDER_TYPE_NOT_ALLOWED", 3019, 422, UNSUPPORTED, None, None,
+        "the account may not send such orders",
+    )
+    TIME_IN_FORCE_NOT_ALLOWED = (
+        "TIME_IN_FORCE_NOT_ALLOWED", 3020, 422, UNSUPPORTED, None, None,
+        "the account may not send orders that last so",
+    )
     # money
     ACCOUNT_UNKNOWN = (
         "ACCOUNT_UNKNOWN", 4001, 422, ACCOUNT, None, None,

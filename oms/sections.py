@@ -24,7 +24,7 @@ from typing import (
 
 from oms.clock import NANOS
 from oms.desk.calendar import Schedule
-from oms.enums import MarketOrderPolicy
+from oms.enums import MarketOrderPolicy, OrderType, Side, TimeInForce
 from oms.errors import ConfigError, ValidationError
 from oms.instruments import ASSET_SCALE, BPS, FEE_BPS_MAX, SCALE_MAX, Instrument
 from oms.money import to_text, to_units
@@ -131,12 +131,15 @@ def read_section(section: type[Kind], texts: Mapping[str, str]) -> Kind:
     return section(**values)
 
 
-LIMITS = ("quantity_min", "quantity_max", "notional_min", "notional_max")  # of one order
+LIMITS = (
+    "quantity_min", "quantity_max", "notional_min", "notional_max", "market_quantity_max",
+    "market_notional_max",
+)  # of one order  # fmt: skip
 
 
-def _read_calendar(key: str, text: str) -> str | None:
-    # An always open schedule reads all its arguments but does not compare them.
-    return text if Schedule.parse(**{"always_open": True, key: text}) else None  # type: ignore
+def _read_calendar(key: str, text: str) -> str:
+    Schedule.check_text(key, text)
+    return text
 
 
 def _read_step(key: str, text: str) -> str | None:
@@ -146,9 +149,21 @@ def _read_step(key: str, text: str) -> str | None:
 CALENDAR = Rule("text", _read_calendar, lambda value: type(value) is str)
 STEP = Rule("a number above 0, such as 0.05", _read_step, lambda value: type(value) is str)
 AMOUNT = text("0 or more, such as 2.5, or nothing", r"([0-9]{1,18}(\.[0-9]{1,12})?)?")
+ALLOWED = {
+    name: text(
+        f"some of {', '.join(words)}, separated by commas; nothing: all",
+        rf"\s*((({'|'.join(words)})\s*,\s*)*({'|'.join(words)})\s*)?",
+    )
+    for name, words in {
+        "allowed_sides": tuple(Side),
+        "allowed_order_types": tuple(OrderType),
+        "allowed_times_in_force": tuple(TimeInForce),
+    }.items()
+}
 ASSET = text("an asset, 1 to 16 of A-Z 0-9 . _ -, or nothing", "[A-Z0-9._-]{0,16}")
 SYMBOLS = text("symbols, separated by commas", r"[A-Z0-9._\-,\s]*")
 TIER = text("1 to 16 of A-Z a-z 0-9 _ -, or nothing", "[A-Za-z0-9_-]{0,16}")
+GROUPS = text("names of groups, separated by commas", r"[A-Za-z0-9_\-,\s]*")
 GROUP = text("1 to 32 of A-Z a-z 0-9 _ -, or nothing", "[A-Za-z0-9_-]{0,32}")
 TICK_TABLE = text(
     "prices with the step from there on, such as 1: 0.05, 10: 0.1, or nothing",
@@ -161,7 +176,8 @@ FEE_BPS = whole(-FEE_BPS_MAX, FEE_BPS_MAX)
 class SessionConfig(Section):
     """When orders trade and the link is up. schedule: built from the calendar's settings.
 
-    pre_open_ns, opening_auction_ns, closing_auction_ns: phases of every window; 0: none.
+    pre_open_ns, opening_auction_ns, closing_auction_ns: phases of every window that says nothing
+    of its own; 0: none.
     """
 
     always_open: Annotated[bool, FLAG] = False
@@ -191,6 +207,27 @@ class SessionConfig(Section):
             raise ValidationError("logon_backoff_s_min", low, "at most logon_backoff_s_max")
         calendar = {name: getattr(self, name) for name in signature(Schedule.parse).parameters}
         object.__setattr__(self, "schedule", Schedule.parse(**calendar))
+        self._check_phases()
+
+    def _check_phases(self) -> None:
+        """A phase that a window has no room for would never be."""
+        names = ("pre_open_ns", "opening_auction_ns", "closing_auction_ns")
+        phases: dict[str, int] = {name: getattr(self, name) for name in names}
+        if self.always_open:
+            for name, length_ns in phases.items():
+                if length_ns:
+                    expected = "0, as the market is always open"
+                    raise ValidationError(key_of(name), f"{length_ns / NANOS:g}", expected)
+            return
+        schedule = self.schedule
+        of_week = [("hours", span) for span in schedule.hours]
+        for key, span in (*of_week, *(("extra_open", span) for span in schedule.extra_open)):
+            left_ns = span.length_ns()
+            for name, length_ns in {**phases, **dict(span.phases)}.items():
+                if length_ns and left_ns <= 0:
+                    expected = f"room for {key_of(name)} behind the phases before it"
+                    raise ValidationError(key, str(span), expected)
+                left_ns -= length_ns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,12 +285,19 @@ class RiskConfig(Section):
     """What every account may do; 0 or nothing: no such limit."""
 
     open_orders_max: Annotated[int, whole(0, 10_000_000)] = 0
+    stop_orders_max: Annotated[int, whole(0, 10_000_000)] = 0
+    amends_max: Annotated[int, whole(0, 1_000_000)] = 0
     messages_max: Annotated[int, whole(0, 1_000_000)] = 0
     messages_window_ns: Annotated[int, seconds(0.001, 86_400)] = NANOS
     position_max: Annotated[str, AMOUNT] = ""
     credit_max: Annotated[str, AMOUNT] = ""
+    gross_max: Annotated[str, AMOUNT] = ""
+    net_max: Annotated[str, AMOUNT] = ""
     duplicate_window_ns: Annotated[int, seconds(0, 3600)] = 0
     restricted_symbols: Annotated[str, SYMBOLS] = ""
+    allowed_sides: Annotated[str, ALLOWED["allowed_sides"]] = ""
+    allowed_order_types: Annotated[str, ALLOWED["allowed_order_types"]] = ""
+    allowed_times_in_force: Annotated[str, ALLOWED["allowed_times_in_force"]] = ""
 
 
 RISK = rules_of(RiskConfig)
@@ -261,25 +305,55 @@ RISK = rules_of(RiskConfig)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountConfig(Section):
-    """What one account may do; None: what RiskConfig says. Which fees it pays, whose it is."""
+    """What one account may do; None: what RiskConfig says. Which fees it pays, whose it is.
+
+    groups: those of [group NAME] that it is in, whose limits it must keep, too.
+    """
 
     open_orders_max: Annotated[int | None, optional(RISK["open_orders_max"])] = None
+    stop_orders_max: Annotated[int | None, optional(RISK["stop_orders_max"])] = None
+    amends_max: Annotated[int | None, optional(RISK["amends_max"])] = None
     messages_max: Annotated[int | None, optional(RISK["messages_max"])] = None
     messages_window_ns: Annotated[int | None, optional(RISK["messages_window_ns"])] = None
     position_max: Annotated[str | None, optional(RISK["position_max"])] = None
     credit_max: Annotated[str | None, optional(RISK["credit_max"])] = None
+    gross_max: Annotated[str | None, optional(RISK["gross_max"])] = None
+    net_max: Annotated[str | None, optional(RISK["net_max"])] = None
     duplicate_window_ns: Annotated[int | None, optional(RISK["duplicate_window_ns"])] = None
     restricted_symbols: Annotated[str | None, optional(RISK["restricted_symbols"])] = None
+    allowed_sides: Annotated[str | None, optional(RISK["allowed_sides"])] = None
+    allowed_order_types: Annotated[str | None, optional(RISK["allowed_order_types"])] = None
+    allowed_times_in_force: Annotated[str | None, optional(RISK["allowed_times_in_force"])] = None
+    groups: Annotated[str, GROUPS] = ""
     tier: Annotated[str, TIER] = ""
     stp_group: Annotated[str, GROUP] = ""
 
 
-def limits_of(section: RiskConfig | AccountConfig) -> dict[str, str]:
-    """Its limits as text, by the keys of the file; "0" or no symbols lift one. None is no text."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupConfig(Section):
+    """What the accounts of a group may do together, as if they were one; 0 or nothing: all."""
+
+    open_orders_max: Annotated[int, RISK["open_orders_max"]] = 0
+    stop_orders_max: Annotated[int, RISK["stop_orders_max"]] = 0
+    amends_max: Annotated[int, RISK["amends_max"]] = 0
+    messages_max: Annotated[int, RISK["messages_max"]] = 0
+    messages_window_ns: Annotated[int, RISK["messages_window_ns"]] = NANOS
+    position_max: Annotated[str, RISK["position_max"]] = ""
+    credit_max: Annotated[str, RISK["credit_max"]] = ""
+    gross_max: Annotated[str, RISK["gross_max"]] = ""
+    net_max: Annotated[str, RISK["net_max"]] = ""
+    restricted_symbols: Annotated[str, RISK["restricted_symbols"]] = ""
+    allowed_sides: Annotated[str, RISK["allowed_sides"]] = ""
+    allowed_order_types: Annotated[str, RISK["allowed_order_types"]] = ""
+    allowed_times_in_force: Annotated[str, RISK["allowed_times_in_force"]] = ""
+
+
+def limits_of(section: RiskConfig | AccountConfig | GroupConfig) -> dict[str, str]:
+    """Its limits as text, by the keys of the file; "0" or no words lift one. None is no text."""
     limits = dict[str, str]()
     for name in RISK:
-        value = getattr(section, name)
-        if name == "restricted_symbols" and value is not None:
+        value = getattr(section, name, None)
+        if (name == "restricted_symbols" or name in ALLOWED) and value is not None:
             limits[name] = ",".join(symbols_of(value))
         elif value is not None:
             given = to_text(value, 9) if name.endswith("_ns") else str(value)
@@ -288,7 +362,7 @@ def limits_of(section: RiskConfig | AccountConfig) -> dict[str, str]:
 
 
 def symbols_of(text: str) -> list[str]:
-    """The symbols of a list of them, each once."""
+    """The symbols, or other words, of a list of them, each once."""
     return list(dict.fromkeys(re.findall(r"[^,\s]+", text)))
 
 
@@ -384,6 +458,8 @@ class InstrumentConfig(Section):
     quantity_max: Annotated[str, AMOUNT] = ""
     notional_min: Annotated[str, AMOUNT] = ""
     notional_max: Annotated[str, AMOUNT] = ""
+    market_quantity_max: Annotated[str, AMOUNT] = ""
+    market_notional_max: Annotated[str, AMOUNT] = ""
 
     def instrument(self, symbol: str, assets: Mapping[str, int] | None = None) -> Instrument:
         """The instrument, its money counted as finely as `assets` says.

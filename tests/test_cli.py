@@ -449,6 +449,21 @@ def test_the_calendar_around_a_clock_change(tmp_path, capsys):
     ]
 
 
+def test_a_holiday_and_the_zones_of_an_overnight_market(tmp_path, capsys):
+    """The row of the holiday is its trading date's; each zone's clock changes are told."""
+    config = NEW_YORK.replace("Mon-Fri 09:30-16:00", "Mon-Fri 18:00-17:55").replace(
+        "early_close = 2026-11-03 13:00",
+        "extra_open = 2026-11-01 18:00 Europe/London - Sun 20:00 Europe/London",
+    )
+    _, lines = sessions(tmp_path, capsys, config, "--next", "5", "--at", "2026-10-22T00:00Z")
+    assert not any("holiday" in line for line in lines)
+    assert lines[-1].startswith("warning: the clocks change on 2026-10-25 in Europe/London")
+    _, lines = sessions(tmp_path, capsys, config, "--next", "2", "--at", "2026-10-29T00:00Z")
+    assert lines[3].startswith("2026-10-29 Wed 2026-10-28 18:00 - 2026-10-29 17:55")
+    assert lines[4] == "2026-10-30 - - - holiday: closed"
+    assert lines[5].startswith("2026-10-31 Fri 2026-10-30 18:00 - 2026-10-31 17:55")
+
+
 def test_a_link_that_stays_up_from_session_to_session(tmp_path, capsys):
     """An overnight week with five minutes between two sessions."""
     config = NEW_YORK.replace("Mon-Fri 09:30-16:00", "Mon-Fri 18:00-17:55").replace(

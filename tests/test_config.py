@@ -120,13 +120,13 @@ def test_a_value_may_go_on_in_the_next_line(written):
         written(
             "[session]\ntime_zone = Asia/Kolkata\n"
             "hours =\n  Mon-Fri 09:15-12:00\n  # lunch\n  Mon-Fri 13:00-15:30\n"
-            "holidays = 2026-01-26,\n  2026-08-15\n" + ONE_INSTRUMENT
+            "holidays = 2026-01-26,\n  2026-10-02\n" + ONE_INSTRUMENT
         )
     )
     assert config.session.schedule == Schedule.parse(
         time_zone="Asia/Kolkata",
         hours="Mon-Fri 09:15-12:00, Mon-Fri 13:00-15:30",
-        holidays="2026-01-26, 2026-08-15",
+        holidays="2026-01-26, 2026-10-02",
     )
 
 

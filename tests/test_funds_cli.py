@@ -145,6 +145,10 @@ def test_what_is_refused_names_the_reason(run, arguments, reason):
             ["operator", "phase", "--value", "HALTED", "--scope", "account", "ann"],
             "expected --scope symbol NAME, or none, with phase",
         ),
+        (
+            ["operator", "kill", "--scope", "group", "firm"],
+            "expected --scope group NAME with limits alone",
+        ),
         (["operator", "account", "--name", "tier"], "expected --scope account NAME, and --name"),
         (
             ["operator", "account", "--scope", "account", "ann", "--name", "maker_fee_bps"],

@@ -12,6 +12,7 @@ import pytest
 from oms import ManualClock, MemoryStore, RejectReason, ResponseType
 from oms.config import ExchangeConfig, SessionConfig
 from oms.enums import Phase, PostOnly, Scope, TimeInForce
+from oms.errors import ValidationError
 from oms.requests import OperatorAction, OperatorRequest, OrderTerms
 from tests.fakes import SECOND, Stepped, buy, cancel, config_of, modify, sell
 
@@ -492,6 +493,65 @@ def test_lunch_is_a_pause_and_not_a_close():
     assert day.send(sell("E", 1, 100))[-1] == "A TRADE/FILLED"
     day.send(buy("F", 1, 100, time_in_force=DAY))
     assert set(day.at("17:00")) == {"F EXPIRED/EXPIRED", "S EXPIRED/EXPIRED"}
+
+
+def test_a_segment_may_have_phases_of_its_own():
+    """The morning opens by a call of 5 minutes, the afternoon at once; only it ends in a call."""
+    # given
+    hours = (
+        "Mon-Fri 09:00-12:00 pre_open_s=0 opening_auction_s=300 closing_auction_s=0, "
+        "Mon-Fri 13:00-17:00 pre_open_s=0 opening_auction_s=0"
+    )
+    day = TradingDay("08:59", hours=hours)
+    seen = []
+    for time in ("09:00", "09:05", "11:59", "12:00", "13:00", "16:49", "16:50", "17:00"):
+        day.at(time)
+        seen.append((time, day.phase.value))
+
+    # then each has its own, and what it does not say is as for all
+    assert seen == [
+        ("09:00", "OPENING_AUCTION"), ("09:05", "CONTINUOUS"), ("11:59", "CONTINUOUS"),
+        ("12:00", "CLOSED"), ("13:00", "CONTINUOUS"), ("16:49", "CONTINUOUS"),
+        ("16:50", "CLOSING_AUCTION"), ("17:00", "CLOSED"),
+    ]  # fmt: skip
+    assert day.desk.digest() == day.desk.refolded()
+
+
+def test_a_held_order_waits_for_the_call_of_its_segment():
+    """The session has no call, this segment has: what was held must not trade before it ends."""
+    # given two held orders that cross
+    hours = "Mon-Fri 09:00-17:00 opening_auction_s=600"
+    plain = {"pre_open_ns": 0, "opening_auction_ns": 0, "closing_auction_ns": 0}
+    day = TradingDay("08:00", hours=hours, **plain)
+    day.send(buy("A", 1, 102, hold=True), sell("B", 1, 98, hold=True))
+
+    # when it opens, then they go into the call, and trade at its end; a replay says the same
+    assert day.at("09:00") == ["A NEW/NEW", "B NEW/NEW"]
+    assert day.phase is Phase.OPENING_AUCTION
+    assert day.desk.digest() == day.desk.refolded()
+    assert day.at("09:10") == ["A TRADE/FILLED", "B TRADE/FILLED"]
+    assert day.desk.digest() == day.desk.refolded()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"hours": "Mon-Fri 09:00-09:10", "pre_open_ns": 10 * MINUTE, "closing_auction_ns": 1},
+        {"hours": "Mon-Fri 09:00-09:10 pre_open_s=600", "opening_auction_ns": 1},
+        {"hours": "Mon-Fri 09:00-09:10", "pre_open_ns": 9 * MINUTE,
+         "opening_auction_ns": MINUTE, "closing_auction_ns": 1},
+    ],
+)  # fmt: skip
+def test_a_phase_that_has_no_room_is_refused(more):
+    """It would never be."""
+    with pytest.raises(ValidationError, match=r"^hours: expected room for \w+_auction_s behind"):
+        SessionConfig(**more)
+
+
+def test_a_market_that_is_always_open_has_no_phases():
+    """It never opens, and never closes."""
+    with pytest.raises(ValidationError, match=r"^closing_auction_s: expected 0, as the market is"):
+        SessionConfig(always_open=True, closing_auction_ns=MINUTE)
 
 
 def test_each_segment_has_its_calls():

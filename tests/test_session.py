@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oms.clock import NANOS, SystemClock, datetime_of, wall_ns_of
-from oms.desk import calendar as session_module
+from oms.desk import hours as hours_module
 from oms.desk.calendar import FOREVER_NS, Schedule, SessionWindow, TradingSession
 from oms.errors import ValidationError
+from oms.turn.schedule import phase_at
+from tests.reference_calendar import STANDARD, Exceptions, Interval, ReferenceCalendar, written
 
 MINUTE_NS = 60 * NANOS
 OFFICE = "Mon-Fri 09:00-17:00"
@@ -104,7 +106,7 @@ def test_always_open_needs_nothing_else():
 
 def test_the_view_ahead_is_bounded():
     """All holidays from now on: after the one extra session nothing changes any more."""
-    days = ", ".join(str(date(2024, 1, 1) + timedelta(days=n)) for n in range(800))
+    days = ", ".join(str(date(2024, 1, 1) + timedelta(n)) for n in range(800) if n % 7 < 5)
     session = market(holidays=days, extra_open="2024-01-06 10:00-11:00")
     assert session.next_change_ns(ns("2024-01-01 00:00")) == ns("2024-01-06 10:00")
     for at in (ns("2024-01-06 11:00"), ns("2024-01-06 12:00"), ns("2024-01-06 11:30")):
@@ -136,11 +138,77 @@ Mon 04 09:00 - Mon 04 12:00
 Mon 04 12:00 - Mon 04 17:00
 Mon 04 17:00 - Mon 04 18:00 extra session
 
-a holiday is a day on which nothing opens
+a holiday is a trading date, wherever its window opens
 hours = Mon-Fri 18:00-02:00
+holidays = 2024-03-05
+Tue 05 18:00 - Wed 06 02:00
+Wed 06 18:00 - Thu 07 02:00
+
+or ends
+hours = Mon-Fri 18:00-02:00
+trading_date = open
 holidays = 2024-03-05
 Mon 04 18:00 - Tue 05 02:00
 Wed 06 18:00 - Thu 07 02:00
+
+an evening and a morning of one trading date have their holiday together
+hours = Sun-Thu 20:00-02:00, Mon-Fri 08:00-17:00
+holidays = 2024-03-05
+Sun 03 20:00 - Mon 04 02:00
+Mon 04 08:00 - Mon 04 17:00
+Tue 05 20:00 - Wed 06 02:00
+
+a week that is one window has its holiday on the day it ends
+hours = Sun 17:05 - Fri 16:55
+holidays = 2024-03-08
+Sun 10 17:05 - Fri 15 16:55
+
+after an early close at night the day does not open
+hours = Sun-Thu 20:00-02:00, Mon-Fri 08:00-17:00
+early_close = 2024-03-04 22:00
+Sun 03 20:00 - Mon 04 02:00
+Mon 04 08:00 - Mon 04 17:00
+Mon 04 20:00 - Mon 04 22:00 early close
+Tue 05 20:00 - Wed 06 02:00
+
+an early close may be in the break of a trading date, beyond midnight
+hours = Sun-Thu 20:00-02:00, Mon-Fri 08:00-17:00
+early_close = 2024-03-05 07:00
+Sun 03 20:00 - Mon 04 02:00
+Mon 04 08:00 - Mon 04 17:00
+Mon 04 20:00 - Tue 05 02:00
+Tue 05 20:00 - Wed 06 02:00
+
+an early close as it opens leaves nothing
+hours = Sun-Thu 18:00-17:00
+early_close = 2024-03-04 18:00
+Sun 03 18:00 - Mon 04 17:00
+Tue 05 18:00 - Wed 06 17:00
+
+an early close may be told in another zone
+hours = Mon-Fri 09:00-17:00
+early_close = 2024-03-04 20:00 Asia/Tokyo
+Mon 04 09:00 - Mon 04 11:00 early close
+Tue 05 09:00 - Tue 05 17:00
+
+the week of foreign exchange begins in Sydney and ends in New York
+hours = Mon 05:00 Australia/Sydney - Fri 17:00 America/New_York
+Sun 03 18:00 - Fri 08 22:00
+Sun 10 18:00 - Fri 15 21:00
+
+one zone behind the interval is for both ends
+hours = Mon-Fri 09:00-17:00 Asia/Tokyo, Mon-Fri 09:00-17:00 Europe/London
+Mon 04 00:00 - Mon 04 08:00
+Mon 04 09:00 - Mon 04 17:00
+
+an interval may close on the weekday before, elsewhere
+hours = Mon 00:30 Australia/Sydney - Sun 20:00 America/New_York
+Sun 03 13:30 - Mon 04 01:00
+
+an extra session may be elsewhere
+hours = Tue 09:00-17:00
+extra_open = 2024-03-04 09:00 Asia/Tokyo - Mon 17:00 America/New_York
+Mon 04 00:00 - Mon 04 22:00 extra session
 
 an extra session opens on a holiday too
 hours = Mon-Fri 09:00-17:00
@@ -239,78 +307,115 @@ CHANGES = [
     ("Australia/Lord_Howe", date(2026, 10, 4)),
     ("Asia/Kolkata", date(2026, 3, 8)),  # never
 ]
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-
-
-class Twin:
-    """What the local clock shows in each minute of two weeks, searched from its beginning."""
-
-    def __init__(self, zone, change):
-        self.start_ns = ns(f"{change}") - 7 * 1440 * MINUTE_NS
-        instants = (datetime_of(self.start_ns + n * MINUTE_NS) for n in range(14 * 1440))
-        self.shown = [at.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0) for at in instants]
-        self.first = {local: n for n, local in reversed(list(enumerate(self.shown)))}
-
-    def minute_of(self, local):
-        """The first minute that shows this; if none does, count on from the last one before."""
-        if local in self.first:
-            return self.first[local]
-        before = max(n for n, shown in enumerate(self.shown) if shown < local)
-        return before + (local - self.shown[before]) // timedelta(minutes=1)
-
-    def open_minutes(self, intervals, holidays):
-        minutes = set()
-        for midnight in (
-            datetime.combine(self.shown[1440], datetime.min.time()) + timedelta(n)
-            for n in range(11)
-        ):
-            for weekday, start, length in intervals:
-                if weekday == midnight.weekday() and midnight.date() not in holidays:
-                    opens = midnight + timedelta(minutes=start)
-                    closes = opens + timedelta(minutes=length)
-                    minutes.update(range(self.minute_of(opens), self.minute_of(closes)))
-        return minutes
-
-
-TWINS = {change: Twin(*change) for change in CHANGES}
+ELSEWHERE = [
+    [Interval(0, 300, 4, 1020, "Australia/Sydney", NEW_YORK)],  # Mon 05:00 to Fri 17:00
+    [Interval(0, 30, 6, 1200, "Australia/Sydney", NEW_YORK)],  # Mon 00:30 to Sun 20:00
+    [
+        Interval(day, minute, day, minute + 180, zone, zone)
+        for day in range(5)
+        for zone, minute in (("Asia/Tokyo", 540), ("Europe/London", 540), (NEW_YORK, 780))
+    ],
+]
+TWINS = {}
 
 
 @st.composite
-def weeks(draw):
-    """Intervals apart from each other, up to three days long: weekday, minute, length."""
+def weeks(draw, zone):
+    """Intervals apart from each other, up to three days long, some with phases of their own."""
     # Around 02:00 on Sunday, where clocks are changed, as often as anywhere else.
     minute = st.one_of(st.integers(0, 7 * 1440), st.integers(6 * 1440 + 60, 6 * 1440 + 240))
     marks = sorted(draw(st.sets(minute, min_size=2, max_size=10)))
-    pairs = list(pairwise(marks))[::2]
-    return [(a // 1440, a % 1440, min(b - a, 3 * 1440)) for a, b in pairs]
+    week = []
+    for opens, closes in list(pairwise(marks))[::2]:
+        closes = min(closes, opens + 3 * 1440)
+        days = (opens // 1440, closes // 1440 % 7)
+        week.append(Interval(days[0], opens % 1440, days[1], closes % 1440, zone, zone))
+    return week
 
 
-def written(weekday, start, length):
-    """As in config.ini, with a closing weekday only where it is needed."""
-    end = start + length
-    close_day = DAYS[(weekday + end // 1440) % 7] + " " if length > 1440 else ""
-    opens, closes = (f"{at // 60 % 24:02}:{at % 60:02}" for at in (start, end))
-    return f"{DAYS[weekday]} {opens} - {close_day}{closes}"
-
-
-@given(st.sampled_from(CHANGES), weeks(), st.sets(st.integers(-3, 3), max_size=2))
-@settings(deadline=None, max_examples=300)
-def test_the_calendar_and_its_twin_agree(change, intervals, days_off):
-    """About every minute of the six days around the change, holidays or not."""
-    twin, holidays = TWINS[change], {change[1] + timedelta(n) for n in days_off}
-    expected = twin.open_minutes(intervals, holidays)
-    session = market(
-        ", ".join(written(*interval) for interval in intervals),
-        time_zone=change[0],
-        holidays=", ".join(map(str, holidays)),
+@st.composite
+def calendars(draw):
+    """A change of clocks, and a calendar with exceptions about it, as the twin has it."""
+    zone, change = draw(st.sampled_from(CHANGES))
+    week = draw(st.one_of(weeks(zone), weeks(zone), st.sampled_from(ELSEWHERE)))
+    length = st.integers(0, 90)
+    phases = st.tuples(length, length, length)
+    week = [each._replace(phases=draw(st.one_of(st.none(), phases))) for each in week]
+    day = st.integers(-3, 3).map(lambda n: change + timedelta(n))
+    minute = st.integers(0, 1439)
+    inside = st.tuples(st.sampled_from(week), st.integers(0, 700)).map(
+        lambda drawn: _minutes_into(*drawn, change)
     )
-    for minute in range(4 * 1440, 10 * 1440):
-        at = twin.start_ns + minute * MINUTE_NS
-        assert session.is_open(at) == (minute in expected), datetime_of(at)
+    exceptions = Exceptions(
+        holidays=draw(st.sets(day, max_size=2)),
+        early=draw(st.lists(inside, max_size=2)),
+        extra=draw(st.lists(st.tuples(day, minute, st.integers(1, 300)), max_size=1)),
+    )  # fmt: skip
+    return zone, change, week, exceptions, draw(st.sampled_from(["close", "open"]))
+
+
+def _minutes_into(interval, minutes, change):
+    """So long after an interval opens, in the days around the change: an early close."""
+    days = (change + timedelta(n) for n in range(-3, 4))
+    opens = next(day for day in days if day.weekday() == interval.open_day)
+    minutes += interval.open_minute
+    return opens + timedelta(minutes // 1440), minutes % 1440, interval.open_zone
+
+
+@given(calendars())
+@settings(deadline=None, max_examples=400)
+def test_the_calendar_and_its_twin_agree(calendar):
+    """About date and phase of every minute of the six days around the change; if it is refused,
+    the twin agrees that the setting says nothing, or too much."""
+    zone, change, week, exceptions, counts_for = calendar
+    start = datetime.combine(change - timedelta(8), datetime.min.time(), UTC)
+    twin = TWINS.setdefault((zone, change), ReferenceCalendar(start, 17 * 1440))
+    texts = {name: written(week, exceptions, zone)[name] for name in
+             ("hours", "holidays", "early_close", "extra_open")}  # fmt: skip
+    mistakes = twin.mistakes(week, exceptions, zone, counts_for)
+    try:
+        session = market(time_zone=zone, trading_date=counts_for, **texts)
+    except ValidationError as error:
+        assert error.field in mistakes, error
+        return
+    assert mistakes == set()
+    expected = twin.minutes(week, exceptions, zone, counts_for)
+    standard = {"phases": {f"{name}_ns": n * MINUTE_NS for name, n in STANDARD.items()}}
+    for minute in range(5 * 1440, 11 * 1440):
+        at = wall_ns_of(start) + minute * MINUTE_NS
+        window = session.window_at(at)
+        seen = window and (window.trading_date, phase_at(standard, window, at).value)
+        assert seen == expected.get(minute), datetime_of(at)
     # and windows come in order, apart from each other, never empty
-    edges = [(w.open_ns, w.close_ns) for w in islice(session.schedule.windows(twin.start_ns), 20)]
+    edges = [
+        (w.open_ns, w.close_ns) for w in islice(session.schedule.windows(wall_ns_of(start)), 20)
+    ]
     assert all(opens < closes for opens, closes in edges)
     assert all(closes <= opens for (_, closes), (opens, _) in pairwise(edges))
+
+
+def test_a_year_of_futures_and_its_twin_agree():
+    """CME's week, with each kind of exception, over all changes of clocks in Chicago."""
+    # given
+    week = [Interval(day % 7, 1020, (day + 1) % 7, 960, "America/Chicago", "America/Chicago")
+            for day in range(6, 11)]  # fmt: skip
+    exceptions = Exceptions(
+        holidays={date(2026, 12, 25), date(2026, 4, 3)},
+        early=[(date(2026, 12, 24), 735, "America/Chicago"), (date(2026, 7, 3), 720, "UTC")],
+        extra=[(date(2026, 12, 26), 600, 60)],
+    )
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    twin = ReferenceCalendar(start, 370 * 1440)
+    session = market(time_zone="America/Chicago", **written(week, exceptions, "America/Chicago"))
+
+    # then every minute agrees, and on Christmas Day nothing was open, nor on its eve in the evening
+    expected = twin.minutes(week, exceptions, "America/Chicago", "close")
+    for minute in range(1440, 365 * 1440, 7):
+        window = session.window_at(wall_ns_of(start) + minute * MINUTE_NS)
+        assert (window and window.trading_date) == expected.get(minute, (None,))[0]
+    eve, morning = ns("2026-12-24 18:15"), ns("2026-12-26 16:00")
+    assert [session.is_open(at) for at in (eve - 1, eve, morning - 1)] == [True, False, False]
+    assert session.next_change_ns(eve) == morning
 
 
 # --- mistakes ---
@@ -324,15 +429,29 @@ hours = Mo 09:00-17:00
 hours = Mon-Wed 09:00 - Thu 17:00
 hours = Mon-Fri 09:00-17:00, Wed 16:59-18:00
 hours = Sun 18:00-02:00, Mon 01:59-03:00
+hours = Mon 09:00 Mars/Olympus - Mon 17:00 UTC
+hours = Mon 09:00 Asia/Tokyo - Mon 17:00
+hours = Mon 09:00 Asia/Tokyo - 17:00 UTC
+hours = Mon 08:00-17:00 Europe/London, Mon 12:00-17:00 America/New_York
+hours = Mon 20:30-21:00 America/New_York, Tue 08:00-08:15 Asia/Tokyo
+hours = Mon 09:00-17:00 lunch_s=5
+hours = Mon 09:00-17:00 pre_open_s=5 pre_open_s=5
+hours = Mon 09:00-17:00 pre_open_s=86401
+hours = Mon 09:00-17:00 pre_open_s=-1
 time_zone = Mars/Olympus
 time_zone = ../etc/passwd
 holidays = 2026-02-30
 holidays = 2026-12-25 13:00
+holidays = 2026-12-26
 early_close = 2026-12-24
 early_close = 2026-12-26 13:00
 early_close = 2026-12-24 17:00
+early_close = 2026-12-24 08:59
+early_close = 2026-12-24 12:00, 2026-12-24 13:00
+early_close = 2026-12-24 13:00 Mars/Olympus
 extra_open = 2026-12-26 10:00-25:00
 extra_open = 2026-12-24 16:59-18:00
+extra_open = 2026-12-26 10:00-14:00 Mars/Olympus
 extra_open = 2026-12-26 10:00-12:00, 2026-12-26 11:00-13:00
 """.strip().splitlines()
 
@@ -347,13 +466,42 @@ def test_a_mistake_names_its_field(mistake):
     assert caught.value.field == field
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"holidays": "2026-12-25"},
+        {"early_close": "2026-12-24 13:00"},
+        {"extra_open": "2026-12-26 10:00-14:00"},
+    ],
+)
+def test_a_market_that_never_closes_has_no_exceptions(more):
+    """They would change nothing: whoever wrote them believes that it closes."""
+    [field] = more
+    with pytest.raises(ValidationError, match=f"^{field}: expected nothing, as .* always open"):
+        market(always_open=True, **more)
+
+
+def test_a_holiday_takes_an_overnight_market_s_whole_trading_date():
+    """Sun-Thu 18:00-17:00: Christmas Day begins on its eve, at six in the evening."""
+    session = market(FUTURES, holidays="2026-12-25", early_close="2026-12-24 13:00")
+    closes, opens = ns("2026-12-24 13:00"), ns("2026-12-27 18:00")
+    assert session.window_at(closes - 1).trading_date == date(2026, 12, 24)
+    assert session.next_change_ns(closes - 1) == closes
+    # then nothing opens any more for Thursday, nothing for Friday, until Monday's date begins
+    assert session.next_change_ns(closes) == opens
+    assert session.window_at(opens).trading_date == date(2026, 12, 28)
+    # and a holiday on which no trading date falls is refused: Sunday evening is Monday's
+    with pytest.raises(ValidationError, match=r"\(Mon, Tue, Wed, Thu, Fri\), was '2026-12-27"):
+        market(FUTURES, holidays="2026-12-27")
+
+
 def test_utc_needs_no_database_of_zones(monkeypatch):
     """As on Windows, where Python has none; another zone says what to install."""
 
     def no_zone(name):
         raise ZoneInfoNotFoundError(name)
 
-    monkeypatch.setattr(session_module, "ZoneInfo", no_zone)
+    monkeypatch.setattr(hours_module, "ZoneInfo", no_zone)
     assert market().is_open(ns("2024-03-04 09:00"))
     with pytest.raises(ValidationError, match="pip install tzdata"):
         market(time_zone="Europe/London")

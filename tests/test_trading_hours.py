@@ -103,6 +103,27 @@ def test_nothing_expires_at_a_lunch_break():
         assert desk.step() == ["C EXPIRED/EXPIRED"]
 
 
+def test_after_an_early_close_of_an_overnight_market_day_orders_are_over():
+    """Evening and day are one trading date, which ends in the evening: it is no break."""
+    session = SessionConfig(
+        hours="Sun-Thu 20:00-02:00, Mon-Fri 08:00-17:00", early_close="2024-03-04 22:00",
+        holidays="2024-03-06",
+    )  # fmt: skip
+    with freeze_time("2024-03-04 21:00") as frozen:
+        # given
+        desk = desk_of(session)
+        desk.send(buy("DAY", 1, 100, time_in_force=DAY), buy("GTC", 1, 99))
+        # when it closes early, then DAY orders end, not at a later close
+        frozen.move_to("2024-03-04 22:00")
+        assert desk.step() == ["DAY EXPIRED/EXPIRED"]
+        # and neither the next morning, nor the next day's evening and day are there
+        for closed in ("2024-03-05 08:00", "2024-03-05 20:00", "2024-03-06 08:00"):
+            frozen.move_to(closed)
+            assert desk.ask(buy(closed, 1, 98)).reason is RejectReason.SESSION_CLOSED
+        frozen.move_to("2024-03-06 20:00")
+        assert desk.ask(buy("C", 1, 98)).type is ResponseType.NEW
+
+
 @pytest.mark.parametrize("crashed", [False, True])
 @pytest.mark.parametrize("back", ["2024-03-04 20:00", "2024-03-05 10:00"])
 def test_a_close_that_nobody_saw_is_made_up_for_at_the_next_start(back, crashed):

@@ -46,7 +46,8 @@ release  the same as resume
 phase    put a symbol's market, or all, into the phase --value, such as OPENING_AUCTION, in
          trading hours; the calendar moves it on, but for HALTED
 limits   set a risk limit of config.ini by --name and --value; an empty value gives the
-         configured one back. Without --scope it is every account's.
+         configured one back. Without --scope it is every account's; --scope group NAME: that
+         of a [group NAME]
 account  set --name tier or stp_group of --scope account NAME to --value; empty: as configured
 bust     take a trade back, named by the EXECUTION_ID of either side
 correct  the same, but it gets another price or quantity: --set price=P, --set quantity=Q
@@ -119,7 +120,7 @@ def add_to(add: AddCommand) -> None:
         default="",
         help="bust, correct: the trade",
     )
-    option("--scope", nargs=2, metavar=("KIND", "TARGET"), help="account NAME, or symbol NAME")
+    option("--scope", nargs=2, metavar=("KIND", "TARGET"), help="account, symbol, group NAME")
     option(
         "--name",
         metavar="N",
@@ -232,7 +233,8 @@ def _command(args: argparse.Namespace, command_id: str) -> OperatorRequest:
     action, value = ACTIONS[args.action]
     kind, target = args.scope or ("all", "")
     if kind.upper() not in list(Scope) or (kind == "all") != (target == ""):
-        args.parser_error(f"--scope: expected account NAME or symbol NAME, was {kind} {target}")
+        expected = "account NAME or symbol NAME; with limits also group NAME"
+        args.parser_error(f"--scope: expected {expected}, was {kind} {target}")
     scope = Scope(kind.upper())
     wrong = _wrong_command(args, scope)
     if wrong:
@@ -259,6 +261,8 @@ def _wrong_command(args: argparse.Namespace, scope: Scope) -> str:
         return f"expected --scope symbol NAME with {word}"
     if (args.settings and word not in SET) or (SET.get(word) and not args.settings):
         return "expected --set KEY=VALUE with correct, list and market, and with nothing else"
+    if scope is Scope.GROUP and word != "limits":
+        return "expected --scope group NAME with limits alone"
     if word == "phase" and scope is Scope.ACCOUNT:
         return "expected --scope symbol NAME, or none, with phase"
     if word == "account" and (scope is not Scope.ACCOUNT or args.name not in ACCOUNT_SETTINGS):

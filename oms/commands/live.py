@@ -25,7 +25,8 @@ from oms.commands import (
     whole_number,
 )
 from oms.config import SessionConfig
-from oms.desk.calendar import Schedule, SessionWindow, zone_of
+from oms.desk.calendar import Schedule, SessionWindow
+from oms.desk.hours import zone_of
 from oms.errors import GatewayError
 from oms.gateways.client import ControlClient
 from oms.stores.lock import held_by
@@ -239,14 +240,11 @@ def _holiday_windows(
     """The sessions that would be there were it not for the holidays."""
     if not schedule.holidays:
         return []
-    opens = {window.open_ns for window in windows}
     ordinary = replace(schedule, holidays=frozenset(), early_close=(), extra_open=())
-    zone = zone_of(schedule.zone)
     return [
         replace(window, note="holiday: closed")
         for window in _until(ordinary, at_ns, windows[-1].open_ns)
-        if window.open_ns not in opens
-        and datetime_of(window.open_ns).astimezone(zone).date() in schedule.holidays
+        if window.trading_date in schedule.holidays
     ]
 
 
@@ -259,18 +257,20 @@ def _until(schedule: Schedule, first_ns: int, last_ns: int) -> Iterator[SessionW
 
 def clock_changes(schedule: Schedule, at_ns: int, windows: list[SessionWindow]) -> Iterator[str]:
     """A warning for each day, from now to the last session, on which the clocks change."""
-    zone = zone_of(schedule.zone)
-    day = datetime_of(at_ns).astimezone(zone).date()
-    last = datetime_of(windows[-1].close_ns).astimezone(zone).date()
-    while day <= last:
-        midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
-        before, after = (midnight + timedelta(days=n) for n in (0, 1))
-        if before.utcoffset() != after.utcoffset():
-            yield (
-                f"warning: the clocks change on {day}, from {_offset(before)} to "
-                f"{_offset(after)}: local hours stay, UTC hours move"
-            )
-        day += timedelta(days=1)
+    for name in schedule.zones:
+        where = f" in {name}" if len(schedule.zones) > 1 else ""
+        zone = zone_of(name)
+        day = datetime_of(at_ns).astimezone(zone).date()
+        last = datetime_of(windows[-1].close_ns).astimezone(zone).date()
+        while day <= last:
+            midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
+            before, after = (midnight + timedelta(days=n) for n in (0, 1))
+            if before.utcoffset() != after.utcoffset():
+                yield (
+                    f"warning: the clocks change on {day}{where}, from {_offset(before)} to "
+                    f"{_offset(after)}: local hours stay, UTC hours move"
+                )
+            day += timedelta(days=1)
 
 
 def _offset(local: datetime) -> str:

@@ -6,31 +6,40 @@ Owner: anyone may ask: no I/O, no clock, and the only state is a cache swapped i
 
 Every answer is a function of the instant asked about, so a wall clock may jump either
 way. Hours are local: a local time that the clocks skip moves forward by the gap (02:30
-becomes 03:30), one that they show twice means the first.
+becomes 03:30), one that they show twice means the first. A window may open in one zone and
+close in another, so windows are put in order by their instants, never by local time.
+
+A holiday takes away a trading date, wherever its windows open; an early close takes away what
+is left of one. What would change nothing is refused: whoever wrote it meant something.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, timedelta
 from typing import Literal, NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from oms.clock import NANOS, datetime_of, wall_ns_of
+from oms.desk.hours import (
+    MONDAY,
+    ONE_DAY,
+    READERS,
+    WEEKDAYS,
+    LocalSpan,
+    PhaseTimes,
+    parse_extra,
+    parse_holidays,
+    parse_hours,
+    parse_moments,
+    zone_of,
+)
 from oms.errors import ValidationError
 
 LOOK_AHEAD_DAYS = 400
 LOOK_BEHIND_DAYS = 16  # a window of a week, another before it, and any zone's offset
 FOREVER_NS = 2**62  # in the year 2116
 
-_ONE_DAY = timedelta(days=1)
 _ONE_DAY_NS = 86_400 * NANOS
-_MONDAY = date(2001, 1, 1)  # the hours are kept as the spans of this week
-_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_DAY = "(" + "|".join(_WEEKDAYS) + ")"
-_TIME = r"((?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?)"
-_INTERVAL = re.compile(rf"{_DAY}(?: ?- ?{_DAY})? {_TIME} ?- ?(?:{_DAY} )?{_TIME}", re.A)
-_MOMENT = re.compile(rf"20\d\d-\d\d-\d\d {_TIME}", re.A)
+_WEEKS = 12 * 53  # so many weeks are looked at to see whether zones that differ go together
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,28 +48,21 @@ class SessionWindow:
 
     trading_date: the local day the window counts for.
     note: what is unusual about it, e.g. "early close"; "" on a plain day.
+    phases: those of which it says itself how long they are.
     """
 
     open_ns: int
     close_ns: int
     trading_date: date
     note: str = ""
+    phases: PhaseTimes = ()
 
 
-class LocalSpan(NamedTuple):
-    """A window in local time, before the zone is applied."""
+class EarlyClose(NamedTuple):
+    """From this instant on nothing is open any more that counts for the trading date."""
 
-    open: datetime
-    close: datetime
-    last_day: date  # of its last moment: a close at midnight ends the day before
-    note: str = ""
-
-    def cut(self, moment: datetime) -> "LocalSpan | None":
-        """What an early close leaves: less, nothing, or all of it."""
-        if self.open < moment < self.close:
-            return self._replace(close=moment, note="early close")
-        falls_away = moment <= self.open and moment.date() == self.open.date() == self.last_day
-        return None if falls_away else self
+    trading_date: date
+    at_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,7 @@ class Schedule:
     """When a market trades. Build it with parse(), which checks it.
 
     always_open: one window without end; everything else here is ignored.
-    zone: IANA name, for all the local times. hours: the week from 2001-01-01, in order.
+    zone: IANA name, for local times that have none. hours: the week from 2024-01-01, in order.
     trading_date: whether a window counts for the day of its close or of its open.
     """
 
@@ -76,7 +78,7 @@ class Schedule:
     zone: str
     hours: tuple[LocalSpan, ...]
     holidays: frozenset[date]
-    early_close: tuple[datetime, ...]
+    early_close: tuple[EarlyClose, ...]
     extra_open: tuple[LocalSpan, ...]
     trading_date: Literal["close", "open"]
 
@@ -96,30 +98,55 @@ class Schedule:
 
         hours: "Mon-Fri 09:00-17:00" or "Sun 17:05 - Mon 16:55". A weekday belongs to the
             open. Without a closing weekday, a close at or before the open is the next day's.
-        holidays: "2026-12-25": what would open on this day does not, except extra_open.
-        early_close: "2026-12-24 13:00": what is open then closes, and what would open and
-            close later that day does not open.
+            A zone behind an interval is for both ends, unless the open has one of its own:
+            "Mon 05:00 Australia/Sydney - Fri 17:00 America/New_York". After that phases may
+            follow that are not as in the other intervals: "closing_auction_s=300".
+        holidays: "2026-12-25": no window that counts for this trading date opens, but for
+            extra_open.
+        early_close: "2026-12-24 13:00": the trading date that is under way then, be it in a
+            break, is over. A zone may follow.
         extra_open: "2026-12-26 10:00-14:00": open although the week, or a holiday, says no.
+            Zones and phases may follow as in hours.
 
         Raises ValidationError, naming the argument: unreadable, an unknown zone, an overlap,
-        and, unless always open, no hours at all, or an early close that changes nothing.
+        and what changes nothing: exceptions if always open, else a holiday that is no trading
+        date of the hours, an early close when none is under way, or no hours at all.
         """
         zone_of(time_zone)
         schedule = cls(
             always_open=always_open,
             zone=time_zone,
-            hours=_parse_hours(hours),
-            holidays=frozenset(d.date() for [d] in _dated("holidays", holidays, "2026-12-25")),
-            early_close=tuple(t for [t] in _dated("early_close", early_close, "2026-12-24 13:00")),
-            extra_open=tuple(
-                _span(opens, closes, "extra session")
-                for opens, closes in _dated("extra_open", extra_open, "2026-12-26 10:00-14:00")
-            ),
+            hours=parse_hours(hours, time_zone),
+            holidays=frozenset(parse_holidays(holidays)),
+            early_close=(),
+            extra_open=tuple(parse_extra(extra_open, time_zone)),
             trading_date=trading_date,
         )
-        if not always_open:
-            schedule._check()
+        moments = parse_moments(early_close, time_zone)
+        if always_open:
+            exceptions = {
+                "holidays": holidays, "early_close": early_close, "extra_open": extra_open,
+            }  # fmt: skip
+            for name, text in exceptions.items():
+                if text.strip():
+                    raise ValidationError(name, text, "nothing, as the market is always open")
+            return schedule
+        schedule._check_hours()
+        schedule = replace(schedule, early_close=schedule._early_closes(moments))
+        schedule._check_extra()
         return schedule
+
+    @staticmethod
+    def check_text(name: str, text: str) -> None:
+        """ValidationError if an argument of parse() cannot be read, whatever the others are."""
+        READERS[name](text)
+
+    @property
+    def zones(self) -> list[str]:
+        """Of all local times, each once."""
+        spans = (*self.hours, *self.extra_open)
+        own = [zone for span in spans for zone in (span.open_zone, span.close_zone)]
+        return list(dict.fromkeys([self.zone, *own]))
 
     def windows(self, from_ns: int) -> Iterator[SessionWindow]:
         """Windows in order, the one open at from_ns first, if any; ends after 400 days.
@@ -129,48 +156,119 @@ class Schedule:
         if self.always_open:
             yield SessionWindow(0, FOREVER_NS, date(1970, 1, 1))
             return
-        zone, today, closed_ns = zone_of(self.zone), datetime_of(from_ns).date(), 0
-        for offset in range(-LOOK_BEHIND_DAYS, LOOK_AHEAD_DAYS):
-            spans = self._spans(today + offset * _ONE_DAY)
-            for window in sorted(self._compile(span, zone) for span in spans):
+        for window in self._opening_around(from_ns, LOOK_BEHIND_DAYS, LOOK_AHEAD_DAYS):
+            if from_ns < window.close_ns:
+                yield window
+
+    def _opening_around(self, at_ns: int, behind: int, ahead: int) -> Iterator[SessionWindow]:
+        """What opens in the days around an instant, in order, one after the other."""
+        today, closed_ns = datetime_of(at_ns).date(), 0
+        for offset in range(-behind, ahead):
+            for window in self._opening_on(today + offset * ONE_DAY):
                 # Times that moved out of a clock change's gap may reach into each other.
                 window = replace(window, open_ns=max(window.open_ns, closed_ns))
                 closed_ns = max(window.close_ns, closed_ns)
-                if window.open_ns < window.close_ns and from_ns < window.close_ns:
+                if window.open_ns < window.close_ns:
                     yield window
 
-    def _spans(self, day: date) -> list[LocalSpan]:
-        """The windows that open on this local day."""
-        week = day - day.weekday() * _ONE_DAY - _MONDAY
-        spans = [_span(s.open + week, s.close + week) for s in self.hours]
-        spans = [s for s in spans if s.open.date() == day and day not in self.holidays]
-        for moment in self.early_close:
-            spans = [left for span in spans if (left := span.cut(moment))]
-        return spans + [extra for extra in self.extra_open if extra.open.date() == day]
+    def _opening_on(self, day: date) -> list[SessionWindow]:
+        """What opens on this day of UTC, in order; it is part of up to three local days."""
+        found = list[SessionWindow]()
+        for local_day in (day - ONE_DAY, day, day + ONE_DAY):
+            week = local_day - local_day.weekday() * ONE_DAY - MONDAY
+            for span in self.hours:
+                if span.open.date() + week == local_day:
+                    found += self._left_of(self._compile(span.later(week)))
+            found += [self._compile(e) for e in self.extra_open if e.open.date() == local_day]
+        start_ns = (day - date(1970, 1, 1)).days * _ONE_DAY_NS
+        return sorted(w for w in found if start_ns <= w.open_ns < start_ns + _ONE_DAY_NS)
 
-    def _compile(self, span: LocalSpan, zone: tzinfo) -> SessionWindow:
-        opens, closes = span.open.replace(tzinfo=zone), span.close.replace(tzinfo=zone)
+    def _left_of(self, window: SessionWindow) -> list[SessionWindow]:
+        """What holidays and early closes leave of a window of the week: all, less, or nothing."""
+        if window.trading_date in self.holidays:
+            return []
+        for trading_date, at_ns in self.early_close:
+            if trading_date == window.trading_date and at_ns < window.close_ns:
+                if at_ns <= window.open_ns:
+                    return []
+                note = "; ".join(filter(None, ("early close", window.note)))
+                window = replace(window, close_ns=at_ns, note=note)
+        return [window]
+
+    def _compile(self, span: LocalSpan) -> SessionWindow:
+        opens, closes = span.instants()
         notes = (span.note, _dst_note("opening", opens), _dst_note("closing", closes))
-        day = span.open.date() if self.trading_date == "open" else span.last_day
         note = "; ".join(filter(None, notes))
-        return SessionWindow(wall_ns_of(opens), wall_ns_of(closes), day, note)
+        day = span.trading_date(self.trading_date)
+        return SessionWindow(wall_ns_of(opens), wall_ns_of(closes), day, note, span.phases)
 
-    def _check(self) -> None:
+    def _check_hours(self) -> None:
         """What no setting can know of itself: how it fits the others."""
         if not self.hours:
             raise ValidationError("hours", "", "at least one interval, or always_open = yes")
-        for moment in self.early_close:
-            with_it = replace(self, early_close=(moment,))._spans_near(moment)
-            if with_it == replace(self, early_close=())._spans_near(moment):
-                raise ValidationError("early_close", str(moment), "a moment in trading hours")
-        for extra in self.extra_open:
-            near = self._spans_near(extra.open)
-            if sum(s.open < extra.close and extra.open < s.close for s in near) > 1:  # not it alone
-                raise ValidationError("extra_open", str(extra.open), "a time not open already")
+        if len({zone for s in self.hours for zone in (s.open_zone, s.close_zone)}) > 1:
+            self._check_weeks()
+        else:
+            opens_next = [s.open for s in self.hours[1:]] + [self.hours[0].open + 7 * ONE_DAY]
+            if any(span.close > at for span, at in zip(self.hours, opens_next, strict=True)):
+                shown = ", ".join(map(str, self.hours))
+                raise ValidationError("hours", shown, "intervals that do not overlap")
+        weekdays = {span.trading_date(self.trading_date).weekday() for span in self.hours}
+        for day in sorted(self.holidays):
+            if day.weekday() not in weekdays:
+                known = ", ".join(WEEKDAYS[n].capitalize() for n in sorted(weekdays))
+                expected = f"a trading date of the hours ({known})"
+                raise ValidationError("holidays", f"{day} ({day:%a})", expected)
 
-    def _spans_near(self, moment: datetime) -> list[LocalSpan]:
-        days = (moment.date() + n * _ONE_DAY for n in range(-8, 2))
-        return [span for day in days for span in self._spans(day)]
+    def _check_weeks(self) -> None:
+        """Clocks change on other days in other zones: look at the weeks of some years."""
+        weeks = (n * 7 * ONE_DAY for n in range(_WEEKS))
+        before: SessionWindow | None = None
+        for window in sorted(
+            self._compile(span.later(week)) for week in weeks for span in self.hours
+        ):
+            wrong = window.open_ns >= window.close_ns or (
+                before is not None
+                and (window.open_ns < before.close_ns or window.trading_date < before.trading_date)
+            )
+            if wrong:
+                shown = f"{', '.join(map(str, self.hours))} around {window.trading_date}"
+                expected = "intervals that do not overlap, in the order of their trading dates"
+                raise ValidationError("hours", shown, expected)
+            before = window
+
+    def _early_closes(self, moments: list[datetime]) -> tuple[EarlyClose, ...]:
+        week, closes = replace(self, extra_open=()), dict[date, int]()
+        for moment in sorted(moments):
+            at_ns = wall_ns_of(moment)
+            day = week._under_way(at_ns)
+            if day is None or day in closes:
+                expected = "a moment in trading hours, or in a break of a trading date; one a date"
+                raise ValidationError("early_close", f"{moment:%Y-%m-%d %H:%M}", expected)
+            closes[day] = at_ns
+        return tuple(EarlyClose(day, at_ns) for day, at_ns in closes.items())
+
+    def _under_way(self, at_ns: int) -> date | None:
+        """The trading date that has begun at this instant and is not over, be it in a break."""
+        near = list(self._opening_around(at_ns, LOOK_BEHIND_DAYS, LOOK_BEHIND_DAYS))
+        begun = [window for window in near if window.open_ns <= at_ns]
+        to_come = [window for window in near if at_ns < window.close_ns]
+        if not begun or not to_come or begun[-1].trading_date != to_come[0].trading_date:
+            return None
+        return begun[-1].trading_date
+
+    def _check_extra(self) -> None:
+        for extra in map(self._compile, self.extra_open):
+            today = datetime_of(extra.open_ns).date()
+            days = (today + n * ONE_DAY for n in range(-9, 10))
+            near = (window for day in days for window in self._opening_on(day))
+            overlaps = [
+                w for w in near if w.open_ns < extra.close_ns and extra.open_ns < w.close_ns
+            ]
+            if len(overlaps) != 1:  # it itself
+                expected = "a time not open already, that closes after it opens"
+                shown = f"{datetime_of(extra.open_ns):%Y-%m-%d %H:%M} UTC"
+                raise ValidationError("extra_open", shown, expected)
 
 
 class TradingSession:
@@ -233,62 +331,6 @@ class _NextToClose:
         until_ns = window.close_ns if window else (wall_ns // _ONE_DAY_NS + 1) * _ONE_DAY_NS
         self._cache = (wall_ns, until_ns, window)
         return window
-
-
-def zone_of(name: str) -> tzinfo:
-    """The zone of an IANA name; UTC needs no database. ValidationError if unknown."""
-    try:
-        return UTC if name == "UTC" else ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        expected = "an IANA zone such as Asia/Kolkata (if it is one, `pip install tzdata`)"
-        raise ValidationError("time_zone", name, expected) from None
-
-
-def _parse_hours(text: str) -> tuple[LocalSpan, ...]:
-    week: list[LocalSpan] = []
-    for item in _items(text):
-        match = _INTERVAL.fullmatch(item.lower())
-        if match is None or (match[2] and match[4]):
-            expected = "intervals such as 'Mon-Fri 09:00-17:00' or 'Sun 17:05 - Mon 16:55'"
-            raise ValidationError("hours", item, expected)
-        first, last, opens, close_day, closes = match.groups()
-        day = _WEEKDAYS.index(first)
-        days = (_WEEKDAYS.index(last) - day) % 7 + 1 if last else 1
-        days_open = (_WEEKDAYS.index(close_day) - day) % 7 if close_day else 0
-        for n in range(day, day + days):
-            start = datetime.combine(_MONDAY + n % 7 * _ONE_DAY, time.fromisoformat(opens))
-            end = datetime.combine(start + days_open * _ONE_DAY, time.fromisoformat(closes))
-            if close_day and end <= start:
-                end += 7 * _ONE_DAY
-            week.append(_span(start, end))
-    week.sort()
-    opens_next = [s.open for s in week[1:]] + [s.open + 7 * _ONE_DAY for s in week[:1]]
-    if any(span.close > at for span, at in zip(week, opens_next, strict=True)):
-        raise ValidationError("hours", ", ".join(_items(text)), "intervals that do not overlap")
-    return tuple(week)
-
-
-def _dated(field: str, text: str, example: str) -> Iterator[list[datetime]]:
-    """The local moments of each item, shaped like the example; a day alone is its midnight."""
-    for item in _items(text):
-        day, *times = re.split(" ?- ?(?=..:)| ", item)
-        moments = [f"{day} {at}" for at in times or ["00:00"]]
-        try:
-            if len(times) != example.count(":") or not all(map(_MOMENT.fullmatch, moments)):
-                raise ValueError
-            yield [datetime.fromisoformat(moment) for moment in moments]
-        except ValueError:
-            expected = f"items such as '{example}', years 2000 to 2099"
-            raise ValidationError(field, item, expected) from None
-
-
-def _span(opens: datetime, closes: datetime, note: str = "") -> LocalSpan:
-    closes += (closes <= opens) * _ONE_DAY
-    return LocalSpan(opens, closes, (closes - timedelta.resolution).date(), note)
-
-
-def _items(text: str) -> list[str]:
-    return [" ".join(item.split()) for item in re.split("[,\n]", text) if item.strip()]
 
 
 def _dst_note(what: str, local: datetime) -> str:

@@ -143,7 +143,9 @@ class Changes:
             return "", 0  # what is filled already completes it
         display_lots = change.display_lots or (terms.display_lots if terms is not None else 0)
         reason = display_reason(display_lots, lots)
-        reason = reason or desk.risk.check_change(order, price_ticks, lots, desk.instant.elapsed_ns)
+        reason = reason or desk.risk.check_change(
+            order, price_ticks, lots, desk.instant.elapsed_ns, ahead=_ahead(change)
+        )
         if reason or executions.ledger is None:
             return reason, 0
         return "", executions.need(order, price_ticks, lots - order.cumulative_lots)
@@ -270,6 +272,12 @@ class Changes:
         )  # fmt: skip
         if not change.is_cancel and change.order.reported_state is OrderState.PENDING_CANCEL:
             desk.reports.restate(REPLACE_PENDING)
+
+
+def _ahead(change: Change) -> int:
+    """How many modifies before this one a remote venue has not answered yet."""
+    changes = change.order.changes or ()
+    return sum(not c.is_cancel and not c.waiting and c is not change for c in changes)
 
 
 def display_reason(display_lots: int, lots: int) -> str:

@@ -117,7 +117,9 @@ class Operations:
             desk.is_open, desk.trading_date = True, date
             self._check_held()
             self._restore_done_for_day()
-            self._set_phase(first_phase(desk.settings))
+            # Older lines do not say how the session begins: then it is as for all of them.
+            first = line[3] if len(line) > 3 else first_phase(desk.settings.get("phases", {}))
+            self._set_phase(Phase(first))
             return
         self._set_phase(Phase.CLOSED)
         desk.is_open = False
@@ -292,14 +294,19 @@ class Operations:
         desk, asked, action = self._desk, Asked(Scope(line[4]), *line[5:9]), line[3]
         if asked.symbol and asked.symbol not in desk.instruments:
             return f"{SYMBOL_UNKNOWN}: symbol={asked.symbol}"
+        if asked.scope is Scope.GROUP and action != OperatorAction.SET_LIMIT:
+            return f"{INVALID}: scope=GROUP, expected with SET_LIMIT alone"
         if action == OperatorAction.SET_PHASE:
             closed = asked.value == Phase.CLOSED or not desk.is_open
             if desk.engine is None or asked.scope is Scope.ACCOUNT or closed:
                 session = "open" if desk.is_open else "closed"
                 return f"{INVALID}: scope={asked.scope}, value={asked.value}, session={session}"
         elif action == OperatorAction.SET_LIMIT:
+            groups, rules = desk.risk.known_groups, desk.rules
+            if asked.scope is Scope.GROUP and asked.target not in groups:
+                return f"{INVALID}: group={asked.target}, known={'|'.join(groups) or 'none'}"
             try:
-                check_limit(asked.scope, asked.name, asked.value)
+                check_limit(asked.scope, asked.name, asked.value, rules)
             except ValidationError as error:
                 return f"{INVALID}: {error}"
         elif action == OperatorAction.SET_ACCOUNT and (
@@ -344,7 +351,7 @@ class Operations:
         return f"phase={phase}"
 
     def _set_limit(self, asked: Asked) -> str:
-        scope = Scope.SYMBOL if asked.symbol else Scope.ACCOUNT  # ALL: of every account
+        scope = Scope.ACCOUNT if asked.scope is Scope.ALL else asked.scope
         self._desk.risk.set_limit(scope, asked.target, asked.name, asked.value)
         self._desk.risk.watch(self._executions.orders.values())
         return f"{asked.name}={asked.value or 'as configured'}"
@@ -428,7 +435,7 @@ class Operations:
         for order in self._executions.orders.values():
             order.instrument = desk.instruments[order.instrument.symbol]
         desk.ledger.configure(instruments, fees_in(settings))
-        desk.risk.configure(settings.get("limits", {}))
+        desk.risk.configure(settings.get("limits", {}), settings.get("limit_groups", {}))
         desk.risk.listed = desk.instruments
         desk.risk.watch(self._executions.orders.values())
 

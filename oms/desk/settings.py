@@ -49,7 +49,9 @@ def exchange_settings(config: Config) -> dict[str, Any]:
         "limits": {
             Scope.ACCOUNT.value: config.account_limits(),
             Scope.SYMBOL.value: {symbol: dict(texts) for symbol, texts in config.limits.items()},
+            Scope.GROUP.value: config.group_limits(),
         },
+        "limit_groups": config.limit_groups(),
         "phases": {
             "pre_open_ns": session.pre_open_ns,
             "opening_auction_ns": session.opening_auction_ns,
@@ -148,9 +150,8 @@ def check_scales(open_instruments: Iterable[Instrument], settings: dict[str, Any
             )
 
 
-def first_phase(settings: dict[str, Any]) -> Phase:
-    """How a session begins."""
-    phases = settings.get("phases", {})
+def first_phase(phases: Mapping[str, int]) -> Phase:
+    """How a session begins that has phases so long; see exchange_settings."""
     if phases.get("pre_open_ns"):
         return Phase.PRE_OPEN
     return Phase.OPENING_AUCTION if phases.get("opening_auction_ns") else Phase.CONTINUOUS

@@ -131,6 +131,8 @@ class Executions:
             counted = order.exposure.symbols[order.instrument.symbol]
             counted[0 if order.side is BUY else 1] -= lots
             counted[2] -= order.price_ticks * lots
+            if order.exposure.more:
+                order.exposure.follow(order, -lots)
         if order.terms is not None:
             self.part(order)
         if leaves:
@@ -156,9 +158,10 @@ class Executions:
             assert self.ledger is not None
             self.ledger.release(order)
         if order.exposure is not None:
-            order.exposure.count -= 1
-            if order.leaves_lots:
-                order.exposure.move(order, -order.leaves_lots)
+            if order.leaves_lots or order.exposure.more:
+                order.exposure.move(order, -order.leaves_lots, -1)
+            else:
+                order.exposure.count -= 1
         if order.terms is not None:
             self.part(order)
         order.state = state
@@ -289,6 +292,8 @@ class Executions:
     def trigger(self, order: Order) -> None:
         """A stop goes on as what it becomes."""
         assert order.terms is not None
+        if order.exposure is not None and order.exposure.more:
+            order.exposure.triggered()
         order.terms.stop_ticks = 0
         order.state = STATE_NEW
         self.reports.add(order, ResponseType.TRIGGERED.value)

@@ -10,7 +10,7 @@ from math import ceil, floor
 from typing import NamedTuple
 
 from oms.clock import NANOS
-from oms.enums import Scope
+from oms.enums import OrderType, Scope, Side, TimeInForce
 from oms.errors import ValidationError
 from oms.exchange.order import Order
 from oms.instruments import Instrument
@@ -23,18 +23,36 @@ Limits = dict[str, str]
 AMOUNT = r"[0-9]{1,20}(\.[0-9]{1,12})?"
 SYMBOL_LIMITS = (
     "price_band_bps", "price_band_around", "quantity_min", "quantity_max", "notional_min",
-    "notional_max",
+    "notional_max", "market_quantity_max", "market_notional_max",
 )  # fmt: skip
-ACCOUNT_LIMITS = (
+GROUP_LIMITS = (
+    "open_orders_max", "stop_orders_max", "amends_max", "messages_max", "messages_window_s",
+    "position_max", "credit_max", "gross_max", "net_max", "restricted_symbols", "allowed_sides",
+    "allowed_order_types", "allowed_times_in_force",
+)  # fmt: skip
+ACCOUNT_LIMITS = (*GROUP_LIMITS, "duplicate_window_s")  # a slip is one account's
+KNOWN = {Scope.SYMBOL: SYMBOL_LIMITS, Scope.GROUP: GROUP_LIMITS}
+ACCOUNT_LIMITS_FIRST = (
     "open_orders_max", "messages_max", "messages_window_s", "position_max", "credit_max",
     "duplicate_window_s", "restricted_symbols",
 )  # fmt: skip
-COUNTS = ("open_orders_max", "messages_max", "price_band_bps")
+KNOWN_FIRST = {Scope.SYMBOL: SYMBOL_LIMITS[:6]}
+COUNTS = ("open_orders_max", "stop_orders_max", "amends_max", "messages_max", "price_band_bps")
+ALLOWED = {
+    "allowed_sides": tuple(Side),
+    "allowed_order_types": tuple(OrderType),
+    "allowed_times_in_force": tuple(TimeInForce),
+}
 
 
-def check_limit(scope: Scope, name: str, value: str) -> None:
-    """ValidationError if there is no such limit, or it cannot have this value."""
-    known = SYMBOL_LIMITS if scope is Scope.SYMBOL else ACCOUNT_LIMITS
+def check_limit(scope: Scope, name: str, value: str, rules: int = 2) -> None:
+    """ValidationError if there is no such limit, or it cannot have this value.
+
+    rules: number of the rules; under number 1 there were fewer limits, and what is new was refused.
+    """
+    known = KNOWN.get(scope, ACCOUNT_LIMITS)
+    if rules == 1:
+        known = KNOWN_FIRST.get(scope, ACCOUNT_LIMITS_FIRST)
     if name not in known:
         raise ValidationError("name", name, f"one of {', '.join(known)} for {scope}")
     if name == "price_band_around":
@@ -43,6 +61,10 @@ def check_limit(scope: Scope, name: str, value: str) -> None:
     elif name in COUNTS and value:
         if not (value.isascii() and value.isdecimal() and len(value) <= 15):
             raise ValidationError(name, value, "a whole number, 0 or more")
+    elif name in ALLOWED:
+        words = ALLOWED[name]
+        if value.strip("0") and not set(value.split(",")) <= set(words):
+            raise ValidationError(name, value, f"some of {','.join(words)}, or 0 for all")
     elif name != "restricted_symbols" and value and not re.fullmatch(AMOUNT, value):
         raise ValidationError(name, value, "a plain number, 0 or more")
 
@@ -77,11 +99,15 @@ class Range:
 class SymbolLimits:
     """One instrument's limits."""
 
-    __slots__ = ("band_around", "band_bps", "notional", "quantity")
+    __slots__ = (
+        "band_around", "band_bps", "market_notional", "market_quantity", "notional", "quantity",
+    )  # fmt: skip
 
     def __init__(self, limits: Limits, instrument: Instrument) -> None:
         self.quantity = Range("quantity", limits, instrument.quantity_scale)
         self.notional = Range("notional", limits, instrument.quote_scale)
+        self.market_quantity = Range("market_quantity", limits, instrument.quantity_scale)
+        self.market_notional = Range("market_notional", limits, instrument.quote_scale)
         self.band_bps = int(limits.get("price_band_bps", 0))
         self.band_around = limits.get("price_band_around", "last")
 
@@ -105,36 +131,49 @@ class Caps(NamedTuple):
 
     position_lots: int | None
     credit: int | None
+    gross: int | None
+    net: int | None
+
+
+CAPS = ("position_max", "credit_max", "gross_max", "net_max")
 
 
 class AccountLimits:
-    """One account's limits."""
+    """One account's limits, or those of a group."""
 
     __slots__ = (
-        "_caps", "_texts", "conduct", "duplicate_ns", "messages_max", "messages_window_ns",
-        "open_orders_max", "restricted",
+        "_caps", "_texts", "allowed", "amends_max", "conduct", "duplicate_ns", "messages_max",
+        "messages_window_ns", "more", "open_orders_max", "restricted", "stop_orders_max",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
         self._texts = limits
         self._caps: dict[tuple[int, int], Caps] = {}
         self.open_orders_max = int(limits.get("open_orders_max", 0))
+        self.stop_orders_max = int(limits.get("stop_orders_max", 0))
+        self.amends_max = int(limits.get("amends_max", 0))
         self.messages_max = int(limits.get("messages_max", 0))
         self.messages_window_ns = floor(_units(limits.get("messages_window_s", "1"), 9)) or NANOS
         self.duplicate_ns = floor(_units(limits.get("duplicate_window_s", "0"), 9))
         names = limits.get("restricted_symbols", "").split(",")
         self.restricted = frozenset(name.strip() for name in names if name.strip())
-        # Does more count than what is open: symbols, repetitions, messages?
-        self.conduct = bool(self.restricted or self.duplicate_ns or self.messages_max)
+        self.allowed = {n: frozenset(limits[n].split(",")) for n in ALLOWED if n in limits}
+        # Must an Exposure count more than orders, lots and credit?
+        self.more = bool(self.stop_orders_max or "gross_max" in limits or "net_max" in limits)
+        # Does more matter of a plain order than that it is open: what it is, when it comes, its
+        # value?
+        self.conduct = bool(
+            self.restricted or self.duplicate_ns or self.messages_max or self.allowed or self.more
+        )
 
     def caps(self, instrument: Instrument) -> Caps:
-        """Position and credit in this instrument's units."""
+        """Position, credit and exposures in this instrument's units."""
         scales = instrument.quantity_scale, instrument.quote_scale
         caps = self._caps.get(scales)
         if caps is None:
             most = [
                 floor(_units(self._texts[name], scale)) if name in self._texts else None
-                for name, scale in zip(("position_max", "credit_max"), scales, strict=True)
+                for name, scale in zip(CAPS, (scales[0], *3 * scales[1:]), strict=True)
             ]
             caps = self._caps[scales] = Caps(*most)
         return caps

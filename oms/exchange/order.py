@@ -26,12 +26,19 @@ NO_FEES: FeeRates = (0, 0)
 class Exposure:
     """What an account has open, for limits: orders, and of each symbol lots to buy and to sell,
     and the sum of price times lots (unscaled).
+
+    more: some limit looks further: at stops that wait, at values (of each symbol what its priced
+    orders to buy and to sell are worth, price times lots, and the lots of those without a
+    price), or at the groups, which have all of it, too.
     """
 
-    __slots__ = ("count", "recent", "stamps", "symbols")
+    __slots__ = ("count", "groups", "more", "recent", "stamps", "stops", "symbols", "values")
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.stops = 0
+        self.more = False
+        self.groups: tuple[Exposure, ...] = ()
+        self.values: dict[str, list[int]] = {}
         self.symbols: dict[str, list[int]] = {}
         self.stamps: list[int] = []  # of the latest messages, oldest first
         self.recent: dict[tuple[object, ...], int] = {}  # what an order was, when it came
@@ -44,6 +51,27 @@ class Exposure:
             symbol = self.symbols[order.instrument.symbol] = [0, 0, 0]
         symbol[0 if order.side is Side.BUY else 1] += lots
         symbol[2] += order.price_ticks * lots
+        if self.more:
+            self.follow(order, lots, count)
+
+    def follow(self, order: Order, lots: int, count: int = 0) -> None:
+        """The same for what only some limits look at; only if there is more."""
+        if order.suspended:
+            self.stops += count
+        values = self.values.setdefault(order.instrument.symbol, [0, 0, 0, 0])
+        side = 0 if order.side is Side.BUY else 1
+        if order.price_ticks:
+            values[side] += order.price_ticks * lots
+        else:
+            values[2 + side] += lots
+        for group in self.groups:
+            group.move(order, lots, count)
+
+    def triggered(self) -> None:
+        """A stop waits no more."""
+        self.stops -= 1
+        for group in self.groups:
+            group.triggered()
 
 
 class Terms:

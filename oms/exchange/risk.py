@@ -8,12 +8,12 @@ never checked.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from oms.clock import NANOS
 from oms.enums import Scope, Side, Trading
 from oms.exchange.accounts import bound_of
-from oms.exchange.limits import AccountLimits, Limits, SymbolLimits, likeness
+from oms.exchange.limits import AccountLimits, Caps, Limits, SymbolLimits, likeness
 from oms.exchange.order import Exposure, Order
 from oms.instruments import BPS, Instrument
 from oms.money import to_text
@@ -23,7 +23,20 @@ BUY = Side.BUY
 RECENT_MAX = 1_000  # orders remembered per account for the duplicate window
 CACHED_MAX = 100_000
 NOTHING_OPEN = (0, 0, 0)
+NOTHING_WORTH = (0, 0, 0, 0)
 NOT_LOOKED_UP: Any = object()
+
+
+class Holder(NamedTuple):
+    """Whose limits an order must keep: its account's, or a group's, as if that were one account.
+
+    whose: what a refusal says of it, behind the limit.
+    """
+
+    limits: AccountLimits
+    exposure: Exposure
+    members: tuple[str, ...]
+    whose: str
 
 
 class Risk:
@@ -46,16 +59,31 @@ class Risk:
         self.exposures: dict[str, Exposure] = {}
         self.set_by_operator: dict[str, dict[str, Limits]] = {}  # scope -> target -> limits
         self._configured: dict[str, dict[str, Limits]] = {}
+        self._groups: dict[str, list[str]] = {}  # account -> groups
+        self._limited_groups = False  # has any of them a limit?
+        self.group_exposures: dict[str, Exposure] = {}
+        self._of_groups: dict[str, tuple[Holder, ...]] = {}  # by account, when first asked for
         # Made when first asked for; None where there is no limit.
         self._of_account: dict[str, AccountLimits | None] = {}
         self._of_symbol: dict[str, SymbolLimits | None] = {}
 
     # --- settings ---
 
-    def configure(self, limits: dict[str, dict[str, Limits]]) -> None:
-        """The limits of the configuration: scope -> target ("" for all accounts) -> limits."""
-        self._configured = limits
+    def configure(
+        self, limits: dict[str, dict[str, Limits]], groups: dict[str, list[str]] | None = None
+    ) -> None:
+        """The limits of the configuration: scope -> target ("" for all accounts) -> limits.
+
+        groups: of each account that is in some.
+        """
+        self._configured, self._groups = limits, groups or {}
         self._refresh()
+
+    @property
+    def known_groups(self) -> list[str]:
+        """Those of the configuration."""
+        members = (name for names in self._groups.values() for name in names)
+        return sorted({*self._configured.get(Scope.GROUP.value, {}), *members})
 
     def set_limit(self, scope: Scope, target: str, name: str, value: str) -> None:
         """An operator's limit goes before the configured one; "" gives that back."""
@@ -79,13 +107,14 @@ class Risk:
         self._refresh()
 
     def _refresh(self) -> None:
-        self._of_account, self._of_symbol = {}, {}
+        self._of_account, self._of_symbol, self._of_groups = {}, {}, {}
         sources = (self._configured, self.set_by_operator)
         limited = any(
             limits for s in sources for targets in s.values() for limits in targets.values()
         )
         free = self.everybody is Trading.ACTIVE and not self.accounts and not self.symbols
         self.idle = free and not limited
+        self._limited_groups = any(self._texts(Scope.GROUP, name) for name in self.known_groups)
         states = (self.everybody, *self.accounts.values(), *self.symbols.values())
         self._reducing_somewhere = Trading.REDUCING in states
 
@@ -110,6 +139,30 @@ class Risk:
         limits = self._symbol(instrument)
         return (limits.quantity.low or 0, limits.notional.low or 0) if limits else (0, 0)
 
+    def _groups_of(self, account: str) -> tuple[Holder, ...]:
+        """The groups of an account that have limits."""
+        if not self._limited_groups or account not in self._groups:
+            return ()
+        if account not in self._of_groups:
+            texts = {name: self._texts(Scope.GROUP, name) for name in self._groups[account]}
+            self._of_groups[account] = tuple(
+                self._group(name, limits) for name, limits in texts.items() if limits
+            )
+        return self._of_groups[account]
+
+    def _group(self, name: str, texts: Limits) -> Holder:
+        members = tuple(account for account, names in self._groups.items() if name in names)
+        exposure = self.group_exposures.setdefault(name, Exposure())
+        exposure.more = True
+        return Holder(AccountLimits(texts), exposure, members, f", group={name}")
+
+    def _holders(self, account: str) -> list[Holder]:
+        """Whose limits the orders of an account must keep."""
+        limits, groups = self._account(account), self._groups_of(account)
+        if limits is None:
+            return list(groups)
+        return [Holder(limits, self._exposure(account), (account,), ""), *groups]
+
     def _symbol(self, instrument: Instrument) -> SymbolLimits | None:
         symbol = instrument.symbol
         if symbol not in self._of_symbol:
@@ -120,8 +173,16 @@ class Risk:
     def watch(self, orders: Iterable[Order]) -> None:
         """Count anew what is open in accounts that have limits; after any of them changed."""
         before, self.exposures = self.exposures, {}
+        groups_before, self.group_exposures, self._of_groups = self.group_exposures, {}, {}
+        for name, group in groups_before.items():
+            if self._texts(Scope.GROUP, name):
+                self.group_exposures[name] = Exposure()
+                self.group_exposures[name].stamps = group.stamps
         for order in orders:
-            watched = self._account(order.account) or self._reduces_only(order)
+            account = order.account
+            watched = (
+                self._account(account) or self._groups_of(account) or self._reduces_only(order)
+            )
             order.exposure = self._exposure(order.account) if watched else None
             if order.exposure is not None:
                 order.exposure.move(order, order.leaves_lots, 1)
@@ -134,6 +195,9 @@ class Risk:
         exposure = self.exposures.get(account)
         if exposure is None:
             exposure = self.exposures[account] = Exposure()
+            limits = self._account(account)
+            exposure.groups = tuple(group.exposure for group in self._groups_of(account))
+            exposure.more = bool(exposure.groups) or (limits is not None and limits.more)
         return exposure
 
     # --- the checks, in their order ---
@@ -152,28 +216,29 @@ class Risk:
         """Why a new order may not go on; again: one that was held is looked at anew."""
         if not again and self._surely_inside(order):
             return ""
-        symbol, account = self._symbol(order.instrument), self._account(order.account)
+        symbol, holders = self._symbol(order.instrument), self._holders(order.account)
         # One that is looked at again is counted already: look at the others.
         counted = order.leaves_lots if again and order.exposure is not None else 0
         reason = self._reducing(order, counted)
         price, lots = self._estimate(order)
-        if account is not None and not reason:
-            reason = self._conduct(account, order, elapsed_ns, again=again)
+        for holder in holders:
+            reason = reason or self._conduct(holder, order, elapsed_ns, again=again)
         if symbol is not None and not reason:
             reason = self._size(symbol, order, lots, bound_of(order, order.price_ticks))
-        if account is not None and not reason:
-            exposure = self._exposure(order.account)
-            if not again:
-                reason = _counts(account, exposure, elapsed_ns)
-            budget = order.terms.budget if order.terms is not None else 0
-            value = 0 if budget else price * lots
-            reason = reason or self._open(account, exposure, order, lots, value, budget, counted)
+        for holder in () if again else holders:
+            reason = reason or _counts(holder, order, elapsed_ns)
+        budget = order.terms.budget if order.terms is not None else 0
+        value = 0 if budget else price * lots
+        for holder in holders:
+            reason = reason or self._open(holder, order, lots, value, budget, counted)
         return reason
 
     def _surely_inside(self, order: Order) -> bool:
         """Is a plain limit order inside every limit? Quick; if not, `check` says what is wrong."""
         price, lots, instrument = order.price_ticks, order.leaves_lots, order.instrument
         if order.terms is not None or not price or self._reducing_somewhere:
+            return False
+        if self._limited_groups and order.account in self._groups:
             return False
         limits = self._of_symbol.get(instrument.symbol, NOT_LOOKED_UP)
         if limits is NOT_LOOKED_UP:
@@ -220,11 +285,13 @@ class Risk:
 
     def accepted(self, order: Order, elapsed_ns: int) -> None:
         """The order is in: count it."""
-        limits = self._account(order.account)
-        if limits is None and not self._reduces_only(order):
+        limits, groups = self._account(order.account), self._groups_of(order.account)
+        if limits is None and not groups and not self._reduces_only(order):
             return
         order.exposure = exposure = self._exposure(order.account)
         exposure.move(order, order.leaves_lots, 1)
+        for group in groups:
+            _stamp(group.limits, group.exposure, elapsed_ns)
         if limits is None:
             return
         _stamp(limits, exposure, elapsed_ns)
@@ -235,8 +302,13 @@ class Risk:
             exposure.recent.pop(like, None)  # so that the oldest stays first
             exposure.recent[like] = elapsed_ns
 
-    def check_change(self, order: Order, price_ticks: int, lots: int, elapsed_ns: int) -> str:
-        """Why an order may not have this price and total quantity: the delta is what counts."""
+    def check_change(
+        self, order: Order, price_ticks: int, lots: int, elapsed_ns: int, *, ahead: int = 0
+    ) -> str:
+        """Why an order may not have this price and total quantity: the delta is what counts.
+
+        ahead: modifies that are on their way before this one.
+        """
         if self.idle:
             return ""
         more = max(lots - order.cumulative_lots, 0) - order.leaves_lots
@@ -245,21 +317,20 @@ class Risk:
         reason = "" if smaller else self.gate(order.account, order.instrument.symbol)
         if not reason and self._reduces_only(order):
             reason = self._not_reducing(order, price_ticks, more)
-        symbol, account = self._symbol(order.instrument), self._account(order.account)
+        symbol, holders = self._symbol(order.instrument), self._holders(order.account)
         if symbol is not None and not reason:
             reason = self._size(symbol, order, lots, price_ticks, changes=True)
-        if account is not None and not reason:
-            exposure = self._exposure(order.account)
-            reason = _messages(account, exposure, elapsed_ns)
-            value = price_ticks * (order.leaves_lots + more) - order.price_ticks * order.leaves_lots
-            reason = reason or self._open(account, exposure, order, more, value)
+        for holder in holders:
+            reason = reason or _amends(holder, order, ahead) or _messages(holder, elapsed_ns)
+        value = price_ticks * (order.leaves_lots + more) - order.price_ticks * order.leaves_lots
+        for holder in holders:
+            reason = reason or self._open(holder, order, more, value)
         return reason
 
     def changed(self, order: Order, elapsed_ns: int) -> None:
         """A modify was allowed: it is one more message of the account."""
-        limits = None if self.idle else self._account(order.account)
-        if limits is not None:
-            _stamp(limits, self._exposure(order.account), elapsed_ns)
+        for holder in () if self.idle else self._holders(order.account):
+            _stamp(holder.limits, holder.exposure, elapsed_ns)
 
     def _reduces_only(self, order: Order) -> bool:
         return (
@@ -290,10 +361,16 @@ class Risk:
             return ""
         return f"{RejectReason.REDUCING_ONLY}: quantity={order.quantity_lots}, position={position}"
 
-    def _conduct(self, limits: AccountLimits, order: Order, elapsed_ns: int, *, again: bool) -> str:
-        """Symbols the account may not trade; the same order again, too soon to be meant."""
+    def _conduct(self, holder: Holder, order: Order, elapsed_ns: int, *, again: bool) -> str:
+        """What the account may not trade; the same order again, too soon to be meant."""
+        limits = holder.limits
         if order.instrument.symbol in limits.restricted:
-            return f"{RejectReason.SYMBOL_RESTRICTED}: symbol={order.instrument.symbol}"
+            symbol = order.instrument.symbol
+            return f"{RejectReason.SYMBOL_RESTRICTED}: symbol={symbol}{holder.whose}"
+        if limits.allowed:
+            reason = _not_allowed(holder, order)
+            if reason:
+                return reason
         if not limits.duplicate_ns or again:
             return ""
         before_ns = self._exposure(order.account).recent.get(likeness(order))
@@ -316,6 +393,9 @@ class Risk:
         """Quantity, notional and price, against the instrument's limits."""
         instrument, before = order.instrument, order.quantity_lots if changes else None
         reason = limits.quantity.check(lots, before) if lots else ""
+        at_market = not order.price_ticks  # also a stop that will be one
+        if not reason and at_market and lots:
+            reason = limits.market_quantity.check(lots, before)
         reference = self.reference_of(instrument.symbol, limits.band_around)
         price = price_ticks or reference
         budget = order.terms.budget if order.terms is not None else 0
@@ -324,6 +404,8 @@ class Risk:
             if changes:
                 before = instrument.notional(order.price_ticks or price, order.quantity_lots)
             reason = limits.notional.check(notional, before)
+            if not reason and at_market:
+                reason = limits.market_notional.check(notional, before)
         moves = price_ticks != order.price_ticks or not changes
         if not reason and limits.band_bps and price_ticks and reference and moves:
             low = -(-reference * (BPS - limits.band_bps) // BPS)
@@ -336,30 +418,29 @@ class Risk:
 
     def _open(
         self,
-        limits: AccountLimits,
-        exposure: Exposure,
+        holder: Holder,
         order: Order,
         more: int,
         value: int,
         budget: int = 0,
         counted: int = 0,
     ) -> str:
-        """Position and credit, were all that is open filled; `more` lots, `value` more.
+        """Position, credit, exposures, were all that is open filled; `more` lots, `value` more.
 
         value: price times lots, unscaled; budget: an amount of the quote asset. counted: lots of
         the order that are counted as open already.
         """
-        instrument = order.instrument
-        symbol, caps = instrument.symbol, limits.caps(instrument)
+        instrument, exposure = order.instrument, holder.exposure
+        symbol, caps = instrument.symbol, holder.limits.caps(instrument)
         if caps.position_lots is not None and more > 0:
-            position = self._positions.get((order.account, symbol), 0)
+            position = self._held(holder, symbol)
             buys, sells, _ = exposure.symbols.get(symbol, NOTHING_OPEN)
             would = (position + buys if order.side is BUY else sells - position) + more - counted
             if would > caps.position_lots:
                 scale = instrument.quantity_scale
                 return (
                     f"{RejectReason.POSITION_EXCEEDS_MAXIMUM}: position={to_text(would, scale)}, "
-                    f"max={to_text(caps.position_lots, scale)}"
+                    f"max={to_text(caps.position_lots, scale)}{holder.whose}"
                 )
         if caps.credit is not None and value + budget > 0:
             before = order.price_ticks * counted
@@ -368,9 +449,67 @@ class Risk:
                 scale = instrument.quote_scale
                 return (
                     f"{RejectReason.CREDIT_EXCEEDS_MAXIMUM}: credit={to_text(would, scale)}, "
-                    f"max={to_text(caps.credit, scale)}"
+                    f"max={to_text(caps.credit, scale)}{holder.whose}"
                 )
+        if caps.gross is None and caps.net is None:
+            return ""
+        return self._exposed(holder, caps, order, more, value, budget, counted)
+
+    def _held(self, holder: Holder, symbol: str) -> int:
+        return sum(self._positions.get((account, symbol), 0) for account in holder.members)
+
+    def _exposed(
+        self,
+        holder: Holder,
+        caps: Caps,
+        order: Order,
+        more: int,
+        value: int,
+        budget: int,
+        counted: int,
+    ) -> str:
+        """Gross and net exposure: refused is what makes one larger that is then too large."""
+        instrument, mark = order.instrument, self.reference_of(order.instrument.symbol, "last")
+        if counted:  # it is in already
+            worth = (order.price_ticks or mark) * counted
+            before, after = -instrument.notional_up(worth, 1), 0
+        else:
+            by_value = order.price_ticks or budget or not mark
+            worth = value if by_value else more * mark
+            before, after = 0, budget + instrument.notional_up(worth, 1)
+        was, would = (
+            self._exposure_of(holder, order, worth_more) for worth_more in (before, after)
+        )
+        for name, cap, now, then in (
+            ("gross", caps.gross, was[0], would[0]), ("net", caps.net, was[1], would[1]),
+        ):  # fmt: skip
+            if cap is not None and then > cap and then > now:
+                code = RejectReason[f"{name.upper()}_EXPOSURE_EXCEEDS_MAXIMUM"]
+                texts = [to_text(units, instrument.quote_scale) for units in (then, cap)]
+                return f"{code}: {name}={texts[0]}, max={texts[1]}{holder.whose}"
         return ""
+
+    def _exposure_of(self, holder: Holder, order: Order, worth_more: int) -> tuple[int, int]:
+        """Gross and net, in units of the order's quote asset, were its side worth so much more.
+
+        Of each symbol: what the position would be worth if all that is open to buy filled, and if
+        all that is open to sell did. Gross is the sum of the larger ones, net the larger sum. A
+        position and an order without a price count at the last trade (else the reference price),
+        an order with one at that.
+        """
+        gross = longs = shorts = 0
+        for symbol, other in self.listed.items():
+            if other.quote != order.instrument.quote:
+                continue
+            held, mark = self._held(holder, symbol), self.reference_of(symbol, "last")
+            values = holder.exposure.values.get(symbol, NOTHING_WORTH)
+            up = other.notional_up(values[0] + (values[2] + held) * mark, 1)
+            down = other.notional_up(values[1] + (values[3] - held) * mark, 1)
+            if other is order.instrument:
+                up += worth_more if order.side is BUY else 0
+                down += 0 if order.side is BUY else worth_more
+            gross, longs, shorts = gross + max(up, down), longs + up, shorts + down
+        return gross, max(longs, shorts)
 
     def _credit(self, exposure: Exposure, instrument: Instrument, value: int) -> int:
         """The notional of all that is open against one quote asset, and of `value` more."""
@@ -386,7 +525,9 @@ class Risk:
     # --- plain data ---
 
     def dump(self) -> dict[str, Any]:
+        groups = {name: each.stamps for name, each in self.group_exposures.items() if each.stamps}
         return {
+            **({"group_stamps": groups} if groups else {}),
             "everybody": self.everybody.value,
             "accounts": {account: state.value for account, state in self.accounts.items()},
             "symbols": {symbol: state.value for symbol, state in self.symbols.items()},
@@ -411,18 +552,47 @@ class Risk:
             exposure = self._exposure(account)
             exposure.stamps = stamps
             exposure.recent = {tuple(each[:-1]): each[-1] for each in recent}
+        for name, stamps in state.get("group_stamps", {}).items():
+            self.group_exposures.setdefault(name, Exposure()).stamps = stamps
 
 
-def _counts(limits: AccountLimits, exposure: Exposure, elapsed_ns: int) -> str:
-    """Open orders, and messages in the window."""
+def _not_allowed(holder: Holder, order: Order) -> str:
+    """Sides, order types and times in force are told by their words."""
+    for name, word, code in (
+        ("allowed_sides", order.side, RejectReason.SIDE_NOT_ALLOWED),
+        ("allowed_order_types", order.order_type, RejectReason.ORDER_TYPE_NOT_ALLOWED),
+        ("allowed_times_in_force", order.time_in_force, RejectReason.TIME_IN_FORCE_NOT_ALLOWED),
+    ):
+        words = holder.limits.allowed.get(name)
+        if words is not None and word.value not in words:
+            return f"{code}: was={word.value}, allowed={'|'.join(sorted(words))}{holder.whose}"
+    return ""
+
+
+def _counts(holder: Holder, order: Order, elapsed_ns: int) -> str:
+    """Open orders, stops that wait, and messages in the window."""
+    limits, exposure = holder.limits, holder.exposure
     most = limits.open_orders_max
     if most and exposure.count >= most:
         code = RejectReason.OPEN_ORDERS_EXCEED_MAXIMUM
-        return f"{code}: open={exposure.count + 1}, max={most}"
-    return _messages(limits, exposure, elapsed_ns)
+        return f"{code}: open={exposure.count + 1}, max={most}{holder.whose}"
+    most = limits.stop_orders_max
+    if most and order.suspended and exposure.stops >= most:
+        code = RejectReason.STOP_ORDERS_EXCEED_MAXIMUM
+        return f"{code}: stops={exposure.stops + 1}, max={most}{holder.whose}"
+    return _messages(holder, elapsed_ns)
 
 
-def _messages(limits: AccountLimits, exposure: Exposure, elapsed_ns: int) -> str:
+def _amends(holder: Holder, order: Order, ahead: int) -> str:
+    """How often an order was changed: each change left a client order id behind."""
+    most, amends = holder.limits.amends_max, len(order.earlier_ids or ()) + ahead
+    if not most or amends < most:
+        return ""
+    return f"{RejectReason.AMENDS_EXCEED_MAXIMUM}: amends={amends + 1}, max={most}{holder.whose}"
+
+
+def _messages(holder: Holder, elapsed_ns: int) -> str:
+    limits, exposure = holder.limits, holder.exposure
     most = limits.messages_max
     if not most or len(exposure.stamps) < most:
         return ""
@@ -430,7 +600,7 @@ def _messages(limits: AccountLimits, exposure: Exposure, elapsed_ns: int) -> str
         return ""
     return (
         f"{RejectReason.MESSAGES_EXCEED_MAXIMUM}: messages={most + 1}, max={most}, "
-        f"window_s={limits.messages_window_ns / NANOS:g}"
+        f"window_s={limits.messages_window_ns / NANOS:g}{holder.whose}"
     )
 
 

@@ -106,8 +106,8 @@ class MassCancelRequest:
 class OperatorRequest:
     """What an operator asks of the exchange; see OperatorAction.
 
-    scope, target: ALL, one ACCOUNT or one SYMBOL. why: for the record, one line. settings: name
-    to text, for the actions that have some.
+    scope, target: ALL, one ACCOUNT, one SYMBOL or, for limits, one GROUP of accounts. why: for
+    the record, one line. settings: name to text, for the actions that have some.
     The caller sees to it that only operators get here.
     """
 
@@ -129,7 +129,7 @@ class OperatorRequest:
         for name in ("target", "name", "value"):
             check_optional_id(name, getattr(self, name))
         if (self.scope is Scope.ALL) != (self.target == ""):
-            raise ValidationError("target", self.target, "an account or symbol, none for ALL")
+            raise ValidationError("target", self.target, "whose it is; none for ALL")
         if (
             type(self.why) is not str
             or len(self.why) > TEXT_LENGTH_MAX

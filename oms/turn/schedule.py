@@ -70,10 +70,12 @@ class DueLines:
             if desk.is_open or how == "CLOSE":
                 changes.append((codec.SESSION, how, desk.trading_date))
         opens = window is not None and (not desk.is_open or bool(changes))
+        phases = phases_of(desk.settings, window) if window is not None else {}
+        first = first_phase(phases)
         if opens:
-            changes.append((codec.SESSION, "OPEN", date))
+            changes.append((codec.SESSION, "OPEN", date, first.value))
         if window is not None and desk.engine is not None:
-            now = first_phase(desk.settings) if opens else desk.engine.phases.session
+            now = first if opens else desk.engine.phases.session
             phase = phase_at(desk.settings, window, wall_ns)
             if phase is not now:
                 changes.append((codec.PHASE, phase.value))
@@ -118,9 +120,14 @@ class DueLines:
         return [at for at in instants if at is not None and at > wall_ns]
 
 
+def phases_of(settings: dict[str, Any], window: SessionWindow) -> dict[str, int]:
+    """How long each phase of a window is: as it says itself, else as all of them."""
+    return {**settings.get("phases", {}), **dict(window.phases)}
+
+
 def phase_changes(settings: dict[str, Any], window: SessionWindow) -> list[int]:
     """When, in one session, continuous trading begins and ends, and the opening call begins."""
-    phases = settings.get("phases", {})
+    phases = phases_of(settings, window)
     call_ns = window.open_ns + phases.get("pre_open_ns", 0)
     continuous_ns = call_ns + phases.get("opening_auction_ns", 0)
     return [call_ns, continuous_ns, window.close_ns - phases.get("closing_auction_ns", 0)]

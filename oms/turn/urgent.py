@@ -96,7 +96,7 @@ class UrgentLane:
             if line[0] == MASS_CANCEL:
                 why = f"{RejectReason.MASS_CANCEL.value}: by={line[1]}, id={line[2]}"
                 self._inbox.sweep((line[3], line[4], line[5]), number, why)
-            elif line[0] == OPERATOR and line[3] == OperatorAction.KILL:
+            elif line[0] == OPERATOR and line[3] == OperatorAction.KILL and line[4] != Scope.GROUP:
                 account = line[5] if line[4] == Scope.ACCOUNT else ""
                 symbol = line[5] if line[4] == Scope.SYMBOL else ""
                 why = f"{RejectReason.KILL_SWITCH.value}: {line[8]}".rstrip(": ")

@@ -234,12 +234,12 @@ SESSION = [
     ),
     Fault(
         "an early close is not kept", "desk/calendar.py",
-        "        for moment in self.early_close:\n            spans",
-        "        for moment in ():\n            spans", ("session", "trading_hours"),
+        "for trading_date, at_ns in self.early_close:", "for trading_date, at_ns in ():",
+        ("session", "trading_hours"),
     ),
     Fault(
         "a holiday is a day like others", "desk/calendar.py",
-        " and day not in self.holidays]", "]", ("session", "trading_hours"),
+        "if window.trading_date in self.holidays:", "if False:", ("session", "trading_hours"),
     ),
     Fault(
         "the link goes down with the close", "desk/calendar.py",
