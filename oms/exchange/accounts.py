@@ -455,7 +455,10 @@ class Ledger:
         self.paid_in = dict(state["paid_in"])
         self.scales = dict(state["scales"])
         self.since = state.get("since", 0)
-        self.charged = {(account, s): known for account, s, known in state.get("charged", ())}
+        self.charged = {
+            (account, symbol): [list(each) for each in known]
+            for account, symbol, known in state.get("charged", ())
+        }
 
 
 def bound_of(order: Order, price_ticks: int) -> int:
