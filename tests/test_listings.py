@@ -259,6 +259,13 @@ def test_changes_of_other_books_in_the_turn_of_a_listing_are_told():
     assert floor.desk.oms.depth_snapshot("X").bids == ((99, 1),)
 
 
+def test_trades_in_the_turn_of_a_listing_are_on_the_tape_once():
+    """The tape is read anew then, and has them already."""
+    floor = Floor()
+    floor.desk.send(sell("s", 1, 100), buy("b", 1, 100), floor.request(LIST, "NEW", NEW))
+    assert [trade.price_ticks for trade in floor.desk.oms.recent_trades("X")] == [100]
+
+
 def test_a_remote_venue_s_symbol_is_listed_and_not_delisted_under_orders():
     """We can only ask the venue to cancel; it answers later."""
     floor = Floor()

@@ -478,3 +478,34 @@ def test_an_order_is_still_found_after_the_end(path):
     desk.send(buy("A", 1, 100), sell("S", 1, 100))
     desk.stop()
     assert desk.oms.get_order("me", "A").type is ResponseType.TRADE
+
+
+def test_the_view_of_an_older_program_learns_the_new_words(tmp_path):
+    """Its words are in the database; a view that is as it should be is not touched."""
+    path = tmp_path / "t.db"
+
+    def opened():
+        store = PersistentStorage(path)
+        store.open()
+        store.close()
+
+    def one(query):
+        with closing(sqlite3.connect(path)) as connection:
+            return connection.execute(query).fetchone()[0]
+
+    view = "SELECT sql FROM sqlite_master WHERE name = 'order_responses'"
+    version = "PRAGMA schema_version"
+    # given
+    opened()
+    told = one(view)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP VIEW order_responses")
+        connection.execute(told.replace("TRADE_CORRECTED", "UNHEARD_OF"))
+        connection.commit()
+
+    # when, then
+    opened()
+    assert one(view) == told
+    before = one(version)
+    opened()
+    assert one(version) == before

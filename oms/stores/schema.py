@@ -164,7 +164,7 @@ def create(connection: sqlite3.Connection) -> bool:
 def _renew_view(connection: sqlite3.Connection) -> None:
     """The view of an older program does not know the words that have come since."""
     found = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'order_responses'")
-    if found.fetchone() != (VIEW,):
+    if found.fetchone() != (VIEW.strip(),):
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("DROP VIEW IF EXISTS order_responses")
         connection.execute(VIEW)

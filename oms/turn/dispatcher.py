@@ -468,8 +468,6 @@ class Dispatcher:
     def _publish(self, reports: list[Report], answers: dict[int, Future[OrderResponse]]) -> None:
         clock, publisher, desk = self._clock, self._publisher, self.fold.desk
         durable_ns = clock.monotonic_ns()
-        if publisher.listed is not desk.instruments:
-            self._relist()
         symbols = set(map(symbol_of, reports))
         for symbol in symbols:
             if symbol in desk.instruments:  # a refused request may name any
@@ -478,7 +476,9 @@ class Dispatcher:
         published_ns = clock.monotonic_ns()
         trades = publisher.take_over(reports)
         changed = {each.symbol for each in trades if type(each) is not TradePrint}
-        if changed:
+        if publisher.listed is not desk.instruments:
+            self._relist()
+        elif changed:
             publisher.set_trades(self._tapes(changed))
         listening = bool(publisher.market_listeners)
         told = self.feed.turn(self.fold.last_seq, symbols, trades, listening=listening)
