@@ -32,6 +32,11 @@ INSTRUMENTS = (
         lot_size=2, tick_size=2, market_order=MarketOrderPolicy.ALL_OR_NONE,
         market_slippage_bps=300, reference_price_ticks=100, maker_fee_bps=50, taker_fee_bps=0,
     ),
+    # A call of this one takes market orders, with a collar that is off its grid.
+    Instrument(
+        symbol="CCC_USD", price_scale=0, quantity_scale=0, base_scale=0, quote_scale=1,
+        tick_size=2, market_slippage_bps=350, reference_price_ticks=100,
+    ),
 )  # fmt: skip
 SYMBOLS = [instrument.symbol for instrument in INSTRUMENTS]
 ACCOUNTS = ("a", "b", "c")
@@ -81,7 +86,12 @@ class ExchangeMachine(RuleBasedStateMachine):
         self.ended, self.whole = set(), True
         for account in ACCOUNTS if ledger else ():
             self.fund(account, "CREATE", "", 0, "")
-            for asset, amount in (("USD", 9_000 if rich else 900), ("AAA", 300), ("BBB", 40)):
+            for asset, amount in (
+                ("USD", 9_000 if rich else 900),
+                ("AAA", 300),
+                ("BBB", 40),
+                ("CCC", 60),
+            ):
                 self.fund(account, "DEPOSIT", asset, amount, "")
 
     @staticmethod
@@ -114,7 +124,10 @@ class ExchangeMachine(RuleBasedStateMachine):
 
     @rule(
         account=accounts, symbol=symbols, side=sides, lots=lots, mode=modes, price=prices,
-        how=st.sampled_from(["market", "ioc", "fok", "market fok", "protected", "min", "budget"]),
+        how=st.sampled_from([
+            "market", "ioc", "fok", "market fok", "protected", "min", "budget", "patient",
+            "patient protected",
+        ]),
         budget=st.integers(1, 2_000),
     )  # fmt: skip
     def at_once(self, account, symbol, side, lots, mode, price, how, budget):
@@ -124,7 +137,9 @@ class ExchangeMachine(RuleBasedStateMachine):
             kind = "LIMIT"
         else:
             price, bound = 0, price
-            if how == "protected":
+            if "patient" in how:  # it may wait for an uncross
+                tif = "GTC"
+            if "protected" in how:
                 terms["protect"] = bound
             elif how == "min":
                 terms["min"] = 4
@@ -219,7 +234,7 @@ class ExchangeMachine(RuleBasedStateMachine):
 
     @rule(
         account=accounts, action=st.sampled_from(["DEPOSIT", "WITHDRAW", "TRANSFER"]),
-        asset=st.sampled_from(["USD", "AAA", "BBB"]), amount=st.integers(1, 1_000),
+        asset=st.sampled_from(["USD", "AAA", "BBB", "CCC"]), amount=st.integers(1, 1_000),
         other=st.sampled_from([*ACCOUNTS, "nobody"]),
     )  # fmt: skip
     def funds(self, account, action, asset, amount, other):

@@ -272,6 +272,8 @@ class Desk:
             seq, account, client_id, self.instruments[symbol], SIDES[side], ORDER_TYPES[kind],
             TIMES_IN_FORCE[tif], price, lots, received_ns, queued_ns, terms,
         )  # fmt: skip
+        if self.engine is not None and order.order_type is OrderType.MARKET:
+            self.engine.set_collar(order)  # before it is measured, and money reserved
         return order, fields
 
     def _why_not(self, order: Order, hold: int, fields: dict[str, Any] | None) -> str:
@@ -328,15 +330,14 @@ class Desk:
         elif self.engine is not None:
             phase = self.engine.markets[symbol].phase
             if phase is not CONTINUOUS:
-                may = admission(
-                    phase, order.order_type, order.time_in_force, suspended=order.suspended,
-                    min_lots=order.terms.min_lots if order.terms is not None else 0,
-                )  # fmt: skip
+                may = admission(phase, order, self.rules)
                 if may is Admission.REFUSE or (may is Admission.HOLD and not hold):
                     return (
                         f"{RejectReason.MARKET_STATE.value}: phase={phase.value}, "
                         f"type={order.order_type.value}, tif={order.time_in_force.value}"
                     )
+                if may is Admission.GATHER and (reason := self.engine.why_not_gather(order)):
+                    return reason
         return self.ledger.may_trade(order.account) if self.executions.ledger is not None else ""
 
     def _may_hold(self, order: Order, hold: int) -> bool:

@@ -93,6 +93,7 @@ class Operations:
             codec.STOP: plain(self._stop),
             codec.PHASE: plain(lambda _seq, line: self._set_phase(Phase(line[1]))),
             codec.TIMER: plain(self._timer),
+            codec.DRAWN: plain(self._drawn),
             codec.GOOD_TILL: plain(self._good_till),
             codec.FUNDS: plain(self._funds),
             codec.MASS_CANCEL: plain(self._mass_cancel),
@@ -115,7 +116,7 @@ class Operations:
             self._restore_done_for_day()
             self._set_phase(first_phase(desk.settings))
             return
-        self._set_phase(Phase.CLOSED)
+        self._set_phase(Phase.CLOSED, at_once=True)
         desk.is_open = False
         desk.trading_date = "" if what == "CLOSE" else date
         if what == "CLOSE":
@@ -127,12 +128,17 @@ class Operations:
         engine.phases.timer(engine.markets[line[1]])
         self._desk.cascade()
 
-    def _set_phase(self, phase: Phase) -> None:
+    def _drawn(self, _seq: int, line: Line) -> None:
+        engine = self._desk.engine
+        assert engine is not None
+        engine.phases.drawn(engine.markets[line[1]], line[2])
+
+    def _set_phase(self, phase: Phase, *, at_once: bool = False) -> None:
         engine = self._desk.engine
         if engine is not None:
             engine.phases.session = phase
             for market in engine.markets.values():  # each is settled before the next follows
-                engine.phases.follow_session(market)
+                engine.phases.follow_session(market, at_once=at_once)
                 self._desk.cascade()
 
     def _end_day(self, reason: str) -> None:
@@ -393,7 +399,7 @@ class Operations:
         rules, markets = self._desk.engine.rules, self._desk.engine.markets
         rules.number = self._desk.rules
         rules.self_trade = SelfTrade(settings.get("self_trade", "none"))
-        for name, value in settings.get("breaker", {}).items():
+        for name, value in {**settings.get("breaker", {}), **settings.get("calls", {})}.items():
             setattr(rules, name, value)
         self._desk.risk.reference_of = lambda symbol, around: (
             markets[symbol].reference_ticks
