@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+from oms.clock import NANOS
 from oms.errors import ConfigError, ValidationError
 from oms.instruments import Instrument
 from oms.money import to_units
@@ -140,6 +141,8 @@ def contradictions(symbols: Collection[str], parts: Mapping[str, Any]) -> Mistak
     yield from _in_accounts(symbols, made, {"risk": parts["risk"]})
     accounts = {f"account {name}": account for name, account in parts["accounts"].items()}
     yield from _in_accounts(symbols, made, accounts)
+    if len(made) == len(symbols):
+        yield from _in_calls(made, parts["session"].auction_extension_ns)
     if parts["exchange"].ledger:
         yield from _in_ledger(made, parts["assets"])
 
@@ -194,6 +197,18 @@ def _in_accounts(
                 except ValidationError as error:
                     yield name, error
                     break
+
+
+def _in_calls(made: Mapping[str, Instrument], extension_ns: int) -> Mistakes:
+    """A call is extended for a band, and a band only ever extends a call."""
+    bands = {symbol: each.auction_band_bps for symbol, each in made.items()}
+    if extension_ns and not any(bands.values()):
+        expected = "0, as no instrument has an auction_band_bps"
+        yield "session", ValidationError("auction_extension_s", extension_ns / NANOS, expected)
+    for symbol, bps in bands.items():
+        if bps and not extension_ns:
+            expected = "0, as [session] auction_extension_s is 0"
+            yield f"instrument {symbol}", ValidationError("auction_band_bps", bps, expected)
 
 
 def _in_ledger(made: Mapping[str, Instrument], assets: Mapping[str, int]) -> Mistakes:

@@ -254,17 +254,24 @@ class PlainBooks(PlainMoney):
     # The uncross. Who takes part: what rests, and market orders that were entered in the call.
 
     def limits(self, symbol):
-        """Every order of a call and the worst price it accepts; one that accepts any price goes
-        as far as somebody, or the reference, names one. None where nobody names any."""
-        orders = [*self.books[symbol], *self.called[symbol]]
-        named = [price for order in orders if (price := order.price or order.protect)]
+        """Every order of a call and the worst price it accepts.
+
+        Prices are named by limit orders and the reference. A market order goes to the end of
+        them, but not beyond its own bound; if none is named, nobody trades.
+        """
+        named = [order.price for order in self.books[symbol]]
         reference, tick = self.reference(symbol), self.instruments[symbol]["tick_size"]
         if reference:
             named.append(max(tick, reference // tick * tick))
         if not named:
             return {}
-        ends = {"BUY": max(named), "SELL": min(named)}
-        return {order: order.price or order.protect or ends[order.side] for order in orders}
+        limits = {order: order.price for order in self.books[symbol]}
+        for order in self.called[symbol]:
+            if order.buys:
+                limits[order] = min(max(named), order.protect or max(named))
+            else:
+                limits[order] = max(min(named), order.protect)
+        return limits
 
     def reference(self, symbol):
         return self.lasts[symbol] or self.instruments[symbol]["reference_price"]

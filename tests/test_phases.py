@@ -23,6 +23,7 @@ HOURS = {
     "opening_auction_ns": 10 * MINUTE, "closing_auction_ns": 10 * MINUTE,
 }  # fmt: skip
 REOPENS = ExchangeConfig(reopening_auction_ns=MINUTE, self_trade="none")
+SECTIONS = ("exchange", "instruments", "throttle")
 FAR = 2**62  # an expiry beyond every test
 
 
@@ -30,7 +31,7 @@ class TradingDay:
     """A desk whose clock goes to times of Monday, 2024-03-04, or of the days after it."""
 
     def __init__(self, start="09:00", *, store=None, clock=None, day=4, **more):
-        sections = {key: more.pop(key) for key in ("exchange", "throttle") if key in more}
+        sections = {key: more.pop(key) for key in SECTIONS if key in more}
         self.clock = clock or ManualClock.at(_instant(start, day))
         self.store = store or MemoryStore()
         config = config_of(session=SessionConfig(**{**HOURS, **more}), **sections)

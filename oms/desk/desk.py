@@ -272,8 +272,6 @@ class Desk:
             seq, account, client_id, self.instruments[symbol], SIDES[side], ORDER_TYPES[kind],
             TIMES_IN_FORCE[tif], price, lots, received_ns, queued_ns, terms,
         )  # fmt: skip
-        if self.engine is not None and order.order_type is OrderType.MARKET:
-            self.engine.set_collar(order)  # before it is measured, and money reserved
         return order, fields
 
     def _why_not(self, order: Order, hold: int, fields: dict[str, Any] | None) -> str:
@@ -285,6 +283,8 @@ class Desk:
             reason = self.risk.check(order, self.instant.elapsed_ns)
         if not reason and len(self.queue.main) >= self.queue.size_max:
             reason = self.queue_full()
+        if not reason and self.engine is not None and order.order_type is OrderType.MARKET:
+            self.engine.set_collar(order)  # what is reserved goes by it
         return reason
 
     def would(self, line: Line) -> tuple[str, int, str]:

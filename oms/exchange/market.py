@@ -436,20 +436,23 @@ class Phases:
 def taking_part(market: Market) -> tuple[list[Interest], list[Interest]]:
     """Who takes part in an uncross: buyers and sellers, each in priority order.
 
-    Best price first, then age; market orders stand by the bound of what they accept, and before
-    limit orders of the same price. Those without any bound accept what others name: no price
-    beyond all limits, bounds and the reference; if there is none of these, nobody trades.
+    Best price first, then age. Market orders go as far as limit orders or the reference name a
+    price, and no further than their bound, which names none; they stand before limit orders of
+    the same price. If nobody names a price, nobody trades.
     """
-    book = market.book
-    lowest, highest = _named_prices(market)
-    ends = {BUY: highest, SELL: lowest}
-    found = dict[Side, list[Interest]]()
-    for side in (BUY, SELL):
-        orders = (order for order in market.gathered.values() if order.side is side)
-        bounds = [(bound_of(order, 0) or ends[side], order) for order in orders]
-        found[side] = sorted((b for b in bounds if b[0]), key=lambda b: b[0], reverse=side is BUY)
-    bid = max([b for b, _ in found[BUY][:1]] + [book.best_bid or 0])
-    ask = min([a for a, _ in found[SELL][:1]] + [book.best_ask or UNITS_MAX + 1])
+    book, found = market.book, {BUY: list[Interest](), SELL: list[Interest]()}
+    if market.gathered:
+        lowest, highest = _named_prices(market)
+        for order in market.gathered.values() if highest else ():
+            bound = bound_of(order, 0)
+            if order.side is BUY:
+                found[BUY].append((min(bound or highest, highest), order))
+            else:
+                found[SELL].append((max(bound, lowest), order))
+        found[BUY].sort(key=lambda interest: -interest[0])
+        found[SELL].sort(key=lambda interest: interest[0])
+    bid = max([price for price, _ in found[BUY][:1]] + [book.best_bid or 0])
+    ask = min([price for price, _ in found[SELL][:1]] + [book.best_ask or UNITS_MAX + 1])
     if bid < ask:
         return [], []
     bids = _in_line(book.own(BUY, ask), found[BUY], 1)
@@ -457,12 +460,8 @@ def taking_part(market: Market) -> tuple[list[Interest], list[Interest]]:
 
 
 def _named_prices(market: Market) -> tuple[int, int]:
-    """The lowest and the highest price that anybody names; (0, 0): nobody needs them."""
-    orders = market.gathered.values()
-    if all(bound_of(order, 0) for order in orders):
-        return 0, 0
+    """The lowest and the highest price of limit orders and the reference; (0, 0): there is none."""
     named = [level.price_ticks for side in Side for level in market.book.own(side)]
-    named += [bound for order in orders if (bound := bound_of(order, 0))]
     if market.reference_ticks:  # as near as the grid has it, should that be another by now
         tick = market.instrument.tick_size
         named.append(max(tick, market.reference_ticks - market.reference_ticks % tick))

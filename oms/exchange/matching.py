@@ -257,7 +257,7 @@ class MatchingEngine:
         if self.executions.ledger is None or not _buys_unbounded(order):
             return ""
         market = self.markets[order.instrument.symbol]
-        if not self._would_gather(market, order):
+        if not self._would_gather(market, order) or market.collar(order.side):
             return ""
         return f"{closed_to(order, market)}, expected=a protection price or a reference to go by"
 
