@@ -206,6 +206,23 @@ class ExchangeMachine(RuleBasedStateMachine):
         self.turn((codec.OPERATOR, "operator", self.next_name(), *command))
         self.plain.set_phase(symbol, phase)
 
+    @rule(
+        symbol=symbols, ends=st.sampled_from(["CONTINUOUS", "CONTINUOUS", "HALTED", ""]),
+        entries=st.lists(
+            st.tuples(accounts, sides, st.integers(0, 8), lots, modes), min_size=2, max_size=8
+        ),
+    )  # fmt: skip
+    def call(self, symbol, ends, entries):
+        """Orders that cross, market orders among them, and mostly an uncross."""
+        self.phase(symbol, "OPENING_AUCTION")
+        for account, side, step, lots, mode in entries:
+            price = 2 * (46 + step) if step and symbol != "AAA_USD" else step and 96 + step
+            kind, terms = "LIMIT" if price else "MARKET", {"stp": mode} if mode else {}
+            self.place(account, symbol, side, kind, "GTC", price, lots, terms)
+            self.have_the_same()
+        if ends:
+            self.phase(symbol, ends)
+
     @rule(halted=st.booleans())
     def night(self, halted):
         """The session closes, with a closing auction or from a halt, and opens again."""
