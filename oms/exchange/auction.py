@@ -202,9 +202,10 @@ def meet(
             return fills, taken_out
         mode = mode_of(buyer, seller)
         if mode is SelfTrade.NONE:
-            lots = min(bid_lots, ask_lots)
+            lots = bid_lots if bid_lots < ask_lots else ask_lots
             fills.append((buyer, seller, lots))
-            bid_lots, ask_lots = bid_lots - lots, ask_lots - lots
+            bid_lots -= lots
+            ask_lots -= lots
             continue
         off_bid, off_ask = kept_apart(mode, buyer, seller, bid_lots, ask_lots)
         bid_lots, ask_lots = bid_lots - off_bid, ask_lots - off_ask

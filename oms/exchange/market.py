@@ -27,6 +27,7 @@ CALLS = (Phase.OPENING_AUCTION, CLOSING, Phase.REOPENING_AUCTION)
 GATHERING = (Phase.PRE_OPEN, *CALLS)  # where market orders wait for the uncross
 AUCTION = "AUCTION"
 TO_BE_DRAWN = -1
+NO_PREVENTION = SelfTrade.NONE
 
 
 class Market:
@@ -178,11 +179,11 @@ class Rules:
 
         There is no taker: the mode of the one who came later decides, as it would have then.
         """
-        groups = self.groups
-        if groups.get(buyer.account, buyer.account) != groups.get(seller.account, seller.account):
-            return SelfTrade.NONE
+        ours, theirs, groups = buyer.account, seller.account, self.groups
+        if ours != theirs and (not groups or groups.get(ours, ours) != groups.get(theirs, theirs)):
+            return NO_PREVENTION
         if self.number == 1:
-            return SelfTrade.NONE  # rules number 1 let an account trade with itself here
+            return NO_PREVENTION  # rules number 1 let an account trade with itself here
         return self.self_trade_of(newer(buyer, seller))
 
     def self_trade_of(self, order: Order) -> SelfTrade:
