@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+from oms.clock import NANOS
 from oms.errors import ConfigError, ValidationError
 from oms.instruments import Instrument
 from oms.money import to_units
@@ -162,6 +163,8 @@ def contradictions(symbols: Collection[str], parts: Mapping[str, Any]) -> Mistak
     groups = {f"group {name}": group for name, group in parts["account_groups"].items()}
     yield from _in_accounts(symbols, made, groups)
     yield from _in_groups(parts["accounts"], parts["account_groups"])
+    if len(made) == len(symbols):
+        yield from _in_calls(made, parts["session"].auction_extension_ns)
     if parts["exchange"].ledger:
         yield from mistakes_in_ledger(made, parts["assets"])
 
@@ -240,6 +243,18 @@ def _in_groups(
         if not any(group in names for names in named.values()):
             expected = "an [account NAME] with it in its groups"
             yield f"group {group}", ValidationError("members", "none", expected)
+
+
+def _in_calls(made: Mapping[str, Instrument], extension_ns: int) -> Mistakes:
+    """A call is extended for a band, and a band only ever extends a call."""
+    bands = {symbol: each.auction_band_bps for symbol, each in made.items()}
+    if extension_ns and not any(bands.values()):
+        expected = "0, as no instrument has an auction_band_bps"
+        yield "session", ValidationError("auction_extension_s", extension_ns / NANOS, expected)
+    for symbol, bps in bands.items():
+        if bps and not extension_ns:
+            expected = "0, as [session] auction_extension_s is 0"
+            yield f"instrument {symbol}", ValidationError("auction_band_bps", bps, expected)
 
 
 def mistakes_in_ledger(made: Mapping[str, Instrument], assets: Mapping[str, int]) -> Mistakes:

@@ -35,6 +35,8 @@ class Instrument:
     market_slippage_bps: how far from the best price a market order may trade; 0: any price.
     breaker_band_bps: how far from the rolling reference anything may trade before the
         market is interrupted; 0: never.
+    auction_band_bps: how far from the reference an auction's price may be before its call is
+        extended, once; 0: anywhere.
 
     Raises ValidationError, naming the field, on a value out of range.
     """
@@ -54,6 +56,7 @@ class Instrument:
     reference_price_ticks: int = 0
     market_slippage_bps: int = 0
     breaker_band_bps: int = 0
+    auction_band_bps: int = 0
     tick_table: tuple[tuple[int, int], ...] = ()
     # price times quantity, times this, over that, is the notional in units of the quote asset
     quote_unit: int = field(init=False, repr=False, compare=False)
@@ -75,6 +78,7 @@ class Instrument:
             ("reference_price_ticks", 0, UNITS_MAX),
             ("market_slippage_bps", 0, BPS),
             ("breaker_band_bps", 0, BPS),
+            ("auction_band_bps", 0, BPS),
         ):
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
@@ -143,6 +147,10 @@ class Instrument:
             if price_ticks >= price:
                 return tick
         return self.tick_size
+
+    def floor_ticks(self, price_ticks: int) -> int:
+        """The price on the grid that is not above this one."""
+        return price_ticks - price_ticks % self.tick_at(price_ticks)
 
     def quantity_lots(self, quantity: Number) -> int:
         """Quantity as lots on this instrument's grid; ValidationError if it is not on it."""

@@ -178,6 +178,8 @@ class SessionConfig(Section):
 
     pre_open_ns, opening_auction_ns, closing_auction_ns: phases of every window that says nothing
     of its own; 0: none.
+    auction_random_end_ns, auction_extension_ns: how much longer a call may last, by chance and
+    for its price; both lie before the close.
     """
 
     always_open: Annotated[bool, FLAG] = False
@@ -190,6 +192,8 @@ class SessionConfig(Section):
     pre_open_ns: Annotated[int, seconds(0, 86_400)] = 0
     opening_auction_ns: Annotated[int, seconds(0, 86_400)] = 0
     closing_auction_ns: Annotated[int, seconds(0, 86_400)] = 0
+    auction_random_end_ns: Annotated[int, seconds(0, 3600)] = 0
+    auction_extension_ns: Annotated[int, seconds(0, 3600)] = 0
     outside_hours: Literal["reject", "hold"] = "reject"
     done_for_day: Annotated[bool, FLAG] = False
     logon_lead_ns: Annotated[int, seconds(0, 86_400)] = 60 * NANOS
@@ -205,6 +209,10 @@ class SessionConfig(Section):
         low, high = self.logon_backoff_min_ns / NANOS, self.logon_backoff_max_ns / NANOS
         if low > high:
             raise ValidationError("logon_backoff_s_min", low, "at most logon_backoff_s_max")
+        longer_ns = self.auction_random_end_ns + self.auction_extension_ns
+        if 0 < self.closing_auction_ns <= longer_ns:
+            expected = "more than auction_random_end_s and auction_extension_s together, or 0"
+            raise ValidationError("closing_auction_s", self.closing_auction_ns / NANOS, expected)
         calendar = {name: getattr(self, name) for name in signature(Schedule.parse).parameters}
         object.__setattr__(self, "schedule", Schedule.parse(**calendar))
         self._check_phases()
@@ -452,6 +460,7 @@ class InstrumentConfig(Section):
     reference_price: Annotated[str, AMOUNT] = ""
     market_slippage_bps: Annotated[int, whole(0, BPS)] = 0
     breaker_band_bps: Annotated[int, whole(0, BPS)] = 0
+    auction_band_bps: Annotated[int, whole(0, BPS)] = 0
     price_band_bps: Annotated[int, whole(0, 100_000)] = 0
     price_band_around: Literal["last", "reference"] = "last"
     quantity_min: Annotated[str, AMOUNT] = ""
@@ -484,6 +493,7 @@ class InstrumentConfig(Section):
             ),
             market_slippage_bps=self.market_slippage_bps,
             breaker_band_bps=self.breaker_band_bps,
+            auction_band_bps=self.auction_band_bps,
         )
         tick = made.tick_at(made.reference_price_ticks)
         if made.reference_price_ticks % tick:

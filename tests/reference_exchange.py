@@ -10,6 +10,8 @@ from math import floor
 
 from tests.reference_money import STOPS, PlainBooks, PlainOrder
 
+CALLS = ("PRE_OPEN", "OPENING_AUCTION", "CLOSING_AUCTION", "REOPENING_AUCTION")
+
 
 def take(queue, maker, lots):
     """Fill the shown lots of a maker; an iceberg's next go to the back."""
@@ -45,6 +47,8 @@ class PlainExchange(PlainBooks):
         order = PlainOrder(order_id, account, [name], symbol, side, kind, tif, price, lots, **terms)
         order.state = "SUSPENDED" if kind in STOPS else "NEW"
         order.rates = self.rates(account, symbol)
+        if self.waits_for_price(order):
+            order.protect = order.protect or self.collar(order)
         partner = self.stop_named(order)
         code = self.refusal(order, partner)
         self.orders.append(order)
@@ -90,7 +94,8 @@ class PlainExchange(PlainBooks):
             if back or restop:
                 self.suspend(order)
         elif back:
-            self.books[order.symbol].remove(order)
+            queue = self.called[order.symbol]
+            (queue if order in queue else self.books[order.symbol]).remove(order)
             self.meet(order)
         self.settle(order.symbol)
 
@@ -119,6 +124,9 @@ class PlainExchange(PlainBooks):
         before, self.phases[symbol] = self.phases[symbol], phase
         if phase == "CONTINUOUS" or (before, phase) == ("CLOSING_AUCTION", "CLOSED"):
             self.uncross(symbol)
+        if phase in ("CONTINUOUS", "CLOSED"):  # a market order never rests
+            for order in list(self.called[symbol]):
+                self.end(order, "CANCELED", "INSUFFICIENT_LIQUIDITY")
         if phase == "CONTINUOUS":
             self.trades.append(self.lasts[symbol])
         self.settle(symbol)
@@ -145,10 +153,33 @@ class PlainExchange(PlainBooks):
             return "FUNDS_INSUFFICIENT"
         return self.refusal_by_book(order)
 
+    def waits_for_price(self, order):
+        """A market order that is entered before an uncross, and need not trade at once."""
+        return (
+            self.phases[order.symbol] in CALLS
+            and order.kind == "MARKET"
+            and order.tif not in ("IOC", "FOK")
+            and not order.min
+            and not order.budget
+            and self.instruments[order.symbol]["market_order"] != "all_or_none"
+        )
+
+    def collar(self, order):
+        """In a call nobody can count from the best price: it counts from the reference."""
+        terms, reference = self.instruments[order.symbol], self.reference(order.symbol)
+        bps, tick = terms["market_slippage_bps"], terms["tick_size"]
+        if not bps or not reference:
+            return 0
+        far = [p for p in range(tick, 3 * reference + tick, tick)
+               if abs(p - reference) * 10_000 <= bps * reference]  # fmt: skip
+        return (max if order.buys else min)(far, default=tick)
+
     def barred(self, order):
         phase = self.phases[order.symbol]
         if phase == "CONTINUOUS":
             return False
+        if self.waits_for_price(order):  # unless nobody knows what it may cost
+            return self.ledger and not order.bounded
         if order.kind == "MARKET" or order.tif in ("IOC", "FOK") or order.min:
             return True
         return phase == "CLOSED" or (phase == "HALTED" and order.kind == "LIMIT")
@@ -199,6 +230,11 @@ class PlainExchange(PlainBooks):
 
     def meet(self, order):
         """Trade what can be traded; then rest or go. It has been accepted."""
+        if self.waits_for_price(order):
+            self.count += 1
+            order.entered = self.count
+            self.called[order.symbol].append(order)
+            return
         if self.phases[order.symbol] != "CONTINUOUS":
             self.rest(order)
             return
@@ -360,14 +396,14 @@ class PlainExchange(PlainBooks):
     # The uncross.
 
     def uncross(self, symbol):
+        self.keep_apart(symbol)
         found = self.indicative(symbol)
         if found is None:
             return
         price, volume = found
-        book = self.books[symbol]
-        bids = sorted((o for o in book if o.buys), key=lambda o: -o.price)
-        asks = sorted((o for o in book if not o.buys), key=lambda o: o.price)
-        shown = {order: order.shown for order in book}
+        book, called = self.books[symbol], self.called[symbol]
+        bids, asks = ([o for _, o in self.in_line(symbol, side)] for side in ("BUY", "SELL"))
+        shown = {order: order.shown for order in book + called}
         while volume:
             buyer, seller = bids[0], asks[0]
             lots = min(buyer.left, seller.left, volume)
@@ -377,7 +413,7 @@ class PlainExchange(PlainBooks):
                 shown[order] -= lots
                 if order.left == 0:
                     queue.remove(order)
-                    book.remove(order)
+                    (called if order in called else book).remove(order)
             self.fill(buyer, seller, price, lots, ("AUCTION", "AUCTION"))
         for order in list(book):
             order.shown = shown[order]
@@ -385,6 +421,17 @@ class PlainExchange(PlainBooks):
                 book.remove(order)
                 order.show()
                 book.append(order)
+
+    def keep_apart(self, symbol):
+        """Take those out that would trade with themselves, before the price is found."""
+        for order, lots in self.apart(symbol).items():
+            if lots == order.left:
+                self.end(order, "CANCELED", "SELF_TRADE")
+                continue
+            order.left -= lots
+            order.shown = min(order.shown, order.left)
+            self.hold_again(order)
+            self.report("RESTATED", order, "SELF_TRADE")
 
     # What follows from a trade, and ends.
 
@@ -445,6 +492,8 @@ class PlainExchange(PlainBooks):
     def end(self, order, state, code="", type=""):
         if order in self.books[order.symbol]:
             self.books[order.symbol].remove(order)
+        if order in self.called[order.symbol]:
+            self.called[order.symbol].remove(order)
         order.state, order.left = state, 0
         self.hold(order, 0)
         self.report(type or state, order, code)
@@ -455,7 +504,7 @@ class PlainExchange(PlainBooks):
         gone = []
         for symbol, book in self.books.items():
             stops = sorted(self.suspended(symbol), key=lambda stop: stop.id)
-            resting = sorted(book, key=lambda order: order.entered)
+            resting = sorted(book + self.called[symbol], key=lambda order: order.entered)
             gone += [order for order in resting + stops if meant(order)]
         for order in gone:
             self.end(order, state, code)

@@ -227,6 +227,7 @@ class PlainBooks(PlainMoney):
         super().__init__(instruments, ledger, fees, tiers)
         self.orders = []
         self.books = {symbol: [] for symbol in instruments}
+        self.called = {symbol: [] for symbol in instruments}  # market orders of a call, in turn
         self.lasts = dict.fromkeys(instruments, 0)
         self.phases = dict.fromkeys(instruments, "CONTINUOUS")
 
@@ -270,12 +271,53 @@ class PlainBooks(PlainMoney):
         prices = [o.price for o in self.books[order.symbol] if o.side != order.side]
         return (min if order.buys else max)(prices, default=None)
 
+    # The uncross. Who takes part: what rests, and market orders that were entered in the call.
+
+    def limits(self, symbol):
+        """Every order of a call and the worst price it accepts.
+
+        Prices are named by limit orders and the reference. A market order goes to the end of
+        them, but not beyond its own bound; if none is named, nobody trades.
+        """
+        named = [order.price for order in self.books[symbol]]
+        reference, tick = self.reference(symbol), self.instruments[symbol]["tick_size"]
+        if reference:
+            named.append(max(tick, reference // tick * tick))
+        if not named:
+            return {}
+        limits = {order: order.price for order in self.books[symbol]}
+        for order in self.called[symbol]:
+            if order.buys:
+                limits[order] = min(max(named), order.protect or max(named))
+            else:
+                limits[order] = max(min(named), order.protect)
+        return limits
+
+    def reference(self, symbol):
+        return self.lasts[symbol] or self.instruments[symbol]["reference_price"]
+
+    def in_line(self, symbol, side):
+        """(limit, order) of one side: best price, then market orders, then who came first."""
+        limits = self.limits(symbol)
+        sign = 1 if side == "SELL" else -1
+        line = [(limit, order) for order, limit in limits.items() if order.side == side]
+        return sorted(line, key=lambda each: (sign * each[0], not each[1].market))
+
     def indicative(self, symbol):
         """(price, volume) an uncross would give now, or None."""
-        book, offers = self.books[symbol], []
-        for price in sorted({order.price for order in book}):
-            demand = sum(o.left for o in book if o.buys and o.price >= price)
-            supply = sum(o.left for o in book if not o.buys and o.price <= price)
+        return self.best_offer(symbol, self.apart(symbol))
+
+    def best_offer(self, symbol, gone):
+        """The rules, tick by tick; `gone`: order -> lots that do not take part."""
+        limits = self.limits(symbol)
+        left = {order: order.left - gone.get(order, 0) for order in limits}
+        tick, offers = self.instruments[symbol]["tick_size"], []
+        top = max(limits.values(), default=0)
+        for price in range(min(limits.values(), default=1), top + 1):
+            if price % tick and price not in limits.values():
+                continue
+            demand = sum(left[o] for o, limit in limits.items() if o.buys and limit >= price)
+            supply = sum(left[o] for o, limit in limits.items() if not o.buys and limit <= price)
             offers.append((min(demand, supply), price, demand - supply))
         volume = max((offer[0] for offer in offers), default=0)
         if volume == 0:
@@ -284,12 +326,57 @@ class PlainBooks(PlainMoney):
         least = min(abs(surplus) for _, _, surplus in offers)
         offers = [offer for offer in offers if abs(offer[2]) == least]
         prices = [price for _, price, _ in offers]
-        reference = self.lasts[symbol] or self.instruments[symbol]["reference_price"]
+        reference = self.reference(symbol)
         if all(surplus < 0 for _, _, surplus in offers):
             return prices[0], volume
         if all(surplus > 0 for _, _, surplus in offers) or not reference:
             return prices[-1], volume
         return max(prices, key=lambda price: (-abs(price - reference), price)), volume
+
+    def apart(self, symbol):
+        """What self-trade prevention takes out of a call: order -> lots.
+
+        One meeting at a time: find the price, see who trades with whom, take the first two that
+        must not meet apart, and begin anew.
+        """
+        gone = {}
+        while (found := self.best_offer(symbol, gone)) is not None:
+            pair = self.first_own(symbol, gone, found[1])
+            if pair is None:
+                break
+            (buyer, buys), (seller, sells) = pair
+            old, new = sorted([(buyer, buys), (seller, sells)], key=lambda o: o[0].entered)
+            mode = new[0].stp or self.stp
+            if mode == "decrement":
+                old, new = ((order, min(buys, sells)) for order, _ in (old, new))
+            for order, lots in {"cancel_newest": [new], "cancel_oldest": [old]}.get(
+                mode, [old, new]
+            ):
+                gone[order] = gone.get(order, 0) + lots
+        return gone
+
+    def first_own(self, symbol, gone, volume):
+        """The first two of one account or group that would trade, and what each has left then."""
+        buys, sells = (
+            [o for _, order in self.in_line(symbol, side) for o in [order] * order.left]
+            for side in ("BUY", "SELL")
+        )
+        buys, sells = self.but(buys, gone), self.but(sells, gone)
+        for at, (buyer, seller) in enumerate(zip(buys[:volume], sells[:volume], strict=True)):
+            newer = max(buyer, seller, key=lambda order: order.entered)
+            if self.key(buyer) == self.key(seller) and (newer.stp or self.stp) != "none":
+                return (buyer, buys[at:].count(buyer)), (seller, sells[at:].count(seller))
+        return None
+
+    def but(self, line, gone):
+        """A line of lots without the last so many of each order."""
+        kept = {order: order.left - gone.get(order, 0) for order in line}
+        shown = []
+        for order in line:
+            kept[order] -= 1
+            if kept[order] >= 0:
+                shown.append(order)
+        return shown
 
     def check(self, deposits):
         """Nothing is lost, nobody owes, what is set aside is R of the open orders."""

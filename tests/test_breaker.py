@@ -271,7 +271,7 @@ def test_after_the_pause_there_is_a_call_and_then_an_uncross():
     assert x.wait(PAUSE_S) == []
     assert (x.phase, x.next_s) == (REOPENING, CALL_S)
     assert x.send(sell("N", 2, 1_120)) == ["N NEW/NEW"]
-    assert x.ask(buy("B", 1)).type is ResponseType.REJECTED
+    assert x.ask(buy("B", 1, time_in_force=IOC)).type is ResponseType.REJECTED
 
     # and when that is over, everybody trades at one price
     x.clock.advance(CALL_S)

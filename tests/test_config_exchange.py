@@ -92,6 +92,20 @@ def test_an_instrument_has_assets_fees_and_protection(loaded):
     assert config.assets == {"USD": 2, "ETH": 8}
 
 
+def test_a_band_of_auctions_goes_with_an_extension(loaded, mistakes_of):
+    """One without the other would have no effect."""
+    extension, band = "[session]\nauction_extension_s = 60\n", "auction_band_bps = 500\n"
+    assert loaded(extension + BTC_USD + band).instruments[0].auction_band_bps == 500
+    assert mistakes_of(extension + BTC_USD) == [
+        "[session] auction_extension_s: expected 0, as no instrument has an "
+        "auction_band_bps, was 60.0"
+    ]
+    assert mistakes_of(BTC_USD + band) == [
+        "[instrument BTC_USD] auction_band_bps: expected 0, as [session] "
+        "auction_extension_s is 0, was 500"
+    ]
+
+
 def test_limits_of_an_order_are_those_that_are_set(loaded):
     """0 or nothing is no limit; a band says around what."""
     lines = "quantity_min = 0.0\nquantity_max = 10\nnotional_min =\nnotional_max = 2.50\n"
@@ -269,8 +283,11 @@ def test_both_bounds_are_good_and_what_lies_beyond_is_not(
     if "fees" in header:
         header = "[instrument X]\n{}{}[fees X t]".format(*other.values())
     lines = f"{header}\n{other.get(key, '')}{key} = "
-    for bound in bounds:
-        loaded(f"{lines}{bound}{rest}")
+    for bound in bounds:  # a band of auctions needs an extension
+        extends = "\n[session]\nauction_extension_s = 1" * (
+            key == "auction_band_bps" and bound != "0"
+        )
+        loaded(f"{lines}{bound}{rest}{extends}")
     for beyond in (f"{bounds[0]}1" if "-" in bounds[0] else "-1", f"{bounds[1]}1", "", "1e2"):
         (line,) = mistakes_of(f"{lines}{beyond}{rest}")
         assert line.endswith(f" {key}: expected {rule.expected}, was {beyond!r}")

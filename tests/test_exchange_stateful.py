@@ -32,6 +32,11 @@ INSTRUMENTS = (
         lot_size=2, tick_size=2, market_order=MarketOrderPolicy.ALL_OR_NONE,
         market_slippage_bps=300, reference_price_ticks=100, maker_fee_bps=50, taker_fee_bps=0,
     ),
+    # A call of this one takes market orders, with a collar that is off its grid.
+    Instrument(
+        symbol="CCC_USD", price_scale=0, quantity_scale=0, base_scale=0, quote_scale=1,
+        tick_size=2, market_slippage_bps=350, reference_price_ticks=100,
+    ),
 )  # fmt: skip
 SYMBOLS = [instrument.symbol for instrument in INSTRUMENTS]
 ACCOUNTS = ("a", "b", "c")
@@ -81,7 +86,12 @@ class ExchangeMachine(RuleBasedStateMachine):
         self.ended, self.whole = set(), True
         for account in ACCOUNTS if ledger else ():
             self.fund(account, "CREATE", "", 0, "")
-            for asset, amount in (("USD", 9_000 if rich else 900), ("AAA", 300), ("BBB", 40)):
+            for asset, amount in (
+                ("USD", 9_000 if rich else 900),
+                ("AAA", 300),
+                ("BBB", 40),
+                ("CCC", 60),
+            ):
                 self.fund(account, "DEPOSIT", asset, amount, "")
 
     @staticmethod
@@ -114,10 +124,10 @@ class ExchangeMachine(RuleBasedStateMachine):
 
     @rule(
         account=accounts, symbol=symbols, side=sides, lots=lots, mode=modes, price=prices,
-        how=st.sampled_from(
-            ["market", "ioc", "fok", "market fok", "protected", "min", "budget", "budget fok",
-             "budget min"]
-        ),
+        how=st.sampled_from([
+            "market", "ioc", "fok", "market fok", "protected", "min", "budget", "budget fok",
+            "budget min", "patient", "patient protected",
+        ]),
         budget=st.integers(1, 2_000),
     )  # fmt: skip
     def at_once(self, account, symbol, side, lots, mode, price, how, budget):
@@ -127,7 +137,9 @@ class ExchangeMachine(RuleBasedStateMachine):
             kind = "LIMIT"
         else:
             price, bound = 0, price
-            if how == "protected":
+            if "patient" in how:  # it may wait for an uncross
+                tif = "GTC"
+            if "protected" in how:
                 terms["protect"] = bound
             if "min" in how:
                 terms["min"] = 4
@@ -194,6 +206,23 @@ class ExchangeMachine(RuleBasedStateMachine):
         self.turn((codec.OPERATOR, "operator", self.next_name(), *command))
         self.plain.set_phase(symbol, phase)
 
+    @rule(
+        symbol=symbols, ends=st.sampled_from(["CONTINUOUS", "CONTINUOUS", "HALTED", ""]),
+        entries=st.lists(
+            st.tuples(accounts, sides, st.integers(0, 8), lots, modes), min_size=2, max_size=8
+        ),
+    )  # fmt: skip
+    def call(self, symbol, ends, entries):
+        """Orders that cross, market orders among them, and mostly an uncross."""
+        self.phase(symbol, "OPENING_AUCTION")
+        for account, side, step, lots, mode in entries:
+            price = 2 * (46 + step) if step and symbol != "AAA_USD" else step and 96 + step
+            kind, terms = "LIMIT" if price else "MARKET", {"stp": mode} if mode else {}
+            self.place(account, symbol, side, kind, "GTC", price, lots, terms)
+            self.have_the_same()
+        if ends:
+            self.phase(symbol, ends)
+
     @rule(halted=st.booleans())
     def night(self, halted):
         """The session closes, with a closing auction or from a halt, and opens again."""
@@ -222,7 +251,7 @@ class ExchangeMachine(RuleBasedStateMachine):
 
     @rule(
         account=accounts, action=st.sampled_from(["DEPOSIT", "WITHDRAW", "TRANSFER"]),
-        asset=st.sampled_from(["USD", "AAA", "BBB"]), amount=st.integers(1, 1_000),
+        asset=st.sampled_from(["USD", "AAA", "BBB", "CCC"]), amount=st.integers(1, 1_000),
         other=st.sampled_from([*ACCOUNTS, "nobody"]),
     )  # fmt: skip
     def funds(self, account, action, asset, amount, other):

@@ -68,6 +68,7 @@ def test_a_price_is_on_the_grid_or_refused(tick_size, steps, scale, ticks):
         ("base_scale", -1), ("base_scale", 13), ("quote_scale", 13), ("quote_scale", "8"),
         ("maker_fee_bps", -1), ("maker_fee_bps", 1_001), ("taker_fee_bps", -1_001),
         ("reference_price_ticks", -1), ("market_slippage_bps", 10_001), ("breaker_band_bps", -1),
+        ("auction_band_bps", 10_001),
     ],
 )  # fmt: skip
 def test_an_instrument_out_of_range_is_refused_when_it_is_made(field, value):

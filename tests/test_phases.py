@@ -23,6 +23,8 @@ HOURS = {
     "hours": "Mon-Fri 09:00-17:00", "pre_open_ns": 10 * MINUTE,
     "opening_auction_ns": 10 * MINUTE, "closing_auction_ns": 10 * MINUTE,
 }  # fmt: skip
+REOPENS = ExchangeConfig(reopening_auction_ns=MINUTE, self_trade="none")
+SECTIONS = ("exchange", "instruments", "throttle")
 FAR = 2**62  # an expiry beyond every test
 
 
@@ -30,7 +32,7 @@ class TradingDay:
     """A desk whose clock goes to times of Monday, 2024-03-04, or of the days after it."""
 
     def __init__(self, start="09:00", *, store=None, clock=None, day=4, **more):
-        sections = {key: more.pop(key) for key in ("exchange", "throttle") if key in more}
+        sections = {key: more.pop(key) for key in SECTIONS if key in more}
         self.clock = clock or ManualClock.at(_instant(start, day))
         self.store = store or MemoryStore()
         config = config_of(session=SessionConfig(**{**HOURS, **more}), **sections)
@@ -248,22 +250,26 @@ KINDS = {
     "stop": {"terms": OrderTerms(stop_price=120)},
     "stop limit": {"price": 100, "terms": OrderTerms(stop_price=120)},
     "market": {},
+    "market ioc": {"time_in_force": IOC},
+    "market fok": {"time_in_force": FOK},
+    "market minimum": {"terms": OrderTerms(min_quantity=1)},
     "ioc": {"price": 100, "time_in_force": IOC},
     "fok": {"price": 100, "time_in_force": FOK},
     "minimum": {"price": 100, "terms": OrderTerms(min_quantity=1)},
 }
 RESTS = ("limit", "day", "gtd", "iceberg", "post-only")
 STOPS = ("stop", "stop limit")
-AT_ONCE = ("market", "ioc", "fok", "minimum")
+AT_ONCE = ("market ioc", "market fok", "market minimum", "ioc", "fok", "minimum")
 NEW, SUSPENDED, REFUSED = "NEW/NEW", "NEW/SUSPENDED", "REJECTED/REJECTED"
 CALLS = (
     Phase.PRE_OPEN, Phase.OPENING_AUCTION, Phase.CLOSING_AUCTION, Phase.REOPENING_AUCTION,
 )  # fmt: skip
 TABLE = [
-    *((phase, kind, False, NEW) for phase in CALLS for kind in RESTS),
+    *((phase, kind, False, NEW) for phase in CALLS for kind in (*RESTS, "market")),
+    (Phase.HALTED, "market", True, REFUSED),
     *((phase, kind, False, SUSPENDED) for phase in (*CALLS, Phase.HALTED) for kind in STOPS),
     *((phase, kind, True, REFUSED) for phase in (*CALLS, Phase.HALTED) for kind in AT_ONCE),
-    *((Phase.CONTINUOUS, kind, False, NEW) for kind in (*RESTS, *AT_ONCE)),
+    *((Phase.CONTINUOUS, kind, False, NEW) for kind in (*RESTS, *AT_ONCE, "market")),
     *((Phase.CONTINUOUS, kind, False, SUSPENDED) for kind in STOPS),
     *((Phase.HALTED, kind, False, REFUSED) for kind in RESTS),
     *((Phase.HALTED, kind, True, NEW) for kind in RESTS),
@@ -291,7 +297,7 @@ def test_what_may_be_entered_in_a_phase(phase, kind, hold, told):
         assert answer.reason is RejectReason.MARKET_STATE
         assert f"phase={phase}" in answer.text
     else:  # and what was taken can be taken back, if it did not end at once
-        ended = answer.type is ResponseType.NEW and phase is Phase.CONTINUOUS and kind in AT_ONCE
+        ended = phase is Phase.CONTINUOUS and kind in (*AT_ONCE, "market")
         gone = desk.ask(cancel("C", "A"))
         assert gone.type is (ResponseType.CANCEL_REJECTED if ended else ResponseType.CANCELED)
 
@@ -309,7 +315,7 @@ def test_what_may_rest_waits_for_the_open_if_it_asks(kind):
     assert told == [f"D {SUSPENDED if kind in STOPS else NEW}"]
 
 
-@pytest.mark.parametrize("kind", [*AT_ONCE[:3], "minimum"])
+@pytest.mark.parametrize("kind", [*AT_ONCE, "market"])
 def test_what_trades_at_once_or_not_at_all_is_never_held(kind):
     """CLOSED refuses it, whatever it asks for."""
     day = TradingDay("08:00")
@@ -417,7 +423,7 @@ def test_a_halt_that_ends_at_night_is_over_in_the_morning():
 def test_a_halted_market_reopens_through_an_auction():
     """A minute of call, then the uncross; its timer survives a restart."""
     # given a halt with an order that asked to be held
-    day = TradingDay("12:00", exchange=ExchangeConfig(reopening_auction_ns=MINUTE))
+    day = TradingDay("12:00", exchange=REOPENS)
     day.send(buy("A", 5, 100))
     day.operate("H", OperatorAction.SET_TRADING, "HALTED")
     day.send(sell("B", 5, 98, hold=True))
@@ -436,7 +442,7 @@ def test_a_halted_market_reopens_through_an_auction():
 
 def test_a_reopening_call_that_reaches_into_the_closing_call_becomes_it():
     """16:49:30 and a minute: at 16:50 the call goes on, at 17:00 it ends as the close does."""
-    day = TradingDay("16:49:30", exchange=ExchangeConfig(reopening_auction_ns=MINUTE))
+    day = TradingDay("16:49:30", exchange=REOPENS)
     day.operate("H", OperatorAction.SET_TRADING, "HALTED")
     day.operate("R", OperatorAction.SET_TRADING, "ACTIVE")
     day.send(buy("A", 1, 101), sell("B", 1, 99))

@@ -142,7 +142,7 @@ def test_an_uncross_finds_the_price_of_most_lots():
     desk = Desk()
     desk.set_phase("X", "PRE_OPEN")
     for side, price, lots in (("BUY", 102, 5), ("BUY", 101, 3), ("SELL", 100, 5), ("SELL", 101, 3)):
-        desk.send("a", side, price, lots)
+        desk.send("a" if side == "BUY" else "b", side, price, lots)
     assert desk.indicative("X") == (101, 8)
     desk.set_phase("X", "CONTINUOUS")
     assert desk.filled() == [(i, 101, n) for i, n in ((1, 5), (3, 5), (2, 3), (4, 3))]
@@ -162,7 +162,8 @@ def send_any(desk, rng):
     side, kind, account = rng.choice(("BUY", "SELL")), rng.choice(KINDS), rng.choice("abcd")
     terms = dict(rng.choice(TERMS[kind])) | {"stp": rng.choice((*MODES, ""))}
     at_once = kind == "MARKET" or (kind == "LIMIT" and "post" not in terms and rng.random() < 0.3)
-    tif = rng.choice(("IOC", "FOK") if at_once else ("GTC", "GTC", "DAY", "GTD"))
+    tifs = ("IOC", "FOK", "GTC") if kind == "MARKET" else ("IOC", "FOK")
+    tif = rng.choice(tifs if at_once else ("GTC", "GTC", "DAY", "GTD"))
     terms |= {"expire": rng.randint(1, 99)} if tif == "GTD" else {}
     terms |= {"stop": rng.randint(92, 108)} if "STOP" in kind else {}
     stops = [o for o in desk.orders if o.state == "SUSPENDED" and o.side == side]

@@ -287,6 +287,8 @@ class Desk:
             reason = self.risk.check(order, self.instant.elapsed_ns)
         if not reason and len(self.queue.main) >= self.queue.size_max:
             reason = self.queue_full()
+        if not reason and self.engine is not None and order.order_type is OrderType.MARKET:
+            self.engine.set_collar(order)  # what is reserved goes by it
         return reason
 
     def would(self, line: Line) -> tuple[str, int, str]:
@@ -332,15 +334,14 @@ class Desk:
         elif self.engine is not None:
             phase = self.engine.markets[symbol].phase
             if phase is not CONTINUOUS:
-                may = admission(
-                    phase, order.order_type, order.time_in_force, suspended=order.suspended,
-                    min_lots=order.terms.min_lots if order.terms is not None else 0,
-                )  # fmt: skip
+                may = admission(phase, order, self.rules)
                 if may is Admission.REFUSE or (may is Admission.HOLD and not hold):
                     return (
                         f"{RejectReason.MARKET_STATE.value}: phase={phase.value}, "
                         f"type={order.order_type.value}, tif={order.time_in_force.value}"
                     )
+                if may is Admission.GATHER and (reason := self.engine.why_not_gather(order)):
+                    return reason
         return self.ledger.may_trade(order.account) if self.executions.ledger is not None else ""
 
     def _may_hold(self, order: Order, hold: int) -> bool:

@@ -95,6 +95,7 @@ class Operations:
             codec.STOP: plain(self._stop),
             codec.PHASE: plain(lambda _seq, line: self._set_phase(Phase(line[1]))),
             codec.TIMER: plain(self._timer),
+            codec.DRAWN: plain(self._drawn),
             codec.GOOD_TILL: plain(self._good_till),
             codec.FUNDS: plain(self._funds),
             codec.MASS_CANCEL: plain(self._mass_cancel),
@@ -121,7 +122,7 @@ class Operations:
             first = line[3] if len(line) > 3 else first_phase(desk.settings.get("phases", {}))
             self._set_phase(Phase(first))
             return
-        self._set_phase(Phase.CLOSED)
+        self._set_phase(Phase.CLOSED, at_once=True)
         desk.is_open = False
         desk.trading_date = "" if what == "CLOSE" else date
         if what == "CLOSE":
@@ -133,12 +134,17 @@ class Operations:
         engine.phases.timer(engine.markets[line[1]])
         self._desk.cascade()
 
-    def _set_phase(self, phase: Phase) -> None:
+    def _drawn(self, _seq: int, line: Line) -> None:
+        engine = self._desk.engine
+        assert engine is not None
+        engine.phases.drawn(engine.markets[line[1]], line[2])
+
+    def _set_phase(self, phase: Phase, *, at_once: bool = False) -> None:
         engine = self._desk.engine
         if engine is not None:
             engine.phases.session = phase
             for market in engine.markets.values():  # each is settled before the next follows
-                engine.phases.follow_session(market)
+                engine.phases.follow_session(market, at_once=at_once)
                 self._desk.cascade()
 
     def _end_day(self, reason: str) -> None:
@@ -444,7 +450,7 @@ class Operations:
         rules, markets = self._desk.engine.rules, self._desk.engine.markets
         rules.number = self._desk.rules
         rules.self_trade = SelfTrade(settings.get("self_trade", "none"))
-        for name, value in settings.get("breaker", {}).items():
+        for name, value in {**settings.get("breaker", {}), **settings.get("calls", {})}.items():
             setattr(rules, name, value)
         self._desk.risk.reference_of = lambda symbol, around: (
             markets[symbol].reference_ticks

@@ -14,6 +14,7 @@ RULES = 2
 """The number of the rules that journal lines are obeyed by; a change of a rule raises it, and
 lines written before stay under theirs. A START line without it: 1."""
 
+SINCE_RULES_2 = ("auction_band_bps", "tick_table")
 DERIVED = ("quote_unit", "price_quantity_unit", "lot_amount")  # of an Instrument
 
 
@@ -63,6 +64,10 @@ def exchange_settings(config: Config) -> dict[str, Any]:
             "breaker_pause_ns": exchange.breaker_pause_ns,
             "reopening_auction_ns": exchange.reopening_auction_ns,
         },
+        "calls": {
+            "auction_random_end_ns": session.auction_random_end_ns,
+            "auction_extension_ns": session.auction_extension_ns,
+        },
         "done_for_day": session.done_for_day,
     }
 
@@ -76,10 +81,13 @@ def money_terms_of(instrument: Instrument) -> list[Any]:
 
 
 def fields_of(instrument: Instrument) -> dict[str, Any]:
-    """An instrument as plain data."""
-    fields = {k: v for k, v in asdict(instrument).items() if k not in DERIVED}
-    if not fields["tick_table"]:  # which older programs do not know
-        del fields["tick_table"]
+    """An instrument as plain data; what older programs did not know only where it says something,
+    so that what they wrote down stays the same."""
+    fields = {
+        k: v
+        for k, v in asdict(instrument).items()
+        if k not in DERIVED and (v or k not in SINCE_RULES_2)
+    }
     return {**fields, "market_order": instrument.market_order.value}
 
 

@@ -217,7 +217,12 @@ def _dump_order(order: Order) -> list[Any]:
 
 
 def _dump_market(market: Market) -> dict[str, Any]:
+    call = [
+        [[order.order_id, order.entered] for order in market.gathered.values()],
+        market.extra_ns, market.extended,
+    ]  # fmt: skip
     return {
+        **({"call": call} if any(call) else {}),
         "instrument": fields_of(market.instrument),
         "places": market.book.entries,
         "stops": market.stops.entries(),
@@ -242,6 +247,10 @@ def _load_market(market: Market, fields: dict[str, Any], desk: Desk) -> None:
     book.entries = fields["places"]
     for order_id, stop_ticks in fields["stops"]:
         market.stops.add(order_id, orders[order_id].side, stop_ticks)
+    gathered, market.extra_ns, market.extended = fields.get("call", ([], 0, False))
+    for order_id, entered in gathered:
+        market.gathered[order_id] = orders[order_id]
+        orders[order_id].entered = entered
     market.phase = Phase(fields["phase"])
     for name, value in zip(MARKET_STATE, fields["state"], strict=True):
         setattr(market, name, value)

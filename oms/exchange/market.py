@@ -5,21 +5,29 @@ Owner: the dispatcher thread. Time comes in through the rules; timers go out as 
        come back as a journal entry, so that a replay needs no clock.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from enum import Enum
 
-from oms.enums import OrderType, Phase, SelfTrade, Side, TimeInForce
-from oms.exchange.auction import Equilibrium, equilibrium, pair
-from oms.exchange.book import OrderBook
+from oms.enums import MarketOrderPolicy, OrderState, OrderType, Phase, SelfTrade, Side, TimeInForce
+from oms.exchange.accounts import bound_of
+from oms.exchange.auction import Equilibrium, Interest, Uncross, newer, uncross
+from oms.exchange.book import OrderBook, PriceLevel
 from oms.exchange.executions import Executions
 from oms.exchange.order import Order
 from oms.exchange.stops import StopBook
 from oms.instruments import BPS, Instrument
+from oms.money import UNITS_MAX
+from oms.reject_reasons import RejectReason
 
 BUY, SELL = Side.BUY, Side.SELL
 CLOSED, CONTINUOUS, HALTED = Phase.CLOSED, Phase.CONTINUOUS, Phase.HALTED
+CLOSING = Phase.CLOSING_AUCTION
+CALLS = (Phase.OPENING_AUCTION, CLOSING, Phase.REOPENING_AUCTION)
+GATHERING = (Phase.PRE_OPEN, *CALLS)  # where market orders wait for the uncross
 AUCTION = "AUCTION"
+TO_BE_DRAWN = -1
+NO_PREVENTION = SelfTrade.NONE
 
 
 class Market:
@@ -29,16 +37,24 @@ class Market:
     (a breaker's pause, a reopening auction) or the breaker's limit state ends; 0: none is.
     matches: trades so far; the number of the latest. changed: prices whose depth may have
     changed, as (side, price), for whoever distributes it; None when nobody does.
+    gathered: market orders that wait for the uncross, oldest first; the book has none of them.
+    extra_ns: how long the call under way lasts beyond its regular end, until that has come;
+    TO_BE_DRAWN: nobody knows yet. extended: it lasts longer because of its price already.
     """
 
     __slots__ = (
-        "book", "changed", "halted", "instrument", "last_ticks", "limit_state", "matches", "phase",
-        "rolling_ns", "rolling_ticks", "stops", "until_ns",
+        "book", "changed", "extended", "extra_ns", "gathered", "halted", "instrument",
+        "last_ticks", "limit_state", "matches", "phase", "rolling_ns", "rolling_ticks", "rules",
+        "stops", "until_ns",
     )  # fmt: skip
 
-    def __init__(self, instrument: Instrument, phase: Phase) -> None:
+    def __init__(self, instrument: Instrument, phase: Phase, rules: "Rules") -> None:
         self.instrument = instrument
+        self.rules = rules
         self.book = OrderBook()
+        self.gathered: dict[int, Order] = {}
+        self.extra_ns = 0
+        self.extended = False
         self.stops = StopBook()
         self.phase = phase
         self.last_ticks = self.matches = 0
@@ -53,10 +69,42 @@ class Market:
         """What auctions and price bands go by: the last trade, else the configured price."""
         return self.last_ticks or self.instrument.reference_price_ticks
 
+    # --- the call ---
+
     def indicative(self) -> Equilibrium | None:
         """What an uncross would trade now; None if nothing."""
-        bids, asks = self.book.levels(BUY), self.book.levels(SELL)
-        return equilibrium(bids, asks, self.reference_ticks)
+        return self.planned().found
+
+    def planned(self) -> Uncross:
+        """All that an uncross would do now; nothing is done."""
+        bids, asks = taking_part(self)
+        # Rules number 1 knew limit prices only.
+        tick_at = self.instrument.tick_at if self.rules.number > 1 else None
+        return uncross(bids, asks, self.reference_ticks, tick_at, self.rules.keeps_apart)
+
+    def gather(self, order: Order) -> None:
+        """Let a market order wait for the uncross, behind all that wait."""
+        self.book.entries = order.entered = self.book.entries + 1
+        self.gathered[order.order_id] = order
+
+    def collar(self, side: Side) -> int:
+        """How far a market order may go in a call, on the grid: there is no best price yet, so
+        it counts from the reference. 0: any price."""
+        instrument, reference = self.instrument, self.reference_ticks
+        bps, tick = instrument.market_slippage_bps, instrument.tick_size
+        if not bps or not reference:
+            return 0
+        if side is BUY:
+            highest = min(reference * (BPS + bps) // BPS, UNITS_MAX)
+            return max(tick, instrument.floor_ticks(highest))
+        lowest = -(-reference * (BPS - bps) // BPS)
+        return max(tick, lowest + -lowest % instrument.tick_at(lowest))
+
+    def leaves_band(self) -> bool:
+        """Would the uncross be further from the reference than the instrument's auction band?"""
+        bps, reference = self.instrument.auction_band_bps, self.reference_ticks
+        found = self.indicative() if bps and reference else None
+        return found is not None and abs(found.price_ticks - reference) * BPS > reference * bps
 
     def touch(self, side: Side, price_ticks: int) -> None:
         """Depth may have changed here."""
@@ -118,8 +166,9 @@ class Rules:
     """
 
     __slots__ = (
-        "breaker_limit_ns", "breaker_pause_ns", "breaker_window_ns", "elapsed_ns", "groups",
-        "number", "reopening_auction_ns", "self_trade", "triggered",
+        "auction_extension_ns", "auction_random_end_ns", "breaker_limit_ns", "breaker_pause_ns",
+        "breaker_window_ns", "elapsed_ns", "groups", "number", "reopening_auction_ns",
+        "self_trade", "triggered",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -129,7 +178,19 @@ class Rules:
         self.number = 1
         self.triggered: OrderedDict[int, Market] = OrderedDict()
         self.breaker_window_ns = self.breaker_limit_ns = self.breaker_pause_ns = 0
-        self.reopening_auction_ns = 0
+        self.reopening_auction_ns = self.auction_random_end_ns = self.auction_extension_ns = 0
+
+    def keeps_apart(self, buyer: Order, seller: Order) -> SelfTrade:
+        """What keeps these from trading in an uncross; NONE: nothing does.
+
+        There is no taker: the mode of the one who came later decides, as it would have then.
+        """
+        ours, theirs, groups = buyer.account, seller.account, self.groups
+        if ours != theirs and (not groups or groups.get(ours, ours) != groups.get(theirs, theirs)):
+            return NO_PREVENTION
+        if self.number == 1:
+            return NO_PREVENTION  # rules number 1 let an account trade with itself here
+        return self.self_trade_of(newer(buyer, seller))
 
     def self_trade_of(self, order: Order) -> SelfTrade:
         """The order's own mode, else the exchange's."""
@@ -158,39 +219,49 @@ class Admission(Enum):
 
     MATCH = "matches"
     REST = "rests"
+    GATHER = "waits for the uncross"
     SUSPEND = "suspended"
     HOLD = "refused, held if asked"
     REFUSE = "refused"
 
 
-# What may be entered in which phase: orders that may rest, stops, and orders that trade at once
-# or not at all (market, IOC, FOK, minimum quantity). In CLOSED the session decides as well.
-ADMISSIONS: dict[Phase, tuple[Admission, Admission, Admission]] = {
-    Phase.PRE_OPEN: (Admission.REST, Admission.SUSPEND, Admission.REFUSE),
-    Phase.OPENING_AUCTION: (Admission.REST, Admission.SUSPEND, Admission.REFUSE),
-    Phase.CONTINUOUS: (Admission.MATCH, Admission.SUSPEND, Admission.MATCH),
-    Phase.CLOSING_AUCTION: (Admission.REST, Admission.SUSPEND, Admission.REFUSE),
-    Phase.HALTED: (Admission.HOLD, Admission.SUSPEND, Admission.REFUSE),
-    Phase.REOPENING_AUCTION: (Admission.REST, Admission.SUSPEND, Admission.REFUSE),
-    Phase.CLOSED: (Admission.HOLD, Admission.HOLD, Admission.REFUSE),
-}
+# What may be entered in which phase: orders that may rest, stops, market orders, and orders that
+# trade at once or not at all (IOC, FOK, minimum quantity; and of market orders those by quote
+# quantity, or all or none). In CLOSED the session decides as well.
+ADMISSIONS: dict[Phase, tuple[Admission, Admission, Admission, Admission]] = {
+    Phase.PRE_OPEN: (Admission.REST, Admission.SUSPEND, Admission.GATHER, Admission.REFUSE),
+    Phase.OPENING_AUCTION: (Admission.REST, Admission.SUSPEND, Admission.GATHER, Admission.REFUSE),
+    Phase.CONTINUOUS: (Admission.MATCH, Admission.SUSPEND, Admission.MATCH, Admission.MATCH),
+    Phase.CLOSING_AUCTION: (Admission.REST, Admission.SUSPEND, Admission.GATHER, Admission.REFUSE),
+    Phase.HALTED: (Admission.HOLD, Admission.SUSPEND, Admission.REFUSE, Admission.REFUSE),
+    Phase.REOPENING_AUCTION: (
+        Admission.REST, Admission.SUSPEND, Admission.GATHER, Admission.REFUSE,
+    ),
+    Phase.CLOSED: (Admission.HOLD, Admission.HOLD, Admission.REFUSE, Admission.REFUSE),
+}  # fmt: skip
 
 
-def admission(
-    phase: Phase,
-    order_type: OrderType,
-    time_in_force: TimeInForce,
-    *,
-    suspended: bool,
-    min_lots: int,
-) -> Admission:
+def admission(phase: Phase, order: Order, rules_number: int) -> Admission:
     """What the table says of such an order now."""
-    rests, stops, at_once = ADMISSIONS[phase]
-    if suspended:
+    rests, stops, market, at_once = ADMISSIONS[phase]
+    if order.suspended:
         return stops
-    if order_type is OrderType.MARKET or time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
+    if order.order_type is OrderType.MARKET:
+        return market if gathers(order) and rules_number > 1 else at_once
+    if order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
         return at_once
-    return at_once if min_lots else rests
+    return at_once if order.terms is not None and order.terms.min_lots else rests
+
+
+def gathers(order: Order) -> bool:
+    """May it wait for an uncross without a limit price? Its lots are known, and any of them do."""
+    terms = order.terms
+    return (
+        order.order_type is OrderType.MARKET
+        and order.time_in_force not in (TimeInForce.IOC, TimeInForce.FOK)
+        and order.instrument.market_order is not MarketOrderPolicy.ALL_OR_NONE
+        and (terms is None or not (terms.budget or terms.min_lots))
+    )
 
 
 class Phases:
@@ -206,8 +277,13 @@ class Phases:
         self.session = CONTINUOUS
         self.changed: set[str] = set()
 
-    def follow_session(self, market: Market) -> None:
-        """The calendar went on: this market follows, later if it is halted or reopening."""
+    def follow_session(self, market: Market, *, at_once: bool = False) -> None:
+        """The calendar went on: this market follows, later if it is halted, or its call goes on.
+
+        at_once: the session closed, so nothing goes on.
+        """
+        if not at_once and self._call_goes_on(market):
+            return
         if self.session is CLOSED or market.limit_state:  # a call has no limit state
             market.until_ns, market.limit_state = 0, False
         elif market.halted:
@@ -234,6 +310,12 @@ class Phases:
         """An operator sets a phase out of turn; the calendar's next step sets another."""
         market.halted, market.until_ns, market.limit_state = False, 0, False
         self._enter(market, phase)
+        market.extra_ns = 0  # an operator's call ends when it is told to
+
+    def drawn(self, market: Market, extra_ns: int) -> None:
+        """How long the call that has begun lasts beyond its regular end."""
+        if market.extra_ns == TO_BE_DRAWN:
+            market.extra_ns = extra_ns
 
     def timer(self, market: Market) -> None:
         """The time that `until_ns` names has come."""
@@ -244,8 +326,30 @@ class Phases:
                 self._pause(market)
         elif market.phase is HALTED:
             self._reopen(market)
-        else:
+        elif not self._call_goes_on(market):
             self._enter(market, self.session)
+
+    def _call_goes_on(self, market: Market) -> bool:
+        """At the regular end of a call: does it last longer, by chance, or once for its price?"""
+        closes = market.phase is CLOSING and self.session is CLOSED
+        if market.phase not in CALLS or not (closes or self.session is CONTINUOUS):
+            return False  # it is halted, or becomes another call: no uncross is due
+        if market.until_ns:
+            return True
+        if market.extra_ns > 0:
+            market.until_ns, market.extra_ns = self._rules.elapsed_ns + market.extra_ns, 0
+            return True
+        extension_ns = self._rules.auction_extension_ns
+        if market.extended or not extension_ns or not market.leaves_band():
+            return False
+        market.extended = True
+        market.until_ns = self._rules.elapsed_ns + extension_ns
+        return True
+
+    @property
+    def draws(self) -> bool:
+        """Has a call begun whose end is still to be drawn?"""
+        return any(market.extra_ns == TO_BE_DRAWN for market in self._markets.values())
 
     def next_timer_ns(self) -> int | None:
         """The elapsed time at which the next timer runs out."""
@@ -275,28 +379,34 @@ class Phases:
         if phase is before:
             return
         market.phase = phase
+        draws = phase in CALLS and self._rules.auction_random_end_ns
+        market.extra_ns, market.extended = TO_BE_DRAWN if draws else 0, False
         if market.limit_state:  # it is about continuous trading
             market.limit_state, market.until_ns = False, 0
         self.changed.add(market.instrument.symbol)
-        if phase is CONTINUOUS or (before is Phase.CLOSING_AUCTION and phase is CLOSED):
+        if phase is CONTINUOUS or (before is CLOSING and phase is CLOSED):
             self._uncross(market)
             self._rules.trigger(market, market.last_ticks)
+        if phase in (CONTINUOUS, CLOSED):
+            self._end_gathered(market)
 
     def _uncross(self, market: Market) -> None:
         """Everybody who can trades at one price; the fills, buyer first."""
-        found = market.indicative() if market.book.crossed else None
+        found, fills, taken_out = market.planned()
+        for order, lots in taken_out.values():
+            self._take_out(market, order, lots)
         if found is None:
             return
         book, price_ticks = market.book, found.price_ticks
-        fills = pair(resting(book, BUY, price_ticks), resting(book, SELL, price_ticks), found)
         filled: dict[int, tuple[Order, int]] = {}
         for buyer, seller, lots in fills:
             for order in (buyer, seller):
                 before = filled.get(order.order_id)
                 filled[order.order_id] = order, lots + (before[1] if before else 0)
         for order, lots in filled.values():
-            market.touch(order.side, order.price_ticks)
-            book.trade(order, lots)
+            if order.level is not None:
+                market.touch(order.side, order.price_ticks)
+                book.trade(order, lots)
         market.traded(price_ticks, self._rules.elapsed_ns, 0)
         market.rolling_ticks, market.rolling_ns = price_ticks, self._rules.elapsed_ns
         fill, number = self._executions.fill, market.matches
@@ -306,8 +416,71 @@ class Phases:
             fill(seller, price_ticks, lots, AUCTION, number)
         market.matches = number
 
+    def _take_out(self, market: Market, order: Order, lots: int) -> None:
+        """Self-trade prevention: so much of an order does not take part; all of it: canceled."""
+        left, rests = order.leaves_lots - lots, order.level is not None
+        if rests:
+            market.touch(order.side, order.price_ticks)
+        if left:
+            if rests:
+                market.book.reduce(order, left)
+            self._executions.restate(order, 0, lots, RejectReason.SELF_TRADE.value)
+            return
+        if rests:
+            market.book.cancel(order)
+        market.gathered.pop(order.order_id, None)
+        self._executions.finish(order, OrderState.CANCELED, RejectReason.SELF_TRADE.value)
 
-def resting(book: OrderBook, side: Side, price_ticks: int) -> Iterable[Order]:
-    """One side's orders down to a price, in priority order."""
-    for level in book.own(side, price_ticks):
-        yield from level
+    def _end_gathered(self, market: Market) -> None:
+        """A market order never rests: what the uncross has left of it is canceled."""
+        gathered, market.gathered = market.gathered, {}
+        for order in gathered.values():
+            if order.leaves_lots:
+                reason = f"{RejectReason.INSUFFICIENT_LIQUIDITY.value}: left={order.leaves_lots}"
+                self._executions.finish(order, OrderState.CANCELED, reason)
+
+
+def taking_part(market: Market) -> tuple[list[Interest], list[Interest]]:
+    """Who takes part in an uncross: buyers and sellers, each in priority order.
+
+    Best price first, then age. Market orders go as far as limit orders or the reference name a
+    price, and no further than their bound, which names none; they stand before limit orders of
+    the same price. If nobody names a price, nobody trades.
+    """
+    book, found = market.book, {BUY: list[Interest](), SELL: list[Interest]()}
+    if market.gathered:
+        lowest, highest = _named_prices(market)
+        for order in market.gathered.values() if highest else ():
+            bound = bound_of(order, 0)
+            if order.side is BUY:
+                found[BUY].append((min(bound or highest, highest), order))
+            else:
+                found[SELL].append((max(bound, lowest), order))
+        found[BUY].sort(key=lambda interest: -interest[0])
+        found[SELL].sort(key=lambda interest: interest[0])
+    bid = max([price for price, _ in found[BUY][:1]] + [book.best_bid or 0])
+    ask = min([price for price, _ in found[SELL][:1]] + [book.best_ask or UNITS_MAX + 1])
+    if bid < ask:
+        return [], []
+    bids = _in_line(book.own(BUY, ask), found[BUY], 1)
+    return bids, _in_line(book.own(SELL, bid), found[SELL], -1)
+
+
+def _named_prices(market: Market) -> tuple[int, int]:
+    """The lowest and the highest price of limit orders and the reference; (0, 0): there is none."""
+    named = [level.price_ticks for side in Side for level in market.book.own(side)]
+    if market.reference_ticks:  # as near as the grid has it, should that be another by now
+        instrument = market.instrument
+        named.append(max(instrument.tick_size, instrument.floor_ticks(market.reference_ticks)))
+    return min(named, default=0), max(named, default=0)
+
+
+def _in_line(levels: Iterable[PriceLevel], at_market: list[Interest], sign: int) -> list[Interest]:
+    """One side's resting orders, and market orders among them, in priority order."""
+    line, waiting = list[Interest](), deque(at_market)
+    for level in levels:
+        price_ticks = level.price_ticks
+        while waiting and waiting[0][0] * sign >= price_ticks * sign:
+            line.append(waiting.popleft())
+        line += [(price_ticks, order) for order in level]
+    return [*line, *waiting]

@@ -28,8 +28,8 @@ from oms.enums import (
 from oms.exchange.accounts import bound_of
 from oms.exchange.book import OrderBook
 from oms.exchange.executions import Executions
-from oms.exchange.market import Market, Phases, Rules
-from oms.exchange.order import Change, Order, keeps_priority
+from oms.exchange.market import GATHERING, Market, Phases, Rules, gathers
+from oms.exchange.order import Change, Order, Terms, keeps_priority
 from oms.exchange.sweep import (
     UNBOUNDED,
     Budget,
@@ -93,7 +93,9 @@ class MatchingEngine:
         for instrument in instruments:
             market = self.markets.get(instrument.symbol)
             if market is None:
-                market = self.markets[instrument.symbol] = Market(instrument, self.phases.session)
+                market = self.markets[instrument.symbol] = Market(
+                    instrument, self.phases.session, self.rules
+                )
             market.instrument = instrument
 
     # --- requests ---
@@ -204,6 +206,8 @@ class MatchingEngine:
         market = self.markets[order.instrument.symbol]
         if order.suspended:
             return self._replace_stop(market, change)
+        if order.order_id in market.gathered:
+            return self._replace_gathered(market, change)
         if order.level is None:
             return RejectReason.TOO_LATE.value
         book = market.book
@@ -232,14 +236,16 @@ class MatchingEngine:
         for order in orders:
             found[order.instrument.symbol].append(order)
         for symbol, market in self.markets.items():
-            inside = [o for o in found[symbol] if o.level is not None]
+            gathered = market.gathered
+            inside = [o for o in found[symbol] if o.level is not None or o.order_id in gathered]
             inside.sort(key=attrgetter("entered"))
             stops = [o for o in found[symbol] if o.level is None and o.order_id in market.stops]
             stops.sort(key=attrgetter("order_id"))
             cancel, finish, changed = market.book.cancel, self.executions.finish, market.changed
             for order in inside:
-                cancel(order)
-                if changed is not None:
+                if not cancel(order):
+                    del gathered[order.order_id]
+                elif changed is not None:
                     changed.add((order.side, order.price_ticks))
                 finish(order, state, reason)
             for order in stops:
@@ -259,7 +265,57 @@ class MatchingEngine:
             return True
         if self.rules.triggered.pop(order.order_id, None) is not None:
             return True
+        if market.gathered.pop(order.order_id, None) is not None:
+            return True
         return market.stops.remove(order.order_id)
+
+    # --- market orders in a call ---
+
+    def set_collar(self, order: Order) -> None:
+        """Bound a market order that is to wait for the uncross; its own protection goes before."""
+        market = self.markets[order.instrument.symbol]
+        if not self._would_gather(market, order):
+            return
+        bound = market.collar(order.side)
+        if bound and not bound_of(order, 0):
+            order.terms = order.terms or Terms()
+            order.terms.protection_ticks = bound
+
+    def _would_gather(self, market: Market, order: Order) -> bool:
+        return self.rules.number > 1 and market.phase in GATHERING and gathers(order)
+
+    def why_not_gather(self, order: Order) -> str:
+        """Why a market order may not wait for the uncross: nobody knows what it may cost."""
+        if self.executions.ledger is None or not _buys_unbounded(order):
+            return ""
+        market = self.markets[order.instrument.symbol]
+        if not self._would_gather(market, order) or market.collar(order.side):
+            return ""
+        return f"{closed_to(order, market)}, expected=a protection price or a reference to go by"
+
+    def _gather(self, market: Market, order: Order, accept: Callable[[Order], None] | None) -> None:
+        """Let a market order wait for the uncross; one that came before the call is bounded now."""
+        self.set_collar(order)
+        reason, ledger = self.why_not_gather(order), self.executions.ledger
+        if not reason and ledger is not None:
+            need = self.executions.need(order, order.price_ticks, order.leaves_lots)
+            reason = ledger.reserve(order, need)
+        if reason:
+            raise RefusedError(reason)
+        if accept is not None:
+            accept(order)
+        market.gather(order)
+
+    def _replace_gathered(self, market: Market, change: Change) -> str:
+        """More goes to the back; less keeps its place."""
+        order, left = change.order, change.quantity_lots - change.order.cumulative_lots
+        keeps = keeps_priority(0, 0, order.leaves_lots, left)
+        if left <= 0 or not keeps:
+            del market.gathered[order.order_id]
+        self.executions.replace(change)
+        if left > 0 and not keeps:
+            market.gather(order)
+        return ""
 
     # --- stops ---
 
@@ -321,6 +377,9 @@ class MatchingEngine:
         """
         terms, executions = order.terms, self.executions
         may_rest = order.price_ticks > 0 and order.time_in_force not in NEVER_REST
+        if self._would_gather(market, order):
+            self._gather(market, order, accept)
+            return
         if market.phase is not CONTINUOUS:
             if not may_rest or (arrives and terms is not None and terms.min_lots):
                 raise RefusedError(closed_to(order, market))

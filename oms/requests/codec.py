@@ -55,6 +55,7 @@ MASS_CANCEL = "X"  # who asks, id, of which account or "", symbol or "", side or
 OPERATOR = "O"  # account, id, OperatorAction, Scope, target, name, value, why
 PHASE = "P"  # the calendar: the phase of every market that is not halted
 TIMER = "T"  # symbol: its pause, call or limit state is over
+DRAWN = "D"  # symbol, nanoseconds: by chance its call lasts so long beyond its regular end
 GOOD_TILL = "G"  # wall clock: orders that are good till then, or before, expire
 BUST = "R"  # account, id, why, the fills of a trade to take back: of older programs
 TRADE_CHANGE = "Q"  # the same, and what the trade is from now on: price, lots (0: it is taken
@@ -69,7 +70,7 @@ LENGTHS = {
     NEW: (11, 12, 13), MODIFY: (7, 8, 9), CANCEL: (5, 6), ANSWER: (13, 14), SESSION: (3, 4),
     LINK: (3,), VENUE: (9,), IGNORED: (9,), OVERDUE: (2,), START: (2,), STOP: (1,),
     FUNDS: (7, 8), MASS_CANCEL: (6, 7), OPERATOR: (9, 10), PHASE: (2,), TIMER: (2,),
-    GOOD_TILL: (2,), BUST: (5, 6), LOSS: (3,), TRADE_CHANGE: (6, 7), MARKET: (9, 10),
+    DRAWN: (3,), GOOD_TILL: (2,), BUST: (5, 6), LOSS: (3,), TRADE_CHANGE: (6, 7), MARKET: (9, 10),
 }  # fmt: skip
 
 # The three kinds that come by the thousand are written by one format each; ids hold no quote

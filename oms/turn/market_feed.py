@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from oms.desk.desk import Desk
 from oms.enums import Phase, Side
 from oms.errors import StoppedError
-from oms.exchange.market import Market
+from oms.exchange.market import CALLS, Market
 from oms.instruments import Instrument
 from oms.market_data import (
     BalanceChange,
@@ -29,7 +29,6 @@ from oms.market_data import (
 )
 
 BUY, SELL = Side.BUY, Side.SELL
-CALLS = (Phase.OPENING_AUCTION, Phase.CLOSING_AUCTION, Phase.REOPENING_AUCTION)
 OPERATOR, BREAKER, DELISTED = "OPERATOR", "BREAKER", "DELISTED"  # why it is halted, or closed
 NO_EVENTS: list[MarketEvent] = []  # shared by every turn that has none; never appended to
 
@@ -302,16 +301,10 @@ class MarketFeed:
             if self._books[symbol].market.phase not in CALLS:
                 self._indicative.pop(symbol, None)
                 continue
-            found = self._auction(self._books[symbol])
+            found = self._books[symbol].market.indicative() or NOTHING_TRADES
             if found != self._indicative.get(symbol):
                 self._indicative[symbol] = found
                 events.append(IndicativePrice(seq, len(events) + 1, symbol, *found))
-
-    @staticmethod
-    def _auction(view: BookView) -> tuple[int, int, int]:
-        market = view.market
-        found = market.indicative() if market.book.crossed else None
-        return found or NOTHING_TRADES
 
 
 def _tell_books(events: list[MarketEvent], seq: int, changes: list[BookChange]) -> None:

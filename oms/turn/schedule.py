@@ -6,6 +6,8 @@ the monotonic clock.
 """
 
 import logging
+import secrets
+from collections.abc import Callable
 from typing import Any
 
 from oms.clock import NANOS, Clock, Instant
@@ -14,6 +16,7 @@ from oms.desk.desk import Desk
 from oms.desk.settings import first_phase
 from oms.desk.throttle import OrderThrottler
 from oms.enums import Phase
+from oms.exchange.market import TO_BE_DRAWN
 from oms.requests import codec
 from oms.requests.codec import Line
 from oms.turn.latency import OrderTracker
@@ -25,15 +28,25 @@ FAR_S = 3600.0
 
 
 class DueLines:
-    """Compares the desk with the calendar and the clock."""
+    """Compares the desk with the calendar and the clock; and draws what is up to chance.
+
+    draw: a whole number below another. What was drawn is a line of the journal, so a replay
+    needs no luck.
+    """
 
     def __init__(
-        self, clock: Clock, times: TurnClock, session: TradingSession, tracker: OrderTracker
+        self,
+        clock: Clock,
+        times: TurnClock,
+        session: TradingSession,
+        tracker: OrderTracker,
+        draw: Callable[[int], int] = secrets.randbelow,
     ) -> None:
         self._clock = clock
         self._times = times
         self._session = session
         self._tracker = tracker
+        self.draw = draw
         # While the desk stands so, and the wall clock is in between, no session change is due.
         self._calm: tuple[object, ...] = ()
         self._calm_from_ns = self._calm_until_ns = 0
@@ -56,6 +69,9 @@ class DueLines:
             for symbol, market in engine.markets.items():
                 if 0 < market.until_ns <= instant.elapsed_ns:
                     due.append((codec.TIMER, symbol))
+                if market.extra_ns == TO_BE_DRAWN:
+                    span_ns = engine.rules.auction_random_end_ns
+                    due.append((codec.DRAWN, symbol, self.draw(span_ns + 1)))
         else:
             overdue = self._tracker.overdue(self._clock.monotonic_ns())
             due += [(codec.OVERDUE, seq) for seq in overdue]
@@ -106,6 +122,8 @@ class DueLines:
             waits_ns.append(overdue_ns)
         pending = [desk.next_expiry_ns(), *self._instants(desk, wall_ns)]
         waits_ns += [at - wall_ns for at in pending if at is not None]  # or it is due already
+        if desk.engine is not None and desk.engine.phases.draws:
+            return 0
         timer_ns = desk.engine.phases.next_timer_ns() if desk.engine is not None else None
         if timer_ns is not None:
             waits_ns.append(timer_ns - elapsed_ns)
@@ -126,18 +144,23 @@ def phases_of(settings: dict[str, Any], window: SessionWindow) -> dict[str, int]
 
 
 def phase_changes(settings: dict[str, Any], window: SessionWindow) -> list[int]:
-    """When, in one session, continuous trading begins and ends, and the opening call begins."""
-    phases = phases_of(settings, window)
+    """When, in one session, the opening call, continuous trading, and the closing call begin; and
+    when that has its regular end, so early that it may last longer and still ends by the close."""
+    phases, longer = phases_of(settings, window), sum(settings.get("calls", {}).values())
+    closing = phases.get("closing_auction_ns", 0)
     call_ns = window.open_ns + phases.get("pre_open_ns", 0)
     continuous_ns = call_ns + phases.get("opening_auction_ns", 0)
-    return [call_ns, continuous_ns, window.close_ns - phases.get("closing_auction_ns", 0)]
+    end_ns = window.close_ns - (longer if closing else 0)
+    return [call_ns, continuous_ns, window.close_ns - closing, end_ns]
 
 
 def phase_at(settings: dict[str, Any], window: SessionWindow, wall_ns: int) -> Phase:
     """What the calendar wants at one instant of a session."""
-    call_ns, continuous_ns, closing_ns = phase_changes(settings, window)
+    call_ns, continuous_ns, closing_ns, end_ns = phase_changes(settings, window)
     if wall_ns < call_ns:
         return Phase.PRE_OPEN
     if wall_ns < continuous_ns:
         return Phase.OPENING_AUCTION
-    return Phase.CONTINUOUS if wall_ns < closing_ns else Phase.CLOSING_AUCTION
+    if wall_ns < closing_ns:
+        return Phase.CONTINUOUS
+    return Phase.CLOSING_AUCTION if wall_ns < end_ns else Phase.CLOSED

@@ -176,7 +176,26 @@ MATCHING = [
     ),
     Fault(
         "an auction prefers the larger surplus", "exchange/auction.py",
-        "surplus_min = min(abs(surplus)", "surplus_min = max(abs(surplus)", ("auction",),
+        "surplus_min = min(abs(each.surplus)", "surplus_min = max(abs(each.surplus)", ("auction",),
+    ),
+    Fault(
+        "an auction knows limit prices only", "exchange/market.py",
+        "tick_at = self.instrument.tick_at if self.rules.number > 1 else None", "tick_at = None",
+        ("calls",),
+    ),
+    Fault(
+        "the older of two decides how they are kept apart", "exchange/auction.py",
+        "buyer if buyer.entered > seller.entered", "buyer if buyer.entered < seller.entered",
+        ("calls",),
+    ),
+    Fault(
+        "a market order in a call stands behind its price", "exchange/market.py",
+        "waiting[0][0] * sign >= price_ticks * sign", "waiting[0][0] * sign > price_ticks * sign",
+        ("calls",),
+    ),
+    Fault(
+        "a call is extended again and again", "exchange/market.py",
+        "market.extended = True", "market.extended = False", ("calls",),
     ),
     Fault(
         "the maker pays what a taker pays", "exchange/matching.py",
