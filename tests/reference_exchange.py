@@ -94,9 +94,12 @@ class PlainExchange(PlainBooks):
             if back or restop:
                 self.suspend(order)
         elif back:
-            queue = self.called[order.symbol]
-            (queue if order in queue else self.books[order.symbol]).remove(order)
-            self.meet(order)
+            if order in self.called[order.symbol]:  # in a call, or a halt that came in one
+                self.called[order.symbol].remove(order)
+                self.call(order)
+            else:
+                self.books[order.symbol].remove(order)
+                self.meet(order)
         self.settle(order.symbol)
 
     def cancel(self, change_id, name_new, order_id):  # noqa: ARG002
@@ -230,9 +233,7 @@ class PlainExchange(PlainBooks):
     def meet(self, order):
         """Trade what can be traded; then rest or go. It has been accepted."""
         if self.waits_for_price(order):
-            self.count += 1
-            order.entered = self.count
-            self.called[order.symbol].append(order)
+            self.call(order)
             return
         if self.phases[order.symbol] != "CONTINUOUS":
             self.rest(order)
@@ -451,6 +452,12 @@ class PlainExchange(PlainBooks):
             self.end(stop, "CANCELED", code)
         else:
             self.meet(stop)
+
+    def call(self, order):
+        """To the back of the market orders that wait for an uncross."""
+        self.count += 1
+        order.entered = self.count
+        self.called[order.symbol].append(order)
 
     def rest(self, order):
         """At the back. `min` is for arrivals, so it is done with."""
