@@ -377,13 +377,15 @@ class PlainExchange(PlainBooks):
     # The uncross.
 
     def uncross(self, symbol):
-        self.keep_apart(symbol)
+        # Prices are named by all who are in the call, also by those who are taken out of it.
         found = self.indicative(symbol)
+        lines = [[o for _, o in self.in_line(symbol, side)] for side in ("BUY", "SELL")]
+        self.keep_apart(symbol)
         if found is None:
             return
         price, volume = found
         book, called = self.books[symbol], self.called[symbol]
-        bids, asks = ([o for _, o in self.in_line(symbol, side)] for side in ("BUY", "SELL"))
+        bids, asks = ([order for order in line if order.left] for line in lines)
         shown = {order: order.shown for order in book + called}
         while volume:
             buyer, seller = bids[0], asks[0]
