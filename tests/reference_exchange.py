@@ -94,9 +94,12 @@ class PlainExchange(PlainBooks):
             if back or restop:
                 self.suspend(order)
         elif back:
-            queue = self.called[order.symbol]
-            (queue if order in queue else self.books[order.symbol]).remove(order)
-            self.meet(order)
+            if order in self.called[order.symbol]:  # in a call, or a halt that came in one
+                self.called[order.symbol].remove(order)
+                self.call(order)
+            else:
+                self.books[order.symbol].remove(order)
+                self.meet(order)
         self.settle(order.symbol)
 
     def cancel(self, change_id, name_new, order_id):  # noqa: ARG002
@@ -231,9 +234,7 @@ class PlainExchange(PlainBooks):
     def meet(self, order):
         """Trade what can be traded; then rest or go. It has been accepted."""
         if self.waits_for_price(order):
-            self.count += 1
-            order.entered = self.count
-            self.called[order.symbol].append(order)
+            self.call(order)
             return
         if self.phases[order.symbol] != "CONTINUOUS":
             self.rest(order)
@@ -396,13 +397,15 @@ class PlainExchange(PlainBooks):
     # The uncross.
 
     def uncross(self, symbol):
-        self.keep_apart(symbol)
+        # Prices are named by all who are in the call, also by those who are taken out of it.
         found = self.indicative(symbol)
+        lines = [[o for _, o in self.in_line(symbol, side)] for side in ("BUY", "SELL")]
+        self.keep_apart(symbol)
         if found is None:
             return
         price, volume = found
         book, called = self.books[symbol], self.called[symbol]
-        bids, asks = ([o for _, o in self.in_line(symbol, side)] for side in ("BUY", "SELL"))
+        bids, asks = ([order for order in line if order.left] for line in lines)
         shown = {order: order.shown for order in book + called}
         while volume:
             buyer, seller = bids[0], asks[0]
@@ -471,6 +474,12 @@ class PlainExchange(PlainBooks):
             self.end(stop, "CANCELED", code)
         else:
             self.meet(stop)
+
+    def call(self, order):
+        """To the back of the market orders that wait for an uncross."""
+        self.count += 1
+        order.entered = self.count
+        self.called[order.symbol].append(order)
 
     def rest(self, order):
         """At the back. `min` is for arrivals, so it is done with."""
