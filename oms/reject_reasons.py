@@ -110,7 +110,7 @@ class RejectReason(StrEnum):
         "an operator stopped the account",
     )
     REDUCING_ONLY = (
-        "REDUCING_ONLY", 2003, 422, BROKER_OPTION, CXL_BROKER, None,
+        "REDUCING_ONLY", 2003, 422, BROKER_OPTION, CXL_BROKER, RESTATED_BROKER,
         "only what makes the position smaller may be traded",
     )
     SESSION_CLOSED = (
@@ -220,6 +220,10 @@ class RejectReason(StrEnum):
     TRADE_BUSTED = (
         "TRADE_BUSTED", 5105, 422, OTHER, None, RESTATED_BROKER,
         "an operator took the trade back",
+    )
+    HALTED = (
+        "HALTED", 5106, 422, BROKER_OPTION, None, RESTATED_HALT,
+        "its symbol was halted, or it would have crossed the book after a halt",
     )
     # the machine
     QUEUE_FULL = (

@@ -233,10 +233,11 @@ class ExchangeConfig(Section):
     self_trade: Literal["none", "cancel_newest", "cancel_oldest", "cancel_both", "decrement"] = (
         "cancel_newest"
     )
+    on_halt: Literal["suspend", "cancel"] = "suspend"
     breaker_window_ns: Annotated[int, seconds(1, 86_400)] = 300 * NANOS
     breaker_limit_ns: Annotated[int, seconds(0, 3600)] = 15 * NANOS
     breaker_pause_ns: Annotated[int, seconds(0, 86_400)] = 300 * NANOS
-    reopening_auction_ns: Annotated[int, seconds(0, 86_400)] = 0
+    reopening_auction_ns: Annotated[int, seconds(0, 86_400)] = 60 * NANOS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

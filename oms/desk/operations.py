@@ -81,6 +81,7 @@ class Operations:
         def plain(handle: Callable[[int, Line], None]) -> Callable[[int, Line, int, int], None]:
             def handled(seq: int, line: Line, _received_ns: int, _queued_ns: int) -> None:
                 handle(seq, line)
+                self._desk.release_held()
                 self._desk.refresh()
 
             return handled
@@ -260,6 +261,7 @@ class Operations:
         reason = why_not_bust(self._desk, fills)
         if not reason:
             bust(self._desk, fills, why)
+            self._review()  # a position is another: what may reduce it, too
         self._answer(seq, line, fills[0][6], reason, f"trade={fills[0][0]}-{fills[0][1]}")
 
     # --- operators: who may trade, which phase, which limits; the kill switch ---
@@ -294,13 +296,24 @@ class Operations:
     def _set_trading(self, asked: Asked) -> str:
         """Of a symbol, HALTED and ACTIVE halt its market and let it go on."""
         state, engine = Trading(asked.value), self._desk.engine
+        if not asked.symbol or state is not Trading.HALTED or engine is None:
+            self._set_risk(asked, state)
         if asked.symbol and engine is not None and state is not Trading.REDUCING:
             market = engine.markets[asked.symbol]
             (engine.phases.halt if state is Trading.HALTED else engine.phases.resume)(market)
             self._desk.cascade()
-        if not asked.symbol or state is not Trading.HALTED or engine is None:
-            self._set_risk(asked, state)
+        self._review(whole=asked.scope is not Scope.ACCOUNT)
         return f"trading={state}"
+
+    def _review(self, *, whole: bool = False) -> None:
+        """Who may trade has changed: look at all that rests. whole: for everybody in a market."""
+        engine = self._desk.engine
+        for market in engine.markets.values() if engine is not None else ():
+            assert engine is not None
+            engine.halts.review(market, whole=whole)
+            if whole and engine.rules.number > 1:
+                engine.phases.reopen_crossed(market)
+            self._desk.cascade()
 
     def _set_risk(self, asked: Asked, state: Trading) -> None:
         """Nobody new comes in where trading is HALTED, not even to wait."""
@@ -309,11 +322,14 @@ class Operations:
 
     def _kill(self, asked: Asked) -> str:
         """Halt, and cancel what is open; it lasts until trading is set to ACTIVE."""
-        self._set_trading(asked._replace(value=Trading.HALTED.value))
         self._set_risk(asked, Trading.HALTED)
         code = RejectReason.KILL_SWITCH.value
         reason = f"{code}: {asked.why}" if asked.why else code
-        return f"trading=HALTED, {self._cancel_all(asked.account, asked.symbol, '', reason)}"
+        told = self._cancel_all(asked.account, asked.symbol, "", reason)
+        engine = self._desk.engine
+        if asked.symbol and engine is not None:  # an empty market by now
+            engine.phases.halt(engine.markets[asked.symbol])
+        return f"trading=HALTED, {told}"
 
     def _force_phase(self, asked: Asked) -> str:
         phase, engine = Phase(asked.value), self._desk.engine
@@ -324,6 +340,7 @@ class Operations:
             else:
                 engine.phases.force(engine.markets[symbol], phase)
             self._desk.cascade()
+        self._review()
         return f"phase={phase}"
 
     def _set_limit(self, asked: Asked) -> str:
@@ -349,6 +366,7 @@ class Operations:
         """A new process: its settings hold from here on, and the link is down."""
         self._desk.link_up = False
         self.configure(line[1])
+        self._review()  # what an older program left in the book of who is halted
         known, ledger = self._desk.money_terms, bool(line[1].get("ledger"))
         for symbol, instrument in self._desk.instruments.items():
             terms = [ledger, *money_terms_of(instrument)]
@@ -391,7 +409,11 @@ class Operations:
     def _set_rules(self, settings: dict[str, Any]) -> None:
         assert self._desk.engine is not None
         rules, markets = self._desk.engine.rules, self._desk.engine.markets
-        rules.number = self._desk.rules
+        rules.number, halts = self._desk.rules, self._desk.engine.halts
+        halts.cancels = settings.get("on_halt") == "cancel"
+        self._desk.risk.acting_lots = (
+            (lambda order: halts.acting_lots(order, waiting=True)) if rules.number > 1 else None
+        )
         rules.self_trade = SelfTrade(settings.get("self_trade", "none"))
         for name, value in settings.get("breaker", {}).items():
             setattr(rules, name, value)

@@ -41,6 +41,7 @@ def exchange_settings(config: Config) -> dict[str, Any]:
     return {
         "ledger": exchange.ledger,
         "self_trade": exchange.self_trade,
+        "on_halt": exchange.on_halt,
         "fees": [[*key, *rates] for key, rates in sorted(config.fees.items())],
         "tiers": dict(config.tiers()),
         "stp_groups": dict(config.groups()),

@@ -95,13 +95,13 @@ class Order:
     level (an iceberg gets a new one with each refresh). reserved: what the ledger reserves for
     it, in base (a sell) or quote. fees: the rates it was accepted under. exposure: its
     account's, where that has limits.
-    told: its owner has had an answer. received_ns, queued_ns: monotonic nanoseconds, 0 where
-    unknown (restored from the journal).
+    told: its owner has had an answer. hold: a halted market may keep it waiting. received_ns,
+    queued_ns: monotonic nanoseconds, 0 where unknown (restored from the journal).
     """
 
     __slots__ = (
         "account", "ahead", "behind", "changes", "client_order_id", "cumulative_lots",
-        "earlier_ids", "entered", "exposure", "fees", "instrument", "leaves_lots", "level",
+        "earlier_ids", "entered", "exposure", "fees", "hold", "instrument", "leaves_lots", "level",
         "named_seq", "notional", "order_id", "order_type", "placed", "price_ticks",
         "quantity_lots", "queued_ns", "received_ns", "reserved", "side", "state", "terms",
         "time_in_force", "told", "unknown",
@@ -141,7 +141,7 @@ class Order:
         self.exposure: Exposure | None = None
         self.changes: list[Change] | None = None
         self.earlier_ids: list[str] | None = None  # once it was modified
-        self.unknown = self.told = False
+        self.unknown = self.told = self.hold = False
         self.received_ns = received_ns
         self.queued_ns = queued_ns
 
