@@ -35,6 +35,7 @@ from oms.sections import (
     StoreConfig,
     ThrottleConfig,
     VenueConfig,
+    known_tiers,
     limits_of,
     read_section,
     symbols_of,
@@ -140,6 +141,7 @@ def contradictions(symbols: Collection[str], parts: Mapping[str, Any]) -> Mistak
     yield from _in_accounts(symbols, made, {"risk": parts["risk"]})
     accounts = {f"account {name}": account for name, account in parts["accounts"].items()}
     yield from _in_accounts(symbols, made, accounts)
+    yield from _in_tiers(parts["accounts"], parts["fees"])
     if parts["exchange"].ledger:
         yield from _in_ledger(made, parts["assets"])
 
@@ -194,6 +196,17 @@ def _in_accounts(
                 except ValidationError as error:
                     yield name, error
                     break
+
+
+def _in_tiers(accounts: Mapping[str, AccountConfig], fees: Fees) -> Mistakes:
+    """A tier that no fees are told for is a slip: its account would pay what everybody pays."""
+    tiers = {tier for _, tier in fees}
+    for name, account in accounts.items():
+        if account.tier and account.tier not in tiers:
+            yield (
+                f"account {name}",
+                ValidationError("tier", account.tier, known_tiers(tiers)),
+            )
 
 
 def _in_ledger(made: Mapping[str, Instrument], assets: Mapping[str, int]) -> Mistakes:

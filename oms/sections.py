@@ -7,7 +7,7 @@ Durations: seconds in the file (window_s), nanoseconds here (window_ns).
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from inspect import signature
 from pathlib import Path
@@ -282,6 +282,13 @@ def limits_of(section: RiskConfig | AccountConfig) -> dict[str, str]:
             given = to_text(value, 9) if name.endswith("_ns") else str(value)
             limits[key_of(name)] = given if given.strip("0.") else "0"
     return limits
+
+
+def known_tiers(tiers: Collection[str]) -> str:
+    """What a tier may be, in words."""
+    if not tiers:
+        return "nothing, as no [fees SYMBOL TIER] names one"
+    return f"one of {', '.join(sorted(tiers))}, or nothing"
 
 
 def symbols_of(text: str) -> list[str]:

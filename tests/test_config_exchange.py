@@ -115,7 +115,7 @@ def test_an_account_says_what_is_not_as_for_all(loaded):
         "[risk]\nopen_orders_max = 100\nduplicate_window_s = 0.25\nrestricted_symbols = BTC_USD\n"
         "[account a.7!]\nopen_orders_max = 0\nposition_max = 2.5\nrestricted_symbols =\n"
         "credit_max = 0\ntier = Pro-1\n[account b]\nmessages_max = 5\nstp_group = g\n"
-        "[account c]\n" + BTC_USD
+        "[account c]\n[fees BTC_USD Pro-1]\n" + BTC_USD
     )
     assert config.account_limits() == {
         "": {

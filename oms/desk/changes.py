@@ -97,7 +97,9 @@ class Changes:
     def overtakes(self) -> bool:
         """May a cancel be sent now? A permit is left, and no other cancel waits."""
         desk = self._desk
-        return desk.left > 0 and desk.link_up and not self._queue.urgent and desk.engine is not None
+        if desk.engine is None or not desk.left or self._queue.urgent:
+            return False
+        return desk.takes_cancels
 
     def _pend(self, change: Change) -> None:
         self._executions.pend(change)

@@ -198,12 +198,22 @@ class Desk:
 
     def can_send(self) -> bool:
         """Is there something to send, and somebody to send it to?"""
-        return self.link_up and bool(self.queue.urgent or (self.queue.main and self.is_open))
+        queue = self.queue
+        return self.takes_cancels and bool(queue.urgent or (queue.main and self._takes_orders))
+
+    @property
+    def _takes_orders(self) -> bool:
+        return self.is_open and self.link_up
+
+    @property
+    def takes_cancels(self) -> bool:
+        """Is the venue there? Our own exchange is, by night too: a link is a remote venue's."""
+        return self.link_up or (self.engine is not None and self.rules > 1)
 
     def send_waiting(self) -> None:
         """Send what waits, as far as the turn's permits go."""
-        while self.left and self.link_up:
-            request = self.queue.get_next_order(urgent_only=not self.is_open)
+        while self.left and self.takes_cancels:
+            request = self.queue.get_next_order(urgent_only=not self._takes_orders)
             if request is None:
                 return
             if isinstance(request, Order):

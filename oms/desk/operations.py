@@ -32,6 +32,7 @@ from oms.requests import codec
 from oms.requests.accounts import FundsAction
 from oms.requests.codec import Line
 from oms.requests.operators import OperatorAction
+from oms.sections import known_tiers, symbols_of
 
 if TYPE_CHECKING:
     from oms.desk.desk import Desk
@@ -291,6 +292,22 @@ class Operations:
             asked.scope is not Scope.ACCOUNT or asked.name not in ACCOUNT_SETTINGS
         ):
             return f"{INVALID}: name={asked.name}, expected tier or stp_group of an ACCOUNT"
+        return self._unknown(action, asked) if desk.rules > 1 else ""
+
+    def _unknown(self, action: str, asked: Asked) -> str:
+        """Why the value names nothing that there is; what there is is told."""
+        desk, name, value = self._desk, asked.name, asked.value
+        if not value:
+            return ""
+        if action == OperatorAction.SET_ACCOUNT and name == "tier":
+            tiers = {tier for _, tier in desk.ledger.rates}
+            if value not in tiers:
+                return f"{INVALID}: tier={value}, expected {known_tiers(tiers)}"
+        elif action == OperatorAction.SET_LIMIT and name == "restricted_symbols":
+            for symbol in symbols_of(value):
+                if symbol not in desk.instruments:
+                    known = ", ".join(desk.instruments)
+                    return f"{INVALID}: restricted_symbols={symbol}, expected some of {known}"
         return ""
 
     def _set_trading(self, asked: Asked) -> str:

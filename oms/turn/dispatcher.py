@@ -19,6 +19,7 @@ from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
 from oms.desk.settings import (
     check_assets,
+    check_grid,
     check_ledger,
     check_scales,
     check_venue,
@@ -155,6 +156,7 @@ class Dispatcher:
         check_ledger(self.desk.settings, settings, len(orders))
         check_assets(self.desk.ledger.scales, self.desk.ledger.paid_in, settings)
         check_scales([order.instrument for order in orders.values()], settings)
+        check_grid(orders.values(), settings)
         self._check_counts()
         self._run([], [*self._accepted_loss(), (codec.START, settings)], self.times.read())
         self._publisher.instruments = self.desk.instruments
