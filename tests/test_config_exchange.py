@@ -188,6 +188,17 @@ def test_whoever_meets_whom_the_rebate_is_paid(loaded, mistakes_of, own, tiers, 
 # --- mistakes ---
 
 
+def test_a_tier_that_no_fees_are_told_for_is_a_mistake(mistakes_of):
+    """A slip of the pen would have the account pay what everybody pays."""
+    account = "[account a]\ntier = pro\n" + BTC_USD
+    assert mistakes_of(account) == [
+        "[account a] tier: expected nothing, as no [fees SYMBOL TIER] names one, was 'pro'"
+    ]
+    assert mistakes_of(account + "[fees BTC_USD gold]\n[fees BTC_USD Pro]\n") == [
+        "[account a] tier: expected one of Pro, gold, or nothing, was 'pro'"
+    ]
+
+
 def test_all_mistakes_of_all_parts_are_reported_at_once(mistakes_of):
     """Those of one value, and those that only two parts together make."""
     assert mistakes_of(
