@@ -41,7 +41,7 @@ class Floor(Stepped):
 
     def __init__(self, *instruments, store=None, ledger=True, **sections):
         config = config_of(
-            exchange=ExchangeConfig(ledger=ledger, self_trade="none"),
+            exchange=ExchangeConfig(ledger=ledger, self_trade="none", reopening_auction_ns=0),
             instruments=instruments or (listed(),), **sections,
         )  # fmt: skip
         super().__init__(config, store=store or MemoryStore())

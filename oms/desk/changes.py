@@ -99,7 +99,7 @@ class Changes:
         desk = self._desk
         if desk.engine is None or not desk.left or self._queue.urgent:
             return False
-        return desk.takes_cancels
+        return desk.link_up or desk.takes_cancels
 
     def _pend(self, change: Change) -> None:
         self._executions.pend(change)

@@ -309,7 +309,9 @@ class Desk:
             reason = self._why_not_terms(order, order.terms, fields)
         if not reason and not self.risk.idle:
             reason = self.risk.check(order, self.instant.elapsed_ns)
-        return reason or self.queue_full()
+        if not reason and len(self.queue.main) + len(self.queue.held) >= self.queue.size_max:
+            reason = self.queue_full()
+        return reason
 
     def would(self, line: Line) -> tuple[str, int, str]:
         """What `new` would answer: why not, or what the order would have reserved, and of what."""

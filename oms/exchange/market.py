@@ -165,7 +165,8 @@ class Rules:
 
 
 class Admission(Enum):
-    """What becomes of a new order. HOLD: refused, unless it asks to be held; then it rests."""
+    """What becomes of a new order. HOLD: refused, unless it asks to be held; then it waits until
+    the phase is another (rules number 1: it rests)."""
 
     MATCH = "matches"
     REST = "rests"
