@@ -178,7 +178,8 @@ MATCHING = [
     Fault(
         "a waiting order is changed without the lock", "desk/waiting.py",
         "        with self._lock:\n            lane = self.held if order_id in self.held else",
-        "        if True:\n            lane = self.held if order_id in self.held else", ("order_queue",),
+        "        if True:\n            lane = self.held if order_id in self.held else",
+        ("order_queue",),
     ),
 ]  # fmt: skip
 THROTTLE = [
