@@ -37,6 +37,7 @@ from oms.sections import (
     StoreConfig,
     ThrottleConfig,
     VenueConfig,
+    known_tiers,
     limits_of,
     read_section,
     symbols_of,
@@ -165,6 +166,7 @@ def contradictions(symbols: Collection[str], parts: Mapping[str, Any]) -> Mistak
     yield from _in_groups(parts["accounts"], parts["account_groups"])
     if len(made) == len(symbols):
         yield from _in_calls(made, parts["session"].auction_extension_ns)
+    yield from _in_tiers(parts["accounts"], parts["fees"])
     if parts["exchange"].ledger:
         yield from mistakes_in_ledger(made, parts["assets"])
 
@@ -255,6 +257,17 @@ def _in_calls(made: Mapping[str, Instrument], extension_ns: int) -> Mistakes:
         if bps and not extension_ns:
             expected = "0, as [session] auction_extension_s is 0"
             yield f"instrument {symbol}", ValidationError("auction_band_bps", bps, expected)
+
+
+def _in_tiers(accounts: Mapping[str, AccountConfig], fees: Fees) -> Mistakes:
+    """A tier that no fees are told for is a slip: its account would pay what everybody pays."""
+    tiers = {tier for _, tier in fees}
+    for name, account in accounts.items():
+        if account.tier and account.tier not in tiers:
+            yield (
+                f"account {name}",
+                ValidationError("tier", account.tier, known_tiers(tiers)),
+            )
 
 
 def mistakes_in_ledger(made: Mapping[str, Instrument], assets: Mapping[str, int]) -> Mistakes:

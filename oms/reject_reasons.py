@@ -110,7 +110,7 @@ class RejectReason(StrEnum):
         "an operator stopped the account",
     )
     REDUCING_ONLY = (
-        "REDUCING_ONLY", 2003, 422, BROKER_OPTION, CXL_BROKER, None,
+        "REDUCING_ONLY", 2003, 422, BROKER_OPTION, CXL_BROKER, RESTATED_BROKER,
         "only what makes the position smaller may be traded",
     )
     SESSION_CLOSED = (
@@ -264,6 +264,10 @@ class RejectReason(StrEnum):
     SYMBOL_DELISTED = (
         "SYMBOL_DELISTED", 5107, 422, OTHER, None, OTHER,
         "its symbol is traded no longer",
+    )
+    HALTED = (
+        "HALTED", 5108, 422, BROKER_OPTION, None, RESTATED_HALT,
+        "its symbol was halted, or it would have crossed the book after a halt",
     )
     # the machine
     QUEUE_FULL = (

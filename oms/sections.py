@@ -7,7 +7,7 @@ Durations: seconds in the file (window_s), nanoseconds here (window_ns).
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from inspect import signature
 from pathlib import Path
@@ -282,10 +282,11 @@ class ExchangeConfig(Section):
     self_trade: Literal["none", "cancel_newest", "cancel_oldest", "cancel_both", "decrement"] = (
         "cancel_newest"
     )
+    on_halt: Literal["suspend", "cancel"] = "suspend"
     breaker_window_ns: Annotated[int, seconds(1, 86_400)] = 300 * NANOS
     breaker_limit_ns: Annotated[int, seconds(0, 3600)] = 15 * NANOS
     breaker_pause_ns: Annotated[int, seconds(0, 86_400)] = 300 * NANOS
-    reopening_auction_ns: Annotated[int, seconds(0, 86_400)] = 0
+    reopening_auction_ns: Annotated[int, seconds(0, 86_400)] = 60 * NANOS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -367,6 +368,13 @@ def limits_of(section: RiskConfig | AccountConfig | GroupConfig) -> dict[str, st
             given = to_text(value, 9) if name.endswith("_ns") else str(value)
             limits[key_of(name)] = given if given.strip("0.") else "0"
     return limits
+
+
+def known_tiers(tiers: Collection[str]) -> str:
+    """What a tier may be, in words."""
+    if not tiers:
+        return "nothing, as no [fees SYMBOL TIER] names one"
+    return f"one of {', '.join(sorted(tiers))}, or nothing"
 
 
 def symbols_of(text: str) -> list[str]:

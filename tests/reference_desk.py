@@ -80,9 +80,12 @@ class ReferenceDesk:
                 self._end(order, "CANCELED")
 
     def send(self, count):
-        """What the link, the hours and `count` permits let go, cancels first; how many went."""
+        """What the link, the hours and `count` permits let go, cancels first; how many went.
+
+        The exchange is our own: a cancel needs no link, nor hours.
+        """
         for sent in range(count):
-            if not self.linked or not (self.urgent or (self.open and self.waiting)):
+            if not (self.urgent or (self.linked and self.open and self.waiting)):
                 return sent
             request = (self.urgent or self.waiting).pop(0)
             if isinstance(request, PlainOrder):

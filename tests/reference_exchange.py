@@ -70,7 +70,7 @@ class PlainExchange(PlainBooks):
         order = self.find(order_id)
         after = copy(order)
         after.price = (price or order.price) if order.price else 0
-        after.stop = (order.state == "SUSPENDED" and terms.get("stop")) or order.stop
+        after.stop = (order.waits and terms.get("stop")) or order.stop
         after.display = terms.get("display") or order.display
         after.left = max((lots or order.cumulative + order.left) - order.cumulative, 0)
         code = self.refusal_of_change(order, after)
@@ -90,7 +90,12 @@ class PlainExchange(PlainBooks):
         holder = order.partner if order.partner and order.kind in STOPS else order
         self.hold(holder, self.reservation(holder))
         self.report("REPLACED", order)
-        if order.state == "SUSPENDED":
+        if order.aside:
+            if back:
+                self.asides[order.symbol].remove(order)
+                self.rest(order)
+                self.asides[order.symbol].append(self.books[order.symbol].pop())
+        elif order.state == "SUSPENDED":
             if back or restop:
                 self.suspend(order)
         elif back:
@@ -125,6 +130,10 @@ class PlainExchange(PlainBooks):
 
     def set_phase(self, symbol, phase):
         before, self.phases[symbol] = self.phases[symbol], phase
+        if phase == "HALTED":
+            self.set_aside(symbol)
+        elif phase != "CLOSED":  # a halt outlasts the night
+            self.bring_back(symbol)
         if phase == "CONTINUOUS" or (before, phase) == ("CLOSING_AUCTION", "CLOSED"):
             self.uncross(symbol)
         if phase in ("CONTINUOUS", "CLOSED"):  # a market order never rests
@@ -133,6 +142,27 @@ class PlainExchange(PlainBooks):
         if phase == "CONTINUOUS":
             self.trades.append(self.lasts[symbol])
         self.settle(symbol)
+
+    def set_aside(self, symbol):
+        """Halted: all that rests leaves the book, as it stands there."""
+        book, aside, called = self.books[symbol], self.asides[symbol], self.called[symbol]
+        aside += book
+        for order in sorted(book + called, key=lambda order: order.entered):
+            if order in called:  # a market order rests nowhere
+                self.end(order, "CANCELED", "HALTED")
+                continue
+            order.state, order.aside = "SUSPENDED", True
+            self.report("RESTATED", order, "HALTED")
+        book.clear()
+
+    def bring_back(self, symbol):
+        """What is left of it stands there again."""
+        book, aside = self.books[symbol], self.asides[symbol]
+        book += aside
+        for order in sorted(aside, key=lambda order: order.entered):
+            order.state, order.aside = "PARTIALLY_FILLED" if order.cumulative else "NEW", False
+            self.report("RESTATED", order)
+        aside.clear()
 
     # May it come in?
 
@@ -192,7 +222,7 @@ class PlainExchange(PlainBooks):
         place = (order.account, order.symbol, order.side)
         for other in self.orders:
             same = (other.account, other.symbol, other.side) == place
-            free = other.state == "SUSPENDED" and other.partner is None
+            free = other.waits and other.partner is None
             if order.oco and order.oco in other.names and same and free:
                 return other
         return None
@@ -503,6 +533,9 @@ class PlainExchange(PlainBooks):
             self.books[order.symbol].remove(order)
         if order in self.called[order.symbol]:
             self.called[order.symbol].remove(order)
+        if order.aside:
+            self.asides[order.symbol].remove(order)
+            order.aside = False
         order.state, order.left = state, 0
         self.hold(order, 0)
         self.report(type or state, order, code)
@@ -513,7 +546,8 @@ class PlainExchange(PlainBooks):
         gone = []
         for symbol, book in self.books.items():
             stops = sorted(self.suspended(symbol), key=lambda stop: stop.id)
-            resting = sorted(book + self.called[symbol], key=lambda order: order.entered)
+            resting = book + self.called[symbol] + self.asides[symbol]
+            resting.sort(key=lambda order: order.entered)
             gone += [order for order in resting + stops if meant(order)]
         for order in gone:
             self.end(order, state, code)

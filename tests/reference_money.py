@@ -51,10 +51,16 @@ class PlainOrder:
     taken: list = field(default_factory=list)  # (price, lots) of its walk, and the last price
     looked: int = 0
     partner: "PlainOrder | None" = field(default=None, repr=False)
+    aside: bool = False
 
     @property
     def open(self):
         return self.state in OPEN
+
+    @property
+    def waits(self):
+        """Is it a stop that was not triggered? Others are suspended by a halt."""
+        return self.state == "SUSPENDED" and not self.aside
 
     @property
     def buys(self):
@@ -230,13 +236,14 @@ class PlainBooks(PlainMoney):
         self.called = {symbol: [] for symbol in instruments}  # market orders of a call, in turn
         self.lasts = dict.fromkeys(instruments, 0)
         self.phases = dict.fromkeys(instruments, "CONTINUOUS")
+        self.asides = {symbol: [] for symbol in instruments}  # books as they were when halted
 
     def find(self, order_id):
         return next(order for order in self.orders if order.id == order_id)
 
     def suspended(self, symbol):
         """Its stops, oldest first."""
-        stops = [o for o in self.orders if o.symbol == symbol and o.state == "SUSPENDED"]
+        stops = [o for o in self.orders if o.symbol == symbol and o.waits]
         return sorted(stops, key=lambda stop: stop.entered)
 
     def stops(self, symbol):

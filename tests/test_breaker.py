@@ -384,3 +384,86 @@ def test_a_limit_state_ends_where_the_closing_call_begins():
     desk.send(buy("B", 5, 1_150))
     clock.advance(1_000)
     assert desk.step() == ["B TRADE/FILLED", "M TRADE/FILLED"]
+
+
+# --- the way out of a pause ---
+
+
+def paused(x, *orders):
+    """These are left in the book when the market breaks out of its band, and pauses."""
+    x.send(sell("M", 5, 1_400), *orders)
+    x.send(buy("A", 5, 1_400, time_in_force=IOC))
+    assert x.phase is HALTED
+
+
+def test_a_reopening_that_does_not_trade_sets_the_reference_between_bid_and_offer():
+    """1300 bid, 1400 asked, and a last trade of 1000: nothing could trade for ever."""
+    # given a market that moved without a trade
+    x = Volatile(AT_ONCE, price=1_000)
+    paused(x, buy("B", 5, 1_300))
+    x.restart()
+
+    # when it reopens and nobody meets
+    assert x.wait(PAUSE_S) == x.wait(CALL_S) == []
+
+    # then the band is around 1350, twice as wide, and the market is not locked
+    assert x.market().breaker_band() == (1_080, 1_620)
+    x.restart()
+    assert x.send(buy("C", 1, 1_400))[-1] == "M TRADE/PARTIALLY_FILLED"
+
+
+@pytest.mark.parametrize(("order", "reference"), [(None, 1_400), (buy("B", 5, 700), 1_050)])
+def test_the_reference_goes_by_the_side_that_there_is(order, reference):
+    """An offer alone is what the market says."""
+    x = Volatile(AT_ONCE, price=1_000)
+    paused(x, *([order] if order else []))
+    x.wait(PAUSE_S)
+    x.wait(CALL_S)
+    assert x.market().rolling_ticks == reference
+
+
+def test_each_pause_widens_the_band_by_one_step_until_there_is_a_trade():
+    """10 %, 20 %, 30 %: a spread as wide as the band cannot hold the market for ever."""
+    # given 500 bid, 1500 asked
+    x = Volatile(AT_ONCE, price=1_000)
+    x.send(buy("B", 5, 500), sell("M", 50, 1_500))
+    bands = []
+    for n in range(5):
+        x.send(buy(f"A{n}", 5, 1_500, time_in_force=IOC))
+        x.wait(PAUSE_S)
+        x.wait(CALL_S)
+        bands.append(x.market().breaker_band())
+    assert bands == [(800, 1_200), (700, 1_300), (600, 1_400), (500, 1_500), (500, 1_500)]
+    x.restart()
+    assert x.send(buy("C", 1, 1_500))[-1] == "M TRADE/PARTIALLY_FILLED"
+
+    # when a window has gone by, then the next trade makes it one step, around what trades now
+    x.wait(WINDOW_S)
+    x.send(buy("D", 1, 1_500))
+    assert x.market().breaker_band() == (1_350, 1_650)
+
+
+def test_an_auction_that_trades_makes_the_band_one_step_again():
+    """It found a price."""
+    x = Volatile(AT_ONCE, price=1_000)
+    paused(x)
+    x.wait(PAUSE_S)
+    x.send(buy("B", 1, 1_400))
+    assert x.wait(CALL_S)[0] == "B TRADE/FILLED"
+    assert x.market().breaker_band() == (1_260, 1_540)
+
+
+def test_a_last_trade_of_before_the_pause_is_no_reference_any_more():
+    """A window after the reopening the first trade sets it, not the stale price."""
+    x = Volatile(AT_ONCE, price=1_000)
+    paused(x, buy("B", 5, 1_300))
+    x.wait(PAUSE_S)
+    x.wait(CALL_S)
+    x.wait(WINDOW_S)
+    x.send(buy("C", 1, 1_400))
+    assert x.market().breaker_band() == (1_260, 1_540)
+
+
+def test_a_call_after_a_pause_is_the_default():
+    """So that a market reopens by an auction unless somebody decides otherwise."""
+    assert ExchangeConfig().reopening_auction_ns == 60 * SECOND

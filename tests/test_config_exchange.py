@@ -129,7 +129,7 @@ def test_an_account_says_what_is_not_as_for_all(loaded):
         "[risk]\nopen_orders_max = 100\nduplicate_window_s = 0.25\nrestricted_symbols = BTC_USD\n"
         "[account a.7!]\nopen_orders_max = 0\nposition_max = 2.5\nrestricted_symbols =\n"
         "credit_max = 0\ntier = Pro-1\n[account b]\nmessages_max = 5\nstp_group = g\n"
-        "[account c]\n" + BTC_USD
+        "[account c]\n[fees BTC_USD Pro-1]\n" + BTC_USD
     )
     assert config.account_limits() == {
         "": {
@@ -200,6 +200,17 @@ def test_whoever_meets_whom_the_rebate_is_paid(loaded, mistakes_of, own, tiers, 
 
 
 # --- mistakes ---
+
+
+def test_a_tier_that_no_fees_are_told_for_is_a_mistake(mistakes_of):
+    """A slip of the pen would have the account pay what everybody pays."""
+    account = "[account a]\ntier = pro\n" + BTC_USD
+    assert mistakes_of(account) == [
+        "[account a] tier: expected nothing, as no [fees SYMBOL TIER] names one, was 'pro'"
+    ]
+    assert mistakes_of(account + "[fees BTC_USD gold]\n[fees BTC_USD Pro]\n") == [
+        "[account a] tier: expected one of Pro, gold, or nothing, was 'pro'"
+    ]
 
 
 def test_all_mistakes_of_all_parts_are_reported_at_once(mistakes_of):

@@ -233,8 +233,8 @@ def test_expiries_of_orders_that_ended_are_forgotten(floor):
 # --- reducing only ---
 
 
-def test_reducing_only_lets_no_opening_order_be_repriced(floor):
-    """Rule: a new price brings an order nearer to a trade; that trade has to reduce."""
+def test_reducing_only_lets_no_opening_order_act_at_another_price(floor):
+    """Rule: one that would open is set aside and may be changed there; the other may not grow."""
     # given b, long 5, with an order that would make him longer and one that would not
     floor.deal(price=100, lots=5)
     floor.new("b", "more", BUY, 10, 90)
@@ -242,15 +242,14 @@ def test_reducing_only_lets_no_opening_order_be_repriced(floor):
     reducing(floor)
 
     # when
-    refused = floor.ask(modify("more2", "more", account="b", price=100))
-    smaller = floor.ask(modify("more3", "more", account="b", quantity=4))
+    aside = floor.ask(modify("more2", "more", account="b", price=100))
+    smaller = floor.ask(modify("more3", "more2", account="b", quantity=4))
     repriced = floor.ask(modify("less2", "less", account="b", price=119))
     bigger = floor.ask(modify("less3", "less2", account="b", quantity=6))
 
     # then
-    assert refused.type == "CANCEL_REJECTED"
-    assert refused.text == "REDUCING_ONLY: more=0, position=5"
-    assert smaller.type == repriced.type == "REPLACED"
+    assert aside.type == smaller.type == repriced.type == "REPLACED"
+    assert aside.state == smaller.state == "SUSPENDED"
     assert bigger.text == "REDUCING_ONLY: more=1, position=5"
     assert floor.is_sound()
 

@@ -4,11 +4,12 @@ Each story runs two processes or more over one store; what they start from must 
 """
 
 from copy import deepcopy
+from dataclasses import replace
 from itertools import count
 
 import pytest
 
-from oms import Instrument, MemoryStore, OrderRequest, Side
+from oms import Instrument, ManualClock, MemoryStore, OrderRequest, Side
 from oms.config import ExchangeConfig
 from oms.enums import Phase, Scope
 from oms.errors import StoreError
@@ -21,7 +22,7 @@ from oms.requests import (
 )
 from oms.turn.journal import Fold, differences, state_mistakes
 from oms.venues import EmbeddedVenue
-from tests.fakes import Stepped, config_of
+from tests.fakes import INSTRUMENTS, Stepped, buy, config_of, modify
 
 BUY, SELL = Side.BUY, Side.SELL
 LEDGERS = pytest.mark.parametrize("ledger", [True, False], ids=["ledger", "no ledger"])
@@ -40,7 +41,7 @@ class Floor(Stepped):
 
     def __init__(self, *instruments, store=None, ledger=True, **sections):
         config = config_of(
-            exchange=ExchangeConfig(ledger=ledger, self_trade="none"),
+            exchange=ExchangeConfig(ledger=ledger, self_trade="none", reopening_auction_ns=0),
             instruments=instruments or (listed(),), **sections,
         )  # fmt: skip
         super().__init__(config, store=store or MemoryStore())
@@ -294,3 +295,35 @@ def test_a_bust_needs_to_know_what_the_trade_moved(change):
     assert last.bust(trades[1]).type == "COMMAND_DONE"
     assert last.money == money
     assert last.is_sound()
+
+
+# --- the grid of open orders ---
+
+
+@pytest.mark.parametrize(
+    ("coarser", "says"),
+    [
+        ({"lot_size": 10}, "[instrument X] lot_size: expected 1, or what divides it"),
+        ({"tick_size": 10}, "[instrument X] tick_size: expected 1, or what divides it"),
+    ],
+)
+def test_a_coarser_grid_is_refused_while_an_open_order_is_off_it(coarser, says):
+    """It would rest with a price or a quantity that nobody else may ask for."""
+    # given an open order of 15 at 105
+    store, clock = MemoryStore(), ManualClock()
+    desk = Stepped(store=store, clock=clock).start()
+    desk.send(buy("A", 15, 105))
+    desk.stop()
+
+    # when the grid gets coarser, then a start is refused, and names the order
+    config = config_of(instruments=tuple(replace(each, **coarser) for each in INSTRUMENTS))
+    with pytest.raises(StoreError) as refused:
+        Stepped(config, store=store, clock=clock).start()
+    assert str(refused.value).startswith(says)
+    assert str(refused.value).endswith("was 10; A of me is one")
+
+    # and it is no matter once the order is gone, or if it fits
+    desk = Stepped(store=store, clock=clock).start()
+    desk.send(modify("B", "A", quantity=20, price=110))
+    desk.stop()
+    Stepped(config, store=store, clock=clock).start()

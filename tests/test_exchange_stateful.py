@@ -171,7 +171,7 @@ class ExchangeMachine(RuleBasedStateMachine):
             return
         fixed = order.market or what in (0, 1)
         price, lots, terms = 0 if fixed else price, 2 * lots, {}
-        if what == 2 and order.state == "SUSPENDED":
+        if what == 2 and order.waits:
             terms["stop"] = price or 100
         if what == 3 and order.display:
             terms["display"] = 2

@@ -368,7 +368,9 @@ def refusal_of(desk: Stepped, account: str, name: str) -> str:
 
 
 def test_an_account_gets_another_tier_or_group(run, settings):
-    """An empty value takes it away again."""
+    """An empty value takes it away again; a tier without fees is none."""
+    with settings.open("a", encoding="utf-8") as file:
+        file.write("[fees BTC_USD gold]\n")
     account = ("operator", "account", "--scope", "account", "ann")
     assert run(*account, "--name", "tier", "--value", "gold", "--id", "a1")[:2] == (
         0, "account, id a1: tier=gold\n",

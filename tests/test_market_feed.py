@@ -169,7 +169,9 @@ def test_a_call_s_price_counts_hidden_lots(stepped):
 def test_why_a_market_is_halted():
     """By an operator, or by its breaker; whoever asks and whoever listens knows."""
     band = Instrument(symbol="X", price_scale=0, quantity_scale=0, breaker_band_bps=1_000)
-    exchange = ExchangeConfig(self_trade="none", breaker_limit_ns=0, breaker_pause_ns=SECOND)
+    exchange = ExchangeConfig(
+        self_trade="none", breaker_limit_ns=0, breaker_pause_ns=SECOND, reopening_auction_ns=0
+    )
     desk = Stepped(config_of(instruments=(band,), exchange=exchange)).start()
     events = listening(desk)
     desk.send(phase("H", Phase.HALTED))
@@ -288,7 +290,7 @@ def test_a_restart_fills_the_views_before_the_first_request():
     again.dispatcher.start()
     assert again.oms.balances("me") == {"CASH": (600, 300)}
     assert again.oms.market_states() == {"X": Phase.HALTED}
-    assert again.oms.get_depth("X", 5) == ([(100, 3)], [])
+    assert again.oms.get_depth("X", 5) == ([], [])  # the halt set it aside
 
 
 def test_what_there_is_not_is_empty_or_named(stepped):

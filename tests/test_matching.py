@@ -10,6 +10,7 @@ from oms.enums import OrderState, OrderType, Side, TimeInForce
 from oms.exchange.executions import Executions
 from oms.exchange.matching import MatchingEngine
 from oms.exchange.order import Change, Order
+from oms.exchange.risk import Risk
 from tests.fakes import INSTRUMENTS
 from tests.reference_book import ReferenceBook
 
@@ -23,7 +24,7 @@ class Exchange:
 
     def __init__(self):
         self.executions = Executions(lambda _request_seq: None)
-        self.engine = MatchingEngine(self.executions)
+        self.engine = MatchingEngine(self.executions, Risk(self.executions.positions))
         self.engine.list_instruments(INSTRUMENTS)
         self.orders = {}
         self.change_seq = 1_000

@@ -512,7 +512,10 @@ def test_operators_have_their_requests(teller):
     assert (done.type, done.facts) == (ResponseType.COMMAND_DONE, {"open_orders_max": "1"})
     assert refused(teller.sell("ann", 100, 1), "OPEN_ORDERS_EXCEED_MAXIMUM")
     tier = teller.operate(OperatorAction.SET_ACCOUNT, **ann, name="tier", value="vip")
-    assert tier.facts == {"tier": "vip"}
+    assert tier.facts["tier"] == "vip"
+    assert refused(tier, "COMMAND_INVALID")  # no fees are told for it
+    group = teller.operate(OperatorAction.SET_ACCOUNT, **ann, name="stp_group", value="us")
+    assert group.facts == {"stp_group": "us"}
     halted = teller.operate(
         "SET_PHASE", scope=Scope.SYMBOL, target="FEE_USD", value=Phase.HALTED.value
     )

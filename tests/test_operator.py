@@ -229,7 +229,10 @@ def test_a_tier_changes_the_fees_of_later_orders_only():
             )
     desk.send(buy("A", 10, 1_000, symbol="X_USD"))
 
-    # when it becomes a VIP between two orders
+    # when it becomes a VIP between two orders, by a name that there is
+    assert operate(desk, "S", SET_ACCOUNT, ACCOUNT, "me", name="tier", value="vip") == (
+        REFUSED, "COMMAND_INVALID: tier=vip, expected one of VIP, or nothing",
+    )  # fmt: skip
     assert operate(desk, "T", SET_ACCOUNT, ACCOUNT, "me", name="tier", value="VIP") == (
         DONE, "tier=VIP",
     )  # fmt: skip
@@ -277,6 +280,10 @@ def test_a_group_keeps_its_accounts_from_trading_with_each_other():
         ((SET_LIMIT, ACCOUNT, "me"), {"name": "credit_max", "value": "1.2.3"}, "credit_max"),
         ((SET_ACCOUNT, ACCOUNT, "me"), {"name": "rank", "value": "1"}, "name=rank"),
         ((SET_ACCOUNT,), {"name": "tier", "value": "VIP"}, "name=tier"),
+        ((SET_ACCOUNT, ACCOUNT, "me"), {"name": "tier", "value": "VIP"},
+         "tier=VIP, expected nothing, as no [fees SYMBOL TIER] names one"),
+        ((SET_LIMIT, ACCOUNT, "me"), {"name": "restricted_symbols", "value": "X,NIX"},
+         "restricted_symbols=NIX, expected some of X, ALL"),
     ],
 )  # fmt: skip
 def test_a_command_that_cannot_be_is_refused_and_names_the_field(args, more, says):

@@ -55,8 +55,8 @@ class TradingDay:
                 client_order_id=client_id, action=action, scope=scope, target=target, value=value
             )
         )
-        assert told[-1] == f"{client_id} COMMAND_DONE/None"
-        return told[:-1]
+        told.remove(f"{client_id} COMMAND_DONE/None")
+        return told
 
     def restart(self):
         """The same store under a new process."""
@@ -261,6 +261,7 @@ RESTS = ("limit", "day", "gtd", "iceberg", "post-only")
 STOPS = ("stop", "stop limit")
 AT_ONCE = ("market ioc", "market fok", "market minimum", "ioc", "fok", "minimum")
 NEW, SUSPENDED, REFUSED = "NEW/NEW", "NEW/SUSPENDED", "REJECTED/REJECTED"
+HELD = "PENDING_NEW/PENDING_NEW"
 CALLS = (
     Phase.PRE_OPEN, Phase.OPENING_AUCTION, Phase.CLOSING_AUCTION, Phase.REOPENING_AUCTION,
 )  # fmt: skip
@@ -272,7 +273,7 @@ TABLE = [
     *((Phase.CONTINUOUS, kind, False, NEW) for kind in (*RESTS, *AT_ONCE, "market")),
     *((Phase.CONTINUOUS, kind, False, SUSPENDED) for kind in STOPS),
     *((Phase.HALTED, kind, False, REFUSED) for kind in RESTS),
-    *((Phase.HALTED, kind, True, NEW) for kind in RESTS),
+    *((Phase.HALTED, kind, True, HELD) for kind in RESTS),
 ]
 
 
@@ -330,7 +331,8 @@ def test_a_modify_in_a_call_rests_where_it_says(phase):
     desk.send(buy("A", 5, 100), sell("B", 5, 105, account="you"), stop("S", 1, 120))
     for client_id, value in (("P", phase.value), ("Q", "CONTINUOUS")):
         if client_id == "Q":
-            assert desk.send(modify("C", "A", price=106)) == ["C REPLACED/NEW"]
+            state = "SUSPENDED" if phase is Phase.HALTED else "NEW"  # set aside until then
+            assert desk.send(modify("C", "A", price=106)) == [f"C REPLACED/{state}"]
             assert desk.send(modify("D", "S", quantity=2)) == ["D REPLACED/SUSPENDED"]
         told = desk.send(
             OperatorRequest(
@@ -338,7 +340,8 @@ def test_a_modify_in_a_call_rests_where_it_says(phase):
                 target="X", value=value,
             )
         )  # fmt: skip
-    assert told[:2] == ["C TRADE/FILLED", "B TRADE/FILLED"]
+    back = ["B RESTATED/NEW", "C RESTATED/NEW"] if phase is Phase.HALTED else []
+    assert told[: len(back) + 2] == [*back, "C TRADE/FILLED", "B TRADE/FILLED"]
 
 
 # --- stops and calls ---
@@ -389,7 +392,7 @@ def test_a_halted_symbol_stays_halted_over_the_night():
     # given a halt in the afternoon
     day = TradingDay("16:00")
     day.send(buy("A", 1, 100))
-    day.operate("H", OperatorAction.SET_TRADING, "HALTED")
+    assert day.operate("H", OperatorAction.SET_TRADING, "HALTED") == ["A RESTATED/SUSPENDED"]
 
     # when the night is over, a restart in it
     day.at("16:55")
@@ -403,9 +406,11 @@ def test_a_halted_symbol_stays_halted_over_the_night():
     assert day.phase is Phase.HALTED
     assert day.ask(buy("B", 1, 100)).reason is RejectReason.MARKET_STATE
     assert day.ask(buy("C", 1, 100, symbol="ALL")).type is ResponseType.NEW
-    assert day.operate("R", OperatorAction.SET_TRADING, "ACTIVE") == []
-    assert day.phase is Phase.CONTINUOUS
+    assert day.operate("R", OperatorAction.SET_TRADING, "ACTIVE") == ["A RESTATED/NEW"]
+    assert day.phase is Phase.REOPENING_AUCTION
     assert day.ask(sell("D", 1, 100)).type is ResponseType.NEW
+    assert day.at("10:01", 5) == ["A TRADE/FILLED", "D TRADE/FILLED"]
+    assert day.phase is Phase.CONTINUOUS
     assert day.desk.digest() == day.desk.refolded()
 
 
@@ -426,10 +431,11 @@ def test_a_halted_market_reopens_through_an_auction():
     day = TradingDay("12:00", exchange=REOPENS)
     day.send(buy("A", 5, 100))
     day.operate("H", OperatorAction.SET_TRADING, "HALTED")
-    day.send(sell("B", 5, 98, hold=True))
+    assert day.ask(sell("B", 5, 98, hold=True)).text == "HELD_HALT"
 
-    # when it is released, then a call begins
-    assert day.operate("R", OperatorAction.SET_TRADING, "ACTIVE") == []
+    # when it is released, then a call begins, with the order of before and the one that waited
+    told = day.operate("R", OperatorAction.SET_TRADING, "ACTIVE")
+    assert told == ["A RESTATED/NEW", "B NEW/NEW"]
     assert (day.phase, day.next_s) == (Phase.REOPENING_AUCTION, 60)
     day.at("12:00:59")
     day = day.restart()

@@ -724,17 +724,16 @@ def test_two_orders_may_not_reduce_the_same_position():
 
 
 def test_a_halted_account_may_not_trade_by_changing_an_order():
-    """SET_TRADING HALTED leaves orders in the book: they may get smaller, or go."""
+    """SET_TRADING HALTED sets orders aside: they may be changed, and trade by nothing of it."""
     desk = risky()
     desk.send(sell("S", 5, 105, account="you"), buy("A", 5, 100))
-    for n, (scope, target, code) in enumerate(
-        [(Scope.ALL, "", "KILL_SWITCH"), (Scope.ACCOUNT, "me", "ACCOUNT_HALTED")]
-    ):
+    for n, (scope, target) in enumerate([(Scope.ALL, ""), (Scope.ACCOUNT, "me")]):
         operate(desk, f"H{n}", OperatorAction.SET_TRADING, scope, target, value="HALTED")
-        assert refusal_of(desk, modify(f"B{n}", "A", price=105)).startswith(code)
-        assert refusal_of(desk, modify(f"C{n}", "A", quantity=6)).startswith(code)
-        assert refusal_of(desk, modify(f"D{n}", "A", quantity=4 - n)) == ""
+        assert desk.send(modify(f"B{n}", "A", price=105)) == [f"B{n} REPLACED/SUSPENDED"]
+        assert desk.send(modify(f"C{n}", "A", quantity=6)) == [f"C{n} REPLACED/SUSPENDED"]
+        assert desk.send(modify(f"D{n}", "A", price=104 - n)) == [f"D{n} REPLACED/SUSPENDED"]
         operate(desk, f"O{n}", OperatorAction.SET_TRADING, scope, target, value="ACTIVE")
+    assert desk.oms.get_depth("X", 5) == ([(103, 6)], [(105, 5)])
 
 
 def _reports(desk, *requests):

@@ -453,7 +453,7 @@ LEGAL = {
     ResponseType.REJECTED: {S.REJECTED},
     ResponseType.EXPIRED: {S.EXPIRED},
     ResponseType.DONE_FOR_DAY: {S.DONE_FOR_DAY},
-    ResponseType.RESTATED: {S.NEW, S.PARTIALLY_FILLED},
+    ResponseType.RESTATED: {S.NEW, S.PARTIALLY_FILLED, S.SUSPENDED},
     ResponseType.TRIGGERED: {S.NEW},
     ResponseType.ORDER_STATUS: ANY,
     ResponseType.CANCEL_REJECTED: ANY,  # another message in FIX, with any state
@@ -501,6 +501,8 @@ class Witness:
             self.ends.add(order)
         assert report.cumulative_lots >= self.filled.get(order, 0)
         self.filled[order] = report.cumulative_lots
+        if report.type is ResponseType.RESTATED and report.state is S.SUSPENDED:
+            self.ranks.pop(order, None)  # a halt takes it out of the book, and it comes back
         if report.state in RANK:
             assert RANK[report.state] >= self.ranks.get(order, 0), report
             self.ranks[order] = RANK[report.state]

@@ -9,7 +9,8 @@ from freezegun import freeze_time
 from oms import MemoryStore, RejectReason, ResponseType, SystemClock, TimeInForce
 from oms.config import SessionConfig, ThrottleConfig
 from oms.enums import OrderState
-from tests.fakes import Stepped, buy, cancel, config_of, sell
+from oms.requests import MassCancelRequest
+from tests.fakes import Stepped, buy, cancel, config_of, remote, sell
 
 DAY, IOC = TimeInForce.DAY, TimeInForce.IOC
 HOURS = SessionConfig(hours="Mon-Fri 09:00-17:00", time_zone="UTC")
@@ -207,3 +208,33 @@ def test_held_orders_survive_a_restart_in_their_order():
         assert again.step() == []
         frozen.move_to("2024-03-04 09:00")
         assert again.step() == [f"#{n} NEW/NEW" for n in range(5)]
+
+
+def test_a_cancel_by_night_is_done_at_once_on_our_own_exchange():
+    """As a mass cancel is: the link is down, but that is a remote venue's limit."""
+    with freeze_time("2024-03-04 16:00") as frozen:
+        # given orders in the book, and a night with the link down
+        desk = desk_of()
+        desk.send(buy("A", 1, 100), buy("B", 1, 99))
+        frozen.move_to("2024-03-04 23:00")
+        desk.keep()
+        desk.step()
+        assert not desk.dispatcher.desk.link_up
+
+        # when one is canceled by its id and the other with all, then both are gone
+        assert desk.send(cancel("C", "A")) == ["C CANCELED/CANCELED"]
+        told = desk.send(MassCancelRequest(account="me", client_order_id="M"))
+        assert told == ["B CANCELED/CANCELED", "M COMMAND_DONE/None"]
+        assert desk.digest() == desk.refolded()
+
+
+def test_a_cancel_by_night_waits_for_the_link_to_a_remote_venue():
+    """Nobody is there to be told."""
+    with freeze_time("2024-03-04 16:00") as frozen:
+        desk = remote(config=config_of(session=HOURS), clock=SystemClock())
+        desk.send(buy("A", 1, 100))
+        desk.hear()
+        frozen.move_to("2024-03-04 23:00")
+        desk.keep()
+        desk.step()
+        assert desk.ask(cancel("C", "A")).type is ResponseType.PENDING_CANCEL

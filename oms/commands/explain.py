@@ -37,6 +37,7 @@ COMMANDS = (
 )
 WAITS = {
     "QUEUED_THROTTLE": "waits in the queue: the throttle lets no more through at this moment",
+    "HELD_HALT": "waits in the queue: its market is halted",
     "HELD_SESSION": "waits in the queue: the session is closed, or the link to the venue is down",
     "SENT_UNACKED": "sent to the venue, which has not answered yet",
 }
@@ -60,6 +61,9 @@ REASONS_WHY = {
     RejectReason.MASS_CANCEL: "a mass cancel",
     RejectReason.KILL_SWITCH: "the kill switch",
     RejectReason.SYMBOL_DELISTED: "its symbol was delisted",
+    RejectReason.ACCOUNT_HALTED: "an operator stopped the account",
+    RejectReason.REDUCING_ONLY: "it would not have made the position smaller",
+    RejectReason.HALTED: "its symbol was halted, or it would have crossed the book after a halt",
 }
 
 
@@ -209,6 +213,10 @@ class Story:
                 return self._trade(report)
             case ResponseType.TRIGGERED:
                 return f"a trade reached its stop price: it goes on as if just arrived{why}"
+            case ResponseType.RESTATED if report.state is OrderState.SUSPENDED:
+                return f"taken out of the book until it may trade again: {self._left(report)}{why}"
+            case ResponseType.RESTATED if not why:
+                return f"open again, where it was: {self._left(report)}"
             case ResponseType.RESTATED:
                 return f"changed by the exchange itself: {self._left(report)}{why}"
             case ResponseType.DONE_FOR_DAY:

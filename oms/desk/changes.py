@@ -97,7 +97,9 @@ class Changes:
     def overtakes(self) -> bool:
         """May a cancel be sent now? A permit is left, and no other cancel waits."""
         desk = self._desk
-        return desk.left > 0 and desk.link_up and not self._queue.urgent and desk.engine is not None
+        if desk.engine is None or not desk.left or self._queue.urgent:
+            return False
+        return desk.link_up or desk.takes_cancels
 
     def _pend(self, change: Change) -> None:
         self._executions.pend(change)
@@ -144,8 +146,9 @@ class Changes:
         display_lots = change.display_lots or (terms.display_lots if terms is not None else 0)
         reason = display_reason(display_lots, lots)
         reason = reason or desk.risk.check_change(
-            order, price_ticks, lots, desk.instant.elapsed_ns, ahead=_ahead(change)
-        )
+            order, price_ticks, lots, desk.instant.elapsed_ns, ahead=_ahead(change),
+            acts=desk.rules < 2 or order.state is not OrderState.SUSPENDED,
+        )  # fmt: skip
         if reason or executions.ledger is None:
             return reason, 0
         return "", executions.need(order, price_ticks, lots - order.cumulative_lots)

@@ -43,6 +43,7 @@ HOLDABLE = (TimeInForce.GTC, TimeInForce.DAY, TimeInForce.GTD)
 CONTINUOUS, PENDING_NEW, REJECTED = Phase.CONTINUOUS, OrderState.PENDING_NEW, OrderState.REJECTED
 EXPIRIES_MIN = 64
 HELD, THROTTLED, SENT = "HELD_SESSION", "QUEUED_THROTTLE", "SENT_UNACKED"
+HELD_HALT = "HELD_HALT"
 OCO = RejectReason.OCO.value
 
 Hops = tuple[str, int, int, int, int, int]
@@ -90,9 +91,9 @@ class Desk:
         self.queue: OrderQueue[Order | Change] = OrderQueue()
         self.executions = Executions(self.queue.cancel_order)
         self.reports = self.executions.reports
-        self.engine = MatchingEngine(self.executions) if venue is None else None
         self.ledger = Ledger()
         self.risk = Risk(self.executions.positions)
+        self.engine = MatchingEngine(self.executions, self.risk) if venue is None else None
         self.instruments: dict[str, Instrument] = {}
         self.settings: dict[str, Any] = {}
         self.rules = 1
@@ -199,12 +200,22 @@ class Desk:
 
     def can_send(self) -> bool:
         """Is there something to send, and somebody to send it to?"""
-        return self.link_up and bool(self.queue.urgent or (self.queue.main and self.is_open))
+        queue = self.queue
+        return self.takes_cancels and bool(queue.urgent or (queue.main and self._takes_orders))
+
+    @property
+    def _takes_orders(self) -> bool:
+        return self.is_open and self.link_up
+
+    @property
+    def takes_cancels(self) -> bool:
+        """Is the venue there? Our own exchange is, by night too: a link is a remote venue's."""
+        return self.link_up or (self.engine is not None and self.rules > 1)
 
     def send_waiting(self) -> None:
         """Send what waits, as far as the turn's permits go."""
-        while self.left and self.link_up:
-            request = self.queue.get_next_order(urgent_only=not self.is_open)
+        while self.left and self.takes_cancels:
+            request = self.queue.get_next_order(urgent_only=not self._takes_orders)
             if request is None:
                 return
             if isinstance(request, Order):
@@ -244,13 +255,30 @@ class Desk:
             risk.accepted(order, self.instant.elapsed_ns)
         if order.terms is not None:
             self._take_up(order, order.terms)
-        if self.goes_at_once():
+        order.hold = self.rules > 1 and bool(line[9])
+        if self._halt_holds(order):
+            self.queue.hold(seq, order)
+        elif self.goes_at_once():
             self._place(order)
             if order.state is not PENDING_NEW:
                 return
         else:
             self.queue.add_order(seq, order)
         self.unanswered.append(order)
+
+    def _halt_holds(self, order: Order | Change) -> bool:
+        """Does it wait until its market is no longer halted? It asked for that, or was refused."""
+        assert isinstance(order, Order)  # a change is never held
+        if self.rules < 2 or self.engine is None or not self.is_open or order.suspended:
+            return False
+        return self.engine.markets[order.instrument.symbol].phase is Phase.HALTED
+
+    def release_held(self) -> None:
+        """What a halt held may be sent where there is none any more; or waits for the open."""
+        held = self.queue.held
+        free = [seq for seq, each in held.items() if not self._halt_holds(each)] if held else []
+        if free:
+            self.queue.release(free)
 
     def refresh(self) -> None:
         """Something was set, opened or closed: is there anything to be asked before an order?"""
@@ -285,7 +313,7 @@ class Desk:
             reason = self._why_not_terms(order, order.terms, fields)
         if not reason and not self.risk.idle:
             reason = self.risk.check(order, self.instant.elapsed_ns)
-        if not reason and len(self.queue.main) >= self.queue.size_max:
+        if not reason and len(self.queue.main) + len(self.queue.held) >= self.queue.size_max:
             reason = self.queue_full()
         if not reason and self.engine is not None and order.order_type is OrderType.MARKET:
             self.engine.set_collar(order)  # what is reserved goes by it
@@ -384,8 +412,8 @@ class Desk:
         return ""
 
     def queue_full(self) -> str:
-        bound = self.queue.size_max
-        if len(self.queue.main) < bound:
+        bound, queue = self.queue.size_max, self.queue
+        if len(queue.main) + len(queue.held) < bound:
             return ""
         return f"{RejectReason.QUEUE_FULL.value}: waiting={bound}, max={bound}"
 
@@ -434,13 +462,16 @@ class Desk:
 
     def _place(self, order: Order, *, check: bool = False) -> None:
         """Send a new order. check: it waited, and trading may have been halted meanwhile."""
-        self.left -= 1
+        self.left -= 1  # also if it may not go: so a replay knows how far the queue was looked at
         seq, now_ns, received_ns = order.order_id, self.now_ns, order.received_ns
         self.ledger.seq = seq
         waited_ns = now_ns - received_ns if received_ns else 0
         reason = ""
-        if check and not self.risk.idle:
-            reason = self.risk.gate(order.account, order.instrument.symbol)
+        if check:
+            reason = self._why_not_any_more(order)
+            if not reason and self._halt_holds(order):
+                self.queue.hold(seq, order)
+                return
         if reason:
             self.executions.reject(order, reason)
             after_ns = self.read_ns()
@@ -457,6 +488,16 @@ class Desk:
         self.now_ns = after_ns
         outcome = "traded" if order.cumulative_lots else OUTCOMES[order.state]
         self.hops[seq] = (outcome, received_ns, order.queued_ns, now_ns, now_ns, after_ns)
+
+    def _why_not_any_more(self, order: Order) -> str:
+        """Why an order that waited may not go: as if it came now, and could trade at once."""
+        if self.rules < 2 or self.engine is None:  # rules number 1: the halts of operators alone
+            idle, symbol = self.risk.idle, order.instrument.symbol
+            return "" if idle else self.risk.gate(order.account, symbol)
+        reason = self.why_not_now(order, order.hold)
+        if reason or order.suspended or self._halt_holds(order):
+            return reason
+        return self.engine.halts.why_not(order)
 
     def settle(self) -> None:
         """The same as cascade, for the many executions that set off nothing."""
@@ -475,6 +516,8 @@ class Desk:
             self._cancel_losers()
             order = self.engine.next_triggered()
             if order is None:
+                if self.losers:  # of a stop that was canceled, as its account is halted
+                    continue
                 return
             self.executions.trigger(order)
             self._cancel_losers()  # the money of both is with the partner
@@ -512,6 +555,8 @@ class Desk:
     def why_waiting(self, request_seq: int) -> str:
         if request_seq not in self.queue:
             return SENT
+        if request_seq in self.queue.held:
+            return HELD_HALT
         return THROTTLED if self.is_open and self.link_up else HELD
 
     def _answer(self, seq: int, line: Line, _received_ns: int, _queued_ns: int) -> None:

@@ -34,6 +34,7 @@ from oms.requests import codec
 from oms.requests.accounts import FundsAction
 from oms.requests.codec import Line
 from oms.requests.operators import OperatorAction
+from oms.sections import known_tiers, symbols_of
 
 if TYPE_CHECKING:
     from oms.desk.desk import Desk
@@ -83,6 +84,7 @@ class Operations:
         def plain(handle: Callable[[int, Line], None]) -> Callable[[int, Line, int, int], None]:
             def handled(seq: int, line: Line, _received_ns: int, _queued_ns: int) -> None:
                 handle(seq, line)
+                self._desk.release_held()
                 self._desk.refresh()
 
             return handled
@@ -285,6 +287,7 @@ class Operations:
         reason = why_not_change(self._desk, fills, anew)
         if not reason:
             change_trade(self._desk, fills, why, anew)
+            self._review()  # a position is another: what may reduce it, too
         self._answer(seq, line, fills[0][6], reason, f"trade={fills[0][0]}-{fills[0][1]}")
 
     # --- operators: who may trade, which phase, which limits; the kill switch ---
@@ -319,18 +322,45 @@ class Operations:
             asked.scope is not Scope.ACCOUNT or asked.name not in ACCOUNT_SETTINGS
         ):
             return f"{INVALID}: name={asked.name}, expected tier or stp_group of an ACCOUNT"
+        return self._unknown(action, asked) if desk.rules > 1 else ""
+
+    def _unknown(self, action: str, asked: Asked) -> str:
+        """Why the value names nothing that there is; what there is is told."""
+        desk, name, value = self._desk, asked.name, asked.value
+        if not value:
+            return ""
+        if action == OperatorAction.SET_ACCOUNT and name == "tier":
+            tiers = {tier for _, tier in desk.ledger.rates}
+            if value not in tiers:
+                return f"{INVALID}: tier={value}, expected {known_tiers(tiers)}"
+        elif action == OperatorAction.SET_LIMIT and name == "restricted_symbols":
+            for symbol in symbols_of(value):
+                if symbol not in desk.instruments:
+                    known = ", ".join(desk.instruments)
+                    return f"{INVALID}: restricted_symbols={symbol}, expected some of {known}"
         return ""
 
     def _set_trading(self, asked: Asked) -> str:
         """Of a symbol, HALTED and ACTIVE halt its market and let it go on."""
         state, engine = Trading(asked.value), self._desk.engine
+        if not asked.symbol or state is not Trading.HALTED or engine is None:
+            self._set_risk(asked, state)
         if asked.symbol and engine is not None and state is not Trading.REDUCING:
             market = engine.markets[asked.symbol]
             (engine.phases.halt if state is Trading.HALTED else engine.phases.resume)(market)
             self._desk.cascade()
-        if not asked.symbol or state is not Trading.HALTED or engine is None:
-            self._set_risk(asked, state)
+        self._review(whole=asked.scope is not Scope.ACCOUNT)
         return f"trading={state}"
+
+    def _review(self, *, whole: bool = False) -> None:
+        """Who may trade has changed: look at all that rests. whole: for everybody in a market."""
+        engine = self._desk.engine
+        for market in engine.markets.values() if engine is not None else ():
+            assert engine is not None
+            engine.halts.review(market, whole=whole)
+            if whole and engine.rules.number > 1:
+                engine.phases.reopen_crossed(market)
+            self._desk.cascade()
 
     def _set_risk(self, asked: Asked, state: Trading) -> None:
         """Nobody new comes in where trading is HALTED, not even to wait."""
@@ -339,11 +369,14 @@ class Operations:
 
     def _kill(self, asked: Asked) -> str:
         """Halt, and cancel what is open; it lasts until trading is set to ACTIVE."""
-        self._set_trading(asked._replace(value=Trading.HALTED.value))
         self._set_risk(asked, Trading.HALTED)
         code = RejectReason.KILL_SWITCH.value
         reason = f"{code}: {asked.why}" if asked.why else code
-        return f"trading=HALTED, {self._cancel_all(asked.account, asked.symbol, '', reason)}"
+        told = self._cancel_all(asked.account, asked.symbol, "", reason)
+        engine = self._desk.engine
+        if asked.symbol and engine is not None:  # an empty market by now
+            engine.phases.halt(engine.markets[asked.symbol])
+        return f"trading=HALTED, {told}"
 
     def _force_phase(self, asked: Asked) -> str:
         phase, engine = Phase(asked.value), self._desk.engine
@@ -354,6 +387,7 @@ class Operations:
             else:
                 engine.phases.force(engine.markets[symbol], phase)
             self._desk.cascade()
+        self._review()
         return f"phase={phase}"
 
     def _set_limit(self, asked: Asked) -> str:
@@ -394,6 +428,7 @@ class Operations:
         """A new process: its settings hold from here on, and the link is down."""
         self._desk.link_up = False
         self.configure(line[1])
+        self._review()  # what an older program left in the book of who is halted
         if self._desk.rules > 1 and self._executions.ledger is not None:
             self._desk.ledger.settle_whole(seq, self._executions.orders.values())
         self._note_money_terms(seq)
@@ -448,7 +483,11 @@ class Operations:
     def _set_rules(self, settings: dict[str, Any]) -> None:
         assert self._desk.engine is not None
         rules, markets = self._desk.engine.rules, self._desk.engine.markets
-        rules.number = self._desk.rules
+        rules.number, halts = self._desk.rules, self._desk.engine.halts
+        halts.cancels = settings.get("on_halt") == "cancel"
+        self._desk.risk.acting_lots = (
+            (lambda order: halts.acting_lots(order, waiting=True)) if rules.number > 1 else None
+        )
         rules.self_trade = SelfTrade(settings.get("self_trade", "none"))
         for name, value in {**settings.get("breaker", {}), **settings.get("calls", {})}.items():
             setattr(rules, name, value)

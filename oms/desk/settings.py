@@ -7,6 +7,7 @@ from typing import Any
 from oms.config import Config
 from oms.enums import MarketOrderPolicy, Phase, Scope
 from oms.errors import StoreError
+from oms.exchange.order import Order
 from oms.instruments import Instrument
 from oms.money import to_text
 
@@ -43,6 +44,7 @@ def exchange_settings(config: Config) -> dict[str, Any]:
     return {
         "ledger": exchange.ledger,
         "self_trade": exchange.self_trade,
+        "on_halt": exchange.on_halt,
         "fees": [[*key, *rates] for key, rates in sorted(config.fees.items())],
         "assets": dict(config.assets),
         "tiers": dict(config.tiers()),
@@ -156,6 +158,26 @@ def check_scales(open_instruments: Iterable[Instrument], settings: dict[str, Any
                 f"[instrument {old.symbol}]: expected price_scale={kept[0]}, quantity_scale="
                 f"{kept[1]} as long as the journal holds open orders of it"
             )
+
+
+def check_grid(orders: Iterable[Order], settings: dict[str, Any]) -> None:
+    """What open orders ask for must stay on the grid; StoreError names what does not."""
+    new = {fields["symbol"]: instrument_of(fields) for fields in settings["instruments"]}
+    for order in orders:
+        instrument, terms = new[order.instrument.symbol], order.terms
+        ticks = [order.price_ticks, *((terms.stop_ticks, terms.protection_ticks) if terms else ())]
+        lots = [order.quantity_lots, order.leaves_lots, terms.display_lots if terms else 0]
+        for key, numbers, step, scale in (
+            ("tick_size", ticks, instrument.tick_size, instrument.price_scale),
+            ("lot_size", lots, instrument.lot_size, instrument.quantity_scale),
+        ):
+            before = getattr(order.instrument, key)
+            if step != before and any(number % step for number in numbers):
+                raise StoreError(
+                    f"[instrument {instrument.symbol}] {key}: expected {to_text(before, scale)}, "
+                    f"or what divides it, as long as an order is open that is on no coarser grid, "
+                    f"was {to_text(step, scale)}; {order.client_order_id} of {order.account} is one"
+                )
 
 
 def first_phase(phases: Mapping[str, int]) -> Phase:

@@ -8,8 +8,7 @@ about single orders. The result is the state as of that last slice.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from operator import attrgetter
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from oms.desk.desk import Desk
@@ -45,6 +44,8 @@ def _dump_rest(desk: Desk, last_seq: int) -> dict[str, Any]:
         "trading_date": desk.trading_date,
         "link_up": desk.link_up,
         "waiting": [request.request_seq for request in desk.queue.waiting()],
+        **_some("held", list(desk.queue.held)),
+        **_some("hold", [seq for seq, each in desk.queue.main.items() if _asked_to_wait(each)]),
         "phase": engine.phases.session.value if engine else "",
         # In the order they were first listed, which is the order in which things happen to
         # all of them; and those no longer listed too: they may be again, as they were.
@@ -57,6 +58,16 @@ def _dump_rest(desk: Desk, last_seq: int) -> dict[str, Any]:
         **({"listings": desk.listings.changed} if desk.listings.changed else {}),
         "execution_ids": {str(k): sorted(v) for k, v in desk.venue_reports.execution_ids.items()},
     }
+
+
+def _some(name: str, value: Any) -> dict[str, Any]:
+    """What is written down only if there is any: a state without it is as older programs'."""
+    return {name: value} if value else {}
+
+
+def _asked_to_wait(request: Order | Change) -> bool:
+    """Is it a new order that a halt of its market may hold?"""
+    return isinstance(request, Order) and request.hold
 
 
 class Slices:
@@ -153,7 +164,9 @@ def load(desk: Desk, state: dict[str, Any]) -> None:
     desk.link_up = state["link_up"]
     for fields in state["orders"]:
         _load_order(desk, fields)
-    _load_waiting(desk, state["waiting"])
+    _load_waiting(desk, state["waiting"], state.get("held", ()))
+    for order_id in (*state.get("held", ()), *state.get("hold", ())):
+        desk.executions.orders[order_id].hold = True
     for fields in state["markets"]:
         assert engine is not None
         _load_market(engine.markets[fields["instrument"]["symbol"]], fields, desk)
@@ -169,7 +182,7 @@ def load(desk: Desk, state: dict[str, Any]) -> None:
     desk.venue_reports.execution_ids = {int(k): set(v) for k, v in state["execution_ids"].items()}
 
 
-def _load_waiting(desk: Desk, waiting: list[int]) -> None:
+def _load_waiting(desk: Desk, waiting: list[int], held: Collection[int]) -> None:
     by_seq: dict[int, Order | Change] = {}
     for order in desk.executions.orders.values():
         by_seq[order.order_id] = order
@@ -181,6 +194,8 @@ def _load_waiting(desk: Desk, waiting: list[int]) -> None:
         if isinstance(request, Change):
             request.waiting = True
             desk.queue.add_order(seq, request, urgent=request.is_cancel)
+        elif seq in held:
+            desk.queue.hold(seq, request)
         else:
             desk.queue.add_order(seq, request)
     desk.queue.size_max = size_max
@@ -210,7 +225,9 @@ def _dump_order(order: Order) -> list[Any]:
         [getattr(order.terms, name) for name in TERMS] if order.terms is not None else None,
         order.named_seq,
         # Where it rests: its place in the book and in its level, and what it shows of itself.
-        [order.entered, order.placed, order.shown_lots] if order.level is not None else None,
+        [order.entered, order.placed, order.shown_lots]
+        if order.level is not None or (order.placed and order.state is OrderState.SUSPENDED)
+        else None,
         # What it is further, by name; older states have nothing of it.
         *([more] if (more := {name: v for name in MORE if (v := getattr(order, name))}) else ()),
     ]  # fmt: skip
@@ -228,22 +245,21 @@ def _dump_market(market: Market) -> dict[str, Any]:
         "stops": market.stops.entries(),
         "phase": market.phase.value,
         "state": [getattr(market, name) for name in MARKET_STATE],
+        **_some("aside", list(market.aside)),
+        **_some("widened", market.widened),
     }
 
 
 def _load_market(market: Market, fields: dict[str, Any], desk: Desk) -> None:
     """The same book: each order in its place."""
     book, orders, symbol = market.book, desk.executions.orders, market.instrument.symbol
-    resting = [o for o in orders.values() if o.placed and o.instrument.symbol == symbol]
-    for order in sorted(resting, key=attrgetter("placed")):
-        entered, placed, terms = order.entered, order.placed, order.terms
-        if terms is not None and terms.display_lots:
-            shown_lots = terms.shown_lots
-            book.add_iceberg(order)
-            book.show(order, shown_lots)
-        else:
-            book.add(order, False)
-        order.entered, order.placed = entered, placed
+    market.aside = {order_id: orders[order_id] for order_id in fields.get("aside", ())}
+    market.widened = fields.get("widened", 0)
+    book.restore(
+        order
+        for order in orders.values()
+        if order.placed and order.instrument.symbol == symbol and order.order_id not in market.aside
+    )
     book.entries = fields["places"]
     for order_id, stop_ticks in fields["stops"]:
         market.stops.add(order_id, orders[order_id].side, stop_ticks)

@@ -7,6 +7,7 @@ Cost:  every operation is O(1), whatever waits.
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
 from oms.errors import ValidationError
@@ -24,10 +25,11 @@ T = TypeVar("T", bound=Waiting)
 
 
 class OrderQueue(Generic[T]):
-    """Two lanes: cancels of orders already sent go first, all else in arrival order.
+    """Two lanes: cancels of orders already sent go first, all else in arrival order; and beside
+    them what is held until its market is no longer halted, and is sent by nobody meanwhile.
 
-    size_max: bound of the main lane, 1 or more. The urgent lane needs none of its own: an
-    order has at most one cancel on its way. main, urgent: the lanes, to be looked at only.
+    size_max: bound of the main lane and what is held, 1 or more. The urgent lane needs none of
+    its own: an order has at most one cancel on its way. main, urgent, held: to be looked at only.
     """
 
     def __init__(self, size_max: int = 100_000) -> None:
@@ -37,6 +39,7 @@ class OrderQueue(Generic[T]):
         self._lock = threading.Lock()
         self.main: OrderedDict[int, T] = OrderedDict()
         self.urgent: OrderedDict[int, T] = OrderedDict()
+        self.held: OrderedDict[int, T] = OrderedDict()
         self.peak = 0
 
     def add_order(self, order_id: int, order: T, *, urgent: bool = False) -> bool:
@@ -45,7 +48,7 @@ class OrderQueue(Generic[T]):
             if urgent:
                 self.urgent[order_id] = order
                 return True
-            size = len(self.main)
+            size = len(self.main) + len(self.held)
             if size >= self.size_max:
                 return False
             self.main[order_id] = order
@@ -53,13 +56,26 @@ class OrderQueue(Generic[T]):
                 self.peak = size + 1
             return True
 
+    def hold(self, order_id: int, order: T) -> None:
+        """Keep an order that is in no lane until it is released; the caller looked for room."""
+        with self._lock:
+            self.held[order_id] = order
+
+    def release(self, order_ids: Sequence[int]) -> None:
+        """Put what was held at the front of the main lane, in this order: it came first."""
+        with self._lock:
+            for order_id in reversed(order_ids):
+                self.main[order_id] = self.held.pop(order_id)
+                self.main.move_to_end(order_id, last=False)
+
     def modify_order(self, order_id: int, price_ticks: int, quantity_lots: int) -> T | None:
         """Change a waiting order; None if it no longer waits.
 
         Less quantity at the same price keeps the place, anything else goes to the back.
         """
         with self._lock:
-            order = self.main.get(order_id)
+            lane = self.held if order_id in self.held else self.main
+            order = lane.get(order_id)
             if order is None:
                 return None
             keeps = keeps_priority(
@@ -68,20 +84,22 @@ class OrderQueue(Generic[T]):
             order.price_ticks = price_ticks
             order.quantity_lots = quantity_lots
             if not keeps:
-                self.main.move_to_end(order_id)
+                lane.move_to_end(order_id)
             return order
 
     def move(self, order_id: int, *, keeps: bool) -> None:
         """A waiting order was changed: it keeps its place, or goes to the back."""
         if not keeps:
             with self._lock:
-                self.main.move_to_end(order_id)
+                (self.held if order_id in self.held else self.main).move_to_end(order_id)
 
     def cancel_order(self, order_id: int) -> T | None:
         """Take a waiting order out; None if it no longer waits."""
         with self._lock:
-            order = self.main.pop(order_id, None)
-            return order if order is not None else self.urgent.pop(order_id, None)
+            for lane in (self.main, self.urgent, self.held):
+                if order_id in lane:
+                    return lane.pop(order_id)
+            return None
 
     def get_next_order(self, *, urgent_only: bool = False) -> T | None:
         """Take the next order to send; None if none waits."""
@@ -95,13 +113,13 @@ class OrderQueue(Generic[T]):
             return None
 
     def waiting(self) -> list[T]:
-        """What waits, in the order it will be sent."""
+        """What waits, in the order it will be sent; what is held when its market goes on first."""
         with self._lock:
-            return [*self.urgent.values(), *self.main.values()]
+            return [*self.urgent.values(), *self.held.values(), *self.main.values()]
 
     @property
     def size(self) -> int:
-        return len(self.main) + len(self.urgent)
+        return len(self.main) + len(self.urgent) + len(self.held)
 
     def __contains__(self, order_id: object) -> bool:
-        return order_id in self.main or order_id in self.urgent
+        return order_id in self.main or order_id in self.urgent or order_id in self.held

@@ -9,7 +9,8 @@ Hot:   hence plain slotted classes, and one loop where there could be three call
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from oms.enums import Side
@@ -159,6 +160,29 @@ class OrderBook:
         order.terms.shown_lots = order.leaves_lots
         self.add(order, False)
         self.show(order, order.terms.display_lots)
+
+    def restore(self, orders: Iterable[Order]) -> None:
+        """Let orders that stood here rest again, in the places they had: by `placed`.
+
+        Those at the same prices are taken out and added again, so it costs what rests there.
+        """
+        entries, again = self.entries, list(orders)
+        for side, price_ticks in {(order.side, order.price_ticks) for order in again}:
+            own = self.bids if side is BUY else self.asks
+            standing = list(own.levels.get(own.sign * price_ticks, ()))
+            for order in standing:
+                self.cancel(order)
+            again += standing
+        for order in sorted(again, key=attrgetter("placed")):
+            entered, placed = order.entered, order.placed
+            if order.iceberg:
+                shown_lots = order.shown_lots
+                self.add_iceberg(order)
+                self.show(order, shown_lots)
+            else:
+                self.add(order, False)
+            order.entered, order.placed = entered, placed
+        self.entries = entries
 
     def match(self, side: Side, price_ticks: int | None, lots: int) -> tuple[list[Fill], int]:
         """Trade what crosses, down to the limit (None: any price); nothing rests.

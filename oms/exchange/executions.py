@@ -289,6 +289,11 @@ class Executions:
             self.reserve_need(order)  # else it has what all its fills cost, and ends with them
         self.reports.add(order, ResponseType.RESTATED.value, reason=reason)
 
+    def restate_as(self, order: Order, state: OrderState, reason: str) -> None:
+        """The exchange took it out of the book, or let it come back."""
+        order.state = state
+        self.reports.add(order, ResponseType.RESTATED.value, reason=reason)
+
     def trigger(self, order: Order) -> None:
         """A stop goes on as what it becomes."""
         assert order.terms is not None

@@ -6,7 +6,7 @@ Owner: the dispatcher thread. Time comes in through the rules; timers go out as 
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 
 from oms.enums import MarketOrderPolicy, OrderState, OrderType, Phase, SelfTrade, Side, TimeInForce
@@ -25,6 +25,7 @@ CLOSED, CONTINUOUS, HALTED = Phase.CLOSED, Phase.CONTINUOUS, Phase.HALTED
 CLOSING = Phase.CLOSING_AUCTION
 CALLS = (Phase.OPENING_AUCTION, CLOSING, Phase.REOPENING_AUCTION)
 GATHERING = (Phase.PRE_OPEN, *CALLS)  # where market orders wait for the uncross
+INTERRUPTED = (HALTED, Phase.REOPENING_AUCTION)
 AUCTION = "AUCTION"
 TO_BE_DRAWN = -1
 NO_PREVENTION = SelfTrade.NONE
@@ -35,17 +36,19 @@ class Market:
 
     halted: by an operator, until an operator. until_ns: elapsed time at which the phase under way
     (a breaker's pause, a reopening auction) or the breaker's limit state ends; 0: none is.
-    matches: trades so far; the number of the latest. changed: prices whose depth may have
-    changed, as (side, price), for whoever distributes it; None when nobody does.
+    widened: how many steps the breaker's band is wider than configured. matches: trades so far;
+    the number of the latest. aside: open orders that may not act now, see halts.py. changed:
+    prices whose depth may have changed, as (side, price), for whoever distributes it; None when
+    nobody does.
     gathered: market orders that wait for the uncross, oldest first; the book has none of them.
     extra_ns: how long the call under way lasts beyond its regular end, until that has come;
     TO_BE_DRAWN: nobody knows yet. extended: it lasts longer because of its price already.
     """
 
     __slots__ = (
-        "book", "changed", "extended", "extra_ns", "gathered", "halted", "instrument",
+        "aside", "book", "changed", "extended", "extra_ns", "gathered", "halted", "instrument",
         "last_ticks", "limit_state", "matches", "phase", "rolling_ns", "rolling_ticks", "rules",
-        "stops", "until_ns",
+        "stops", "until_ns", "widened",
     )  # fmt: skip
 
     def __init__(self, instrument: Instrument, phase: Phase, rules: "Rules") -> None:
@@ -56,8 +59,9 @@ class Market:
         self.extra_ns = 0
         self.extended = False
         self.stops = StopBook()
+        self.aside: dict[int, Order] = {}
         self.phase = phase
-        self.last_ticks = self.matches = 0
+        self.last_ticks = self.matches = self.widened = 0
         self.halted = self.limit_state = False
         self.until_ns = 0
         self.rolling_ticks = 0  # the breaker's reference, and since when
@@ -115,19 +119,24 @@ class Market:
 
     def breaker_band(self) -> tuple[int, int] | None:
         """The lowest and highest price to trade at now; None: any."""
-        bps = self.instrument.breaker_band_bps
+        bps = self.instrument.breaker_band_bps * (1 + self.widened)
         reference = self.rolling_ticks or self.reference_ticks
         if not bps or not reference:
             return None
         return -(-reference * (BPS - bps) // BPS), reference * (BPS + bps) // BPS
 
-    def traded(self, price_ticks: int, elapsed_ns: int, window_ns: int) -> None:
-        """Take note of a trade: the rolling reference is the price a window began with."""
+    def traded(self, price_ticks: int, elapsed_ns: int, window_ns: int, rules: int) -> None:
+        """Take note of a trade: the rolling reference is the price a window began with.
+
+        That is the last trade, unless a pause made it stale: outside the band as set anew.
+        """
         if self.instrument.breaker_band_bps and (
             not self.rolling_ticks or elapsed_ns - self.rolling_ns >= window_ns
         ):
-            self.rolling_ticks = self.reference_ticks or price_ticks
-            self.rolling_ns = elapsed_ns
+            band, before = self.breaker_band(), self.reference_ticks or price_ticks
+            stale = rules > 1 and band is not None and not band[0] <= before <= band[1]
+            self.rolling_ticks = price_ticks if stale else before
+            self.rolling_ns, self.widened = elapsed_ns, 0
         self.last_ticks = price_ticks
 
     def correct(self, before_ticks: int, price_ticks: int, last_ticks: int) -> None:
@@ -136,6 +145,15 @@ class Market:
         if self.rolling_ticks == before_ticks:
             self.rolling_ticks = price_ticks or last_ticks
         self.last_ticks = last_ticks
+
+    def set_reference(self, elapsed_ns: int) -> None:
+        """A pause ended without a trade: go by what is bid and offered, if anything is."""
+        bid, ask = self.book.best_bid, self.book.best_ask
+        if bid is not None and ask is not None:
+            self.rolling_ticks = (bid + ask) // 2
+        else:
+            self.rolling_ticks = bid or ask or self.rolling_ticks
+        self.rolling_ns = elapsed_ns
 
     def outside_band(self) -> bool:
         """Does somebody bid, or offer, where nothing may trade?"""
@@ -210,12 +228,13 @@ class Rules:
             if price_ticks != at:
                 at = price_ticks
                 market.touch(other, price_ticks)
-                market.traded(price_ticks, self.elapsed_ns, self.breaker_window_ns)
+                market.traded(price_ticks, self.elapsed_ns, self.breaker_window_ns, self.number)
                 self.trigger(market, price_ticks)
 
 
 class Admission(Enum):
-    """What becomes of a new order. HOLD: refused, unless it asks to be held; then it rests."""
+    """What becomes of a new order. HOLD: refused, unless it asks to be held; then it waits until
+    the phase is another (rules number 1: it rests)."""
 
     MATCH = "matches"
     REST = "rests"
@@ -267,7 +286,8 @@ def gathers(order: Order) -> bool:
 class Phases:
     """Every market's phase: the session's, unless it is halted or reopens.
 
-    changed: symbols whose phase is another since somebody looked.
+    changed: symbols whose phase is another since somebody looked. bring_back: lets orders that
+    may act again return to a market, before it uncrosses.
     """
 
     def __init__(self, rules: Rules, markets: Mapping[str, Market], executions: Executions) -> None:
@@ -276,6 +296,7 @@ class Phases:
         self._executions = executions
         self.session = CONTINUOUS
         self.changed: set[str] = set()
+        self.bring_back: Callable[[Market], None] = lambda _market: None
 
     def follow_session(self, market: Market, *, at_once: bool = False) -> None:
         """The calendar went on: this market follows, later if it is halted, or its call goes on.
@@ -304,11 +325,23 @@ class Phases:
         market.halted = False
         if market.phase is HALTED:
             market.until_ns = 0  # it may have been a breaker's pause that ends early
+            self.bring_back(market)
             self._reopen(market)
+
+    def reopen_crossed(self, market: Market) -> None:
+        """All who were halted are back: what crosses now is uncrossed, as when it reopens."""
+        if market.phase is not CONTINUOUS or not market.book.crossed:
+            return
+        if self._rules.reopening_auction_ns and self.session is CONTINUOUS:
+            self._reopen(market)
+        else:
+            self._uncross(market)
+            self._rules.trigger(market, market.last_ticks)
 
     def force(self, market: Market, phase: Phase) -> None:
         """An operator sets a phase out of turn; the calendar's next step sets another."""
         market.halted, market.until_ns, market.limit_state = False, 0, False
+        self.bring_back(market)
         self._enter(market, phase)
         market.extra_ns = 0  # an operator's call ends when it is told to
 
@@ -365,6 +398,8 @@ class Phases:
 
     def _pause(self, market: Market) -> None:
         self._enter(market, HALTED)
+        if self._rules.number > 1:
+            market.widened += 1  # until a trade in a call, or one a window later
         market.until_ns = self._rules.elapsed_ns + max(1, self._rules.breaker_pause_ns)
 
     def _reopen(self, market: Market) -> None:
@@ -385,18 +420,23 @@ class Phases:
             market.limit_state, market.until_ns = False, 0
         self.changed.add(market.instrument.symbol)
         if phase is CONTINUOUS or (before is CLOSING and phase is CLOSED):
-            self._uncross(market)
+            traded = self._uncross(market)
+            if not traded and (market.widened or before in INTERRUPTED) and self._rules.number > 1:
+                market.set_reference(self._rules.elapsed_ns)
             self._rules.trigger(market, market.last_ticks)
         if phase in (CONTINUOUS, CLOSED):
             self._end_gathered(market)
 
-    def _uncross(self, market: Market) -> None:
-        """Everybody who can trades at one price; the fills, buyer first."""
+    def _uncross(self, market: Market) -> bool:
+        """Everybody who can trades at one price; the fills, buyer first. Did anybody?
+
+        Who may not trade now takes no part: see halts.py.
+        """
         found, fills, taken_out = market.planned()
         for order, lots in taken_out.values():
             self._take_out(market, order, lots)
         if found is None:
-            return
+            return False
         book, price_ticks = market.book, found.price_ticks
         filled: dict[int, tuple[Order, int]] = {}
         for buyer, seller, lots in fills:
@@ -407,14 +447,16 @@ class Phases:
             if order.level is not None:
                 market.touch(order.side, order.price_ticks)
                 book.trade(order, lots)
-        market.traded(price_ticks, self._rules.elapsed_ns, 0)
+        market.traded(price_ticks, self._rules.elapsed_ns, 0, self._rules.number)
         market.rolling_ticks, market.rolling_ns = price_ticks, self._rules.elapsed_ns
+        market.widened = 0
         fill, number = self._executions.fill, market.matches
         for buyer, seller, lots in fills:
             number += 1
             fill(buyer, price_ticks, lots, AUCTION, number)
             fill(seller, price_ticks, lots, AUCTION, number)
         market.matches = number
+        return True
 
     def _take_out(self, market: Market, order: Order, lots: int) -> None:
         """Self-trade prevention: so much of an order does not take part; all of it: canceled."""

@@ -28,8 +28,10 @@ from oms.enums import (
 from oms.exchange.accounts import bound_of
 from oms.exchange.book import OrderBook
 from oms.exchange.executions import Executions
+from oms.exchange.halts import Halts
 from oms.exchange.market import GATHERING, Market, Phases, Rules, gathers
 from oms.exchange.order import Change, Order, Terms, keeps_priority
+from oms.exchange.risk import Risk
 from oms.exchange.sweep import (
     UNBOUNDED,
     Budget,
@@ -82,11 +84,13 @@ class Plan(NamedTuple):
 class MatchingEngine:
     """One market per instrument, and the rules they share."""
 
-    def __init__(self, executions: Executions) -> None:
+    def __init__(self, executions: Executions, risk: Risk) -> None:
         self.executions = executions
         self.markets: dict[str, Market] = {}
         self.rules = Rules()
         self.phases = Phases(self.rules, self.markets, executions)
+        self.halts = Halts(executions, self.markets, self.rules, risk)
+        self.phases.bring_back = self.halts.review
 
     def list_instruments(self, instruments: Iterable[Instrument]) -> None:
         """Open a market for every instrument that has none."""
@@ -209,7 +213,7 @@ class MatchingEngine:
         if order.order_id in market.gathered:
             return self._replace_gathered(market, change)
         if order.level is None:
-            return RejectReason.TOO_LATE.value
+            return self._replace_aside(market, change)
         book = market.book
         left = change.quantity_lots - order.cumulative_lots
         market.touch(order.side, order.price_ticks)
@@ -228,25 +232,47 @@ class MatchingEngine:
             self._execute(market, order, None)
         return ""
 
+    def _replace_aside(self, market: Market, change: Change) -> str:
+        """One that is set aside: what loses its place has a new one, for when it comes back."""
+        order = change.order
+        if order.order_id not in market.aside:
+            return RejectReason.TOO_LATE.value
+        left = change.quantity_lots - order.cumulative_lots
+        if left <= 0:
+            del market.aside[order.order_id]
+        elif not keeps_priority(order.price_ticks, change.price_ticks, order.leaves_lots, left):
+            market.book.entries = order.entered = order.placed = market.book.entries + 1
+            if order.terms is not None:
+                order.terms.shown_lots = change.display_lots or order.terms.display_lots
+        self.executions.replace(change)
+        return ""
+
     # --- taking orders out unasked ---
 
     def withdraw(self, orders: Iterable[Order], state: OrderState, reason: str) -> None:
-        """End these: market by market resting ones as they entered the book, then stops."""
+        """End these: market by market resting ones as they entered the book, then stops.
+
+        What is set aside goes with those it will come back to.
+        """
         found: dict[str, list[Order]] = {symbol: [] for symbol in self.markets}
         for order in orders:
             found[order.instrument.symbol].append(order)
         for symbol, market in self.markets.items():
             gathered = market.gathered
+            aside = [o for o in found[symbol] if market.aside.pop(o.order_id, None) is not None]
             inside = [o for o in found[symbol] if o.level is not None or o.order_id in gathered]
+            inside += [o for o in aside if not o.suspended]
             inside.sort(key=attrgetter("entered"))
             stops = [o for o in found[symbol] if o.level is None and o.order_id in market.stops]
+            stops += [o for o in aside if o.suspended]
             stops.sort(key=attrgetter("order_id"))
             cancel, finish, changed = market.book.cancel, self.executions.finish, market.changed
             for order in inside:
-                if not cancel(order):
-                    del gathered[order.order_id]
-                elif changed is not None:
-                    changed.add((order.side, order.price_ticks))
+                if cancel(order):
+                    if changed is not None:
+                        changed.add((order.side, order.price_ticks))
+                else:
+                    gathered.pop(order.order_id, None)  # else it was set aside
                 finish(order, state, reason)
             for order in stops:
                 market.stops.remove(order.order_id)
@@ -264,6 +290,8 @@ class MatchingEngine:
                 market.touch(order.side, order.price_ticks)
             return True
         if self.rules.triggered.pop(order.order_id, None) is not None:
+            return True
+        if market.aside.pop(order.order_id, None) is not None:
             return True
         if market.gathered.pop(order.order_id, None) is not None:
             return True
@@ -328,6 +356,9 @@ class MatchingEngine:
         """A new stop price, or more, goes to the back of its stop price."""
         order = change.order
         assert order.terms is not None
+        if order.order_id in market.aside:  # triggered by then: it goes to the back anyway
+            self.executions.replace(change)
+            return ""
         if order.order_id not in market.stops:
             return RejectReason.TOO_LATE.value
         stop = change.stop_ticks or order.terms.stop_ticks
@@ -342,15 +373,20 @@ class MatchingEngine:
         return ""
 
     def next_triggered(self) -> Order | None:
-        """The next stop that goes on; one whose market was halted meanwhile waits again."""
+        """The next stop that goes on; one whose market was halted meanwhile waits again, and one
+        that may not trade now is set aside."""
         row = self.rules.triggered
         while row:
             order_id, market = row.popitem(last=False)
             order = self.executions.orders[order_id]
-            if market.phase is CONTINUOUS:
+            if market.phase is not CONTINUOUS:
+                assert order.terms is not None
+                market.stops.add(order_id, order.side, order.terms.stop_ticks)
+                continue
+            reason = self.halts.why_not(order) if self.rules.number > 1 else ""
+            if not reason:
                 return order
-            assert order.terms is not None
-            market.stops.add(order_id, order.side, order.terms.stop_ticks)
+            self.halts.set_aside(market, order, reason)
         return None
 
     def place_triggered(self, order: Order) -> None:

@@ -125,14 +125,14 @@ class Order:
     than its fills are worth a buy has paid, or less a sell has received, in parts of a quote unit
     (1 / Instrument.price_quantity_unit); fee_carry: how much more than its fills owe it has paid
     of fees (the same in basis points). exposure: its account's, where that has limits.
-    told: its owner has had an answer. received_ns, queued_ns: monotonic nanoseconds, 0 where
-    unknown (restored from the journal).
+    told: its owner has had an answer. hold: a halted market may keep it waiting. received_ns,
+    queued_ns: monotonic nanoseconds, 0 where unknown (restored from the journal).
     """
 
     __slots__ = (
         "account", "ahead", "behind", "carry", "changes", "client_order_id", "cumulative_lots",
-        "earlier_ids", "entered", "exposure", "fee_carry", "fees", "instrument", "leaves_lots",
-        "level", "named_seq", "notional", "order_id", "order_type", "placed", "price_ticks",
+        "earlier_ids", "entered", "exposure", "fee_carry", "fees", "hold", "instrument",
+        "leaves_lots", "level", "named_seq", "notional", "order_id", "order_type", "placed", "price_ticks",
         "quantity_lots", "queued_ns", "received_ns", "reserved", "side", "state", "terms",
         "time_in_force", "told", "unknown",
     )  # fmt: skip
@@ -172,7 +172,7 @@ class Order:
         self.exposure: Exposure | None = None
         self.changes: list[Change] | None = None
         self.earlier_ids: list[str] | None = None  # once it was modified
-        self.unknown = self.told = False
+        self.unknown = self.told = self.hold = False
         self.received_ns = received_ns
         self.queued_ns = queued_ns
 

@@ -44,13 +44,16 @@ class Risk:
 
     reference_of: what a price band goes by: symbol, and "last" or "reference" -> ticks, or 0.
     listed: the instruments, by symbol. idle: nobody is limited, nobody halted: nothing to check.
+    free: nobody is halted or may only reduce. acting_lots: what else of an order's account,
+    symbol and side can trade or waits to; None: all that is open of it, at a remote venue.
     """
 
     def __init__(self, positions: Mapping[tuple[str, str], int]) -> None:
         self._positions = positions
         self.reference_of: Callable[[str, str], int] = lambda _symbol, _around: 0
         self.listed: Mapping[str, Instrument] = {}
-        self.idle = True
+        self.acting_lots: Callable[[Order], int] | None = None
+        self.idle = self.free = True
         self._reducing_somewhere = False
         self.everybody = Trading.ACTIVE
         self.accounts: dict[str, Trading] = {}
@@ -112,8 +115,8 @@ class Risk:
         limited = any(
             limits for s in sources for targets in s.values() for limits in targets.values()
         )
-        free = self.everybody is Trading.ACTIVE and not self.accounts and not self.symbols
-        self.idle = free and not limited
+        self.free = self.everybody is Trading.ACTIVE and not self.accounts and not self.symbols
+        self.idle = self.free and not limited
         self._limited_groups = any(self._texts(Scope.GROUP, name) for name in self.known_groups)
         states = (self.everybody, *self.accounts.values(), *self.symbols.values())
         self._reducing_somewhere = Trading.REDUCING in states
@@ -180,9 +183,7 @@ class Risk:
                 self.group_exposures[name].stamps = group.stamps
         for order in orders:
             account = order.account
-            watched = (
-                self._account(account) or self._groups_of(account) or self._reduces_only(order)
-            )
+            watched = self._account(account) or self._groups_of(account) or self.reduces_only(order)
             order.exposure = self._exposure(order.account) if watched else None
             if order.exposure is not None:
                 order.exposure.move(order, order.leaves_lots, 1)
@@ -286,7 +287,7 @@ class Risk:
     def accepted(self, order: Order, elapsed_ns: int) -> None:
         """The order is in: count it."""
         limits, groups = self._account(order.account), self._groups_of(order.account)
-        if limits is None and not groups and not self._reduces_only(order):
+        if limits is None and not groups and not self.reduces_only(order):
             return
         order.exposure = exposure = self._exposure(order.account)
         exposure.move(order, order.leaves_lots, 1)
@@ -303,19 +304,27 @@ class Risk:
             exposure.recent[like] = elapsed_ns
 
     def check_change(
-        self, order: Order, price_ticks: int, lots: int, elapsed_ns: int, *, ahead: int = 0
+        self,
+        order: Order,
+        price_ticks: int,
+        lots: int,
+        elapsed_ns: int,
+        *,
+        ahead: int = 0,
+        acts: bool = True,
     ) -> str:
         """Why an order may not have this price and total quantity: the delta is what counts.
 
-        ahead: modifies that are on their way before this one.
+        ahead: modifies that are on their way before this one. acts: False for one that is asked
+        again before it can trade.
         """
         if self.idle:
             return ""
         more = max(lots - order.cumulative_lots, 0) - order.leaves_lots
         # Orders stay open when trading is halted: they may get smaller, but not trade this way.
-        smaller = more <= 0 and price_ticks == order.price_ticks
+        smaller = not acts or (more <= 0 and price_ticks == order.price_ticks)
         reason = "" if smaller else self.gate(order.account, order.instrument.symbol)
-        if not reason and self._reduces_only(order):
+        if not reason and acts and self.reduces_only(order):
             reason = self._not_reducing(order, price_ticks, more)
         symbol, holders = self._symbol(order.instrument), self._holders(order.account)
         if symbol is not None and not reason:
@@ -332,7 +341,8 @@ class Risk:
         for holder in () if self.idle else self._holders(order.account):
             _stamp(holder.limits, holder.exposure, elapsed_ns)
 
-    def _reduces_only(self, order: Order) -> bool:
+    def reduces_only(self, order: Order) -> bool:
+        """May the order's account, in its symbol, only bring a position toward zero?"""
         return (
             self.everybody is Trading.REDUCING
             or (bool(self.accounts) and self.accounts.get(order.account) is Trading.REDUCING)
@@ -351,8 +361,10 @@ class Risk:
 
     def _reducing(self, order: Order, counted: int) -> str:
         """Only as much as brings the position, with what is open of it, to zero."""
-        if not self._reduces_only(order):
+        if not self.reduces_only(order):
             return ""
+        if self.acting_lots is not None:
+            return self.why_not_reducing(order, self.acting_lots(order))
         symbol = order.instrument.symbol
         position = self._positions.get((order.account, symbol), 0)
         buys, sells, _ = self._exposure(order.account).symbols.get(symbol, NOTHING_OPEN)
@@ -360,6 +372,14 @@ class Risk:
         if 0 < order.quantity_lots <= room:  # 0: a budget buys nobody knows how many
             return ""
         return f"{RejectReason.REDUCING_ONLY}: quantity={order.quantity_lots}, position={position}"
+
+    def why_not_reducing(self, order: Order, acting_lots: int) -> str:
+        """Why it may not trade all that is open of it, beside others that may so much."""
+        position = self._positions.get((order.account, order.instrument.symbol), 0)
+        room = (-position if order.side is BUY else position) - acting_lots
+        if 0 < order.leaves_lots <= room:  # 0: a budget buys nobody knows how many
+            return ""
+        return f"{RejectReason.REDUCING_ONLY}: quantity={order.leaves_lots}, position={position}"
 
     def _conduct(self, holder: Holder, order: Order, elapsed_ns: int, *, again: bool) -> str:
         """What the account may not trade; the same order again, too soon to be meant."""

@@ -20,6 +20,7 @@ from oms.desk.desk import Desk
 from oms.desk.listings import in_force, mistakes_in
 from oms.desk.settings import (
     check_assets,
+    check_grid,
     check_ledger,
     check_scales,
     check_venue,
@@ -160,6 +161,7 @@ class Dispatcher:
             raise StoreError(f"with what operators set: {wrong}")
         check_assets(self.desk.ledger.scales, self.desk.ledger.paid_in, traded)
         check_scales([order.instrument for order in orders.values()], traded)
+        check_grid(orders.values(), traded)
         self._check_counts()
         self._run([], [*self._accepted_loss(), (codec.START, settings)], self.times.read())
         self._warn_of_small_orders()

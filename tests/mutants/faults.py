@@ -209,8 +209,9 @@ MATCHING = [
     ),
     Fault(
         "a waiting order is changed without the lock", "desk/waiting.py",
-        "        with self._lock:\n            order = self.main.get(order_id)",
-        "        if True:\n            order = self.main.get(order_id)", ("order_queue",),
+        "        with self._lock:\n            lane = self.held if order_id in self.held else",
+        "        if True:\n            lane = self.held if order_id in self.held else",
+        ("order_queue",),
     ),
 ]  # fmt: skip
 THROTTLE = [
@@ -267,7 +268,7 @@ SESSION = [
     ),
     Fault(
         "what waits for the open is sent before", "desk/desk.py",
-        "get_next_order(urgent_only=not self.is_open)", "get_next_order(urgent_only=False)",
+        "get_next_order(urgent_only=not self._takes_orders)", "get_next_order(urgent_only=False)",
         ("trading_hours", "order_desk", "phases"),
     ),
 ]  # fmt: skip

@@ -1,0 +1,163 @@
+"""Halts: whether an order may execute now, and where orders wait that may not.
+
+Flow:  desk, matching, phases -> [halts] -> book, stops, executions
+In:    orders, and what operators said of accounts and symbols. Out: "" or why not.
+Owner: the dispatcher thread. No I/O, no clock.
+
+One question, `why_not`, is asked of all that executes: an order that waited and is sent, a stop
+that a trade woke, and each resting order whenever the answer may have become another (`review`).
+So a book holds orders that may trade, each with all it is for; matching and auctions ask no more.
+What may not is set aside: out of the book, open, with its place in time, until it may again.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from operator import attrgetter
+
+from oms.enums import OrderState, Phase, Side
+from oms.exchange.executions import Executions
+from oms.exchange.market import Market, Rules
+from oms.exchange.order import Order
+from oms.exchange.risk import Risk
+from oms.reject_reasons import RejectReason
+
+BUY, CONTINUOUS = Side.BUY, Phase.CONTINUOUS
+CANCELED, PENDING_NEW, SUSPENDED = OrderState.CANCELED, OrderState.PENDING_NEW, OrderState.SUSPENDED
+HALTED = RejectReason.HALTED.value
+
+
+class Halts:
+    """cancels: what may not act is canceled instead of set aside ([exchange] on_halt)."""
+
+    def __init__(
+        self, executions: Executions, markets: Mapping[str, Market], rules: Rules, risk: Risk
+    ) -> None:
+        self.cancels = False
+        self._executions = executions
+        self._markets = markets
+        self._rules = rules
+        self._risk = risk
+
+    # --- the question ---
+
+    def why_not(self, order: Order, acting_lots: int | None = None) -> str:
+        """Why an order may not execute now; "" if it may.
+
+        acting_lots: of its account, symbol and side, what else could trade now; None: count it.
+        """
+        risk, symbol = self._risk, order.instrument.symbol
+        if self._markets[symbol].halted:
+            return f"{HALTED}: symbol={symbol}"
+        if risk.free:
+            return ""
+        reason = risk.gate(order.account, symbol)
+        if reason or not risk.reduces_only(order):
+            return reason
+        return risk.why_not_reducing(
+            order, self.acting_lots(order) if acting_lots is None else acting_lots
+        )
+
+    def acting_lots(self, order: Order, *, waiting: bool = False) -> int:
+        """Lots of the same account, symbol and side that rest in the book, or wait for an uncross;
+        its OCO partner is not counted. waiting: also what waits to be sent there."""
+        gathered = self._markets[order.instrument.symbol].gathered
+        partner_id = order.terms.partner_id if order.terms is not None else 0
+        total = 0
+        for client_id, other in self._executions.by_client_id.get(order.account, {}).items():
+            if (
+                other.instrument is order.instrument
+                and other.side is order.side
+                and other.client_order_id == client_id  # not by an earlier or a later id
+                and other.order_id not in (order.order_id, partner_id)
+                and (
+                    other.level is not None
+                    or other.order_id in gathered
+                    or (waiting and _waits(other))
+                )
+            ):
+                total += other.leaves_lots
+        return total
+
+    # --- setting aside, and bringing back ---
+
+    def review(self, market: Market, *, whole: bool = False) -> None:
+        """Who may trade has changed: take out what may not act, bring back what may again.
+
+        The best price stays first, where only some of an account's orders may. whole: the whole
+        market may trade again, and what crosses then is for an uncross, not for a cancel.
+        """
+        if self._rules.number < 2:
+            return
+        acting = Counter[tuple[str, Side]]()
+        if market.halted or not self._risk.free:
+            out = list[tuple[Order, str]]()
+            for order in (*market.gathered.values(), *market.book.orders()):
+                key = (order.account, order.side)
+                reason = self.why_not(order, acting[key])
+                if reason:
+                    out.append((order, reason))
+                else:
+                    acting[key] += order.leaves_lots
+            for order, reason in sorted(out, key=lambda each: each[0].entered):
+                if market.gathered.pop(order.order_id, None) is not None:
+                    self._executions.finish(order, CANCELED, reason)  # it never rests
+                    continue
+                market.book.cancel(order)
+                market.touch(order.side, order.price_ticks)
+                self.set_aside(market, order, reason)
+        if market.aside:
+            self._bring_back(market, acting, whole)
+
+    def set_aside(self, market: Market, order: Order, reason: str) -> None:
+        """An order that just left book or stops may not act now."""
+        if self.cancels:
+            self._executions.finish(order, CANCELED, reason)
+            return
+        market.aside[order.order_id] = order
+        if order.state is not SUSPENDED:  # a stop that was not triggered yet is as it was
+            self._executions.restate_as(order, SUSPENDED, reason)
+
+    def _bring_back(self, market: Market, acting: Counter[tuple[str, Side]], whole: bool) -> None:
+        back = list[Order]()
+        for order in sorted(market.aside.values(), key=attrgetter("entered", "order_id")):
+            key = (order.account, order.side)
+            if self.why_not(order, acting[key]):
+                continue
+            del market.aside[order.order_id]
+            if order.suspended:
+                assert order.terms is not None
+                market.stops.add(order.order_id, order.side, order.terms.stop_ticks)
+            else:
+                acting[key] += order.leaves_lots
+                back.append(order)
+        self._rest_again(market, back, whole or market.phase is not CONTINUOUS)
+        self._rules.trigger(market, market.last_ticks)
+
+    def _rest_again(self, market: Market, back: list[Order], may_cross: bool) -> None:
+        """Let these rest in their old places; one that would meet somebody was priced for
+        another market, and is canceled."""
+        bid, ask, rest = market.book.best_bid, market.book.best_ask, list[Order]()
+        for order in back:
+            price, buys = order.price_ticks, order.side is BUY
+            best = ask if buys else bid
+            meets = best is not None and (price >= best if buys else price <= best)
+            if meets and not may_cross:
+                reason = f"{HALTED}: price={price}, best={best}"
+                self._executions.finish(order, CANCELED, reason)
+                continue
+            rest.append(order)
+            if buys:
+                bid = price if bid is None else max(bid, price)
+            else:
+                ask = price if ask is None else min(ask, price)
+        market.book.restore(rest)
+        for order in rest:
+            market.touch(order.side, order.price_ticks)
+            filled = order.cumulative_lots > 0
+            state = OrderState.PARTIALLY_FILLED if filled else OrderState.NEW
+            self._executions.restate_as(order, state, "")
+
+
+def _waits(order: Order) -> bool:
+    """Does it wait to be sent to the book?"""
+    return order.state is PENDING_NEW and not order.suspended
