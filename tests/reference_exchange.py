@@ -145,12 +145,9 @@ class PlainExchange(PlainBooks):
 
     def set_aside(self, symbol):
         """Halted: all that rests leaves the book, as it stands there."""
-        book, aside, called = self.books[symbol], self.asides[symbol], self.called[symbol]
+        book, aside = self.books[symbol], self.asides[symbol]
         aside += book
-        for order in sorted(book + called, key=lambda order: order.entered):
-            if order in called:  # a market order rests nowhere
-                self.end(order, "CANCELED", "HALTED")
-                continue
+        for order in sorted(book, key=lambda order: order.entered):
             order.state, order.aside = "SUSPENDED", True
             self.report("RESTATED", order, "HALTED")
         book.clear()

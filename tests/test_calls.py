@@ -308,6 +308,14 @@ def test_market_orders_of_a_call_can_be_taken_back():
     assert day.market.gathered == {}
 
 
+def test_a_halted_account_s_market_order_takes_no_part():
+    """It would execute at the uncross, and rests nowhere till then: it is canceled."""
+    day = Call()
+    day.send(buy("M", 5), sell("Y", 3, 95))
+    told = day.operate("H", OperatorAction.SET_TRADING, "HALTED", Scope.ACCOUNT, "me")
+    assert told == ["M CANCELED/CANCELED", "Y RESTATED/SUSPENDED"]
+
+
 def test_a_halt_in_a_call_keeps_them_and_a_restart_too():
     """They wait with all others; what began in the call ends in an uncross."""
     # given a market order in a call that is halted

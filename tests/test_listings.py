@@ -289,7 +289,7 @@ def test_a_suspended_market_trades_nothing_until_it_is_resumed():
     floor.restart()
     assert floor.desk.oms.market_states()["X"] is Phase.HALTED
     floor.done(OperatorAction.SET_TRADING, value="ACTIVE")
-    assert floor.desk.oms.market_states()["X"] is Phase.CONTINUOUS
+    assert floor.desk.oms.market_states()["X"] is Phase.REOPENING_AUCTION
 
 
 # --- fees and price steps ---

@@ -91,7 +91,9 @@ class Halts:
         acting = Counter[tuple[str, Side]]()
         if market.halted or not self._risk.free:
             out = list[tuple[Order, str]]()
-            for order in (*market.gathered.values(), *market.book.orders()):
+            # Nothing uncrosses while a market is halted: market orders wait on in their call.
+            gathered = market.gathered.values() if self.cancels or not market.halted else ()
+            for order in (*gathered, *market.book.orders()):
                 key = (order.account, order.side)
                 reason = self.why_not(order, acting[key])
                 if reason:

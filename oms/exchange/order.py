@@ -132,9 +132,9 @@ class Order:
     __slots__ = (
         "account", "ahead", "behind", "carry", "changes", "client_order_id", "cumulative_lots",
         "earlier_ids", "entered", "exposure", "fee_carry", "fees", "hold", "instrument",
-        "leaves_lots", "level", "named_seq", "notional", "order_id", "order_type", "placed", "price_ticks",
-        "quantity_lots", "queued_ns", "received_ns", "reserved", "side", "state", "terms",
-        "time_in_force", "told", "unknown",
+        "leaves_lots", "level", "named_seq", "notional", "order_id", "order_type", "placed",
+        "price_ticks", "quantity_lots", "queued_ns", "received_ns", "reserved", "side", "state",
+        "terms", "time_in_force", "told", "unknown",
     )  # fmt: skip
 
     def __init__(
