@@ -33,7 +33,7 @@ from tests.processes import (
 )
 
 STOP_S_MAX = 5.0
-AT_ONCE_S = 5.0  # 1 s is promised; the rest is for a machine that has other things to do
+AT_ONCE_S = 30.0  # 1 s is promised; the rest is for a machine that has other things to do
 CLIENTS = 3
 SECOND = 1_000_000_000
 
