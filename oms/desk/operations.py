@@ -391,6 +391,7 @@ class Operations:
     def _set_rules(self, settings: dict[str, Any]) -> None:
         assert self._desk.engine is not None
         rules, markets = self._desk.engine.rules, self._desk.engine.markets
+        rules.number = self._desk.rules
         rules.self_trade = SelfTrade(settings.get("self_trade", "none"))
         for name, value in settings.get("breaker", {}).items():
             setattr(rules, name, value)

@@ -9,7 +9,7 @@ from oms.enums import MarketOrderPolicy, Phase, Scope
 from oms.errors import StoreError
 from oms.instruments import Instrument
 
-RULES = 1
+RULES = 2
 """The number of the rules that journal lines are obeyed by; a change of a rule raises it, and
 lines written before stay under theirs. A START line without it: 1."""
 

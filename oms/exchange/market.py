@@ -106,19 +106,20 @@ class Rules:
 
     groups: account -> self-trade group, where it is in one. self_trade: for orders that say
     nothing. elapsed_ns: of the turn under way, see Instant. triggered: stops that a trade
-    triggered, and their markets, in the order they go on. Durations are nanoseconds; see
-    config.ini.
+    triggered, and their markets, in the order they go on. number: of the rules themselves, see
+    desk/settings.py. Durations are nanoseconds; see config.ini.
     """
 
     __slots__ = (
         "breaker_limit_ns", "breaker_pause_ns", "breaker_window_ns", "elapsed_ns", "groups",
-        "reopening_auction_ns", "self_trade", "triggered",
+        "number", "reopening_auction_ns", "self_trade", "triggered",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.groups: Mapping[str, str] = {}
         self.self_trade = SelfTrade.NONE
         self.elapsed_ns = 0
+        self.number = 1
         self.triggered: OrderedDict[int, Market] = OrderedDict()
         self.breaker_window_ns = self.breaker_limit_ns = self.breaker_pause_ns = 0
         self.reopening_auction_ns = 0
