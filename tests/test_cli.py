@@ -18,9 +18,9 @@ import pytest
 import oms
 import order_management
 from oms import OrderManagement, OrderRequest, Side, TimeInForce
-from oms.cli import default_directory, main, with_command
-from oms.config import CONFIG_PATH
+from oms.cli import main, with_command
 from tests.fakes import config_of, throttled
+from tests.places import after_place
 from tests.processes import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,12 +29,14 @@ DATABASE = "order_management.db"
 
 
 def program(*arguments: object, timeout: float = 60, **options) -> subprocess.CompletedProcess:
-    """Run it to its end."""
+    """Run it to its end; stderr without the line that says where."""
     command = [*PROGRAM, *map(str, arguments)]
     options.setdefault("stdout", subprocess.PIPE)
-    return subprocess.run(
+    done = subprocess.run(
         command, stderr=subprocess.PIPE, text=True, timeout=timeout, check=False, **options
     )
+    done.stderr = after_place(done.stderr)
+    return done
 
 
 def started(*arguments: object) -> subprocess.Popen:
@@ -97,7 +99,7 @@ def test_ctrl_c_ends_a_simulation_with_its_report(tmp_path):
     wait_until(lambda: (tmp_path / "status.json").exists())
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=10)
-    assert (process.returncode, err) == (0, "")
+    assert (process.returncode, after_place(err)) == (0, "")
     assert "interrupted: this is how far it came" in out
     assert "Verify     verified: " in out
 
@@ -215,7 +217,7 @@ def test_a_daemon_from_start_to_sigterm(tmp_path):
         out, err = process.communicate(timeout=10)
     finally:
         process.kill()
-    assert (process.returncode, err) == (0, "")
+    assert (process.returncode, after_place(err)) == (0, "")
     assert time.monotonic() - began < 5
     assert all(json.loads(line)["level"] == "INFO" for line in out.splitlines())
     gone = program("status", "--data-dir", tmp_path)
@@ -301,7 +303,7 @@ def test_a_damaged_journal_names_the_sequence(copied, capsys, command):
         [(seq,)] = database.execute("SELECT min(first_seq) FROM journal WHERE released > 0")
         database.execute("UPDATE journal SET wall_ns = wall_ns + 1 WHERE first_seq = ?", (seq,))
     assert main([command, "--data-dir", str(copied)]) == 1
-    err = capsys.readouterr().err
+    err = after_place(capsys.readouterr().err)
     assert err.startswith(f"order_management: journal sequence {seq} to ")
     assert err.count("\n") == 1
 
@@ -312,7 +314,7 @@ def test_a_reader_that_goes_away_is_no_error(simulated):
     assert process.stdout is not None and process.stderr is not None
     process.stdout.readline()
     process.stdout.close()
-    assert process.stderr.read() == ""
+    assert after_place(process.stderr.read()) == ""
     process.stderr.close()
     assert process.wait(10) in (0, 141)
 
@@ -327,7 +329,7 @@ def told(tmp_path, capsys):
     def explain(*arguments: str) -> tuple[int, str]:
         code = main(["explain", *arguments, "--data-dir", str(tmp_path)])
         captured = capsys.readouterr()
-        return code, captured.out + captured.err
+        return code, captured.out + after_place(captured.err)
 
     new, day = OrderRequest.new, TimeInForce.DAY
     with OrderManagement(config_of(), directory=tmp_path) as manager:
@@ -489,9 +491,10 @@ def test_a_market_that_never_closes(tmp_path, capsys):
 def test_wrong_usage_is_one_line_and_exit_code_2(capsys, arguments, complaint):
     assert main(arguments) == 2
     captured = capsys.readouterr()
+    err = after_place(captured.err)
     assert captured.out == ""
-    assert captured.err.startswith("order_management: ") and captured.err.count("\n") == 1
-    assert complaint in captured.err
+    assert err.startswith("order_management: ") and err.count("\n") == 1
+    assert complaint in err
 
 
 def test_all_mistakes_of_a_configuration_are_told(tmp_path, capsys):
@@ -513,7 +516,7 @@ def test_a_database_that_is_none_is_one_line(tmp_path):
 @pytest.mark.parametrize(
     "command",
     ["", "simulate", "run", "status", "feed", "sessions", "digest", "verify", "replay", "export",
-     "explain", "fund", "seed-market", "ledger", "operator"],
+     "explain", "fund", "seed-market", "ledger", "operator", "init", "migrate"],
 )  # fmt: skip
 def test_help_is_there_for_every_command(capsys, command):
     assert main([*command.split(), "--help"]) == 0
@@ -531,19 +534,12 @@ def test_help_is_there_for_every_command(capsys, command):
         (["--data-dir=x", "verify"], ["--data-dir=x", "verify"]),
         (["--data-dir", "x"], ["--data-dir", "x", "simulate"]),
         (["--help"], ["--help"]),
+        (["--version"], ["--version"]),
         (["run", "--log-json"], ["run", "--log-json"]),
     ],
 )
 def test_without_a_command_it_simulates(given, understood):
     assert with_command(given) == understood
-
-
-def test_a_checkout_keeps_its_data_beside_the_program(monkeypatch, tmp_path):
-    """Wherever it is called from; an installed package uses the current directory."""
-    monkeypatch.chdir(tmp_path)
-    assert default_directory() == ROOT == CONFIG_PATH.parent
-    monkeypatch.setattr("oms.cli.CONFIG_PATH", tmp_path / "lib" / "config.ini")
-    assert default_directory() == tmp_path
 
 
 def test_the_program_is_a_library_too():
@@ -568,6 +564,6 @@ def test_a_daemon_whose_reader_goes_away_goes_on_and_ends_with_0(tmp_path):
         wait_until(lambda: (tmp_path / "status.json").exists())
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
-        assert process.stderr.read() == ""
+        assert after_place(process.stderr.read()) == ""
     log = (tmp_path / "logs" / "order_management.log").read_text()
     assert log.count("it gets no more lines") == 1

@@ -26,6 +26,7 @@ from oms.exchange.order import Order
 from oms.requests import FundsAction, FundsRequest, OperatorAction, OrderTerms
 from oms.turn.journal import state_mistakes
 from tests.fakes import Stepped, buy, config_of, sell
+from tests.places import after_place
 from tests.processes import wait_until
 from tests.test_cli import DATABASE, program, started
 
@@ -52,13 +53,14 @@ def settings(tmp_path) -> Path:
 
 @pytest.fixture
 def run(settings, capsys):
-    """One command in a data directory with a config.ini of its own; code, stdout, stderr."""
+    """One command in a data directory with a config.ini of its own; code, stdout, and stderr
+    without the line that says where."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         capsys.readouterr()
         code = main([*map(str, arguments), "--data-dir", str(settings.parent)])
         captured = capsys.readouterr()
-        return code, captured.out, captured.err
+        return code, captured.out, after_place(captured.err)
 
     return run
 

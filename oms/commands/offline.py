@@ -241,7 +241,7 @@ def rebuild(_args: argparse.Namespace, place: Place) -> int:
     if not place.database.exists():
         raise StoreError(f"{place.database}: no such database; nothing has run here yet")
     store = PersistentStorage(place.database, durability=place.config.store.durability)
-    with DataLock(place.directory), closing(store):
+    with DataLock(place.database), closing(store):
         store.open()
         store.upgrade(upgraded(store, venue_of(store)))
     return verify(_args, place)
