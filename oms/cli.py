@@ -2,7 +2,8 @@
 
 Flow:  order_management.py, python -m oms -> [cli] -> commands
 Data is in the current directory, or where --data-dir says. Each command says on stderr which
-directory that is, and which settings it goes by: stdout is for what was asked. What goes wrong at the start is one line on stderr and exit code 2, never a traceback.
+directory that is, and which settings it goes by: stdout is for what was asked. What goes wrong
+at the start is one line on stderr and exit code 2, never a traceback.
 """
 
 import argparse
@@ -97,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def place_of(args: argparse.Namespace) -> Place:
     """The settings and the directory that the common options name."""
-    directory: Path = getattr(args, "data_dir", None) or Path.cwd()
+    directory = Path(getattr(args, "data_dir", None) or Path.cwd())
     if directory.exists() and not directory.is_dir():
         raise ConfigError([f"--data-dir: expected a directory, was {directory}"])
     path = getattr(args, "config", None) or own_config(directory) or CONFIG_PATH

@@ -128,7 +128,7 @@ def test_accounts_and_fees_of_the_file_can_be_overridden(written):
         ("OMS__THROTTLE__SENDS_MAX", " [throttle] sends_max: expected a whole number from 1 to"),
         (
             "OMS__INSTRUMENT__BTC_USD__TICK_SIZE",
-            " [instrument BTC_USD] tick_size: expected a plain",
+            " [instrument BTC_USD] tick_size: expected",
         ),
         ("OMS__INSTRUMENT__BTC_EUR__TICK_SIZE", ": expected the name of one section of /"),
         ("OMS__ACCOUNT__ANN__TIER", ": expected the name of one section of /"),

@@ -4,12 +4,14 @@ Owner: MainThread.
 """
 
 import argparse
+from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, say, venue_of
 from oms.config import CONFIG_PATH
 from oms.errors import StoreError
+from oms.reports import Report
+from oms.stores import Claim
 from oms.stores.lock import DataLock
 from oms.stores.schema import SCHEMA_VERSION
 from oms.stores.sqlite import PersistentStorage, schema_version
@@ -31,7 +33,7 @@ def add_to(add: AddCommand) -> None:
     option = add("init", init, "write a config.ini with every setting", INIT)
     # The same as --data-dir, so that the command works where it says that it does.
     option(
-        "data_dir", metavar="DIR", nargs="?", type=Path, default=argparse.SUPPRESS,
+        "data_dir", metavar="DIR", nargs="?", default=argparse.SUPPRESS,
         help="where to (default: the data directory); created if it is not there",
     )  # fmt: skip
     option = add("migrate", migrate, "bring the database to this program's version", MIGRATE)
@@ -72,6 +74,11 @@ def migrate(args: argparse.Namespace, place: Place) -> int:
     with DataLock(path), closing(store):
         store.open()
         if store.outdated:
-            store.upgrade(upgraded(store, venue_of(store)))
+            store.upgrade(_turns(store))
     print(f"{told} before, {SCHEMA_VERSION} now")
     return EXIT_OK
+
+
+def _turns(store: PersistentStorage) -> Iterator[tuple[list[Claim], list[Report]]]:
+    """What the journal gives; read only after upgrade() has given it its newer columns."""
+    yield from upgraded(store, venue_of(store))
