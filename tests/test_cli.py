@@ -483,7 +483,7 @@ def test_a_market_that_never_closes(tmp_path, capsys):
         (["feed", "f", "--speed", "-1"], "--speed: expected a number above 0, or max"),
         (["feed", "f", "--symbol", "a b"], "--symbol: expected capitals, digits"),
         (["feed", "/no/such/file.jsonl"], "/no/such/file.jsonl: No such file or directory"),
-        (["run", "--config", "/no/such"], "No such file or directory: '/no/such'"),
+        (["run", "--config", "/no/such"], "/no/such: No such file or directory"),
         (["run", "--data-dir", "/dev/null"], "--data-dir: expected a directory, was /dev/null"),
         (["digest", "--data-dir", "/no/such"], "no such database; nothing has run here yet"),
     ],

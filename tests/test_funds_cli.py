@@ -259,7 +259,7 @@ def test_settings_that_would_not_start_a_daemon_are_not_written(run, tmp_path):
     path.write_text("[instrument PLAIN]\n", encoding="utf-8")
     code, _, err = run("seed-market", "--markets", "A_USD", "--config", path)
     assert code == 2
-    assert all("other.ini [instrument PLAIN]" in line for line in err.splitlines())
+    assert all("other.ini line 1 [instrument PLAIN]" in line for line in err.splitlines())
     assert path.read_text(encoding="utf-8") == "[instrument PLAIN]\n"
     assert not list(tmp_path.glob("*.new"))
 
