@@ -17,7 +17,7 @@ from threading import get_ident
 from types import TracebackType
 from typing import Any, TypeVar
 
-from oms.clock import NANOS, Clock, SystemClock, pause
+from oms.clock import NANOS, Clock, SystemClock, pause, utc_text
 from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
@@ -493,11 +493,13 @@ class OrderManagement:
         dispatcher, inbox = self.dispatcher, self.inbox
         now_ns = self.clock.monotonic_ns()
         desk = dispatcher.desk
-        window = self.session.window_at(self.clock.wall_ns())
+        wall_ns = self.clock.wall_ns()
+        window, open_ns = self.session.window_at(wall_ns), self.session.next_open_ns(wall_ns)
         return {
             "health": self._health(),
             "session": "open" if window else "closed",
             "trading_date": window.trading_date.isoformat() if window else None,
+            "opens": utc_text(open_ns) if open_ns is not None else None,
             "link": "up" if self.session.logged_on else "down",
             "logon_attempts": self.keeper.attempts,
             "inbox": inbox.size,

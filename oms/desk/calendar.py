@@ -21,7 +21,6 @@ from oms.errors import ValidationError
 
 LOOK_AHEAD_DAYS = 400
 LOOK_BEHIND_DAYS = 16  # a window of a week, another before it, and any zone's offset
-FOREVER_NS = 2**62  # in the year 2116
 
 _ONE_DAY = timedelta(days=1)
 _ONE_DAY_NS = 86_400 * NANOS
@@ -29,8 +28,9 @@ _MONDAY = date(2001, 1, 1)  # the hours are kept as the spans of this week
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = "(" + "|".join(_WEEKDAYS) + ")"
 _TIME = r"((?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?)"
-_INTERVAL = re.compile(rf"{_DAY}(?: ?- ?{_DAY})? {_TIME} ?- ?(?:{_DAY} )?{_TIME}", re.A)
-_MOMENT = re.compile(rf"20\d\d-\d\d-\d\d {_TIME}", re.A)
+_END = r"((?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?|24:00(?::00)?)"  # 24:00 ends a day, and opens none
+_INTERVAL = re.compile(rf"{_DAY}(?: ?- ?{_DAY})? {_TIME} ?- ?(?:{_DAY} )?{_END}", re.A)
+_MOMENT = re.compile(rf"(20\d\d-\d\d-\d\d) {_END}", re.A)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -67,7 +67,8 @@ class LocalSpan(NamedTuple):
 class Schedule:
     """When a market trades. Build it with parse(), which checks it.
 
-    always_open: one window without end; everything else here is ignored.
+    always_open: no end of trading; of everything else the zone alone counts: a trading date is a
+        day there.
     zone: IANA name, for all the local times. hours: the week from 2001-01-01, in order.
     trading_date: whether a window counts for the day of its close or of its open.
     """
@@ -124,10 +125,10 @@ class Schedule:
     def windows(self, from_ns: int) -> Iterator[SessionWindow]:
         """Windows in order, the one open at from_ns first, if any; ends after 400 days.
 
-        Always open: one window, from the epoch to FOREVER_NS, trading date 1970-01-01.
+        Always open: one for each day of the zone, from midnight to midnight.
         """
         if self.always_open:
-            yield SessionWindow(0, FOREVER_NS, date(1970, 1, 1))
+            yield from self._days(from_ns)
             return
         zone, today, closed_ns = zone_of(self.zone), datetime_of(from_ns).date(), 0
         for offset in range(-LOOK_BEHIND_DAYS, LOOK_AHEAD_DAYS):
@@ -138,6 +139,18 @@ class Schedule:
                 closed_ns = max(window.close_ns, closed_ns)
                 if window.open_ns < window.close_ns and from_ns < window.close_ns:
                     yield window
+
+    def _days(self, from_ns: int) -> Iterator[SessionWindow]:
+        """The windows of a market that never closes: its trading dates."""
+        zone = zone_of(self.zone)
+        today = datetime_of(from_ns).astimezone(zone).date()
+        for day in (today + timedelta(days=n) for n in range(-1, LOOK_AHEAD_DAYS)):
+            opens_ns, closes_ns = (
+                wall_ns_of(datetime.combine(midnight, time(), zone))
+                for midnight in (day, day + timedelta(days=1))
+            )
+            if from_ns < closes_ns:
+                yield SessionWindow(opens_ns, closes_ns, day)
 
     def _spans(self, day: date) -> list[LocalSpan]:
         """The windows that open on this local day."""
@@ -201,8 +214,13 @@ class TradingSession:
         """The window open at this instant; None when closed."""
         return self._current.after(wall_ns) if self.is_open(wall_ns) else None
 
+    def next_open_ns(self, wall_ns: int) -> int | None:
+        """When the market opens next; None while it is open, or if not within 400 days."""
+        window = self._current.after(wall_ns)
+        return window.open_ns if window is not None and wall_ns < window.open_ns else None
+
     def next_change_ns(self, wall_ns: int) -> int | None:
-        """When this window closes, else when the next opens; None if not within 400 days."""
+        """When trading ends, else when it begins next; None if not within 400 days."""
         window = self._current.after(wall_ns)
         if window is None or self.schedule.always_open:
             return None
@@ -257,7 +275,7 @@ def _parse_hours(text: str) -> tuple[LocalSpan, ...]:
         days_open = (_WEEKDAYS.index(close_day) - day) % 7 if close_day else 0
         for n in range(day, day + days):
             start = datetime.combine(_MONDAY + n % 7 * _ONE_DAY, time.fromisoformat(opens))
-            end = datetime.combine(start + days_open * _ONE_DAY, time.fromisoformat(closes))
+            end = _end(start + days_open * _ONE_DAY, closes)
             if close_day and end <= start:
                 end += 7 * _ONE_DAY
             week.append(_span(start, end))
@@ -272,14 +290,22 @@ def _dated(field: str, text: str, example: str) -> Iterator[list[datetime]]:
     """The local moments of each item, shaped like the example; a day alone is its midnight."""
     for item in _items(text):
         day, *times = re.split(" ?- ?(?=..:)| ", item)
-        moments = [f"{day} {at}" for at in times or ["00:00"]]
+        moments = [_MOMENT.fullmatch(f"{day} {at}") for at in times or ["00:00"]]
         try:
-            if len(times) != example.count(":") or not all(map(_MOMENT.fullmatch, moments)):
+            opens_late = len(times) > 1 and times[0].startswith("24")
+            if len(times) != example.count(":") or opens_late or None in moments:
                 raise ValueError
-            yield [datetime.fromisoformat(moment) for moment in moments]
+            yield [_end(date.fromisoformat(m[1]), m[2]) for m in moments if m is not None]
         except ValueError:
             expected = f"items such as '{example}', years 2000 to 2099"
             raise ValidationError(field, item, expected) from None
+
+
+def _end(day: date, text: str) -> datetime:
+    """A time of day at which something may end: 24:00 is the midnight after the day."""
+    if text.startswith("24"):
+        return datetime.combine(day, time()) + _ONE_DAY
+    return datetime.combine(day, time.fromisoformat(text))
 
 
 def _span(opens: datetime, closes: datetime, note: str = "") -> LocalSpan:

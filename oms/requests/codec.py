@@ -41,7 +41,9 @@ CANCEL = "C"  # account, client id, the order's client id (or its order id), req
 ANSWER = "A"  # account, client id, response type, order id, symbol, side, state, filled, open,
 #               notional, reason, request id: a request answered from what is known;
 #               and, if the id was used before, the sequence of its first request
-SESSION = "S"  # "OPEN", "PAUSE" (the trading date goes on later) or "CLOSE", trading date
+SESSION = "S"  # "OPEN", "PAUSE" (the trading date goes on later) or "CLOSE", trading date; of the
+#                last two, when the market opens next (0: unknown). Or "DATE", a new trading date
+#                of a market that stays open
 LINK = "L"  # "UP" or "DOWN", detail
 VENUE = "V"  # the fields of a VenueReport
 IGNORED = "I"  # the same, of a report that cannot be true: it changes nothing
@@ -61,7 +63,7 @@ BUST = "R"  # account, id, why, the fills of a trade to take back: see desk/bust
 # How many items a line has. A request whose origin is not empty has one more, after its terms:
 # user, gateway and MsgSeqNum. (Its request id has a place of its own in N, M, C and A.)
 LENGTHS = {
-    NEW: (11, 12, 13), MODIFY: (7, 8, 9), CANCEL: (5, 6), ANSWER: (13, 14), SESSION: (3,),
+    NEW: (11, 12, 13), MODIFY: (7, 8, 9), CANCEL: (5, 6), ANSWER: (13, 14), SESSION: (3, 4),
     LINK: (3,), VENUE: (9,), IGNORED: (9,), OVERDUE: (2,), START: (2,), STOP: (1,),
     FUNDS: (7, 8), MASS_CANCEL: (6, 7), OPERATOR: (9, 10), PHASE: (2,), TIMER: (2,),
     GOOD_TILL: (2,), BUST: (5, 6), LOSS: (3,),
