@@ -175,8 +175,20 @@ def status_line(status: dict[str, Any]) -> str:
     """The status a person wants each minute, in one line."""
     total = status["latency_ns"]["total"]["all"]
     return (
-        f"{status['health']}, session {status['session']}, link {status['link']}, "
+        f"{status['health']}, session {session_text(status)}, link {status['link']}, "
         f"waiting {status['waiting']}, open {status['open_orders']}, "
         f"journal {status['journal_seq']}, reports {status['published']}, "
-        f"p50 {total['p50'] / 1e6:.3f} ms, p99 {total['p99'] / 1e6:.3f} ms"
+        + (
+            f"p50 {total['p50'] / 1e6:.3f} ms, p99 {total['p99'] / 1e6:.3f} ms"
+            if total["count"]
+            else "no latency measured yet"
+        )
     )
+
+
+def session_text(status: dict[str, Any]) -> str:
+    """Whether orders trade; of which date, or from when on."""
+    if status["session"] == "open":
+        return f"open, trading date {status['trading_date']}"
+    opens = status.get("opens")  # an older program's status has none
+    return f"closed, opens {opens}" if opens else "closed"

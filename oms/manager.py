@@ -492,7 +492,7 @@ class OrderManagement:
         """How it goes: plain data, JSON as it stands. Durations are nanoseconds."""
         dispatcher, inbox = self.dispatcher, self.inbox
         now_ns = self.clock.monotonic_ns()
-        desk = dispatcher.desk
+        desk, limited = dispatcher.desk, self.config.throttle.policy != "off"
         wall_ns = self.clock.wall_ns()
         window, open_ns = self.session.window_at(wall_ns), self.session.next_open_ns(wall_ns)
         return {
@@ -511,7 +511,7 @@ class OrderManagement:
             "open_orders": len(self.publisher.open),
             "clock": {
                 "jumps": dispatcher.times.jumps,
-                "jump_ns": dispatcher.times.jump_ns,
+                "jump_ns": dispatcher.times.jump_ns if dispatcher.times.jumps else None,
                 "behind_ns": dispatcher.times.behind_ns,
             },
             "journal_seq": dispatcher.fold.last_seq,
@@ -523,8 +523,8 @@ class OrderManagement:
             "throttle": {
                 "policy": self.config.throttle.policy,
                 "sends_max": self.config.throttle.sends_max,
-                "in_use": dispatcher.throttler.in_use(now_ns),
-                "free": dispatcher.throttler.free(now_ns),
+                "in_use": dispatcher.throttler.in_use(now_ns) if limited else None,
+                "free": dispatcher.throttler.free(now_ns) if limited else None,
             },
             "store": "ok" if dispatcher.blocked is None else dispatcher.blocked.value,
             "store_lag": inbox.size,

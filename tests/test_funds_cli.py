@@ -185,7 +185,8 @@ def test_a_market_is_not_seeded_under_a_daemon(settings, tmp_path):
 def test_without_a_ledger_there_is_no_money(run, tmp_path):
     (tmp_path / "config.ini").write_text("[instrument BTC_USD]\n", encoding="utf-8")
     code, _, err = run("fund", "ann", "USD", "1", "--create")
-    assert code == 1 and err.endswith("refused: LEDGER_OFF\n")
+    cure = "LEDGER_OFF: expected [exchange] ledger = yes, was no"
+    assert code == 1 and err.endswith(f"refused: {cure}\n")
 
 
 # --- seed-market ---

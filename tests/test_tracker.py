@@ -39,12 +39,12 @@ def histogram_of(durations):
 
 
 def test_an_empty_histogram_says_nothing():
-    """No orders yet: zeros, not an error."""
+    """No orders yet: what was never measured is no zero, nor an error."""
     histogram = Histogram()
     assert histogram.count == 0
-    assert histogram.percentile(99.9) == 0
+    assert histogram.percentile(99.9) is None
     assert histogram.rows() == []
-    assert histogram.summary() == dict.fromkeys(("count", *PERCENTILES, "max"), 0)
+    assert histogram.summary() == {"count": 0, **dict.fromkeys((*PERCENTILES, "max"))}
 
 
 def test_small_durations_are_exact():
