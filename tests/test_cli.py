@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ import pytest
 import oms
 import order_management
 from oms import OrderManagement, OrderRequest, Side, TimeInForce
+from oms.app import status_line
 from oms.cli import main, with_command
+from oms.clock import NANOS, SystemClock, datetime_of
 from tests.fakes import config_of, throttled
 from tests.places import after_place
 from tests.processes import wait_until
@@ -251,6 +254,58 @@ def test_the_journal_can_be_looked_at_from_all_sides(simulated):
     tail = program("export", "--from", last_seq - 1, "--data-dir", place).stdout.splitlines()
     assert [json.loads(line) for line in tail] == lines[-2:]
     assert sorted(path.name for path in place.iterdir()) == before
+
+
+def test_replay_inside_a_turn_says_what_it_shows(simulated):
+    """Entries of one turn are committed together: the state between two of them nobody was told."""
+    place, _ = simulated
+    text = program("export", "--data-dir", place).stdout
+    lines = [json.loads(line) for line in text.splitlines()]
+    ends = [0] + [line["seq"] for line in lines if line.get("turn")]
+    first, last = next((a + 1, b) for a, b in pairwise(ends) if b - a > 3)
+
+    inside = program("replay", "--upto", first, "--data-dir", place).stdout
+    assert inside.startswith(
+        f"this is inside turn {last} (entries {first} to {last - 1}, committed together): the "
+        f"state right after entry {first} took effect, without {first + 1} to {last - 1}, which "
+        "came after it; no client was told anything of the turn yet\n"
+    )
+    assert f"last turn    {first - 1}, " in inside and "digest       none inside a turn" in inside
+    whole = program("replay", "--upto", last - 1, "--data-dir", place).stdout
+    assert f"after entry {last - 1} took effect, with all of it;" in whole
+    assert program("replay", "--upto", last, "--data-dir", place).stdout.startswith("sequence ")
+
+
+def test_a_digest_names_no_snapshot_that_is_not_there(copied, capsys):
+    """After a crash of a young daemon, say: one digest, and that it is of the journal alone."""
+    with closing(sqlite3.connect(copied / DATABASE)) as database, database:
+        database.execute("DELETE FROM snapshots")
+    assert main(["digest", "--data-dir", str(copied)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2] == "from snapshot  none: no sound snapshot is stored"
+
+
+def test_a_status_shows_no_zero_for_what_was_never_measured(tmp_path):
+    """A daemon at rest on a closed market, without a throttle."""
+    later = datetime_of(SystemClock().wall_ns() + 3 * 86_400 * NANOS)
+    (tmp_path / "config.ini").write_text(
+        f"[session]\nhours = {later:%a} 09:00-09:01\n[throttle]\npolicy = off\n[instrument X]\n",
+        encoding="utf-8",
+    )
+    process = started("run", "--data-dir", tmp_path)
+    try:
+        wait_until(lambda: (tmp_path / "status.json").exists())
+        lines = program("status", "--data-dir", tmp_path).stdout.splitlines()
+        status = json.loads(program("status", "--json", "--data-dir", tmp_path).stdout)["status"]
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+    table = {line.split()[0]: line.split()[1:] for line in lines}
+    assert table["throttle"] == ["off"]
+    assert table["session"] == ["closed,", "opens", status["opens"]]
+    assert table["total"] == ["-", "-", "-"]
+    assert status["latency_ns"]["total"]["all"]["p50"] is None
+    assert status_line(status).endswith(", no latency measured yet")
 
 
 def test_a_read_only_copy_will_do(simulated):
