@@ -19,6 +19,7 @@ from oms.stores.lock import DataLock
 from oms.version import VERSION
 from tests.databases import alter, storage, traded
 from tests.places import PLACE, after_place
+from tests.processes import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 DATABASE = "order_management.db"
@@ -96,6 +97,20 @@ def test_every_command_says_where_and_by_which_settings(monkeypatch, tmp_path, c
         "and of the environment: OMS__THROTTLE__SENDS_MAX=50\n"
     )
     assert "data in" not in captured.out
+
+
+def test_the_log_of_a_daemon_says_where_its_settings_are_from(tmp_path, monkeypatch):
+    """stderr of a service may be gone long before somebody asks."""
+    monkeypatch.setenv("OMS__LOG__LEVEL", "info")
+    with subprocess.Popen(
+        [sys.executable, ROOT / "order_management.py", "run", "--data-dir", tmp_path],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        wait_until(lambda: (tmp_path / "status.json").exists())
+        process.terminate()
+        assert process.wait(30) == 0
+    text = (tmp_path / "logs" / "order_management.log").read_text(encoding="utf-8")
+    assert f"settings of {CONFIG_PATH} and of the environment: OMS__LOG__LEVEL=info\n" in text
 
 
 def test_a_variable_that_names_no_setting_stops_every_command(tmp_path):

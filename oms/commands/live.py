@@ -81,7 +81,10 @@ def add_to(add: AddCommand) -> None:
 
 def run(_args: argparse.Namespace, place: Place) -> int:
     """The daemon; its exit code."""
-    app = App(place.config, place.directory, console=sys.stdout, accept_loss=place.accept_loss)
+    app = App(
+        place.config, place.directory, console=sys.stdout, accept_loss=place.accept_loss,
+        told=place.told,
+    )  # fmt: skip
     code = app.run()
     tell_failure(app)
     return code
