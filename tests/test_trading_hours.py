@@ -7,6 +7,7 @@ import pytest
 from freezegun import freeze_time
 
 from oms import EmbeddedVenue, MemoryStore, RejectReason, ResponseType, SystemClock, TimeInForce
+from oms.clock import NANOS
 from oms.config import SessionConfig, ThrottleConfig
 from oms.enums import OrderState
 from oms.turn.journal import Fold
@@ -248,12 +249,8 @@ def test_other_hours_at_the_next_start_are_other_opens():
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
 def test_day_orders_end_with_the_date_where_the_market_never_closes(zone):
-    """Midnight in its zone: resting and waiting DAY orders end, all others go on; no phase
-    changes, though auctions are configured."""
-    always = SessionConfig(
-        always_open=True, time_zone=zone, opening_auction_ns=10**12, closing_auction_ns=10**12,
-        done_for_day=True,
-    )  # fmt: skip
+    """Midnight in its zone: resting and waiting DAY orders end, all others go on as they were."""
+    always = SessionConfig(always_open=True, time_zone=zone, done_for_day=True)
     midnight = {"UTC": "2024-03-05 00:00:00", "America/New_York": "2024-03-05 05:00:00"}[zone]
     before = midnight.replace("05 00:00:00", "04 23:59:59").replace("05:00:00", "04:59:59")
     with freeze_time(before) as frozen:
@@ -278,6 +275,19 @@ def test_day_orders_end_with_the_date_where_the_market_never_closes(zone):
         assert desk.step() == []
         desk.stop()
         assert folded(desk.store, use_snapshot=True) == folded(desk.store, use_snapshot=False)
+
+
+def test_a_market_that_never_closes_has_no_phases():
+    """What is configured for opens and closes does not happen at midnight."""
+    always = SessionConfig(
+        always_open=True, opening_auction_ns=60 * NANOS, closing_auction_ns=60 * NANOS
+    )
+    with freeze_time("2024-03-04 23:59:30") as frozen:
+        desk = desk_of(always)
+        for at in ("2024-03-04 23:59:59", "2024-03-05 00:00:00", "2024-03-05 00:00:30"):
+            frozen.move_to(at)
+            desk.step()
+            assert set(desk.oms.market_states().values()) == {"CONTINUOUS"}
 
 
 def test_the_dispatcher_wakes_at_midnight_where_the_market_never_closes():

@@ -91,7 +91,8 @@ class DueLines:
     def _told(changes: list[Line]) -> list[Line]:
         """The same lines, logged; a close with the next open."""
         for line in changes:
-            opens = f"; opens next {utc_text(line[3])}" if line[3:] and line[3] else ""
+            closed = line[0] == codec.SESSION and line[1] in ("PAUSE", "CLOSE") and line[3]
+            opens = f"; opens next {utc_text(line[3])}" if closed else ""
             log.info("session %s%s", ", ".join(line[1:3]), opens)
         return changes
 
