@@ -148,7 +148,8 @@ def test_a_commit_that_fails_stops_the_process_and_a_restart_knows(
     settle(directory, tmp_path / "first.out", ledger)
 
     # when the kernel reports an error to a commit under load
-    when = random.randint(20, 60)  # before the first checkpoint, whose errors no commit tells
+    # After the writes of a start, and before the first checkpoint, whose errors no commit tells.
+    when = random.randint(30, 60)
     print(f"{call} number {when}")
     under = injecting(f"{call}:error=EIO:when={when}", trace, "write")
     with Driver(directory, tmp_path / "out", "--prefix", "eio", under=under) as driver:
