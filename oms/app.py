@@ -36,6 +36,8 @@ GATEWAY_STOP_S = 2.0  # it writes the last answers, for a second at most
 class App:
     """One order manager in one data directory, until a signal.
 
+    told: whose settings these are, for the log.
+
     Ctrl-C or SIGTERM stops in order; a second one exits at once, as safe as kill -9.
     """
 
@@ -46,12 +48,14 @@ class App:
         *,
         console: TextIO | None = None,
         accept_loss: int | None = None,
+        told: str = "",
         manager_of: Callable[..., OrderManagement] = OrderManagement,
     ) -> None:
         self._config = config
         self.directory = directory
         self._console = console
         self._accept_loss = accept_loss
+        self._told = told
         self._stop = StopFlag()
         self._signals = 0
         self._manager_of = manager_of
@@ -87,6 +91,8 @@ class App:
             try:
                 self.manager.start()
                 log.info("started in %s, process %d", self.directory, os.getpid())
+                if self._told:
+                    log.info("%s", self._told)
                 gc.freeze()  # what was recovered stays: no collection has to walk it again
                 stack.callback(gc.unfreeze)
                 if work is None:
@@ -175,8 +181,20 @@ def status_line(status: dict[str, Any]) -> str:
     """The status a person wants each minute, in one line."""
     total = status["latency_ns"]["total"]["all"]
     return (
-        f"{status['health']}, session {status['session']}, link {status['link']}, "
+        f"{status['health']}, session {session_text(status)}, link {status['link']}, "
         f"waiting {status['waiting']}, open {status['open_orders']}, "
         f"journal {status['journal_seq']}, reports {status['published']}, "
-        f"p50 {total['p50'] / 1e6:.3f} ms, p99 {total['p99'] / 1e6:.3f} ms"
+        + (
+            f"p50 {total['p50'] / 1e6:.3f} ms, p99 {total['p99'] / 1e6:.3f} ms"
+            if total["count"]
+            else "no latency measured yet"
+        )
     )
+
+
+def session_text(status: dict[str, Any]) -> str:
+    """Whether orders trade; of which date, or from when on."""
+    if status["session"] == "open":
+        return f"open, trading date {status['trading_date']}"
+    opens = status.get("opens")  # an older program's status has none
+    return f"closed, opens {opens}" if opens else "closed"

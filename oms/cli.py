@@ -1,7 +1,9 @@
 """The command line: which command, with which settings, in which directory.
 
-Flow:  order_management.py -> [cli] -> commands
-What goes wrong at the start is one line on stderr and exit code 2, never a traceback.
+Flow:  order_management.py, python -m oms -> [cli] -> commands
+Data is in the current directory, or where --data-dir says. Each command says on stderr which
+directory that is, and which settings it goes by: stdout is for what was asked. What goes wrong
+at the start is one line on stderr and exit code 2, never a traceback.
 """
 
 import argparse
@@ -16,6 +18,7 @@ from oms.commands import (
     AddOption,
     Command,
     Place,
+    begin,
     control,
     explain,
     feeding,
@@ -25,11 +28,14 @@ from oms.commands import (
     offline,
     say,
 )  # fmt: skip
-from oms.config import CONFIG_PATH, load_config
+from oms.config import CONFIG_PATH, load_config, overrides
 from oms.errors import ConfigError, OMSError
+from oms.stores.schema import SCHEMA_VERSION
+from oms.version import VERSION
 
 EXIT_INTERRUPTED, EXIT_PIPE_CLOSED = 130, 141
 DEFAULT_COMMAND = "simulate"
+ALONE = ("-h", "--help", "--version")  # options that need no command
 
 DESCRIPTION = """\
 An order management system: it takes orders, lets them wait for the session and the
@@ -38,12 +44,16 @@ Without a command it simulates a market on this machine and reports how it went.
 
 EPILOG = """\
 examples:
-  order_management.py                          simulate a market for about 20 seconds
-  order_management.py simulate --speed max     as fast as this machine can
-  order_management.py run                      the daemon, in the hours of config.ini
-  order_management.py watch                    what the daemon publishes, as JSON lines
-  order_management.py fund ann USD 1000 --create --data-dir DIR   money for an account
-  order_management.py explain ID               what happened to one order, and why
+  %(prog)s                          simulate a market for about 20 seconds
+  %(prog)s simulate --speed max     as fast as this machine can
+  %(prog)s init DIR                 a config.ini to change, in a directory of its own
+  %(prog)s run --data-dir DIR       the daemon, in the hours of that config.ini
+  %(prog)s watch --data-dir DIR     what the daemon publishes, as JSON lines
+  %(prog)s fund ann USD 1000 --create --data-dir DIR   money for an account
+  %(prog)s explain ID               what happened to one order, and why
+
+environment: OMS__SECTION__KEY and OMS__INSTRUMENT__SYMBOL__KEY override config.ini, such as
+OMS__THROTTLE__SENDS_MAX=50; each command prints those that do.
 
 exit codes: 0 done, 1 something is wrong with what was found, 2 wrong usage or settings, or
 the place cannot be used, 3 (status) no daemon is running, 130 interrupted"""
@@ -64,7 +74,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit code."""
     try:
         args = build_parser().parse_args(with_command(sys.argv[1:] if argv is None else argv))
-        code: int = args.command(args, place_of(args))
+        place = place_of(args)
+        say(place.told)
+        code: int = args.command(args, place)
         sys.stdout.flush()
         return code
     except SystemExit as stop:  # argparse: --help, or a mistake it has told already
@@ -86,13 +98,18 @@ def main(argv: list[str] | None = None) -> int:
 
 def place_of(args: argparse.Namespace) -> Place:
     """The settings and the directory that the common options name."""
-    directory = getattr(args, "data_dir", None) or default_directory()
+    directory = Path(getattr(args, "data_dir", None) or Path.cwd())
     if directory.exists() and not directory.is_dir():
         raise ConfigError([f"--data-dir: expected a directory, was {directory}"])
-    config = load_config(getattr(args, "config", None) or own_config(directory))
+    path = getattr(args, "config", None) or own_config(directory) or CONFIG_PATH
+    config = load_config(path)
     if getattr(args, "log_json", False):
         config = replace(config, log=replace(config.log, json=True))
-    return Place(config, directory, getattr(args, "accept_loss", None))
+    told = f"data in {directory.absolute()}; settings of {path.absolute()}"
+    given = ", ".join(f"{name}={text}" for name, text in overrides(os.environ).items())
+    if given:
+        told += f" and of the environment: {' '.join(given.split())}"
+    return Place(config, directory, told, getattr(args, "accept_loss", None))
 
 
 def own_config(directory: Path) -> Path | None:
@@ -101,20 +118,15 @@ def own_config(directory: Path) -> Path | None:
     return path if path.exists() else None
 
 
-def default_directory() -> Path:
-    """Beside order_management.py in a checkout, else the current directory."""
-    checkout = CONFIG_PATH.parent
-    return checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
-
-
 def build_parser() -> Parser:
     common = _common_options()
     parser = Parser(
-        prog=Path(sys.argv[0]).name or "order_management.py",
+        prog=program_name(sys.argv[0]),
         description=DESCRIPTION,
         epilog=EPILOG,
         parents=[common],
     )
+    parser.add_argument("--version", action="version", version=version_text())
     parsers = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     def add(name: str, command: Command, brief: str, text: str) -> AddOption:
@@ -123,9 +135,22 @@ def build_parser() -> Parser:
         parser.set_defaults(command=command, parser_error=parser.error)
         return parser.add_argument
 
-    for module in (flows, live, feeding, control, funds, offline, explain):
+    for module in (flows, live, feeding, control, funds, offline, explain, begin):
         module.add_to(add)
     return parser
+
+
+def version_text() -> str:
+    """What a bug report should say first."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    place = Path(__file__).resolve().parent
+    return f"oms {VERSION}, schema version {SCHEMA_VERSION}, Python {python}, {place}"
+
+
+def program_name(path: str) -> str:
+    """What a user types to get this program."""
+    name = Path(path).name
+    return "python -m oms" if name == "__main__.py" else name or "order_management.py"
 
 
 def _common_options() -> Parser:
@@ -136,13 +161,13 @@ def _common_options() -> Parser:
         "--data-dir",
         metavar="DIR",
         type=Path,
-        help="where database, logs, lock and status are (default: beside order_management.py)",
+        help="where database, logs, lock and status are (default: the current directory)",
     )
     group.add_argument(
         "--config",
         metavar="FILE",
         type=Path,
-        help="the settings (default: config.ini in DIR, else beside order_management.py)",
+        help="the settings (default: config.ini in DIR, else the one the program came with)",
     )
     group.add_argument("--log-json", action="store_true", help="write the log as JSON lines")
     return common
@@ -154,6 +179,6 @@ def with_command(argv: list[str]) -> list[str]:
     while at < len(argv) and argv[at].startswith(("--data-dir", "--config", "--log-json")):
         takes_next = argv[at] in ("--data-dir", "--config")
         at += 2 if takes_next else 1
-    if at < len(argv) and (not argv[at].startswith("-") or argv[at] in ("-h", "--help")):
+    if at < len(argv) and (not argv[at].startswith("-") or argv[at] in ALONE):
         return argv
     return [*argv[:at], DEFAULT_COMMAND, *argv[at:]]

@@ -95,3 +95,8 @@ def datetime_of(wall_ns: int) -> datetime:
     """The UTC datetime of a stamp, cut to microseconds."""
     seconds, nanos = divmod(wall_ns, NANOS)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=nanos // 1_000)
+
+
+def utc_text(wall_ns: int) -> str:
+    """A stamp for a person and a program: 2026-11-30T09:00:00Z, without fractions."""
+    return f"{datetime_of(wall_ns):%Y-%m-%dT%H:%M:%SZ}"

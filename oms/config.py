@@ -1,13 +1,13 @@
-"""config.ini -> one frozen Config; every mistake is reported, all at once.
+"""config.ini and environment -> one frozen Config; every mistake is reported, all at once.
 
-Flow:  config.ini -> [config] -> app, which hands each part its section
+Flow:  config.ini -> config_text -> [config] -> app, which hands each part its section
 In:    text. Out: whole numbers, nanoseconds, instruments, a schedule.
 Owner: MainThread, at the start. Nobody else reads configuration.
 
 What each section holds is in sections.py; here is what they are together.
 """
 
-import configparser
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from oms.clock import NANOS
+from oms.config_text import ConfigText, overrides
 from oms.errors import ConfigError, ValidationError
 from oms.instruments import Instrument
 from oms.money import to_units
@@ -45,10 +46,18 @@ from oms.sections import (
 
 __all__ = [
     "Config", "LogConfig", "MarketDataConfig", "QueueConfig", "SessionConfig", "StopConfig",
-    "StoreConfig", "ThrottleConfig", "VenueConfig", "load_config",
+    "StoreConfig", "ThrottleConfig", "VenueConfig", "load_config", "overrides",
 ]  # fmt: skip
 
-CONFIG_PATH = Path(__file__).resolve().parent.parent / "config.ini"
+
+def _shipped(package: Path) -> Path:
+    """The config.ini that the program came with: a wheel carries it in the package, a checkout
+    has it beside order_management.py."""
+    carried = package / "config.ini"
+    return carried if carried.exists() else package.parent / "config.ini"
+
+
+CONFIG_PATH = _shipped(Path(__file__).resolve().parent)
 SHIPPED_INSTRUMENTS = tuple(
     InstrumentConfig(tick_size=tick, lot_size=lot, market_slippage_bps=1_000).instrument(symbol)
     for symbol, tick, lot in (
@@ -300,33 +309,34 @@ SECTIONS = {
 Kind = TypeVar("Kind", bound=Section)
 
 
-def load_config(path: Path | str | None = None) -> Config:
+def load_config(
+    path: Path | str | None = None, environment: Mapping[str, str] | None = None
+) -> Config:
     """The configuration in the file; what it leaves out has its default.
 
-    path: None means config.ini beside order_management.py, or all defaults if it is not there.
-    Raises ConfigError, one line a mistake: unreadable, unknown, out of bounds, no instrument.
+    path: None means the config.ini that the program came with.
+    environment: variables that override the file, such as OMS__THROTTLE__SENDS_MAX and
+        OMS__INSTRUMENT__BTC_USD__TICK_SIZE; None means those of this process.
+
+    Raises ConfigError, one line a mistake, with file and line or the variable: unreadable,
+    unknown, out of bounds, no instrument.
     """
-    if path is None and not CONFIG_PATH.exists():
-        return Config()
-    path = Path(CONFIG_PATH if path is None else path)
-    # No header can name the section "", hence no section has silent defaults.
-    parser = configparser.ConfigParser(interpolation=None, delimiters="=", default_section="")
-    try:
-        parser.read_string(path.read_text(encoding="utf-8-sig"), path.name)
-    except (OSError, ValueError, configparser.Error) as error:
-        raise ConfigError([f"{path.name}: {' '.join(str(error).split())}"]) from None
-    made, mistakes = dict[str, Section](), list[str]()
-    for name in parser.sections():
+    text = ConfigText(Path(CONFIG_PATH if path is None else path))
+    text.read()
+    mistakes = text.override(os.environ if environment is None else environment, SECTIONS, NAMED)
+    made = dict[str, Section]()
+    for name, texts in text.sections.items():
         try:
-            made[name] = _make(name, parser[name])
+            made[name] = _make(name, texts)
         except (ConfigError, ValidationError) as error:
-            mistakes.extend(f"{path.name} [{name}] {line}" for line in str(error).split("\n"))
-    symbols = [name[11:] for name in parser.sections() if name.startswith("instrument ")]
+            lines = str(error).split("\n")
+            mistakes.extend(f"{text.where(name, line.partition(':')[0])} {line}" for line in lines)
+    symbols = [name[11:] for name in text.sections if name.startswith("instrument ")]
     if not symbols:
-        mistakes.append(f"{path.name} [instrument SYMBOL]: expected at least one, was none")
+        mistakes.append(f"{text.path} [instrument SYMBOL]: expected at least one, was none")
     parts, wrong = _parts_of(made)
     wrong.extend(contradictions(symbols, parts))
-    mistakes.extend(f"{path.name} [{name}] {mistake}" for name, mistake in wrong)
+    mistakes.extend(f"{text.where(name, mistake.field)} {mistake}" for name, mistake in wrong)
     if mistakes:
         raise ConfigError(mistakes)
     return Config(**parts)

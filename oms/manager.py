@@ -17,7 +17,7 @@ from threading import get_ident
 from types import TracebackType
 from typing import Any, TypeVar
 
-from oms.clock import NANOS, Clock, SystemClock, pause
+from oms.clock import NANOS, Clock, SystemClock, pause, utc_text
 from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
@@ -500,12 +500,14 @@ class OrderManagement:
         """How it goes: plain data, JSON as it stands. Durations are nanoseconds."""
         dispatcher, inbox = self.dispatcher, self.inbox
         now_ns = self.clock.monotonic_ns()
-        desk = dispatcher.desk
-        window = self.session.window_at(self.clock.wall_ns())
+        desk, limited = dispatcher.desk, self.config.throttle.policy != "off"
+        wall_ns = self.clock.wall_ns()
+        window, open_ns = self.session.window_at(wall_ns), self.session.next_open_ns(wall_ns)
         return {
             "health": self._health(),
             "session": "open" if window else "closed",
             "trading_date": window.trading_date.isoformat() if window else None,
+            "opens": utc_text(open_ns) if open_ns is not None else None,
             "link": "up" if self.session.logged_on else "down",
             "logon_attempts": self.keeper.attempts,
             "inbox": inbox.size,
@@ -517,7 +519,7 @@ class OrderManagement:
             "open_orders": len(self.publisher.open),
             "clock": {
                 "jumps": dispatcher.times.jumps,
-                "jump_ns": dispatcher.times.jump_ns,
+                "jump_ns": dispatcher.times.jump_ns if dispatcher.times.jumps else None,
                 "behind_ns": dispatcher.times.behind_ns,
             },
             "journal_seq": dispatcher.fold.last_seq,
@@ -529,8 +531,8 @@ class OrderManagement:
             "throttle": {
                 "policy": self.config.throttle.policy,
                 "sends_max": self.config.throttle.sends_max,
-                "in_use": dispatcher.throttler.in_use(now_ns),
-                "free": dispatcher.throttler.free(now_ns),
+                "in_use": dispatcher.throttler.in_use(now_ns) if limited else None,
+                "free": dispatcher.throttler.free(now_ns) if limited else None,
             },
             "store": "ok" if dispatcher.blocked is None else dispatcher.blocked.value,
             "store_lag": inbox.size,

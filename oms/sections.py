@@ -62,8 +62,13 @@ def seconds(low: float, high: float) -> Rule:
 
 
 def words(*known: str) -> Rule:
-    """One of the known words."""
-    return Rule("one of " + ", ".join(known), lambda _, text: text, lambda value: value in known)
+    """One of the known words; in the file in any case."""
+    spelled = {word.lower(): word for word in known}
+    return Rule(
+        "one of " + ", ".join(known),
+        lambda _, text: spelled.get(text.lower(), text),
+        lambda value: value in known,
+    )
 
 
 def text(expected: str, pattern: str) -> Rule:
@@ -82,7 +87,8 @@ def optional(rule: Rule) -> Rule:
     return Rule(rule.expected, read, lambda value: value is None or rule.accepts(value))
 
 
-FLAG = Rule("yes or no", lambda _, t: {"yes": True, "no": False}.get(t), lambda v: type(v) is bool)
+FLAGS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
+FLAG = Rule("yes or no", lambda _, t: FLAGS.get(t.lower()), lambda v: type(v) is bool)
 FILE = Rule("a file name", lambda _, t: Path(t), lambda v: isinstance(v, Path) and v.name > "")
 
 

@@ -67,6 +67,8 @@ class ReferenceDesk:
             self._modify(PlainChange(seq, entry[2], self.find(entry[3]), False, *entry[4:6]))
         elif kind == "C":
             self._cancel(PlainChange(seq, entry[2], self.find(entry[3]), True))
+        elif kind == "S" and entry[1] == "DATE":
+            self._end_day_orders()
         elif kind == "S":
             self.open = entry[1] == "OPEN"
             if entry[1] == "CLOSE":
@@ -128,6 +130,12 @@ class ReferenceDesk:
         elif not any(c.cancels for c in change.order.changes):
             change.order.changes.append(change)
             self.urgent.append(change)
+
+    def _end_day_orders(self):
+        for order in [o for o in self.orders if o.tif == "DAY" and not o.over]:
+            if order.state == "open":
+                self.book.cancel(order.seq)
+            self._end(order, "EXPIRED")
 
     def _expire(self):
         for order in list(self.orders):

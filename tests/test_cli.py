@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,11 @@ import pytest
 import oms
 import order_management
 from oms import OrderManagement, OrderRequest, Side, TimeInForce
-from oms.cli import default_directory, main, with_command
-from oms.config import CONFIG_PATH
+from oms.app import status_line
+from oms.cli import main, with_command
+from oms.clock import NANOS, SystemClock, datetime_of
 from tests.fakes import config_of, throttled
+from tests.places import after_place
 from tests.processes import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,12 +32,14 @@ DATABASE = "order_management.db"
 
 
 def program(*arguments: object, timeout: float = 60, **options) -> subprocess.CompletedProcess:
-    """Run it to its end."""
+    """Run it to its end; stderr without the line that says where."""
     command = [*PROGRAM, *map(str, arguments)]
     options.setdefault("stdout", subprocess.PIPE)
-    return subprocess.run(
+    done = subprocess.run(
         command, stderr=subprocess.PIPE, text=True, timeout=timeout, check=False, **options
     )
+    done.stderr = after_place(done.stderr)
+    return done
 
 
 def started(*arguments: object) -> subprocess.Popen:
@@ -97,7 +102,7 @@ def test_ctrl_c_ends_a_simulation_with_its_report(tmp_path):
     wait_until(lambda: (tmp_path / "status.json").exists())
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=10)
-    assert (process.returncode, err) == (0, "")
+    assert (process.returncode, after_place(err)) == (0, "")
     assert "interrupted: this is how far it came" in out
     assert "Verify     verified: " in out
 
@@ -215,7 +220,7 @@ def test_a_daemon_from_start_to_sigterm(tmp_path):
         out, err = process.communicate(timeout=10)
     finally:
         process.kill()
-    assert (process.returncode, err) == (0, "")
+    assert (process.returncode, after_place(err)) == (0, "")
     assert time.monotonic() - began < 5
     assert all(json.loads(line)["level"] == "INFO" for line in out.splitlines())
     gone = program("status", "--data-dir", tmp_path)
@@ -249,6 +254,58 @@ def test_the_journal_can_be_looked_at_from_all_sides(simulated):
     tail = program("export", "--from", last_seq - 1, "--data-dir", place).stdout.splitlines()
     assert [json.loads(line) for line in tail] == lines[-2:]
     assert sorted(path.name for path in place.iterdir()) == before
+
+
+def test_replay_inside_a_turn_says_what_it_shows(simulated):
+    """Entries of one turn are committed together: the state between two of them nobody was told."""
+    place, _ = simulated
+    text = program("export", "--data-dir", place).stdout
+    lines = [json.loads(line) for line in text.splitlines()]
+    ends = [0] + [line["seq"] for line in lines if line.get("turn")]
+    first, last = next((a + 1, b) for a, b in pairwise(ends) if b - a > 3)
+
+    inside = program("replay", "--upto", first, "--data-dir", place).stdout
+    assert inside.startswith(
+        f"this is inside turn {last} (entries {first} to {last - 1}, committed together): the "
+        f"state right after entry {first} took effect, without {first + 1} to {last - 1}, which "
+        "came after it; no client was told anything of the turn yet\n"
+    )
+    assert f"last turn    {first - 1}, " in inside and "digest       none inside a turn" in inside
+    whole = program("replay", "--upto", last - 1, "--data-dir", place).stdout
+    assert f"after entry {last - 1} took effect, with all of it;" in whole
+    assert program("replay", "--upto", last, "--data-dir", place).stdout.startswith("sequence ")
+
+
+def test_a_digest_names_no_snapshot_that_is_not_there(copied, capsys):
+    """After a crash of a young daemon, say: one digest, and that it is of the journal alone."""
+    with closing(sqlite3.connect(copied / DATABASE)) as database, database:
+        database.execute("DELETE FROM snapshots")
+    assert main(["digest", "--data-dir", str(copied)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2] == "from snapshot  none: no sound snapshot is stored"
+
+
+def test_a_status_shows_no_zero_for_what_was_never_measured(tmp_path):
+    """A daemon at rest on a closed market, without a throttle."""
+    later = datetime_of(SystemClock().wall_ns() + 3 * 86_400 * NANOS)
+    (tmp_path / "config.ini").write_text(
+        f"[session]\nhours = {later:%a} 09:00-09:01\n[throttle]\npolicy = off\n[instrument X]\n",
+        encoding="utf-8",
+    )
+    process = started("run", "--data-dir", tmp_path)
+    try:
+        wait_until(lambda: (tmp_path / "status.json").exists())
+        lines = program("status", "--data-dir", tmp_path).stdout.splitlines()
+        status = json.loads(program("status", "--json", "--data-dir", tmp_path).stdout)["status"]
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+    table = {line.split()[0]: line.split()[1:] for line in lines}
+    assert table["throttle"] == ["off"]
+    assert table["session"] == ["closed,", "opens", status["opens"]]
+    assert table["total"] == ["-", "-", "-"]
+    assert status["latency_ns"]["total"]["all"]["p50"] is None
+    assert status_line(status).endswith(", no latency measured yet")
 
 
 def test_a_read_only_copy_will_do(simulated):
@@ -301,7 +358,7 @@ def test_a_damaged_journal_names_the_sequence(copied, capsys, command):
         [(seq,)] = database.execute("SELECT min(first_seq) FROM journal WHERE released > 0")
         database.execute("UPDATE journal SET wall_ns = wall_ns + 1 WHERE first_seq = ?", (seq,))
     assert main([command, "--data-dir", str(copied)]) == 1
-    err = capsys.readouterr().err
+    err = after_place(capsys.readouterr().err)
     assert err.startswith(f"order_management: journal sequence {seq} to ")
     assert err.count("\n") == 1
 
@@ -312,7 +369,7 @@ def test_a_reader_that_goes_away_is_no_error(simulated):
     assert process.stdout is not None and process.stderr is not None
     process.stdout.readline()
     process.stdout.close()
-    assert process.stderr.read() == ""
+    assert after_place(process.stderr.read()) == ""
     process.stderr.close()
     assert process.wait(10) in (0, 141)
 
@@ -327,7 +384,7 @@ def told(tmp_path, capsys):
     def explain(*arguments: str) -> tuple[int, str]:
         code = main(["explain", *arguments, "--data-dir", str(tmp_path)])
         captured = capsys.readouterr()
-        return code, captured.out + captured.err
+        return code, captured.out + after_place(captured.err)
 
     new, day = OrderRequest.new, TimeInForce.DAY
     with OrderManagement(config_of(), directory=tmp_path) as manager:
@@ -478,7 +535,7 @@ def test_a_market_that_never_closes(tmp_path, capsys):
         tmp_path, capsys, "[session]\nalways_open = yes\n[instrument X]\n", "--next", "3"
     )
     assert code == 0
-    assert lines[1] == "always open: no session ever opens or closes, the link stays up"
+    assert lines[1].startswith("always open: no session ever opens or closes, the link stays up")
 
 
 # --- wrong usage ---
@@ -496,7 +553,7 @@ def test_a_market_that_never_closes(tmp_path, capsys):
         (["feed", "f", "--speed", "-1"], "--speed: expected a number above 0, or max"),
         (["feed", "f", "--symbol", "a b"], "--symbol: expected capitals, digits"),
         (["feed", "/no/such/file.jsonl"], "/no/such/file.jsonl: No such file or directory"),
-        (["run", "--config", "/no/such"], "No such file or directory: '/no/such'"),
+        (["run", "--config", "/no/such"], "/no/such: No such file or directory"),
         (["run", "--data-dir", "/dev/null"], "--data-dir: expected a directory, was /dev/null"),
         (["digest", "--data-dir", "/no/such"], "no such database; nothing has run here yet"),
     ],
@@ -504,9 +561,10 @@ def test_a_market_that_never_closes(tmp_path, capsys):
 def test_wrong_usage_is_one_line_and_exit_code_2(capsys, arguments, complaint):
     assert main(arguments) == 2
     captured = capsys.readouterr()
+    err = after_place(captured.err)
     assert captured.out == ""
-    assert captured.err.startswith("order_management: ") and captured.err.count("\n") == 1
-    assert complaint in captured.err
+    assert err.startswith("order_management: ") and err.count("\n") == 1
+    assert complaint in err
 
 
 def test_all_mistakes_of_a_configuration_are_told(tmp_path, capsys):
@@ -528,7 +586,7 @@ def test_a_database_that_is_none_is_one_line(tmp_path):
 @pytest.mark.parametrize(
     "command",
     ["", "simulate", "run", "status", "feed", "sessions", "digest", "verify", "replay", "export",
-     "explain", "fund", "seed-market", "ledger", "operator"],
+     "explain", "fund", "seed-market", "ledger", "operator", "init", "migrate"],
 )  # fmt: skip
 def test_help_is_there_for_every_command(capsys, command):
     assert main([*command.split(), "--help"]) == 0
@@ -546,19 +604,12 @@ def test_help_is_there_for_every_command(capsys, command):
         (["--data-dir=x", "verify"], ["--data-dir=x", "verify"]),
         (["--data-dir", "x"], ["--data-dir", "x", "simulate"]),
         (["--help"], ["--help"]),
+        (["--version"], ["--version"]),
         (["run", "--log-json"], ["run", "--log-json"]),
     ],
 )
 def test_without_a_command_it_simulates(given, understood):
     assert with_command(given) == understood
-
-
-def test_a_checkout_keeps_its_data_beside_the_program(monkeypatch, tmp_path):
-    """Wherever it is called from; an installed package uses the current directory."""
-    monkeypatch.chdir(tmp_path)
-    assert default_directory() == ROOT == CONFIG_PATH.parent
-    monkeypatch.setattr("oms.cli.CONFIG_PATH", tmp_path / "lib" / "config.ini")
-    assert default_directory() == tmp_path
 
 
 def test_the_program_is_a_library_too():
@@ -583,6 +634,6 @@ def test_a_daemon_whose_reader_goes_away_goes_on_and_ends_with_0(tmp_path):
         wait_until(lambda: (tmp_path / "status.json").exists())
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
-        assert process.stderr.read() == ""
+        assert after_place(process.stderr.read()) == ""
     log = (tmp_path / "logs" / "order_management.log").read_text()
     assert log.count("it gets no more lines") == 1

@@ -37,12 +37,13 @@ def loaded(tmp_path):
 
 @pytest.fixture
 def mistakes_of(loaded):
-    """The mistakes that loading this text reports, without the name of the file."""
+    """The mistakes that loading this text reports, without file and line."""
 
     def load(text):
         with pytest.raises(ConfigError) as caught:
             loaded(text)
-        return [line.removeprefix("config.ini ") for line in caught.value.mistakes]
+        place = re.compile(r"^/.*?config\.ini (line \d+ )?")
+        return [place.sub("", mistake) for mistake in caught.value.mistakes]
 
     return load
 

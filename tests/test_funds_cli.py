@@ -26,6 +26,7 @@ from oms.exchange.order import Order
 from oms.requests import FundsAction, FundsRequest, OperatorAction, OrderTerms
 from oms.turn.journal import state_mistakes
 from tests.fakes import Stepped, buy, config_of, sell
+from tests.places import after_place
 from tests.processes import wait_until
 from tests.test_cli import DATABASE, program, started
 
@@ -52,13 +53,14 @@ def settings(tmp_path) -> Path:
 
 @pytest.fixture
 def run(settings, capsys):
-    """One command in a data directory with a config.ini of its own; code, stdout, stderr."""
+    """One command in a data directory with a config.ini of its own; code, stdout, and stderr
+    without the line that says where."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         capsys.readouterr()
         code = main([*map(str, arguments), "--data-dir", str(settings.parent)])
         captured = capsys.readouterr()
-        return code, captured.out, captured.err
+        return code, captured.out, after_place(captured.err)
 
     return run
 
@@ -192,7 +194,8 @@ def test_a_market_is_not_seeded_under_a_daemon(settings, tmp_path):
 def test_without_a_ledger_there_is_no_money(run, tmp_path):
     (tmp_path / "config.ini").write_text("[instrument BTC_USD]\n", encoding="utf-8")
     code, _, err = run("fund", "ann", "USD", "1", "--create")
-    assert code == 1 and err.endswith("refused: LEDGER_OFF\n")
+    cure = "LEDGER_OFF: expected [exchange] ledger = yes, was no"
+    assert code == 1 and err.endswith(f"refused: {cure}\n")
 
 
 # --- seed-market ---
@@ -266,7 +269,7 @@ def test_settings_that_would_not_start_a_daemon_are_not_written(run, tmp_path):
     path.write_text("[instrument PLAIN]\n", encoding="utf-8")
     code, _, err = run("seed-market", "--markets", "A_USD", "--config", path)
     assert code == 2
-    assert all("other.ini [instrument PLAIN]" in line for line in err.splitlines())
+    assert all("other.ini line 1 [instrument PLAIN]" in line for line in err.splitlines())
     assert path.read_text(encoding="utf-8") == "[instrument PLAIN]\n"
     assert not list(tmp_path.glob("*.new"))
 

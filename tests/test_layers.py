@@ -5,10 +5,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
-    {"errors", "clock", "enums", "money", "instruments", "reject_reasons", "market_data"},
-    {"requests"}, {"exchange", "reports"}, {"sections", "config"}, {"desk"},
+    {"errors", "clock", "enums", "money", "instruments", "reject_reasons", "market_data",
+     "version"},
+    {"requests"}, {"exchange", "reports"}, {"sections", "config", "config_text"}, {"desk"},
     {"venues", "stores"}, {"turn"}, {"manager"}, {"gateways"},
-    {"logs", "app", "cli", "commands", "simulation"},
+    {"logs", "app", "cli", "commands", "simulation", "__main__"},
 ]  # fmt: skip
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 STRANGERS = {"venues", "stores"}  # of one level, and yet they do not know each other
@@ -17,7 +18,7 @@ CONSTANTS = {"oms.clock.NANOS"}  # no reading of a clock
 OF_THE_EXCHANGE = "oms.exchange.order"  # all that a report knows of it
 DOORS = {  # what only these may use
     "time": {"clock.py"},
-    "configparser": {"config.py"},
+    "configparser": {"config_text.py"},
     "sqlite3": {"stores/schema.py", "stores/sqlite.py"},
     "fcntl": {"stores/lock.py"},
     "socket": {"app.py", "gateways/client.py", "gateways/connection.py", "gateways/control.py"},

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from dataclasses import replace
 from queue import SimpleQueue
 
 import pytest
@@ -16,7 +17,7 @@ from oms import (
     ResponseType,
 )
 from oms.clock import SystemClock
-from oms.config import QueueConfig, StopConfig, ThrottleConfig
+from oms.config import QueueConfig, StopConfig, StoreConfig, ThrottleConfig
 from oms.enums import OrderState
 from oms.errors import DeadlockError, OutcomeUnknownError, StoppedError, StoreError
 from oms.turn.threads import THREADS
@@ -305,3 +306,16 @@ def test_a_thread_that_is_refused_again_and_again_yields(monkeypatch):
     desk.oms.add_listener(listen)
     desk.step()
     assert paused == [0.001]
+
+
+@pytest.mark.parametrize(
+    ("durability", "lost"), [("full", []), ("normal", ["a power loss"]), ("none", ["the end of"])]
+)
+def test_what_may_be_lost_is_logged_at_the_start(tmp_path, caplog, durability, lost):
+    """Whoever set it long ago is reminded; the default has nothing to say."""
+    config = replace(config_of(), store=StoreConfig(durability=durability))
+    with OrderManagement(config, directory=tmp_path):
+        pass
+    told = [line for line in caplog.messages if line.startswith("durability = ")]
+    assert len(told) == len(lost)
+    assert all(text in line for text, line in zip(lost, told, strict=True))

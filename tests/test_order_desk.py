@@ -234,6 +234,7 @@ def test_at_the_close_what_cannot_stay_expires_in_book_order_then_queue_order(tu
     assert turns.turn(*session("CLOSE")) == [
         "D1 EXPIRED/EXPIRED", "D9 CANCEL_REJECTED/EXPIRED", "D2 EXPIRED/EXPIRED",
         "D3 EXPIRED/EXPIRED", "M EXPIRED/EXPIRED", "I EXPIRED/EXPIRED",
+        "G2 PENDING_NEW/PENDING_NEW",
     ]  # fmt: skip
     assert turns.waiting == ["G2"]
     assert turns.turn(*session("OPEN")) == ["G2 NEW/NEW"]
@@ -244,7 +245,7 @@ def test_a_pause_lets_nothing_expire(turns):
     """A lunch break is not the end of the day."""
     turns.turn(new("D", "BUY", 1, 98, tif="DAY"))
     turns.turn(new("E", "BUY", 1, 98, tif="DAY"), send=0)
-    assert turns.turn(*session("PAUSE")) == []
+    assert turns.turn(*session("PAUSE")) == ["E PENDING_NEW/PENDING_NEW"]
     assert turns.turn(*session("OPEN")) == ["E NEW/NEW"]
 
 

@@ -32,7 +32,9 @@ modifies = st.tuples(
     st.just("modify"), st.integers(0, 99), st.sampled_from([0, 99, 100, 101]), st.integers(0, 7)
 )
 cancels = st.tuples(st.just("cancel"), st.integers(0, 99))
-sessions = st.tuples(st.just("session"), st.sampled_from(["OPEN", "OPEN", "PAUSE", "CLOSE"]))
+sessions = st.tuples(
+    st.just("session"), st.sampled_from(["OPEN", "OPEN", "PAUSE", "CLOSE", "DATE"])
+)
 links = st.tuples(st.just("link"), st.booleans())
 processes = st.tuples(st.sampled_from(["start", "stop"]))
 requests = st.one_of(news, news, news, modifies, cancels)

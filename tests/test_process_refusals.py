@@ -16,6 +16,7 @@ from oms.errors import StoreError
 from oms.reports import ROW_COLUMNS
 from oms.stores import JournalRecord
 from oms.stores.sqlite import PersistentStorage
+from tests.places import after_place
 from tests.processes import DATABASE, Driver, audit, wait_until
 
 PROGRAM = Path(__file__).parent.parent / "order_management.py"
@@ -235,10 +236,12 @@ def test_a_daemon_that_was_killed_and_lost_a_tail_is_not_started(
 
 
 def command(directory: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, str(PROGRAM), *words, "--data-dir", str(directory)],
         capture_output=True, text=True, timeout=START_S_MAX,
     )  # fmt: skip
+    done.stderr = after_place(done.stderr)
+    return done
 
 
 # --- places that cannot be used ---

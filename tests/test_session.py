@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from oms.clock import NANOS, SystemClock, datetime_of, wall_ns_of
 from oms.desk import hours as hours_module
-from oms.desk.calendar import FOREVER_NS, Schedule, SessionWindow, TradingSession
+from oms.desk.calendar import Schedule, SessionWindow, TradingSession
 from oms.errors import ValidationError
 from oms.turn.schedule import phase_at
 from tests.reference_calendar import STANDARD, Exceptions, Interval, ReferenceCalendar, written
@@ -96,12 +96,38 @@ def test_every_answer_is_a_function_of_the_instant(minutes):
 
 
 def test_always_open_needs_nothing_else():
-    """One window without end: it never changes, and the link is always up."""
+    """It never closes, and the link is always up."""
     session = market("", always_open=True)
-    for at in (0, ns("2024-03-03 03:00"), FOREVER_NS - 1):
+    for at in (0, ns("2024-03-03 03:00"), ns("2100-01-01 00:00")):
         assert session.is_open(at) and session.should_be_logged_on(at)
-        assert session.next_change_ns(at) is None
-    assert list(session.schedule.windows(0)) == [SessionWindow(0, FOREVER_NS, date(1970, 1, 1))]
+        assert session.next_change_ns(at) is None and session.next_open_ns(at) is None
+    assert next(session.schedule.windows(0)) == SessionWindow(0, 86_400 * NANOS, date(1970, 1, 1))
+
+
+def test_when_the_market_opens_next():
+    """Over the weekend; nothing while it is open, nor if all to come are holidays."""
+    session = market()
+    assert session.next_open_ns(ns("2024-03-08 16:59")) is None
+    for at in ("2024-03-08 17:00", "2024-03-10 12:00", "2024-03-11 08:59"):
+        assert session.next_open_ns(ns(at)) == ns("2024-03-11 09:00")
+    days = ", ".join(str(date(2024, 1, 1) + timedelta(n)) for n in range(800) if n % 7 < 5)
+    assert market(holidays=days).next_open_ns(ns("2024-01-01 00:00")) is None
+
+
+@given(
+    st.sampled_from([NEW_YORK, "Asia/Kolkata", "Australia/Lord_Howe", "Africa/Cairo", "UTC"]),
+    st.datetimes(datetime(2000, 1, 1), datetime(2099, 1, 1)),
+)
+@settings(deadline=None)
+def test_always_open_has_the_date_of_its_zone(zone, at):
+    """Days follow each other without a gap; also where clocks skip midnight, as in Cairo."""
+    at_ns = wall_ns_of(at.replace(tzinfo=UTC))
+    schedule = market("", always_open=True, time_zone=zone).schedule
+    today, tomorrow = islice(schedule.windows(at_ns), 2)
+    assert today.open_ns <= at_ns < today.close_ns == tomorrow.open_ns
+    local = datetime_of(at_ns).astimezone(ZoneInfo(zone))
+    assert today.trading_date == local.date()
+    assert tomorrow.trading_date == local.date() + timedelta(days=1)
 
 
 def test_the_view_ahead_is_bounded():
@@ -137,6 +163,18 @@ extra_open = 2024-03-04 17:00-18:00
 Mon 04 09:00 - Mon 04 12:00
 Mon 04 12:00 - Mon 04 17:00
 Mon 04 17:00 - Mon 04 18:00 extra session
+
+midnight may be told as the end of a day
+hours = Sun 20:00-24:00, Mon 22:00 - Tue 24:00
+extra_open = 2024-03-07 10:00-24:00:00
+Sun 03 20:00 - Mon 04 00:00
+Mon 04 22:00 - Wed 06 00:00
+Thu 07 10:00 - Fri 08 00:00 extra session
+
+an early close at midnight
+hours = Mon 18:00 - Tue 17:00
+early_close = 2024-03-04 24:00
+Mon 04 18:00 - Tue 05 00:00 early close
 
 a holiday is a trading date, wherever its window opens
 hours = Mon-Fri 18:00-02:00
@@ -424,7 +462,10 @@ def test_a_year_of_futures_and_its_twin_agree():
 MISTAKES = """
 hours =
 hours = Mon-Fri 9:00-17:00
-hours = Mon-Fri 09:00-24:00
+hours = Mon-Fri 24:00-09:00
+hours = Mon-Fri 09:00-24:01
+extra_open = 2026-12-26 24:00-24:00
+early_close = 2026-12-24 24:30
 hours = Mo 09:00-17:00
 hours = Mon-Wed 09:00 - Thu 17:00
 hours = Mon-Fri 09:00-17:00, Wed 16:59-18:00

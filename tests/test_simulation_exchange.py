@@ -18,6 +18,7 @@ from oms.simulation.report import holdings
 from oms.simulation.runner import Tally, Traded
 from oms.turn.journal import state_mistakes
 from tests.fakes import Stepped, buy, config_of, sell
+from tests.places import after_place
 from tests.test_cli import program
 
 SHIPPED = Config().instruments
@@ -151,7 +152,7 @@ def test_orders_left_open_without_a_ledger_stop_a_simulation_at_the_start(tmp_pa
     assert main(["feed", str(flow), "--data-dir", str(data), "--quiet"]) == 0
     capsys.readouterr()
     assert main(["simulate", "--orders", "10", "--data-dir", str(data)]) == 2
-    assert capsys.readouterr().err == (
+    assert after_place(capsys.readouterr().err) == (
         "order_management: [exchange] ledger: expected no as long as orders are open, was yes; "
         "1 are: cancel them first, or use another directory\n"
     )

@@ -144,12 +144,13 @@ def test_t7_a_replace_in_the_queue_leaves_it_waiting():
 
 @pytest.mark.parametrize("more", [{"time_in_force": DAY}, {"time_in_force": IOC}, {"price": None}])
 def test_t8_what_still_waits_at_the_close_expires(more):
-    """DAY, IOC and market orders; what is good for longer waits on."""
+    """DAY, IOC and market orders; what is good for longer waits on, and is told for what."""
     desk = morning(throttle=ThrottleConfig(sends_max=1))
     later(desk, 8 * 3600 - 0.5)
     desk.send(buy("A", 1, 100), buy("B", 1, **{"price": 100, **more}), buy("C", 1, 100))
-    assert later(desk, 0.5) == ["B EXPIRED/EXPIRED"]
+    assert later(desk, 0.5) == ["B EXPIRED/EXPIRED", "C PENDING_NEW/PENDING_NEW"]
     assert desk.waiting == ["C"]
+    assert desk.oms.get_order("me", "C").text == "HELD_SESSION"
 
 
 # --- cancels ---

@@ -39,12 +39,12 @@ def histogram_of(durations):
 
 
 def test_an_empty_histogram_says_nothing():
-    """No orders yet: zeros, not an error."""
+    """No orders yet: what was never measured is no zero, nor an error."""
     histogram = Histogram()
     assert histogram.count == 0
-    assert histogram.percentile(99.9) == 0
+    assert histogram.percentile(99.9) is None
     assert histogram.rows() == []
-    assert histogram.summary() == dict.fromkeys(("count", *PERCENTILES, "max"), 0)
+    assert histogram.summary() == {"count": 0, **dict.fromkeys((*PERCENTILES, "max"))}
 
 
 def test_small_durations_are_exact():
@@ -392,7 +392,8 @@ def test_another_thread_may_read_while_the_dispatcher_records():
             while not done.is_set():
                 total = tracker.latency()["total"]["all"]
                 assert seen <= total["count"]
-                assert total["p50"] <= total["p99.9"] <= total["max"]
+                if total["count"]:
+                    assert total["p50"] <= total["p99.9"] <= total["max"]
                 assert tracker.in_flight >= 0 <= tracker.unknown
                 seen = total["count"]
         except BaseException as error:

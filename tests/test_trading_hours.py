@@ -6,10 +6,11 @@ freezegun owns the machine's clock here; every turn is stepped by hand.
 import pytest
 from freezegun import freeze_time
 
-from oms import MemoryStore, RejectReason, ResponseType, SystemClock, TimeInForce
+from oms import EmbeddedVenue, MemoryStore, RejectReason, ResponseType, SystemClock, TimeInForce
 from oms.config import SessionConfig, ThrottleConfig
 from oms.enums import OrderState
 from oms.requests import MassCancelRequest
+from oms.turn.journal import Fold
 from tests.fakes import Stepped, buy, cancel, config_of, remote, sell
 
 DAY, IOC = TimeInForce.DAY, TimeInForce.IOC
@@ -20,6 +21,14 @@ HOLDING = SessionConfig(hours="Mon-Fri 09:00-17:00", time_zone="UTC", outside_ho
 def desk_of(session=HOURS, store=None, **sections):
     config = config_of(session=session, **sections)
     return Stepped(config, clock=SystemClock(), store=store or MemoryStore()).start()
+
+
+def folded(store, *, use_snapshot):
+    """The digest of what the journal gives."""
+    fold = Fold(EmbeddedVenue())
+    for _ in fold.recover(store, use_snapshot=use_snapshot):
+        pass
+    return fold.digest()
 
 
 def test_an_early_order_goes_out_at_the_open():
@@ -77,9 +86,11 @@ def test_at_the_close_day_orders_expire_in_book_order_then_queue_order():
         told = desk.step()
 
         # then what cannot stay expires, and the rest waits for the morning
-        assert told == [f"{name} EXPIRED/EXPIRED" for name in (
-            "R-DAY", "W1-DAY", "W3-DAY", "W5-MARKET",
-        )]  # fmt: skip
+        assert told == [
+            *(f"{name} EXPIRED/EXPIRED" for name in ("R-DAY", "W1-DAY", "W3-DAY", "W5-MARKET")),
+            *(f"{name} PENDING_NEW/PENDING_NEW" for name in ("W2-GTC", "W4-GTC")),
+        ]
+        assert desk.oms.get_order("me", "W2-GTC").text == "HELD_SESSION"
         assert desk.waiting == ["W2-GTC", "W4-GTC"]
         assert desk.oms.get_order("me", "R-GTC").state is OrderState.NEW
         frozen.move_to("2024-03-05 09:00:00")
@@ -238,3 +249,103 @@ def test_a_cancel_by_night_waits_for_the_link_to_a_remote_venue():
         desk.keep()
         desk.step()
         assert desk.ask(cancel("C", "A")).type is ResponseType.PENDING_CANCEL
+
+
+# --- when it opens next ---
+
+
+def test_a_refusal_for_hours_says_when_the_market_opens(caplog):
+    """As do the status and the log; in the journal, so that a replay says the same."""
+    caplog.set_level("INFO", "oms")
+    with freeze_time("2024-03-08 16:59") as frozen:
+        # given an open market, of which nothing is said
+        desk = desk_of()
+        assert desk.oms.get_status()["opens"] is None
+        desk.send(buy("A", 1, 100))
+
+        # when it closes on a Friday
+        frozen.move_to("2024-03-08 17:00")
+        answer = desk.ask(buy("B", 1, 100))
+
+        # then Monday is named everywhere, also after a restart on Sunday
+        assert answer.text == "SESSION_CLOSED: symbol=X, tif=GTC, opens=2024-03-11T09:00:00Z"
+        assert desk.oms.get_status()["opens"] == "2024-03-11T09:00:00Z"
+        assert "session CLOSE, 2024-03-08; opens next 2024-03-11T09:00:00Z" in caplog.messages
+        desk.stop()
+        assert folded(desk.store, use_snapshot=True) == folded(desk.store, use_snapshot=False)
+        frozen.move_to("2024-03-10 12:00")
+        caplog.clear()
+        again = desk_of(store=desk.store)
+        assert again.ask(buy("C", 1, 100)).text == answer.text
+        assert "the session is closed; it opens next 2024-03-11T09:00:00Z" in caplog.messages
+        frozen.move_to("2024-03-11 09:00")
+        again.keep()
+        assert again.ask(buy("D", 1, 99)).type is ResponseType.NEW
+        assert again.oms.get_status()["opens"] is None
+
+
+def test_other_hours_at_the_next_start_are_other_opens():
+    """What the settings say now counts, not what they said at the close."""
+    store = MemoryStore()
+    with freeze_time("2024-03-08 18:00"):
+        desk = desk_of(store=store)
+        assert desk.ask(buy("A", 1, 100)).text.endswith("opens=2024-03-11T09:00:00Z")
+        desk.stop()
+        again = desk_of(SessionConfig(hours="Sun 10:00-12:00", time_zone="Asia/Tokyo"), store)
+        assert again.ask(buy("B", 1, 100)).text.endswith("opens=2024-03-10T01:00:00Z")
+
+
+# --- a market that never closes ---
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+def test_day_orders_end_with_the_date_where_the_market_never_closes(zone):
+    """Midnight in its zone: resting and waiting DAY orders end, all others go on as they were."""
+    always = SessionConfig(always_open=True, time_zone=zone, done_for_day=True)
+    midnight = {"UTC": "2024-03-05 00:00:00", "America/New_York": "2024-03-05 05:00:00"}[zone]
+    before = midnight.replace("05 00:00:00", "04 23:59:59").replace("05:00:00", "04:59:59")
+    with freeze_time(before) as frozen:
+        # given orders that rest and that wait for the throttle
+        desk = desk_of(always, throttle=ThrottleConfig(sends_max=2, window_ns=10**11))
+        assert desk.oms.get_status()["trading_date"] == "2024-03-04"
+        desk.send(buy("R-DAY", 1, 99, time_in_force=DAY), buy("R-GTC", 1, 98))
+        desk.send(buy("W-DAY", 1, 97, time_in_force=DAY), buy("W-IOC", 1, 97, time_in_force=IOC))
+
+        # when the date changes
+        assert desk.step() == []
+        frozen.move_to(midnight)
+        told = desk.step()
+
+        # then DAY orders end with their date, in book order, then queue order
+        assert told == ["R-DAY EXPIRED/EXPIRED", "W-DAY EXPIRED/EXPIRED"]
+        ended = desk.oms.get_order("me", "W-DAY")
+        assert ended.text == "SESSION_ENDED: trading_date=2024-03-04"
+        assert desk.waiting == ["W-IOC"]
+        assert desk.oms.get_status()["trading_date"] == "2024-03-05"
+        assert set(desk.oms.market_states().values()) == {"CONTINUOUS"}
+        assert desk.step() == []
+        desk.stop()
+        assert folded(desk.store, use_snapshot=True) == folded(desk.store, use_snapshot=False)
+
+
+def test_the_dispatcher_wakes_at_midnight_where_the_market_never_closes():
+    """Nobody has to send anything for DAY orders to end."""
+    with freeze_time("2024-03-04 23:59:00"):
+        desk = desk_of(SessionConfig(always_open=True))
+        desk.step()
+        due_s = desk.dispatcher._due_lines.next_s(desk.dispatcher.desk, None)
+        assert due_s == 60
+
+
+def test_a_held_order_is_told_at_each_close_and_break():
+    """It waited for the throttle, then for the open: its text says which."""
+    lunch = SessionConfig(hours="Mon-Fri 09:00-12:00, Mon-Fri 13:00-17:00", time_zone="UTC")
+    with freeze_time("2024-03-04 11:59:59") as frozen:
+        desk = desk_of(lunch, throttle=ThrottleConfig(sends_max=1, window_ns=10**11))
+        desk.send(buy("A", 1, 100))
+        assert desk.ask(buy("B", 1, 100)).text == "QUEUED_THROTTLE"
+        frozen.move_to("2024-03-04 12:00")
+        assert desk.step() == ["B PENDING_NEW/PENDING_NEW"]
+        held = desk.oms.get_order("me", "B")
+        assert (held.text, held.request_seq) == ("HELD_SESSION", 0)
+        assert desk.step() == []

@@ -33,10 +33,12 @@ AddOption = Callable[..., Any]
 
 
 class Place(NamedTuple):
-    """Where a command works, and by which settings; accept_loss: see `starting`."""
+    """Where a command works, and by which settings. told: both, for a person; accept_loss: see
+    `starting`."""
 
     config: Config
     directory: Path
+    told: str = ""
     accept_loss: int | None = None
 
     @property

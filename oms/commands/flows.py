@@ -133,8 +133,8 @@ class Load:
     def run(self, source_of: Callable[[str], Source]) -> int:
         """Run it, stop, verify, print the report; the exit code."""
         if not self.quiet:
-            print(f"{self.title}; throttle {throttle_text(self.place.config)}; Ctrl-C ends it")
-            print(f"data in {self.place.directory}", flush=True)
+            title = f"{self.title}; throttle {throttle_text(self.place.config)}"
+            print(f"{title}; Ctrl-C ends it", flush=True)
         app = App(self.place.config, self.place.directory, accept_loss=self.place.accept_loss)
         driven: list[tuple[Source, Runner]] = []
 

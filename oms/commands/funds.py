@@ -18,9 +18,7 @@ from oms.desk.operations import ACCOUNT_SETTINGS
 from oms.enums import ResponseType, Scope, Trading
 from oms.errors import ConfigError, DataInUseError
 from oms.gateways.wire import Told
-from oms.instruments import Instrument
 from oms.manager import OrderManagement
-from oms.money import to_text
 from oms.reject_reasons import RejectReason
 from oms.requests import FundsAction, FundsRequest, OperatorAction, OperatorRequest
 from oms.requests.codec import to_object
@@ -314,7 +312,7 @@ def seed_market(args: argparse.Namespace, place: Place) -> int:
     changed = bool(missing) or not place.config.exchange.ledger
     if changed:
         path = _writable(args, place.directory)
-        place = place._replace(config=_extend(path, place.config, missing))
+        place = place._replace(config=_extend(path, missing))
         print(f"{path}: ledger = yes, {len(missing):,} instruments added: {_listed(missing)}")
     print(f"markets    {len(args.markets):,}, of which {len(missing):,} new")
 
@@ -396,17 +394,13 @@ def _writable(args: argparse.Namespace, directory: Path) -> Path:
     return path
 
 
-def _extend(path: Path, config: Config, symbols: list[str]) -> Config:
+def _extend(path: Path, symbols: list[str]) -> Config:
     """Write the settings with a ledger and these instruments; what they are then.
 
     Written aside and read back first: what would not start a daemon is not put in place.
     """
     source = path if path.exists() else CONFIG_PATH
-    if source.exists():
-        text = source.read_text(encoding="utf-8-sig")
-    else:  # an installed program without a file: what it has by default
-        text = "\n".join(map(_section, config.instruments))
-    text = _with_ledger(text)
+    text = _with_ledger(source.read_text(encoding="utf-8-sig"))
     for symbol in symbols:
         text += f"\n[instrument {symbol}]\ntick_size = {TICK_SIZE}\nlot_size = {LOT_SIZE}\n"
     beside = path.with_name(f"{path.name}.new")
@@ -435,13 +429,3 @@ def _with_ledger(text: str) -> str:
             return "\n".join([*lines, ""])
     lines.insert(header + 1, "ledger = yes")
     return "\n".join([*lines, ""])
-
-
-def _section(instrument: Instrument) -> str:
-    return (
-        f"[instrument {instrument.symbol}]\nprice_scale = {instrument.price_scale}\n"
-        f"quantity_scale = {instrument.quantity_scale}\n"
-        f"tick_size = {to_text(instrument.tick_size, instrument.price_scale)}\n"
-        f"lot_size = {to_text(instrument.lot_size, instrument.quantity_scale)}\n"
-        f"market_slippage_bps = {instrument.market_slippage_bps}\n"
-    )

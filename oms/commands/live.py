@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from oms.app import STATUS_NAME, App
+from oms.app import STATUS_NAME, App, session_text
 from oms.clock import NANOS, SystemClock, datetime_of
 from oms.commands import (
     EXIT_FAILED,
@@ -29,7 +29,9 @@ from oms.desk.calendar import Schedule, SessionWindow
 from oms.desk.hours import zone_of
 from oms.errors import GatewayError
 from oms.gateways.client import ControlClient
+from oms.simulation.report import ms_text
 from oms.stores.lock import held_by
+from oms.turn.latency import Summary
 
 FRESH_S = 5.0
 STATUS_S_MAX = 2.0  # for the daemon's answer; then its file has to do
@@ -80,7 +82,10 @@ def add_to(add: AddCommand) -> None:
 
 def run(_args: argparse.Namespace, place: Place) -> int:
     """The daemon; its exit code."""
-    app = App(place.config, place.directory, console=sys.stdout, accept_loss=place.accept_loss)
+    app = App(
+        place.config, place.directory, console=sys.stdout, accept_loss=place.accept_loss,
+        told=place.told,
+    )  # fmt: skip
     code = app.run()
     tell_failure(app)
     return code
@@ -155,10 +160,12 @@ def status_lines(seen: dict[str, Any]) -> list[str]:
     rejects = ", ".join(f"{reason} {count:,}" for reason, count in last["rejects"].items())
     table = {
         "health": f"{last['health']}, store {last['store']}",
-        "session": f"{last['session']}, trading date {last['trading_date'] or 'none'}",
+        "session": session_text(last),
         "link": f"{last['link']}, logon attempts {last['logon_attempts']}",
         "waiting": f"{last['waiting']:,} orders, at most {last['waiting_peak']:,} so far",
-        "throttle": f"{throttle['policy']}, {throttle['in_use']} of {throttle['sends_max']} in use",
+        "throttle": throttle["policy"]
+        if throttle["in_use"] is None
+        else f"{throttle['policy']}, {throttle['in_use']} of {throttle['sends_max']} in use",
         "open orders": f"{last['open_orders']:,}",
         "in flight": f"{last['in_flight']:,}, unknown {last['unknown']:,}",
         "journal": f"sequence {last['journal_seq']:,}, {last['published']:,} reports told",
@@ -168,11 +175,11 @@ def status_lines(seen: dict[str, Any]) -> list[str]:
     return [*lines, *_latency_lines(last["latency_ns"])]
 
 
-def _latency_lines(latency: dict[str, dict[str, dict[str, int]]]) -> list[str]:
+def _latency_lines(latency: dict[str, dict[str, Summary]]) -> list[str]:
     lines = ["  latency, ms          p50        p99        max"]
     for hop, outcomes in latency.items():
         figures = outcomes["all"]
-        values = "".join(f"{figures[key] / 1e6:>11.3f}" for key in ("p50", "p99", "max"))
+        values = "".join(f"{ms_text(figures[key]):>11}" for key in ("p50", "p99", "max"))
         lines.append(f"    {hop:<9}{values}")
     return lines
 
@@ -205,7 +212,8 @@ def session_rule(config: SessionConfig) -> str:
     """The rule behind the table, in words."""
     schedule = config.schedule
     if schedule.always_open:
-        return "always open: no session ever opens or closes, the link stays up"
+        days = f"a trading date is a day of {schedule.zone}, with which DAY orders end"
+        return f"always open: no session ever opens or closes, the link stays up; {days}"
     lead_s, grace_s = config.logon_lead_ns / NANOS, config.logout_grace_ns / NANOS
     outside = "are rejected" if config.outside_hours == "reject" else "wait for the open"
     return (

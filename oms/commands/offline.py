@@ -106,7 +106,8 @@ def digest(_args: argparse.Namespace, store: PersistentStorage) -> int:
     full = folded(store, use_snapshot=False, upto_seq=quick.last_seq)
     print(f"last seq       {full.last_seq}")
     print(f"digest         {full.digest()}")
-    print(f"from snapshot  {quick.digest()}")
+    made = quick.digest() if quick.snapshot_seq else "none: no sound snapshot is stored"
+    print(f"from snapshot  {made}")
     counts, tally = store.counts(full.last_seq), full.tally
     if tally is not None and counts != (tally.ids, tally.reports):
         say(f"{tally.ids} client order ids and {tally.reports} reports were stored, found {counts}")
@@ -241,7 +242,7 @@ def rebuild(_args: argparse.Namespace, place: Place) -> int:
     if not place.database.exists():
         raise StoreError(f"{place.database}: no such database; nothing has run here yet")
     store = PersistentStorage(place.database, durability=place.config.store.durability)
-    with DataLock(place.directory), closing(store):
+    with DataLock(place.database), closing(store):
         store.open()
         store.upgrade(upgraded(store, venue_of(store)))
     return verify(_args, place)
@@ -256,16 +257,26 @@ def replay(args: argparse.Namespace, store: PersistentStorage) -> int:
     if record is None:
         print(f"the journal ends at sequence {fold.last_seq}: this is its latest state")
     elif record.last_seq > args.upto:
-        print(
-            f"this is inside turn {record.last_seq}, which began with {record.first_seq}: what "
-            "came after it in the same turn is left out"
-        )
+        print(inside(record, args.upto))
     print("\n".join(state_lines(fold, fold.last_seq if record is None else args.upto)))
     return EXIT_OK
 
 
+def inside(record: JournalRecord, seq: int) -> str:
+    """What is shown where a sequence is not the last of its turn."""
+    entries = f"entries {record.first_seq} to {record.last_seq - 1}, committed together"
+    left = f"{seq + 1} to {record.last_seq - 1}"
+    of_it = (
+        f"without {left}, which came after it" if seq + 1 < record.last_seq else "with all of it"
+    )
+    return (
+        f"this is inside turn {record.last_seq} ({entries}): the state right after entry {seq} "
+        f"took effect, {of_it}; no client was told anything of the turn yet"
+    )
+
+
 def state_lines(fold: Fold, seq: int) -> list[str]:
-    """A desk as it was at this sequence, for a person."""
+    """A desk as it was at this sequence, for a person. A digest is of a state between turns."""
     desk = fold.desk
     waiting = desk.queue.waiting()
     first = ", ".join(str(request.request_seq) for request in waiting[:WAITING_SHOWN])
@@ -273,13 +284,13 @@ def state_lines(fold: Fold, seq: int) -> list[str]:
     at = _time(fold.instant.wall_ns)
     table = {
         "sequence": str(seq),
-        "last turn": f"{fold.last_seq}, at {at}" if fold.last_seq else "none",
+        "last turn": f"{fold.last_seq}, committed at {at}" if fold.last_seq else "none",
         "session": f"{'open' if desk.is_open else 'closed'}, trading date "
         f"{desk.trading_date or 'none'}",
         "link": "up" if desk.link_up else "down",
         "waiting": f"{len(waiting):,}" + (f": requests {first}{more}" if waiting else ""),
         "open orders": f"{len(desk.executions.orders):,}",
-        "digest": fold.digest(),
+        "digest": fold.digest() if seq == fold.last_seq else "none inside a turn",
     }
     lines = [f"{name:<12} {value}" for name, value in table.items()]
     for symbol, instrument in desk.instruments.items():

@@ -15,7 +15,7 @@ is left of one. What would change nothing is refused: whoever wrote it meant som
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Literal, NamedTuple
 
 from oms.clock import NANOS, datetime_of, wall_ns_of
@@ -36,7 +36,6 @@ from oms.errors import ValidationError
 
 LOOK_AHEAD_DAYS = 400
 LOOK_BEHIND_DAYS = 16  # a window of a week, another before it, and any zone's offset
-FOREVER_NS = 2**62  # in the year 2116
 
 _ONE_DAY_NS = 86_400 * NANOS
 _WEEKS = 12 * 53  # so many weeks are looked at to see whether zones that differ go together
@@ -69,7 +68,8 @@ class EarlyClose(NamedTuple):
 class Schedule:
     """When a market trades. Build it with parse(), which checks it.
 
-    always_open: one window without end; everything else here is ignored.
+    always_open: no end of trading; of everything else the zone alone counts: a trading date is a
+        day there.
     zone: IANA name, for local times that have none. hours: the week from 2024-01-01, in order.
     trading_date: whether a window counts for the day of its close or of its open.
     """
@@ -151,10 +151,10 @@ class Schedule:
     def windows(self, from_ns: int) -> Iterator[SessionWindow]:
         """Windows in order, the one open at from_ns first, if any; ends after 400 days.
 
-        Always open: one window, from the epoch to FOREVER_NS, trading date 1970-01-01.
+        Always open: one for each day of the zone, from midnight to midnight.
         """
         if self.always_open:
-            yield SessionWindow(0, FOREVER_NS, date(1970, 1, 1))
+            yield from self._days(from_ns)
             return
         for window in self._opening_around(from_ns, LOOK_BEHIND_DAYS, LOOK_AHEAD_DAYS):
             if from_ns < window.close_ns:
@@ -170,6 +170,18 @@ class Schedule:
                 closed_ns = max(window.close_ns, closed_ns)
                 if window.open_ns < window.close_ns:
                     yield window
+
+    def _days(self, from_ns: int) -> Iterator[SessionWindow]:
+        """The windows of a market that never closes: its trading dates."""
+        zone = zone_of(self.zone)
+        today = datetime_of(from_ns).astimezone(zone).date()
+        for day in (today + timedelta(days=n) for n in range(-1, LOOK_AHEAD_DAYS)):
+            opens_ns, closes_ns = (
+                wall_ns_of(datetime.combine(midnight, time(), zone))
+                for midnight in (day, day + timedelta(days=1))
+            )
+            if from_ns < closes_ns:
+                yield SessionWindow(opens_ns, closes_ns, day)
 
     def _opening_on(self, day: date) -> list[SessionWindow]:
         """What opens on this day of UTC, in order; it is part of up to three local days."""
@@ -299,8 +311,13 @@ class TradingSession:
         """The window open at this instant; None when closed."""
         return self._current.after(wall_ns) if self.is_open(wall_ns) else None
 
+    def next_open_ns(self, wall_ns: int) -> int | None:
+        """When the market opens next; None while it is open, or if not within 400 days."""
+        window = self._current.after(wall_ns)
+        return window.open_ns if window is not None and wall_ns < window.open_ns else None
+
     def next_change_ns(self, wall_ns: int) -> int | None:
-        """When this window closes, else when the next opens; None if not within 400 days."""
+        """When trading ends, else when it begins next; None if not within 400 days."""
         window = self._current.after(wall_ns)
         if window is None or self.schedule.always_open:
             return None

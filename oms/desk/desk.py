@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Any, Protocol
 
-from oms.clock import NEVER, Instant
+from oms.clock import NEVER, Instant, utc_text
 from oms.desk.changes import Changes, display_reason
 from oms.desk.listings import Listings
 from oms.desk.operations import Operations
@@ -78,7 +78,8 @@ class Desk:
     engine: our own exchange; None where the venue is somebody else's. ledger: in use while the
     executions have it. account_settings: tiers and groups an operator set. money_terms: what each
     symbol's trades were settled by, and since which journal sequence. trading_date: none between
-    close and open. rules: the number of the rules that journal lines are obeyed by.
+    close and open. opens_ns: when the market opens next, where it is known; 0 while it is open.
+    rules: the number of the rules that journal lines are obeyed by.
 
     left: how many requests may still be sent in this turn; released: how many were. sent: those,
     in order, where a venue answers later. unanswered: requests of this turn that nothing was
@@ -102,7 +103,7 @@ class Desk:
         self.account_settings: dict[str, dict[str, str]] = {}
         self.money_terms: dict[str, tuple[list[Any], int]] = {}
         self.expiries: list[tuple[int, int]] = []  # a heap of (wall clock, GTD order)
-        self.left = self._permits = self.now_ns = 0
+        self.left = self._permits = self.now_ns = self.opens_ns = 0
         self.instant = NEVER
         self.plain = False  # nobody limits orders, nobody counts money, the market is open
         self.sent: list[Order | Change] = []
@@ -357,8 +358,9 @@ class Desk:
                 return reason
         if not self.is_open:
             if not self._may_hold(order, hold):
-                tif = order.time_in_force.value
-                return f"{RejectReason.SESSION_CLOSED.value}: symbol={symbol}, tif={tif}"
+                told = f"symbol={symbol}, tif={order.time_in_force.value}"
+                opens = f", opens={utc_text(self.opens_ns)}" if self.opens_ns else ""
+                return f"{RejectReason.SESSION_CLOSED.value}: {told}{opens}"
         elif self.engine is not None:
             phase = self.engine.markets[symbol].phase
             if phase is not CONTINUOUS:

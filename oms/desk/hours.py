@@ -20,12 +20,13 @@ MONDAY = date(2024, 1, 1)  # the hours are kept as the spans of this week
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = "(" + "|".join(WEEKDAYS) + ")"
 _TIME = r"((?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?)"
+_END = _TIME[:-1] + r"|24:00(?::00)?)"  # 24:00 ends a day, and opens none
 _ZONE = r"(?: ([a-z][\w+/-]*))?"
-_TO = rf"{_TIME}{_ZONE} ?- ?(?:{_DAY} )?{_TIME}{_ZONE}((?: [a-z_]+=\S+)*)"
+_TO = rf"{_TIME}{_ZONE} ?- ?(?:{_DAY} )?{_END}{_ZONE}((?: [a-z_]+=\S+)*)"
 _FLAGS = re.ASCII | re.IGNORECASE
 _INTERVAL = re.compile(rf"{_DAY}(?: ?- ?{_DAY})? {_TO}", _FLAGS)
 _DATE = r"(20\d\d-\d\d-\d\d)"
-_MOMENT = re.compile(rf"{_DATE} {_TIME}{_ZONE}", _FLAGS)
+_MOMENT = re.compile(rf"{_DATE} {_END}{_ZONE}", _FLAGS)
 _EXTRA = re.compile(rf"{_DATE} {_TO}", _FLAGS)
 PHASE_KEYS = ("pre_open_s", "opening_auction_s", "closing_auction_s")
 PHASE_S_MAX = 86_400
@@ -123,8 +124,8 @@ def parse_moments(text: str, zone: str) -> list[datetime]:
         if match is None or day is None:
             expected = "items such as '2026-12-24 13:00', years 2000 to 2099"
             raise ValidationError("early_close", item, expected)
-        local = datetime.combine(day, time.fromisoformat(match[2]))
-        moments.append(local.replace(tzinfo=zone_of(match[3] or zone, "early_close")))
+        zone_at = zone_of(match[3] or zone, "early_close")
+        moments.append(_end(day, match[2]).replace(tzinfo=zone_at))
     return moments
 
 
@@ -144,6 +145,13 @@ def _day(text: str) -> date | None:
         return None
 
 
+def _end(day: date, text: str) -> datetime:
+    """A time of day at which something may end: 24:00 is the midnight after the day."""
+    if text.startswith("24"):
+        return datetime.combine(day, time()) + ONE_DAY
+    return datetime.combine(day, time.fromisoformat(text))
+
+
 def _span(field: str, item: str, day: date, parts: list[str | None], zone: str) -> LocalSpan:
     """One window that opens on this day; parts: what _TO found in the item."""
     opens, open_zone, close_day, closes, close_zone, phases = parts
@@ -156,7 +164,7 @@ def _span(field: str, item: str, day: date, parts: list[str | None], zone: str) 
     for name in (opens_in, closes_in):
         zone_of(name, field)
     start = datetime.combine(day, time.fromisoformat(opens))
-    end = datetime.combine(day, time.fromisoformat(closes))
+    end = _end(day, closes)
     step = ONE_DAY
     if close_day is not None:
         weekday = WEEKDAYS.index(close_day.lower())

@@ -116,6 +116,11 @@ class Operations:
 
     def _session(self, _seq: int, line: Line) -> None:
         desk, what, date = self._desk, line[1], line[2]
+        if what == "DATE":
+            self._end_date(f"{RejectReason.SESSION_ENDED.value}: trading_date={desk.trading_date}")
+            desk.trading_date = date
+            return
+        desk.opens_ns = line[3] if line[3:] and what != "OPEN" else 0
         if what == "OPEN":
             desk.is_open, desk.trading_date = True, date
             self._check_held()
@@ -129,6 +134,8 @@ class Operations:
         desk.trading_date = "" if what == "CLOSE" else date
         if what == "CLOSE":
             self._end_day(f"{RejectReason.SESSION_ENDED.value}: trading_date={date}")
+        if desk.rules >= 2:
+            self._tell_held()
 
     def _timer(self, _seq: int, line: Line) -> None:
         engine = self._desk.engine
@@ -151,11 +158,10 @@ class Operations:
 
     def _end_day(self, reason: str) -> None:
         """DAY orders in the book go, then what waits and cannot be held."""
-        queue = self._desk.queue
         day = [
             order
             for order in self._executions.orders.values()
-            if order.time_in_force is TimeInForce.DAY and order.order_id not in queue
+            if order.time_in_force is TimeInForce.DAY and order.order_id not in self._desk.queue
         ]
         waiting = [
             order
@@ -168,6 +174,22 @@ class Operations:
                 if order.state in (OrderState.NEW, OrderState.PARTIALLY_FILLED):
                     order.state = OrderState.DONE_FOR_DAY
                     self._desk.reports.add(order, ResponseType.DONE_FOR_DAY.value)
+
+    def _end_date(self, reason: str) -> None:
+        """A market that never closes: DAY orders end with their date, all others go on."""
+        waiting = self._waiting()
+        orders = [o for o in self._executions.orders.values() if o.order_id not in self._desk.queue]
+        day = [o for o in (*orders, *waiting) if o.time_in_force is TimeInForce.DAY]
+        self._take_back(day, EXPIRED, reason)
+
+    def _tell_held(self) -> None:
+        """Whoever was told that the throttle keeps an order waits for the open now."""
+        for order in self._waiting():
+            if order.told:
+                self._desk.reports.add(
+                    order, ResponseType.PENDING_NEW.value,
+                    reason=self._desk.why_waiting(order.order_id),
+                )  # fmt: skip
 
     def _restore_done_for_day(self) -> None:
         for order in self._executions.orders.values():
@@ -247,7 +269,7 @@ class Operations:
         _, account, _client_id, action, asset, amount, other = line[:7]
         ledger = self._desk.ledger
         if self._executions.ledger is None:
-            reason = RejectReason.LEDGER_OFF.value
+            reason = self._ledger_off()
         else:
             kept = self._kept(account, asset)
             reason = ledger.move(FundsAction(action), account, asset, amount, other, kept)
@@ -263,11 +285,15 @@ class Operations:
             )
         self._answer(seq, line, asset, reason, told)
 
+    def _ledger_off(self) -> str:
+        cure = ": expected [exchange] ledger = yes, was no" if self._desk.rules >= 2 else ""
+        return f"{RejectReason.LEDGER_OFF.value}{cure}"
+
     def would_fund(self, line: Line) -> str:
         """Why a request about money would be refused."""
         _, account, _client_id, action, asset, amount, other = line[:7]
         if self._executions.ledger is None:
-            return RejectReason.LEDGER_OFF.value
+            return self._ledger_off()
         kept = self._kept(account, asset)
         return self._desk.ledger.would_move(
             FundsAction(action), account, asset, amount, other, kept
@@ -428,6 +454,7 @@ class Operations:
         """A new process: its settings hold from here on, and the link is down."""
         self._desk.link_up = False
         self.configure(line[1])
+        self._desk.opens_ns = line[1].get("opens_ns", 0)
         self._review()  # what an older program left in the book of who is halted
         if self._desk.rules > 1 and self._executions.ledger is not None:
             self._desk.ledger.settle_whole(seq, self._executions.orders.values())

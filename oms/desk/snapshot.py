@@ -57,6 +57,8 @@ def _dump_rest(desk: Desk, last_seq: int) -> dict[str, Any]:
         "positions": sorted([*key, lots] for key, lots in desk.executions.positions.items()),
         **({"listings": desk.listings.changed} if desk.listings.changed else {}),
         "execution_ids": {str(k): sorted(v) for k, v in desk.venue_reports.execution_ids.items()},
+        # Only where it is known: journals of older programs have the same state as before.
+        **({"opens_ns": desk.opens_ns} if desk.opens_ns else {}),
     }
 
 
@@ -161,6 +163,7 @@ def load(desk: Desk, state: dict[str, Any]) -> None:
         desk.operations.configure(state["settings"])
     desk.is_open = state["is_open"]
     desk.trading_date = state["trading_date"]
+    desk.opens_ns = state.get("opens_ns", 0)
     desk.link_up = state["link_up"]
     for fields in state["orders"]:
         _load_order(desk, fields)

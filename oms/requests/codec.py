@@ -41,7 +41,9 @@ CANCEL = "C"  # account, client id, the order's client id (or its order id), req
 ANSWER = "A"  # account, client id, response type, order id, symbol, side, state, filled, open,
 #               notional, reason, request id: a request answered from what is known;
 #               and, if the id was used before, the sequence of its first request
-SESSION = "S"  # "OPEN", "PAUSE" (the trading date goes on later) or "CLOSE", date; first phase
+SESSION = "S"  # "OPEN", "PAUSE" (the trading date goes on later) or "CLOSE", trading date; of an
+#                open the first phase, of the others when the market opens next (0: unknown).
+#                Or "DATE", a new trading date of a market that stays open
 LINK = "L"  # "UP" or "DOWN", detail
 VENUE = "V"  # the fields of a VenueReport
 IGNORED = "I"  # the same, of a report that cannot be true: it changes nothing

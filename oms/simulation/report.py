@@ -13,6 +13,7 @@ from oms.instruments import Instrument
 from oms.market_data import Depth
 from oms.money import to_decimal
 from oms.simulation.runner import Outcome, Tally, Traded
+from oms.turn.latency import Summary
 
 Bars = Sequence[tuple[int, int, int]]
 """Rows of a histogram: from ns, to ns, how many."""
@@ -81,7 +82,7 @@ class Facts:
     throttle: str
     instruments: Sequence[Instrument]
     depths: Mapping[str, Depth]
-    latency_ns: Mapping[str, Mapping[str, int]]
+    latency_ns: Mapping[str, Summary]
     total: Bars
     wait: Bars
     database: str
@@ -120,7 +121,7 @@ def _requests(facts: Facts) -> Iterator[str]:
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in sorted(outcome.offered.items()))
     yield f"Requests   {outcome.count:,} offered in {seconds:.1f} s: {rate:,.0f} a second"
     yield f"           {kinds or 'none'}"
-    sent = facts.latency_ns["venue"]["count"]
+    sent = facts.latency_ns["venue"]["count"] or 0
     yield f"           {sent:,} sent to the venue in {outcome.total_ns / NANOS:.1f} s"
     yield f"Throttle   {facts.throttle}"
     left = status["waiting"]
@@ -189,8 +190,13 @@ def _latency(facts: Facts) -> Iterator[str]:
     yield f"{'Latency, ms':<11}" + "".join(f"{name:>11}" for name in FIGURES)
     for hop, meaning in HOPS.items():
         figures = facts.latency_ns[hop]
-        values = "".join(f"{figures[name] / 1e6:>11.3f}" for name in FIGURES)
+        values = "".join(f"{ms_text(figures[name]):>11}" for name in FIGURES)
         yield f"  {hop:<9}{values}  {meaning}"
+
+
+def ms_text(ns: int | None) -> str:
+    """Milliseconds; "-" for what was never measured."""
+    return "-" if ns is None else f"{ns / 1e6:.3f}"
 
 
 def _histogram(title: str, bars: Bars) -> Iterator[str]:

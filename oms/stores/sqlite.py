@@ -533,6 +533,17 @@ class PersistentStorage:
             raise _translated(error, statement) from error
 
 
+def schema_version(path: Path) -> int:
+    """The schema version of a database; 0: none of ours. StoreError if it cannot be read."""
+    store = PersistentStorage(path, read_only=True)
+    try:
+        with closing(store._connect(read_only=True)) as connection:
+            version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+            return version
+    except READ_ERRORS as error:
+        raise _translated(error, f"{path}: cannot be used") from error
+
+
 def _journal_end(connection: sqlite3.Connection, mark: Mark | None) -> JournalEnd:
     if not connection.execute("PRAGMA user_version").fetchone()[0]:
         return JournalEnd(0, 0, None)  # it was killed while it made the tables

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from threading import get_ident
 
-from oms.clock import Clock, Instant
+from oms.clock import Clock, Instant, utc_text
 from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
@@ -104,6 +104,7 @@ class Dispatcher:
         )
         self.tracker = OrderTracker(config.venue.answer_timeout_ns)
         self.times = TurnClock(clock)
+        self._session = session
         self._due_lines = DueLines(clock, self.times, session, self.tracker)
         self.questions: deque[Callable[[Intake | None], None]] = deque()  # asked by any thread
         self.blocked: RejectReason | None = None  # why nothing can be stored now
@@ -153,6 +154,7 @@ class Dispatcher:
             remote=self._venue.remote,
             exchange=exchange_settings(self._config),
         )
+        settings |= self._told_at_start()
         check_venue(self.desk.settings, settings)
         check_ledger(self.desk.settings, settings, len(orders))
         traded = in_force(settings, self.desk.listings.changed)
@@ -189,6 +191,18 @@ class Dispatcher:
         publisher.set_trades(self._tapes(desk.instruments))
         for symbol in desk.instruments:
             self._show(symbol)
+
+    def _told_at_start(self) -> dict[str, int]:
+        """Log what a user asks first; the START entry has when a closed market opens next."""
+        durability = self._config.store.durability
+        if durability != "full":
+            lost = "a power loss" if durability == "normal" else "the end of the process"
+            log.warning("durability = %s: what was answered may be lost by %s", durability, lost)
+        open_ns = self._session.next_open_ns(self._clock.wall_ns())
+        if open_ns is None:
+            return {}
+        log.info("the session is closed; it opens next %s", utc_text(open_ns))
+        return {"opens_ns": open_ns}
 
     def _check_counts(self) -> None:
         """The tables beside the journal have as many rows as its last record says."""

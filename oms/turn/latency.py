@@ -35,6 +35,10 @@ HOPS = {
 }
 
 
+Summary = dict[str, int | None]
+"""Of durations: how many, percentiles and the longest; None is what was never measured."""
+
+
 def _bucket(ns: int) -> int:
     """The bucket of ns, 0 to NS_MAX: to 31 the number itself, above its first 5 bits."""
     if ns < 32:
@@ -123,8 +127,8 @@ class Histogram:
         """How many durations were recorded."""
         return sum(self._counts)
 
-    def percentile(self, p: float) -> int:
-        """The duration in ns that p percent do not exceed; 0 if there is none.
+    def percentile(self, p: float) -> int | None:
+        """The duration in ns that p percent do not exceed; None if there is none.
 
         p: 0 to 100, to three decimals. Nearest rank: of ten durations, 90 is the ninth.
 
@@ -134,21 +138,22 @@ class Histogram:
             raise ValidationError("p", p, "0 to 100")
         return self._percentile(list(accumulate(self._counts.copy())), p)
 
-    def summary(self) -> dict[str, int]:
-        """count, p50, p90, p99, p99.9 and max; all but count in ns."""
+    def summary(self) -> Summary:
+        """count, p50, p90, p99, p99.9 and max; all but count in ns, None while count is 0."""
         totals = list(accumulate(self._counts.copy()))
         percentiles = {name: self._percentile(totals, p) for name, p in PERCENTILES.items()}
-        return {"count": totals[-1], **percentiles, "max": self.max_ns}
+        count = totals[-1]
+        return {"count": count, **percentiles, "max": self.max_ns if count else None}
 
     def rows(self) -> list[tuple[int, int, int]]:
         """(low_ns, high_ns, count) of each bucket in use, both ends included, in order."""
         counts = enumerate(self._counts.copy())
         return [(_low(bucket), _HIGHS[bucket], count) for bucket, count in counts if count]
 
-    def _percentile(self, totals: list[int], p: float) -> int:
+    def _percentile(self, totals: list[int], p: float) -> int | None:
         """As percentile(), from the running totals of the counts."""
         if not totals[-1]:
-            return 0
+            return None
         rank = max(1, -(-totals[-1] * round(p * 1_000) // 100_000))  # whole numbers, rounded up
         return min(_HIGHS[bisect_left(totals, rank)], self.max_ns)
 
@@ -256,9 +261,9 @@ class OrderTracker:
                     durations_ns = [to_ns - from_ns for from_ns, to_ns in ends if from_ns and to_ns]
                 histograms[hop].record_all(durations_ns)
 
-    def latency(self) -> dict[str, dict[str, dict[str, int]]]:
+    def latency(self) -> dict[str, dict[str, Summary]]:
         """Hop -> outcome -> Histogram.summary(); outcome "all" is the sum of the others."""
-        report: dict[str, dict[str, dict[str, int]]] = {}
+        report: dict[str, dict[str, Summary]] = {}
         by_outcome = self._histograms.copy()
         for hop in HOPS:
             report[hop] = {"all": self.histogram(hop).summary()}

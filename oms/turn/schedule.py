@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from oms.clock import NANOS, Clock, Instant
+from oms.clock import NANOS, Clock, Instant, utc_text
 from oms.desk.calendar import SessionWindow, TradingSession
 from oms.desk.desk import Desk
 from oms.desk.settings import first_phase
@@ -82,9 +82,13 @@ class DueLines:
         date = window.trading_date.isoformat() if window else ""
         changes: list[Line] = []
         if desk.trading_date and date != desk.trading_date:  # open or paused until now
+            if window is not None and desk.is_open and self._session.schedule.always_open:
+                changes.append((codec.SESSION, "DATE", date))
+                return self._told(changes)
             how = "CLOSE" if window else self._how_it_closes(desk, wall_ns)
             if desk.is_open or how == "CLOSE":
-                changes.append((codec.SESSION, how, desk.trading_date))
+                open_ns = self._session.next_open_ns(wall_ns) or 0
+                changes.append((codec.SESSION, how, desk.trading_date, open_ns))
         opens = window is not None and (not desk.is_open or bool(changes))
         phases = phases_of(desk.settings, window) if window is not None else {}
         first = first_phase(phases)
@@ -95,12 +99,19 @@ class DueLines:
             phase = phase_at(desk.settings, window, wall_ns)
             if phase is not now:
                 changes.append((codec.PHASE, phase.value))
-        for line in changes:
-            log.info("session %s", ", ".join(line[1:]))
         if not changes:
             self._calm, self._calm_from_ns = stands, wall_ns
             far_ns = wall_ns + round(FAR_S * NANOS)
             self._calm_until_ns = min(self._instants(desk, wall_ns), default=far_ns)
+        return self._told(changes)
+
+    @staticmethod
+    def _told(changes: list[Line]) -> list[Line]:
+        """The same lines, logged; a close with the next open."""
+        for line in changes:
+            closed = line[0] == codec.SESSION and line[1] in ("PAUSE", "CLOSE") and line[3]
+            opens = f"; opens next {utc_text(line[3])}" if closed else ""
+            log.info("session %s%s", ", ".join(line[1:3]), opens)
         return changes
 
     def _how_it_closes(self, desk: Desk, wall_ns: int) -> str:
@@ -133,6 +144,8 @@ class DueLines:
         """When session or phase change, as far as they are still to come."""
         window = self._session.window_at(wall_ns)
         instants = [self._session.next_change_ns(wall_ns)]
+        if window is not None and self._session.schedule.always_open:
+            instants.append(window.close_ns)  # the date changes
         if window is not None and desk.engine is not None:
             instants += phase_changes(desk.settings, window)
         return [at for at in instants if at is not None and at > wall_ns]
