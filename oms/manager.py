@@ -214,6 +214,7 @@ class OrderManagement:
                 settle(answer, None, dead)
         self._drop_questions()
         if name == DISPATCHER:
+            self.publisher.fail_owed(StoppedError(f"thread {name} died; the outcome is unknown"))
             self.dispatcher.abandon()
             self._unlock()
         if self._on_failure is not None:
@@ -242,10 +243,13 @@ class OrderManagement:
             self._yield()
 
     def submit(self, request: Request) -> "Future[OrderResponse]":
-        """Take a request; the future resolves with the first durable response to it.
+        """Take a request; the future tells how the order stands once the venue has answered.
 
-        The response tells what the request did at once (`trades`, `reports`, `standing`); a
-        refusal is a response, too (`refused`, `reason`). The future holds an exception
+        Filled at once: FILLED, with its `trades`; all that the request did at once is in
+        `reports`. A refusal is a response, too (`refused`, `reason`). An order that has to wait
+        for the throttle or the open is answered PENDING_NEW, and `text` says what it waits for;
+        one that was sent to a remote venue is answered when the venue answers, or UNKNOWN when
+        it does not in time. All of it is durable. The future holds an exception
         (StoreError, StoppedError) only when the outcome is unknown: submit the same request
         again, its id makes sure that nothing happens twice. Raises as `on_data`. In a listener
         the future must not be waited for: result() raises DeadlockError there.

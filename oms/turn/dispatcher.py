@@ -250,6 +250,7 @@ class Dispatcher:
                 break
             self._take_turn(self._wait_s(STOP_WAIT_S))
         self._refuse_all(self._inbox.take(self._inbox.size, 0), RejectReason.SHUTTING_DOWN)
+        self._publisher.tell_owed()
         if policy == "cancel" and self.desk.queue.size and self.blocked is None:
             try:
                 self._run([], [(codec.STOP,)], self.times.read())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from oms.desk.desk import Hops
+from oms.desk.desk import SENT, Hops
 from oms.enums import TERMINAL_STATES, Liquidity, ResponseType, Side
 from oms.exchange.order import Order
 from oms.instruments import Instrument
@@ -18,6 +18,7 @@ from oms.market_data import Depth, MarketEvent, TradePrint
 from oms.reports import (
     NUMBER_BITS,
     NUMBER_MASK,
+    OF_CHANGES,
     REFUSALS,
     TRADE,
     OrderResponse,
@@ -36,6 +37,7 @@ ENDED = frozenset(state.value for state in TERMINAL_STATES)
 CANCEL_REJECTED = ResponseType.CANCEL_REJECTED.value
 # Said of an order that is open, these answer a repeated id: no news of the order.
 NO_NEWS = (ResponseType.ORDER_STATUS.value, ResponseType.REJECTED.value)
+FINAL = (*REFUSALS, ResponseType.ORDER_STATUS.value)  # answers that nothing more comes of at once
 LOGGED_REPORTS_MAX = 8
 TAKER, BUYER = Liquidity.TAKER.value, Side.BUY.value
 
@@ -54,6 +56,9 @@ class Publisher:
         self.rejects: dict[str, int] = {}
         self.published = 0
         self.failures = 0
+        # Who waits for a remote venue to answer, by the request's sequence, and the report that
+        # it was sent. Bounded as what may be under way to the venue is.
+        self.owed: dict[int, tuple[Future[OrderResponse], Report]] = {}
 
     def add_listener(self, listener: Listener) -> None:
         self._listeners = (*self._listeners, listener)
@@ -127,27 +132,70 @@ class Publisher:
         durable_ns: int,
         published_ns: int,
     ) -> None:
-        """Tell one turn's reports, in order, to who asked and who listens."""
+        """Tell one turn's reports, in order, to who asked and who listens.
+
+        Who asked gets the last report that the request made at once: how the order stands.
+        """
         if log.isEnabledFor(logging.INFO):
             _log(reports)
         instruments, listeners = self.instruments, self._listeners
-        if not answers and not listeners:
+        if not answers and not listeners and not self.owed:
             return
         told = (durable_ns, published_ns)
         for at, report in enumerate(reports):
             seq = report.request_seq
             answer = answers.pop(seq, None) if seq and answers else None
-            response = OrderResponse(
-                report, instruments.get(report.symbol), hops.get(seq), told,
-                () if answer is None else _made_at_once(reports, at),
-            )  # fmt: skip
             if answer is not None:
-                _resolve(answer, response)
+                if report.reason == SENT:
+                    self.owed[seq] = (answer, report)
+                else:
+                    self._answer(answer, reports, at, hops.get(seq), told)
+            if self.owed:
+                self._answer_owed(reports, at, told)
+            if not listeners:
+                continue
+            response = OrderResponse(report, instruments.get(report.symbol), hops.get(seq), told)
             for listener in listeners:
                 try:
                     listener(response)
                 except BaseException:  # whatever it is, the dispatcher goes on
                     self._failed(listener)
+
+    def _answer(
+        self,
+        answer: Future[OrderResponse],
+        reports: list[Report],
+        at: int,
+        hops: Hops | None,
+        told: tuple[int, int],
+    ) -> None:
+        made = _made_at_once(reports, at)
+        last = made[-1]
+        instrument = self.instruments.get(last.symbol)
+        _resolve(answer, OrderResponse(last, instrument, hops, told, made))
+
+    def _answer_owed(self, reports: list[Report], at: int, told: tuple[int, int]) -> None:
+        """Who waits for this report of a remote venue: it answers a request, or says of an order
+        that was not answered yet how it stands."""
+        report = reports[at]
+        for seq in {report.request_seq, report.order_id} & self.owed.keys():
+            answer, pending = self.owed[seq]
+            of_change = seq != report.request_seq and report.type in OF_CHANGES
+            if pending is not report and not of_change:
+                del self.owed[seq]
+                self._answer(answer, reports, at, None, told)
+
+    def tell_owed(self) -> None:
+        """The order manager stops: what the venue has not answered yet is told as pending."""
+        while self.owed:
+            _, (answer, report) = self.owed.popitem()
+            instrument = self.instruments.get(report.symbol)
+            _resolve(answer, OrderResponse(report, instrument, at_once=[report]))
+
+    def fail_owed(self, error: Exception) -> None:
+        """Nobody will be told any more."""
+        while self.owed:
+            settle(self.owed.popitem()[1][0], None, error)
 
     def tell_market(self, events: list[MarketEvent]) -> None:
         """Tell one turn's market events, in order; the private reports went before."""
@@ -219,7 +267,7 @@ def _made_at_once(reports: list[Report], at: int) -> list[Report]:
     """
     first = reports[at]
     made = [first]
-    if first.type in REFUSALS:
+    if first.type in FINAL:
         return made
     for report in reports[at + 1 :]:
         if report.request_seq and report.request_seq != first.request_seq:
