@@ -24,6 +24,7 @@ from oms.desk.desk import Desk
 from oms.enums import Phase
 from oms.errors import DeadlockError, StoppedError, ValidationError
 from oms.market_data import DepthSnapshot, Prices, TradePrint
+from oms.money import plain
 from oms.reject_reasons import RejectReason
 from oms.reports import COMMAND_ANSWERS, OF_CHANGES, OrderResponse, refused, standing_of
 from oms.requests import OrderRequest, Request, line_of
@@ -406,6 +407,8 @@ class OrderManagement:
         there is no such order. A response to no request: its client_order_id is the latest."""
         _check_text("account", account)
         if type(named) is not int:
+            named = plain(named)  # type: ignore[assignment]
+        if type(named) is not int:
             _check_text("named", named)
         if not f"{account}{named}".isascii():  # no id is like that, and no store may look for it
             return None
@@ -430,6 +433,7 @@ class OrderManagement:
     ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """Bids and asks, best first: (price in ticks, open lots); at most depth_levels."""
         self._check_symbol(symbol)
+        levels = plain(levels)  # type: ignore[assignment]
         if type(levels) is not int or levels < 0:
             raise ValidationError("levels", levels, "a whole number, 0 or more")
         bids, asks = self.publisher.depth(symbol)
