@@ -17,7 +17,7 @@ from threading import get_ident
 from types import TracebackType
 from typing import Any, TypeVar
 
-from oms.clock import NANOS, Clock, SystemClock, pause
+from oms.clock import NANOS, Clock, ManualClock, SystemClock, pause
 from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
@@ -167,6 +167,9 @@ class OrderManagement:
         worker = Worker(name, job, self._thread_died)
         worker.start()
         self._threads.callback(self._stop, name, worker, stop_s)
+        if isinstance(self.clock, ManualClock):
+            wake = self.inbox.wake if job is self.dispatcher else job.wake
+            self._threads.callback(self.clock.on_move(wake))
 
     def _stop(self, name: str, worker: Worker, stop_s: float) -> None:
         if not worker.stop(stop_s):
@@ -186,6 +189,7 @@ class OrderManagement:
                 self._unlock()
             self._running, self._stopped = False, True
         self._drop_questions()
+        self.publisher.end()
         if self.failure is not None:
             name, error = self.failure
             raise StoppedError(f"thread {name} died: {error!r}") from error
@@ -216,6 +220,7 @@ class OrderManagement:
         self._drop_questions()
         if name == DISPATCHER:
             self.publisher.fail_owed(StoppedError(f"thread {name} died; the outcome is unknown"))
+            self.publisher.end()
             self.dispatcher.abandon()
             self._unlock()
         if self._on_failure is not None:
@@ -371,6 +376,10 @@ class OrderManagement:
         _check_callable("callback", callback)
         self.publisher.add_market_listener(callback)
         self.dispatcher.feed.want_depth()
+
+    def remove_listener(self, callback: Listener | MarketListener) -> None:
+        """Tell this callback nothing more; it may still hear what is being told now."""
+        self.publisher.remove_listener(callback)
 
     def _refuse(self, line: tuple[Any, ...], answer: Future[OrderResponse] | None) -> None:
         self._check_running()

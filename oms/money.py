@@ -46,8 +46,9 @@ def to_units(field: str, value: GivenNumber, scale: int) -> int:
     """`value` as a whole number of 10**-scale.
 
     Takes plain decimal text ("100.50"), an int, a Decimal, or a float whose shortest
-    text form fits; also such a scalar of numpy or pandas. Raises ValidationError, naming `field`, on anything else: excess
-    precision, exponents in text, infinities, a magnitude above UNITS_MAX.
+    text form fits; also such a scalar of numpy or pandas. Raises ValidationError, naming
+    `field`, on anything else: excess precision, exponents in text, infinities, a magnitude
+    above UNITS_MAX.
     """
     number = value if type(value) in (int, str) else plain(value)
     if type(number) is int:

@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
     {"errors", "clock", "enums", "money", "instruments", "reject_reasons", "market_data"},
     {"requests"}, {"exchange", "reports"}, {"sections", "config"}, {"desk"},
-    {"venues", "stores"}, {"turn"}, {"manager"}, {"gateways"},
+    {"venues", "stores"}, {"turn"}, {"manager"}, {"aio", "gateways"},
     {"logs", "app", "cli", "commands", "simulation"},
 ]  # fmt: skip
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -22,7 +22,7 @@ DOORS = {  # what only these may use
     "fcntl": {"stores/lock.py"},
     "socket": {"app.py", "gateways/client.py", "gateways/connection.py", "gateways/control.py"},
     "selectors": {"gateways/connection.py", "gateways/control.py"},
-    "asyncio": set(), "multiprocessing": set(), "concurrent.futures.thread": set(),
+    "asyncio": {"aio.py"}, "multiprocessing": set(), "concurrent.futures.thread": set(),
 }  # fmt: skip
 CALLS = {  # and only these may call
     "Thread": {"turn/threads.py"},

@@ -86,6 +86,16 @@ def test_a_refused_change_is_no_answer_to_its_order():
     assert (placed.done(), canceled.result(0).refused) == (False, True)
 
 
+def test_a_repeat_of_what_the_venue_owes_is_answered_at_once():
+    """It asks how the order stands: sent, and not acknowledged. The first one waits on."""
+    desk = remote(Step("silence"))
+    first = desk.oms.submit(buy("A", 3, 100))
+    desk.step()
+    again = desk.ask(buy("A", 3, 100))
+    assert (again.repeated, again.state, again.text) == (True, "PENDING_NEW", "SENT_UNACKED")
+    assert not first.done()
+
+
 def test_a_stop_answers_what_the_venue_has_not():
     """It is known how the order stands: sent, and not acknowledged."""
     desk = remote(Step("silence"))

@@ -5,9 +5,11 @@ raises is logged and the others are told all the same.
 """
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from oms.desk.desk import SENT, Hops
@@ -19,6 +21,7 @@ from oms.reports import (
     NUMBER_BITS,
     NUMBER_MASK,
     OF_CHANGES,
+    ORDER_STATUS,
     REFUSALS,
     TRADE,
     OrderResponse,
@@ -36,8 +39,8 @@ MarketListener = Callable[[MarketEvent], object]
 ENDED = frozenset(state.value for state in TERMINAL_STATES)
 CANCEL_REJECTED = ResponseType.CANCEL_REJECTED.value
 # Said of an order that is open, these answer a repeated id: no news of the order.
-NO_NEWS = (ResponseType.ORDER_STATUS.value, ResponseType.REJECTED.value)
-FINAL = (*REFUSALS, ResponseType.ORDER_STATUS.value)  # answers that nothing more comes of at once
+NO_NEWS = (ORDER_STATUS, ResponseType.REJECTED.value)
+FINAL = (*REFUSALS, ORDER_STATUS)  # answers that nothing more comes of at once
 LOGGED_REPORTS_MAX = 8
 TAKER, BUYER = Liquidity.TAKER.value, Side.BUY.value
 
@@ -46,6 +49,9 @@ class Publisher:
     """Futures, listeners, and the published view of orders, depth and trades."""
 
     def __init__(self, trades_kept: int) -> None:
+        self._adding = threading.Lock()
+        self._at_end: list[Callable[[], object]] = []
+        self._ended = False
         self._listeners: tuple[Listener, ...] = ()
         self.market_listeners: tuple[MarketListener, ...] = ()
         self._trades_kept = trades_kept
@@ -61,10 +67,40 @@ class Publisher:
         self.owed: dict[int, tuple[Future[OrderResponse], Report]] = {}
 
     def add_listener(self, listener: Listener) -> None:
-        self._listeners = (*self._listeners, listener)
+        with self._adding:
+            self._listeners = (*self._listeners, listener)
 
     def add_market_listener(self, listener: MarketListener) -> None:
-        self.market_listeners = (*self.market_listeners, listener)
+        with self._adding:
+            self.market_listeners = (*self.market_listeners, listener)
+
+    def remove_listener(self, listener: Callable[[Any], object]) -> None:
+        """Tell it nothing more, of reports or of the market; nothing happens if it is not known."""
+        with self._adding:
+            self._listeners = tuple(each for each in self._listeners if each != listener)
+            self.market_listeners = tuple(
+                each for each in self.market_listeners if each != listener
+            )
+
+    def at_end(self, call: Callable[[], object]) -> None:
+        """Call this once nothing more will be told; at once if that is so already."""
+        with self._adding:
+            ended = self._ended
+            if not ended:
+                self._at_end.append(call)
+        if ended:
+            call()
+
+    def forget_at_end(self, call: Callable[[], object]) -> None:
+        with self._adding, suppress(ValueError):
+            self._at_end.remove(call)
+
+    def end(self) -> None:
+        """Nothing more will be told."""
+        with self._adding:
+            calls, self._at_end, self._ended = self._at_end, [], True
+        for call in calls:
+            call()
 
     def restore(self, orders: Iterable[Order], turn_seq: int, wall_ns: int) -> None:
         """Take over the open orders of a recovered desk."""
@@ -146,7 +182,7 @@ class Publisher:
             seq = report.request_seq
             answer = answers.pop(seq, None) if seq and answers else None
             if answer is not None:
-                if report.reason == SENT:
+                if report.reason == SENT and report.type != ORDER_STATUS:
                     self.owed[seq] = (answer, report)
                 else:
                     self._answer(answer, reports, at, hops.get(seq), told)
