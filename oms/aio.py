@@ -30,6 +30,8 @@ EVENTS_MAX = 10_000  # of a stream, unless told otherwise
 SIZE_MAX = 1_000_000
 READ_MAX = 100  # events read in a row before other coroutines have their turn
 
+__all__ = ["Stream", "market_events", "reports", "running", "submit"]
+
 T = TypeVar("T", OrderResponse, MarketEvent)
 
 

@@ -92,10 +92,10 @@ class Dispatcher:
         self.feed = MarketFeed(inbox.wake)
         self.fold = Fold(venue)
         self.throttler = OrderThrottler(
-            config.throttle.policy,
             config.throttle.sends_max,
             config.throttle.window_ns,
-            config.throttle.burst,
+            policy=config.throttle.policy,
+            burst=config.throttle.burst,
         )
         self.tracker = OrderTracker(config.venue.answer_timeout_ns)
         self.times = TurnClock(clock)
