@@ -181,16 +181,19 @@ class Publisher:
         for at, report in enumerate(reports):
             seq = report.request_seq
             answer = answers.pop(seq, None) if seq and answers else None
+            response = None
             if answer is not None:
                 if report.reason == SENT and report.type != ORDER_STATUS:
                     self.owed[seq] = (answer, report)
                 else:
-                    self._answer(answer, reports, at, hops.get(seq), told)
+                    response = self._answer(answer, reports, at, hops.get(seq), told)
             if self.owed:
                 self._answer_owed(reports, at, told)
             if not listeners:
                 continue
-            response = OrderResponse(report, instruments.get(report.symbol), hops.get(seq), told)
+            if response is None or response.report is not report:
+                instrument = instruments.get(report.symbol)
+                response = OrderResponse(report, instrument, hops.get(seq), told)
             for listener in listeners:
                 try:
                     listener(response)
@@ -204,11 +207,12 @@ class Publisher:
         at: int,
         hops: Hops | None,
         told: tuple[int, int],
-    ) -> None:
+    ) -> OrderResponse:
         made = _made_at_once(reports, at)
         last = made[-1]
-        instrument = self.instruments.get(last.symbol)
-        _resolve(answer, OrderResponse(last, instrument, hops, told, made))
+        response = OrderResponse(last, self.instruments.get(last.symbol), hops, told, made)
+        _resolve(answer, response)
+        return response
 
     def _answer_owed(self, reports: list[Report], at: int, told: tuple[int, int]) -> None:
         """Who waits for this report of a remote venue: it answers a request, or says of an order
