@@ -379,6 +379,7 @@ class OrderManagement:
 
     def remove_listener(self, callback: Listener | MarketListener) -> None:
         """Tell this callback nothing more; it may still hear what is being told now."""
+        _check_callable("callback", callback)
         self.publisher.remove_listener(callback)
 
     def _refuse(self, line: tuple[Any, ...], answer: Future[OrderResponse] | None) -> None:
