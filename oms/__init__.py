@@ -20,8 +20,23 @@ from oms.enums import (
     TimeInForce,
     Trading,
 )
-from oms.errors import OMSError
-from oms.exchange.book import OrderBook
+from oms.errors import (
+    ConfigError,
+    DataInUseError,
+    DeadlockError,
+    GatewayError,
+    JournalError,
+    OMSError,
+    OutcomeUnknownError,
+    OverrunError,
+    StoppedError,
+    StoreBusyError,
+    StoreError,
+    StoreFullError,
+    ValidationError,
+    VenueError,
+)
+from oms.exchange.alone import BookTrade, OrderBook
 from oms.instruments import Instrument
 from oms.manager import OrderManagement
 from oms.reject_reasons import RejectReason
@@ -45,12 +60,14 @@ from oms.venues import EmbeddedVenue
 __version__ = "0.1.0"
 
 __all__ = [
-    "Config", "EmbeddedVenue", "FundsAction", "FundsRequest", "Instrument", "Liquidity",
+    "BookTrade", "Config", "ConfigError", "DataInUseError", "DeadlockError", "EmbeddedVenue",
+    "FundsAction", "FundsRequest", "GatewayError", "Instrument", "JournalError", "Liquidity",
     "ManualClock", "MassCancelRequest", "MemoryStore", "OMSError", "OperatorAction",
     "OperatorRequest", "OrderBook", "OrderManagement", "OrderQueue", "OrderRequest",
     "OrderResponse", "OrderState", "OrderTerms", "OrderThrottler", "OrderTracker", "OrderType",
-    "Origin", "PersistentStorage", "Phase", "PostOnly", "RejectReason", "RequestType",
-    "ResponseType", "Schedule", "Scope", "SelfTrade", "Side", "SystemClock", "TimeInForce",
-    "Trading", "TradingSession", "VenueReport", "load_config",
-    "market_data",
+    "Origin", "OutcomeUnknownError", "OverrunError", "PersistentStorage", "Phase", "PostOnly",
+    "RejectReason", "RequestType", "ResponseType", "Schedule", "Scope", "SelfTrade", "Side",
+    "StoppedError", "StoreBusyError", "StoreError", "StoreFullError", "SystemClock",
+    "TimeInForce", "Trading", "TradingSession", "ValidationError", "VenueError", "VenueReport",
+    "load_config", "market_data",
 ]  # fmt: skip

@@ -4,9 +4,13 @@ wall_ns is for stamps and trading hours and may jump; monotonic_ns is for durati
 throttles and time-outs and never goes back. The journal keeps both, as an Instant.
 """
 
+import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
+
+from oms.errors import ValidationError
 
 NANOS = 1_000_000_000
 
@@ -51,11 +55,17 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that stands still until it is told to move."""
+    """A clock that stands still until it is told to move.
+
+    An order manager with this clock does what became due as soon as the clock has moved; no real
+    time has to pass. So a day of trading takes as long as its orders do.
+    """
 
     def __init__(self, wall_ns: int = 1_700_000_000 * NANOS) -> None:
         self._wall_ns = wall_ns
         self._monotonic_ns = NANOS
+        self._wakes: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
 
     @classmethod
     def at(cls, instant: datetime) -> "ManualClock":
@@ -69,14 +79,36 @@ class ManualClock:
         return self._monotonic_ns
 
     def advance(self, seconds: float) -> None:
-        """Let time pass on both clocks."""
-        assert seconds >= 0
-        self._wall_ns += round(seconds * NANOS)
-        self._monotonic_ns += round(seconds * NANOS)
+        """Let time pass on both clocks, 0 or more, and wake whoever waits for it.
+
+        What became due is done before any request that is submitted after this call.
+        """
+        if not seconds >= 0:
+            raise ValidationError("seconds", seconds, "0 or more")
+        self._move(round(seconds * NANOS), round(seconds * NANOS))
 
     def jump(self, seconds: float) -> None:
         """Step the wall clock alone, either way, as NTP or an operator does."""
-        self._wall_ns += round(seconds * NANOS)
+        self._move(round(seconds * NANOS), 0)
+
+    def _move(self, wall_ns: int, monotonic_ns: int) -> None:
+        with self._lock:
+            self._wall_ns += wall_ns
+            self._monotonic_ns += monotonic_ns
+            wakes = list(self._wakes)
+        for wake in wakes:
+            wake()
+
+    def on_move(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Have `wake` called whenever the clock has moved; returns what ends that."""
+        with self._lock:
+            self._wakes.append(wake)
+
+        def end() -> None:
+            with self._lock:
+                self._wakes.remove(wake)
+
+        return end
 
 
 def pause(seconds: float) -> None:

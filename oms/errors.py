@@ -75,5 +75,9 @@ class GatewayError(OMSError):
     """A daemon's control socket cannot be opened, or does not answer."""
 
 
+class OverrunError(OMSError):
+    """A reader was too slow: its buffer was full, and it has missed what came after."""
+
+
 class DeadlockError(OMSError, RuntimeError):
     """A listener would wait for what only its own thread can bring about."""

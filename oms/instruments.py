@@ -6,7 +6,7 @@ from math import gcd
 
 from oms.enums import MarketOrderPolicy
 from oms.errors import ValidationError
-from oms.money import UNITS_MAX, Number, to_text, to_units
+from oms.money import UNITS_MAX, GivenNumber, to_text, to_units
 
 SCALE_MAX = 12
 ASSET_SCALE = 8
@@ -129,7 +129,7 @@ class Instrument:
         """The same, rounded up: what to reserve."""
         return -(-price_ticks * lots * self.quote_unit // self.price_quantity_unit)
 
-    def price_ticks(self, price: Number) -> int:
+    def price_ticks(self, price: GivenNumber) -> int:
         """Price as ticks on this instrument's grid; ValidationError if it is not on it."""
         ticks = to_units("price", price, self.price_scale)
         if ticks <= 0:
@@ -152,7 +152,7 @@ class Instrument:
         """The price on the grid that is not above this one."""
         return price_ticks - price_ticks % self.tick_at(price_ticks)
 
-    def quantity_lots(self, quantity: Number) -> int:
+    def quantity_lots(self, quantity: GivenNumber) -> int:
         """Quantity as lots on this instrument's grid; ValidationError if it is not on it."""
         lots = to_units("quantity", quantity, self.quantity_scale)
         if lots <= 0:

@@ -17,7 +17,7 @@ from threading import get_ident
 from types import TracebackType
 from typing import Any, TypeVar
 
-from oms.clock import NANOS, Clock, SystemClock, pause, utc_text
+from oms.clock import NANOS, Clock, ManualClock, SystemClock, pause, utc_text
 from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
@@ -25,6 +25,7 @@ from oms.enums import Phase
 from oms.errors import DeadlockError, StoppedError, ValidationError
 from oms.instruments import Instrument
 from oms.market_data import DepthSnapshot, Prices, TradePrint
+from oms.money import plain
 from oms.reject_reasons import RejectReason
 from oms.reports import COMMAND_ANSWERS, OF_CHANGES, OrderResponse, refused, standing_of
 from oms.requests import OrderRequest, Request, line_of
@@ -169,6 +170,9 @@ class OrderManagement:
         worker = Worker(name, job, self._thread_died)
         worker.start()
         self._threads.callback(self._stop, name, worker, stop_s)
+        if isinstance(self.clock, ManualClock):
+            wake = self.inbox.wake if job is self.dispatcher else job.wake
+            self._threads.callback(self.clock.on_move(wake))
 
     def _stop(self, name: str, worker: Worker, stop_s: float) -> None:
         if not worker.stop(stop_s):
@@ -188,6 +192,7 @@ class OrderManagement:
                 self._unlock()
             self._running, self._stopped = False, True
         self._drop_questions()
+        self.publisher.end()
         if self.failure is not None:
             name, error = self.failure
             raise StoppedError(f"thread {name} died: {error!r}") from error
@@ -217,6 +222,8 @@ class OrderManagement:
                 settle(answer, None, dead)
         self._drop_questions()
         if name == DISPATCHER:
+            self.publisher.fail_owed(StoppedError(f"thread {name} died; the outcome is unknown"))
+            self.publisher.end()
             self.dispatcher.abandon()
             self._unlock()
         if self._on_failure is not None:
@@ -245,10 +252,13 @@ class OrderManagement:
             self._yield()
 
     def submit(self, request: Request) -> "Future[OrderResponse]":
-        """Take a request; the future resolves with the first durable response to it.
+        """Take a request; the future tells how the order stands once the venue has answered.
 
-        The response tells what the request did at once (`trades`, `reports`, `standing`); a
-        refusal is a response, too (`refused`, `reason`). The future holds an exception
+        Filled at once: FILLED, with its `trades`; all that the request did at once is in
+        `reports`. A refusal is a response, too (`refused`, `reason`). An order that has to wait
+        for the throttle or the open is answered PENDING_NEW, and `text` says what it waits for;
+        one that was sent to a remote venue is answered when the venue answers, or UNKNOWN when
+        it does not in time. All of it is durable. The future holds an exception
         (StoreError, StoppedError) only when the outcome is unknown: submit the same request
         again, its id makes sure that nothing happens twice. Raises as `on_data`. In a listener
         the future must not be waited for: result() raises DeadlockError there.
@@ -370,6 +380,11 @@ class OrderManagement:
         self.publisher.add_market_listener(callback)
         self.dispatcher.feed.want_depth()
 
+    def remove_listener(self, callback: Listener | MarketListener) -> None:
+        """Tell this callback nothing more; it may still hear what is being told now."""
+        _check_callable("callback", callback)
+        self.publisher.remove_listener(callback)
+
     def _refuse(self, line: tuple[Any, ...], answer: Future[OrderResponse] | None) -> None:
         self._check_running()
         closed = self.inbox.closed
@@ -405,6 +420,8 @@ class OrderManagement:
         there is no such order. A response to no request: its client_order_id is the latest."""
         _check_text("account", account)
         if type(named) is not int:
+            named = plain(named)  # type: ignore[assignment]
+        if type(named) is not int:
             _check_text("named", named)
         if not f"{account}{named}".isascii():  # no id is like that, and no store may look for it
             return None
@@ -429,6 +446,7 @@ class OrderManagement:
     ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """Bids and asks, best first: (price in ticks, open lots); at most depth_levels."""
         self._check_symbol(symbol)
+        levels = plain(levels)  # type: ignore[assignment]
         if type(levels) is not int or levels < 0:
             raise ValidationError("levels", levels, "a whole number, 0 or more")
         bids, asks = self.publisher.depth(symbol)

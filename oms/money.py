@@ -6,27 +6,57 @@ A price is a number of ticks of 10**-price_scale, a quantity a number of lots of
 
 from decimal import Decimal
 from fractions import Fraction
+from numbers import Integral, Real
+from operator import index
+from typing import SupportsFloat, SupportsIndex
 
 from oms.errors import ValidationError
 
 Number = str | int | Decimal | float
+GivenNumber = Number | SupportsIndex | SupportsFloat
+"""The same, or a scalar of numpy or pandas: `plain` makes a Number of it."""
 
 UNITS_MAX = 10**18  # a 64-bit database column holds it with room to add a few
 
 
-def to_units(field: str, value: Number, scale: int) -> int:
+def plain(value: object) -> object:
+    """A whole number or a float of another library (numpy, pandas) as Python's own int or float.
+
+    It is known by the protocols of the standard library: numbers.Integral with __index__,
+    numbers.Real with __float__. Anything else comes back as it is, and so does a bool, an int
+    whose class is derived from int, an array, and a number that no float is equal to.
+    """
+    kind = type(value)
+    try:
+        if kind in (str, int, bool, Decimal, float):
+            return value
+        if issubclass(kind, float):
+            return float.__float__(value)  # type: ignore[arg-type]
+        if issubclass(kind, Integral) and not issubclass(kind, int):
+            return index(value)  # type: ignore[arg-type]
+        if issubclass(kind, Real) and not issubclass(kind, int):
+            number = float(value)  # type: ignore[arg-type]
+            return number if bool(number == value) or number != number else value
+    except Exception:  # code of the value's own class: what it raises is no answer
+        return value
+    return value
+
+
+def to_units(field: str, value: GivenNumber, scale: int) -> int:
     """`value` as a whole number of 10**-scale.
 
     Takes plain decimal text ("100.50"), an int, a Decimal, or a float whose shortest
-    text form fits. Raises ValidationError, naming `field`, on anything else: excess
-    precision, exponents in text, infinities, a magnitude above UNITS_MAX.
+    text form fits; also such a scalar of numpy or pandas. Raises ValidationError, naming
+    `field`, on anything else: excess precision, exponents in text, infinities, a magnitude
+    above UNITS_MAX.
     """
-    if type(value) is int:
-        units = value * int(10**scale)
-    elif isinstance(value, str):
-        units = _from_text(field, value, scale)
-    elif isinstance(value, Decimal | float):
-        units = _from_decimal(field, value, scale)
+    number = value if type(value) in (int, str) else plain(value)
+    if type(number) is int:
+        units = number * int(10**scale)
+    elif isinstance(number, str):
+        units = _from_text(field, number, scale)
+    elif isinstance(number, Decimal | float):
+        units = _from_decimal(field, number, scale)
     else:
         raise ValidationError(field, value, "text, int, Decimal or float")
     if not -UNITS_MAX <= units <= UNITS_MAX:

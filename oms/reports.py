@@ -430,7 +430,7 @@ class OrderResponse:
 
     @property
     def reports(self) -> tuple[OrderResponse, ...]:
-        """All reports of the order that its request made at once, this one first.
+        """All reports of the order that its request made at once, in order; this one is the last.
 
         Known only of the response that a Future resolves with; empty for all others.
         """
@@ -443,8 +443,11 @@ class OrderResponse:
 
     @property
     def standing(self) -> OrderResponse:
-        """The last of `reports`: how the order stands after all that its request did at once."""
-        return OrderResponse(self._at_once[-1], self.instrument) if self._at_once else self
+        """How the order stands after all that its request did at once: this response itself.
+
+        From the time when a Future resolved with the first report of its request.
+        """
+        return self
 
     @property
     def hops(self) -> HopTimes | None:
@@ -543,4 +546,4 @@ def refused(line: Sequence[Any], reason: RejectReason, wall_ns: int) -> OrderRes
             0, kind, state, account, client_order_id, symbol, side, wall_ns,
         ),
     )  # fmt: skip
-    return OrderResponse(report)
+    return OrderResponse(report, at_once=(report,))

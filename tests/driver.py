@@ -173,7 +173,8 @@ class Load:
 def _resolved(answer: "Future[OrderResponse]", wish: Wish) -> None:
     error = answer.exception()
     if error is None:
-        tell("F", *answer.result().report.row())
+        for each in answer.result().reports:
+            tell("F", *each.report.row())
     else:
         tell("U", wish[0], wish[1], repr(error))
 

@@ -59,13 +59,13 @@ def test_an_order_is_placed_and_told_in_the_units_of_its_instrument(start):
     # when a buy order takes all of it, and rests with what is left
     told = spoken.ask(client, new("B", 99, "3", symbol="C_USD"))
 
-    # then the answer has its first report, each trade, and how it stands
-    assert set(told) == {"response", "standing", "trades", "trades_count"}
-    assert told["response"]["state"] == "NEW"
+    # then the answer says how it stands, and has each trade
+    assert set(told) == {"response", "trades", "trades_count"}
+    assert told["response"]["state"] == "PARTIALLY_FILLED"
     [trade] = told["trades"]
     assert (trade["last_price"], trade["last_quantity"]) == ("98.5", "2.125")
     assert (trade["filled"], trade["open"], trade["notional"]) == ("2.125", "0.875", "209.3125")
-    assert told["standing"] == trade
+    assert told["response"] == trade
 
 
 def test_a_refusal_is_a_response(spoken):

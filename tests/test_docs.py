@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import oms
+from oms import aio, errors
 from oms.cli import build_parser, with_command
 from oms.config import CONFIG_PATH
 from oms.enums import OrderType, PostOnly, SelfTrade
@@ -161,9 +162,14 @@ def test_every_benchmark_of_the_figures_is_there():
     assert [script for script in scripts if not (ROOT / script).is_file()] == []
 
 
-def run_example(page: str, directory: Path) -> str:
-    """The first Python block of a page, run as a program beside an empty directory."""
-    example = re.findall(r"```python\n(.*?)```", PAGES[page], re.DOTALL)[0]
+def examples(page: str) -> list[str]:
+    """The Python blocks of a page; each is a whole program."""
+    return re.findall(r"```python\n(.*?)```", PAGES[page], re.DOTALL)
+
+
+def run_example(page: str, directory: Path, number: int = 0) -> str:
+    """A Python block of a page, the first if not another, run beside an empty directory."""
+    example = examples(page)[number]
     program = directory / "example.py"
     program.write_text(example, encoding="utf-8")
     done = subprocess.run(
@@ -199,3 +205,36 @@ def test_the_example_of_the_library_page_runs(tmp_path):
     assert "FILLED 100" in told
     assert "15 100 0 1" in told
     assert "SUSPENDED" in told
+
+
+@pytest.mark.parametrize("number", range(1, len(examples("docs/library.md"))))
+def test_an_example_of_the_library_page_prints_what_it_says(number, tmp_path):
+    """Each of its lines that prints has what comes of it behind an arrow."""
+    expected = re.findall(r"# -> (.+)", examples("docs/library.md")[number])
+    assert expected
+    assert run_example("docs/library.md", tmp_path, number).splitlines() == expected
+
+
+def test_every_exception_is_exported_and_explained():
+    """Whatever a caller can meet has a name in `oms` and a row in its table."""
+    names = [
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, errors.OMSError)
+    ]
+    assert len(names) > 10
+    assert [name for name in names if getattr(oms, name, None) is not vars(errors)[name]] == []
+    table = LIBRARY[LIBRARY.index("## Exceptions") :].split("\n## ")[0]
+    assert [name for name in names if f"`{name}`" not in table] == []
+    calls = [f"aio.{name}(" for name in aio.__all__ if name != "Stream"]
+    assert [call for call in calls if call not in LIBRARY] == []
+
+
+def test_every_part_that_works_alone_has_an_example():
+    """The page names them, and constructs each in a program that runs."""
+    programs = "".join(examples("docs/library.md"))
+    parts = (
+        "OrderBook", "OrderQueue", "OrderThrottler", "OrderTracker", "TradingSession",
+        "PersistentStorage", "MemoryStore",
+    )  # fmt: skip
+    assert [name for name in parts if f"{name}(" not in programs] == []

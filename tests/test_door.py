@@ -176,6 +176,7 @@ anything = st.one_of(
 METHODS = {
     "on_data": 1, "submit": 1, "try_submit": 1, "submit_all": 1, "submit_pair": 3, "dry_run": 1,
     "on_data_response": 1, "between_turns": 1, "add_listener": 1, "add_market_listener": 1,
+    "remove_listener": 1,
     "get_order": 2, "open_orders": 1, "get_depth": 2, "depth_snapshot": 1, "balances": 1,
     "best_bid": 1, "best_ask": 1, "recent_trades": 1, "get_prices": 1,
 }  # fmt: skip

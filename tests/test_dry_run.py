@@ -181,7 +181,7 @@ def test_a_new_order_says_what_it_would_reserve(teller, request_, reserved):
     before = teller.oms.balances("ann")[asset]
     said, answer = both(teller, request_)
     assert (said.reserved, said.asset) == reserved
-    if answer.standing.leaves_lots:
+    if answer.leaves_lots:
         available, held = teller.oms.balances("ann")[asset]
         assert (held, available) == (before[1] + said.reserved, before[0] - said.reserved)
 

@@ -8,7 +8,7 @@ LAYERS = [
     {"errors", "clock", "enums", "money", "instruments", "reject_reasons", "market_data",
      "version"},
     {"requests"}, {"exchange", "reports"}, {"sections", "config", "config_text"}, {"desk"},
-    {"venues", "stores"}, {"turn"}, {"manager"}, {"gateways"},
+    {"venues", "stores"}, {"turn"}, {"manager"}, {"aio", "gateways"},
     {"logs", "app", "cli", "commands", "simulation", "__main__"},
 ]  # fmt: skip
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -23,7 +23,7 @@ DOORS = {  # what only these may use
     "fcntl": {"stores/lock.py"},
     "socket": {"app.py", "gateways/client.py", "gateways/connection.py", "gateways/control.py"},
     "selectors": {"gateways/connection.py", "gateways/control.py"},
-    "asyncio": set(), "multiprocessing": set(), "concurrent.futures.thread": set(),
+    "asyncio": {"aio.py"}, "multiprocessing": set(), "concurrent.futures.thread": set(),
 }  # fmt: skip
 CALLS = {  # and only these may call
     "Thread": {"turn/threads.py"},

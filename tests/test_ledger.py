@@ -2,7 +2,7 @@
 
 import pytest
 
-from oms import FundsAction, Instrument, RejectReason, ResponseType
+from oms import FundsAction, Instrument, OrderState, RejectReason
 from oms.config import ExchangeConfig
 from oms.exchange.accounts import FEE_ACCOUNT
 from tests.fakes import config_of
@@ -34,7 +34,7 @@ def test_money_is_exact_beyond_what_a_float_can_count():
 
     # when
     teller.sell("bob", LARGE, "1", "FINE_USD")
-    assert teller.buy("ann", LARGE, "1", "FINE_USD").type is ResponseType.NEW
+    assert teller.buy("ann", LARGE, "1", "FINE_USD").state is OrderState.FILLED
 
     # then
     paid = 900_719_925_474_099_301

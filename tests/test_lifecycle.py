@@ -182,6 +182,20 @@ def test_a_commit_of_unknown_outcome_ends_it_loudly(start_manager):
     assert oms.get_order("me", "B") is None
 
 
+def test_what_a_remote_venue_owes_is_unknown_once_the_dispatcher_died(start_manager):
+    """Nobody is left to hear the venue: whoever asked must not wait for ever."""
+    # given an order that was sent to a silent venue
+    store = FaultyStore()
+    oms = start_manager(store=store, venue=ScriptedVenue(script=[Step("silence")]))
+    answer = oms.submit(buy("A", 1, 100))
+    hear(oms, ResponseType.PENDING_NEW)
+
+    # when the dispatcher dies, then
+    store.faults = [OutcomeUnknownError("I/O error")]
+    oms.submit(buy("B", 1, 100))
+    assert isinstance(answer.exception(SOON_S), StoppedError)
+
+
 @pytest.mark.parametrize("broken", ["place", "logged_on"])
 def test_a_thread_that_dies_of_a_bug_closes_the_house(start_manager, broken):
     """Whichever thread it is: never alive but not answering."""
@@ -245,8 +259,11 @@ def test_a_remote_venue_answers_through_its_own_thread(start_manager):
     clock = ManualClock()
     venue = ScriptedVenue(clock=clock, script=[Step("fill", latency_ns=1_000_000_000)])
     oms = start_manager(venue=venue, clock=clock)
-    assert oms.submit(buy("A", 1, 100)).result(SOON_S).state is OrderState.PENDING_NEW
+    answer = oms.submit(buy("A", 1, 100))
+    assert hear(oms, ResponseType.PENDING_NEW).state is OrderState.PENDING_NEW
+    assert not answer.done()
     clock.advance(1)
+    assert answer.result(SOON_S).state in (OrderState.NEW, OrderState.FILLED)  # one turn, or two
     assert hear(oms, ResponseType.TRADE).state is OrderState.FILLED
 
 

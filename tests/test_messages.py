@@ -82,10 +82,11 @@ def test_a_request_cannot_be_changed_after_the_check(stepped):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("type", "NEW"), ("account", ""), ("account", None), ("account", "a\nb"),
+        ("type", "new"), ("account", ""), ("account", None), ("account", "a\nb"),
         ("client_order_id", "x" * 65), ("client_order_id", 'say "hi"'),
         ("client_order_id", "back\\slash"), ("client_order_id", "ümlaut"), ("symbol", ""),
-        ("side", "BUY"), ("side", None), ("order_type", "LIMIT"), ("time_in_force", "GTC"),
+        ("side", "buy"), ("side", None), ("side", "LIMIT"), ("order_type", "BUY"),
+        ("time_in_force", "gtc"), ("side", OrderType.LIMIT),
         ("time_in_force", None), ("quantity", None), ("quantity", True), ("quantity", b"1"),
         ("price", [100]), ("price", None), ("hold", "yes"), ("hold", 1), ("origin", "me"),
         ("order_id", 7),
@@ -122,7 +123,7 @@ def test_a_market_order_has_no_price():
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("orig_client_order_id", ""), ("orig_client_order_id", None), ("side", "BUY"),
+        ("orig_client_order_id", ""), ("orig_client_order_id", None), ("side", "B"),
         ("symbol", "a\tb"), ("hold", None), ("order_id", 7), ("order_id", -1), ("order_id", True),
     ],
 )  # fmt: skip
@@ -168,12 +169,12 @@ FUNDS = {"account": "a", "client_order_id": "b", "asset": "USD", "amount": 1}
         ("price", lambda: OrderRequest(**{**NEW, "price": None})),
         ("amount", lambda: FundsRequest(**FUNDS | {"action": FundsAction.CREATE})),
         ("amount", lambda: FundsRequest(**FUNDS | {"action": FundsAction.DEPOSIT, "amount": True})),
-        ("action", lambda: FundsRequest(**FUNDS, action="DEPOSIT")),
+        ("action", lambda: FundsRequest(**FUNDS, action="deposit")),
         ("asset", lambda: FundsRequest(**FUNDS | {"action": FundsAction.DEPOSIT, "asset": '"'})),
         ("to_account", lambda: FundsRequest(**FUNDS, action=FundsAction.TRANSFER)),
         ("to_account", lambda: FundsRequest(**FUNDS, action=FundsAction.DEPOSIT, to_account="c")),
         ("everybody", lambda: MassCancelRequest(account="a", client_order_id="b", everybody=True)),
-        ("side", lambda: MassCancelRequest(account="a", client_order_id="b", side="BUY")),
+        ("side", lambda: MassCancelRequest(account="a", client_order_id="b", side="LONG")),
         ("target", lambda: OperatorRequest(
             client_order_id="k", action=OperatorAction.KILL, scope=Scope.SYMBOL)),
         ("value", lambda: OperatorRequest(

@@ -63,13 +63,13 @@ def test_fifteen_are_bought_for_1484(teller):
     bought = teller.buy("dan", None, 15)
 
     # then
-    assert (bought.type, bought.refused, bought.repeated) == (ResponseType.NEW, False, False)
+    assert (bought.type, bought.refused, bought.repeated) == (ResponseType.TRADE, False, False)
+    assert bought.reports[0].type is ResponseType.NEW
     assert fills(bought) == [(5, 98), (3, 98), (7, 100)]
-    stands = bought.standing
-    assert (stands.state, stands.cumulative_quantity, stands.leaves_quantity) == ("FILLED", 15, 0)
-    assert stands.notional == 148_400
-    assert stands.average_price == Fraction(1484, 15)
-    assert f"{float(stands.average_price):.3f}" == "98.933"
+    assert (bought.state, bought.cumulative_quantity, bought.leaves_quantity) == ("FILLED", 15, 0)
+    assert bought.notional == 148_400
+    assert bought.average_price == Fraction(1484, 15)
+    assert f"{float(bought.average_price):.3f}" == "98.933"
 
     # and Cid has 3 left at 100, and all money is where it belongs
     assert teller.oms.get_depth("ACME_USD", 5) == ([], [(10_000, 3), (10_500, 20)])
@@ -93,7 +93,7 @@ def test_all_or_none_takes_nothing_when_there_is_too_little(teller):
     assert teller.balance("dan", "USD") == (10_000, 0)
     assert teller.oms.get_depth("WHOLE_USD", 1)[1] == [(9_800, 8)]
     # and a smaller one passes
-    assert teller.buy("dan", None, 8, symbol="WHOLE_USD").standing.state is OrderState.FILLED
+    assert teller.buy("dan", None, 8, symbol="WHOLE_USD").state is OrderState.FILLED
 
 
 # --- orders ---
@@ -103,7 +103,8 @@ def test_a_limit_order_rests_and_is_found(teller):
     """By its client order id and by its order id."""
     placed = teller.sell("ann", "100.50", 5)
     assert (placed.state, placed.leaves_lots, placed.trades) == (OrderState.NEW, 5, ())
-    assert placed.standing == placed
+    assert placed.reports == (placed,)
+    assert placed.standing is placed
     assert placed.average_price is None
     for named in (placed.client_order_id, placed.order_id):
         found = teller.oms.get_order("ann", named)
@@ -123,12 +124,11 @@ def test_what_the_book_cannot_fill_is_placed_and_over(teller):
     """IOC: the fill counts, the rest is canceled, and the answer says so at once."""
     teller.sell("ann", 100, 3)
     answer = teller.buy("bob", 100, 5, time_in_force=TimeInForce.IOC)
-    stands = answer.standing
-    assert (stands.state, stands.cumulative_lots, stands.leaves_lots) == ("CANCELED", 3, 0)
+    assert (answer.state, answer.cumulative_lots, answer.leaves_lots) == ("CANCELED", 3, 0)
     assert fills(answer) == [(3, 100)]
-    assert stands.text == "INSUFFICIENT_LIQUIDITY: left=2"
-    assert stands.facts == {"left": "2"}
-    assert not answer.refused and not stands.refused
+    assert answer.text == "INSUFFICIENT_LIQUIDITY: left=2"
+    assert answer.facts == {"left": "2"}
+    assert not answer.refused
 
 
 def test_a_stop_that_is_triggered_at_once_tells_its_trades(teller):
@@ -141,9 +141,9 @@ def test_a_stop_that_is_triggered_at_once_tells_its_trades(teller):
     answer = teller.sell("cid", None, 2, stop_price=100)
 
     # then
-    assert answer.state is OrderState.SUSPENDED
+    assert answer.reports[0].state is OrderState.SUSPENDED
     assert fills(answer) == [(2, 100)]
-    assert answer.standing.state is OrderState.FILLED
+    assert answer.state is OrderState.FILLED
 
 
 def test_an_answer_tells_only_what_its_own_request_did(teller):
@@ -151,8 +151,8 @@ def test_an_answer_tells_only_what_its_own_request_did(teller):
     rests = teller.oms.submit(order("r", quantity=5))
     takes = teller.oms.submit(order("t", account="bob", side=Side.BUY, quantity=5))
     teller.stepped.turn()
-    assert (rests.result(0).standing.state, rests.result(0).trades) == (OrderState.NEW, ())
-    assert takes.result(0).standing.state is OrderState.FILLED
+    assert (rests.result(0).state, rests.result(0).trades) == (OrderState.NEW, ())
+    assert takes.result(0).state is OrderState.FILLED
     assert fills(takes.result(0)) == [(5, 100)]
 
 
@@ -193,8 +193,8 @@ def test_a_modify_that_crosses_tells_its_trades(teller):
     teller.sell("ann", 100, 3)
     placed = teller.buy("bob", 99, 5)
     modified = teller.modify("bob", placed.client_order_id, price=100)
-    assert (modified.type, modified.order_id) == (ResponseType.REPLACED, placed.order_id)
-    assert (modified.standing.cumulative_lots, modified.standing.leaves_lots) == (3, 2)
+    assert (modified.reports[0].type, modified.order_id) == ("REPLACED", placed.order_id)
+    assert (modified.type, modified.cumulative_lots, modified.leaves_lots) == ("TRADE", 3, 2)
     assert fills(modified) == [(3, 100)]
 
 
@@ -303,7 +303,7 @@ def test_the_same_request_has_the_same_outcome(teller):
     assert refused(second[2], "FUNDS_INSUFFICIENT")
     assert refused(second[3], "FUNDS_INSUFFICIENT")
     for field in ("state", "cumulative_lots", "leaves_lots", "notional"):
-        assert getattr(first[0].standing, field) == getattr(second[0], field)
+        assert getattr(first[0], field) == getattr(second[0], field)
     assert (first[0].repeated, second[0].repeated) == (False, True)
     assert (len(first[0].trades), second[0].trades) == (1, ())
     assert teller.balance("bob", "ACME")[0] == 10_002
@@ -383,7 +383,7 @@ def test_post_only_is_refused_where_it_would_trade(teller):
     teller.buy("bob", 100, 1)
     assert refused(teller.sell("ann", 100, 1, post_only=PostOnly.REJECT), "POST_ONLY")
     slid = teller.sell("ann", 100, 1, post_only=PostOnly.SLIDE)
-    assert (slid.standing.state, slid.standing.text) == (OrderState.NEW, "POST_ONLY: price=10001")
+    assert (slid.state, slid.text) == (OrderState.NEW, "POST_ONLY: price=10001")
 
 
 def test_without_a_ledger_there_is_no_money(stepped):
@@ -561,7 +561,7 @@ def test_with_threads_and_a_disk(start_manager, tmp_path):
     ):
         assert not oms.submit(request).result(SOON_S).refused
     _stop, limit = oms.submit_pair(*pair(), "undo").result(SOON_S)
-    assert limit.standing.state is OrderState.NEW
+    assert limit.state is OrderState.NEW
     assert store.find_reports("ann", "stop")[0].type == "NEW"
     batch = oms.submit_all([order(f"z{n}", quantity=9) for n in range(3)])
     assert all(refused(each.result(SOON_S), "FUNDS_INSUFFICIENT") for each in batch)

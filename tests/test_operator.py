@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from oms import Instrument, ManualClock, MemoryStore, RejectReason, ResponseType
+from oms import Instrument, ManualClock, MemoryStore, OrderState, RejectReason, ResponseType
 from oms.config import ExchangeConfig, QueueConfig
 from oms.enums import Phase, Scope, Side
 from oms.errors import ValidationError
@@ -148,7 +148,7 @@ def test_a_symbol_may_be_killed_alone():
     refused = again.ask(buy("D", 1, 90))
     assert refused.text == "KILL_SWITCH: symbol=X"
     assert again.ask(stop("D2", 1, 120, hold=True)).text == "KILL_SWITCH: symbol=X"
-    assert again.ask(sell("E", 1, 90, symbol="ALL", account="you")).type is ResponseType.NEW
+    assert again.ask(sell("E", 1, 90, symbol="ALL", account="you")).state is OrderState.FILLED
 
     # until it is released
     operate(again, "R", SET_TRADING, SYMBOL, "X", value="ACTIVE")
@@ -320,8 +320,8 @@ def test_a_command_about_an_unknown_symbol_is_refused():
         ("value", {"action": SET_PHASE, "value": ""}),
         ("target", {"action": KILL, "target": "me"}),
         ("target", {"action": KILL, "scope": ACCOUNT}),
-        ("scope", {"action": KILL, "scope": "ALL"}),
-        ("action", {"action": "KILL"}),
+        ("scope", {"action": KILL, "scope": "all"}),
+        ("action", {"action": "HALT"}),
         ("why", {"action": KILL, "why": "two\nlines"}),
         ("why", {"action": KILL, "why": "x" * 201}),
     ],

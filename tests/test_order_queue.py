@@ -89,10 +89,10 @@ def test_a_full_queue_says_no_and_takes_again_when_there_is_room():
     assert drain(queue) == [*range(1, 100), 101]
 
 
-@pytest.mark.parametrize("size_max", [0, -1])
+@pytest.mark.parametrize("size_max", [0, -1, "5", 1.0, True])
 def test_a_queue_that_could_hold_nothing_is_refused(size_max):
     """size_max is 1 or more."""
-    with pytest.raises(ValidationError, match="size_max: expected 1 or more"):
+    with pytest.raises(ValidationError, match="size_max: expected a whole number, 1 or more"):
         OrderQueue(size_max)
 
 

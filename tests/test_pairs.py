@@ -106,7 +106,7 @@ def test_a_stop_triggered_before_it_has_a_partner_goes_its_way(teller):
     )
 
     # then
-    assert stop.standing.state is OrderState.NEW
+    assert stop.state is OrderState.NEW
     assert refused(limit, "OCO_INVALID")
     assert teller.open_ids("ann") == ["stop"]
 

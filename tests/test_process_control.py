@@ -193,7 +193,8 @@ def test_a_flow_is_fed_into_a_daemon_and_watched(tmp_path):
             # then it says what became of it
             assert done.returncode == 0, done.stderr
             for text in (
-                "Offered    3 in ", "10 times as fast as recorded", "Answered   3: NEW 2, REJECTED",
+                "Offered    3 in ", "10 times as fast as recorded",
+                "Answered   3: NEW 1, FILLED 1, REJECTED 1",
                 "Refused    1: PRICE_INVALID 1", "Trades     1 taken", "Answers    p50 ",
             ):  # fmt: skip
                 assert text in done.stdout, text

@@ -22,6 +22,89 @@ def test_a_remote_order_is_pending_until_the_venue_answers():
     assert desk.oms.get_status()["in_flight"] == 0
 
 
+def test_the_answer_to_a_remote_order_comes_with_the_venues():
+    """PENDING_NEW is told to listeners; who asked is told what the venue made of it."""
+    # given an order that the venue fills at once, one it rests, one it rejects
+    desk = remote(Step("fill"), Step(), Step("reject", reason="no funds"))
+    asked = [desk.oms.submit(buy(name, 3, 100)) for name in "ABC"]
+
+    # when they were sent
+    desk.step()
+    assert [answer.done() for answer in asked] == [False] * 3
+
+    # and when the venue has answered, then
+    desk.hear()
+    filled, rests, rejected = (answer.result(0) for answer in asked)
+    assert (filled.state, [t.last_quantity_lots for t in filled.trades]) == ("FILLED", [3])
+    assert (rests.state, rests.leaves_lots, rests.trades) == ("NEW", 3, ())
+    assert (rejected.refused, rejected.text) == (True, "VENUE_REJECTED: no funds")
+    assert desk.oms.publisher.owed == {}
+
+
+def test_the_answer_to_a_remote_change_comes_with_the_venues():
+    """A modify and a cancel; and what was refused before it was sent is answered at once."""
+    desk = remote()
+    desk.send(buy("A", 3, 100))
+    desk.hear()
+    for request, state in ((modify("M", "A", quantity=2), "NEW"), (cancel("C", "M"), "CANCELED")):
+        answer = desk.oms.submit(request)
+        desk.step()
+        assert not answer.done()
+        desk.hear()
+        assert (answer.result(0).state, answer.result(0).client_order_id) == (
+            state, request.client_order_id,
+        )  # fmt: skip
+    assert desk.ask(cancel("D", "M")).text == "TOO_LATE: state=CANCELED"
+
+
+def test_a_silent_venue_makes_the_answer_unknown():
+    """Nobody waits longer than the venue's time-out."""
+    desk = remote(Step("silence"))
+    answer = desk.oms.submit(buy("A", 3, 100))
+    desk.step()
+    desk.clock.advance(5.0)
+    desk.step()
+    assert (answer.result(0).type, answer.result(0).state) == ("UNKNOWN", "UNKNOWN")
+
+
+def test_an_order_that_ends_before_it_was_acknowledged_is_answered_with_its_end():
+    """The venue never acknowledged the order, but did what its cancel asked for."""
+    desk = remote(Step("silence"), Step())
+    placed, canceled = desk.oms.submit(buy("A", 3, 100)), desk.oms.submit(cancel("C", "A"))
+    desk.step()
+    desk.hear()
+    assert (placed.result(0).state, canceled.result(0).state) == ("CANCELED", "CANCELED")
+    assert desk.oms.publisher.owed == {}
+
+
+def test_a_refused_change_is_no_answer_to_its_order():
+    """The venue refuses the cancel of an order that it has not acknowledged yet."""
+    desk = remote(Step("silence"), Step("reject"))
+    placed, canceled = desk.oms.submit(buy("A", 3, 100)), desk.oms.submit(cancel("C", "A"))
+    desk.step()
+    desk.hear()
+    assert (placed.done(), canceled.result(0).refused) == (False, True)
+
+
+def test_a_repeat_of_what_the_venue_owes_is_answered_at_once():
+    """It asks how the order stands: sent, and not acknowledged. The first one waits on."""
+    desk = remote(Step("silence"))
+    first = desk.oms.submit(buy("A", 3, 100))
+    desk.step()
+    again = desk.ask(buy("A", 3, 100))
+    assert (again.repeated, again.state, again.text) == (True, "PENDING_NEW", "SENT_UNACKED")
+    assert not first.done()
+
+
+def test_a_stop_answers_what_the_venue_has_not():
+    """It is known how the order stands: sent, and not acknowledged."""
+    desk = remote(Step("silence"))
+    answer = desk.oms.submit(buy("A", 3, 100))
+    desk.step()
+    desk.stop()
+    assert (answer.result(0).state, answer.result(0).text) == ("PENDING_NEW", "SENT_UNACKED")
+
+
 def test_changes_are_pending_too():
     """A modify and a cancel, each answered under its own id."""
     desk = remote()
@@ -55,7 +138,7 @@ def test_a_change_that_the_venue_refuses_leaves_the_order_and_its_names():
     assert desk.oms.get_order("me", "M").state is OrderState.PENDING_REPLACE
     assert desk.hear() == ["M CANCEL_REJECTED/NEW"]
     assert desk.ask(cancel("C", "M")).text == "UNKNOWN_ORDER: orig=M"
-    assert desk.ask(cancel("D", "A")).state is OrderState.PENDING_CANCEL
+    assert desk.send(cancel("D", "A")) == ["D PENDING_CANCEL/PENDING_CANCEL"]
 
 
 def test_silence_is_told_as_unknown_and_never_as_an_end():

@@ -43,7 +43,7 @@ def test_a_turn_that_cannot_be_stored_is_as_if_it_had_not_come(start_stepped, pl
 
     # and sent again they do what they should, once
     assert [r.type for r in map(desk.ask, batch)] == [
-        ResponseType.NEW, ResponseType.REPLACED, ResponseType.CANCELED, ResponseType.NEW
+        ResponseType.TRADE, ResponseType.REPLACED, ResponseType.CANCELED, ResponseType.NEW
     ]  # fmt: skip
     assert len(desk.oms.recent_trades("X")) == 1
     assert desk.refolded() == desk.digest()

@@ -231,8 +231,7 @@ def _response_lines(what: str, told: Told) -> list[str]:
     head = f"{what}, id {response['client_order_id']}: "
     if "state" not in response:  # about no single order
         return [head + response["text"]]
-    stands: Told = told.get("standing", response)
-    lines = [head + standing(stands)]
+    lines = [head + standing(response)]
     lines += [
         f"  {each['last_quantity']} at {each['last_price']}" for each in told.get("trades", ())
     ]

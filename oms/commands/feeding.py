@@ -217,7 +217,9 @@ class Feeding:
             self.mistakes.append(told["error"]["text"])
             return
         response = told["response"]
-        self.answers[response["type"]] += 1
+        stands = not response["refused"] and not response["repeated"]
+        word = response.get("state", response["type"]) if stands else response["type"]
+        self.answers[word] += 1
         self.trades += told.get("trades_count", 0)
         if response["refused"]:
             self.refusals[response.get("reason", "no reason")] += 1

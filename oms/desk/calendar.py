@@ -39,6 +39,7 @@ LOOK_BEHIND_DAYS = 16  # a window of a week, another before it, and any zone's o
 
 _ONE_DAY_NS = 86_400 * NANOS
 _WEEKS = 12 * 53  # so many weeks are looked at to see whether zones that differ go together
+_LINK_S_MAX = 86_400  # the link is up at most a day before the open, or after the close
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -96,8 +97,9 @@ class Schedule:
     ) -> "Schedule":
         """The schedule that config.ini describes; items are split by commas or lines.
 
-        hours: "Mon-Fri 09:00-17:00" or "Sun 17:05 - Mon 16:55". A weekday belongs to the
-            open. Without a closing weekday, a close at or before the open is the next day's.
+        hours: "Mon-Fri 09:00-17:00" or "Sun 17:05 - Mon 16:55"; without a weekday, of every
+            day. A weekday belongs to the open. Without a closing weekday, a close at or before
+            the open is the next day's.
             A zone behind an interval is for both ends, unless the open has one of its own:
             "Mon 05:00 Australia/Sydney - Fri 17:00 America/New_York". After that phases may
             follow that are not as in the other intervals: "closing_auction_s=300".
@@ -286,6 +288,8 @@ class Schedule:
 class TradingSession:
     """Is the market open, and should the link to it be up?
 
+    schedule: a Schedule, or its hours as text: "Mon-Fri 09:00-17:00", or "09:00-17:00" for every
+    day, in time_zone, an IANA name.
     logon_lead_s, logout_grace_s: how long before an open the link comes up, and how long
     after a close it stays, so that the last reports arrive; seconds, 0 or more.
     logged_on: the state of the link; the session keeper alone sets it.
@@ -293,8 +297,23 @@ class TradingSession:
 
     __slots__ = ("_current", "_grace_ns", "_lead_ns", "_link", "logged_on", "schedule")
 
-    def __init__(self, schedule: Schedule, logon_lead_s: float, logout_grace_s: float) -> None:
-        assert logon_lead_s >= 0 and logout_grace_s >= 0
+    def __init__(
+        self,
+        schedule: Schedule | str,
+        logon_lead_s: float = 0.0,
+        logout_grace_s: float = 0.0,
+        *,
+        time_zone: str = "UTC",
+    ) -> None:
+        if isinstance(schedule, str):
+            schedule = Schedule.parse(hours=schedule, time_zone=time_zone)
+        elif type(schedule) is not Schedule:
+            raise ValidationError("schedule", schedule, "a Schedule, or hours as text")
+        elif time_zone != "UTC":
+            raise ValidationError("time_zone", time_zone, "none: the Schedule has its own")
+        for name, seconds in (("logon_lead_s", logon_lead_s), ("logout_grace_s", logout_grace_s)):
+            if type(seconds) not in (int, float) or not 0 <= seconds <= _LINK_S_MAX:
+                raise ValidationError(name, seconds, f"seconds, 0 to {_LINK_S_MAX}")
         self.schedule = schedule
         self.logged_on: bool = False
         self._lead_ns = round(logon_lead_s * NANOS)

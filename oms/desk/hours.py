@@ -83,6 +83,7 @@ def zone_of(name: str, field: str = "time_zone") -> tzinfo:
 def parse_hours(text: str, zone: str) -> tuple[LocalSpan, ...]:
     week: list[LocalSpan] = []
     for item in _items(text):
+        item = f"Mon-Sun {item}" if item[:1].isdigit() else item
         match = _INTERVAL.fullmatch(item)
         if match is None or (match[2] and match[5]):
             expected = "intervals such as 'Mon-Fri 09:00-17:00' or 'Sun 17:05 - Mon 16:55'"

@@ -63,10 +63,16 @@ class Policy:
 class OrderThrottler:
     """At most sends_max sends in any window of window_ns; or another policy, by its name.
 
-    policy: one of POLICIES.
     sends_max: 1 to SENDS_MAX; the memory is 40 bytes or less for each.
-    window_ns: 1 to WINDOW_NS_MAX (a day).
-    burst: 1 to SENDS_MAX; only token_bucket looks at it.
+    window_ns: 1 to WINDOW_NS_MAX (a day); a second unless told otherwise.
+    policy: one of POLICIES.
+    burst: 1 to SENDS_MAX, as many as sends_max unless told otherwise; only token_bucket looks at
+        it.
+
+        throttler = OrderThrottler(100)
+        if throttler.allows(time.monotonic_ns()):
+            send()
+            throttler.sent(time.monotonic_ns())
 
     allows, sent, wait_ns, in_use and hold_back are the policy's own (see Policy): bound once
     here, so that no layer stands in the way of an order.
@@ -81,11 +87,13 @@ class OrderThrottler:
 
     def __init__(
         self,
-        policy: str = "sliding_window",
         sends_max: int = 100,
         window_ns: int = 1_000_000_000,
-        burst: int = 100,
+        *,
+        policy: str = "sliding_window",
+        burst: int | None = None,
     ) -> None:
+        burst = sends_max if burst is None else burst
         _check("sends_max", sends_max, SENDS_MAX)
         _check("window_ns", window_ns, WINDOW_NS_MAX)
         _check("burst", burst, SENDS_MAX)

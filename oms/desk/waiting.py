@@ -33,8 +33,8 @@ class OrderQueue(Generic[T]):
     """
 
     def __init__(self, size_max: int = 100_000) -> None:
-        if size_max < 1:
-            raise ValidationError("size_max", size_max, "1 or more")
+        if type(size_max) is not int or size_max < 1:
+            raise ValidationError("size_max", size_max, "a whole number, 1 or more")
         self.size_max = size_max
         self._lock = threading.Lock()
         self.main: OrderedDict[int, T] = OrderedDict()
@@ -43,8 +43,15 @@ class OrderQueue(Generic[T]):
         self.peak = 0
 
     def add_order(self, order_id: int, order: T, *, urgent: bool = False) -> bool:
-        """Put an order at the back of its lane; False if the main lane is full."""
+        """Put an order at the back of its lane; False if the main lane is full.
+
+        Raises ValidationError if the id is no whole number, or of an order that waits already.
+        """
+        if type(order_id) is not int:
+            raise ValidationError("order_id", order_id, "a whole number")
         with self._lock:
+            if order_id in self.main or order_id in self.urgent:
+                raise ValidationError("order_id", order_id, "an id of no order that waits")
             if urgent:
                 self.urgent[order_id] = order
                 return True
@@ -71,8 +78,14 @@ class OrderQueue(Generic[T]):
     def modify_order(self, order_id: int, price_ticks: int, quantity_lots: int) -> T | None:
         """Change a waiting order; None if it no longer waits.
 
-        Less quantity at the same price keeps the place, anything else goes to the back.
+        Less quantity at the same price keeps the place, anything else goes to the back. Raises
+        ValidationError on a price below 0 (a market order has 0) or a quantity below 1.
         """
+        for name, value, least in (
+            ("price_ticks", price_ticks, 0), ("quantity_lots", quantity_lots, 1),
+        ):  # fmt: skip
+            if type(value) is not int or value < least:
+                raise ValidationError(name, value, f"a whole number, {least} or more")
         with self._lock:
             lane = self.held if order_id in self.held else self.main
             order = lane.get(order_id)

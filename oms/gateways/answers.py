@@ -90,11 +90,9 @@ class Answers:
     # --- requests ---
 
     def response(self, response: OrderResponse) -> Told:
-        """The answer to a request: its first report, and what it did at once."""
+        """The answer to a request: how the order stands, and the trades that it made at once."""
         told: Told = {"response": report_object(response)}
-        trades, standing = response.trades, response.standing
-        if standing != response:
-            told["standing"] = report_object(standing)
+        trades = response.trades
         if trades:
             told["trades"] = [report_object(each) for each in trades[:TRADES_TOLD_MAX]]
             told["trades_count"] = len(trades)

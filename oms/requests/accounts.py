@@ -14,10 +14,11 @@ from oms.requests.orders import (
     NO_ORIGIN,
     Origin,
     check_id,
-    check_member,
-    check_number,
     check_optional_id,
     check_origin,
+    member_of,
+    number_of,
+    set_field,
 )
 
 
@@ -32,7 +33,8 @@ class FundsAction(StrEnum):
 class FundsRequest:
     """Create an account, or move money: DEPOSIT in, WITHDRAW out, TRANSFER to another account.
 
-    asset, amount: not for CREATE. amount: above 0, in whole units of the asset ("12.5").
+    action: a member, or its name. asset, amount: not for CREATE. amount: above 0, in whole units
+        of the asset ("12.5").
     to_account: of a TRANSFER. Raises ValidationError, naming the field.
     """
 
@@ -48,7 +50,7 @@ class FundsRequest:
         check_id("account", self.account)
         check_id("client_order_id", self.client_order_id)
         check_origin(self.origin)
-        check_member("action", self.action, FundsAction)
+        set_field(self, "action", member_of("action", self.action, FundsAction))
         creates, transfers = self.action is FundsAction.CREATE, self.action is FundsAction.TRANSFER
         check_optional_id("asset", self.asset)
         check_optional_id("to_account", self.to_account)
@@ -56,7 +58,7 @@ class FundsRequest:
             raise ValidationError("amount", self.amount, "asset and amount, but not for CREATE")
         if not creates:
             check_id("asset", self.asset)
-            check_number("amount", self.amount)
+            set_field(self, "amount", number_of("amount", self.amount))
         if transfers:
             check_id("to_account", self.to_account)
         elif self.to_account != "":

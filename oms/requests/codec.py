@@ -14,15 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from oms.enums import (
-    OrderType,
-    Phase,
-    PostOnly,
     RequestType,
-    Scope,
-    SelfTrade,
-    Side,
-    TimeInForce,
-    Trading,
 )
 from oms.errors import JournalError, ValidationError
 from oms.requests.accounts import FundsAction, FundsRequest
@@ -126,10 +118,6 @@ CLASSES: dict[str, type] = {
     "MASS_CANCEL": MassCancelRequest,
     **dict.fromkeys(OperatorAction, OperatorRequest),
 }
-WORDS: dict[str, type[StrEnum]] = {
-    "side": Side, "order_type": OrderType, "time_in_force": TimeInForce, "post_only": PostOnly,
-    "self_trade": SelfTrade, "scope": Scope, "trading": Trading, "phase": Phase,
-}  # fmt: skip
 NAMED_BY = {OrderRequest: "type", FundsRequest: "action", OperatorRequest: "action"}
 NESTED = {"terms": OrderTerms, "origin": Origin}
 
@@ -190,26 +178,21 @@ def of_object(given: object) -> Any:
 
 
 def _typed(given: Mapping[str, Any], known: Mapping[str, Field[Any]]) -> dict[str, Any]:
-    """Words become members, objects what they stand for."""
+    """Objects become what they stand for; words, their request makes members of."""
     values: dict[str, Any] = {}
     for name, value in given.items():
         if name not in known:
             raise ValidationError(name, value, "one of " + ", ".join(known))
         if type(value) in (float, Decimal) and not Decimal(value).is_finite():
             raise ValidationError(name, value, "a finite number")
-        values[name] = _member(name, value)
+        values[name] = _nested(name, value)
     for name, about in known.items():
         if name not in values and about.default is MISSING:
             raise ValidationError(name, None, "a value")
     return values
 
 
-def _member(name: str, value: Any) -> Any:
-    if name in WORDS and value is not None:
-        words = list(WORDS[name])
-        if value not in words:
-            raise ValidationError(name, value, "one of " + ", ".join(words))
-        return WORDS[name](value)
+def _nested(name: str, value: Any) -> Any:
     if name in NESTED and value is not None:
         if not isinstance(value, dict):
             raise ValidationError(name, value, "an object")

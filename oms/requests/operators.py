@@ -15,9 +15,10 @@ from oms.requests.orders import (
     NO_ORIGIN,
     Origin,
     check_id,
-    check_member,
     check_optional_id,
     check_origin,
+    member_of,
+    set_field,
 )
 
 TEXT_LENGTH_MAX = 200
@@ -86,8 +87,8 @@ class MassCancelRequest:
     def __post_init__(self) -> None:
         _check_who(self.account, self.client_order_id, self.origin)
         check_optional_id("symbol", self.symbol)
-        if self.side is not None and type(self.side) is not Side:
-            raise ValidationError("side", self.side, "BUY, SELL or none")
+        if self.side is not None:
+            set_field(self, "side", member_of("side", self.side, Side))
         if type(self.everybody) is not bool:
             raise ValidationError("everybody", self.everybody, "True or False")
         if self.everybody and self.account != OPERATOR:
@@ -124,8 +125,8 @@ class OperatorRequest:
 
     def __post_init__(self) -> None:
         _check_who(self.account, self.client_order_id, self.origin)
-        check_member("action", self.action, OperatorAction)
-        check_member("scope", self.scope, Scope)
+        set_field(self, "action", member_of("action", self.action, OperatorAction))
+        set_field(self, "scope", member_of("scope", self.scope, Scope))
         for name in ("target", "name", "value"):
             check_optional_id(name, getattr(self, name))
         if (self.scope is Scope.ALL) != (self.target == ""):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex, TypeVar
 
 from oms.enums import (
     CANCEL,
@@ -22,7 +22,7 @@ from oms.enums import (
     TimeInForce,
 )
 from oms.errors import ValidationError
-from oms.money import Number
+from oms.money import GivenNumber, Number, plain
 
 ID_LENGTH_MAX = 64
 KNOWN_MAX = 4_096
@@ -34,6 +34,8 @@ GTC, IOC = TimeInForce.GTC, TimeInForce.IOC
 # Compared by identity: what is not the default itself is checked in full, and an object whose
 # own comparison raises is not asked.
 EMPTY, ZERO = "", 0
+
+Word = TypeVar("Word", bound=StrEnum)
 
 known: set[str] = set()
 """Accounts and symbols that were checked: they come again and again."""
@@ -70,14 +72,29 @@ def check_known_id(name: str, value: object) -> None:
     known.add(value)  # type: ignore[arg-type]
 
 
-def check_member(name: str, value: object, enum: type[StrEnum]) -> None:
-    if type(value) is not enum:
-        raise ValidationError(name, value, "one of " + ", ".join(enum))
+def member_of(name: str, value: object, enum: type[Word]) -> Word:
+    """A member, given as itself or by its name ("BUY"); ValidationError if it is none."""
+    if type(value) is enum:
+        return value
+    if issubclass(type(value), str):
+        word = str.__str__(value)  # and not what its class says it is
+        for member in enum:
+            if member.value == word:
+                return member
+    raise ValidationError(name, value, "one of " + ", ".join(enum))
 
 
-def check_number(name: str, value: object) -> None:
-    if type(value) not in NUMBER_TYPES:
+def number_of(name: str, value: object) -> Number:
+    """A number as Python's own; one of numpy or pandas, too. ValidationError if it is none."""
+    number = plain(value)
+    if type(number) not in NUMBER_TYPES:
         raise ValidationError(name, value, "text, int, Decimal or float")
+    return number  # type: ignore[return-value]
+
+
+def set_field(request: object, name: str, value: object) -> None:
+    """Put a checked value in its place, while a frozen request is being made."""
+    object.__setattr__(request, name, value)
 
 
 def _refuse_unless(fits: bool, name: str, value: object, expected: str) -> None:
@@ -144,11 +161,12 @@ class OrderTerms:
     def __post_init__(self) -> None:
         for name in NUMBERS:
             if getattr(self, name) is not None:
-                check_number(name, getattr(self, name))
+                set_field(self, name, number_of(name, getattr(self, name)))
         if self.post_only is not None:
-            check_member("post_only", self.post_only, PostOnly)
+            set_field(self, "post_only", member_of("post_only", self.post_only, PostOnly))
         if self.self_trade is not None:
-            check_member("self_trade", self.self_trade, SelfTrade)
+            set_field(self, "self_trade", member_of("self_trade", self.self_trade, SelfTrade))
+        set_field(self, "expire_ns", plain(self.expire_ns))
         if type(self.expire_ns) is not int or not 0 <= self.expire_ns < 2**63:
             raise ValidationError("expire_ns", self.expire_ns, "nanoseconds since 1970")
         check_optional_id("oco_with", self.oco_with)
@@ -174,8 +192,10 @@ class OrderRequest:
         display_quantity may be new.
     origin: whose request it is and how it came, for the record.
 
-    Prices and quantities are text, int, Decimal or an exact float, in whole currency and
-    whole units ("100.50"); whether they fit the instrument's grid is answered, not raised.
+    Prices and quantities are text, int, Decimal or an exact float, or such a scalar of numpy or
+    pandas, in whole currency and whole units ("100.50"); whether they fit the instrument's grid
+    is answered, not raised. Type, side, order type and time in force are members of their enums,
+    or their names ("BUY").
 
     line: what is handed over: kind and fields. It is made here, once, from checked values,
     and cannot be set: changing a field afterwards changes nothing.
@@ -202,32 +222,32 @@ class OrderRequest:
     def __init__(
         self,
         *,
-        type: RequestType,
+        type: RequestType | str,
         account: str,
         client_order_id: str,
         orig_client_order_id: str = EMPTY,
-        order_id: int = ZERO,
+        order_id: SupportsIndex = ZERO,
         symbol: str = "",
-        side: Side | None = None,
-        order_type: OrderType = LIMIT,
-        price: Number | None = None,
-        quantity: Number | None = None,
-        time_in_force: TimeInForce = TimeInForce.GTC,
+        side: Side | str | None = None,
+        order_type: OrderType | str = LIMIT,
+        price: GivenNumber | None = None,
+        quantity: GivenNumber | None = None,
+        time_in_force: TimeInForce | str = TimeInForce.GTC,
         hold: bool = False,
         terms: OrderTerms | None = None,
         origin: Origin = NO_ORIGIN,
     ) -> None:
-        self.type = type
+        self.type = type  # type: ignore[assignment]  # names become members below
         self.account = account
         self.client_order_id = client_order_id
         self.orig_client_order_id = orig_client_order_id
-        self.order_id = order_id
+        self.order_id = order_id  # type: ignore[assignment]
         self.symbol = symbol
-        self.side = side
-        self.order_type = order_type
-        self.price = price
-        self.quantity = quantity
-        self.time_in_force = time_in_force
+        self.side = side  # type: ignore[assignment]
+        self.order_type = order_type  # type: ignore[assignment]
+        self.price = price  # type: ignore[assignment]
+        self.quantity = quantity  # type: ignore[assignment]
+        self.time_in_force = time_in_force  # type: ignore[assignment]
         self.hold = hold
         self.terms = terms
         self.origin = origin
@@ -254,13 +274,27 @@ class OrderRequest:
             and order_id is ZERO
             and orig_client_order_id is EMPTY
         ):  # a plain order, by far the most, needs no more than this
+            if not (
+                type_of(type) is RequestType
+                and type_of(order_type) is OrderType
+                and type_of(time_in_force) is TimeInForce
+                and (side is None or type_of(side) is Side)
+                and (price is None or type_of(price) in NUMBER_TYPES)
+                and (quantity is None or type_of(quantity) in NUMBER_TYPES)
+                and type_of(order_id) is int
+            ):
+                self._make_plain()
+                type, side, order_type = self.type, self.side, self.order_type
+                time_in_force, price, quantity = self.time_in_force, self.price, self.quantity
+                order_id = self.order_id
             self._check()
             if type_of(terms) is OrderTerms and terms == NO_TERMS:  # it says nothing
                 terms = None
         if type is NEW:
             line: tuple[Any, ...] = (
                 "N", account, client_order_id, symbol, side._value_,  # type: ignore[union-attr]
-                order_type._value_, time_in_force._value_, price, quantity, hold, terms, origin,
+                order_type._value_, time_in_force._value_,  # type: ignore[union-attr]
+                price, quantity, hold, terms, origin,
             )  # fmt: skip
         elif type is CANCEL:
             line = ("C", account, client_order_id, orig_client_order_id or order_id, origin)
@@ -276,19 +310,25 @@ class OrderRequest:
         for name, value in state[1].items():
             SLOTS[name].__set__(self, value)
 
+    def _make_plain(self) -> None:
+        """Members that were given by name, and numbers of other libraries."""
+        self.type = member_of("type", self.type, RequestType)
+        self.order_type = member_of("order_type", self.order_type, OrderType)
+        self.time_in_force = member_of("time_in_force", self.time_in_force, TimeInForce)
+        if self.side is not None:
+            self.side = member_of("side", self.side, Side)
+        if self.price is not None:
+            self.price = number_of("price", self.price)
+        if self.quantity is not None:
+            self.quantity = number_of("quantity", self.quantity)
+        self.order_id = plain(self.order_id)  # type: ignore[assignment]
+
     def _check(self) -> None:
         check_known_id("account", self.account)
         check_id("client_order_id", self.client_order_id)
         check_origin(self.origin)
         if self.hold is not False and self.hold is not True:
             raise ValidationError("hold", self.hold, "True or False")
-        if self.price is not None:
-            check_number("price", self.price)
-        if self.quantity is not None:
-            check_number("quantity", self.quantity)
-        check_member("type", self.type, RequestType)
-        check_member("order_type", self.order_type, OrderType)
-        check_member("time_in_force", self.time_in_force, TimeInForce)
         if self.type is NEW:
             self._check_new()
         else:
@@ -296,7 +336,8 @@ class OrderRequest:
 
     def _check_new(self) -> None:
         check_known_id("symbol", self.symbol)
-        check_member("side", self.side, Side)
+        if self.side is None:
+            raise ValidationError("side", None, "one of " + ", ".join(Side))
         if type_of(self.orig_client_order_id) is not str or self.orig_client_order_id:
             expected = "none for a new order"
             raise ValidationError("orig_client_order_id", self.orig_client_order_id, expected)
@@ -364,8 +405,6 @@ class OrderRequest:
                 raise ValidationError("order_id", self.order_id, "0 beside an orig_client_order_id")
         if self.symbol is not EMPTY:
             check_optional_id("symbol", self.symbol)
-        if self.side is not None:
-            check_member("side", self.side, Side)
         if self.type is MODIFY:
             self._check_modify()
 
@@ -386,13 +425,13 @@ class OrderRequest:
         account: str,
         client_order_id: str,
         symbol: str,
-        side: Side,
-        quantity: Number | None,
-        price: Number | None = None,
+        side: Side | str,
+        quantity: GivenNumber | None,
+        price: GivenNumber | None = None,
         *,
-        order_type: OrderType | None = None,
+        order_type: OrderType | str | None = None,
         terms: OrderTerms | None = None,
-        time_in_force: TimeInForce = TimeInForce.GTC,
+        time_in_force: TimeInForce | str = TimeInForce.GTC,
         hold: bool = False,
         origin: Origin = NO_ORIGIN,
     ) -> "OrderRequest":
@@ -423,9 +462,9 @@ class OrderRequest:
         client_order_id: str,
         orig_client_order_id: str = "",
         *,
-        order_id: int = 0,
-        price: Number | None = None,
-        quantity: Number | None = None,
+        order_id: SupportsIndex = 0,
+        price: GivenNumber | None = None,
+        quantity: GivenNumber | None = None,
         terms: OrderTerms | None = None,
         origin: Origin = NO_ORIGIN,
     ) -> "OrderRequest":
@@ -449,7 +488,7 @@ class OrderRequest:
         client_order_id: str,
         orig_client_order_id: str = "",
         *,
-        order_id: int = 0,
+        order_id: SupportsIndex = 0,
         origin: Origin = NO_ORIGIN,
     ) -> "OrderRequest":
         """Take back what is left of an order."""

@@ -21,6 +21,7 @@ from oms.errors import (
     StoreBusyError,
     StoreError,
     StoreFullError,
+    ValidationError,
 )
 from oms.reports import NUMBER_BITS, NUMBER_MASK, STORED, WORDS, Report, stored_report, type_of
 from oms.requests.codec import Line
@@ -84,6 +85,12 @@ class PersistentStorage:
     busy_timeout_ns: how long to wait, with growing pauses, for another process's lock.
     read_only: for tools that look at a database; writes then fail.
     accept_loss: go on from this sequence, though later entries are missing; see high_water.py.
+
+        with PersistentStorage("order_management.db", read_only=True) as store:
+            for report in store.find_reports("me", "my-order"):
+                print(report.type, report.state)
+
+    Raises ValidationError, naming the argument, on a value out of range.
     """
 
     def __init__(
@@ -95,6 +102,14 @@ class PersistentStorage:
         read_only: bool = False,
         accept_loss: int | None = None,
     ) -> None:
+        if not isinstance(path, str | Path) or not str(path):
+            raise ValidationError("path", path, "the path of a database file")
+        if type(durability) is not str or durability not in SYNCHRONOUS:
+            raise ValidationError("durability", durability, "one of " + ", ".join(SYNCHRONOUS))
+        if type(busy_timeout_ns) is not int or busy_timeout_ns < 0:
+            raise ValidationError("busy_timeout_ns", busy_timeout_ns, "nanoseconds, 0 or more")
+        if accept_loss is not None and (type(accept_loss) is not int or accept_loss < 0):
+            raise ValidationError("accept_loss", accept_loss, "a journal sequence, or none")
         self.path = Path(path)
         self._durability = durability
         self._busy_timeout_s = busy_timeout_ns / NANOS
@@ -111,6 +126,13 @@ class PersistentStorage:
         self.loss: Loss | None = None  # found by open(), and accepted
 
     # --- opening and closing ---
+
+    def __enter__(self) -> "PersistentStorage":
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def open(self) -> None:
         if self._connection is not None:

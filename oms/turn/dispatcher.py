@@ -97,10 +97,10 @@ class Dispatcher:
         self.feed = MarketFeed(inbox.wake)
         self.fold = Fold(venue)
         self.throttler = OrderThrottler(
-            config.throttle.policy,
             config.throttle.sends_max,
             config.throttle.window_ns,
-            config.throttle.burst,
+            policy=config.throttle.policy,
+            burst=config.throttle.burst,
         )
         self.tracker = OrderTracker(config.venue.answer_timeout_ns)
         self.times = TurnClock(clock)
@@ -291,6 +291,7 @@ class Dispatcher:
                 break
             self._take_turn(self._wait_s(STOP_WAIT_S))
         self._refuse_all(self._inbox.take(self._inbox.size, 0), RejectReason.SHUTTING_DOWN)
+        self._publisher.tell_owed()
         if policy == "cancel" and self.desk.queue.size and self.blocked is None:
             try:
                 self._run([], [(codec.STOP,)], self.times.read())

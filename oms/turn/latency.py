@@ -13,6 +13,7 @@ from collections import OrderedDict
 from itertools import accumulate
 from operator import sub
 
+from oms.clock import NANOS
 from oms.desk.desk import Hops
 from oms.errors import ValidationError
 
@@ -161,8 +162,8 @@ class Histogram:
 class OrderTracker:
     """What was sent and not answered, and the latency of everything.
 
-    answer_timeout_ns: 1 to TIMEOUT_NS_MAX (a day); a request without an answer for so long
-        is overdue, and from then on unknown.
+    answer_timeout_ns: 1 to TIMEOUT_NS_MAX (a day), 5 s unless told otherwise; a request without
+        an answer for so long is overdue, and from then on unknown.
 
     A request is forgotten when its answer comes, and only then: what is tracked is bounded
     by the sends the throttle lets go while the venue is silent.
@@ -170,7 +171,7 @@ class OrderTracker:
     Raises ValidationError on a time-out out of range.
     """
 
-    def __init__(self, answer_timeout_ns: int) -> None:
+    def __init__(self, answer_timeout_ns: int = 5 * NANOS) -> None:
         if type(answer_timeout_ns) is not int or not 1 <= answer_timeout_ns <= TIMEOUT_NS_MAX:
             expected = f"1 to {TIMEOUT_NS_MAX}"
             raise ValidationError("answer_timeout_ns", answer_timeout_ns, expected)
@@ -192,8 +193,9 @@ class OrderTracker:
         return len(self._unknown)
 
     def sent(self, request_seq: int, now_ns: int) -> None:
-        """A request went to the venue; each has its own sequence."""
-        assert request_seq not in self._in_flight and request_seq not in self._unknown
+        """A request went to the venue; ValidationError if it did before, and has no answer."""
+        if request_seq in self._in_flight or request_seq in self._unknown:
+            raise ValidationError("request_seq", request_seq, "a request that was not sent yet")
         self._in_flight[request_seq] = now_ns
 
     def answered(self, request_seq: int, now_ns: int) -> int | None:

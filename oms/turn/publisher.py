@@ -5,12 +5,14 @@ raises is logged and the others are told all the same.
 """
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
-from oms.desk.desk import Hops
+from oms.desk.desk import SENT, Hops
 from oms.enums import TERMINAL_STATES, ResponseType
 from oms.exchange.order import Order
 from oms.instruments import Instrument
@@ -23,6 +25,8 @@ from oms.market_data import (
     TradePrint,
 )
 from oms.reports import (
+    OF_CHANGES,
+    ORDER_STATUS,
     REFUSALS,
     TRADE,
     OrderResponse,
@@ -41,7 +45,8 @@ MarketListener = Callable[[MarketEvent], object]
 ENDED = frozenset(state.value for state in TERMINAL_STATES)
 CANCEL_REJECTED = ResponseType.CANCEL_REJECTED.value
 # Said of an order that is open, these answer a repeated id: no news of the order.
-NO_NEWS = (ResponseType.ORDER_STATUS.value, ResponseType.REJECTED.value)
+NO_NEWS = (ORDER_STATUS, ResponseType.REJECTED.value)
+FINAL = (*REFUSALS, ORDER_STATUS)  # answers that nothing more comes of at once
 LOGGED_REPORTS_MAX = 8
 
 
@@ -49,6 +54,9 @@ class Publisher:
     """Futures, listeners, and the published view of orders, depth and trades."""
 
     def __init__(self, trades_kept: int) -> None:
+        self._adding = threading.Lock()
+        self._at_end: list[Callable[[], object]] = []
+        self._ended = False
         self._listeners: tuple[Listener, ...] = ()
         self.market_listeners: tuple[MarketListener, ...] = ()
         self._trades_kept = trades_kept
@@ -60,12 +68,45 @@ class Publisher:
         self.rejects: dict[str, int] = {}
         self.published = 0
         self.failures = 0
+        # Who waits for a remote venue to answer, by the request's sequence, and the report that
+        # it was sent. Bounded as what may be under way to the venue is.
+        self.owed: dict[int, tuple[Future[OrderResponse], Report]] = {}
 
     def add_listener(self, listener: Listener) -> None:
-        self._listeners = (*self._listeners, listener)
+        with self._adding:
+            self._listeners = (*self._listeners, listener)
 
     def add_market_listener(self, listener: MarketListener) -> None:
-        self.market_listeners = (*self.market_listeners, listener)
+        with self._adding:
+            self.market_listeners = (*self.market_listeners, listener)
+
+    def remove_listener(self, listener: Callable[[Any], object]) -> None:
+        """Tell it nothing more, of reports or of the market; nothing happens if it is not known."""
+        with self._adding:
+            self._listeners = tuple(each for each in self._listeners if each != listener)
+            self.market_listeners = tuple(
+                each for each in self.market_listeners if each != listener
+            )
+
+    def at_end(self, call: Callable[[], object]) -> None:
+        """Call this once nothing more will be told; at once if that is so already."""
+        with self._adding:
+            ended = self._ended
+            if not ended:
+                self._at_end.append(call)
+        if ended:
+            call()
+
+    def forget_at_end(self, call: Callable[[], object]) -> None:
+        with self._adding, suppress(ValueError):
+            self._at_end.remove(call)
+
+    def end(self) -> None:
+        """Nothing more will be told."""
+        with self._adding:
+            calls, self._at_end, self._ended = self._at_end, [], True
+        for call in calls:
+            call()
 
     def restore(self, orders: Iterable[Order], turn_seq: int, wall_ns: int) -> None:
         """Take over the open orders of a recovered desk."""
@@ -136,27 +177,74 @@ class Publisher:
         durable_ns: int,
         published_ns: int,
     ) -> None:
-        """Tell one turn's reports, in order, to who asked and who listens."""
+        """Tell one turn's reports, in order, to who asked and who listens.
+
+        Who asked gets the last report that the request made at once: how the order stands.
+        """
         if log.isEnabledFor(logging.INFO):
             _log(reports)
         instruments, listeners = self.instruments, self._listeners
-        if not answers and not listeners:
+        if not answers and not listeners and not self.owed:
             return
         told = (durable_ns, published_ns)
         for at, report in enumerate(reports):
             seq = report.request_seq
             answer = answers.pop(seq, None) if seq and answers else None
-            response = OrderResponse(
-                report, instruments.get(report.symbol), hops.get(seq), told,
-                () if answer is None else _made_at_once(reports, at),
-            )  # fmt: skip
+            response = None
             if answer is not None:
-                _resolve(answer, response)
+                if report.reason == SENT and report.type != ORDER_STATUS:
+                    self.owed[seq] = (answer, report)
+                else:
+                    response = self._answer(answer, reports, at, hops.get(seq), told)
+            if self.owed:
+                self._answer_owed(reports, at, told)
+            if not listeners:
+                continue
+            if response is None or response.report is not report:
+                instrument = instruments.get(report.symbol)
+                response = OrderResponse(report, instrument, hops.get(seq), told)
             for listener in listeners:
                 try:
                     listener(response)
                 except BaseException:  # whatever it is, the dispatcher goes on
                     self._failed(listener)
+
+    def _answer(
+        self,
+        answer: Future[OrderResponse],
+        reports: list[Report],
+        at: int,
+        hops: Hops | None,
+        told: tuple[int, int],
+    ) -> OrderResponse:
+        made = _made_at_once(reports, at)
+        last = made[-1]
+        response = OrderResponse(last, self.instruments.get(last.symbol), hops, told, made)
+        _resolve(answer, response)
+        return response
+
+    def _answer_owed(self, reports: list[Report], at: int, told: tuple[int, int]) -> None:
+        """Who waits for this report of a remote venue: it answers a request, or says of an order
+        that was not answered yet how it stands."""
+        report = reports[at]
+        for seq in {report.request_seq, report.order_id} & self.owed.keys():
+            answer, pending = self.owed[seq]
+            of_change = seq != report.request_seq and report.type in OF_CHANGES
+            if pending is not report and not of_change:
+                del self.owed[seq]
+                self._answer(answer, reports, at, None, told)
+
+    def tell_owed(self) -> None:
+        """The order manager stops: what the venue has not answered yet is told as pending."""
+        while self.owed:
+            _, (answer, report) = self.owed.popitem()
+            instrument = self.instruments.get(report.symbol)
+            _resolve(answer, OrderResponse(report, instrument, at_once=[report]))
+
+    def fail_owed(self, error: Exception) -> None:
+        """Nobody will be told any more."""
+        while self.owed:
+            settle(self.owed.popitem()[1][0], None, error)
 
     def tell_market(self, events: list[MarketEvent]) -> None:
         """Tell one turn's market events, in order; the private reports went before."""
@@ -237,7 +325,7 @@ def _made_at_once(reports: list[Report], at: int) -> list[Report]:
     """
     first = reports[at]
     made = [first]
-    if first.type in REFUSALS:
+    if first.type in FINAL:
         return made
     for report in reports[at + 1 :]:
         if report.request_seq and report.request_seq != first.request_seq:

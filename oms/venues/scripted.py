@@ -65,7 +65,7 @@ class ScriptedVenue:
         self._due: list[tuple[int, int, VenueReport]] = []
         self._number = 0
         self._report: Report | None = None
-        self._linked = False
+        self._linked = self._woken = False
         self.sent: list[int] = []
         self.job = self
 
@@ -146,15 +146,17 @@ class ScriptedVenue:
 
     def step(self) -> None:
         wait_s = self.deliver()
-        if wait_s > 0:
-            with self._condition:
+        with self._condition:
+            if wait_s > 0 and not self._woken:
                 self._condition.wait(wait_s)
+            self._woken = False
 
     def finish(self) -> None:
         """What is due later is dropped, as a lost connection drops it."""
 
     def wake(self) -> None:
         with self._condition:
+            self._woken = True
             self._condition.notify()
 
     def _next(self, request_seq: int) -> Step:
