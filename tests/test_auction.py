@@ -137,6 +137,15 @@ def test_the_grid_may_have_steps_by_price():
         assert equilibrium_on_grid(*wide, reference, step_at) == (expected, 10, 0)
 
 
+def test_the_worked_example_of_marketgrid():
+    """The book and its price as MarketGrid's manual has them ("Single-Price Auction"): 290 lots
+    trade at 12400, and nowhere more."""
+    bids = zip(range(13_000, 12_100, -100), (45, 95, 25, 35, 25, 55, 200, 80, 60), strict=True)
+    asks = zip(range(13_100, 12_100, -100), (35, 50, 10, 15, 10, 20, 90, 155, 125, 10), strict=True)
+    found = equilibrium(list(bids), list(asks), 0, tick=100)
+    assert (found.price_ticks, found.volume_lots) == (12_400, 290)
+
+
 def test_a_range_of_a_billion_ticks_is_no_more_work_than_a_small_one():
     """Nothing changes between two limits, so what lies between is one step."""
     assert equilibrium([(10**12, 10)], [(1, 10)], 123_456_789) == (123_456_789, 10, 0)
