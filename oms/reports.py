@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 from oms.enums import Liquidity, OrderState, ResponseType, Side
+from oms.errors import JournalError
 from oms.exchange.order import Order
 from oms.instruments import Instrument
 from oms.money import to_decimal
@@ -289,8 +290,15 @@ class Reports:
 
 
 def stored_report(row: Sequence[Any]) -> Report:
-    """A report from the columns of its row in the store, and then those of order and turn."""
-    return new_tuple(Report, (*row[:STORED], *WORDS[row[4]], *row[STORED:]))
+    """A report from the columns of its row in the store, and then those of order and turn.
+
+    JournalError if the row is damaged: of no code that there is, or without its number.
+    """
+    report_id, order_id, _, _, code = row[:5]
+    words = WORDS.get(code)
+    if type(report_id) is not int or words is None:
+        raise JournalError(f"report {report_id}-{order_id}: not readable")
+    return new_tuple(Report, (*row[:STORED], *words, *row[STORED:]))
 
 
 def trade_named(report: Report) -> str:

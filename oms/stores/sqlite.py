@@ -23,7 +23,7 @@ from oms.errors import (
     StoreFullError,
     ValidationError,
 )
-from oms.reports import NUMBER_BITS, NUMBER_MASK, STORED, WORDS, Report, stored_report, type_of
+from oms.reports import NUMBER_BITS, NUMBER_MASK, STORED, Report, stored_report, type_of
 from oms.requests.codec import Line
 from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import Claim, JournalRecord, Snapshot, answers_in, line_in
@@ -503,14 +503,14 @@ class PersistentStorage:
             yield claim
 
     def all_reports(self) -> Iterator[Report]:
-        return _reports_in(self._read(SELECT_REPORT + "ORDER BY r.report_id", ()))
+        return map(stored_report, _guarded(self._read(SELECT_REPORT + "ORDER BY r.report_id", ())))
 
     def executions(self, symbols: Collection[str], before: int) -> Iterator[Report]:
         names = json.dumps(sorted(symbols))
-        return _reports_in(self._read(SELECT_REPORT + OF_TRADES, (before, names)))
+        return map(stored_report, _guarded(self._read(SELECT_REPORT + OF_TRADES, (before, names))))
 
     def _reports(self, where: str, *arguments: object) -> list[Report]:
-        return list(_reports_in(self._read(SELECT_REPORT + where, arguments)))
+        return list(map(stored_report, _guarded(self._read(SELECT_REPORT + where, arguments))))
 
     def snapshots(self) -> list[Snapshot]:
         # As bytes: what is no text is a snapshot whose digest does not match, and no error.
@@ -574,13 +574,6 @@ def _journal_end(connection: sqlite3.Connection, mark: Mark | None) -> JournalEn
         "SELECT checksum FROM journal WHERE last_seq = ?", (mark.seq if mark else 0,)
     ).fetchone()
     return JournalEnd(seq, checksum, marked[0] if marked else None)
-
-
-def _reports_in(cursor: sqlite3.Cursor) -> Iterator[Report]:
-    for row in _guarded(cursor):
-        if type(row[0]) is not int or row[4] not in WORDS:
-            raise JournalError(f"report {row[0]}-{row[1]}: not readable")
-        yield stored_report(row)
 
 
 def _guarded(cursor: sqlite3.Cursor) -> Iterator[Any]:
