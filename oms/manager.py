@@ -325,14 +325,24 @@ class OrderManagement:
             return stopped
         return self.between_turns(lambda desk, intake: dry_run(intake, desk, line))
 
-    def between_turns(self, question: Callable[[Desk, Intake], T]) -> "Future[T]":
+    def between_turns(
+        self, question: Callable[[Desk, Intake], T], *, behind: bool = False
+    ) -> "Future[T]":
         """Have a question answered on the dispatcher's thread, between two turns: what it sees
         is on disk. It must only look. The future holds what it raised, or StoppedError. Once
-        the order manager has stopped it is answered at once, on the caller's thread."""
+        the order manager has stopped it is answered at once, on the caller's thread.
+
+        behind: only once all requests are answered that were handed over before.
+        """
         _check_callable("question", question)
         answer: Future[T] = answer_of(self.dispatcher)
+        until = self.inbox.arrived if behind else 0
 
         def ask(intake: Intake | None) -> None:
+            if intake is not None and self.dispatcher.answered < until and self._running:
+                self.dispatcher.questions.append(ask)
+                self.inbox.wake()
+                return
             if intake is None:
                 settle(answer, None, StoppedError("stopped before it answered"))
                 return
@@ -429,6 +439,14 @@ class OrderManagement:
         if report is None or report.type in COMMAND_ANSWERS:  # an id of a deposit, say
             return None
         return self.publisher.response(report)
+
+    def find_order(self, account: str, named: str | int) -> "Future[OrderResponse | None]":
+        """The same, asked behind every request that was handed over before: what is answered
+        None was not among them. Raises as `get_order`."""
+        self.get_order(account, named)  # what cannot be a name is said at once
+        return self.between_turns(
+            lambda _desk, _intake: self.get_order(account, named), behind=True
+        )
 
     def open_orders(self, account: str) -> list[OrderResponse]:
         """How each open order of an account stands, oldest first."""

@@ -590,3 +590,15 @@ def test_a_question_asked_while_the_order_manager_stops_is_answered(monkeypatch)
     monkeypatch.setattr(oms.dispatcher, "questions", Stops())
     with pytest.raises(StoppedError):
         oms.between_turns(lambda *_: 1).result(SOON_S)
+
+
+def test_an_order_is_asked_for_behind_the_requests_before_it(start_manager):
+    """So that "no such order" never becomes an order later."""
+    oms = start_manager()
+    for n in range(3_000):
+        oms.on_data(buy(f"A-{n}", 1, 100))
+    found = oms.find_order("me", "A-2999").result(SOON_S)
+    assert found is not None and found.client_order_id == "A-2999"
+    assert oms.find_order("me", "B").result(SOON_S) is None
+    oms.stop()
+    assert oms.find_order("me", "A-0").result(0).client_order_id == "A-0"

@@ -250,6 +250,17 @@ class Inbox:
         return self._closed
 
     @property
+    def taken(self) -> int:
+        """How many items have left, but for those that overtook."""
+        return self._taken
+
+    @property
+    def arrived(self) -> int:
+        """How many items have come."""
+        with self._lock:
+            return self._taken + len(self._items)
+
+    @property
     def size(self) -> int:
         return len(self._items) - self._left
 
