@@ -1,0 +1,253 @@
+"""Front: one request of HTTP, from its bytes to the answer; what every route has in common.
+
+Flow:  uvicorn -> [front] -> a route's function -> OrderManagement -> Reply -> [front] -> uvicorn
+Owner: the thread oms-web, one event loop. Nothing here blocks; what may take long (a hash of a
+       password, a look into the database) goes to `Door.in_thread`, which is bounded.
+
+A route is an Entry: its path, its function, who may call it. There is no route without one, so
+that the table of rights is the table of routes.
+"""
+
+import asyncio
+import itertools
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
+from enum import StrEnum
+from typing import NamedTuple, Protocol, TypeVar
+
+import msgspec
+from starlette.types import Receive, Scope
+
+from oms.errors import StoppedError, StoreError
+from oms.gateways.web.bridge import Bridge
+from oms.gateways.web.ends import Ends
+from oms.gateways.web.errors import Reply, http_error, refused, unknown
+from oms.gateways.web.told import Told, asset_scales, order_told
+from oms.instruments import ASSET_SCALE
+from oms.manager import OrderManagement
+from oms.market_data import DepthSnapshot
+from oms.money import to_text
+from oms.reject_reasons import RejectReason
+from oms.reports import OrderResponse
+from oms.requests import FundsAction, Origin, Request
+from oms.requests.operators import OPERATOR
+
+GATEWAY = "rest"
+BODY_BYTES_MAX = 65_536
+BODY_S_MAX = 10.0  # from the end of the headers to the end of the body
+ANSWER_S_MAX = 10.0  # then 504: the outcome is unknown
+THREADS_MAX = 4  # questions of the database under way at once
+
+T = TypeVar("T")
+
+
+class Right(StrEnum):
+    """Who may call a route. PUBLIC: everybody. The others: whose role and key allow it."""
+
+    PUBLIC = "public"
+    READ = "read"
+    TRADE = "trade"
+    ADMIN = "admin"
+
+
+class Caller(NamedTuple):
+    """Who calls, once they have shown it. accounts: their own, the first where none is named."""
+
+    user: str
+    role: str
+    scopes: frozenset[str]
+    accounts: tuple[str, ...]
+    key_id: str = ""
+    family: str = ""
+
+
+class Keeper(Protocol):
+    """Who knows the callers."""
+
+    async def caller(
+        self, right: Right, scope: Scope, headers: Mapping[str, str], address: str, body: bytes
+    ) -> Caller | None:
+        """Who sends this; None if nobody says so and nobody need. Raises HttpError 401, 403."""
+        ...
+
+
+class Door:
+    """What all requests share: the order manager, who is let in, and the way to wait.
+
+    play_money: who has no other right to it may pay money in for themselves, too.
+    """
+
+    ends: Ends
+
+    def __init__(self, oms: OrderManagement, keeper: Keeper, *, play_money: bool = False) -> None:
+        self.oms = oms
+        self.keeper = keeper
+        self.play_money = play_money
+        self._bridge: Bridge | None = None  # of the loop, once it runs
+        self._threads = asyncio.Semaphore(THREADS_MAX)
+        self._numbers = itertools.count(1)
+        self._follows = False
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The loop runs, whose coroutines these are."""
+        self._bridge = Bridge(loop)
+        self.ends = Ends(self.oms, loop)
+
+    def next_id(self) -> str:
+        """The id of one request, found again in its answer, in the log and in the journal."""
+        return f"{os.getpid()}.{next(self._numbers)}"
+
+    def address(self, scope: Scope) -> str:
+        """Which address counts as the client's."""
+        client = scope.get("client")
+        return client[0] if client else ""
+
+    # --- waiting ---
+
+    async def settled(self, future: "Future[T]") -> T:
+        """The outcome of what the order manager was asked.
+
+        Raises HttpError 504 when it does not come in time, or cannot be known.
+        """
+        assert self._bridge is not None
+        try:
+            async with asyncio.timeout(ANSWER_S_MAX):
+                return await self._bridge.awaitable(future)
+        except TimeoutError:
+            raise unknown(f"no answer within {ANSWER_S_MAX:g} s") from None
+        except (StoreError, StoppedError) as error:
+            raise unknown(str(error)) from error
+
+    async def in_thread(self, call: Callable[..., T], *given: object) -> T:
+        """Have something done that waits for the disk."""
+        async with self._threads:
+            return await asyncio.to_thread(call, *given)
+
+    # --- what routes ask ---
+
+    async def order(self, account: str, named: str | int) -> Told | None:
+        """How an order stands, asked behind every request that came before."""
+        found = await self.in_thread(self.oms.get_order, account, named)
+        if found is None:
+            found = await self.settled(self.oms.find_order(account, named))
+        return None if found is None else order_told(found)
+
+    async def book(self, symbol: str) -> DepthSnapshot:
+        if not self._follows:  # the very first waits for a turn
+            self._follows = True
+            return await self.in_thread(self.oms.depth_snapshot, symbol)
+        return self.oms.depth_snapshot(symbol)
+
+    def amount(self, asset: str, units: int) -> str:
+        scales = asset_scales(self.oms.instruments().values())
+        return to_text(units, scales.get(asset, ASSET_SCALE))
+
+    def session_told(self) -> Told:
+        """Whether orders trade now, of which date, and when the market opens and closes next."""
+        status = self.oms.get_status()
+        return {
+            "state": status["session"], "tradingDate": status["trading_date"],
+            "opens": status["opens"], "link": status["link"],
+        }  # fmt: skip
+
+
+class Ask:
+    """One request. `caller` is None where nobody needs to be known."""
+
+    __slots__ = ("_caller", "address", "body", "door", "headers", "path", "query", "request_id")
+
+    def __init__(
+        self,
+        door: Door,
+        request_id: str,
+        headers: Mapping[str, str],
+        address: str,
+        path: Mapping[str, str],
+        query: str,
+        body: bytes,
+        caller: Caller | None,
+    ) -> None:
+        self.door = door
+        self.request_id = request_id
+        self.headers = headers
+        self.address = address
+        self.path = path
+        self.query = query
+        self.body = body
+        self._caller = caller
+
+    @property
+    def caller(self) -> Caller:
+        if self._caller is None:
+            raise http_error(401, "UNAUTHORIZED", "sign in, and send the token as a bearer's")
+        return self._caller
+
+    @property
+    def known(self) -> bool:
+        return self._caller is not None
+
+    @property
+    def oms(self) -> OrderManagement:
+        return self.door.oms
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.caller.user, GATEWAY, self.request_id)
+
+    def account(self, named: str | None) -> str:
+        """The account that is meant. One of somebody else answers like one that there is not."""
+        accounts = self.caller.accounts
+        if not named:
+            if not accounts:
+                raise refused(RejectReason.ACCOUNT_UNKNOWN, "the user has no account", "account")
+            return accounts[0]
+        if named not in accounts:
+            text = f"no such account: {named[:64]!r}"
+            raise refused(RejectReason.ACCOUNT_UNKNOWN, text, "account")
+        return named
+
+    def funds_account(self, named: str | None, action: FundsAction) -> str:
+        """Whose money may be moved: anybody's by an operator, one's own where it is play money."""
+        if OPERATOR in self.caller.role:
+            return named or self.account(None)
+        if action is FundsAction.DEPOSIT and not self.door.play_money:
+            raise http_error(403, "FORBIDDEN", "an operator pays money in")
+        return self.account(named)
+
+    async def submit(self, request: Request) -> OrderResponse:
+        return await self.door.settled(self.oms.try_submit(request))
+
+
+Handler = Callable[[Ask], Awaitable[Reply]]
+
+
+class Entry(NamedTuple):
+    """One route. brief: what it does, for the documentation. body, query: what it reads."""
+
+    method: str
+    path: str
+    handler: Handler
+    right: Right
+    brief: str
+    body: type[msgspec.Struct] | None = None
+    query: type[msgspec.Struct] | None = None
+    cost: str = "request"  # which allowance it counts against: see limits.py
+
+
+async def read_all(receive: Receive) -> bytes:
+    """The body of a request, bounded in size and time."""
+    body, more = bytearray(), True
+    try:
+        async with asyncio.timeout(BODY_S_MAX):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise http_error(400, "TOO_SLOW", "the client has gone")
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+                if len(body) > BODY_BYTES_MAX:
+                    raise http_error(413, "TOO_LARGE", f"a body of at most {BODY_BYTES_MAX} bytes")
+    except TimeoutError:
+        raise http_error(408, "TOO_SLOW", f"the body within {BODY_S_MAX:g} s") from None
+    return bytes(body)

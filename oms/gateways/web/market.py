@@ -1,0 +1,119 @@
+"""Market: the public routes: what is traded, books, trades, prices, hours, time."""
+
+from typing import Annotated
+
+import msgspec
+
+from oms.gateways.web.errors import HttpError, Reply
+from oms.gateways.web.front import Ask, Entry, Right
+from oms.gateways.web.told import (
+    instrument_told,
+    levels_told,
+    trade_told,
+)
+from oms.gateways.web.trading import Id
+from oms.gateways.web.words import Body, read_query
+from oms.instruments import Instrument
+from oms.reject_reasons import RejectReason
+
+LEVELS, LEVELS_MAX = 20, 5_000
+TRADES, TRADES_MAX = 100, 1_000
+
+
+class OfSymbol(Body):
+    """Of which market."""
+
+    symbol: Id
+
+
+class Depth(Body):
+    """limit: price levels a side."""
+
+    symbol: Id
+    limit: Annotated[int, msgspec.Meta(ge=1, le=LEVELS_MAX)] = LEVELS
+
+
+class Trades(Body):
+    """The latest `limit` trades, newest last."""
+
+    symbol: Id
+    limit: Annotated[int, msgspec.Meta(ge=1, le=TRADES_MAX)] = TRADES
+
+
+def instrument_of(ask: Ask, symbol: str) -> Instrument:
+    found = ask.oms.instruments().get(symbol)
+    if found is None:
+        text = f"no such symbol is traded: {symbol!r}"
+        raise HttpError(
+            404, RejectReason.SYMBOL_UNKNOWN.value, text, number=RejectReason.SYMBOL_UNKNOWN.api,
+            field="symbol",
+        )  # fmt: skip
+    return found
+
+
+async def markets(ask: Ask) -> Reply:
+    phases = ask.oms.market_states()
+    told = [
+        instrument_told(each, phase.value if (phase := phases.get(symbol)) else None)
+        for symbol, each in sorted(ask.oms.instruments().items())
+    ]
+    return Reply({"markets": told, "session": ask.door.session_told()})
+
+
+async def session(ask: Ask) -> Reply:
+    return Reply(ask.door.session_told())
+
+
+async def depth(ask: Ask) -> Reply:
+    wanted = read_query(Depth, ask.query)
+    instrument = instrument_of(ask, wanted.symbol)
+    book = await ask.door.book(wanted.symbol)
+    return Reply(
+        {
+            "symbol": wanted.symbol, "lastUpdateId": str(book.last_id),
+            "bids": levels_told(instrument, book.bids[: wanted.limit]),
+            "asks": levels_told(instrument, book.asks[: wanted.limit]),
+        }
+    )  # fmt: skip
+
+
+async def trades(ask: Ask) -> Reply:
+    wanted = read_query(Trades, ask.query)
+    instrument = instrument_of(ask, wanted.symbol)
+    found = ask.oms.recent_trades(wanted.symbol)[-wanted.limit :]
+    return Reply({"trades": [trade_told(each, instrument) for each in found]})
+
+
+async def ticker(ask: Ask) -> Reply:
+    """Last price and the best of both sides; null where there is none."""
+    wanted = read_query(OfSymbol, ask.query)
+    instrument = instrument_of(ask, wanted.symbol)
+    book = await ask.door.book(wanted.symbol)
+    bid = levels_told(instrument, book.bids[:1])
+    ask_ = levels_told(instrument, book.asks[:1])
+    latest = ask.oms.recent_trades(wanted.symbol)[-1:]
+    last = trade_told(latest[0], instrument) if latest else None
+    return Reply(
+        {
+            "symbol": wanted.symbol, "last": last["price"] if last else None,
+            "lastQuantity": last["quantity"] if last else None,
+            "bid": bid[0] if bid else None, "ask": ask_[0] if ask_ else None,
+        }
+    )  # fmt: skip
+
+
+async def time(ask: Ask) -> Reply:
+    now_ns = ask.oms.clock.wall_ns()
+    return Reply({"serverTime": str(now_ns // 1_000_000), "serverTimeNs": str(now_ns)})
+
+
+def entries() -> list[Entry]:
+    public = Right.PUBLIC
+    return [
+        Entry("GET", "/markets", markets, public, "what is traded, and how it stands"),
+        Entry("GET", "/session", session, public, "whether orders trade, and when next"),
+        Entry("GET", "/depth", depth, public, "a market's book", None, Depth),
+        Entry("GET", "/trades", trades, public, "a market's latest trades", None, Trades),
+        Entry("GET", "/ticker", ticker, public, "a market's prices", None, OfSymbol),
+        Entry("GET", "/time", time, public, "the exchange's clock"),
+    ]

@@ -1,0 +1,87 @@
+"""Money: the routes of balances, and of what moves them."""
+
+from typing import Annotated
+
+import msgspec
+
+from oms.gateways.web.errors import Reply, refusal
+from oms.gateways.web.front import Ask, Entry, Right
+from oms.gateways.web.told import balances_told
+from oms.gateways.web.trading import Id, made_id
+from oms.gateways.web.words import Body, DecimalText, decimal_text, read_body, read_query
+from oms.requests import FundsAction, FundsRequest
+
+Asset = Annotated[str, msgspec.Meta(min_length=1, max_length=16)]
+
+
+class OfAccount(Body):
+    account: Id | None = None
+
+
+class Amount(Body):
+    """clientOrderId: the same id again moves nothing again."""
+
+    asset: Asset
+    amount: DecimalText
+    account: Id | None = None
+    client_order_id: Id | None = None
+
+
+class Transfer(Body):
+    """The same, to another account."""
+
+    asset: Asset
+    amount: DecimalText
+    to_account: Id
+    account: Id | None = None
+    client_order_id: Id | None = None
+
+
+async def balances(ask: Ask) -> Reply:
+    account = ask.account(read_query(OfAccount, ask.query).account)
+    told = balances_told(ask.oms.balances(account), ask.oms.instruments().values())
+    return Reply({"account": account, "balances": told})
+
+
+async def deposit(ask: Ask) -> Reply:
+    return await _move(ask, FundsAction.DEPOSIT, read_body(Amount, ask.body))
+
+
+async def withdraw(ask: Ask) -> Reply:
+    return await _move(ask, FundsAction.WITHDRAW, read_body(Amount, ask.body))
+
+
+async def transfer(ask: Ask) -> Reply:
+    return await _move(ask, FundsAction.TRANSFER, read_body(Transfer, ask.body))
+
+
+async def _move(ask: Ask, action: FundsAction, body: "Amount | Transfer") -> Reply:
+    account = ask.funds_account(body.account, action)
+    response = await ask.submit(
+        FundsRequest(
+            account=account,
+            client_order_id=body.client_order_id or made_id(),
+            action=action,
+            asset=body.asset,
+            amount=decimal_text(body.amount),
+            to_account=body.to_account if isinstance(body, Transfer) else "",
+            origin=ask.origin,
+        )
+    )
+    if response.refused:
+        raise refusal(response)
+    told = balances_told(ask.oms.balances(account), ask.oms.instruments().values())
+    headers = {"idempotency-replayed": "true"} if response.repeated else {}
+    return Reply({"account": account, "seq": str(response.journal_seq), "balances": told},
+                 200, headers)  # fmt: skip
+
+
+def entries() -> list[Entry]:
+    read, trade = Right.READ, Right.TRADE
+    return [
+        Entry("GET", "/balance", balances, read, "what an account owns", None, OfAccount),
+        Entry("POST", "/balance/deposit", deposit, trade, "pay money in", Amount),
+        Entry("POST", "/funds", deposit, trade, "pay money in", Amount),
+        Entry("POST", "/balance/withdraw", withdraw, trade, "pay money out", Amount),
+        Entry("POST", "/balance/transfer", transfer, trade, "to another account", Transfer),
+    ]

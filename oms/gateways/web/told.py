@@ -1,0 +1,142 @@
+"""Told: orders, reports, trades and markets as objects of JSON, the same for REST and WebSocket.
+
+Prices, quantities and money are decimals as text. Ids, sequences and nanoseconds are text, too:
+they pass 2^53, beyond which JavaScript has no whole numbers.
+"""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from oms.enums import OrderState
+from oms.instruments import ASSET_SCALE, Instrument
+from oms.market_data import Level, TradePrint
+from oms.money import to_text
+from oms.reports import OrderResponse
+
+Told = dict[str, Any]
+AVERAGE_DECIMALS = 4  # of an average price, beyond those of a price
+
+
+def order_told(response: OrderResponse, asked: Mapping[str, Any] | None = None) -> Told:
+    """How an order stands. asked: what its request said, where that is known."""
+    report, instrument = response.report, response.instrument
+    told: Told = {
+        "orderId": str(report.order_id), "clientOrderId": report.client_order_id,
+        "account": report.account, "symbol": report.symbol, "side": report.side,
+    }  # fmt: skip
+    if asked:
+        told.update(asked)
+    told["status"] = report.state
+    if instrument is not None:
+        quantity = instrument.quantity_scale
+        told["filledQuantity"] = to_text(report.cumulative_lots, quantity)
+        told["openQuantity"] = to_text(report.leaves_lots, quantity)
+        told["averagePrice"] = average_text(response, instrument)
+    reason = response.reason
+    if reason is not None:
+        told["reason"] = reason.value
+    if report.reason:
+        told["text"] = report.reason
+    told["seq"] = str(report.journal_seq)
+    told["time"] = str(report.wall_ns)
+    return told
+
+
+def average_text(response: OrderResponse, instrument: Instrument) -> str | None:
+    """The average price of all fills, half-even to four places more than a price has."""
+    average = response.average_price
+    if average is None:
+        return None
+    return fraction_text(average, instrument.price_scale + AVERAGE_DECIMALS)
+
+
+def fraction_text(value: Any, scale: int) -> str:
+    """An exact number at most so many places long, rounded half-even."""
+    return to_text(round(value * 10**scale), scale)
+
+
+def fill_told(response: OrderResponse) -> Told:
+    """One fill of an order, for its owner."""
+    report, instrument = response.report, response.instrument
+    price = quantity = fee = 0
+    if instrument is not None:
+        price, quantity = instrument.price_scale, instrument.quantity_scale
+        fee = instrument.quote_scale
+    return {
+        "tradeId": str(report.match_number), "executionId": report.execution_id,
+        "orderId": str(report.order_id), "clientOrderId": report.client_order_id,
+        "account": report.account, "symbol": report.symbol, "side": report.side,
+        "price": to_text(report.last_price_ticks, price),
+        "quantity": to_text(report.last_quantity_lots, quantity),
+        "fee": to_text(response.fee, fee),
+        "feeAsset": instrument.quote if instrument is not None else "",
+        "liquidity": report.liquidity, "time": str(report.wall_ns),
+    }  # fmt: skip
+
+
+def trade_told(trade: TradePrint, instrument: Instrument) -> Told:
+    """One trade of a market, for everybody: whose orders they were is nobody's business."""
+    return {
+        "tradeId": str(trade.match_number), "executionId": trade.execution_id,
+        "symbol": trade.symbol, "price": to_text(trade.price_ticks, instrument.price_scale),
+        "quantity": to_text(trade.quantity_lots, instrument.quantity_scale),
+        "takerSide": trade.taker_side or None, "seq": str(trade.seq),
+        "time": str(trade.wall_ns),
+    }  # fmt: skip
+
+
+def levels_told(instrument: Instrument, levels: Iterable[Level]) -> list[list[str]]:
+    """Price and quantity of each level, best first."""
+    price, quantity = instrument.price_scale, instrument.quantity_scale
+    return [[to_text(ticks, price), to_text(lots, quantity)] for ticks, lots in levels]
+
+
+def instrument_told(instrument: Instrument, phase: str | None) -> Told:
+    """What is traded, on which grid, at which fees, and whether it trades now."""
+    price = instrument.price_scale
+    return {
+        "symbol": instrument.symbol, "base": instrument.base, "quote": instrument.quote,
+        "phase": phase,
+        "priceScale": price, "quantityScale": instrument.quantity_scale,
+        "tickSize": instrument.tick_size_text, "lotSize": instrument.lot_size_text,
+        "tickTable": [
+            {"from": to_text(at, price), "tickSize": to_text(step, price)}
+            for at, step in instrument.tick_table
+        ],
+        "makerFeeBps": instrument.maker_fee_bps, "takerFeeBps": instrument.taker_fee_bps,
+        "referencePrice": to_text(instrument.reference_price_ticks, price)
+        if instrument.reference_price_ticks else None,
+    }  # fmt: skip
+
+
+def balances_told(
+    balances: Mapping[str, tuple[int, int]], instruments: Iterable[Instrument]
+) -> list[Told]:
+    """What an account owns of each asset."""
+    scales = asset_scales(instruments)
+    return [
+        {
+            "asset": asset,
+            "available": to_text(available, scales.get(asset, ASSET_SCALE)),
+            "reserved": to_text(reserved, scales.get(asset, ASSET_SCALE)),
+        }
+        for asset, (available, reserved) in sorted(balances.items())
+    ]
+
+
+def asset_scales(instruments: Iterable[Instrument]) -> dict[str, int]:
+    scales: dict[str, int] = {}
+    for each in instruments:
+        scales[each.base], scales[each.quote] = each.base_scale, each.quote_scale
+    return scales
+
+
+def number_told(value: Decimal | None) -> str | None:
+    return None if value is None else format(value, "f")
+
+
+def ended(response: OrderResponse) -> bool:
+    """Is it over with the order?"""
+    state = response.report.state
+    return bool(state) and OrderState(state).terminal

@@ -1,0 +1,389 @@
+"""Trading: the routes of orders: place, change, cancel, look.
+
+What a client says is made a request of the library's own family, and the answer tells how the
+order stands once it is on disk.
+"""
+
+import secrets
+from typing import Annotated, Any
+
+import msgspec
+
+from oms.enums import OrderType, PostOnly, RequestType, SelfTrade, Side, TimeInForce
+from oms.errors import ValidationError
+from oms.gateways.web.errors import HttpError, Reply, error_reply, refusal
+from oms.gateways.web.front import Ask, Entry, Right
+from oms.gateways.web.told import Told, ended, fill_told, order_told
+from oms.gateways.web.words import (
+    Body,
+    DecimalText,
+    WholeText,
+    decimal_text,
+    parse_json,
+    read_body,
+    read_query,
+    typed,
+)
+from oms.reject_reasons import RejectReason
+from oms.reports import OrderResponse
+from oms.requests import MassCancelRequest, OrderRequest, OrderTerms
+from oms.requests.orders import SEQUENCE_MAX
+
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+BATCH_MAX = 20
+WAIT_S = 30
+PAGE, PAGE_MAX = 100, 1_000
+COUNT = Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX)]
+
+
+class NewOrder(Body):
+    """An order to place. Without clientOrderId the gateway makes one, and a retry is no longer
+    safe: it may be an order again. expireTime: nanoseconds since 1970, of a GTD order."""
+
+    symbol: Id
+    side: Side
+    type: OrderType = OrderType.LIMIT
+    quantity: DecimalText | None = None
+    price: DecimalText | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    client_order_id: Id | None = None
+    account: Id | None = None
+    hold: bool = False
+    stop_price: DecimalText | None = None
+    display_quantity: DecimalText | None = None
+    post_only: PostOnly | None = None
+    expire_time: WholeText | None = None
+    min_quantity: DecimalText | None = None
+    quote_quantity: DecimalText | None = None
+    protection_price: DecimalText | None = None
+    oco_with: Id | None = None
+    self_trade: SelfTrade | None = None
+
+
+class Change(Body):
+    """A change of an order that is open; what is left out stays. quantity: the new total, fills
+    included. The order is named by orderId or origClientOrderId; clientOrderId is the change's."""
+
+    order_id: WholeText | None = None
+    orig_client_order_id: Id | None = None
+    client_order_id: Id | None = None
+    account: Id | None = None
+    price: DecimalText | None = None
+    quantity: DecimalText | None = None
+    stop_price: DecimalText | None = None
+    display_quantity: DecimalText | None = None
+
+
+class Named(Body):
+    """Which order: by orderId, or by any clientOrderId it has had."""
+
+    order_id: WholeText | None = None
+    orig_client_order_id: Id | None = None
+    client_order_id: Id | None = None
+    account: Id | None = None
+
+
+class CancelAll(Body):
+    """Which open orders to cancel: all of the account, or those of a symbol or a side."""
+
+    account: Id | None = None
+    symbol: Id | None = None
+    side: Side | None = None
+    client_order_id: Id | None = None
+
+
+class OpenOrders(Body):
+    """Of which account and symbol; after: the orderId behind which the page begins."""
+
+    account: Id | None = None
+    symbol: Id | None = None
+    after: WholeText = "0"
+    limit: COUNT = PAGE
+
+
+class Waiting(Body):
+    """wait=done: answer once the order is over; 202 with the order as it stands if that takes
+    longer than `seconds`."""
+
+    wait: str | None = None
+    seconds: Annotated[int, msgspec.Meta(ge=1, le=WAIT_S)] = WAIT_S
+
+
+# --- placing ---
+
+
+async def place(ask: Ask) -> Reply:
+    body = read_body(NewOrder, ask.body)
+    waiting = read_query(Waiting, ask.query)
+    if waiting.wait not in (None, "done"):
+        raise ValidationError("wait", waiting.wait, "done")
+    request = new_request(ask, body)
+    response = await ask.submit(request)
+    if waiting.wait and not response.refused and not ended(response):
+        response = await ask.door.ends.wait(response, waiting.seconds)
+    return placed(response, body)
+
+
+def new_request(ask: Ask, body: NewOrder) -> OrderRequest:
+    """The library's request for what the body says."""
+    terms = None
+    if body.type is not OrderType.LIMIT or _has_terms(body):
+        terms = OrderTerms(
+            stop_price=decimal_text(body.stop_price),
+            display_quantity=decimal_text(body.display_quantity),
+            post_only=body.post_only,
+            expire_ns=_nanoseconds("expireTime", body.expire_time),
+            min_quantity=decimal_text(body.min_quantity),
+            quote_quantity=decimal_text(body.quote_quantity),
+            protection_price=decimal_text(body.protection_price),
+            oco_with=body.oco_with or "",
+            self_trade=body.self_trade,
+        )
+    return OrderRequest(
+        type=RequestType.NEW,
+        account=ask.account(body.account),
+        client_order_id=body.client_order_id or made_id(),
+        symbol=body.symbol,
+        side=body.side,
+        order_type=body.type,
+        price=decimal_text(body.price),
+        quantity=decimal_text(body.quantity),
+        time_in_force=body.time_in_force,
+        hold=body.hold,
+        terms=terms,
+        origin=ask.origin,
+    )
+
+
+def _has_terms(body: NewOrder) -> bool:
+    return any(
+        value is not None
+        for value in (
+            body.stop_price, body.display_quantity, body.post_only, body.expire_time,
+            body.min_quantity, body.quote_quantity, body.protection_price, body.oco_with,
+            body.self_trade,
+        )
+    )  # fmt: skip
+
+
+def _nanoseconds(name: str, text: str | None) -> int:
+    value = int(text or 0)
+    if value > SEQUENCE_MAX:
+        raise ValidationError(name, text, "nanoseconds since 1970")
+    return value
+
+
+def made_id() -> str:
+    """An id for a request that came without one; nobody else has it."""
+    return f"g-{secrets.token_hex(12)}"
+
+
+def placed(response: OrderResponse, body: NewOrder) -> Reply:
+    """201 accepted, 202 it waits, 200 known already; a refusal is raised with its order."""
+    asked: dict[str, Any] = {
+        "type": body.type.value, "timeInForce": body.time_in_force.value,
+        "price": body.price, "quantity": body.quantity,
+    }  # fmt: skip
+    order = order_told(response, asked)
+    if response.refused:
+        raise refusal(response, order)
+    order["fills"] = [fill_told(each) for each in response.trades]
+    if response.repeated:
+        return Reply(order, 200, {"idempotency-replayed": "true"})
+    return Reply(order, 202 if response.report.state == "PENDING_NEW" else 201)
+
+
+async def place_many(ask: Ask) -> Reply:
+    """One order, or a list of them: each is answered alone, in the order of the list."""
+    given = parse_json(ask.body)
+    if isinstance(given, dict):
+        return await place(ask)
+    if not isinstance(given, list) or not 1 <= len(given) <= BATCH_MAX:
+        raise ValidationError("body", None, f"an order, or a list of 1 to {BATCH_MAX} orders")
+    bodies: list[NewOrder] = []
+    for place_, item in enumerate(given):
+        if not isinstance(item, dict):
+            raise ValidationError(f"[{place_}]", item, "an order")
+        try:
+            bodies.append(typed(NewOrder, item))
+        except ValidationError as error:
+            raise ValidationError(f"[{place_}].{error.field}", None, error.expected) from None
+    futures = [ask.oms.try_submit(new_request(ask, body)) for body in bodies]
+    told: list[Told] = []
+    for body, future in zip(bodies, futures, strict=True):
+        try:
+            reply = placed(await ask.door.settled(future), body)
+            told.append({"status": reply.status, "order": reply.told})
+        except HttpError as error:
+            reply = error_reply(error, ask.request_id)
+            told.append({"status": reply.status, **reply.told})
+    return Reply(told, 200)
+
+
+async def test(ask: Ask) -> Reply:
+    """What would become of the order now; nothing is recorded."""
+    body = read_body(NewOrder, ask.body)
+    found = await ask.door.settled(ask.oms.dry_run(new_request(ask, body)))
+    if found.reason is not None:
+        raise HttpError(found.reason.http, found.reason.value, found.text, number=found.reason.api)
+    return Reply({"accepted": True, "reserved": ask.door.amount(found.asset, found.reserved),
+                  "asset": found.asset or None})  # fmt: skip
+
+
+# --- changing and canceling ---
+
+
+async def modify(ask: Ask) -> Reply:
+    body = read_body(Change, ask.body)
+    order_id, client_order_id = _which(ask, body.order_id, body.orig_client_order_id)
+    terms = None
+    if body.stop_price is not None or body.display_quantity is not None:
+        terms = OrderTerms(
+            stop_price=decimal_text(body.stop_price),
+            display_quantity=decimal_text(body.display_quantity),
+        )
+    response = await ask.submit(
+        OrderRequest(
+            type=RequestType.MODIFY,
+            account=ask.account(body.account),
+            client_order_id=body.client_order_id or made_id(),
+            orig_client_order_id=client_order_id,
+            order_id=order_id,
+            price=decimal_text(body.price),
+            quantity=decimal_text(body.quantity),
+            terms=terms,
+            origin=ask.origin,
+        )
+    )
+    return changed(response)
+
+
+async def cancel(ask: Ask) -> Reply:
+    """By a body or by the query; clientOrderId alone names the order, not the cancel."""
+    named = read_body(Named, ask.body) if ask.body else read_query(Named, ask.query)
+    own_id = named.client_order_id
+    original = named.orig_client_order_id
+    if named.order_id is None and original is None and "id" not in ask.path:
+        own_id, original = None, named.client_order_id
+    order_id, client_order_id = _which(ask, named.order_id, original)
+    response = await ask.submit(
+        OrderRequest(
+            type=RequestType.CANCEL,
+            account=ask.account(named.account),
+            client_order_id=own_id or made_id(),
+            orig_client_order_id=client_order_id,
+            order_id=order_id,
+            origin=ask.origin,
+        )
+    )
+    return changed(response)
+
+
+def changed(response: OrderResponse) -> Reply:
+    """200 done, 202 on its way; a refusal is raised, with the order if there is one."""
+    order = order_told(response)
+    if response.refused:
+        raise refusal(response, order if response.order_id != response.request_seq else None)
+    headers = {"idempotency-replayed": "true"} if response.repeated else {}
+    pending = response.report.state in ("PENDING_CANCEL", "PENDING_REPLACE", "UNKNOWN")
+    return Reply(order, 202 if pending else 200, headers)
+
+
+def _which(ask: Ask, order_id: str | None, client_order_id: str | None) -> tuple[int, str]:
+    """The one name of the order: from the path, else of the two the one that is given."""
+    named = ask.path.get("id")
+    if named is not None:
+        if order_id is not None or client_order_id is not None:
+            raise ValidationError("orderId", order_id or client_order_id, "none beside the path's")
+        is_number = named.isascii() and named.isdecimal() and len(named) <= 19
+        order_id, client_order_id = (named, None) if is_number else (None, named)
+    if (order_id is None) == (client_order_id is None):
+        raise ValidationError("orderId", order_id, "one of orderId and origClientOrderId")
+    number = int(order_id) if order_id is not None else 0
+    if order_id is not None and not 1 <= number <= SEQUENCE_MAX:
+        raise ValidationError("orderId", order_id, f"1 to {SEQUENCE_MAX}")
+    return number, client_order_id or ""
+
+
+async def cancel_all(ask: Ask) -> Reply:
+    """Each order that is canceled is told by its id."""
+    body = read_body(CancelAll, ask.body) if ask.body else read_query(CancelAll, ask.query)
+    account = ask.account(body.account)
+    before = {
+        each.order_id: each
+        for each in ask.oms.open_orders(account)
+        if body.symbol in (None, each.symbol) and body.side in (None, each.side)
+    }
+    response = await ask.submit(
+        MassCancelRequest(
+            account=account,
+            client_order_id=body.client_order_id or made_id(),
+            symbol=body.symbol or "",
+            side=body.side,
+            origin=ask.origin,
+        )
+    )
+    if response.refused:
+        raise refusal(response)
+    canceled = []
+    for order_id in before:
+        now = await ask.door.in_thread(ask.oms.get_order, account, order_id)
+        if now is not None and now.report.state in ("CANCELED", "PENDING_CANCEL"):
+            canceled.append(
+                {"orderId": str(order_id), "clientOrderId": now.report.client_order_id,
+                 "status": now.report.state}
+            )  # fmt: skip
+    return Reply({**response.facts, "orders": canceled})
+
+
+# --- looking ---
+
+
+async def order(ask: Ask) -> Reply:
+    """How one order stands. Asked behind every request that came before: an id that is answered
+    404 was never handed over before."""
+    named = read_query(Named, ask.query)
+    order_id, client_order_id = _which(
+        ask, named.order_id, named.orig_client_order_id or named.client_order_id
+    )
+    account = ask.account(named.account)
+    found = await ask.door.order(account, order_id or client_order_id)
+    if found is None:
+        reason = RejectReason.UNKNOWN_ORDER
+        raise HttpError(404, reason.value, "the account has no such order", number=reason.api)
+    return Reply(found)
+
+
+async def open_orders(ask: Ask) -> Reply:
+    page = read_query(OpenOrders, ask.query)
+    account = ask.account(page.account)
+    found = await ask.door.in_thread(ask.oms.open_orders, account)
+    after = int(page.after)
+    rows = [o for o in found if o.order_id > after and page.symbol in (None, o.symbol)]
+    told = [order_told(each) for each in rows[: page.limit]]
+    following = told[-1]["orderId"] if len(rows) > page.limit else None
+    return Reply({"orders": told, "next": following})
+
+
+def entries() -> list[Entry]:
+    trade, read = Right.TRADE, Right.READ
+    return [
+        Entry("POST", "/order", place, trade, "place an order", NewOrder, Waiting, "order"),
+        Entry("POST", "/order/test", test, trade, "what would become of an order", NewOrder),
+        Entry("PATCH", "/order", modify, trade, "change an order", Change, cost="order"),
+        Entry("DELETE", "/order", cancel, trade, "cancel an order", None, Named, "cancel"),
+        Entry("GET", "/order", order, read, "how an order stands", None, Named),
+        Entry(
+            "GET", "/orders/open", open_orders, read, "open orders, oldest first", None,
+            OpenOrders,
+        ),
+        Entry(
+            "POST", "/order/cancel_all", cancel_all, trade, "cancel what is open", CancelAll,
+            cost="cancel",
+        ),
+        Entry("POST", "/orders", place_many, trade, "place one order or several", NewOrder,
+              cost="order"),
+        Entry("PATCH", "/orders/{id}", modify, trade, "change an order", Change, cost="order"),
+        Entry("DELETE", "/orders/{id}", cancel, trade, "cancel an order", None, Named, "cancel"),
+        Entry("GET", "/orders/{id}", order, read, "how an order stands", None, Named),
+    ]  # fmt: skip

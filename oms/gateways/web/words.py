@@ -1,0 +1,265 @@
+"""Words: what a client of the network may say, read once and strictly.
+
+Flow:  bytes of a body or a frame, pairs of a query -> [words] -> a Body with checked fields
+In:    JSON or a query string. Out: a Body, or a ValidationError that names the field.
+
+One grammar for numbers: ASCII digits, a point, an exponent of two digits at most; as text or as a
+JSON number, which is taken as it stands. One rule for text: printable characters, so no NUL, no
+control characters and no lone surrogates, and at most TEXT_LENGTH_MAX of them. A field that
+stands twice, or that nobody knows, is refused.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Annotated, Any, NoReturn, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import inspect
+
+from oms.errors import ValidationError
+
+TEXT_LENGTH_MAX = 1_024
+FIELDS_MAX = 100  # of one object or query
+NUMBER = r"^-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?$"
+WHOLE = r"^[0-9]{1,19}$"
+SHOWN = 40
+
+DecimalText = Annotated[
+    str,
+    msgspec.Meta(pattern=NUMBER, description="A decimal number as text, such as 100.50."),
+]
+WholeText = Annotated[
+    str,
+    msgspec.Meta(pattern=WHOLE, description="A whole number as text: it may pass 2^53."),
+]
+
+
+class Numeral(str):
+    """A JSON number, as it stood."""
+
+    __slots__ = ()
+
+
+class Token(str):
+    """A value of a query string: a number, a word or a text, as its field has it."""
+
+    __slots__ = ()
+
+
+class Body(msgspec.Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    """What one request may say. Fields are told in camelCase; snake_case and ALIASES will do."""
+
+
+# Other names that clients know: of the sources' own requests, mostly.
+ALIASES = {
+    "market": "symbol", "order_type": "side", "order_kind": "type", "qty": "quantity",
+    "currency": "asset",
+}  # fmt: skip
+Kind = TypeVar("Kind", bound=Body)
+
+
+def read_body(kind: type[Kind], body: bytes) -> Kind:
+    """The object that a JSON text says. Raises ValidationError, naming the field."""
+    given = parse_json(body)
+    if not isinstance(given, dict):
+        raise ValidationError("body", _shown(body), "a JSON object")
+    return typed(kind, given)
+
+
+def read_query(kind: type[Kind], query: str) -> Kind:
+    """The same of a query string."""
+    return typed(kind, {name: Token(text) for name, text in query_pairs(query).items()})
+
+
+def parse_json(body: bytes) -> Any:
+    """The value of a JSON text, its numbers as Numerals."""
+    try:
+        return DECODER.decode(body.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ValidationError("body", _shown(body), "UTF-8 text") from None
+    except RecursionError:
+        raise ValidationError("body", _shown(body), "objects nested less deeply") from None
+    except json.JSONDecodeError as error:
+        expected = f"JSON: {error.msg} at character {error.pos}"
+        raise ValidationError("body", _shown(body), expected) from None
+
+
+def query_pairs(query: str) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(
+            query, keep_blank_values=True, strict_parsing=bool(query), errors="strict",
+            max_num_fields=FIELDS_MAX,
+        )  # fmt: skip
+    except ValueError:  # of which UnicodeDecodeError is one
+        raise ValidationError("query", query[:SHOWN], "name=value, joined by &") from None
+    return _once(pairs)
+
+
+def typed(kind: type[Kind], given: Mapping[str, Any]) -> Kind:
+    """The Body that these fields make; a Numeral goes wherever a number does."""
+    known = sorts_of(kind)
+    values = given if given.keys() <= known.keys() else _renamed(given, known)
+    plain = {name: _plain(name, value, known.get(name)) for name, value in values.items()}
+    try:
+        return msgspec.convert(plain, kind)
+    except msgspec.ValidationError as error:
+        _refuse(str(error), plain, known)
+
+
+def decimal_text(value: str | None) -> str | None:
+    """A number of the grammar in plain digits: what the instrument's grid is asked with."""
+    if value is None or ("e" not in value and "E" not in value):
+        return value
+    return format(Decimal(value), "f")  # at most some 130 digits: the grammar bounds it
+
+
+# --- the parts ---
+
+NUMERIC, FLAG, COUNT, TEXT = "a number", "true or false", "a whole number", "a text"
+FLAGS = {"true": True, "false": False}
+Sort = str | dict[str, str]
+"""What sort of value a field has; of a word: each as it may be written, in capitals."""
+_sorts: dict[type, dict[str, Sort]] = {}
+
+
+def sorts_of(kind: type[Body]) -> dict[str, Sort]:
+    """Each field by the name that a client uses -> which sort of value it has."""
+    found = _sorts.get(kind)
+    if found is None:
+        about = inspect.type_info(kind)
+        assert isinstance(about, inspect.StructType)
+        found = _sorts[kind] = {each.encode_name: _sort(each.type) for each in about.fields}
+    return found
+
+
+def _sort(about: inspect.Type) -> Sort:
+    match about:
+        case inspect.UnionType():
+            return next(_sort(t) for t in about.types if not isinstance(t, inspect.NoneType))
+        case inspect.Metadata(type=described):
+            return _sort(described)
+        case inspect.EnumType():
+            return {member.value.upper(): member.value for member in about.cls}
+        case inspect.BoolType():
+            return FLAG
+        case inspect.IntType():
+            return COUNT
+        case inspect.StrType(pattern=str() as pattern) if pattern in (NUMBER, WHOLE):
+            return NUMERIC
+    return TEXT
+
+
+def _renamed(given: Mapping[str, Any], known: Mapping[str, Sort]) -> dict[str, Any]:
+    """The same fields by their own names; two names of one field must agree."""
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        own = name
+        if name not in known:
+            own = ALIASES.get(name, name)
+            first, *rest = own.split("_")
+            own = own if own in known else first + "".join(each.title() for each in rest)
+            own = own if own in known else name
+        if own in values and values[own] != value:
+            raise ValidationError(name, value, f"the same as {own}, which it stands for")
+        values[own] = value
+    return values
+
+
+def _plain(name: str, value: Any, sort: Sort | None) -> Any:
+    """A value as its field has it."""
+    type_ = type(value)
+    if type_ is not str and type_ is not Numeral and type_ is not Token:
+        return value
+    if isinstance(sort, dict):
+        return sort.get(value.upper(), value)
+    if type_ is str:
+        return value
+    text = str(value)
+    if sort is None or sort == NUMERIC or (sort == TEXT and type_ is Token):
+        return text
+    if sort == COUNT and re.fullmatch(WHOLE, text):
+        return int(text)
+    if sort == FLAG and text in FLAGS:
+        return FLAGS[text]
+    raise ValidationError(name, text[:SHOWN], sort)
+
+
+def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of one object, each once, each text printable and of bounded length."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValidationError(_name(name), "two values", "one value")
+        if type(value) is str:
+            check_text(_name(name), value)
+        elif type(value) is list:
+            for item in value:
+                if type(item) is str:
+                    check_text(_name(name), item)
+        found[name] = value
+    if len(found) > FIELDS_MAX:
+        raise ValidationError("body", len(found), f"at most {FIELDS_MAX} fields")
+    for name in found:
+        check_text("name", name)
+    return found
+
+
+def check_text(name: str, value: str) -> str:
+    """`value`, if it keeps the one rule for text."""
+    if len(value) > TEXT_LENGTH_MAX or not (value.isprintable() or not value):
+        expected = f"up to {TEXT_LENGTH_MAX} printable characters"
+        raise ValidationError(name, _shown(value), expected)
+    return value
+
+
+def _name(name: str) -> str:
+    """A name that came from outside, as it may be told back."""
+    return name if len(name) <= SHOWN and name.isprintable() else ascii(name[:SHOWN])
+
+
+def _shown(value: str | bytes) -> str:
+    return ascii(value[:SHOWN])
+
+
+def _constant(text: str) -> NoReturn:
+    raise ValidationError("body", text, "numbers; JSON has no such word")
+
+
+DECODER = json.JSONDecoder(
+    object_pairs_hook=_once,
+    parse_float=Numeral,
+    parse_int=Numeral,
+    parse_constant=_constant,
+)
+UNKNOWN = re.compile("unknown field `(.*)`")
+MISSING = re.compile("missing required field `(.*)`")
+AT = re.compile(r"^(?P<expected>.*?)(?: - at `\$\.?(?P<path>.*)`)?$")
+
+
+def _refuse(text: str, values: Mapping[str, Any], known: Mapping[str, Sort]) -> NoReturn:
+    """The library's words as a ValidationError of ours."""
+    if found := UNKNOWN.search(text):
+        name = found[1]
+        raise ValidationError(
+            _name(name), _told(values.get(name)), "one of " + ", ".join(known)
+        ) from None
+    if found := MISSING.search(text):
+        raise ValidationError(found[1], None, "a value") from None
+    at = AT.match(text)
+    path = (at["path"] if at else "") or "body"
+    name = path.split("[")[0].split(".")[0]
+    sort, value = known.get(name), values.get(name)
+    if isinstance(sort, dict):
+        expected = "one of " + ", ".join(sort.values())
+    elif sort in (NUMERIC, FLAG):
+        expected = {NUMERIC: "a number such as 100.50", FLAG: FLAG}[sort]
+    else:
+        expected = (at["expected"] if at else text).removeprefix("Expected ").replace("`", "")
+    raise ValidationError(path, _told(value), expected) from None
+
+
+def _told(value: object) -> object:
+    return _shown(value) if isinstance(value, str) and len(value) > SHOWN else value
