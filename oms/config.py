@@ -38,6 +38,7 @@ from oms.sections import (
     StoreConfig,
     ThrottleConfig,
     VenueConfig,
+    WebConfig,
     known_tiers,
     limits_of,
     read_section,
@@ -98,6 +99,7 @@ class Config:
     stop: StopConfig = field(default_factory=StopConfig)
     market_data: MarketDataConfig = field(default_factory=MarketDataConfig)
     control: ControlConfig = field(default_factory=ControlConfig)
+    web: WebConfig = field(default_factory=WebConfig)
     log: LogConfig = field(default_factory=LogConfig)
     simulate: SimulateConfig = field(default_factory=SimulateConfig)
     instruments: tuple[Instrument, ...] = SHIPPED_INSTRUMENTS

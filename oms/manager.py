@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from threading import get_ident
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from oms.clock import NANOS, Clock, ManualClock, SystemClock, pause, utc_text
 from oms.config import Config
@@ -61,6 +61,14 @@ class Refusals(threading.local):
     """How often this thread was refused of late, and when last."""
 
     count = last_ns = 0
+
+
+class AccountSnapshot(NamedTuple):
+    """What an account has open and owns, after the turn `seq`."""
+
+    seq: int
+    orders: list[OrderResponse]
+    balances: dict[str, tuple[int, int]]
 
 
 class OrderManagement:
@@ -446,6 +454,20 @@ class OrderManagement:
         self.get_order(account, named)  # what cannot be a name is said at once
         return self.between_turns(
             lambda _desk, _intake: self.get_order(account, named), behind=True
+        )
+
+    def journal_seq(self) -> "Future[int]":
+        """The sequence of the latest turn that is on disk, as the dispatcher says: it is alive."""
+        return self.between_turns(lambda desk, _intake: desk.reports.turn_seq)
+
+    def account_snapshot(self, account: str) -> "Future[AccountSnapshot]":
+        """Open orders and balances of one instant, and its sequence: what is told from then on
+        comes behind it. Raises ValidationError."""
+        _check_text("account", account)
+        return self.between_turns(
+            lambda desk, _intake: AccountSnapshot(
+                desk.reports.turn_seq, self.open_orders(account), self.balances(account)
+            )
         )
 
     def open_orders(self, account: str) -> list[OrderResponse]:

@@ -152,6 +152,12 @@ def _read_step(key: str, text: str) -> str | None:
     return text if to_units(key, text, 12) > 0 else None
 
 
+def _listed(item: str, optional: bool = False) -> str:
+    """The pattern of items that commas separate."""
+    pattern = rf"\s*(({item})\s*,\s*)*({item})\s*"
+    return f"({pattern})?" if optional else pattern
+
+
 CALENDAR = Rule("text", _read_calendar, lambda value: type(value) is str)
 STEP = Rule("a number above 0, such as 0.05", _read_step, lambda value: type(value) is str)
 AMOUNT = text("0 or more, such as 2.5, or nothing", r"([0-9]{1,18}(\.[0-9]{1,12})?)?")
@@ -174,6 +180,20 @@ GROUP = text("1 to 32 of A-Z a-z 0-9 _ -, or nothing", "[A-Za-z0-9_-]{0,32}")
 TICK_TABLE = text(
     "prices with the step from there on, such as 1: 0.05, 10: 0.1, or nothing",
     r"\s*(([0-9.]{1,30}\s*:\s*[0-9.]{1,30}\s*,\s*)*[0-9.]{1,30}\s*:\s*[0-9.]{1,30}\s*)?",
+)
+_ADDRESS = r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253}):[0-9]{1,5}"
+LISTEN = text("addresses with ports, such as 127.0.0.1:3000, [::1]:3000", _listed(_ADDRESS))
+PATH = text("a path, or nothing", r"[^\x00-\x1f]{0,1024}")
+HOSTS = text(
+    "names of hosts, separated by commas, or nothing", _listed("[A-Za-z0-9.:-]{1,253}", True)
+)
+ORIGINS = text(
+    "origins such as https://example.com, separated by commas, or nothing",
+    _listed(r"https?://[A-Za-z0-9.:\[\]-]{1,253}", True),
+)
+NETWORKS = text(
+    "addresses or networks such as 10.0.0.0/8, separated by commas, or nothing",
+    _listed("[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?", True),
 )
 FEE_BPS = whole(-FEE_BPS_MAX, FEE_BPS_MAX)
 
@@ -424,6 +444,32 @@ class ControlConfig(Section):
     """The daemon's control socket. enabled: whether there is one."""
 
     enabled: Annotated[bool, FLAG] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebConfig(Section):
+    """The front door: REST and WebSocket. enabled: whether there is one.
+
+    listen: addresses and ports. tls_certificate, tls_key: files; without, it speaks plain HTTP.
+    allowed_hosts: Host headers that are taken; none named: those of `listen`, and localhost.
+    trusted_proxies: addresses whose X-Forwarded-For is believed.
+    allowed_origins: pages of which sites may call it, beside its own.
+    sign_up: whether anybody may become a user.
+    """
+
+    enabled: Annotated[bool, FLAG] = False
+    listen: Annotated[str, LISTEN] = "127.0.0.1:3000"
+    tls_certificate: Annotated[str, PATH] = ""
+    tls_key: Annotated[str, PATH] = ""
+    allowed_hosts: Annotated[str, HOSTS] = ""
+    trusted_proxies: Annotated[str, NETWORKS] = ""
+    allowed_origins: Annotated[str, ORIGINS] = ""
+    sign_up: Annotated[bool, FLAG] = False
+
+    def __post_init__(self) -> None:
+        Section.__post_init__(self)
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValidationError("tls_key", self.tls_key, "both tls_certificate and tls_key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,7 @@ class Served:
         request_id = door.next_id()
         try:
             ask = await self._asked(scope, receive, request_id)
-            reply = await entry.handler(ask)
+            reply = await entry.handler(ask, entry.said(ask))
         except Exception as error:
             reply = error_reply(error, request_id)
             if reply.status in (401, 403, 429):

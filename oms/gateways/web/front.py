@@ -14,9 +14,8 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from enum import StrEnum
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-import msgspec
 from starlette.types import Receive, Scope
 
 from oms.errors import StoppedError, StoreError
@@ -24,6 +23,7 @@ from oms.gateways.web.bridge import Bridge
 from oms.gateways.web.ends import Ends
 from oms.gateways.web.errors import Reply, http_error, refused, unknown
 from oms.gateways.web.told import Told, asset_scales, order_told
+from oms.gateways.web.words import Body, read_body, read_query
 from oms.instruments import ASSET_SCALE
 from oms.manager import OrderManagement
 from oms.market_data import DepthSnapshot
@@ -219,20 +219,31 @@ class Ask:
         return await self.door.settled(self.oms.try_submit(request))
 
 
-Handler = Callable[[Ask], Awaitable[Reply]]
+Handler = Callable[[Ask, Any], Awaitable[Reply]]
+"""What is asked, and what its body or query says: a Body of the kind that the Entry names."""
 
 
 class Entry(NamedTuple):
-    """One route. brief: what it does, for the documentation. body, query: what it reads."""
+    """One route. brief: what it does, for the documentation.
+
+    body: what its body says; query: what its query does. If both are the same, one of both is
+    sent.
+    """
 
     method: str
     path: str
     handler: Handler
     right: Right
     brief: str
-    body: type[msgspec.Struct] | None = None
-    query: type[msgspec.Struct] | None = None
+    body: type[Body] | None = None
+    query: type[Body] | None = None
     cost: str = "request"  # which allowance it counts against: see limits.py
+
+    def said(self, ask: Ask) -> Body | None:
+        """What the request says. Raises ValidationError, naming the field."""
+        if self.body is not None and (ask.body or self.query is not self.body):
+            return read_body(self.body, ask.body)
+        return None if self.query is None else read_query(self.query, ask.query)
 
 
 async def read_all(receive: Receive) -> bytes:

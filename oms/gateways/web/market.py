@@ -12,7 +12,7 @@ from oms.gateways.web.told import (
     trade_told,
 )
 from oms.gateways.web.trading import Id
-from oms.gateways.web.words import Body, read_query
+from oms.gateways.web.words import Body
 from oms.instruments import Instrument
 from oms.reject_reasons import RejectReason
 
@@ -51,7 +51,7 @@ def instrument_of(ask: Ask, symbol: str) -> Instrument:
     return found
 
 
-async def markets(ask: Ask) -> Reply:
+async def markets(ask: Ask, _: None) -> Reply:
     phases = ask.oms.market_states()
     told = [
         instrument_told(each, phase.value if (phase := phases.get(symbol)) else None)
@@ -60,12 +60,11 @@ async def markets(ask: Ask) -> Reply:
     return Reply({"markets": told, "session": ask.door.session_told()})
 
 
-async def session(ask: Ask) -> Reply:
+async def session(ask: Ask, _: None) -> Reply:
     return Reply(ask.door.session_told())
 
 
-async def depth(ask: Ask) -> Reply:
-    wanted = read_query(Depth, ask.query)
+async def depth(ask: Ask, wanted: Depth) -> Reply:
     instrument = instrument_of(ask, wanted.symbol)
     book = await ask.door.book(wanted.symbol)
     return Reply(
@@ -77,16 +76,14 @@ async def depth(ask: Ask) -> Reply:
     )  # fmt: skip
 
 
-async def trades(ask: Ask) -> Reply:
-    wanted = read_query(Trades, ask.query)
+async def trades(ask: Ask, wanted: Trades) -> Reply:
     instrument = instrument_of(ask, wanted.symbol)
     found = ask.oms.recent_trades(wanted.symbol)[-wanted.limit :]
     return Reply({"trades": [trade_told(each, instrument) for each in found]})
 
 
-async def ticker(ask: Ask) -> Reply:
+async def ticker(ask: Ask, wanted: OfSymbol) -> Reply:
     """Last price and the best of both sides; null where there is none."""
-    wanted = read_query(OfSymbol, ask.query)
     instrument = instrument_of(ask, wanted.symbol)
     book = await ask.door.book(wanted.symbol)
     bid = levels_told(instrument, book.bids[:1])
@@ -102,7 +99,7 @@ async def ticker(ask: Ask) -> Reply:
     )  # fmt: skip
 
 
-async def time(ask: Ask) -> Reply:
+async def time(ask: Ask, _: None) -> Reply:
     now_ns = ask.oms.clock.wall_ns()
     return Reply({"serverTime": str(now_ns // 1_000_000), "serverTimeNs": str(now_ns)})
 
@@ -112,8 +109,8 @@ def entries() -> list[Entry]:
     return [
         Entry("GET", "/markets", markets, public, "what is traded, and how it stands"),
         Entry("GET", "/session", session, public, "whether orders trade, and when next"),
-        Entry("GET", "/depth", depth, public, "a market's book", None, Depth),
-        Entry("GET", "/trades", trades, public, "a market's latest trades", None, Trades),
-        Entry("GET", "/ticker", ticker, public, "a market's prices", None, OfSymbol),
+        Entry("GET", "/depth", depth, public, "a market's book", query=Depth),
+        Entry("GET", "/trades", trades, public, "a market's latest trades", query=Trades),
+        Entry("GET", "/ticker", ticker, public, "a market's prices", query=OfSymbol),
         Entry("GET", "/time", time, public, "the exchange's clock"),
     ]

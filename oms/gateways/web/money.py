@@ -8,7 +8,7 @@ from oms.gateways.web.errors import Reply, refusal
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.told import balances_told
 from oms.gateways.web.trading import Id, made_id
-from oms.gateways.web.words import Body, DecimalText, decimal_text, read_body, read_query
+from oms.gateways.web.words import Body, DecimalText, decimal_text
 from oms.requests import FundsAction, FundsRequest
 
 Asset = Annotated[str, msgspec.Meta(min_length=1, max_length=16)]
@@ -37,22 +37,22 @@ class Transfer(Body):
     client_order_id: Id | None = None
 
 
-async def balances(ask: Ask) -> Reply:
-    account = ask.account(read_query(OfAccount, ask.query).account)
+async def balances(ask: Ask, wanted: OfAccount) -> Reply:
+    account = ask.account(wanted.account)
     told = balances_told(ask.oms.balances(account), ask.oms.instruments().values())
     return Reply({"account": account, "balances": told})
 
 
-async def deposit(ask: Ask) -> Reply:
-    return await _move(ask, FundsAction.DEPOSIT, read_body(Amount, ask.body))
+async def deposit(ask: Ask, body: Amount) -> Reply:
+    return await _move(ask, FundsAction.DEPOSIT, body)
 
 
-async def withdraw(ask: Ask) -> Reply:
-    return await _move(ask, FundsAction.WITHDRAW, read_body(Amount, ask.body))
+async def withdraw(ask: Ask, body: Amount) -> Reply:
+    return await _move(ask, FundsAction.WITHDRAW, body)
 
 
-async def transfer(ask: Ask) -> Reply:
-    return await _move(ask, FundsAction.TRANSFER, read_body(Transfer, ask.body))
+async def transfer(ask: Ask, body: Transfer) -> Reply:
+    return await _move(ask, FundsAction.TRANSFER, body)
 
 
 async def _move(ask: Ask, action: FundsAction, body: "Amount | Transfer") -> Reply:
@@ -79,7 +79,7 @@ async def _move(ask: Ask, action: FundsAction, body: "Amount | Transfer") -> Rep
 def entries() -> list[Entry]:
     read, trade = Right.READ, Right.TRADE
     return [
-        Entry("GET", "/balance", balances, read, "what an account owns", None, OfAccount),
+        Entry("GET", "/balance", balances, read, "what an account owns", query=OfAccount),
         Entry("POST", "/balance/deposit", deposit, trade, "pay money in", Amount),
         Entry("POST", "/funds", deposit, trade, "pay money in", Amount),
         Entry("POST", "/balance/withdraw", withdraw, trade, "pay money out", Amount),

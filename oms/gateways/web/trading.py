@@ -20,7 +20,6 @@ from oms.gateways.web.words import (
     WholeText,
     decimal_text,
     parse_json,
-    read_body,
     read_query,
     typed,
 )
@@ -112,8 +111,7 @@ class Waiting(Body):
 # --- placing ---
 
 
-async def place(ask: Ask) -> Reply:
-    body = read_body(NewOrder, ask.body)
+async def place(ask: Ask, body: NewOrder) -> Reply:
     waiting = read_query(Waiting, ask.query)
     if waiting.wait not in (None, "done"):
         raise ValidationError("wait", waiting.wait, "done")
@@ -193,11 +191,11 @@ def placed(response: OrderResponse, body: NewOrder) -> Reply:
     return Reply(order, 202 if response.report.state == "PENDING_NEW" else 201)
 
 
-async def place_many(ask: Ask) -> Reply:
+async def place_many(ask: Ask, _: None) -> Reply:
     """One order, or a list of them: each is answered alone, in the order of the list."""
     given = parse_json(ask.body)
     if isinstance(given, dict):
-        return await place(ask)
+        return await place(ask, typed(NewOrder, given))
     if not isinstance(given, list) or not 1 <= len(given) <= BATCH_MAX:
         raise ValidationError("body", None, f"an order, or a list of 1 to {BATCH_MAX} orders")
     bodies: list[NewOrder] = []
@@ -220,9 +218,8 @@ async def place_many(ask: Ask) -> Reply:
     return Reply(told, 200)
 
 
-async def test(ask: Ask) -> Reply:
+async def test(ask: Ask, body: NewOrder) -> Reply:
     """What would become of the order now; nothing is recorded."""
-    body = read_body(NewOrder, ask.body)
     found = await ask.door.settled(ask.oms.dry_run(new_request(ask, body)))
     if found.reason is not None:
         raise HttpError(found.reason.http, found.reason.value, found.text, number=found.reason.api)
@@ -233,8 +230,7 @@ async def test(ask: Ask) -> Reply:
 # --- changing and canceling ---
 
 
-async def modify(ask: Ask) -> Reply:
-    body = read_body(Change, ask.body)
+async def modify(ask: Ask, body: Change) -> Reply:
     order_id, client_order_id = _which(ask, body.order_id, body.orig_client_order_id)
     terms = None
     if body.stop_price is not None or body.display_quantity is not None:
@@ -258,9 +254,8 @@ async def modify(ask: Ask) -> Reply:
     return changed(response)
 
 
-async def cancel(ask: Ask) -> Reply:
-    """By a body or by the query; clientOrderId alone names the order, not the cancel."""
-    named = read_body(Named, ask.body) if ask.body else read_query(Named, ask.query)
+async def cancel(ask: Ask, named: Named) -> Reply:
+    """clientOrderId alone names the order, not the cancel."""
     own_id = named.client_order_id
     original = named.orig_client_order_id
     if named.order_id is None and original is None and "id" not in ask.path:
@@ -305,9 +300,8 @@ def _which(ask: Ask, order_id: str | None, client_order_id: str | None) -> tuple
     return number, client_order_id or ""
 
 
-async def cancel_all(ask: Ask) -> Reply:
+async def cancel_all(ask: Ask, body: CancelAll) -> Reply:
     """Each order that is canceled is told by its id."""
-    body = read_body(CancelAll, ask.body) if ask.body else read_query(CancelAll, ask.query)
     account = ask.account(body.account)
     before = {
         each.order_id: each
@@ -339,10 +333,9 @@ async def cancel_all(ask: Ask) -> Reply:
 # --- looking ---
 
 
-async def order(ask: Ask) -> Reply:
+async def order(ask: Ask, named: Named) -> Reply:
     """How one order stands. Asked behind every request that came before: an id that is answered
     404 was never handed over before."""
-    named = read_query(Named, ask.query)
     order_id, client_order_id = _which(
         ask, named.order_id, named.orig_client_order_id or named.client_order_id
     )
@@ -354,8 +347,7 @@ async def order(ask: Ask) -> Reply:
     return Reply(found)
 
 
-async def open_orders(ask: Ask) -> Reply:
-    page = read_query(OpenOrders, ask.query)
+async def open_orders(ask: Ask, page: OpenOrders) -> Reply:
     account = ask.account(page.account)
     found = await ask.door.in_thread(ask.oms.open_orders, account)
     after = int(page.after)
@@ -371,19 +363,15 @@ def entries() -> list[Entry]:
         Entry("POST", "/order", place, trade, "place an order", NewOrder, Waiting, "order"),
         Entry("POST", "/order/test", test, trade, "what would become of an order", NewOrder),
         Entry("PATCH", "/order", modify, trade, "change an order", Change, cost="order"),
-        Entry("DELETE", "/order", cancel, trade, "cancel an order", None, Named, "cancel"),
-        Entry("GET", "/order", order, read, "how an order stands", None, Named),
-        Entry(
-            "GET", "/orders/open", open_orders, read, "open orders, oldest first", None,
-            OpenOrders,
-        ),
+        Entry("DELETE", "/order", cancel, trade, "cancel an order", Named, Named, "cancel"),
+        Entry("GET", "/order", order, read, "how an order stands", query=Named),
+        Entry("GET", "/orders/open", open_orders, read, "open orders", query=OpenOrders),
         Entry(
             "POST", "/order/cancel_all", cancel_all, trade, "cancel what is open", CancelAll,
-            cost="cancel",
+            CancelAll, "cancel",
         ),
-        Entry("POST", "/orders", place_many, trade, "place one order or several", NewOrder,
-              cost="order"),
+        Entry("POST", "/orders", place_many, trade, "place one order or several", cost="order"),
         Entry("PATCH", "/orders/{id}", modify, trade, "change an order", Change, cost="order"),
-        Entry("DELETE", "/orders/{id}", cancel, trade, "cancel an order", None, Named, "cancel"),
-        Entry("GET", "/orders/{id}", order, read, "how an order stands", None, Named),
+        Entry("DELETE", "/orders/{id}", cancel, trade, "cancel an order", Named, Named, "cancel"),
+        Entry("GET", "/orders/{id}", order, read, "how an order stands", query=Named),
     ]  # fmt: skip

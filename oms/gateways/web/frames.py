@@ -1,0 +1,78 @@
+"""Frames: the WebSocket connection below a client: what is written once for all, and its bounds.
+
+Flow:  hub -> frame, made once -> every subscriber's transport
+uvicorn's own `send` makes each message anew for each connection; a frame of a server without
+compression is the same for all, so it is made once and written as it is.
+"""
+
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+# Of what a client has not read yet: beyond the first it is told why and let go; beyond the second,
+# as with pings whose answers nobody reads, it is cut off. Both directions count: a client that
+# does not read is not read from.
+UNREAD_BYTES_MAX = 1_048_576
+UNREAD_BYTES_END = 2 * UNREAD_BYTES_MAX
+FINAL_TEXT, SHORT, MEDIUM = 0x81, 126, 65_536
+SOCKET = "oms.socket"  # where the application finds its connection, in the extensions of its scope
+
+
+def frame_of(payload: bytes) -> bytes:
+    """One whole text message (RFC 6455, section 5.2: unmasked, as a server sends)."""
+    size = len(payload)
+    if size < SHORT:
+        return bytes((FINAL_TEXT, size)) + payload
+    if size < MEDIUM:
+        return bytes((FINAL_TEXT, SHORT)) + size.to_bytes(2, "big") + payload
+    return bytes((FINAL_TEXT, SHORT + 1)) + size.to_bytes(8, "big") + payload
+
+
+class FrameProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's connection, that an application may write ready frames to."""
+
+    def handle_connect(self, event: Any) -> None:
+        super().handle_connect(event)
+        if self.handshake_initiated and hasattr(self, "scope"):
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions[SOCKET] = self
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.unread > UNREAD_BYTES_END:
+            self.transport.abort()
+
+    @property
+    def unread(self) -> int:
+        """Bytes that the client has not taken yet."""
+        return self.transport.get_write_buffer_size()
+
+    @property
+    def is_open(self) -> bool:
+        return (
+            self.handshake_complete
+            and not self.close_sent
+            and not self.disconnected
+            and not self.transport.is_closing()
+        )
+
+    def write_frame(self, frame: bytes) -> bool:
+        """Write a ready frame; False if the client is gone, or does not read."""
+        if not self.is_open:
+            return False
+        if self.unread > UNREAD_BYTES_MAX:
+            return False
+        self.transport.write(frame)
+        return True
+
+    def end(self, code: int, reason: str) -> None:
+        """Say why, and close: behind what the client has not read; it is cut off soon."""
+        if self.is_open:
+            self.conn.send_close(code, reason[:120])
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = True
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.loop.call_later(END_S, self.transport.abort)
+
+
+END_S = 5.0
