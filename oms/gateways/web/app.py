@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from oms.gateways.web.errors import Reply, error_reply, http_error
 from oms.gateways.web.front import Ask, Door, Entry, read_all
+from oms.gateways.web.sockets import Sockets
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ SECURITY_HEADERS = [
     ),
 ]
 VERSION_PREFIX = "/v1"
+SOCKET_PATHS = ("/ws", "/", "/v1/ws")
 ID_HEADER = b"x-request-id"
 encode = msgspec.json.Encoder().encode
 
@@ -102,7 +104,7 @@ async def send_reply(send: Send, reply: Reply, request_id: str) -> None:
 class Front:
     """The application: `POST /order` at once, everything else by the router."""
 
-    def __init__(self, door: Door, entries: Sequence[Entry], others: Sequence[Any] = ()) -> None:
+    def __init__(self, door: Door, entries: Sequence[Entry]) -> None:
         self._door = door
         routes: list[Any] = []
         for prefix in ("", VERSION_PREFIX):
@@ -110,8 +112,9 @@ class Front:
                 Route(prefix + each.path, Served(door, each), methods=[each.method])
                 for each in entries
             ]
+        self._sockets = Sockets(door, list(entries))
         self._router = Starlette(
-            routes=[*routes, *others],
+            routes=routes,
             exception_handlers={404: _not_found, 405: _not_allowed},
         )
         self._router.state.door = door
@@ -123,6 +126,9 @@ class Front:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and scope["path"] in SOCKET_PATHS:
+            await self._sockets(scope, receive, send)
+            return
         if scope["type"] == "http" and scope["method"] == "POST":
             place = self._place.get(scope["path"])
             if place is not None:

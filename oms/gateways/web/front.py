@@ -71,6 +71,18 @@ class Keeper(Protocol):
         """Who sends this; None if nobody says so and nobody need. Raises HttpError 401, 403."""
         ...
 
+    async def socket_caller(self, scope: Scope) -> Caller | None:
+        """Who opens this socket; None: nobody says. Raises HttpError 401, 403."""
+        ...
+
+    async def token_caller(self, token: str) -> Caller:
+        """Whose token this is. Raises HttpError 401."""
+        ...
+
+    def check(self, right: Right, caller: Caller | None) -> None:
+        """Raises HttpError 401 or 403 if they have no such right."""
+        ...
+
 
 class Door:
     """What all requests share: the order manager, who is let in, and the way to wait.

@@ -12,7 +12,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Hashable
-from typing import Any, Protocol
+from concurrent.futures import Future
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -44,8 +45,16 @@ INTERVALS_MS = (0, 100, 250, 500, 1_000)  # at which depth and ticker may be tol
 DEPTH, TRADES, TICKER, MARKETS, AUCTION = "depth", "trades", "ticker", "markets", "auction"
 ORDERS, FILLS, BALANCES, HEARTBEAT = "orders", "fills", "balances", "heartbeat"
 Topic = tuple[Hashable, ...]
-Event = OrderResponse | MarketEvent
 encode = msgspec.json.Encoder().encode
+
+
+class Beat(NamedTuple):
+    """The engine is alive, and has come so far."""
+
+    seq: int
+
+
+Event = OrderResponse | MarketEvent | Beat
 
 
 class Subscriber(Protocol):
@@ -92,7 +101,7 @@ class Hub:
             OrderResponse: self._report, TradePrint: self._trade, DepthUpdate: self._depth,
             TopOfBook: self._top, MarketState: self._market, IndicativePrice: self._auction,
             BalanceChange: self._balance, TradeBust: self._changed,
-            TradeCorrection: self._changed,
+            TradeCorrection: self._changed, Beat: self._alive,
         }  # fmt: skip
 
     # --- who listens ---
@@ -309,21 +318,20 @@ class Hub:
         """Each second the engine is asked how far it is. What is told is its answer: without one
         nothing is told, however alive the socket may be."""
         self._heart = self._loop.call_later(HEARTBEAT_S, self._beat)
-        future = self._oms.journal_seq()
-        future.add_done_callback(
-            lambda done: self._loop.call_soon_threadsafe(self._told_alive, done)
-        )
+        self._oms.journal_seq().add_done_callback(self._answered)
 
-    def _told_alive(self, done: Any) -> None:
-        if done.exception() is not None:
-            return
-        seq = done.result()
+    def _answered(self, done: "Future[int]") -> None:
+        """On the dispatcher's thread: behind all events of the turns before."""
+        if done.exception() is None:
+            self._put(Beat(done.result()))
+
+    def _alive(self, beat: Beat) -> None:
         told = {
-            "channel": HEARTBEAT, "seq": str(seq), "time": str(self._oms.clock.wall_ns()),
+            "channel": HEARTBEAT, "seq": str(beat.seq), "time": str(self._oms.clock.wall_ns()),
         }  # fmt: skip
         frame = frame_of(encode(told))
         for client in tuple(self._clients):
-            client.tell((HEARTBEAT,), frame, seq)
+            client.tell((HEARTBEAT,), frame, beat.seq)
 
 
 def place_of(response: OrderResponse) -> Told:

@@ -18,6 +18,7 @@ import uvloop
 
 from oms.errors import GatewayError
 from oms.gateways.web.app import Front
+from oms.gateways.web.frames import FrameProtocol
 from oms.gateways.web.front import Door
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class WebServer:
         self._addresses = addresses
         self._sockets: list[socket.socket] = []
         config = uvicorn.Config(
-            front, http="httptools", ws="websockets-sansio", loop="uvloop", lifespan="off",
+            front, http="httptools", ws=FrameProtocol, loop="uvloop", lifespan="off",
             interface="asgi3", log_config=None, access_log=False, proxy_headers=False,
             server_header=False, date_header=True, timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=STOP_S, limit_concurrency=CONNECTIONS_MAX,
