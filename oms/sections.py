@@ -454,7 +454,10 @@ class WebConfig(Section):
     allowed_hosts: Host headers that are taken; none named: those of `listen`, and localhost.
     trusted_proxies: addresses whose X-Forwarded-For is believed.
     allowed_origins: pages of which sites may call it, beside its own.
-    sign_up: whether anybody may become a user.
+    sign_up: whether anybody may become a user. play_money: how many whole units of each asset a
+    new user finds in their account; 0: none, and only operators pay money in.
+    requests_max, orders_max, cancels_max: of one user or key, a second; address_max: of one
+    address, before it is known whose requests they are. Twice as many may come at once.
     """
 
     enabled: Annotated[bool, FLAG] = False
@@ -465,6 +468,11 @@ class WebConfig(Section):
     trusted_proxies: Annotated[str, NETWORKS] = ""
     allowed_origins: Annotated[str, ORIGINS] = ""
     sign_up: Annotated[bool, FLAG] = False
+    play_money: Annotated[int, whole(0, 1_000_000_000)] = 0
+    requests_max: Annotated[int, whole(1, 1_000_000)] = 100
+    orders_max: Annotated[int, whole(1, 1_000_000)] = 100
+    cancels_max: Annotated[int, whole(1, 1_000_000)] = 400
+    address_max: Annotated[int, whole(1, 1_000_000)] = 1_000
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)

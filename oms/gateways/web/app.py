@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from oms.gateways.web.errors import Reply, error_reply, http_error
 from oms.gateways.web.front import Ask, Door, Entry, read_all
+from oms.gateways.web.limits import ADDRESS
 from oms.gateways.web.sockets import Sockets
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,9 @@ class Served:
         request_id = door.next_id()
         try:
             ask = await self._asked(scope, receive, request_id)
+            left = door.allow(entry.cost, ask.client)
             reply = await entry.handler(ask, entry.said(ask))
+            reply.headers.update(left)
         except Exception as error:
             reply = error_reply(error, request_id)
             if reply.status in (401, 403, 429):
@@ -64,6 +67,7 @@ class Served:
         door, entry = self._door, self.entry
         headers = headers_of(scope)
         address = door.address(scope)
+        door.allow(ADDRESS, address)
         body = await read_all(receive) if entry.method != "GET" else b""
         query = scope["query_string"].decode("ascii", "replace")
         caller = await door.keeper.caller(entry.right, scope, headers, address, body)

@@ -22,6 +22,7 @@ from oms.errors import StoppedError, StoreError
 from oms.gateways.web.bridge import Bridge
 from oms.gateways.web.ends import Ends
 from oms.gateways.web.errors import Reply, http_error, refused, unknown
+from oms.gateways.web.limits import ADDRESS, CANCEL, ORDER, REQUEST, Allowance, Limits
 from oms.gateways.web.told import Told, asset_scales, order_told
 from oms.gateways.web.words import Body, read_body, read_query
 from oms.instruments import ASSET_SCALE
@@ -85,17 +86,20 @@ class Keeper(Protocol):
 
 
 class Door:
-    """What all requests share: the order manager, who is let in, and the way to wait.
-
-    play_money: who has no other right to it may pay money in for themselves, too.
-    """
+    """What all requests share: the order manager, its settings, who is let in, what they may ask,
+    and the way to wait."""
 
     ends: Ends
 
-    def __init__(self, oms: OrderManagement, keeper: Keeper, *, play_money: bool = False) -> None:
+    def __init__(self, oms: OrderManagement, keeper: Keeper) -> None:
         self.oms = oms
         self.keeper = keeper
-        self.play_money = play_money
+        self.web = web = oms.config.web
+        rates = {
+            REQUEST: web.requests_max, ORDER: web.orders_max, CANCEL: web.cancels_max,
+            ADDRESS: web.address_max,
+        }  # fmt: skip
+        self.limits = Limits({cost: Allowance(rate, 2 * rate) for cost, rate in rates.items()})
         self._bridge: Bridge | None = None  # of the loop, once it runs
         self._threads = asyncio.Semaphore(THREADS_MAX)
         self._numbers = itertools.count(1)
@@ -114,6 +118,14 @@ class Door:
         """Which address counts as the client's."""
         client = scope.get("client")
         return client[0] if client else ""
+
+    def allow(self, cost: str, client: str) -> Mapping[str, str]:
+        """Count one request; the headers that tell how many are left. Raises HttpError 429."""
+        taken = self.limits.take(cost, client, self.oms.clock.monotonic_ns())
+        if taken.wait_s:
+            text = f"at most {taken.limit} at once of these; again in {taken.wait_s:.1f} s"
+            raise http_error(429, "TOO_MANY_REQUESTS", text, headers=taken.headers)
+        return taken.headers
 
     # --- waiting ---
 
@@ -196,8 +208,12 @@ class Ask:
         return self._caller
 
     @property
-    def known(self) -> bool:
-        return self._caller is not None
+    def client(self) -> str:
+        """Whose allowance it counts against."""
+        caller = self._caller
+        if caller is None:
+            return self.address
+        return f"key:{caller.key_id}" if caller.key_id else f"user:{caller.user}"
 
     @property
     def oms(self) -> OrderManagement:
@@ -223,7 +239,7 @@ class Ask:
         """Whose money may be moved: anybody's by an operator, one's own where it is play money."""
         if OPERATOR in self.caller.role:
             return named or self.account(None)
-        if action is FundsAction.DEPOSIT and not self.door.play_money:
+        if action is FundsAction.DEPOSIT and not self.door.web.play_money:
             raise http_error(403, "FORBIDDEN", "an operator pays money in")
         return self.account(named)
 
@@ -249,7 +265,7 @@ class Entry(NamedTuple):
     brief: str
     body: type[Body] | None = None
     query: type[Body] | None = None
-    cost: str = "request"  # which allowance it counts against: see limits.py
+    cost: str = REQUEST  # which allowance it counts against: see limits.py
 
     def said(self, ask: Ask) -> Body | None:
         """What the request says. Raises ValidationError, naming the field."""

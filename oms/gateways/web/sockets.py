@@ -36,6 +36,7 @@ from oms.gateways.web.hub import (
     Hub,
     Topic,
 )
+from oms.gateways.web.limits import ADDRESS
 from oms.gateways.web.market import instrument_of
 from oms.gateways.web.told import Told, balances_told, levels_told, order_told, trade_told
 from oms.gateways.web.words import Body, parse_json, query_pairs, typed
@@ -206,6 +207,7 @@ class Client:
         try:
             if text is None or len(text) > MESSAGE_LENGTH_MAX:
                 raise ValidationError("message", None, f"text of up to {MESSAGE_LENGTH_MAX}")
+            self._door.allow(ADDRESS, self._address)
             given = parse_json(text.encode("utf-8", "surrogatepass"))
             if not isinstance(given, dict):
                 raise ValidationError("message", text[:40], "a JSON object")
@@ -249,6 +251,7 @@ class Client:
         entry = self._sockets.entries[op]
         ask = self._ask()
         self._door.keeper.check(entry.right, self.caller)
+        self._door.allow(entry.cost, ask.client)
         kind = entry.body or entry.query
         assert kind is not None
         reply: Reply = await entry.handler(ask, typed(kind, said.params))

@@ -13,6 +13,7 @@ from oms.enums import OrderType, PostOnly, RequestType, SelfTrade, Side, TimeInF
 from oms.errors import ValidationError
 from oms.gateways.web.errors import HttpError, Reply, error_reply, refusal
 from oms.gateways.web.front import Ask, Entry, Right
+from oms.gateways.web.limits import CANCEL, ORDER
 from oms.gateways.web.told import Told, ended, fill_told, order_told
 from oms.gateways.web.words import (
     Body,
@@ -360,18 +361,18 @@ async def open_orders(ask: Ask, page: OpenOrders) -> Reply:
 def entries() -> list[Entry]:
     trade, read = Right.TRADE, Right.READ
     return [
-        Entry("POST", "/order", place, trade, "place an order", NewOrder, Waiting, "order"),
+        Entry("POST", "/order", place, trade, "place an order", NewOrder, Waiting, ORDER),
         Entry("POST", "/order/test", test, trade, "what would become of an order", NewOrder),
-        Entry("PATCH", "/order", modify, trade, "change an order", Change, cost="order"),
-        Entry("DELETE", "/order", cancel, trade, "cancel an order", Named, Named, "cancel"),
+        Entry("PATCH", "/order", modify, trade, "change an order", Change, cost=ORDER),
+        Entry("DELETE", "/order", cancel, trade, "cancel an order", Named, Named, CANCEL),
         Entry("GET", "/order", order, read, "how an order stands", query=Named),
         Entry("GET", "/orders/open", open_orders, read, "open orders", query=OpenOrders),
         Entry(
             "POST", "/order/cancel_all", cancel_all, trade, "cancel what is open", CancelAll,
-            CancelAll, "cancel",
+            CancelAll, CANCEL,
         ),
-        Entry("POST", "/orders", place_many, trade, "place one order or several", cost="order"),
-        Entry("PATCH", "/orders/{id}", modify, trade, "change an order", Change, cost="order"),
-        Entry("DELETE", "/orders/{id}", cancel, trade, "cancel an order", Named, Named, "cancel"),
+        Entry("POST", "/orders", place_many, trade, "place one order or several", cost=ORDER),
+        Entry("PATCH", "/orders/{id}", modify, trade, "change an order", Change, cost=ORDER),
+        Entry("DELETE", "/orders/{id}", cancel, trade, "cancel an order", Named, Named, CANCEL),
         Entry("GET", "/orders/{id}", order, read, "how an order stands", query=Named),
     ]  # fmt: skip
