@@ -22,7 +22,7 @@ from oms.gateways.control import ControlGateway
 from oms.logs import LogWriter
 from oms.manager import OrderManagement
 from oms.stores.lock import DataLock
-from oms.turn.threads import StopFlag, Worker
+from oms.turn.threads import Job, StopFlag, Worker
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,8 @@ GATEWAY_STOP_S = 2.0  # it writes the last answers, for a second at most
 class App:
     """One order manager in one data directory, until a signal.
 
-    told: whose settings these are, for the log.
+    told: whose settings these are, for the log. on_open: called once the daemon's gateways are open,
+    with what is undone at the stop; not with `work`.
 
     Ctrl-C or SIGTERM stops in order; a second one exits at once, as safe as kill -9.
     """
@@ -50,6 +51,7 @@ class App:
         accept_loss: int | None = None,
         told: str = "",
         manager_of: Callable[..., OrderManagement] = OrderManagement,
+        on_open: Callable[["App", ExitStack], None] = lambda _app, _stack: None,
     ) -> None:
         self._config = config
         self.directory = directory
@@ -59,8 +61,10 @@ class App:
         self._stop = StopFlag()
         self._signals = 0
         self._manager_of = manager_of
+        self._on_open = on_open
         self.failure: tuple[str, BaseException] | None = None
         self.manager: OrderManagement
+        self.web: Any = None  # the WebServer, if there is one
 
     @property
     def stopping(self) -> StopFlag:
@@ -97,6 +101,8 @@ class App:
                 stack.callback(gc.unfreeze)
                 if work is None:
                     self._open_gateway(stack)
+                    self._open_web(stack)
+                    self._on_open(self, stack)
                 self._run(work)
             except StoppedError:
                 if not self._stop.is_set():  # else it was told to stop while it recovered
@@ -119,14 +125,33 @@ class App:
         gateway = ControlGateway(self.manager, self.directory)
         stack.callback(gateway.close)
         gateway.open()
-        worker = Worker("oms-control", gateway, self._thread_died)
-        worker.start()
-        stack.callback(self._stop_gateway, worker)
+        self.start_job(stack, "oms-control", gateway)
 
-    def _stop_gateway(self, worker: Worker) -> None:
+    def _open_web(self, stack: ExitStack) -> None:
+        """REST and WebSocket. They close as the control socket does. Raises GatewayError."""
+        if not self._config.web.enabled:
+            return
+        try:
+            from oms.gateways.web import open_web
+        except ImportError as error:
+            raise GatewayError(
+                f"[web] enabled = yes needs a package that is missing: {error.name}; "
+                "pip install 'order-management[server]'"
+            ) from error
+        self.web = open_web(self.manager, self.directory)
+        stack.callback(self.web.close)
+        self.start_job(stack, "oms-web", self.web)
+
+    def start_job(self, stack: ExitStack, name: str, job: Job) -> None:
+        """Run one job more on a thread of its own, until the daemon stops."""
+        worker = Worker(name, job, self._thread_died)
+        worker.start()
+        stack.callback(self._stop_job, name, worker)
+
+    def _stop_job(self, name: str, worker: Worker) -> None:
         if not worker.stop(GATEWAY_STOP_S):
-            log.error("thread oms-control did not stop within %g s", GATEWAY_STOP_S)
-            self.failure = self.failure or ("oms-control", GatewayError("did not stop in time"))
+            log.error("thread %s did not stop within %g s", name, GATEWAY_STOP_S)
+            self.failure = self.failure or (name, GatewayError("did not stop in time"))
 
     def _run(self, work: Callable[[OrderManagement], None] | None) -> None:
         if work is not None:

@@ -42,6 +42,15 @@ THREADS = (
         "writes the answers that are there, at most 1 s; removes the socket",
     ),
     ThreadRow(
+        "oms-web", "WebServer, in the daemon if [web] is enabled",
+        "the front door: its event loop and every connection of it", "its event loop",
+        "answers what is under way, at most 1 s; closes its sockets",
+    ),
+    ThreadRow(
+        "oms-agents", "Agents, in a sandbox", "requests of agents that trade by themselves",
+        "its event, at most 1 s", "asks nothing more",
+    ),
+    ThreadRow(
         "oms-log", "LogWriter", "log files and stdout", "the log queue", "writes what is queued",
     ),
 )  # fmt: skip
