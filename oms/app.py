@@ -36,8 +36,8 @@ GATEWAY_STOP_S = 2.0  # it writes the last answers, for a second at most
 class App:
     """One order manager in one data directory, until a signal.
 
-    told: whose settings these are, for the log. on_open: called once the daemon's gateways are open,
-    with what is undone at the stop; not with `work`.
+    told: whose settings these are, for the log. on_open: called once the daemon's gateways are
+    open, with what is undone at the stop; not with `work`.
 
     Ctrl-C or SIGTERM stops in order; a second one exits at once, as safe as kill -9.
     """

@@ -554,6 +554,10 @@ class OrderManagement:
         if type(symbol) is not str or symbol not in known:
             raise ValidationError("symbol", symbol, "one of " + ", ".join(known))
 
+    def latency_rows(self, hop: str) -> list[tuple[int, int, int]]:
+        """How often a hop took how long since the start: from ns, to ns, how many."""
+        return self.dispatcher.tracker.histogram(hop).rows()
+
     def get_status(self) -> dict[str, Any]:
         """How it goes: plain data, JSON as it stands. Durations are nanoseconds."""
         dispatcher, inbox = self.dispatcher, self.inbox

@@ -61,6 +61,7 @@ class Served:
                     "refused %s %s for %s: %s", entry.method, entry.path, door.address(scope),
                     reply.told["error"]["code"],
                 )  # fmt: skip
+        door.counted[entry.method, entry.path, reply.status] += 1
         await send_reply(send, reply, request_id)
 
     async def _asked(self, scope: Scope, receive: Receive, request_id: str) -> Ask:

@@ -11,9 +11,11 @@ that the table of rights is the table of routes.
 import asyncio
 import itertools
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from starlette.types import Receive, Scope
@@ -44,9 +46,11 @@ T = TypeVar("T")
 
 
 class Right(StrEnum):
-    """Who may call a route. PUBLIC: everybody. The others: whose role and key allow it."""
+    """Who may call a route. PUBLIC: everybody. METRICS: this machine, and operators. The others:
+    whose role and key allow it."""
 
     PUBLIC = "public"
+    METRICS = "metrics"
     READ = "read"
     TRADE = "trade"
     ADMIN = "admin"
@@ -91,8 +95,11 @@ class Door:
 
     ends: Ends
 
-    def __init__(self, oms: OrderManagement, keeper: Keeper) -> None:
+    def __init__(self, oms: OrderManagement, keeper: Keeper, directory: Path) -> None:
         self.oms = oms
+        self.directory = directory
+        self.counted: Counter[tuple[str, str, int]] = Counter()  # method, route, status
+        self.sockets = 0  # that are open
         self.keeper = keeper
         self.web = web = oms.config.web
         rates = {
@@ -134,14 +141,17 @@ class Door:
 
         Raises HttpError 504 when it does not come in time, or cannot be known.
         """
-        assert self._bridge is not None
         try:
             async with asyncio.timeout(ANSWER_S_MAX):
-                return await self._bridge.awaitable(future)
+                return await self.awaitable(future)
         except TimeoutError:
             raise unknown(f"no answer within {ANSWER_S_MAX:g} s") from None
         except (StoreError, StoppedError) as error:
             raise unknown(str(error)) from error
+
+    def awaitable(self, future: "Future[T]") -> "asyncio.Future[T]":
+        assert self._bridge is not None, "the loop runs"
+        return self._bridge.awaitable(future)
 
     async def in_thread(self, call: Callable[..., T], *given: object) -> T:
         """Have something done that waits for the disk."""

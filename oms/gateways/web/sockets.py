@@ -138,6 +138,7 @@ class Sockets:
         connection = cast(FrameProtocol, scope["extensions"][SOCKET])
         client = Client(self, connection, caller, door.address(scope))
         self.hub.join(client)
+        door.sockets += 1
         try:
             user_id = query_pairs(scope["query_string"].decode("ascii", "replace")).get("user_id")
             client.say({"op": "welcome", "user": caller.user if caller else None,
@@ -151,6 +152,7 @@ class Sockets:
             client.cut(1008, str(error))
         finally:
             self.hub.leave(client)
+            door.sockets -= 1
             client.gone = True
 
 

@@ -1,0 +1,287 @@
+"""Operating: the routes under /admin: what an operator asks of the exchange.
+
+Each is one request of the library's own family under the operator's account, journaled with the
+name of the user who asked.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from oms.enums import Phase, Scope, Trading
+from oms.gateways.web.errors import Reply, refusal
+from oms.gateways.web.front import Ask, Entry, Right
+from oms.gateways.web.told import Told, order_told
+from oms.gateways.web.trading import Id, made_id
+from oms.gateways.web.words import Body
+from oms.requests import (
+    FundsAction,
+    FundsRequest,
+    MassCancelRequest,
+    OperatorAction,
+    OperatorRequest,
+)
+from oms.requests.operators import OPERATOR
+
+Why = Annotated[str, msgspec.Meta(max_length=200)]
+Settings = dict[str, str]
+
+
+class Command(Body):
+    """An operator's command, with the words of the library: see docs/operations.md."""
+
+    action: OperatorAction
+    scope: Scope = Scope.ALL
+    target: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    name: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    value: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    settings: Settings | None = None
+    why: Why = ""
+    client_order_id: Id | None = None
+
+
+class Halt(Body):
+    """What to halt: all, a symbol or an account. reducing: orders that make a position smaller
+    may still trade."""
+
+    scope: Scope = Scope.ALL
+    target: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    reducing: bool = False
+    why: Why = ""
+    client_order_id: Id | None = None
+
+
+class Stop(Body):
+    """The kill switch: everything halted, all open orders canceled, until it is released."""
+
+    why: Why
+    scope: Scope = Scope.ALL
+    target: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    client_order_id: Id | None = None
+
+
+class SetPhase(Body):
+    """Force a market into a phase."""
+
+    symbol: Id
+    phase: Phase
+    why: Why = ""
+    client_order_id: Id | None = None
+
+
+class SetLimit(Body):
+    """A limit of everybody, an account or a group; value "" takes it back."""
+
+    scope: Scope
+    name: Id
+    value: Annotated[str, msgspec.Meta(max_length=200)]
+    target: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    why: Why = ""
+    client_order_id: Id | None = None
+
+
+class Trade(Body):
+    """A trade, by its execution id."""
+
+    symbol: Id
+    execution_id: Id
+    why: Why = ""
+    client_order_id: Id | None = None
+
+
+class Correction(Trade):
+    """What the trade was: price, quantity, or both."""
+
+    price: str | None = None
+    quantity: str | None = None
+
+
+class Market(Body):
+    """What is traded: settings as config.ini has them for an instrument."""
+
+    symbol: Id
+    settings: Settings | None = None
+    value: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    tier: Annotated[str, msgspec.Meta(max_length=16)] = ""
+    why: Why = ""
+    client_order_id: Id | None = None
+
+
+class Account(Body):
+    """An account to create."""
+
+    account: Id
+    client_order_id: Id | None = None
+
+
+async def command(ask: Ask, body: Command) -> Reply:
+    return await _operate(
+        ask, body.client_order_id, body.action, body.scope, body.target, name=body.name,
+        value=body.value, why=body.why, settings=body.settings,
+    )  # fmt: skip
+
+
+async def halt(ask: Ask, body: Halt) -> Reply:
+    trading = Trading.REDUCING if body.reducing else Trading.HALTED
+    return await _operate(
+        ask, body.client_order_id, OperatorAction.SET_TRADING, body.scope, body.target,
+        value=trading.value, why=body.why,
+    )  # fmt: skip
+
+
+async def resume(ask: Ask, body: Halt) -> Reply:
+    return await _operate(
+        ask, body.client_order_id, OperatorAction.SET_TRADING, body.scope, body.target,
+        value=Trading.ACTIVE.value, why=body.why,
+    )  # fmt: skip
+
+
+async def kill(ask: Ask, body: Stop) -> Reply:
+    return await _operate(
+        ask, body.client_order_id, OperatorAction.KILL, body.scope, body.target, why=body.why
+    )
+
+
+async def phase(ask: Ask, body: SetPhase) -> Reply:
+    return await _operate(
+        ask, body.client_order_id, OperatorAction.SET_PHASE, Scope.SYMBOL, body.symbol,
+        value=body.phase.value, why=body.why,
+    )  # fmt: skip
+
+
+async def limit(ask: Ask, body: SetLimit) -> Reply:
+    return await _operate(
+        ask, body.client_order_id, OperatorAction.SET_LIMIT, body.scope, body.target,
+        name=body.name, value=body.value, why=body.why,
+    )  # fmt: skip
+
+
+async def bust(ask: Ask, body: Trade) -> Reply:
+    return await _operate(
+        ask, body.client_order_id, OperatorAction.BUST, Scope.SYMBOL, body.symbol,
+        name=body.execution_id, why=body.why,
+    )  # fmt: skip
+
+
+async def correct(ask: Ask, body: Correction) -> Reply:
+    given = {"price": body.price, "quantity": body.quantity}
+    settings = {name: text for name, text in given.items() if text is not None}
+    return await _operate(
+        ask, body.client_order_id, OperatorAction.CORRECT, Scope.SYMBOL, body.symbol,
+        name=body.execution_id, why=body.why, settings=settings,
+    )  # fmt: skip
+
+
+async def list_market(ask: Ask, body: Market) -> Reply:
+    return await _market(ask, body, OperatorAction.LIST)
+
+
+async def set_market(ask: Ask, body: Market) -> Reply:
+    return await _market(ask, body, OperatorAction.SET_MARKET)
+
+
+async def delist_market(ask: Ask, body: Market) -> Reply:
+    return await _market(ask, body, OperatorAction.DELIST)
+
+
+async def _market(ask: Ask, body: Market, action: OperatorAction) -> Reply:
+    return await _operate(
+        ask, body.client_order_id, action, Scope.SYMBOL, body.symbol, name=body.tier,
+        value=body.value, why=body.why, settings=body.settings,
+    )  # fmt: skip
+
+
+async def _operate(
+    ask: Ask,
+    client_order_id: str | None,
+    action: OperatorAction,
+    scope: Scope,
+    target: str,
+    *,
+    name: str = "",
+    value: str = "",
+    why: str = "",
+    settings: Settings | None = None,
+) -> Reply:
+    response = await ask.submit(
+        OperatorRequest(
+            client_order_id=client_order_id or made_id(),
+            action=action,
+            scope=scope,
+            target=target,
+            name=name,
+            value=value,
+            why=why,
+            settings=settings,
+            origin=ask.origin,
+        )
+    )
+    if response.refused:
+        raise refusal(response)
+    headers = {"idempotency-replayed": "true"} if response.repeated else {}
+    told: Told = {"seq": str(response.journal_seq), "text": response.text, **response.facts}
+    return Reply(told, 200, headers)
+
+
+async def create_account(ask: Ask, body: Account) -> Reply:
+    response = await ask.submit(
+        FundsRequest(
+            account=body.account,
+            client_order_id=body.client_order_id or made_id(),
+            action=FundsAction.CREATE,
+            origin=ask.origin,
+        )
+    )
+    if response.refused:
+        raise refusal(response)
+    return Reply({"account": body.account, "seq": str(response.journal_seq)}, 201)
+
+
+async def cancel_everything(ask: Ask, body: Stop) -> Reply:
+    """Every open order of everybody, or of one account or symbol; trading goes on."""
+    everybody = body.scope is not Scope.ACCOUNT
+    response = await ask.submit(
+        MassCancelRequest(
+            account=OPERATOR if everybody else body.target,
+            client_order_id=body.client_order_id or made_id(),
+            symbol=body.target if body.scope is Scope.SYMBOL else "",
+            everybody=everybody,
+            origin=ask.origin,
+        )
+    )
+    if response.refused:
+        raise refusal(response)
+    return Reply({"seq": str(response.journal_seq), **response.facts})
+
+
+async def account_orders(ask: Ask, body: Account) -> Reply:
+    """The open orders of any account."""
+    found = await ask.door.in_thread(ask.oms.open_orders, body.account)
+    return Reply({"account": body.account, "orders": [order_told(each) for each in found]})
+
+
+async def status(ask: Ask, _: None) -> Reply:
+    """All of the daemon's status: queue, throttle, latency percentiles, store."""
+    return Reply(ask.oms.get_status())
+
+
+def entries() -> list[Entry]:
+    admin = Right.ADMIN
+    return [
+        Entry("POST", "/admin/command", command, admin, "any command of an operator", Command),
+        Entry("POST", "/admin/halt", halt, admin, "halt trading", Halt),
+        Entry("POST", "/admin/resume", resume, admin, "let trading go on", Halt),
+        Entry("POST", "/admin/kill", kill, admin, "the kill switch", Stop),
+        Entry("POST", "/admin/cancel_all", cancel_everything, admin, "cancel open orders", Stop),
+        Entry("POST", "/admin/phase", phase, admin, "force a market's phase", SetPhase),
+        Entry("POST", "/admin/limits", limit, admin, "set a limit", SetLimit),
+        Entry("POST", "/admin/bust", bust, admin, "take a trade back", Trade),
+        Entry("POST", "/admin/correct", correct, admin, "correct a trade", Correction),
+        Entry("POST", "/admin/markets", list_market, admin, "list a market", Market),
+        Entry("PATCH", "/admin/markets", set_market, admin, "change a market", Market),
+        Entry("DELETE", "/admin/markets", delist_market, admin, "delist a market", Market, Market),
+        Entry("POST", "/admin/accounts", create_account, admin, "create an account", Account),
+        Entry("GET", "/admin/orders", account_orders, admin, "open orders of an account",
+              query=Account),
+        Entry("GET", "/admin/status", status, admin, "the daemon's status"),
+    ]  # fmt: skip
