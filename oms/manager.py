@@ -122,6 +122,7 @@ class OrderManagement:
             self.config, self.clock, self.venue, self.store, self.inbox, self.session,
             self.publisher,
         )  # fmt: skip
+        self.access = self.dispatcher.access  # users, as of the latest commit
         self.keeper = SessionKeeper(
             self.config.session, self.clock, self.venue, self.session, self.inbox
         )
