@@ -6,7 +6,7 @@ third of what the rest of it does.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from oms.gateways.web.errors import Reply, error_reply, http_error
-from oms.gateways.web.front import Ask, Door, Entry, read_all
+from oms.gateways.web.front import Ask, Door, Entry, headers_of, read_all
 from oms.gateways.web.limits import ADDRESS
 from oms.gateways.web.sockets import Sockets
 
@@ -58,8 +58,8 @@ class Served:
             reply = error_reply(error, request_id)
             if reply.status in (401, 403, 429):
                 log.info(
-                    "refused %s %s for %s: %s", entry.method, entry.path, door.address(scope),
-                    reply.told["error"]["code"],
+                    "refused %s %s for %s: %s", entry.method, entry.path,
+                    door.keeper.address(scope), reply.told["error"]["code"],
                 )  # fmt: skip
         door.counted[entry.method, entry.path, reply.status] += 1
         await send_reply(send, reply, request_id)
@@ -67,7 +67,7 @@ class Served:
     async def _asked(self, scope: Scope, receive: Receive, request_id: str) -> Ask:
         door, entry = self._door, self.entry
         headers = headers_of(scope)
-        address = door.address(scope)
+        address = door.keeper.address(scope)
         door.allow(ADDRESS, address)
         body = await read_all(receive) if entry.method != "GET" else b""
         query = scope["query_string"].decode("ascii", "replace")
@@ -75,21 +75,6 @@ class Served:
         return Ask(
             door, request_id, headers, address, scope.get("path_params", {}), query, body, caller
         )
-
-
-def headers_of(scope: Scope) -> Mapping[str, str]:
-    """By name in small letters; one that stands twice is refused where that could mean two
-    things."""
-    found: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        key = name.decode("latin-1")
-        if key in found and key in ONCE:
-            raise http_error(400, "UNSUPPORTED", f"one header {key}")
-        found[key] = value.decode("latin-1")
-    return found
-
-
-ONCE = ("authorization", "host", "origin", "content-length", "x-api-key", "x-forwarded-for")
 
 
 async def send_reply(send: Send, reply: Reply, request_id: str) -> None:

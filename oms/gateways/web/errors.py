@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from oms.errors import OMSError, OverrunError, StoppedError, ValidationError
+from oms.gateways.gate import Denied
 from oms.gateways.web.told import Told
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse
@@ -81,6 +82,13 @@ def refusal(response: OrderResponse, order: Told | None = None) -> HttpError:
         headers=headers,
         order=order,
     )
+
+
+def denied(found: Denied) -> HttpError:
+    """A refusal of the gate: who is not let in, and is told no more than that."""
+    headers = {"retry-after": str(found.retry_s)} if found.retry_s else {}
+    reason = found.reason
+    return HttpError(reason.http, reason.value, found.text, number=reason.api, headers=headers)
 
 
 def refused(reason: RejectReason, text: str, field: str = "") -> HttpError:

@@ -21,10 +21,11 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from starlette.types import Receive, Scope
 
 from oms.errors import StoppedError, StoreError
+from oms.gateways.gate import Caller, may
 from oms.gateways.web.bridge import Bridge
 from oms.gateways.web.ends import Ends
-from oms.gateways.web.errors import Reply, http_error, refused, unknown
-from oms.gateways.web.limits import ADDRESS, CANCEL, ORDER, REQUEST, Allowance, Limits
+from oms.gateways.web.errors import HttpError, Reply, http_error, refused, unknown
+from oms.gateways.web.limits import ADDRESS, CANCEL, LOGIN, ORDER, REQUEST, Allowance, Limits
 from oms.gateways.web.told import Told, asset_scales, order_told
 from oms.gateways.web.words import Body, read_body, read_query
 from oms.instruments import ASSET_SCALE
@@ -34,12 +35,13 @@ from oms.money import to_text
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse
 from oms.requests import FundsAction, Origin, Request
-from oms.requests.operators import OPERATOR
+from oms.users import AccessScope
 
 GATEWAY = "rest"
 BODY_BYTES_MAX = 65_536
 BODY_S_MAX = 10.0  # from the end of the headers to the end of the body
 ANSWER_S_MAX = 10.0  # then 504: the outcome is unknown
+LOGINS_MAX = 5  # a second and address: each costs a hash
 THREADS_MAX = 4  # questions of the database under way at once
 
 T = TypeVar("T")
@@ -56,17 +58,6 @@ class Right(StrEnum):
     ADMIN = "admin"
 
 
-class Caller(NamedTuple):
-    """Who calls, once they have shown it. accounts: their own, the first where none is named."""
-
-    user: str
-    role: str
-    scopes: frozenset[str]
-    accounts: tuple[str, ...]
-    key_id: str = ""
-    family: str = ""
-
-
 class Keeper(Protocol):
     """Who knows the callers."""
 
@@ -76,16 +67,24 @@ class Keeper(Protocol):
         """Who sends this; None if nobody says so and nobody need. Raises HttpError 401, 403."""
         ...
 
-    async def socket_caller(self, scope: Scope) -> Caller | None:
+    async def socket_caller(self, scope: Scope, headers: Mapping[str, str]) -> Caller | None:
         """Who opens this socket; None: nobody says. Raises HttpError 401, 403."""
         ...
 
-    async def token_caller(self, token: str) -> Caller:
+    async def token_caller(self, token: str, address: str) -> Caller:
         """Whose token this is. Raises HttpError 401."""
         ...
 
     def check(self, right: Right, caller: Caller | None) -> None:
         """Raises HttpError 401 or 403 if they have no such right."""
+        ...
+
+    def address(self, scope: Scope) -> str:
+        """Which address counts as the client's."""
+        ...
+
+    def stands(self, caller: Caller) -> HttpError | None:
+        """Why a socket of this caller has to be closed; None if it may stay."""
         ...
 
 
@@ -104,7 +103,7 @@ class Door:
         self.web = web = oms.config.web
         rates = {
             REQUEST: web.requests_max, ORDER: web.orders_max, CANCEL: web.cancels_max,
-            ADDRESS: web.address_max,
+            ADDRESS: web.address_max, LOGIN: LOGINS_MAX,
         }  # fmt: skip
         self.limits = Limits({cost: Allowance(rate, 2 * rate) for cost, rate in rates.items()})
         self._bridge: Bridge | None = None  # of the loop, once it runs
@@ -120,11 +119,6 @@ class Door:
     def next_id(self) -> str:
         """The id of one request, found again in its answer, in the log and in the journal."""
         return f"{os.getpid()}.{next(self._numbers)}"
-
-    def address(self, scope: Scope) -> str:
-        """Which address counts as the client's."""
-        client = scope.get("client")
-        return client[0] if client else ""
 
     def allow(self, cost: str, client: str) -> Mapping[str, str]:
         """Count one request; the headers that tell how many are left. Raises HttpError 429."""
@@ -247,7 +241,7 @@ class Ask:
 
     def funds_account(self, named: str | None, action: FundsAction) -> str:
         """Whose money may be moved: anybody's by an operator, one's own where it is play money."""
-        if OPERATOR in self.caller.role:
+        if may(self.caller, AccessScope.ADMIN):
             return named or self.account(None)
         if action is FundsAction.DEPOSIT and not self.door.web.play_money:
             raise http_error(403, "FORBIDDEN", "an operator pays money in")
@@ -282,6 +276,21 @@ class Entry(NamedTuple):
         if self.body is not None and (ask.body or self.query is not self.body):
             return read_body(self.body, ask.body)
         return None if self.query is None else read_query(self.query, ask.query)
+
+
+def headers_of(scope: Scope) -> Mapping[str, str]:
+    """By name in small letters; one that stands twice is refused where that could mean two
+    things."""
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key = name.decode("latin-1")
+        if key in found and key in ONCE:
+            raise http_error(400, "UNSUPPORTED", f"one header {key}")
+        found[key] = value.decode("latin-1")
+    return found
+
+
+ONCE = ("authorization", "host", "origin", "content-length", "x-api-key", "x-forwarded-for")
 
 
 async def read_all(receive: Receive) -> bytes:

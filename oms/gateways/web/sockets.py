@@ -19,9 +19,10 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from oms.errors import OMSError, ValidationError
+from oms.gateways.gate import Caller
 from oms.gateways.web.errors import HttpError, Reply, error_reply, http_error
 from oms.gateways.web.frames import SOCKET, FrameProtocol, frame_of
-from oms.gateways.web.front import Ask, Caller, Door, Entry, Right
+from oms.gateways.web.front import Ask, Door, Entry, Right, headers_of
 from oms.gateways.web.hub import (
     AUCTION,
     BALANCES,
@@ -124,7 +125,7 @@ class Sockets:
         if self.hub is None:
             self.hub = Hub(door.oms, asyncio.get_running_loop())
         try:
-            caller = await door.keeper.socket_caller(scope)
+            caller = await door.keeper.socket_caller(scope, headers_of(scope))
         except HttpError as error:
             reply = error_reply(error, door.next_id())
             await send({
@@ -136,7 +137,7 @@ class Sockets:
         await receive()  # websocket.connect
         await send({"type": "websocket.accept"})
         connection = cast(FrameProtocol, scope["extensions"][SOCKET])
-        client = Client(self, connection, caller, door.address(scope))
+        client = Client(self, connection, caller, door.keeper.address(scope))
         self.hub.join(client)
         door.sockets += 1
         try:
@@ -242,7 +243,7 @@ class Client:
                 await self._subscribe(self._topic(said), said)
                 return None  # it has answered
             case Auth():
-                self.caller = await self._door.keeper.token_caller(said.token)
+                self.caller = await self._door.keeper.token_caller(said.token, self._address)
                 return {"user": self.caller.user, "accounts": list(self.caller.accounts)}
         if op == "list":
             return {"subscriptions": [_topic_told(topic) for topic in self._topics]}

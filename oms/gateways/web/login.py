@@ -1,0 +1,415 @@
+"""Login: the routes of users: who they become, by what they are known, and how that ends.
+
+What takes long (hashes of passwords) is done on other threads, few at a time; what must not race
+(is the name free, does the session live) the exchange decides, and journals.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from oms.errors import ValidationError
+from oms.gateways.gate import Caller, Denied, Gate, code_hash, new_code
+from oms.gateways.signatures import factor_uri
+from oms.gateways.web.errors import Reply, denied, http_error, refusal
+from oms.gateways.web.front import Ask, Door, Entry, Right
+from oms.gateways.web.keeper import DoorKeeper
+from oms.gateways.web.limits import LOGIN
+from oms.gateways.web.told import Told
+from oms.gateways.web.trading import made_id
+from oms.gateways.web.words import Body, WholeText
+from oms.reject_reasons import RejectReason
+from oms.reports import OrderResponse
+from oms.requests import AccessRequest, FundsAction, FundsRequest
+from oms.requests.access import AccessAction, told_facts
+from oms.requests.operators import OPERATOR
+from oms.users import AccessScope, Key, Role, User
+
+CODE_LIFE_S = 24 * 3_600
+ISSUER = "oms"
+Password = Annotated[str, msgspec.Meta(max_length=1_024)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=254)]
+
+
+class SignUp(Body):
+    """A new user. username: 1 to 64 letters, digits and . _ + -; also the name of their account."""
+
+    username: Name
+    email: Name
+    password: Password
+
+
+class Login(Body):
+    """By username or email. code: of the second factor, if there is one; or, with `pending` from
+    the answer before instead of the password."""
+
+    username: Name | None = None
+    email: Name | None = None
+    password: Password | None = None
+    code: Annotated[str, msgspec.Meta(max_length=16)] = ""
+    pending: Annotated[str, msgspec.Meta(max_length=4_096)] | None = None
+
+
+class Refresh(Body):
+    """The refresh token of the answer before; each is good once."""
+
+    refresh_token: Annotated[str, msgspec.Meta(max_length=4_096)]
+
+
+class Logout(Body):
+    """everywhere: all logins of the user end."""
+
+    everywhere: bool = False
+
+
+class ChangePassword(Body):
+    """All logins end."""
+
+    old_password: Password
+    new_password: Password
+
+
+class Reset(Body):
+    """By a one-time code of an operator; all logins end."""
+
+    username: Name
+    code: Annotated[str, msgspec.Meta(max_length=64)]
+    new_password: Password
+
+
+class CodeOnly(Body):
+    """The code that the authenticator shows."""
+
+    code: Annotated[str, msgspec.Meta(max_length=16)]
+
+
+class NewKey(Body):
+    """scopes: read, trade, admin. addresses: networks it may be used from; none: any. ends: wall
+    clock in nanoseconds since 1970; 0: never."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    scopes: Annotated[list[AccessScope], msgspec.Meta(min_length=1, max_length=3)]
+    addresses: Annotated[list[str], msgspec.Meta(max_length=32)] | None = None
+    ends: WholeText = "0"
+
+
+class AddUser(SignUp):
+    """accounts: those they own; none named: one of the same name."""
+
+    role: Role = Role.TRADER
+    accounts: Annotated[list[str], msgspec.Meta(max_length=64)] | None = None
+
+
+class ChangeUser(Body):
+    """What is to change of a user: what is left out stays."""
+
+    role: Role | None = None
+    accounts: Annotated[list[str], msgspec.Meta(max_length=64)] | None = None
+    locked: bool | None = None
+    why: Annotated[str, msgspec.Meta(max_length=200)] = ""
+
+
+class LoginRoutes:
+    """Belongs to one door."""
+
+    def __init__(self, door: Door, keeper: DoorKeeper) -> None:
+        self._door = door
+        self._keeper = keeper
+        self._gate: Gate = keeper.gate
+
+    # --- users ---
+
+    async def sign_up(self, ask: Ask, body: SignUp) -> Reply:
+        if not self._door.web.sign_up:
+            raise http_error(403, "FORBIDDEN", "users are added by an operator: [web] sign_up")
+        self._door.allow(LOGIN, ask.address)
+        request = await self._door.in_thread(
+            self._gate.sign_up, body.username, body.email, body.password, (body.username,)
+        )
+        await self._ask(request)
+        await self._give_account(body.username)
+        return Reply({"user": body.username, "accounts": [body.username]}, 201)
+
+    async def _give_account(self, account: str) -> None:
+        """With a ledger: the account, and the play money of a trial."""
+        door = self._door
+        if not door.oms.config.exchange.ledger:
+            return
+        requests = [
+            FundsRequest(account=account, client_order_id="create", action=FundsAction.CREATE)
+        ]
+        amount = door.web.play_money
+        if amount:
+            assets = {
+                asset
+                for each in door.oms.instruments().values()
+                for asset in (each.base, each.quote)
+                if asset
+            }
+            requests += [
+                FundsRequest(
+                    account=account, client_order_id=f"play-{asset}", action=FundsAction.DEPOSIT,
+                    asset=asset, amount=amount,
+                )
+                for asset in sorted(assets)
+            ]  # fmt: skip
+        for request in requests:
+            response = await door.settled(door.oms.try_submit(request))
+            known = response.reason is RejectReason.ACCOUNT_EXISTS
+            if response.refused and not known:
+                raise refusal(response)
+
+    async def log_in(self, ask: Ask, body: Login) -> Reply:
+        """Also alone by the code of the second factor, once the password was right."""
+        self._door.allow(LOGIN, ask.address)
+        user = await self._shown(ask, body)
+        found = self._gate.login(user, ask.address, body.code)
+        if isinstance(found, Denied):
+            if found.reason is RejectReason.SECOND_FACTOR_REQUIRED:
+                told = {"secondFactor": True, "pending": self._gate.pending(user)}
+                return Reply(told, 202)
+            raise denied(found)
+        return self._opened(await self._ask(found))
+
+    async def _shown(self, ask: Ask, body: Login) -> User:
+        name = body.username or body.email
+        if body.pending is not None:
+            found = self._gate.by_pending(body.pending)
+            if isinstance(found, Denied):
+                raise denied(found)
+            return found
+        if name is None or body.password is None or (body.username and body.email):
+            raise ValidationError("email", name, "username or email, and password")
+        found = await self._door.in_thread(self._gate.verify, name, body.password, ask.address)
+        if isinstance(found, Denied):
+            raise denied(found)
+        renewal = await self._door.in_thread(self._gate.renewal, found, body.password)
+        if renewal is not None:
+            await self._ask(renewal)
+            found = self._gate.find(name) or found
+        return found
+
+    async def refresh(self, ask: Ask, body: Refresh) -> Reply:
+        found = self._gate.refresh(body.refresh_token, ask.address)
+        if isinstance(found, Denied):
+            raise denied(found)
+        return self._opened(await self._ask(found))
+
+    def _opened(self, response: OrderResponse) -> Reply:
+        opened = self._gate.opened(response)
+        return Reply(
+            {
+                "token": opened.access, "accessToken": opened.access,
+                "refreshToken": opened.refresh, "tokenType": "Bearer",
+                "expiresIn": opened.expires_s,
+            }
+        )  # fmt: skip
+
+    async def log_out(self, ask: Ask, body: Logout) -> Reply:
+        await self._ask(self._gate.logout(ask.caller, everywhere=body.everywhere))
+        return Reply({"loggedOut": True})
+
+    async def me(self, ask: Ask, _: None) -> Reply:
+        """Who the caller is, and what they may."""
+        user = self._user(ask.caller)
+        return Reply({**user_told(user), "scopes": sorted(ask.caller.scopes)})
+
+    async def change_password(self, ask: Ask, body: ChangePassword) -> Reply:
+        self._by_login(ask)
+        name = ask.caller.user
+        found = await self._door.in_thread(self._gate.verify, name, body.old_password, ask.address)
+        if isinstance(found, Denied):
+            raise denied(found)
+        request = await self._door.in_thread(self._gate.change_password, found, body.new_password)
+        await self._ask(request)
+        return Reply({"changed": True})
+
+    async def reset(self, ask: Ask, body: Reset) -> Reply:
+        self._door.allow(LOGIN, ask.address)
+        found = await self._door.in_thread(
+            self._gate.reset, body.username, body.code, body.new_password, ask.address
+        )
+        if isinstance(found, Denied):
+            raise denied(found)
+        await self._ask(found)
+        return Reply({"changed": True})
+
+    async def ticket(self, ask: Ask, _: None) -> Reply:
+        """What opens one WebSocket within 30 s, as ?ticket=."""
+        self._by_login(ask)
+        return Reply({"ticket": self._gate.ticket(ask.caller), "expiresIn": 30}, 201)
+
+    # --- the second factor ---
+
+    async def factor(self, ask: Ask, _: None) -> Reply:
+        """What an authenticator program is to be told; shown only while it is off."""
+        self._by_login(ask)
+        user = self._user(ask.caller)
+        if user.factor.on:
+            return Reply({"on": True})
+        uri = factor_uri(self._gate.factor_secret(user), user.name, ISSUER)
+        return Reply({"on": False, "uri": uri})
+
+    async def factor_on(self, ask: Ask, body: CodeOnly) -> Reply:
+        return await self._set_factor(ask, body, AccessAction.FACTOR_ON)
+
+    async def factor_off(self, ask: Ask, body: CodeOnly) -> Reply:
+        return await self._set_factor(ask, body, AccessAction.FACTOR_OFF)
+
+    async def _set_factor(self, ask: Ask, body: CodeOnly, action: AccessAction) -> Reply:
+        self._by_login(ask)
+        user = self._user(ask.caller)
+        step = self._gate.checked_code(user, body.code, ask.address)
+        if isinstance(step, Denied):
+            raise denied(step)
+        await self._ask(self._request(ask, action, user.name, {"step": str(step)}))
+        return Reply({"on": action is AccessAction.FACTOR_ON})
+
+    # --- keys ---
+
+    async def keys(self, ask: Ask, _: None) -> Reply:
+        return Reply({"keys": [key_told(each) for each in self._user(ask.caller).keys]})
+
+    async def create_key(self, ask: Ask, body: NewKey) -> Reply:
+        """The secret is in this answer alone."""
+        self._by_login(ask)
+        facts = {
+            "name": body.name, "scopes": ",".join(dict.fromkeys(body.scopes)),
+            "ends_ns": body.ends,
+        }  # fmt: skip
+        if body.addresses:
+            facts["addresses"] = ",".join(body.addresses)
+        request = self._request(ask, AccessAction.CREATE_KEY, ask.caller.user, facts)
+        key_id = told_facts((await self._ask(request)).text)["key"]
+        key = self._user(ask.caller).key(key_id)
+        assert key is not None
+        return Reply({**key_told(key), "secret": self._gate.key_secret(key_id)}, 201)
+
+    async def revoke_key(self, ask: Ask, _: None) -> Reply:
+        self._by_login(ask)
+        facts = {"key": ask.path["id"]}
+        await self._ask(self._request(ask, AccessAction.REVOKE_KEY, ask.caller.user, facts))
+        return Reply({"revoked": ask.path["id"]})
+
+    # --- operators ---
+
+    async def users(self, _ask: Ask, _: None) -> Reply:
+        return Reply({"users": [user_told(each) for each in self._door.oms.access.users()]})
+
+    async def add_user(self, ask: Ask, body: AddUser) -> Reply:
+        accounts = (body.username,) if body.accounts is None else tuple(body.accounts)
+        request = await self._door.in_thread(
+            self._gate.sign_up, body.username, body.email, body.password, accounts, body.role
+        )
+        await self._ask(_by_operator(ask, request))
+        for account in accounts:
+            await self._give_account(account)
+        return Reply({"user": body.username, "accounts": list(accounts), "role": body.role}, 201)
+
+    async def change_user(self, ask: Ask, body: ChangeUser) -> Reply:
+        name = ask.path["name"]
+        changes: list[tuple[AccessAction, dict[str, str]]] = []
+        if body.role is not None:
+            changes.append((AccessAction.SET_ROLE, {"role": body.role.value}))
+        if body.accounts is not None:
+            facts = {"accounts": ",".join(body.accounts)}
+            changes.append((AccessAction.SET_USER_ACCOUNTS, facts))
+        if body.locked is not None:
+            action = AccessAction.LOCK_USER if body.locked else AccessAction.UNLOCK_USER
+            changes.append((action, {"why": body.why} if body.why else {}))
+        if not changes:
+            raise ValidationError("role", None, "role, accounts or locked")
+        for action, facts in changes:
+            await self._ask(self._request(ask, action, name, facts, account=OPERATOR))
+        user = self._door.oms.access.user(name)
+        return Reply(user_told(user) if user is not None else {})
+
+    async def issue_code(self, ask: Ask, _: None) -> Reply:
+        """A one-time code with which the user sets a new password; in this answer alone."""
+        name, code = ask.path["name"], new_code()
+        ends_ns = self._door.oms.clock.wall_ns() + CODE_LIFE_S * 10**9
+        facts = {"code": code_hash(code), "ends_ns": str(ends_ns)}
+        request = self._request(ask, AccessAction.ISSUE_CODE, name, facts, account=OPERATOR)
+        await self._ask(request)
+        return Reply({"user": name, "code": code, "ends": str(ends_ns)}, 201)
+
+    # --- what they share ---
+
+    def _user(self, caller: Caller) -> User:
+        user = self._door.oms.access.user(caller.user)
+        assert user is not None, "users are never removed"
+        return user
+
+    @staticmethod
+    def _by_login(ask: Ask) -> None:
+        """A key must not make keys, nor change what its owner is known by."""
+        if not ask.caller.family:
+            raise http_error(403, "FORBIDDEN", "this needs a login, not a key")
+
+    @staticmethod
+    def _request(
+        ask: Ask, action: AccessAction, user: str, facts: dict[str, str], account: str = "gate"
+    ) -> AccessRequest:
+        return AccessRequest(
+            account=account, client_order_id=made_id(), action=action, user=user,
+            facts=facts or None, origin=ask.origin,
+        )  # fmt: skip
+
+    async def _ask(self, request: AccessRequest) -> OrderResponse:
+        response = await self._door.settled(self._door.oms.try_submit(request))
+        if response.refused:
+            raise refusal(response)
+        return response
+
+    def entries(self) -> list[Entry]:
+        public, read, admin = Right.PUBLIC, Right.READ, Right.ADMIN
+        return [
+            Entry("POST", "/signup", self.sign_up, public, "become a user", SignUp),
+            Entry("POST", "/login", self.log_in, public, "sign in", Login),
+            Entry("POST", "/signin", self.log_in, public, "sign in", Login),
+            Entry("POST", "/refresh", self.refresh, public, "a new access token", Refresh),
+            Entry("POST", "/logout", self.log_out, read, "end this login", Logout),
+            Entry("GET", "/me", self.me, read, "who you are"),
+            Entry("POST", "/password", self.change_password, read, "change the password",
+                  ChangePassword),
+            Entry("POST", "/password/reset", self.reset, public, "set a password by a code",
+                  Reset),
+            Entry("POST", "/ticket", self.ticket, read, "a ticket for one WebSocket"),
+            Entry("GET", "/factor", self.factor, read, "the second factor"),
+            Entry("POST", "/factor", self.factor_on, read, "turn it on", CodeOnly),
+            Entry("DELETE", "/factor", self.factor_off, read, "turn it off", CodeOnly),
+            Entry("GET", "/keys", self.keys, read, "your API keys"),
+            Entry("POST", "/keys", self.create_key, read, "make an API key", NewKey),
+            Entry("DELETE", "/keys/{id}", self.revoke_key, read, "revoke an API key"),
+            Entry("GET", "/admin/users", self.users, admin, "all users"),
+            Entry("POST", "/admin/users", self.add_user, admin, "add a user", AddUser),
+            Entry("PATCH", "/admin/users/{name}", self.change_user, admin, "change a user",
+                  ChangeUser),
+            Entry("POST", "/admin/users/{name}/code", self.issue_code, admin,
+                  "a one-time code for a new password"),
+        ]  # fmt: skip
+
+
+def _by_operator(ask: Ask, request: AccessRequest) -> AccessRequest:
+    """The same, asked by an operator."""
+    return AccessRequest(
+        account=OPERATOR, client_order_id=request.client_order_id, action=request.action,
+        user=request.user, facts=request.facts, origin=ask.origin,
+    )  # fmt: skip
+
+
+def user_told(user: User) -> Told:
+    return {
+        "user": user.name, "email": user.email, "role": user.role,
+        "accounts": list(user.accounts), "locked": user.locked or None,
+        "secondFactor": user.factor.on, "logins": len(user.families),
+        "keys": len(user.keys), "created": str(user.created_ns),
+    }  # fmt: skip
+
+
+def key_told(key: Key) -> Told:
+    return {
+        "id": key.key_id, "name": key.name, "scopes": list(key.scopes),
+        "addresses": list(key.addresses), "ends": str(key.ends_ns) if key.ends_ns else None,
+        "created": str(key.created_ns),
+    }  # fmt: skip
