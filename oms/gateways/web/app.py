@@ -36,6 +36,7 @@ SECURITY_HEADERS = [
 VERSION_PREFIX = "/v1"
 SOCKET_PATHS = ("/ws", "/", "/v1/ws")
 ID_HEADER = b"x-request-id"
+REFUSALS = ("UNAUTHORIZED", "FORBIDDEN", "TOO_MANY_REQUESTS")
 encode = msgspec.json.Encoder().encode
 
 
@@ -56,7 +57,7 @@ class Served:
             reply.headers.update(left)
         except Exception as error:
             reply = error_reply(error, request_id)
-            if reply.status in (401, 403, 429):
+            if reply.told["error"]["code"] in REFUSALS:  # the gate logs its own
                 log.info(
                     "refused %s %s for %s: %s", entry.method, entry.path,
                     door.keeper.address(scope), reply.told["error"]["code"],

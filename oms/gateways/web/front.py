@@ -274,7 +274,7 @@ class Entry(NamedTuple):
     def said(self, ask: Ask) -> Body | None:
         """What the request says. Raises ValidationError, naming the field."""
         if self.body is not None and (ask.body or self.query is not self.body):
-            return read_body(self.body, ask.body)
+            return read_body(self.body, ask.body or b"{}")
         return None if self.query is None else read_query(self.query, ask.query)
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from starlette.types import Scope
 
 from oms.clock import NANOS
-from oms.config import WebConfig
+from oms.sections import WebConfig
 from oms.gateways.addresses import Network, client_address, is_among, networks_in
 from oms.gateways.gate import Caller, Denied, Gate, may
 from oms.gateways.tokens import TokenKind
@@ -118,7 +118,7 @@ class DoorKeeper:
         known = self._known.get(token)
         if known is not None:
             same = self._oms.access.user(known.caller.user) is known.user
-            if same and self._oms.clock.wall_ns() < known.ends_ns and not self.gate.is_stale():
+            if same and self._oms.clock.wall_ns() < known.ends_ns and not self.gate._is_stale():
                 return known.caller
             del self._known[token]
         caller = _let(self.gate.by_token(token, address))

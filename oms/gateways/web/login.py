@@ -124,7 +124,12 @@ class LoginRoutes:
             raise http_error(403, "FORBIDDEN", "users are added by an operator: [web] sign_up")
         self._door.allow(LOGIN, ask.address)
         request = await self._door.in_thread(
-            self._gate.sign_up, body.username, body.email, body.password, (body.username,)
+            self._gate.sign_up,
+            body.username,
+            body.email,
+            body.password,
+            (body.username,),
+            Role.TRADER.value,
         )
         await self._ask(request)
         await self._give_account(body.username)
@@ -299,12 +304,14 @@ class LoginRoutes:
     async def add_user(self, ask: Ask, body: AddUser) -> Reply:
         accounts = (body.username,) if body.accounts is None else tuple(body.accounts)
         request = await self._door.in_thread(
-            self._gate.sign_up, body.username, body.email, body.password, accounts, body.role
+            self._gate.sign_up, body.username, body.email, body.password, accounts, body.role.value
         )
         await self._ask(_by_operator(ask, request))
         for account in accounts:
             await self._give_account(account)
-        return Reply({"user": body.username, "accounts": list(accounts), "role": body.role}, 201)
+        return Reply(
+            {"user": body.username, "accounts": list(accounts), "role": body.role.value}, 201
+        )
 
     async def change_user(self, ask: Ask, body: ChangeUser) -> Reply:
         name = ask.path["name"]
