@@ -456,6 +456,7 @@ class WebConfig(Section):
     allowed_origins: pages of which sites may call it, beside its own.
     sign_up: whether anybody may become a user. play_money: how many whole units of each asset a
     new user finds in their account; 0: none, and only operators pay money in.
+    access_token_ns: how long an access token is good.
     requests_max, orders_max, cancels_max: of one user or key, a second; address_max: of one
     address, before it is known whose requests they are. Twice as many may come at once.
     """
@@ -469,6 +470,7 @@ class WebConfig(Section):
     allowed_origins: Annotated[str, ORIGINS] = ""
     sign_up: Annotated[bool, FLAG] = False
     play_money: Annotated[int, whole(0, 1_000_000_000)] = 0
+    access_token_ns: Annotated[int, seconds(60, 86_400)] = 900 * NANOS
     requests_max: Annotated[int, whole(1, 1_000_000)] = 100
     orders_max: Annotated[int, whole(1, 1_000_000)] = 100
     cancels_max: Annotated[int, whole(1, 1_000_000)] = 400

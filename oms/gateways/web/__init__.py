@@ -7,8 +7,10 @@ watching; hub and sockets tell what happens. `open_web` puts them together.
 
 from pathlib import Path
 
+from oms.clock import NANOS
 from oms.gateways.gate import Gate
 from oms.gateways.master import master_secret
+from oms.gateways.tokens import TokenKind
 from oms.gateways.web import market, money, operating, trading, watching
 from oms.gateways.web.app import Front
 from oms.gateways.web.front import Door
@@ -23,7 +25,8 @@ def open_web(oms: OrderManagement, directory: Path) -> WebServer:
     """Listen as [web] says; the server is a Job. Raises GatewayError."""
     web = oms.config.web
     users = oms.access.users()
-    gate = Gate(oms, master_secret(directory, needed=any(u.keys or u.factor.on for u in users)))
+    master = master_secret(directory, needed=any(u.keys or u.factor.on for u in users))
+    gate = Gate(oms, master, lives_s={TokenKind.ACCESS: web.access_token_ns // NANOS})
     addresses = [Address.of(each) for each in web.listen.split(",")]
     keeper = DoorKeeper(oms, gate, web, [each.url_host for each in addresses])
     door = Door(oms, keeper, directory)
@@ -33,5 +36,6 @@ def open_web(oms: OrderManagement, directory: Path) -> WebServer:
     ]  # fmt: skip
     front = Front(door, [*entries, *Pages(entries).entries()])
     server = WebServer(door, front, addresses, web.tls_certificate, web.tls_key)
+    server.gate = gate
     server.open()
     return server

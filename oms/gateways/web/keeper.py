@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 from starlette.types import Scope
 
 from oms.clock import NANOS
-from oms.sections import WebConfig
 from oms.gateways.addresses import Network, client_address, is_among, networks_in
 from oms.gateways.gate import Caller, Denied, Gate, may
 from oms.gateways.tokens import TokenKind
@@ -21,6 +20,7 @@ from oms.gateways.web.errors import HttpError, denied, http_error
 from oms.gateways.web.front import Right
 from oms.gateways.web.words import query_pairs
 from oms.manager import OrderManagement
+from oms.sections import WebConfig
 from oms.users import AccessScope, User
 
 CACHED_MAX = 10_000

@@ -7,6 +7,7 @@ without asking anybody else.
 import re
 from collections.abc import Iterable
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,9 +15,11 @@ import msgspec
 from oms.gateways.web.errors import NUMBERS, Reply
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.told import Told
+from oms.money import to_text
 from oms.reject_reasons import RejectReason
 from oms.version import VERSION
 
+HTML = "text/html; charset=utf-8"
 REF = "#/components/schemas/{name}"
 ERROR: Told = {
     "type": "object", "required": ["error"],
@@ -155,13 +158,20 @@ def _kind(about: Told, schemas: Told) -> str:
     return str(about.get("type", "anything"))
 
 
+STYLE = Path(__file__).with_name("static") / "plain.css"
+
+
 class Pages:
-    """What is made once from the entries, and given to whoever asks."""
+    """What is read by people, and by programs that make clients: no script, nothing from elsewhere.
+
+    entries: all routes but these.
+    """
 
     def __init__(self, entries: list[Entry]) -> None:
         self._entries = [*entries, *self.entries()]
         self._document: Told = {}
         self._page = b""
+        self._style = STYLE.read_bytes()
 
     async def openapi(self, _ask: Ask, _: None) -> Reply:
         self._document = self._document or document(self._entries)
@@ -169,11 +179,58 @@ class Pages:
 
     async def docs(self, _ask: Ask, _: None) -> Reply:
         self._page = self._page or docs_page(document(self._entries))
-        return Reply(self._page, content_type="text/html; charset=utf-8")
+        return Reply(self._page, content_type=HTML)
+
+    async def home(self, ask: Ask, _: None) -> Reply:
+        """What is here, how it stands, and how to begin."""
+        host = ask.headers.get("host", "localhost")
+        return Reply(home_page(ask, host), content_type=HTML)
+
+    async def style(self, _ask: Ask, _: None) -> Reply:
+        return Reply(self._style, content_type="text/css; charset=utf-8")
 
     def entries(self) -> list[Entry]:
         public = Right.PUBLIC
         return [
+            Entry("GET", "/", self.home, public, "what is here"),
+            Entry("GET", "/static/plain.css", self.style, public, "how the pages look"),
             Entry("GET", "/openapi.json", self.openapi, public, "this description"),
             Entry("GET", "/docs", self.docs, public, "the same, as a page"),
         ]
+
+
+def home_page(ask: Ask, host: str) -> bytes:
+    oms, session = ask.oms, ask.door.session_told()
+    phases = oms.market_states()
+    rows = ""
+    for symbol in sorted(oms.instruments()):
+        instrument = oms.instruments()[symbol]
+        latest = oms.recent_trades(symbol)[-1:]
+        last = to_text(latest[0].price_ticks, instrument.price_scale) if latest else "none yet"
+        phase = phases[symbol].value if symbol in phases else ""
+        rows += (
+            f"<tr><td>{escape(symbol)}</td><td>{escape(phase)}</td>"
+            f"<td class=number>{escape(last)}</td></tr>"
+        )
+    state = "open" if session["state"] == "open" else f"closed; opens {session['opens']}"
+    sign_up = (
+        "<h2>Begin</h2><pre>"
+        + escape(
+            f"curl http://{host}/signup -d "
+            '\'{"username":"ann","email":"ann@example.com","password":"a long password"}\'\n'
+            f"curl http://{host}/login -d "
+            '\'{"username":"ann","password":"a long password"}\'\n'
+            f'curl http://{host}/order -H "Authorization: Bearer TOKEN" \\\n'
+            '  -d \'{"symbol":"SYMBOL","side":"BUY","price":"100","quantity":"1"}\''
+        )
+        + "</pre>"
+    )
+    return page(
+        "Order management",
+        f"<h1>Order management</h1><p>The exchange is {escape(state)}.</p>"
+        "<table><thead><tr><th>market</th><th>phase</th><th class=number>last price</th></tr>"
+        f"</thead><tbody>{rows}</tbody></table>{sign_up}"
+        "<h2>More</h2><p><a href=/docs>All that can be asked</a>, also as "
+        "<a href=/openapi.json>openapi.json</a>. Events come over a WebSocket at "
+        "<code>/ws</code>. <a href=/ready>Is it ready?</a></p>",
+    )

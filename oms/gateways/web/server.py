@@ -17,6 +17,7 @@ import uvicorn
 import uvloop
 
 from oms.errors import GatewayError
+from oms.gateways.gate import Gate
 from oms.gateways.web.app import Front
 from oms.gateways.web.frames import FrameProtocol
 from oms.gateways.web.front import Door
@@ -51,8 +52,10 @@ class Address(NamedTuple):
 class WebServer:
     """A Job of the thread oms-web: one step serves until it is woken.
 
-    Raises GatewayError from `open` if an address cannot be had.
+    Raises GatewayError from `open` if an address cannot be had. gate: who lets its callers in.
     """
+
+    gate: Gate
 
     def __init__(
         self,
