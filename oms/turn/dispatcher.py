@@ -352,7 +352,7 @@ class Dispatcher:
                 gc.enable()
 
     def _turn(self, items: list[Item]) -> None:
-        self.access.seen_ns = self._clock.monotonic_ns()
+        now_ns = self.access.seen_ns = self._clock.monotonic_ns()
         if self.feed.wanted:
             self.feed.follow(self.fold.last_seq)
         if self.questions:
@@ -366,7 +366,6 @@ class Dispatcher:
             return
         # One reading for session and stamp, so that no order is stamped past its session.
         instant = self.times.read()
-        now_ns = self._clock.monotonic_ns()
         if now_ns >= self._tend_ns:
             self._tend_store(now_ns)
         notices = self._due_lines.due(self.desk, instant)
