@@ -169,6 +169,7 @@ class Dispatcher:
         check_grid(orders.values(), traded)
         self._check_counts()
         self._run([], [*self._accepted_loss(), (codec.START, settings)], self.times.read())
+        self.access.started_ns = self.fold.instant.wall_ns
         self._warn_of_small_orders()
         self._relist()
         self.feed.attach(self.desk, self.fold.last_seq)
