@@ -20,7 +20,8 @@ class AccessView:
     """Every durable user, by name, email and key.
 
     seen_ns: monotonic time of the dispatcher's latest turn, or of its look whether there is one
-    to take, at least once a second: no revocation is older and not seen here.
+    to take, at least once a second: no revocation is older and not seen here. started_ns: the
+    stamp of this process's START entry, no earlier than any of a process before.
     """
 
     def __init__(self) -> None:
@@ -29,7 +30,7 @@ class AccessView:
         self._keys: dict[str, str] = {}  # key id -> that name
         self._adding = threading.Lock()
         self._listeners: tuple[AccessListener, ...] = ()
-        self.seen_ns = 0
+        self.seen_ns = self.started_ns = 0
 
     # --- readers ---
 

@@ -170,6 +170,7 @@ class Dispatcher:
         check_grid(orders.values(), traded)
         self._check_counts()
         self._run([], [*self._accepted_loss(), (codec.START, settings)], self.times.read())
+        self.access.started_ns = self.fold.instant.wall_ns
         self._warn_of_small_orders()
         self._relist()
         self.feed.attach(self.desk, self.fold.last_seq)
@@ -354,7 +355,7 @@ class Dispatcher:
                 gc.enable()
 
     def _turn(self, items: list[Item]) -> None:
-        self.access.seen_ns = self._clock.monotonic_ns()
+        now_ns = self.access.seen_ns = self._clock.monotonic_ns()
         if self.feed.wanted:
             self.feed.follow(self.fold.last_seq)
         if self.questions:
@@ -368,7 +369,6 @@ class Dispatcher:
             return
         # One reading for session and stamp, so that no order is stamped past its session.
         instant = self.times.read()
-        now_ns = self._clock.monotonic_ns()
         if now_ns >= self._tend_ns:
             self._tend_store(now_ns)
         notices = self._due_lines.due(self.desk, instant)
