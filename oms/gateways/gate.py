@@ -309,7 +309,7 @@ class Gate:
             return True
 
     def _by_family(self, kind: TokenKind, token: str, address: str) -> Caller | Denied:
-        if self._is_stale():
+        if self.is_stale():
             return self._stale(address)
         claims = self.tokens.read(kind, token)
         if claims is None:
@@ -332,7 +332,7 @@ class Gate:
         body: bytes, address: str,
     ) -> Caller | Denied:  # fmt: skip
         """By a signed request; see signatures.py. target: path and query as they were sent."""
-        if self._is_stale():
+        if self.is_stale():
             return self._stale(address)
         now_ns, wrong = self._clock.wall_ns(), RejectReason.SIGNATURE_INVALID
         why = self._nonces.why_not(time_ms, nonce, now_ns)
@@ -364,7 +364,7 @@ class Gate:
         For all sockets of a user when `oms.access` tells of a change, and for each now and then:
         sessions and keys also end by time.
         """
-        if self._is_stale():
+        if self.is_stale():
             return self._stale("")
         user, now_ns = self._users.user(caller.user), self._clock.wall_ns()
         if user is not None and not user.locked:
@@ -413,7 +413,7 @@ class Gate:
             facts=facts or None,
         )  # fmt: skip
 
-    def _is_stale(self) -> bool:
+    def is_stale(self) -> bool:
         return self._clock.monotonic_ns() - self._users.seen_ns > STALE_NS
 
     def _stale(self, address: str) -> Denied:

@@ -118,7 +118,7 @@ class DoorKeeper:
         known = self._known.get(token)
         if known is not None:
             same = self._oms.access.user(known.caller.user) is known.user
-            if same and self._oms.clock.wall_ns() < known.ends_ns and not self.gate._is_stale():
+            if same and self._oms.clock.wall_ns() < known.ends_ns and not self.gate.is_stale():
                 return known.caller
             del self._known[token]
         caller = _let(self.gate.by_token(token, address))
