@@ -120,6 +120,9 @@ async def place(ask: Ask, body: NewOrder) -> Reply:
     response = await ask.submit(request)
     if waiting.wait and not response.refused and not ended(response):
         response = await ask.door.ends.wait(response, waiting.seconds)
+        reply = placed(response, body)
+        reply.status = 201 if ended(response) else 202
+        return reply
     return placed(response, body)
 
 
