@@ -27,6 +27,7 @@ from oms.commands import (
     live,
     offline,
     say,
+    users,
 )  # fmt: skip
 from oms.config import CONFIG_PATH, load_config, overrides
 from oms.errors import ConfigError, OMSError
@@ -135,7 +136,7 @@ def build_parser() -> Parser:
         parser.set_defaults(command=command, parser_error=parser.error)
         return parser.add_argument
 
-    for module in (flows, live, feeding, control, funds, offline, explain, begin):
+    for module in (flows, live, feeding, control, funds, users, offline, explain, begin):
         module.add_to(add)
     return parser
 
