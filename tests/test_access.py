@@ -83,6 +83,15 @@ def test_a_lost_answer_and_a_second_tab_are_forgiven_for_five_seconds():
             assert door.view.user("ann").families == ()
 
 
+def test_a_token_that_was_never_given_ends_the_session():
+    """Before the first generation there was none, however short ago that began."""
+    for generation in (0, 2):
+        door = Door().sign_up()
+        family = door.login()["family"]
+        assert door.refresh(family, generation).reason == "SESSION_REVOKED"
+        assert door.view.user("ann").families == ()
+
+
 def test_the_grace_is_of_time_that_passed_not_of_a_clock_that_was_set():
     """A wall clock that goes back does not make an old token good for longer."""
     door = Door().sign_up()
