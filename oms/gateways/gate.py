@@ -249,12 +249,9 @@ class Gate:
             return self._denied(RejectReason.TOKEN_INVALID, "log in again", "", "")
         return user
 
-    def opened(self, response: OrderResponse, address: str) -> Opened | Denied:
-        """The tokens that the answer to a login or a refresh gives a right to; or why not."""
-        if response.refused:
-            text = "the login has ended, or was refused: log in again"
-            reason = response.reason or RejectReason.SESSION_REVOKED
-            return self._denied(reason, text, response.text, address)
+    def opened(self, response: OrderResponse) -> Opened:
+        """The tokens that the answer to a login or a refresh gives a right to, if it was done."""
+        assert not response.refused
         facts = told_facts(response.text)
         user, family, ends_ns = facts["user"], facts["family"], int(facts["ends_ns"])
         found = self._users.user(user)
@@ -316,7 +313,7 @@ class Gate:
             return True
 
     def _by_family(self, kind: TokenKind, token: str, address: str) -> Caller | Denied:
-        if self._is_stale():
+        if self.is_stale():
             return self._stale(address)
         claims = self.tokens.read(kind, token)
         if claims is None:
@@ -339,7 +336,7 @@ class Gate:
         body: bytes, address: str,
     ) -> Caller | Denied:  # fmt: skip
         """By a signed request; see signatures.py. target: path and query as they were sent."""
-        if self._is_stale():
+        if self.is_stale():
             return self._stale(address)
         now_ns, wrong = self._clock.wall_ns(), RejectReason.SIGNATURE_INVALID
         why = self._nonces.why_not(time_ms, nonce, now_ns)
@@ -371,7 +368,7 @@ class Gate:
         For all sockets of a user when `oms.access` tells of a change, and for each now and then:
         sessions and keys also end by time.
         """
-        if self._is_stale():
+        if self.is_stale():
             return self._stale("")
         user, now_ns = self._users.user(caller.user), self._clock.wall_ns()
         if user is not None and not user.locked:
@@ -437,7 +434,7 @@ class Gate:
             facts=facts or None, origin=Origin(user, self._gateway) if self._gateway else NO_ORIGIN,
         )  # fmt: skip
 
-    def _is_stale(self) -> bool:
+    def is_stale(self) -> bool:
         return self._clock.monotonic_ns() - self._users.seen_ns > STALE_NS
 
     def _stale(self, address: str) -> Denied:
