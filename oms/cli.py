@@ -28,6 +28,7 @@ from oms.commands import (
     offline,
     say,
     serving,
+    users,
 )  # fmt: skip
 from oms.config import CONFIG_PATH, load_config, overrides
 from oms.errors import ConfigError, OMSError
@@ -136,7 +137,7 @@ def build_parser() -> Parser:
         parser.set_defaults(command=command, parser_error=parser.error)
         return parser.add_argument
 
-    for module in (flows, live, serving, feeding, control, funds, offline, explain, begin):
+    for module in (flows, live, serving, feeding, control, funds, users, offline, explain, begin):
         module.add_to(add)
     return parser
 

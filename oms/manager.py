@@ -108,6 +108,7 @@ class OrderManagement:
             durability=self.config.store.durability,
             busy_timeout_ns=self.config.store.busy_timeout_ns,
             accept_loss=accept_loss,
+            group=self.config.store.group,
         )
         self.session = TradingSession(
             self.config.session.schedule,

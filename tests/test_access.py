@@ -10,6 +10,7 @@ import pytest
 from oms import AccessAction, AccessRequest, ManualClock, ValidationError
 from oms.errors import StoreFullError
 from oms.requests.access import told_facts
+from oms.users import Role
 from tests.fakes import FaultyStore, Stepped, buy
 
 SIGN_UP = {"email": "ann@x", "hash": "$1", "role": "trader", "accounts": "ann"}
@@ -82,6 +83,15 @@ def test_a_lost_answer_and_a_second_tab_are_forgiven_for_five_seconds():
             assert door.view.user("ann").families == ()
 
 
+def test_a_token_that_was_never_given_ends_the_session():
+    """Before the first generation there was none, however short ago that began."""
+    for generation in (0, 2):
+        door = Door().sign_up()
+        family = door.login()["family"]
+        assert door.refresh(family, generation).reason == "SESSION_REVOKED"
+        assert door.view.user("ann").families == ()
+
+
 def test_the_grace_is_of_time_that_passed_not_of_a_clock_that_was_set():
     """A wall clock that goes back does not make an old token good for longer."""
     door = Door().sign_up()
@@ -150,6 +160,17 @@ def test_nobody_signs_up_for_an_account_that_is_used():
     bob = {**SIGN_UP, "email": "bob@x", "accounts": "ann,dan"}
     door.done(AccessAction.SIGN_UP, user="bob", account="operator", **bob)
     assert door.view.user("bob").accounts == ("ann", "dan")
+
+
+def test_facts_are_copied_and_words_are_texts():
+    """What is changed afterwards changes nothing; a Role is its word."""
+    facts = {**SIGN_UP, "role": Role.VIEWER}
+    request = AccessRequest(
+        account="gate", client_order_id="1", action="SIGN_UP", user="ann", facts=facts
+    )
+    facts["accounts"] = "rich"
+    assert request.line[5] == {**SIGN_UP, "role": "viewer"}
+    assert type(request.line[5]["role"]) is str
 
 
 def test_what_is_said_before_is_what_then_happens():

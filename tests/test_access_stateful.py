@@ -239,6 +239,6 @@ class AccessMachine(RuleBasedStateMachine):
 
 
 AccessMachine.TestCase.settings = hypothesis_settings(
-    max_examples=100, stateful_step_count=50, deadline=None
+    max_examples=60, stateful_step_count=50, deadline=None
 )
 TestAccess = AccessMachine.TestCase

@@ -321,7 +321,8 @@ class Access:
             return REVOKED
         generation = asked.number("generation")
         late = asked.elapsed_ns - family.rotated_ns > GRACE_NS
-        if generation == family.generation or (generation == family.generation - 1 and not late):
+        before = generation == family.generation - 1 and generation > 0 and not late
+        if generation == family.generation or before:
             return ""
         return f"{REVOKED}: generation={generation}, current={family.generation}"
 

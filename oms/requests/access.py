@@ -232,6 +232,9 @@ class AccessRequest:
         given = {} if self.facts is None else self.facts
         if not isinstance(given, Mapping):
             raise ValidationError("facts", given, "names with their texts")
+        # A copy, with texts for words (Role.TRADER): what is checked is what stays.
+        given = {n: t.value if isinstance(t, StrEnum) else t for n, t in given.items()}
+        set_field(self, "facts", given or self.facts)
         for name, text in given.items():
             check = (needed | optional).get(name) if type(name) is str else None
             if check is None:
