@@ -67,13 +67,16 @@ class Plan(NamedTuple):
     """What an order would do now, before anything is done.
 
     beside: the price it slides to, 0 for its own. wanted: as the steps leave it. breach: does the
-    breaker's band cut the steps?
+    breaker's band alone keep it from trading further? refused: why it cannot be taken at all.
+    canceled: why nothing of it may trade, though it is taken.
     """
 
     beside: int
     wanted: Wanted
     steps: list[SweepStep]
     breach: bool
+    refused: str = ""
+    canceled: str = ""
 
     @property
     def filled(self) -> int:
@@ -423,10 +426,12 @@ class MatchingEngine:
                 accept(order)
             self._rest(market, order)
             return
-        plan, refused = self._planned(market, order)
+        plan = self._planned(market, order, arrives)
+        beside, wanted, steps, breach, refused, canceled = plan
         if refused:
+            if breach:
+                self.phases.breached(market)
             raise RefusedError(refused)
-        beside, wanted, steps, breach = plan
         lots = wanted.lots
         if terms is not None and terms.budget:  # here it learns how many lots it is for
             if order.exposure is not None:
@@ -435,11 +440,12 @@ class MatchingEngine:
         ledger = executions.ledger
         if ledger is not None and _buys_unbounded(order):
             ledger.reserve(order, self._cost_of(order, steps))
-        why_canceled = self._why_canceled(order, plan, arrives)
         if accept is not None:
             accept(order)
-        if why_canceled:
-            executions.finish(order, CANCELED, why_canceled)
+        if canceled:
+            executions.finish(order, CANCELED, canceled)
+            if breach:
+                self.phases.breached(market)
             return
         if beside:
             executions.restate(order, beside, 0, f"{RejectReason.POST_ONLY.value}: price={beside}")
@@ -465,24 +471,28 @@ class MatchingEngine:
         mode = self.rules.self_trade_of(order)
         return sweep(market.book, order, limit_ticks, wanted, is_own, mode)
 
-    def _plan(
-        self, market: Market, order: Order, limit_ticks: int | None, wanted: Wanted
-    ) -> tuple[list[SweepStep], bool]:
-        """What it would meet, cut where the breaker's band ends; and whether it was cut."""
-        steps = self._sweep(market, order, limit_ticks, wanted)
-        band, planned = market.breaker_band(), list[SweepStep]()
-        for step in steps:
-            if band is not None and step[0] is TRADE and not band[0] <= step[2] <= band[1]:
-                return planned, True
-            planned.append(step)
-        return planned, False
+    def _planned(self, market: Market, order: Order, arrives: bool) -> Plan:
+        """What the order would do now; nothing is done.
 
-    def _planned(self, market: Market, order: Order) -> tuple[Plan, str]:
-        """What the order would do now, and why it is refused, "" if it is not; nothing is done."""
-        terms = order.terms
+        One that wants all or nothing is stopped by the breaker's band only if nothing else would
+        stop it: then it would have traded outside, and the market is told as by any other order.
+        """
         reason = self._post_only_reason(market, order, order.price_ticks)
         if reason:
-            return Plan(0, Quantity(order.leaves_lots), [], False), reason
+            return Plan(0, Quantity(order.leaves_lots), [], False, reason)
+        plan = self._plan(market, order, arrives, market.breaker_band())
+        if not plan.breach or not (plan.refused or plan.canceled):
+            return plan
+        if self.rules.number == 1:  # it was no breach, whatever stopped it
+            return plan._replace(breach=False)
+        beyond = self._plan(market, order, arrives, None)
+        return beyond if beyond.refused or beyond.canceled else plan
+
+    def _plan(
+        self, market: Market, order: Order, arrives: bool, band: tuple[int, int] | None
+    ) -> Plan:
+        """The same, where trades stay inside a band."""
+        terms = order.terms
         beside = self._slide(market, order)
         protection = terms.protection_ticks if terms is not None else 0
         limit_ticks = beside or order.price_ticks or protection or market.market_limit(order.side)
@@ -493,16 +503,23 @@ class MatchingEngine:
             else:
                 priced = self._sweep(market, order, limit_ticks, Quantity(UNBOUNDED))
                 wanted = Quantity(affordable(order, terms.budget, priced))
-        steps, breach = self._plan(market, order, limit_ticks, wanted)
+        steps, breach = list[SweepStep](), False
+        for step in self._sweep(market, order, limit_ticks, wanted):
+            if band is not None and step[0] is TRADE and not band[0] <= step[2] <= band[1]:
+                breach = True
+                break
+            steps.append(step)
         plan = Plan(beside, wanted, steps, breach)
-        return plan, self._why_refused(order, plan)
+        refused = self._why_refused(order, plan)
+        canceled = "" if refused else self._why_canceled(order, plan, arrives)
+        return plan._replace(refused=refused, canceled=canceled)
 
     def would_refuse(self, order: Order) -> str:
         """Why a new order would be refused if it went to the book now."""
         market = self.markets[order.instrument.symbol]
         if order.suspended or market.phase is not CONTINUOUS:
             return ""
-        return self._planned(market, order)[-1]
+        return self._planned(market, order, arrives=True).refused
 
     def would_refuse_change(self, change: Change) -> str:
         """Why a modify would be refused if it went to the book now."""
@@ -529,16 +546,39 @@ class MatchingEngine:
         policy = order.instrument.market_order
         if order.by_price or policy is not MarketOrderPolicy.ALL_OR_NONE:
             return ""
-        return why_not_whole(order, plan, policy)
+        return self._why_not_whole(order, plan, policy)
 
-    @staticmethod
-    def _why_canceled(order: Order, plan: Plan, arrives: bool) -> str:
+    def _why_canceled(self, order: Order, plan: Plan, arrives: bool) -> str:
         """Why the order is canceled before it trades: not enough is there for it."""
         filled, wanted = plan.filled, plan.wanted
         min_lots = order.terms.min_lots if order.terms is not None and arrives else 0
         if filled < min_lots and (wanted.lots or isinstance(wanted, Budget)):
-            return f"{RejectReason.MIN_QUANTITY.value}: fillable={filled}, min={min_lots}"
-        return why_not_whole(order, plan, "FOK") if order.time_in_force is FOK else ""
+            code = self._what_kept(order, plan) or RejectReason.MIN_QUANTITY.value
+            return f"{code}: fillable={filled}, min={min_lots}"
+        return self._why_not_whole(order, plan, "FOK") if order.time_in_force is FOK else ""
+
+    def _why_not_whole(self, order: Order, plan: Plan, policy: str) -> str:
+        """Why an order does not get all that it wants, where it wants all or nothing."""
+        wanted, filled = plan.wanted, plan.filled
+        kept = self._what_kept(order, plan)
+        if isinstance(wanted, Budget):
+            if filled and filled == wanted.lots:
+                return ""
+            why = f"{kept}: {wanted.rest()}" if kept else why_stopped(plan)
+            return f"{why}, policy={policy}"
+        if filled >= wanted.lots:
+            return ""
+        return f"{kept or NO_LIQUIDITY}: quantity={wanted.lots}, policy={policy}"
+
+    def _what_kept(self, order: Order, plan: Plan) -> str:
+        """What kept the order from trading with what is there, if something did: the breaker, or
+        self-trade prevention, which met the order itself."""
+        if self.rules.number == 1:  # it was said to be too little in any case
+            return ""
+        if plan.breach:
+            return RejectReason.BREAKER.value
+        own = any(kind is not TRADE and met is order for kind, met, _, _ in plan.steps)
+        return SELF_TRADE if own else ""
 
     def _take(
         self, market: Market, order: Order, steps: list[SweepStep], left: int, request_seq: int
@@ -603,20 +643,6 @@ class MatchingEngine:
         if not would_take(market.book, order.side, order.price_ticks):
             return 0
         return beside_best(market.book, order)
-
-
-def why_not_whole(order: Order, plan: Plan, policy: str) -> str:
-    """Why an order does not get all that it wants, where it wants all or nothing."""
-    wanted, filled = plan.wanted, plan.filled
-    if isinstance(wanted, Budget):
-        if filled and filled == wanted.lots:
-            return ""
-        prevented = any(kind is not TRADE and met is order for kind, met, _, _ in plan.steps)
-        why = f"{SELF_TRADE}: {wanted.rest()}" if prevented else why_stopped(plan)
-        return f"{why}, policy={policy}"
-    return (
-        f"{NO_LIQUIDITY}: quantity={wanted.lots}, policy={policy}" if filled < wanted.lots else ""
-    )
 
 
 def why_stopped(plan: Plan) -> str:
