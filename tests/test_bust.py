@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oms import Instrument, MemoryStore, OrderRequest, PersistentStorage, Side
-from oms.enums import OrderType
+from oms.enums import OrderType, Scope
 from oms.market_data import TradeBust, TradeCorrection, TradePrint
 from oms.requests import (
     FundsAction,
@@ -264,6 +264,84 @@ def test_a_breaker_goes_by_no_busted_trade():
     assert market.rolling_ticks == 109
     bust(desk, trade)
     assert market.rolling_ticks == 110
+
+
+def volatile(store=None):
+    """A breaker's band of 10 %."""
+    config = config_of(instruments=(replace(INSTRUMENTS[0], breaker_band_bps=1_000),))
+    desk = Stepped(config, store=store or MemoryStore()).start()
+    return desk, desk.dispatcher.desk.engine.markets["X"]
+
+
+def test_a_breakers_reference_stays_if_another_trade_of_that_price_gave_it():
+    """100, 105, 100: the first gave the reference, the third is taken back."""
+    # given a reference that the first trade gave
+    store = MemoryStore()
+    desk, market = volatile(store)
+    first, _, third = (deal(desk, str(n), 1, price) for n, price in enumerate((100, 105, 100)))
+    assert market.rolling_ticks == 100
+
+    # when the third is taken back, then it stays
+    bust(desk, third)
+    assert (market.rolling_ticks, market.last_ticks) == (100, 105)
+
+    # when a new process knows it from its snapshot
+    desk.stop()
+    desk, market = volatile(store)
+    assert (market.rolling_ticks, market.taken_back) == (100, [3, 2])
+    assert desk.digest() == desk.refolded()
+
+    # and the first is taken back, then it goes
+    bust(desk, first, "again")
+    assert market.rolling_ticks == 105
+    assert desk.digest() == desk.refolded()
+
+
+def test_a_corrected_trade_gives_the_breakers_reference_as_it_is_then():
+    """And no longer, once it is taken back."""
+    desk, market = volatile()
+    first = deal(desk, "1", 2, 100)
+    deal(desk, "2", 1, 105)
+    correct(desk, first, quantity=1)
+    assert market.rolling_ticks == 100
+    correct(desk, first, name="again", price=101)
+    assert market.rolling_ticks == 101
+    bust(desk, first)
+    assert market.rolling_ticks == 105
+
+
+def test_a_breakers_reference_goes_with_the_last_trade_that_stands():
+    """A window after the latest trade was taken back, its reference is the trade before."""
+    desk, market = volatile()
+    first = deal(desk, "1", 1, 100)
+    bust(desk, deal(desk, "2", 1, 105))
+    desk.clock.advance(301)
+    deal(desk, "3", 1, 106)
+    assert market.rolling_ticks == 100
+    assert desk.digest() == desk.refolded()
+    bust(desk, first, "again")
+    assert market.rolling_ticks == 106
+
+
+def test_an_auction_gives_the_breakers_reference_as_long_as_one_of_its_trades_stands():
+    """Three trades at 100; busted in any order, the last one takes the reference with it."""
+    # given a call with two sellers and a buyer of both
+    desk, market = volatile()
+    terms = {"action": OperatorAction.SET_PHASE, "scope": Scope.SYMBOL, "target": "X"}
+    call, end = (
+        OperatorRequest(client_order_id=phase, value=phase, **terms)
+        for phase in ("OPENING_AUCTION", "CONTINUOUS")
+    )
+    desk.send(call)
+    desk.send(*(sell(f"s{n}", 1, 100, account="a") for n in range(3)), buy("b", 3, 100), end)
+    trades = [trade.execution_id for trade in desk.oms.recent_trades("X")]
+    deal(desk, "later", 1, 105)
+
+    # when they are taken back, then the reference goes with the third
+    for n, reference in ((1, 100), (2, 100), (0, 105)):
+        bust(desk, trades[n], f"bust{n}")
+        assert market.rolling_ticks == reference
+        assert desk.digest() == desk.refolded()
 
 
 def test_the_market_is_told_of_a_bust_and_of_a_correction_once():

@@ -26,12 +26,13 @@ UNFILLED = (OrderState.CANCELED.value, OrderState.EXPIRED.value)
 
 
 class Anew(NamedTuple):
-    """What a trade is from now on; no lots: it is taken back. last_ticks: what its market traded
-    at last then, 0 for never."""
+    """What a trade is from now on; no lots: it is taken back. last_ticks, last_match: what its
+    market traded at last then, and the match number of that trade; 0 for never."""
 
     price_ticks: int = 0
     lots: int = 0
     last_ticks: int = 0
+    last_match: int = 0
 
 
 class BustedFill(NamedTuple):
@@ -129,7 +130,8 @@ def change_trade(desk: Desk, fields: list[list[Any]], why: str, anew: Anew) -> N
         _tell(desk, fill, anew, why, sides[number].fee if sides else 0)
     market = desk.engine.markets.get(fills[0].symbol) if desk.engine is not None else None
     if market is not None and desk.rules > 1:  # before, the last price stayed as it was
-        market.correct(fills[0].price_ticks, anew.price_ticks, anew.last_ticks)
+        first, last = fills[0], (anew.last_ticks, anew.last_match)
+        market.correct(first.match_number, first.price_ticks, anew.price_ticks, last)
 
 
 def _tell(desk: Desk, fill: BustedFill, anew: Anew, why: str, fee_back: int) -> None:
