@@ -488,6 +488,11 @@ class Operations:
             desk.risk.reference_of = lambda symbol, _: (
                 desk.instruments[symbol].reference_price_ticks
             )
+            desk.risk.band_of = lambda symbol, bps, _: (
+                instrument.band(instrument.reference_price_ticks, bps)
+                if (instrument := desk.instruments[symbol]).reference_price_ticks
+                else None
+            )
         self._use_account_settings()
 
     def _use_instruments(self) -> None:
@@ -522,6 +527,9 @@ class Operations:
             markets[symbol].reference_ticks
             if around == "last"
             else markets[symbol].instrument.reference_price_ticks
+        )
+        self._desk.risk.band_of = lambda symbol, bps, around: markets[symbol].price_band(
+            bps, around
         )
 
     def _use_account_settings(self) -> None:

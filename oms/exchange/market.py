@@ -78,6 +78,26 @@ class Market:
         """What auctions and price bands go by: the last trade, else the configured price."""
         return self.last_ticks or self.instrument.reference_price_ticks
 
+    def price_band(self, bps: int, around: str) -> tuple[int, int] | None:
+        """The lowest and highest price an order may have; None: any.
+
+        around: "reference", the configured price; or "last", the last trade. A trade alone cannot
+        move the latter: none is possible where the market has left it. So it reaches as far from
+        a best bid above that trade, or a best offer below it, and a price step at least: whoever
+        means it quotes at the edge, and takes it along.
+        """
+        instrument, book = self.instrument, self.book
+        moves = around == "last"
+        centre = self.reference_ticks if moves else instrument.reference_price_ticks
+        if not centre:
+            return None
+        if not moves or self.rules.number == 1:
+            return instrument.band(centre, bps)
+        lowest, highest = min(book.best_ask or centre, centre), max(book.best_bid or centre, centre)
+        below, above = instrument.tick_at(lowest - 1), instrument.tick_at(highest)
+        low, high = instrument.band(lowest, bps)[0], instrument.band(highest, bps)[1]
+        return min(low, lowest - below), max(high, highest + above)
+
     # --- the call ---
 
     def indicative(self) -> Equilibrium | None:
@@ -128,7 +148,7 @@ class Market:
         reference = self.rolling_ticks or self.reference_ticks
         if not bps or not reference:
             return None
-        return -(-reference * (BPS - bps) // BPS), reference * (BPS + bps) // BPS
+        return self.instrument.band(reference, bps)
 
     def traded(self, price_ticks: int, number: int, elapsed_ns: int, window_ns: int) -> None:
         """Take note of trade `number`: the rolling reference is the price a window began with.

@@ -15,7 +15,7 @@ from oms.enums import Scope, Side, Trading
 from oms.exchange.accounts import bound_of
 from oms.exchange.limits import AccountLimits, Caps, Limits, SymbolLimits, likeness
 from oms.exchange.order import Exposure, Order
-from oms.instruments import BPS, Instrument
+from oms.instruments import Instrument
 from oms.money import to_text
 from oms.reject_reasons import RejectReason
 
@@ -25,6 +25,7 @@ CACHED_MAX = 100_000
 NOTHING_OPEN = (0, 0, 0)
 NOTHING_WORTH = (0, 0, 0, 0)
 NOT_LOOKED_UP: Any = object()
+Band = tuple[int, int]
 
 
 class Holder(NamedTuple):
@@ -42,7 +43,9 @@ class Holder(NamedTuple):
 class Risk:
     """Trading states, limits, and what is known of accounts that have limits.
 
-    reference_of: what a price band goes by: symbol, and "last" or "reference" -> ticks, or 0.
+    reference_of: what orders are measured by: symbol, and "last" or "reference" -> ticks, or 0.
+    band_of: symbol, basis points and one of these words -> the lowest and highest price that an
+    order may have; None: any.
     listed: the instruments, by symbol. idle: nobody is limited, nobody halted: nothing to check.
     free: nobody is halted or may only reduce. acting_lots: what else of an order's account,
     symbol and side can trade or waits to; None: all that is open of it, at a remote venue.
@@ -51,6 +54,7 @@ class Risk:
     def __init__(self, positions: Mapping[tuple[str, str], int]) -> None:
         self._positions = positions
         self.reference_of: Callable[[str, str], int] = lambda _symbol, _around: 0
+        self.band_of: Callable[[str, int, str], Band | None] = lambda _symbol, _bps, _around: None
         self.listed: Mapping[str, Instrument] = {}
         self.acting_lots: Callable[[Order], int] | None = None
         self.idle = self.free = True
@@ -249,9 +253,8 @@ class Risk:
             if not limits.surely_inside(lots, value, instrument):
                 return False
             if limits.band_bps:
-                reference = self.reference_of(instrument.symbol, limits.band_around)
-                away = abs(price - reference) * BPS
-                if reference and away > reference * limits.band_bps:
+                band = self.band_of(instrument.symbol, limits.band_bps, limits.band_around)
+                if band is not None and not band[0] <= price <= band[1]:
                     return False
         account = self._of_account.get(order.account, NOT_LOOKED_UP)
         if account is None:
@@ -427,11 +430,10 @@ class Risk:
             if not reason and at_market:
                 reason = limits.market_notional.check(notional, before)
         moves = price_ticks != order.price_ticks or not changes
-        if not reason and limits.band_bps and price_ticks and reference and moves:
-            low = -(-reference * (BPS - limits.band_bps) // BPS)
-            high = reference * (BPS + limits.band_bps) // BPS
-            if not low <= price_ticks <= high:
-                text = [to_text(p, instrument.price_scale) for p in (price_ticks, low, high)]
+        if not reason and limits.band_bps and price_ticks and moves:
+            band = self.band_of(instrument.symbol, limits.band_bps, limits.band_around)
+            if band is not None and not band[0] <= price_ticks <= band[1]:
+                text = [to_text(p, instrument.price_scale) for p in (price_ticks, *band)]
                 code = RejectReason.PRICE_OUTSIDE_BAND
                 reason = f"{code}: price={text[0]}, min={text[1]}, max={text[2]}"
         return reason
