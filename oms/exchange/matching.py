@@ -316,13 +316,18 @@ class MatchingEngine:
         return self.rules.number > 1 and market.phase in GATHERING and gathers(order)
 
     def why_not_gather(self, order: Order) -> str:
-        """Why a market order may not wait for the uncross: nobody knows what it may cost."""
+        """Why a market order may not wait for the uncross: its money is reserved before there is a
+        price, and nobody knows how much. It would else be all that its account has, or too little.
+        """
         if self.executions.ledger is None or not _buys_unbounded(order):
             return ""
         market = self.markets[order.instrument.symbol]
         if not self._would_gather(market, order) or market.collar(order.side):
             return ""
-        return f"{closed_to(order, market)}, expected=a protection price or a reference to go by"
+        missing = [] if order.instrument.market_slippage_bps else ["market_slippage_bps above 0"]
+        missing += [] if market.reference_ticks else ["reference_price or a trade"]
+        cure = f"a protection price, or {' and '.join(missing)}"
+        return f"{closed_to(order, market)}, expected={cure}"
 
     def _gather(self, market: Market, order: Order, accept: Callable[[Order], None] | None) -> None:
         """Let a market order wait for the uncross; one that came before the call is bounded now."""
