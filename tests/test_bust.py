@@ -344,6 +344,59 @@ def test_an_auction_gives_the_breakers_reference_as_long_as_one_of_its_trades_st
         assert desk.digest() == desk.refolded()
 
 
+def delist(desk):
+    desk.send(OperatorRequest(
+        client_order_id="gone", action=OperatorAction.DELIST, scope=Scope.SYMBOL, target="X"
+    ))  # fmt: skip
+    assert "X" not in desk.dispatcher.desk.instruments
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("correction", [{}, {"price": 50}])
+def test_a_trade_of_a_symbol_that_is_not_traded_any_more_is_changed_too(restarts, correction):
+    """What the mistake moved does not stay because the symbol went."""
+    # given a trade of 4 at 100, after which X is delisted
+    store = MemoryStore()
+    desk = exchange(store)
+    before = balances(desk)
+    order(desk, "a", "s1", Side.SELL, 4, 100)
+    trade = next(r for r in order(desk, "b", "b1", Side.BUY, 4, 100) if r.type == "TRADE")
+    delist(desk)
+    if restarts:
+        config = desk.dispatcher._config
+        desk.stop()
+        desk = Stepped(config, store=store).start()
+
+    # when it is taken back, or was for half as much, then the money is where it would be
+    told = (
+        correct(desk, trade.execution_id, **correction)
+        if correction
+        else bust(desk, trade.execution_id)
+    )
+    assert told[-1].type == "COMMAND_DONE"
+    now, half = balances(desk), 20_000
+    if correction:
+        assert now["b"]["QUOTE"][0] == before["b"]["QUOTE"][0] - half - half * 50 // 10_000
+        assert now["b"]["BASE"][0] == 4
+    else:
+        assert now == before
+        assert desk.dispatcher.desk.executions.positions == {}
+    assert desk.digest() == desk.refolded()
+
+
+def test_a_delisted_symbols_trade_of_a_time_without_a_ledger_moves_no_money():
+    """A ledger that was switched on since knows nothing of it."""
+    store = MemoryStore()
+    desk = Stepped(config_of(), store=store).start()
+    trade = deal(desk, "1", 4, 100)
+    delist(desk)
+    desk.stop()
+    desk = exchange(store)
+    told = bust(desk, trade)
+    assert told[-1].text.startswith("COMMAND_INVALID: trade=")
+    assert "scales or ledger are others" in told[-1].text
+
+
 def test_the_market_is_told_of_a_bust_and_of_a_correction_once():
     """By the id that the trade was told under; both orders have a report, the market has one."""
     desk = plain()
@@ -460,7 +513,8 @@ def test_a_correction_that_the_buyer_cannot_pay_is_refused(desk):
     assert balances(desk) == before
 
 
-def test_a_remote_venue_s_trade_is_corrected_on_our_side():
+@pytest.mark.parametrize("delisted", [False, True])
+def test_a_remote_venue_s_trade_is_corrected_on_our_side(delisted):
     """Only one side is ours; the market hears of it by the same id."""
     desk = remote()
     events = []
@@ -471,10 +525,14 @@ def test_a_remote_venue_s_trade_is_corrected_on_our_side():
     desk.oms.on_data_response(trade_report(order_id, 5, 100, "v1"))
     desk.step()
     trade = desk.oms.recent_trades("X")[0].execution_id
+    if delisted:
+        delist(desk)
     assert correct(desk, trade, price=98)[-1].type == "COMMAND_DONE"
-    assert [t.price_ticks for t in desk.oms.recent_trades("X")] == [98]
+    if not delisted:
+        assert [t.price_ticks for t in desk.oms.recent_trades("X")] == [98]
     assert bust(desk, trade)[-1].type == "COMMAND_DONE"
-    assert desk.oms.recent_trades("X") == []
+    if not delisted:
+        assert desk.oms.recent_trades("X") == []
     assert standing(desk, "me", "A") == ("CANCELED", 0, 0)
     assert [type(event) for event in events] == [TradePrint, TradeCorrection, TradeBust]
 

@@ -104,6 +104,19 @@ class Listings:
         """The settings in force."""
         return in_force(self._desk.settings, self.changed)
 
+    def known(self, symbol: str) -> Instrument | None:
+        """The instrument of a symbol that is traded, or was: its trades can still be changed."""
+        desk = self._desk
+        listed = desk.instruments.get(symbol)
+        if listed is not None or desk.rules == 1 or symbol not in desk.money_terms:
+            return listed
+        if desk.engine is not None:
+            return desk.engine.markets[symbol].instrument
+        base, quote, *scales = desk.money_terms[symbol][0][1:]
+        names = ("price_scale", "quantity_scale", "base_scale", "quote_scale")
+        of_scales = dict(zip(names, scales, strict=True))
+        return Instrument(symbol=symbol, base=base, quote=quote, **of_scales)
+
     # --- may it be? ---
 
     def why_not(self, asked: Listing) -> str:

@@ -462,8 +462,13 @@ class Operations:
 
     def _note_money_terms(self, seq: int) -> None:
         """What trades are settled by, from this line on."""
-        known, ledger = self._desk.money_terms, bool(self._desk.settings.get("ledger"))
-        for symbol, instrument in self._desk.instruments.items():
+        desk = self._desk
+        known, ledger = desk.money_terms, bool(desk.settings.get("ledger"))
+        instruments = dict(desk.instruments)
+        if desk.engine is not None and desk.rules > 1:  # trades of what was delisted can be busted
+            for symbol, market in desk.engine.markets.items():
+                instruments.setdefault(symbol, market.instrument)
+        for symbol, instrument in instruments.items():
             terms = [ledger, *money_terms_of(instrument)]
             if symbol not in known or known[symbol][0] != terms:
                 known[symbol] = (terms, seq)

@@ -475,9 +475,9 @@ class Intake:
         is not on the grid, changes nothing, or is for more than was traded: nobody asked for
         that."""
         texts = settings[0] if settings else {}
-        instrument = self._desk.instruments.get(first.symbol)
+        instrument = self._desk.listings.known(first.symbol)
         if instrument is None:
-            raise ValidationError("symbol", first.symbol, "a symbol that is traded")
+            raise ValidationError("symbol", first.symbol, "a symbol that is or was traded")
         price_ticks, lots = now.last_price_ticks, now.last_quantity_lots
         if "price" in texts:
             price_ticks = instrument.price_ticks(texts["price"])
