@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from oms.desk.bust import Anew, change_trade, why_not_change
-from oms.desk.listings import CANCEL, Listing, fees_in
+from oms.desk.listings import CANCEL, Listing, fees_in, tiers_in
 from oms.desk.settings import first_phase, instrument_of, money_terms_of
 from oms.enums import (
     OrderState,
@@ -356,7 +356,7 @@ class Operations:
         if not value:
             return ""
         if action == OperatorAction.SET_ACCOUNT and name == "tier":
-            tiers = {tier for _, tier in desk.ledger.rates}
+            tiers = tiers_in(desk.settings, desk.listings.changed)
             if value not in tiers:
                 return f"{INVALID}: tier={value}, expected {known_tiers(tiers)}"
         elif action == OperatorAction.SET_LIMIT and name == "restricted_symbols":

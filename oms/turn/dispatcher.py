@@ -17,7 +17,7 @@ from oms.clock import Clock, Instant, utc_text
 from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
-from oms.desk.listings import in_force, mistakes_in
+from oms.desk.listings import check_tiers, in_force, mistakes_in
 from oms.desk.settings import (
     check_assets,
     check_grid,
@@ -161,6 +161,7 @@ class Dispatcher:
         wrong = mistakes_in(traded)
         if wrong:
             raise StoreError(f"with what operators set: {wrong}")
+        check_tiers(self.desk, settings)
         check_assets(self.desk.ledger.scales, self.desk.ledger.paid_in, traded)
         check_scales([order.instrument for order in orders.values()], traded)
         check_grid(orders.values(), traded)
