@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from oms.desk.bust import Anew, change_trade, why_not_change
-from oms.desk.listings import CANCEL, Listing, fees_in, tiers_in
-from oms.desk.settings import first_phase, instrument_of, money_terms_of
+from oms.desk.listings import CANCEL, STEPS, Listing, fees_in, tiers_in
+from oms.desk.settings import first_phase, instrument_of, money_terms_of, worth_nothing
 from oms.enums import (
     OrderState,
     OrderType,
@@ -44,6 +44,7 @@ CANCELED, EXPIRED = OrderState.CANCELED, OrderState.EXPIRED
 INVALID, SYMBOL_UNKNOWN = RejectReason.COMMAND_INVALID.value, RejectReason.SYMBOL_UNKNOWN.value
 KEPT_OVERNIGHT = (TimeInForce.GTC, TimeInForce.GTD)
 ACCOUNT_SETTINGS = ("tier", "stp_group")
+LEAST = ("quantity_min", "notional_min")  # limits that say how little an order may be for
 
 
 class Asked(NamedTuple):
@@ -420,7 +421,8 @@ class Operations:
         scope = Scope.ACCOUNT if asked.scope is Scope.ALL else asked.scope
         self._desk.risk.set_limit(scope, asked.target, asked.name, asked.value)
         self._desk.risk.watch(self._executions.orders.values())
-        return f"{asked.name}={asked.value or 'as configured'}"
+        told = f"{asked.name}={asked.value or 'as configured'}"
+        return told + self._worth_nothing(asked.symbol) if asked.name in LEAST else told
 
     def _set_account(self, asked: Asked) -> str:
         settings = self._desk.account_settings.setdefault(asked.target, {})
@@ -443,6 +445,8 @@ class Operations:
             told = desk.listings.obey(asked) + told
             self._use_instruments()
             self._note_money_terms(seq)
+            if asked.action == OperatorAction.LIST or not asked.terms.keys().isdisjoint(STEPS):
+                told += self._worth_nothing(asked.symbol)
         self._answer(seq, line, asked.symbol, reason, told)
 
     # --- settings ---
@@ -459,6 +463,20 @@ class Operations:
         if self._desk.rules > 1 and self._executions.ledger is not None:
             self._desk.ledger.settle_whole(seq, self._executions.orders.values())
         self._note_money_terms(seq)
+        for symbol in self._desk.instruments:
+            self._worth_nothing(symbol)
+
+    def _worth_nothing(self, symbol: str) -> str:
+        """A warning, which is logged, too, if an order of the symbol may be worth less than money
+        can be counted; "" if not."""
+        desk = self._desk
+        if self._executions.ledger is None or desk.rules == 1:
+            return ""
+        instrument = desk.instruments[symbol]
+        warning = worth_nothing(instrument, desk.risk.least(instrument))
+        if warning:
+            desk.warnings.append(warning)
+        return f", warning={warning}" if warning else ""
 
     def _note_money_terms(self, seq: int) -> None:
         """What trades are settled by, from this line on."""

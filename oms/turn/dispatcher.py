@@ -26,7 +26,6 @@ from oms.desk.settings import (
     check_venue,
     exchange_settings,
     settings_of,
-    worth_nothing,
 )
 from oms.desk.throttle import OrderThrottler
 from oms.enums import OrderState, ResponseType
@@ -167,21 +166,12 @@ class Dispatcher:
         check_grid(orders.values(), traded)
         self._check_counts()
         self._run([], [*self._accepted_loss(), (codec.START, settings)], self.times.read())
-        self._warn_of_small_orders()
         self._relist()
         self.feed.attach(self.desk, self.fold.last_seq)
         if self._venue.remote:
             self._await_answers()
         self.started = True
         self._inbox.open()
-
-    def _warn_of_small_orders(self) -> None:
-        """Name each instrument of which an order may be worth less than money can be counted."""
-        if self.desk.executions.ledger is not None:
-            for instrument in self.desk.instruments.values():
-                warning = worth_nothing(instrument, self.desk.risk.least(instrument))
-                if warning:
-                    log.warning("%s", warning)
 
     def _relist(self) -> None:
         """Others are traded than before: readers see what there is of them."""
@@ -490,6 +480,8 @@ class Dispatcher:
         for symbol in symbols:
             if symbol in desk.instruments:  # a refused request may name any
                 self._show(symbol)
+        for warning in desk.warnings:
+            log.warning("%s", warning)
         hops = desk.hops
         published_ns = clock.monotonic_ns()
         trades = publisher.take_over(reports)
