@@ -322,13 +322,14 @@ def test_an_order_that_nobody_can_pay_is_no_breach():
     ),
     lots=st.integers(1, 10),
     price=st.sampled_from([None, 1_050, 1_150, 1_200]),
+    by_budget=st.booleans(),
     tif=st.sampled_from([IOC, FOK]),
     minimum=st.integers(0, 3),
     mode=st.sampled_from(SelfTrade),
     policy=st.sampled_from(MarketOrderPolicy),
 )
 def test_a_market_pauses_if_and_only_if_an_order_would_have_traded_outside(
-    offers, lots, price, tif, minimum, mode, policy
+    offers, lots, price, by_budget, tif, minimum, mode, policy
 ):
     """Whatever it wants, and whatever keeps it from that: the same book without a band says it."""
     exchange = replace(AT_ONCE, self_trade=mode.value)
@@ -336,11 +337,15 @@ def test_a_market_pauses_if_and_only_if_an_order_would_have_traded_outside(
     banded, free = (
         Volatile(exchange, price=0, breaker_band_bps=bps, **terms_of) for bps in (1_000, 0)
     )
-    terms = OrderTerms(min_quantity=min(minimum, lots)) if minimum else None
+    least = min(minimum, lots) or None
+    order = buy("A", lots, price, time_in_force=tif, terms=OrderTerms(min_quantity=least))
+    if by_budget:
+        budget = OrderTerms(min_quantity=least, quote_quantity=lots * 1_075)
+        order = buy("A", None, time_in_force=tif, terms=budget)
     for x in (banded, free):
         for number, (at, size, account) in enumerate(offers):
             x.send(sell(f"M{number}", size, at, account=account))
-        x.send(buy("A", lots, price, time_in_force=tif, terms=terms))
+        x.send(order)
     outside = free.market().last_ticks > 1_100
     assert banded.phase is (HALTED if outside else CONTINUOUS)
     assert banded.market().last_ticks <= 1_100

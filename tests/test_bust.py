@@ -344,6 +344,54 @@ def test_an_auction_gives_the_breakers_reference_as_long_as_one_of_its_trades_st
         assert desk.digest() == desk.refolded()
 
 
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["deal", "deal", "wait", "bust", "correct"]),
+            st.integers(0, 9),
+            st.integers(98, 104),
+        ),
+        max_size=20,
+    )
+)
+@settings(deadline=None, max_examples=60)
+def test_a_breakers_reference_is_always_of_a_trade_that_stands(steps):
+    """It is the last trade that stood when its window began, and goes only with that one."""
+    # given a band so wide that it stops nobody, and a list of all trades
+    desk = plain(instruments=(replace(INSTRUMENTS[0], breaker_band_bps=9_000),))
+    market = desk.dispatcher.desk.engine.markets["X"]
+    trades, ids, stands = [], [], []  # price; execution id; does it stand?
+    giver, since = None, 0
+
+    def last():
+        return max((n for n, one in enumerate(stands) if one), default=None)
+
+    for number, (what, which, price) in enumerate(steps):
+        now = desk.clock.monotonic_ns()
+        if what == "wait":
+            desk.clock.advance(301)
+        elif what == "deal":
+            new_window = giver is None or now - since >= 300 * 10**9
+            before = last()
+            trades.append(price)
+            ids.append(deal(desk, f"{number}", 1, price))
+            stands.append(True)
+            if new_window:
+                giver, since = len(trades) - 1 if before is None else before, now
+        elif which < len(trades) and stands[which]:
+            if what == "bust":
+                bust(desk, ids[which], f"b{number}")
+                stands[which] = False
+                giver = last() if giver == which else giver
+            elif price != trades[which]:
+                correct(desk, ids[which], f"c{number}", price=price)
+                trades[which] = price
+
+        # then the market goes by that trade
+        assert market.rolling_ticks == (0 if giver is None else trades[giver])
+    assert desk.digest() == desk.refolded()
+
+
 def delist(desk):
     desk.send(OperatorRequest(
         client_order_id="gone", action=OperatorAction.DELIST, scope=Scope.SYMBOL, target="X"

@@ -166,7 +166,7 @@ MATCHING = [
     ),
     Fault(
         "fill or kill fills in part", "exchange/matching.py",
-        "return why_not_whole(order, plan, \"FOK\") if order.time_in_force is FOK else \"\"",
+        "return self._why_not_whole(order, plan, \"FOK\") if order.time_in_force is FOK else \"\"",
         "return \"\"",
         ("matching", "exchange_edges"),
     ),
