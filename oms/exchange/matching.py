@@ -1,6 +1,6 @@
 """Matching engine: what an order asks for is done to its market's book, and reported.
 
-Flow:  desk -> [matching] -> book, executions -> reports, in the order things happened
+Flow:  desk -> [matching] (plan first) -> book, executions -> reports, as things happened
 In:    orders already checked, that the desk has taken up.
 Owner: the dispatcher thread. No locks, no I/O, no clock: the same orders in the same
        order give the same reports, on any machine, in any year.
@@ -9,51 +9,34 @@ Whoever has an order executed then asks what that set off: triggered stops go on
 each when all before it is settled. So a cascade is a row of plain steps.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from operator import attrgetter
-from typing import NamedTuple
 
 from oms.enums import (
     Liquidity,
-    MarketOrderPolicy,
     OrderState,
     OrderType,
     Phase,
-    PostOnly,
     ResponseType,
     SelfTrade,
     Side,
     TimeInForce,
 )
 from oms.exchange.accounts import bound_of
-from oms.exchange.book import OrderBook
 from oms.exchange.executions import Executions
 from oms.exchange.halts import Halts
 from oms.exchange.market import GATHERING, Market, Phases, Rules, gathers
 from oms.exchange.order import Change, Order, Terms, keeps_priority
+from oms.exchange.plan import Planner, buys_unbounded, why_stopped
 from oms.exchange.risk import Risk
-from oms.exchange.sweep import (
-    UNBOUNDED,
-    Budget,
-    Quantity,
-    SweepStep,
-    Wanted,
-    affordable,
-    cost_of,
-    cost_of_each,
-    filled_by,
-    sweep,
-)
+from oms.exchange.sweep import SweepStep
 from oms.instruments import Instrument
-from oms.money import UNITS_MAX
 from oms.reject_reasons import RejectReason
 
 TRADE, RESTATED = ResponseType.TRADE, ResponseType.RESTATED
 BUY, LIMIT, CONTINUOUS, NO_PREVENTION = Side.BUY, OrderType.LIMIT, Phase.CONTINUOUS, SelfTrade.NONE
-FOK = TimeInForce.FOK
-NEVER_REST = (TimeInForce.IOC, FOK)
+NEVER_REST = (TimeInForce.IOC, TimeInForce.FOK)
 MAKER, TAKER = Liquidity.MAKER.value, Liquidity.TAKER.value
-NO_LIQUIDITY = RejectReason.INSUFFICIENT_LIQUIDITY.value
 SELF_TRADE = RejectReason.SELF_TRADE.value
 CANCELED, STATE_NEW = OrderState.CANCELED, OrderState.NEW
 ReadNs = Callable[[], int]
@@ -61,27 +44,6 @@ ReadNs = Callable[[], int]
 
 class RefusedError(Exception):
     """Nothing of the order may happen, and why: a reason and its context."""
-
-
-class Plan(NamedTuple):
-    """What an order would do now, before anything is done.
-
-    beside: the price it slides to, 0 for its own. wanted: as the steps leave it. breach: does the
-    breaker's band alone keep it from trading further? refused: why it cannot be taken at all.
-    canceled: why nothing of it may trade, though it is taken.
-    """
-
-    beside: int
-    wanted: Wanted
-    steps: list[SweepStep]
-    breach: bool
-    refused: str = ""
-    canceled: str = ""
-
-    @property
-    def filled(self) -> int:
-        """How many lots it trades."""
-        return filled_by(self.steps)
 
 
 class MatchingEngine:
@@ -93,6 +55,7 @@ class MatchingEngine:
         self.rules = Rules()
         self.phases = Phases(self.rules, self.markets, executions)
         self.halts = Halts(executions, self.markets, self.rules, risk)
+        self.planner = Planner(self.rules, executions)
         self.phases.bring_back = self.halts.review
 
     def list_instruments(self, instruments: Iterable[Instrument]) -> None:
@@ -227,7 +190,7 @@ class MatchingEngine:
             book.reduce(order, left)
             executions.replace(change)
         else:
-            reason = self._post_only_reason(market, order, change.price_ticks)
+            reason = self.planner.post_only_reason(market, order, change.price_ticks)
             if reason:
                 return reason
             book.cancel(order)
@@ -319,7 +282,7 @@ class MatchingEngine:
         """Why a market order may not wait for the uncross: its money is reserved before there is a
         price, and nobody knows how much. It would else be all that its account has, or too little.
         """
-        if self.executions.ledger is None or not _buys_unbounded(order):
+        if self.executions.ledger is None or not buys_unbounded(order):
             return ""
         market = self.markets[order.instrument.symbol]
         if not self._would_gather(market, order) or market.collar(order.side):
@@ -431,7 +394,7 @@ class MatchingEngine:
                 accept(order)
             self._rest(market, order)
             return
-        plan = self._planned(market, order, arrives)
+        plan = self.planner.planned(market, order, arrives)
         beside, wanted, steps, breach, refused, canceled = plan
         if refused:
             if breach:
@@ -443,8 +406,8 @@ class MatchingEngine:
                 order.exposure.move(order, lots - order.leaves_lots)
             order.quantity_lots = order.leaves_lots = lots
         ledger = executions.ledger
-        if ledger is not None and _buys_unbounded(order):
-            ledger.reserve(order, self._cost_of(order, steps))
+        if ledger is not None and buys_unbounded(order):
+            ledger.reserve(order, self.planner.cost_of(order, steps))
         if accept is not None:
             accept(order)
         if canceled:
@@ -464,67 +427,12 @@ class MatchingEngine:
         elif order.order_id in executions.orders:
             executions.finish(order, CANCELED, why_stopped(plan))
 
-    def _sweep(
-        self, market: Market, order: Order, limit_ticks: int | None, wanted: Wanted
-    ) -> Iterator[SweepStep]:
-        groups = self.rules.groups
-        key = groups.get(order.account, order.account)
-
-        def is_own(maker: Order) -> bool:
-            return groups.get(maker.account, maker.account) == key
-
-        mode = self.rules.self_trade_of(order)
-        return sweep(market.book, order, limit_ticks, wanted, is_own, mode)
-
-    def _planned(self, market: Market, order: Order, arrives: bool) -> Plan:
-        """What the order would do now; nothing is done.
-
-        One that wants all or nothing is stopped by the breaker's band only if nothing else would
-        stop it: then it would have traded outside, and the market is told as by any other order.
-        """
-        reason = self._post_only_reason(market, order, order.price_ticks)
-        if reason:
-            return Plan(0, Quantity(order.leaves_lots), [], False, reason)
-        plan = self._plan(market, order, arrives, market.breaker_band())
-        if not plan.breach or not (plan.refused or plan.canceled):
-            return plan
-        if self.rules.number == 1:  # it was no breach, whatever stopped it
-            return plan._replace(breach=False)
-        beyond = self._plan(market, order, arrives, None)
-        return beyond if beyond.refused or beyond.canceled else plan
-
-    def _plan(
-        self, market: Market, order: Order, arrives: bool, band: tuple[int, int] | None
-    ) -> Plan:
-        """The same, where trades stay inside a band."""
-        terms = order.terms
-        beside = self._slide(market, order)
-        protection = terms.protection_ticks if terms is not None else 0
-        limit_ticks = beside or order.price_ticks or protection or market.market_limit(order.side)
-        wanted: Wanted = Quantity(order.leaves_lots)
-        if terms is not None and terms.budget:
-            if self.rules.number > 1:
-                wanted = Budget(order)
-            else:
-                priced = self._sweep(market, order, limit_ticks, Quantity(UNBOUNDED))
-                wanted = Quantity(affordable(order, terms.budget, priced))
-        steps, breach = list[SweepStep](), False
-        for step in self._sweep(market, order, limit_ticks, wanted):
-            if band is not None and step[0] is TRADE and not band[0] <= step[2] <= band[1]:
-                breach = True
-                break
-            steps.append(step)
-        plan = Plan(beside, wanted, steps, breach)
-        refused = self._why_refused(order, plan)
-        canceled = "" if refused else self._why_canceled(order, plan, arrives)
-        return plan._replace(refused=refused, canceled=canceled)
-
     def would_refuse(self, order: Order) -> str:
         """Why a new order would be refused if it went to the book now."""
         market = self.markets[order.instrument.symbol]
         if order.suspended or market.phase is not CONTINUOUS:
             return ""
-        return self._planned(market, order, arrives=True).refused
+        return self.planner.planned(market, order, arrives=True).refused
 
     def would_refuse_change(self, change: Change) -> str:
         """Why a modify would be refused if it went to the book now."""
@@ -536,54 +444,7 @@ class MatchingEngine:
         ):
             return ""
         market = self.markets[order.instrument.symbol]
-        return self._post_only_reason(market, order, change.price_ticks)
-
-    def _cost_of(self, order: Order, steps: list[SweepStep]) -> int:
-        return (cost_of if self.rules.number > 1 else cost_of_each)(order, steps)
-
-    def _why_refused(self, order: Order, plan: Plan) -> str:
-        """Why the order cannot be taken at all: not enough money, or all or none."""
-        ledger = self.executions.ledger
-        if ledger is not None and _buys_unbounded(order):
-            reason = ledger.would_reserve(order, self._cost_of(order, plan.steps) - order.reserved)
-            if reason:
-                return reason
-        policy = order.instrument.market_order
-        if order.by_price or policy is not MarketOrderPolicy.ALL_OR_NONE:
-            return ""
-        return self._why_not_whole(order, plan, policy)
-
-    def _why_canceled(self, order: Order, plan: Plan, arrives: bool) -> str:
-        """Why the order is canceled before it trades: not enough is there for it."""
-        filled, wanted = plan.filled, plan.wanted
-        min_lots = order.terms.min_lots if order.terms is not None and arrives else 0
-        if filled < min_lots and (wanted.lots or isinstance(wanted, Budget)):
-            code = self._what_kept(order, plan) or RejectReason.MIN_QUANTITY.value
-            return f"{code}: fillable={filled}, min={min_lots}"
-        return self._why_not_whole(order, plan, "FOK") if order.time_in_force is FOK else ""
-
-    def _why_not_whole(self, order: Order, plan: Plan, policy: str) -> str:
-        """Why an order does not get all that it wants, where it wants all or nothing."""
-        wanted, filled = plan.wanted, plan.filled
-        kept = self._what_kept(order, plan)
-        if isinstance(wanted, Budget):
-            if filled and filled == wanted.lots:
-                return ""
-            why = f"{kept}: {wanted.rest()}" if kept else why_stopped(plan)
-            return f"{why}, policy={policy}"
-        if filled >= wanted.lots:
-            return ""
-        return f"{kept or NO_LIQUIDITY}: quantity={wanted.lots}, policy={policy}"
-
-    def _what_kept(self, order: Order, plan: Plan) -> str:
-        """What kept the order from trading with what is there, if something did: the breaker, or
-        self-trade prevention, which met the order itself."""
-        if self.rules.number == 1:  # it was said to be too little in any case
-            return ""
-        if plan.breach:
-            return RejectReason.BREAKER.value
-        own = any(kind is not TRADE and met is order for kind, met, _, _ in plan.steps)
-        return SELF_TRADE if own else ""
+        return self.planner.post_only_reason(market, order, change.price_ticks)
 
     def _take(
         self, market: Market, order: Order, steps: list[SweepStep], left: int, request_seq: int
@@ -624,57 +485,6 @@ class MatchingEngine:
         else:
             market.book.add(order, False)
         market.touch(order.side, order.price_ticks)
-
-    # --- post-only ---
-
-    @staticmethod
-    def _post_only_reason(market: Market, order: Order, price_ticks: int) -> str:
-        """Why a post-only order may not come in at this price; "" if it may, or need not."""
-        if order.terms is None or not order.terms.post_only or market.phase is not CONTINUOUS:
-            return ""
-        if not would_take(market.book, order.side, price_ticks):
-            return ""
-        slides = order.terms.post_only == PostOnly.SLIDE
-        if slides and 0 < beside_best(market.book, order) <= UNITS_MAX:
-            return ""
-        best = market.book.best_ask if order.side is BUY else market.book.best_bid
-        return f"{RejectReason.POST_ONLY.value}: price={price_ticks}, best={best}"
-
-    @staticmethod
-    def _slide(market: Market, order: Order) -> int:
-        """The price a post-only order comes in at, if it is another than its own; else 0."""
-        if order.terms is None or not order.terms.post_only:
-            return 0
-        if not would_take(market.book, order.side, order.price_ticks):
-            return 0
-        return beside_best(market.book, order)
-
-
-def why_stopped(plan: Plan) -> str:
-    """Why an order ends with some of it left."""
-    wanted, code = plan.wanted, NO_LIQUIDITY
-    if plan.breach:
-        code = RejectReason.BREAKER.value
-    elif isinstance(wanted, Budget) and wanted.price_ticks and not wanted.left:
-        # A lot costs more than it has, or more than self-trade prevention left of it.
-        code = SELF_TRADE if wanted.lots else RejectReason.NOTIONAL_BELOW_MINIMUM.value
-    return f"{code}: {wanted.rest()}"
-
-
-def _buys_unbounded(order: Order) -> bool:
-    """Does it reserve only here what walking the book costs?"""
-    return order.side is BUY and not bound_of(order, order.price_ticks)
-
-
-def would_take(book: OrderBook, side: Side, price_ticks: int) -> bool:
-    best = book.best_ask if side is BUY else book.best_bid
-    return best is not None and (price_ticks >= best if side is BUY else price_ticks <= best)
-
-
-def beside_best(book: OrderBook, order: Order) -> int:
-    """A tick from the best opposite price."""
-    tick_at, ask, bid = order.instrument.tick_at, book.best_ask or 0, book.best_bid or 0
-    return ask - tick_at(ask - 1) if order.side is BUY else bid + tick_at(bid)
 
 
 def closed_to(order: Order, market: Market) -> str:

@@ -165,7 +165,7 @@ MATCHING = [
         ("sweep",),
     ),
     Fault(
-        "fill or kill fills in part", "exchange/matching.py",
+        "fill or kill fills in part", "exchange/plan.py",
         "return self._why_not_whole(order, plan, \"FOK\") if order.time_in_force is FOK else \"\"",
         "return \"\"",
         ("matching", "exchange_edges"),
