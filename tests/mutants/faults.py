@@ -179,6 +179,20 @@ MATCHING = [
         "surplus_min = min(abs(each.surplus)", "surplus_min = max(abs(each.surplus)", ("auction",),
     ),
     Fault(
+        "all or nothing never starts the breaker", "exchange/matching.py",
+        "executions.finish(order, CANCELED, canceled)\n            if breach:",
+        "executions.finish(order, CANCELED, canceled)\n            if False:", ("breaker",),
+    ),
+    Fault(
+        "an order that nothing could fill starts the breaker", "exchange/plan.py",
+        "return beyond if beyond.refused or beyond.canceled else plan", "return plan",
+        ("breaker",),
+    ),
+    Fault(
+        "a price band stays where nobody trades", "exchange/market.py",
+        "if not moves or self.rules.number == 1:", "if True:", ("risk",),
+    ),
+    Fault(
         "an auction knows limit prices only", "exchange/market.py",
         "tick_at = self.instrument.tick_at if self.rules.number > 1 else None", "tick_at = None",
         ("calls",),
@@ -295,6 +309,14 @@ VIEWS = [
         "charge = exact * bps_of(fees, whole.liquidity)",
         "charge = fill.price_ticks * fill.lots * instrument.quote_unit * "
         "bps_of(fees, whole.liquidity)", ("settlement",),
+    ),
+    Fault(
+        "a bust takes a reference that another trade of its price gave", "exchange/market.py",
+        "if by and by[0] <= number <= by[1] and price_ticks", "if by and price_ticks", ("bust",),
+    ),
+    Fault(
+        "a fee tier goes while accounts have it", "desk/listings.py",
+        "if tier in before - after:", "if False:", ("listings",),
     ),
 ]  # fmt: skip
 FAULTS = JOURNAL + IDS + LEDGER + MATCHING + THROTTLE + SESSION + VIEWS
