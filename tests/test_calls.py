@@ -238,13 +238,24 @@ def test_the_collar_bounds_what_is_reserved():
     assert day.desk.dispatcher.desk.ledger.mistakes([]) == []
 
 
-def test_a_market_buy_that_nothing_bounds_is_refused_where_money_counts():
-    """No reference and no protection: nobody knows what it may cost."""
-    day = Call(exchange=MONEY, instruments=(replace(X, reference_price_ticks=0),))
+@pytest.mark.parametrize(
+    ("without", "cure"),
+    [
+        ({"reference_price_ticks": 0}, "reference_price or a trade"),
+        ({"market_slippage_bps": 0}, "market_slippage_bps above 0"),
+        (
+            {"reference_price_ticks": 0, "market_slippage_bps": 0},
+            "market_slippage_bps above 0 and reference_price or a trade",
+        ),
+    ],
+)
+def test_a_market_buy_that_nothing_bounds_is_refused_where_money_counts(without, cure):
+    """Nobody knows what it may cost; the answer says what would bound it."""
+    day = Call(exchange=MONEY, instruments=(replace(X, **without),))
     fund(day)
     answer = day.ask(buy("M", 1))
     assert (answer.reason, answer.type) == (RejectReason.MARKET_STATE, ResponseType.REJECTED)
-    assert "a protection price" in answer.text
+    assert answer.text.endswith(f", expected=a protection price, or {cure}")
     assert day.ask(buy("N", 1, terms=OrderTerms(protection_price=50))).type is ResponseType.NEW
     assert day.ask(sell("O", 1)).type is ResponseType.NEW
 

@@ -84,7 +84,8 @@ class Desk:
 
     left: how many requests may still be sent in this turn; released: how many were. sent: those,
     in order, where a venue answers later. unanswered: requests of this turn that nothing was
-    told of yet. hops: request sequence -> its way through this turn.
+    told of yet. hops: request sequence -> its way through this turn. warnings: what is to be
+    logged of this turn.
     """
 
     def __init__(self, venue: OrderTaker | None) -> None:
@@ -111,6 +112,7 @@ class Desk:
         self.sent: list[Order | Change] = []
         self.hops: dict[int, Hops] = {}
         self.unanswered: list[Order | Change] = []  # nothing was told of them in this turn
+        self.warnings: list[str] = []
         self.read_ns: Callable[[], int] = no_clock
         # What an execution may set off, bound here: looked at after each one.
         self.losers = self.executions.losers
@@ -155,7 +157,7 @@ class Desk:
         which says now_ns."""
         self.instant = instant
         self.executions.begin(turn_seq, instant.wall_ns)
-        self.unanswered, self.hops, self.sent = [], {}, []
+        self.unanswered, self.hops, self.sent, self.warnings = [], {}, [], []
         self.left = self._permits = permits
         self.read_ns, self.now_ns = read_ns, now_ns
         self.refresh()
@@ -238,7 +240,7 @@ class Desk:
 
     def forget_turn(self) -> None:
         """What only this turn needed goes at once, before the garbage collector looks at it."""
-        self.unanswered, self.hops, self.sent = [], {}, []
+        self.unanswered, self.hops, self.sent, self.warnings = [], {}, [], []
         self.executions.forget_turn()
 
     # --- new orders ---

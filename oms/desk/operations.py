@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from oms.desk.bust import Anew, change_trade, why_not_change
-from oms.desk.listings import CANCEL, Listing, fees_in
-from oms.desk.settings import first_phase, instrument_of, money_terms_of
+from oms.desk.listings import CANCEL, STEPS, Listing, fees_in, tiers_in
+from oms.desk.settings import first_phase, instrument_of, money_terms_of, worth_nothing
 from oms.enums import (
     OrderState,
     OrderType,
@@ -44,6 +44,7 @@ CANCELED, EXPIRED = OrderState.CANCELED, OrderState.EXPIRED
 INVALID, SYMBOL_UNKNOWN = RejectReason.COMMAND_INVALID.value, RejectReason.SYMBOL_UNKNOWN.value
 KEPT_OVERNIGHT = (TimeInForce.GTC, TimeInForce.GTD)
 ACCOUNT_SETTINGS = ("tier", "stp_group")
+LEAST = ("quantity_min", "notional_min")  # limits that say how little an order may be for
 
 
 class Asked(NamedTuple):
@@ -365,7 +366,7 @@ class Operations:
         if not value:
             return ""
         if action == OperatorAction.SET_ACCOUNT and name == "tier":
-            tiers = {tier for _, tier in desk.ledger.rates}
+            tiers = tiers_in(desk.settings, desk.listings.changed)
             if value not in tiers:
                 return f"{INVALID}: tier={value}, expected {known_tiers(tiers)}"
         elif action == OperatorAction.SET_LIMIT and name == "restricted_symbols":
@@ -432,7 +433,8 @@ class Operations:
         scope = Scope.ACCOUNT if asked.scope is Scope.ALL else asked.scope
         self._desk.risk.set_limit(scope, asked.target, asked.name, asked.value)
         self._desk.risk.watch(self._executions.orders.values())
-        return f"{asked.name}={asked.value or 'as configured'}"
+        told = f"{asked.name}={asked.value or 'as configured'}"
+        return told + self._worth_nothing(asked.symbol) if asked.name in LEAST else told
 
     def _set_account(self, asked: Asked) -> str:
         settings = self._desk.account_settings.setdefault(asked.target, {})
@@ -455,6 +457,8 @@ class Operations:
             told = desk.listings.obey(asked) + told
             self._use_instruments()
             self._note_money_terms(seq)
+            if asked.action == OperatorAction.LIST or not asked.terms.keys().isdisjoint(STEPS):
+                told += self._worth_nothing(asked.symbol)
         self._answer(seq, line, asked.symbol, reason, told)
 
     # --- settings ---
@@ -471,11 +475,30 @@ class Operations:
         if self._desk.rules > 1 and self._executions.ledger is not None:
             self._desk.ledger.settle_whole(seq, self._executions.orders.values())
         self._note_money_terms(seq)
+        for symbol in self._desk.instruments:
+            self._worth_nothing(symbol)
+
+    def _worth_nothing(self, symbol: str) -> str:
+        """A warning, which is logged, too, if an order of the symbol may be worth less than money
+        can be counted; "" if not."""
+        desk = self._desk
+        if self._executions.ledger is None or desk.rules == 1:
+            return ""
+        instrument = desk.instruments[symbol]
+        warning = worth_nothing(instrument, desk.risk.least(instrument))
+        if warning:
+            desk.warnings.append(warning)
+        return f", warning={warning}" if warning else ""
 
     def _note_money_terms(self, seq: int) -> None:
         """What trades are settled by, from this line on."""
-        known, ledger = self._desk.money_terms, bool(self._desk.settings.get("ledger"))
-        for symbol, instrument in self._desk.instruments.items():
+        desk = self._desk
+        known, ledger = desk.money_terms, bool(desk.settings.get("ledger"))
+        instruments = dict(desk.instruments)
+        if desk.engine is not None and desk.rules > 1:  # trades of what was delisted can be busted
+            for symbol, market in desk.engine.markets.items():
+                instruments.setdefault(symbol, market.instrument)
+        for symbol, instrument in instruments.items():
             terms = [ledger, *money_terms_of(instrument)]
             if symbol not in known or known[symbol][0] != terms:
                 known[symbol] = (terms, seq)
@@ -499,6 +522,11 @@ class Operations:
         else:  # what a remote venue trades at is not known here
             desk.risk.holdings.reference_of = lambda symbol, _: (
                 desk.known[symbol].reference_price_ticks
+            )
+            desk.risk.band_of = lambda symbol, bps, _: (
+                instrument.band(instrument.reference_price_ticks, bps)
+                if (instrument := desk.instruments[symbol]).reference_price_ticks
+                else None
             )
         self._use_account_settings()
 
@@ -536,6 +564,9 @@ class Operations:
             markets[symbol].reference_ticks
             if around == "last"
             else markets[symbol].instrument.reference_price_ticks
+        )
+        self._desk.risk.band_of = lambda symbol, bps, around: markets[symbol].price_band(
+            bps, around
         )
 
     def _use_account_settings(self) -> None:

@@ -262,6 +262,8 @@ def _dump_market(market: Market) -> dict[str, Any]:
         "state": [getattr(market, name) for name in MARKET_STATE],
         **_some("aside", list(market.aside)),
         **_some("widened", market.widened),
+        **_some("rolling_by", list(market.rolling_by)),
+        **_some("taken_back", list(market.taken_back)),
     }
 
 
@@ -270,6 +272,8 @@ def _load_market(market: Market, fields: dict[str, Any], desk: Desk) -> None:
     book, orders, symbol = market.book, desk.executions.orders, market.instrument.symbol
     market.aside = {order_id: orders[order_id] for order_id in fields.get("aside", ())}
     market.widened = fields.get("widened", 0)
+    market.rolling_by = fields.get("rolling_by", [])
+    market.taken_back = fields.get("taken_back", [])
     book.restore(
         order
         for order in orders.values()

@@ -24,7 +24,7 @@ from oms.exchange.conduct import (
 from oms.exchange.holdings import NOTHING_OPEN, Holdings
 from oms.exchange.limits import AccountLimits, Holder, Limits, SymbolLimits, likeness
 from oms.exchange.order import Change, Exposure, Order
-from oms.instruments import BPS, Instrument
+from oms.instruments import Instrument
 from oms.money import to_text
 from oms.reject_reasons import RejectReason
 
@@ -32,6 +32,7 @@ BUY = Side.BUY
 RECENT_MAX = 1_000  # orders remembered per account for the duplicate window
 CACHED_MAX = 100_000
 NOT_LOOKED_UP: Any = object()
+Band = tuple[int, int]
 
 
 class Risk:
@@ -39,11 +40,13 @@ class Risk:
 
     idle: nobody is limited, nobody halted: nothing to check. free: nobody is halted or may only
     reduce. acting_lots: what else of an order's account, symbol and side can trade or waits to;
-    None: all that is open of it, at a remote venue.
+    None: all that is open of it, at a remote venue. band_of: symbol, basis points and "last" or
+    "reference" -> the lowest and highest price that an order may have; None: any.
     """
 
     def __init__(self, positions: Mapping[tuple[str, str], int]) -> None:
         self.holdings = Holdings(positions)
+        self.band_of: Callable[[str, int, str], Band | None] = lambda _symbol, _bps, _around: None
         self.acting_lots: Callable[[Order], int] | None = None
         self.idle = self.free = True
         self._reducing_somewhere = False
@@ -242,9 +245,8 @@ class Risk:
             if not limits.surely_inside(lots, value, instrument):
                 return False
             if limits.band_bps:
-                reference = self.holdings.reference_of(instrument.symbol, limits.band_around)
-                away = abs(price - reference) * BPS
-                if reference and away > reference * limits.band_bps:
+                band = self.band_of(instrument.symbol, limits.band_bps, limits.band_around)
+                if band is not None and not band[0] <= price <= band[1]:
                     return False
         account = self._of_account.get(order.account, NOT_LOOKED_UP)
         if account is None:
@@ -410,11 +412,10 @@ class Risk:
             if not reason and at_market:
                 reason = limits.market_notional.check(notional, before)
         moves = price_ticks != order.price_ticks or not changes
-        if not reason and limits.band_bps and price_ticks and reference and moves:
-            low = -(-reference * (BPS - limits.band_bps) // BPS)
-            high = reference * (BPS + limits.band_bps) // BPS
-            if not low <= price_ticks <= high:
-                text = [to_text(p, instrument.price_scale) for p in (price_ticks, low, high)]
+        if not reason and limits.band_bps and price_ticks and moves:
+            band = self.band_of(instrument.symbol, limits.band_bps, limits.band_around)
+            if band is not None and not band[0] <= price_ticks <= band[1]:
+                text = [to_text(p, instrument.price_scale) for p in (price_ticks, *band)]
                 code = RejectReason.PRICE_OUTSIDE_BAND
                 reason = f"{code}: price={text[0]}, min={text[1]}, max={text[2]}"
         return reason

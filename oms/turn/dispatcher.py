@@ -17,7 +17,7 @@ from oms.clock import Clock, Instant, utc_text
 from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
-from oms.desk.listings import in_force, mistakes_in
+from oms.desk.listings import check_tiers, in_force, mistakes_in
 from oms.desk.settings import (
     check_assets,
     check_grid,
@@ -26,7 +26,6 @@ from oms.desk.settings import (
     check_venue,
     exchange_settings,
     settings_of,
-    worth_nothing,
 )
 from oms.desk.throttle import OrderThrottler
 from oms.enums import OrderState, ResponseType
@@ -161,26 +160,18 @@ class Dispatcher:
         wrong = mistakes_in(traded)
         if wrong:
             raise StoreError(f"with what operators set: {wrong}")
+        check_tiers(self.desk, settings)
         check_assets(self.desk.ledger.scales, self.desk.ledger.paid_in, traded)
         check_scales([order.instrument for order in orders.values()], traded)
         check_grid(orders.values(), traded)
         self._check_counts()
         self._run([], [*self._accepted_loss(), (codec.START, settings)], self.times.read())
-        self._warn_of_small_orders()
         self._relist()
         self.feed.attach(self.desk, self.fold.last_seq)
         if self._venue.remote:
             self._await_answers()
         self.started = True
         self._inbox.open()
-
-    def _warn_of_small_orders(self) -> None:
-        """Name each instrument of which an order may be worth less than money can be counted."""
-        if self.desk.executions.ledger is not None:
-            for instrument in self.desk.instruments.values():
-                warning = worth_nothing(instrument, self.desk.risk.least(instrument))
-                if warning:
-                    log.warning("%s", warning)
 
     def _relist(self) -> None:
         """Others are traded than before: readers see what there is of them."""
@@ -489,6 +480,8 @@ class Dispatcher:
         for symbol in symbols:
             if symbol in desk.instruments:  # a refused request may name any
                 self._show(symbol)
+        for warning in desk.warnings:
+            log.warning("%s", warning)
         hops = desk.hops
         published_ns = clock.monotonic_ns()
         trades = publisher.take_over(reports)

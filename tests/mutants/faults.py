@@ -165,8 +165,8 @@ MATCHING = [
         ("sweep",),
     ),
     Fault(
-        "fill or kill fills in part", "exchange/matching.py",
-        "return why_not_whole(order, plan, \"FOK\") if order.time_in_force is FOK else \"\"",
+        "fill or kill fills in part", "exchange/plan.py",
+        "return self._why_not_whole(order, plan, \"FOK\") if order.time_in_force is FOK else \"\"",
         "return \"\"",
         ("matching", "exchange_edges"),
     ),
@@ -177,6 +177,20 @@ MATCHING = [
     Fault(
         "an auction prefers the larger surplus", "exchange/auction.py",
         "surplus_min = min(abs(each.surplus)", "surplus_min = max(abs(each.surplus)", ("auction",),
+    ),
+    Fault(
+        "all or nothing never starts the breaker", "exchange/matching.py",
+        "executions.finish(order, CANCELED, canceled)\n            if breach:",
+        "executions.finish(order, CANCELED, canceled)\n            if False:", ("breaker",),
+    ),
+    Fault(
+        "an order that nothing could fill starts the breaker", "exchange/plan.py",
+        "return beyond if beyond.refused or beyond.canceled else plan", "return plan",
+        ("breaker",),
+    ),
+    Fault(
+        "a price band stays where nobody trades", "exchange/market.py",
+        "if not moves or self.rules.number == 1:", "if True:", ("risk",),
     ),
     Fault(
         "an auction knows limit prices only", "exchange/market.py",
@@ -304,6 +318,14 @@ VIEWS = [
         "charge = exact * bps_of(fees, whole.liquidity)",
         "charge = fill.price_ticks * fill.lots * instrument.quote_unit * "
         "bps_of(fees, whole.liquidity)", ("settlement",),
+    ),
+    Fault(
+        "a bust takes a reference that another trade of its price gave", "exchange/market.py",
+        "if by and by[0] <= number <= by[1] and price_ticks", "if by and price_ticks", ("bust",),
+    ),
+    Fault(
+        "a fee tier goes while accounts have it", "desk/listings.py",
+        "if tier in before - after:", "if False:", ("listings",),
     ),
 ]  # fmt: skip
 FAULTS = JOURNAL + IDS + LEDGER + MATCHING + THROTTLE + SESSION + VIEWS
