@@ -78,6 +78,26 @@ def _local(day, minute):
     return datetime.combine(day, time()) + minute * MINUTE
 
 
+def leaves_crossed(run, longer):
+    """May what gathers in this window be left crossed, if calls last so many minutes longer?
+
+    Orders that cross come in each minute; trading uncrosses them, and so does the end of the
+    closing call, of which the minutes it may last longer are the last part.
+    """
+    pre, opening, closing = run.phases
+    minutes = ["gathers"] * (pre + opening + (longer if opening else 0))
+    trading = run.end - run.start - len(minutes) - closing
+    if trading < 0 or 0 < closing <= longer:
+        return True
+    minutes += ["trades"] * trading
+    crossed = False
+    for what in minutes:
+        crossed = what == "gathers"
+    if opening and crossed:  # the closing call is no end of the opening call
+        return True
+    return crossed and not closing
+
+
 class ReferenceCalendar:
     """So many minutes from a start in UTC."""
 
@@ -189,6 +209,27 @@ class ReferenceCalendar:
         taken = {minute for run in runs for minute in range(run.start, run.end)}
         if any(run.start >= run.end or taken & set(range(run.start, run.end)) for run in extra):
             found.add("extra_open")
+        ends = self._early(self._kept(week, exceptions, counts_for), exceptions) or {}
+        if any(run.trading_date in ends and run.end > ends[run.trading_date] for run in extra):
+            found.add("extra_open")  # its trading date is over
+        dates = [run.trading_date for run in sorted([*runs, *extra]) if run.start < run.end]
+        if dates != sorted(dates):
+            found.add("extra_open")  # one date would end while another goes on
+        return found
+
+    def without_room(self, week, exceptions, zone, counts_for, longer):
+        """Settings of which a window is too short for its calls, with their latest ends."""
+        found, kept = set(), self._kept(week, exceptions, counts_for)
+        runs, extra = self._all_runs(week, exceptions, zone, counts_for)
+        if any(leaves_crossed(run, longer) for run in self._week_runs(week, counts_for)):
+            found.add("hours")
+        if any(leaves_crossed(run, longer) for run in extra):
+            found.add("extra_open")
+        cut = [
+            now for now, before in zip(runs, kept, strict=True) if now.start < now.end < before.end
+        ]
+        if any(leaves_crossed(run, longer) for run in cut):
+            found.add("early_close")
         return found
 
     def minutes(self, week, exceptions, zone, counts_for):

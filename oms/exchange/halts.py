@@ -21,7 +21,7 @@ from oms.exchange.order import Order
 from oms.exchange.risk import Risk
 from oms.reject_reasons import RejectReason
 
-BUY, CONTINUOUS = Side.BUY, Phase.CONTINUOUS
+BUY, CLOSED, CONTINUOUS = Side.BUY, Phase.CLOSED, Phase.CONTINUOUS
 CANCELED, PENDING_NEW, SUSPENDED = OrderState.CANCELED, OrderState.PENDING_NEW, OrderState.SUSPENDED
 HALTED = RejectReason.HALTED.value
 
@@ -80,11 +80,12 @@ class Halts:
 
     # --- setting aside, and bringing back ---
 
-    def review(self, market: Market, *, whole: bool = False) -> None:
+    def review(self, market: Market, *, whole: bool = False, opens: bool = False) -> None:
         """Who may trade has changed: take out what may not act, bring back what may again.
 
         The best price stays first, where only some of an account's orders may. whole: the whole
-        market may trade again, and what crosses then is for an uncross, not for a cancel.
+        market may trade again, and what crosses then is for an uncross, not for a cancel. opens:
+        a closed market is about to open. Until it does, what would cross waits on, aside.
         """
         if self._rules.number < 2:
             return
@@ -108,7 +109,9 @@ class Halts:
                 market.touch(order.side, order.price_ticks)
                 self.set_aside(market, order, reason)
         if market.aside:
-            self._bring_back(market, acting, whole)
+            closed = market.phase is CLOSED and not opens
+            may_cross = (whole or market.phase is not CONTINUOUS) and not closed
+            self._bring_back(market, acting, may_cross)
 
     def set_aside(self, market: Market, order: Order, reason: str) -> None:
         """An order that just left book or stops may not act now."""
@@ -119,7 +122,9 @@ class Halts:
         if order.state is not SUSPENDED:  # a stop that was not triggered yet is as it was
             self._executions.restate_as(order, SUSPENDED, reason)
 
-    def _bring_back(self, market: Market, acting: Counter[tuple[str, Side]], whole: bool) -> None:
+    def _bring_back(
+        self, market: Market, acting: Counter[tuple[str, Side]], may_cross: bool
+    ) -> None:
         back = list[Order]()
         for order in sorted(market.aside.values(), key=attrgetter("entered", "order_id")):
             key = (order.account, order.side)
@@ -132,17 +137,20 @@ class Halts:
             else:
                 acting[key] += order.leaves_lots
                 back.append(order)
-        self._rest_again(market, back, whole or market.phase is not CONTINUOUS)
+        self._rest_again(market, back, may_cross)
         self._rules.trigger(market, market.last_ticks)
 
     def _rest_again(self, market: Market, back: list[Order], may_cross: bool) -> None:
         """Let these rest in their old places; one that would meet somebody was priced for
-        another market, and is canceled."""
+        another market, and is canceled; or waits for the open, in a closed market."""
         bid, ask, rest = market.book.best_bid, market.book.best_ask, list[Order]()
         for order in back:
             price, buys = order.price_ticks, order.side is BUY
             best = ask if buys else bid
             meets = best is not None and (price >= best if buys else price <= best)
+            if meets and not may_cross and market.phase is CLOSED:
+                market.aside[order.order_id] = order  # until it opens
+                continue
             if meets and not may_cross:
                 reason = f"{HALTED}: price={price}, best={best}"
                 self._executions.finish(order, CANCELED, reason)

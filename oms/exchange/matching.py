@@ -90,7 +90,7 @@ class MatchingEngine:
         self.rules = Rules()
         self.phases = Phases(self.rules, self.markets, executions)
         self.halts = Halts(executions, self.markets, self.rules, risk)
-        self.phases.bring_back = self.halts.review
+        self.phases.bring_back = lambda market: self.halts.review(market, opens=True)
 
     def list_instruments(self, instruments: Iterable[Instrument]) -> None:
         """Open a market for every instrument that has none."""
