@@ -123,7 +123,7 @@ class ReferenceCalendar:
         return first[before] + (local - before) // MINUTE
 
     def _week_runs(self, week, counts_for):
-        """When each interval is open, by rights; in order, none into the next."""
+        """When each interval is open, by rights; in order."""
         runs = []
         for offset in range(-1, self.length // 1440 + 1):
             day = self.start.date() + timedelta(offset)
@@ -136,7 +136,11 @@ class ReferenceCalendar:
                 trading_date = day if counts_for == "open" else last
                 phases = each.phases or tuple(STANDARD.values())
                 runs.append(Run(start, end, trading_date, phases))
-        runs.sort(key=lambda run: run[:2])
+        return sorted(runs, key=lambda run: run[:2])
+
+    @staticmethod
+    def _apart(runs):
+        """Those that a change of clocks moved into each other: the first one goes on."""
         closed, apart = -(10**9), []
         for run in runs:
             apart.append(run._replace(start=max(run.start, closed)))
@@ -160,6 +164,9 @@ class ReferenceCalendar:
         runs = self._week_runs(week, counts_for)
         return [run for run in runs if run.trading_date not in exceptions.holidays]
 
+    def _early_of(self, kept, exceptions):
+        return self._early(self._apart(kept), exceptions)
+
     def _under_way(self, runs, minute):
         """The trading date of a minute: as it is open, or as before and after are of one."""
         before = [run for run in runs if run.start < run.end and run.start <= minute]
@@ -181,9 +188,9 @@ class ReferenceCalendar:
 
     def _all_runs(self, week, exceptions, zone, counts_for):
         runs = self._kept(week, exceptions, counts_for)
-        ends = self._early(runs, exceptions) or {}
+        ends = self._early_of(runs, exceptions) or {}
         runs = [run._replace(end=min(run.end, ends.get(run.trading_date, run.end))) for run in runs]
-        return runs, self._extra(exceptions, zone, counts_for)
+        return self._apart(runs), self._extra(exceptions, zone, counts_for)
 
     def _extra(self, exceptions, zone, counts_for):
         runs = []
@@ -203,13 +210,13 @@ class ReferenceCalendar:
         found, plain = set(), self._week_runs(week, counts_for)
         if exceptions.holidays - {run.trading_date for run in plain}:
             found.add("holidays")
-        if self._early(self._kept(week, exceptions, counts_for), exceptions) is None:
+        if self._early_of(self._kept(week, exceptions, counts_for), exceptions) is None:
             found.add("early_close")
         runs, extra = self._all_runs(week, exceptions, zone, counts_for)
         taken = {minute for run in runs for minute in range(run.start, run.end)}
         if any(run.start >= run.end or taken & set(range(run.start, run.end)) for run in extra):
             found.add("extra_open")
-        ends = self._early(self._kept(week, exceptions, counts_for), exceptions) or {}
+        ends = self._early_of(self._kept(week, exceptions, counts_for), exceptions) or {}
         if any(run.trading_date in ends and run.end > ends[run.trading_date] for run in extra):
             found.add("extra_open")  # its trading date is over
         dates = [run.trading_date for run in sorted([*runs, *extra]) if run.start < run.end]
