@@ -134,7 +134,7 @@ class PlainExchange(PlainBooks):
             self.set_aside(symbol)
         elif phase != "CLOSED":  # a halt outlasts the night
             self.bring_back(symbol)
-        if phase == "CONTINUOUS" or (before, phase) == ("CLOSING_AUCTION", "CLOSED"):
+        if phase == "CONTINUOUS" or (before in CALLS and phase == "CLOSED"):
             self.uncross(symbol)
         if phase in ("CONTINUOUS", "CLOSED"):  # a market order never rests
             for order in list(self.called[symbol]):

@@ -344,11 +344,12 @@ def test_a_halt_in_a_call_keeps_them_and_a_restart_too():
     assert told == ["M TRADE/PARTIALLY_FILLED", "Y TRADE/FILLED", "M CANCELED/CANCELED"]
 
 
-def test_a_call_that_ends_without_an_uncross_cancels_them():
-    """The session pauses in a call: they may not wait for another day."""
-    day = Call(hours="Mon-Fri 09:00-09:18", closing_auction_ns=0)
+def test_a_call_that_the_close_ends_cancels_what_is_left_of_them():
+    """The session ends in an operator's call: they may not wait for another day."""
+    day = Call("16:00", closing_auction_ns=0)
+    day.operate("O", OperatorAction.SET_PHASE, "OPENING_AUCTION")
     day.send(buy("M", 5), buy("A", 5, 100))
-    assert day.told_at("09:18") == ["M CANCELED INSUFFICIENT_LIQUIDITY: left=5"]
+    assert day.told_at("17:00") == ["M CANCELED INSUFFICIENT_LIQUIDITY: left=5"]
 
 
 # --- how a call ends ---

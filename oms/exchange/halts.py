@@ -23,7 +23,7 @@ from oms.exchange.order import Order
 from oms.exchange.risk import Risk
 from oms.reject_reasons import RejectReason
 
-BUY, CONTINUOUS = Side.BUY, Phase.CONTINUOUS
+BUY, CLOSED, CONTINUOUS = Side.BUY, Phase.CLOSED, Phase.CONTINUOUS
 CANCELED, PENDING_NEW, SUSPENDED = OrderState.CANCELED, OrderState.PENDING_NEW, OrderState.SUSPENDED
 DONE_FOR_DAY = OrderState.DONE_FOR_DAY
 HALTED = RejectReason.HALTED.value
@@ -101,11 +101,12 @@ class Halts:
 
     # --- setting aside, and bringing back ---
 
-    def review(self, market: Market, *, whole: bool = False) -> None:
+    def review(self, market: Market, *, whole: bool = False, opens: bool = False) -> None:
         """Who may trade has changed: take out what may not act, bring back what may again.
 
         The best price stays first, where only some of an account's orders may. whole: the whole
-        market may trade again, and what crosses then is for an uncross, not for a cancel.
+        market may trade again, and what crosses then is for an uncross, not for a cancel. opens:
+        a closed market is about to open. Until it does, what would cross waits on, aside.
         """
         if self._rules.number < 2:
             return
@@ -131,7 +132,9 @@ class Halts:
                 market.touch(order.side, order.price_ticks)
                 self.set_aside(market, order, reason)
         if market.aside:
-            self._bring_back(market, market.aside.values(), acting, whole)
+            closed = market.phase is CLOSED and not opens
+            may_cross = (whole or market.phase is not CONTINUOUS) and not closed
+            self._bring_back(market, market.aside.values(), acting, may_cross)
 
     def use_room(self) -> None:
         """Less is open of accounts that may only reduce: bring back what there is room for now."""
@@ -144,7 +147,8 @@ class Halts:
             for other in self._acting(account, market):
                 acting[account, other.side] += other.leaves_lots
             orders = executions.short_of_room.pop(key, {})
-            self._bring_back(market, orders.values(), acting, False)
+            may_cross = market.phase not in (CONTINUOUS, CLOSED)
+            self._bring_back(market, orders.values(), acting, may_cross)
 
     def find_short(self) -> None:
         """Find the orders that want room in a desk that was loaded."""
@@ -168,7 +172,7 @@ class Halts:
             self._executions.restate_as(order, SUSPENDED, reason)
 
     def _bring_back(
-        self, market: Market, aside: Iterable[Order], acting: Acting, whole: bool
+        self, market: Market, aside: Iterable[Order], acting: Acting, may_cross: bool
     ) -> None:
         """Of these, what may act again; of one account and side the best price first."""
         back = list[Order]()
@@ -185,17 +189,20 @@ class Halts:
                 acting[key] += order.leaves_lots
                 back.append(order)
         back.sort(key=attrgetter("entered"))
-        self._rest_again(market, back, whole or market.phase is not CONTINUOUS)
+        self._rest_again(market, back, may_cross)
         self._rules.trigger(market, market.last_ticks)
 
     def _rest_again(self, market: Market, back: list[Order], may_cross: bool) -> None:
         """Let these rest in their old places; one that would meet somebody was priced for
-        another market, and is canceled."""
+        another market, and is canceled; or waits for the open, in a closed market."""
         bid, ask, rest = market.book.best_bid, market.book.best_ask, list[Order]()
         for order in back:
             price, buys = order.price_ticks, order.side is BUY
             best = ask if buys else bid
             meets = best is not None and (price >= best if buys else price <= best)
+            if meets and not may_cross and market.phase is CLOSED:
+                market.aside[order.order_id] = order  # until it opens
+                continue
             if meets and not may_cross:
                 reason = f"{HALTED}: price={price}, best={best}"
                 self._executions.finish(order, CANCELED, reason)

@@ -339,7 +339,7 @@ class Phases:
     """Every market's phase: the session's, unless it is halted or reopens.
 
     changed: symbols whose phase is another since somebody looked. bring_back: lets orders that
-    may act again return to a market, before it uncrosses.
+    may act again return to a market, before it opens or uncrosses.
     """
 
     def __init__(self, rules: Rules, markets: Mapping[str, Market], executions: Executions) -> None:
@@ -465,19 +465,28 @@ class Phases:
         before = market.phase
         if phase is before:
             return
+        if before is CLOSED and market.aside:
+            self.bring_back(market)
         market.phase = phase
         draws = phase in CALLS and self._rules.auction_random_end_ns
         market.extra_ns, market.extended = TO_BE_DRAWN if draws else 0, False
         if market.limit_state:  # it is about continuous trading
             market.limit_state, market.until_ns = False, 0
         self.changed.add(market.instrument.symbol)
-        if phase is CONTINUOUS or (before is CLOSING and phase is CLOSED):
+        if phase is CONTINUOUS or (phase is CLOSED and self._uncrosses_at_close(market, before)):
             traded = self._uncross(market)
             if not traded and (market.widened or before in INTERRUPTED) and self._rules.number > 1:
                 market.set_reference(self._rules.elapsed_ns)
             self._rules.trigger(market, market.last_ticks)
         if phase in (CONTINUOUS, CLOSED):
             self._end_gathered(market)
+
+    def _uncrosses_at_close(self, market: Market, before: Phase) -> bool:
+        """Nothing stays crossed overnight, be it of a call that the close cuts short, or of a
+        breaker's pause; but nothing trades in a halt."""
+        if self._rules.number == 1:
+            return before is CLOSING
+        return before is not CONTINUOUS and not market.halted
 
     def _uncross(self, market: Market) -> bool:
         """Everybody who can trades at one price; the fills, buyer first. Did anybody?

@@ -56,7 +56,7 @@ class MatchingEngine:
         self.phases = Phases(self.rules, self.markets, executions)
         self.halts = Halts(executions, self.markets, self.rules, risk)
         self.planner = Planner(self.rules, executions, risk)
-        self.phases.bring_back = self.halts.review
+        self.phases.bring_back = lambda market: self.halts.review(market, opens=True)
 
     def list_instruments(self, instruments: Iterable[Instrument]) -> None:
         """Open a market for every instrument that has none."""

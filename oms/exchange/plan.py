@@ -57,7 +57,7 @@ class Plan(NamedTuple):
 
 
 class Planner:
-    """Makes plans by the rules that all markets share, by limits, and by the money that there is."""
+    """Makes plans by the rules of all markets, by limits, and by the money that there is."""
 
     def __init__(self, rules: Rules, executions: Executions, risk: Risk) -> None:
         self._rules = rules
