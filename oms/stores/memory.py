@@ -2,9 +2,19 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from oms.reports import Report
+from oms.reports import Report, trade_named
 from oms.requests.codec import Line
-from oms.stores import EXECUTIONS, Claim, JournalRecord, Snapshot, answers_in, line_in
+from oms.stores import (
+    EXECUTIONS,
+    Claim,
+    JournalRecord,
+    Snapshot,
+    StoredTrade,
+    answers_in,
+    as_it_stands,
+    line_in,
+    names_trade,
+)
 
 
 class MemoryStore:
@@ -113,6 +123,24 @@ class MemoryStore:
             if report.type in EXECUTIONS and report.symbol in symbols and report.report_id < before
         )
         return reversed(told)
+
+    def trades(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]:
+        reports = [report for report in self.all_reports() if report.symbol == symbol]
+        changes = {
+            trade_named(report): (
+                report.last_price_ticks,
+                report.last_quantity_lots if report.type == "TRADE_CORRECTED" else 0,
+            )
+            for report in reports
+            if report.type in EXECUTIONS[1:]
+        }
+        for report in reports:
+            if names_trade(report) and start_ns <= report.wall_ns < end_ns:
+                trade = StoredTrade(
+                    report.report_id, report.wall_ns, report.last_price_ticks,
+                    report.last_quantity_lots, False,
+                )  # fmt: skip
+                yield as_it_stands(trade, changes)
 
     def save_part(self, parts_id: int, number: int, part: str) -> None:
         if number == 1:  # of one that did not come to its end nothing stays

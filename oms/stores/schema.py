@@ -41,6 +41,12 @@ _TEXTS = ("code", "notional", "liquidity", "reason", "fee")
 _COLUMNS = ",\n    ".join(
     f"{name} {'TEXT' if name in _TEXTS else 'INTEGER'} NOT NULL" for name in NAMES[1:]
 )
+# Busts and corrections are few, and may be about a trade of long ago. A partial index finds them;
+# other reports cost it one comparison.
+_CHANGES = "code >= 'G' AND code < 'I'"
+REPORTS_CHANGES = (
+    f"CREATE INDEX IF NOT EXISTS reports_changes ON reports (report_id) WHERE {_CHANGES}"
+)
 TABLES = [
     """CREATE TABLE orders (
     seq INTEGER PRIMARY KEY,
@@ -55,6 +61,7 @@ TABLES = [
     # old order would dirty a page of its own, and commits took three times as long.
     f"CREATE TABLE reports (\n    report_id INTEGER PRIMARY KEY,\n    {_COLUMNS})",
     "CREATE INDEX reports_by_order ON reports (order_id)",
+    REPORTS_CHANGES,
     # Of the few reports that name another symbol or side than `orders` does: refusals.
     """CREATE TABLE report_names (
     report_id INTEGER PRIMARY KEY,
@@ -140,6 +147,18 @@ OF_TRADES = (
     + ") AND r.report_id < ? AND o.symbol IN (SELECT value FROM json_each(?)) "
     "ORDER BY r.report_id DESC"
 )
+# One report of each trade, the one that names it: see names_trade. By sequence of turns, as the
+# stamps of turns never decrease: no index of its own, so a trade costs the dispatcher nothing.
+SELECT_TRADES = f"""SELECT r.report_id, j.wall_ns, r.last_price_ticks, r.last_quantity_lots
+    FROM reports AS r
+    CROSS JOIN orders AS o ON o.seq = r.order_id
+    CROSS JOIN journal AS j ON j.last_seq = r.report_id >> {NUMBER_BITS}
+    WHERE r.report_id >= ? AND r.report_id < ? AND substr(r.code, 1, 1) = '{EXEC_TYPES["TRADE"]}'
+    AND r.liquidity <> 'MAKER' AND o.symbol = ? AND (r.liquidity = 'TAKER'
+    OR (r.match_number > 0 AND o.side = 'BUY')) ORDER BY r.report_id"""
+SELECT_CHANGES = f"""SELECT code, last_price_ticks, last_quantity_lots, reason FROM reports
+    WHERE {_CHANGES} AND report_id >= ? ORDER BY report_id"""
+SELECT_TURN = "SELECT last_seq, wall_ns FROM journal WHERE last_seq >= ? ORDER BY last_seq LIMIT 1"
 OF_ORDER = "WHERE r.order_id = ? ORDER BY r.report_id"
 
 
@@ -158,6 +177,7 @@ def create(connection: sqlite3.Connection) -> bool:
         connection.execute("COMMIT")
     if version > FOLDED_VERSION:
         _renew_view(connection)
+        connection.execute(REPORTS_CHANGES)
     return bool(0 < version <= FOLDED_VERSION)
 
 
@@ -190,6 +210,7 @@ def set_aside(connection: sqlite3.Connection) -> str:
         old, report_id = "reports", "old.report_id"
         connection.execute("DROP VIEW order_responses")
         connection.execute("DROP INDEX reports_by_order")
+        connection.execute("DROP INDEX IF EXISTS reports_changes")
         dropped = []
         for table in ("orders", "report_names"):
             connection.execute(f"DROP TABLE {table}")

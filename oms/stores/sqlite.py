@@ -23,10 +23,27 @@ from oms.errors import (
     StoreFullError,
     ValidationError,
 )
-from oms.reports import NUMBER_BITS, NUMBER_MASK, STORED, Report, stored_report, type_of
+from oms.reports import (
+    EXEC_TYPES,
+    NUMBER_BITS,
+    NUMBER_MASK,
+    STORED,
+    Report,
+    stored_report,
+    trade_in,
+    type_of,
+)
 from oms.requests.codec import Line
 from oms.requests.orders import SEQUENCE_MAX
-from oms.stores import Claim, JournalRecord, Snapshot, answers_in, line_in
+from oms.stores import (
+    Claim,
+    JournalRecord,
+    Snapshot,
+    StoredTrade,
+    answers_in,
+    as_it_stands,
+    line_in,
+)
 from oms.stores.high_water import (
     HighWater,
     JournalEnd,
@@ -49,10 +66,13 @@ from oms.stores.schema import (
     OF_TRADES,
     OTHERS,
     SCHEMA_VERSION,
+    SELECT_CHANGES,
     SELECT_CLAIMS,
     SELECT_END,
     SELECT_RECORD,
     SELECT_REPORT,
+    SELECT_TRADES,
+    SELECT_TURN,
     SELECT_USED,
     TABLES,
     VIEW,
@@ -508,6 +528,36 @@ class PersistentStorage:
     def executions(self, symbols: Collection[str], before: int) -> Iterator[Report]:
         names = json.dumps(sorted(symbols))
         return map(stored_report, _guarded(self._read(SELECT_REPORT + OF_TRADES, (before, names))))
+
+    def trades(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]:
+        # A connection of its own: a day's trades take a while, and nobody else waits for them.
+        with PersistentStorage(self.path, read_only=True) as reader:
+            reader._write("BEGIN")  # trades and what became of them as of one instant
+            yield from reader._trades(symbol, start_ns, end_ns)
+
+    def _trades(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]:
+        first, end = self._turn_at(start_ns) << NUMBER_BITS, self._turn_at(end_ns) << NUMBER_BITS
+        changes = {}
+        for code, ticks, lots, reason in _guarded(self._read(SELECT_CHANGES, (first,))):
+            corrected = code[0] == EXEC_TYPES["TRADE_CORRECTED"]
+            changes[trade_in(reason)] = ticks, lots if corrected else 0
+        for row in _guarded(self._read(SELECT_TRADES, (first, end, symbol))):
+            yield as_it_stands(StoredTrade(*row), changes)
+
+    def _turn_at(self, wall_ns: int) -> int:
+        """The first turn stamped then or later; above all turns if there is none. Stamps never
+        decrease, so it is found by halves."""
+        low, found = 0, self._one("SELECT max(last_seq) FROM journal")
+        high = ((found and found[0]) or 0) + 1
+        while low < high:
+            middle = (low + high) // 2
+            turn = self._one(SELECT_TURN, middle)
+            if turn is None or turn[1] >= wall_ns:
+                high = middle
+            else:
+                low = turn[0] + 1
+        turn = self._one(SELECT_TURN, low)
+        return turn[0] if turn is not None else SEQUENCE_MAX >> NUMBER_BITS
 
     def _reports(self, where: str, *arguments: object) -> list[Report]:
         return list(map(stored_report, _guarded(self._read(SELECT_REPORT + where, arguments))))
