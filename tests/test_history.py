@@ -14,6 +14,7 @@ from oms import Instrument, ManualClock, PersistentStorage, ValidationError
 from oms.config import SessionConfig
 from oms.enums import Phase
 from oms.requests import OperatorAction, OperatorRequest
+from tests.databases import alter
 from tests.fakes import Stepped, buy, config_of, sell
 from tests.spoken import Spoken
 
@@ -288,3 +289,27 @@ def check_all(market, written, width, width_s):
     statistics = market.oms.statistics("X")
     now = market.clock.wall_ns() + 1
     assert figures(statistics) == naive(written, now - 24 * HOUR, now)
+
+
+def test_a_database_of_an_older_program_has_candles_at_once(tmp_path):
+    """Given one without the list of changes, then a reader looks at all reports, and the next
+    start makes the list."""
+    path = tmp_path / "t.db"
+    market = Market(store=PersistentStorage(path))
+    market.trade(100, 1)
+    market.bust(market.trade(90, 2))
+    market.desk.stop()
+    alter(path, "DROP TABLE trade_changes")
+
+    # when it is only looked at
+    with PersistentStorage(path, read_only=True) as store:
+        trades = list(store.trades("X", 0, 1 << 62))
+    assert [(each.price_ticks, each.lots, each.changed) for each in trades] == [
+        (100, 1, False), (90, 0, True),
+    ]  # fmt: skip
+
+    # then a start writes the list down
+    again = Market(store=PersistentStorage(path), clock=market.clock)
+    assert figures(again.oms.statistics("X")) == (100, 100, 100, 100, 1, 100, 1, 1)
+    assert again.desk.store._one("SELECT count(*) FROM trade_changes") == (2,)
+    again.desk.stop()

@@ -263,7 +263,8 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-EXECUTIONS = ("TRADE", "TRADE_BUSTED", "TRADE_CORRECTED")  # types of what `executions` gives
+CHANGES = ("TRADE_BUSTED", "TRADE_CORRECTED")  # of a trade that was told before
+EXECUTIONS = ("TRADE", *CHANGES)  # types of what `executions` gives
 
 
 def as_it_stands(trade: StoredTrade, changes: Mapping[str, tuple[int, int]]) -> StoredTrade:

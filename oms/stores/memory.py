@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from oms.reports import Report, trade_named
 from oms.requests.codec import Line
 from oms.stores import (
+    CHANGES,
     EXECUTIONS,
     Claim,
     JournalRecord,
@@ -132,7 +133,7 @@ class MemoryStore:
                 report.last_quantity_lots if report.type == "TRADE_CORRECTED" else 0,
             )
             for report in reports
-            if report.type in EXECUTIONS[1:]
+            if report.type in CHANGES
         }
         for report in reports:
             if names_trade(report) and start_ns <= report.wall_ns < end_ns:

@@ -36,6 +36,7 @@ from oms.reports import (
 from oms.requests.codec import Line
 from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import (
+    CHANGES,
     Claim,
     JournalRecord,
     Snapshot,
@@ -57,6 +58,8 @@ from oms.stores.schema import (
     COUNT,
     COUNT_ALL,
     DROP_PARTS,
+    HAS_CHANGES,
+    INSERT_CHANGE,
     INSERT_CLAIM,
     INSERT_NAMES,
     INSERT_RECORD,
@@ -65,6 +68,7 @@ from oms.stores.schema import (
     OF_ORDER,
     OF_TRADES,
     OTHERS,
+    SCAN_CHANGES,
     SCHEMA_VERSION,
     SELECT_CHANGES,
     SELECT_CLAIMS,
@@ -329,6 +333,8 @@ class PersistentStorage:
             db.executemany(
                 INSERT_NAMES, [(r.report_id, r.symbol, r.side, r.order_id) for r in others]
             )
+            changes = [(report.report_id,) for report in others if report.type in CHANGES]
+            db.executemany(INSERT_CHANGE, changes)
 
     def commit(self) -> None:
         self._write("COMMIT")
@@ -538,7 +544,8 @@ class PersistentStorage:
     def _trades(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]:
         first, end = self._turn_at(start_ns) << NUMBER_BITS, self._turn_at(end_ns) << NUMBER_BITS
         changes = {}
-        for code, ticks, lots, reason in _guarded(self._read(SELECT_CHANGES, (first,))):
+        select = SELECT_CHANGES if self._one(HAS_CHANGES) else SCAN_CHANGES
+        for code, ticks, lots, reason in _guarded(self._read(select, (first,))):
             corrected = code[0] == EXEC_TYPES["TRADE_CORRECTED"]
             changes[trade_in(reason)] = ticks, lots if corrected else 0
         for row in _guarded(self._read(SELECT_TRADES, (first, end, symbol))):
