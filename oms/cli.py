@@ -24,6 +24,7 @@ from oms.commands import (
     feeding,
     flows,
     funds,
+    keeping,
     live,
     offline,
     say,
@@ -135,7 +136,7 @@ def build_parser() -> Parser:
         parser.set_defaults(command=command, parser_error=parser.error)
         return parser.add_argument
 
-    for module in (flows, live, feeding, control, funds, offline, explain, begin):
+    for module in (flows, live, feeding, control, funds, offline, keeping, explain, begin):
         module.add_to(add)
     return parser
 

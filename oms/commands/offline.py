@@ -174,6 +174,7 @@ class Verdict(NamedTuple):
     differences: int
     found: list[str]
     broken: str
+    last_seq: int
 
     @property
     def holds(self) -> bool:
@@ -208,7 +209,9 @@ def examine(place: Place) -> Verdict:
                     found.append(line)
         except JournalError as error:
             broken = str(error)
-        return Verdict(fold.entries, fold.reports, len(snapshots), count, found, broken)
+        return Verdict(
+            fold.entries, fold.reports, len(snapshots), count, found, broken, fold.last_seq
+        )
 
 
 def _mistakes(store: PersistentStorage, fold: ExaminedFold) -> Iterator[str]:

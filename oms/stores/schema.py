@@ -36,6 +36,13 @@ JOURNAL = """CREATE TABLE IF NOT EXISTS journal (
     tally TEXT)"""
 NEW_COLUMNS = {"elapsed_ns": "INTEGER", "clock_ns": "INTEGER", "tally": "TEXT"}
 
+# What was moved into files beside the database: see archives.py.
+ARCHIVES = """CREATE TABLE IF NOT EXISTS archives (
+    last_seq INTEGER PRIMARY KEY,
+    checksum INTEGER NOT NULL,
+    reports INTEGER NOT NULL,
+    name TEXT NOT NULL)"""
+
 NAMES = Report._fields[:STORED]
 _TEXTS = ("code", "notional", "liquidity", "reason", "fee")
 _COLUMNS = ",\n    ".join(
@@ -144,7 +151,7 @@ VIEW = "CREATE VIEW order_responses AS SELECT " + ", ".join(
 OF_TRADES = (
     "WHERE substr(r.code, 1, 1) IN ("
     + ", ".join(f"'{EXEC_TYPES[kind]}'" for kind in EXECUTIONS)
-    + ") AND r.report_id < ? AND o.symbol IN (SELECT value FROM json_each(?)) "
+    + ") AND r.report_id >= ? AND r.report_id < ? AND o.symbol IN (SELECT value FROM json_each(?)) "
     "ORDER BY r.report_id DESC"
 )
 # One report of each trade, the one that names it: see names_trade. By sequence of turns, as the
@@ -163,8 +170,13 @@ SELECT_CHANGES = """SELECT code, last_price_ticks, last_quantity_lots, reason FR
 SCAN_CHANGES = f"""SELECT code, last_price_ticks, last_quantity_lots, reason FROM reports
     WHERE report_id >= ? AND {_OF_CHANGES} ORDER BY report_id"""
 HAS_CHANGES = "SELECT 1 FROM sqlite_master WHERE name = 'trade_changes'"
+HAS_ARCHIVES = "SELECT 1 FROM sqlite_master WHERE name = 'archives'"
+SELECT_ARCHIVES = "SELECT * FROM archives ORDER BY last_seq"
 INSERT_CHANGE = "INSERT INTO trade_changes VALUES (?)"
 SELECT_TURN = "SELECT last_seq, wall_ns FROM journal WHERE last_seq >= ? ORDER BY last_seq LIMIT 1"
+SELECT_TURN_BEFORE = """SELECT max(last_seq) FROM journal
+    WHERE wall_ns < ? AND last_seq <= ? AND last_seq > ?
+    AND last_seq < (SELECT max(last_seq) FROM journal)"""
 OF_ORDER = "WHERE r.order_id = ? ORDER BY r.report_id"
 
 
@@ -181,6 +193,7 @@ def create(connection: sqlite3.Connection) -> bool:
         widen(connection)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
+    connection.execute(ARCHIVES)
     if version > FOLDED_VERSION:
         _renew_view(connection)
         _list_changes(connection)
