@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from oms.clock import Instant
 from oms.errors import JournalError
-from oms.reports import TRADE, Report, execution_id_of
+from oms.reports import EXEC_TYPES, TRADE, Report, execution_id_of
 from oms.requests.codec import LOSS, Line, decode_all
 
 Claim = tuple[int, str, str, str, str, str, int]
@@ -62,6 +62,15 @@ class StoredTrade(NamedTuple):
     price_ticks: int
     lots: int
     changed: bool = False
+
+
+class TradeTerms(NamedTuple):
+    """What a bust or correction made of one side of a trade. lots: 0 if it was taken back; fee:
+    what that side has paid for it since, in units."""
+
+    price_ticks: int
+    lots: int
+    fee: int
 
 
 def line_in(record: JournalRecord | None, seq: int) -> Line:
@@ -244,6 +253,11 @@ class Store(Protocol):
         stand; from any thread."""
         ...
 
+    def changes(self, start_ns: int) -> dict[str, TradeTerms]:
+        """What busts and corrections of that time and later made of trades, by execution id of
+        each side."""
+        ...
+
     def save_part(self, parts_id: int, number: int, part: str) -> None:
         """One part of a snapshot that is not complete yet."""
         ...
@@ -267,12 +281,19 @@ CHANGES = ("TRADE_BUSTED", "TRADE_CORRECTED")  # of a trade that was told before
 EXECUTIONS = ("TRADE", *CHANGES)  # types of what `executions` gives
 
 
-def as_it_stands(trade: StoredTrade, changes: Mapping[str, tuple[int, int]]) -> StoredTrade:
+def as_it_stands(trade: StoredTrade, changes: Mapping[str, TradeTerms]) -> StoredTrade:
     """With the price and lots that a bust or a correction gave it. changes: by execution id."""
-    changed = changes and changes.get(execution_id_of(trade.report_id))
-    if not changed:
+    terms = changes and changes.get(execution_id_of(trade.report_id))
+    if not terms:
         return trade
-    return trade._replace(price_ticks=changed[0], lots=changed[1], changed=True)
+    return trade._replace(price_ticks=terms.price_ticks, lots=terms.lots, changed=True)
+
+
+def terms_of_change(code: str, price_ticks: int, lots: int, fee: str) -> TradeTerms:
+    """From the report that tells a bust or a correction."""
+    if code[:1] == EXEC_TYPES["TRADE_CORRECTED"]:
+        return TradeTerms(price_ticks, lots, int(fee or 0))
+    return TradeTerms(price_ticks, 0, 0)
 
 
 def names_trade(report: Report) -> bool:

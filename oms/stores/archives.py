@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 from oms.reports import Report
-from oms.stores import JournalRecord, StoredTrade
+from oms.stores import JournalRecord, StoredTrade, TradeTerms
 
 report_id_of = itemgetter(0)  # of a report and of a trade
 
@@ -39,7 +39,7 @@ class Readable(Protocol):
     def all_reports(self) -> Iterator[Report]: ...
     def executions(self, symbols: Collection[str], before: int) -> Iterator[Report]: ...
     def trades(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]: ...
-    def changes(self, start_ns: int) -> dict[str, tuple[int, int]]: ...
+    def changes(self, start_ns: int) -> dict[str, TradeTerms]: ...
     def counts(self, upto_seq: int) -> tuple[int, int]: ...
     def damage(self, check: str = ...) -> str: ...
     def close(self) -> None: ...
@@ -115,9 +115,9 @@ class Archives:
         files = [file.trades(symbol, start_ns, end_ns) for file in self._files]
         return merge(own, *files, key=report_id_of)
 
-    def changes(self, start_ns: int) -> dict[str, tuple[int, int]]:
+    def changes(self, start_ns: int) -> dict[str, TradeTerms]:
         """Of a trade that was changed twice the later one holds."""
-        found: dict[str, tuple[int, int]] = {}
+        found: dict[str, TradeTerms] = {}
         for file in self._files:
             found |= file.changes(start_ns)
         return found

@@ -11,10 +11,12 @@ from oms.stores import (
     JournalRecord,
     Snapshot,
     StoredTrade,
+    TradeTerms,
     answers_in,
     as_it_stands,
     line_in,
     names_trade,
+    terms_of_change,
 )
 
 
@@ -127,14 +129,7 @@ class MemoryStore:
 
     def trades(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]:
         reports = [report for report in self.all_reports() if report.symbol == symbol]
-        changes = {
-            trade_named(report): (
-                report.last_price_ticks,
-                report.last_quantity_lots if report.type == "TRADE_CORRECTED" else 0,
-            )
-            for report in reports
-            if report.type in CHANGES
-        }
+        changes = self.changes(start_ns)
         for report in reports:
             if names_trade(report) and start_ns <= report.wall_ns < end_ns:
                 trade = StoredTrade(
@@ -142,6 +137,15 @@ class MemoryStore:
                     report.last_quantity_lots, False,
                 )  # fmt: skip
                 yield as_it_stands(trade, changes)
+
+    def changes(self, start_ns: int) -> dict[str, TradeTerms]:
+        return {
+            trade_named(each): terms_of_change(
+                each.code, each.last_price_ticks, each.last_quantity_lots, each.fee
+            )
+            for each in self.all_reports()
+            if each.type in CHANGES and each.wall_ns >= start_ns
+        }
 
     def save_part(self, parts_id: int, number: int, part: str) -> None:
         if number == 1:  # of one that did not come to its end nothing stays

@@ -163,11 +163,11 @@ SELECT_TRADES = f"""SELECT r.report_id, j.wall_ns, r.last_price_ticks, r.last_qu
     WHERE r.report_id >= ? AND r.report_id < ? AND substr(r.code, 1, 1) = '{EXEC_TYPES["TRADE"]}'
     AND r.liquidity <> 'MAKER' AND o.symbol = ? AND (r.liquidity = 'TAKER'
     OR (r.match_number > 0 AND o.side = 'BUY')) ORDER BY r.report_id"""
-SELECT_CHANGES = """SELECT code, last_price_ticks, last_quantity_lots, reason FROM reports
+SELECT_CHANGES = """SELECT code, last_price_ticks, last_quantity_lots, fee, reason FROM reports
     WHERE report_id IN (SELECT report_id FROM trade_changes WHERE report_id >= ?)
     ORDER BY report_id"""
 # Of a database that no program of this version has opened for writing yet.
-SCAN_CHANGES = f"""SELECT code, last_price_ticks, last_quantity_lots, reason FROM reports
+SCAN_CHANGES = f"""SELECT code, last_price_ticks, last_quantity_lots, fee, reason FROM reports
     WHERE report_id >= ? AND {_OF_CHANGES} ORDER BY report_id"""
 HAS_CHANGES = "SELECT 1 FROM sqlite_master WHERE name = 'trade_changes'"
 HAS_ARCHIVES = "SELECT 1 FROM sqlite_master WHERE name = 'archives'"

@@ -25,7 +25,6 @@ from oms.errors import (
     ValidationError,
 )
 from oms.reports import (
-    EXEC_TYPES,
     NUMBER_BITS,
     NUMBER_MASK,
     STORED,
@@ -42,9 +41,11 @@ from oms.stores import (
     JournalRecord,
     Snapshot,
     StoredTrade,
+    TradeTerms,
     answers_in,
     as_it_stands,
     line_in,
+    terms_of_change,
 )
 from oms.stores.archives import ArchiveRow, Archives
 from oms.stores.high_water import (
@@ -621,14 +622,11 @@ class PersistentStorage:
             for trade in reader._archives.with_trades(own, symbol, start_ns, end_ns):
                 yield as_it_stands(trade, changes)
 
-    def changes(self, start_ns: int) -> dict[str, tuple[int, int]]:
-        """What busts and corrections of that time and later made of trades: price and lots, by
-        execution id."""
+    def changes(self, start_ns: int) -> dict[str, TradeTerms]:
         changes, first = self._archives.changes(start_ns), self._turn_at(start_ns) << NUMBER_BITS
         select = SELECT_CHANGES if self._one(HAS_CHANGES) else SCAN_CHANGES
-        for code, ticks, lots, reason in _guarded(self._read(select, (first,))):
-            corrected = code[0] == EXEC_TYPES["TRADE_CORRECTED"]
-            changes[trade_in(reason)] = ticks, lots if corrected else 0
+        for *told, reason in _guarded(self._read(select, (first,))):
+            changes[trade_in(reason)] = terms_of_change(*told)
         return changes
 
     def _trades(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]:
