@@ -14,8 +14,9 @@ from oms import ManualClock, PersistentStorage
 from oms.cli import main
 from oms.requests import OperatorAction, OperatorRequest
 from oms.stores.lock import DataLock
-from tests.databases import beside
+from tests.databases import alter, beside
 from tests.fakes import Stepped, buy, config_of, modify, sell
+from tests.processes import Driver, wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
 DATABASE = "order_management.db"
@@ -429,3 +430,41 @@ def test_a_restore_killed_at_any_step_is_refused_or_complete(place, tmp_path, ca
         shutil.rmtree(trial.directory)
     assert step > 6
     assert beside(trial.path, "-high").exists()
+
+
+def test_a_damaged_archive_is_found_by_verify_and_not_read_by_a_start(place):
+    """Given a changed byte in the archived journal, then a start goes on from its snapshot: what it
+    reads does not grow with what was archived."""
+    busy(place)
+    place.run("archive", "--before", at(place.clock, 3))
+    [archive] = place.directory.glob("*-archive-*.db")
+    alter(archive, "UPDATE journal SET body = '[' || body WHERE last_seq < 10")
+    desk = place.desk()
+    assert desk.oms.get_order("me", "s1").state == "FILLED"
+    desk.stop()
+    code, out, err = place.run("verify")
+    assert code == 1
+    assert re.search(r"journal sequence \d to \d: the checksum does not match", out + err)
+
+
+def test_a_daemon_is_backed_up_while_it_trades(tmp_path, capsys):
+    """Given one that takes orders all the time, then each copy is whole, and later ones go on."""
+    directory = tmp_path / "data"
+    ends = []
+    with Driver(directory, tmp_path / "out", store={"snapshot_every": 200}) as driver:
+        for name in ("one", "two"):
+            told = len(driver.lines("R"))
+            wait_until(lambda told=told: len(driver.lines("R")) > told + 500)
+            code = main(["backup", str(tmp_path / name), "--data-dir", str(directory)])
+            shown = capsys.readouterr()
+            assert code == 0, shown
+            ends.append(int(re.search(r"journal sequence (\d+)", shown.out)[1]))
+        # what must not be done meanwhile is refused
+        for words in (["archive", "--before", "2100-01-01"], ["restore", str(tmp_path / "one")]):
+            assert main([*words, "--data-dir", str(directory)]) == 2
+            pid = driver.process.pid
+            assert f"in use by process {pid}; {words[0]} works" in capsys.readouterr().err
+        assert driver.stop()[0] == 0
+    assert 0 < ends[0] < ends[1]
+    for name in ("one", "two"):
+        assert main(["verify", "--data-dir", str(tmp_path / name)]) == 0
