@@ -4,16 +4,21 @@ import csv
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from oms import FundsAction, FundsRequest, Instrument, ManualClock, MemoryStore, PersistentStorage
 from oms.cli import main
 from oms.config import ExchangeConfig, SessionConfig
 from oms.requests import OperatorAction, OperatorRequest
+from oms.stores import JournalRecord
 from oms.turn.day import Settlement, days
 from oms.venues import EmbeddedVenue
 from tests.fakes import Stepped, buy, config_of, sell
+from tests.test_recorded import read
 
 OPEN = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # a Monday
 B = Instrument(
@@ -232,3 +237,56 @@ def test_a_market_that_never_closes_has_a_date_a_day():
     ]  # fmt: skip
     assert first.statements == []
     assert first.settlements["X"] == Settlement(10, "last")  # an hour before midnight
+
+
+@pytest.mark.parametrize("name", ["corners", "exchange-calendar", "exchange-machine-909", "kill"])
+def test_journals_of_an_older_program_have_their_days(name):
+    """By the rules of their time; each statement adds up, or `days` would raise."""
+    store = MemoryStore()
+    store._records = [JournalRecord(*record) for record in read(name)["records"]]
+    found = list(days(store, EmbeddedVenue()))
+    assert sum(len(day.trades) for day in found) > 10
+    assert [day.date for day in found] == sorted({day.date for day in found})
+
+
+trades = st.lists(
+    st.tuples(st.integers(0, 2 * 24 * 60 - 1), st.integers(1, 40), st.integers(1, 5)), max_size=12
+)
+
+
+@given(made=trades)
+@settings(max_examples=30, deadline=None)
+def test_settlement_prices_are_what_a_plain_reckoning_gives(made):
+    """Trades at any minute of two days of a market that never closes; ticks of 5."""
+    begin = datetime(2026, 3, 2, tzinfo=UTC)
+    five = Instrument(symbol="X", price_scale=0, quantity_scale=0, tick_size=5)
+    clock = ManualClock.at(begin)
+    desk = Stepped(config_of(instruments=(five,)), clock=clock).start()
+    at = 0
+    for n, (minute, ticks, lots) in enumerate(sorted(made)):
+        clock.advance((minute - at) * 60)
+        at = minute
+        desk.send(sell(f"s{n}", lots, 5 * ticks), buy(f"b{n}", lots, 5 * ticks))
+    clock.advance((2 * 24 * 60 - at) * 60)
+    desk.step()
+
+    # the same from the list: minutes, prices, lots
+    expected, before = [], (None, "none")
+    for day in (0, 1):
+        end = (day + 1) * 24 * 60
+        of_day = [each for each in sorted(made) if end - 24 * 60 <= each[0] < end]
+        # Where nothing happened in the last half hour, the turn that ends the date comes later.
+        late = [each for each in of_day if each[0] >= end - 30]
+        if late:
+            lots = sum(each[2] for each in late)
+            average = sum(Decimal(each[1] * each[2]) for each in late) / lots
+            before = (5 * int(average.quantize(Decimal(1), ROUND_HALF_EVEN)), "vwap")
+        elif of_day:
+            before = (5 * of_day[-1][1], "last")
+        elif before[0] is not None:
+            before = (before[0], "previous")
+        expected.append(before)
+    found = list(days(desk.store, EmbeddedVenue()))
+    over = [tuple(each.settlements["X"]) for each in found if each.complete]
+    if len(over) == 2:
+        assert over == expected

@@ -17,6 +17,7 @@ from oms.clock import utc_text
 from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, folded, instant, say
 from oms.commands.offline import Verdict, examine
 from oms.commands.reach import meanwhile
+from oms.config import CONFIG_PATH
 from oms.errors import DataInUseError, JournalError, StoreError
 from oms.requests import codec
 from oms.stores.archiving import archive as archive_until
@@ -28,7 +29,8 @@ from oms.stores.sqlite import PersistentStorage, sync_directory
 BACKUP = """\
 Copies the database, with its archives, into DIR, which must not exist yet: as of one instant,
 while the daemon runs or not. The copy is verified as `verify` does before it gets its name.
-It is a data directory of its own: `run --data-dir DIR` would go on from there."""
+It is a data directory of its own, with the config.ini if there is one: `run --data-dir DIR` would
+go on from there."""
 RESTORE = """\
 Puts a copy that `backup` made in the place of the database. No daemon may run. The copy is
 verified first. What the directory had come to since is lost: that is named, and journaled as
@@ -77,6 +79,9 @@ def backup(args: argparse.Namespace, place: Place) -> int:
         store.copy_to(copy.database)
         for row in store.archives:
             _copy_file(place.database.resolve().with_name(row.name), copy.directory / row.name)
+    settings = place.directory / CONFIG_PATH.name
+    if settings.exists():
+        _copy_file(settings, copy.directory / settings.name)
     sync_directory(copy.directory)
     verdict = examine(copy)
     if not verdict.holds:

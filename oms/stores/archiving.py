@@ -52,8 +52,8 @@ def last_turn_before(store: PersistentStorage, wall_ns: int) -> int:
     """The last turn stamped before an instant that may be archived: the journal's last turn, and
     what the latest snapshot does not know, stay. 0 if there is none."""
     newest = max((snapshot.seq for snapshot in store.snapshots()), default=0)
-    found = store._one(SELECT_TURN_BEFORE, wall_ns, newest, store.begins[0])
-    return (found and found[0]) or 0
+    numbers = wall_ns, newest, store.begins[0]
+    return store.connection.execute(SELECT_TURN_BEFORE, numbers).fetchone()[0] or 0
 
 
 def archive(store: PersistentStorage, cut_seq: int, open_ids: Collection[int]) -> ArchiveRow:
@@ -95,9 +95,7 @@ def _write(store: PersistentStorage, new: Path, cut_seq: int, open_ids: Collecti
 
 def _remove(store: PersistentStorage, row: ArchiveRow, open_ids: Collection[int]) -> None:
     """The archive is whole and in its place: enter it, and delete what it has."""
-    connection, numbers = store._db, _numbers(store, row.last_seq)
-    end = store._one("SELECT last_seq, checksum FROM journal ORDER BY last_seq DESC LIMIT 1")
-    assert end is not None
+    connection, numbers = store.connection, _numbers(store, row.last_seq)
     with _transaction(connection):
         _keep(connection, "main", numbers, open_ids)
         for statement in REMOVE:
@@ -107,15 +105,15 @@ def _remove(store: PersistentStorage, row: ArchiveRow, open_ids: Collection[int]
                     f"{row.name}: has {row.reports} reports, {done.rowcount} would be deleted"
                 )
         connection.execute("INSERT INTO archives VALUES (?, ?, ?, ?)", row)
-    # After a power loss it may name a turn that is not in the database any more.
-    store._high.write(*end)
+    # After a power loss the high-water file may name a turn that has been moved.
+    store.mark_end()
 
 
 def shrink(store: PersistentStorage) -> None:
     """Give the space back to the disk."""
     try:
-        store._db.execute("VACUUM")
-        store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        store.connection.execute("VACUUM")
+        store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except sqlite3.Error as error:
         raise StoreError(f"{store.path}: archived, but the space is not given back: {error}") from (
             error

@@ -674,6 +674,17 @@ class PersistentStorage:
         ]
 
     @property
+    def connection(self) -> sqlite3.Connection:
+        """For archiving alone: what is written through it is its own affair."""
+        return self._db
+
+    def mark_end(self) -> None:
+        """Have the high-water file name the journal's last turn, which stays in the database."""
+        end = self._one(SELECT_END)
+        assert end is not None
+        self._high.write(*end)
+
+    @property
     def _db(self) -> sqlite3.Connection:
         if self._connection is None:
             raise StoreError(f"{self.path}: not open")

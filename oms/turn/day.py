@@ -5,7 +5,7 @@ A date's turns are those from its OPEN line to its CLOSE line, or from one DATE 
 where a market never closes. All of it follows from the journal: the same journal, the same day.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -88,24 +88,31 @@ class Book:
     def __init__(self, fold: Fold) -> None:
         self.date = ""
         self.trades: list[TradeRow] = []
+        self.calls: set[str] = set()  # symbols in their closing auction before this turn
         self.closing: dict[str, int] = {}  # prices of the closing auction
         self.moved: dict[tuple[str, str], list[int]] = {}  # funds, trades, fees
         self.positions = dict(fold.desk.executions.positions)
         self.totals = {key: sum(balance) for key, balance in _balances(fold).items()}
 
-    def note(self, trades: Iterable[TradeRow], closing: Collection[str]) -> None:
-        """closing: symbols in their closing auction."""
+    def note(self, trades: Iterable[TradeRow], postings: Iterable[Posting]) -> None:
+        """What a turn did."""
         for trade in trades:
             self.trades.append(trade)
-            if trade.symbol in closing and not trade.taker_side and trade.quantity_lots:
+            if trade.symbol in self.calls and not trade.taker_side and trade.quantity_lots:
                 self.closing[trade.symbol] = trade.price_ticks
+        for posting in postings:
+            fee = FEE_ACCOUNT in (posting.account, posting.contra) and "fee" in posting.why
+            what = 1 if posting.contra == TRADES else 2 if fee else 0
+            self._moved(posting.account, posting.asset)[what] += posting.amount
 
-    def move(self, posting: Posting) -> None:
-        moved = self.moved.setdefault((posting.account, posting.asset), [0, 0, 0])
-        fee = FEE_ACCOUNT in (posting.account, posting.contra)
-        moved[1 if posting.contra == TRADES else 2 if fee and "fee" in posting.why else 0] += (
-            posting.amount
-        )
+    def _moved(self, account: str, asset: str) -> list[int]:
+        return self.moved.setdefault((account, asset), [0, 0, 0])
+
+    def go_on(self, after: "Book") -> None:
+        """With what came after its date was over, when it opens again."""
+        self.trades += after.trades
+        for key, amounts in after.moved.items():
+            self.moved[key] = [a + b for a, b in zip(self._moved(*key), amounts, strict=True)]
 
 
 class DayFold(Fold):
@@ -128,24 +135,33 @@ def days(store: Store, venue: Venue | EmbeddedVenue) -> Iterator[Day]:
     """
     fold, changes = DayFold(venue), store.changes(0)
     settled: dict[str, Settlement] = {}
-    book = Book(fold)
+    book, over = Book(fold), list[tuple[Book, Day]]()  # over: a date that may open again
     for record in checked(store.records(), 0, 0):
         begins, ends = _dates_in(record)
+        if begins and over:
+            before, day = over.pop()
+            if begins == day.date:  # the clock was set back, or the hours were changed
+                before.go_on(book)
+                book = before
+            else:
+                yield day
         if begins and book.date not in ("", begins):
             yield _day(book, fold, settled, record.wall_ns, complete=True)
             book = Book(fold)
         book.date = begins or book.date or ends
-        engine = fold.desk.engine
-        markets = engine.markets if engine is not None else {}
-        closing = {s for s, each in markets.items() if each.phase is Phase.CLOSING_AUCTION}
-        book.note(trade_rows(fold.apply(record), changes), closing)
-        for posting in fold.taken():
-            book.move(posting)
+        book.calls = {s for s, phase in _phases(fold) if phase is Phase.CLOSING_AUCTION}
+        book.note(trade_rows(fold.apply(record), changes), fold.taken())
         if ends and not begins:
-            yield _day(book, fold, settled, record.wall_ns, complete=True)
+            over = [(book, _day(book, fold, settled, record.wall_ns, complete=True))]
             book = Book(fold)
+    yield from (day for _, day in over)
     if book.date:
         yield _day(book, fold, settled, fold.instant.wall_ns, complete=False)
+
+
+def _phases(fold: Fold) -> list[tuple[str, Phase]]:
+    engine = fold.desk.engine
+    return [] if engine is None else [(s, market.phase) for s, market in engine.markets.items()]
 
 
 def _dates_in(record: JournalRecord) -> tuple[str, str]:
