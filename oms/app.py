@@ -30,6 +30,7 @@ STATUS_NAME = "status.json"
 TICK_S = 1.0
 TICKS_PER_LOG_LINE = 60
 EXIT_OK, EXIT_FAILED = 0, 1
+ASIDE_STOP_S = 0.5  # one that still reads is left: it only looks
 GATEWAY_STOP_S = 2.0  # it writes the last answers, for a second at most
 
 
@@ -122,6 +123,9 @@ class App:
         worker = Worker("oms-control", gateway, self._thread_died)
         worker.start()
         stack.callback(self._stop_gateway, worker)
+        aside = Worker("oms-history", gateway.aside, self._thread_died)
+        aside.start()
+        stack.callback(aside.stop, ASIDE_STOP_S)
 
     def _stop_gateway(self, worker: Worker) -> None:
         if not worker.stop(GATEWAY_STOP_S):

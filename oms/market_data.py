@@ -7,10 +7,14 @@ All numbers are ticks, lots, and units of an asset.
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
 from oms.enums import Phase
+from oms.money import to_decimal
+
+AVERAGE_PLACES = 4
 
 Level = tuple[int, int]
 """Price in ticks, lots shown there; in an update 0 lots: the level is gone."""
@@ -163,3 +167,75 @@ class Prices:
     last: int | None
     mid: Fraction | None
     vwap: Fraction | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candle:
+    """What was traded of a symbol in a span of time, [start_ns, end_ns), as it stands now.
+
+    Raw: *_ticks, None if no trade of the span stands; volume_lots; notional, the exact sum of
+    price times quantity in 10**-(price_scale + quantity_scale). Properties have the same in the
+    instrument's units. count: trades that stand. changed: trades that were busted or corrected
+    since they were told; a candle that was shown before may have been another.
+    """
+
+    symbol: str
+    start_ns: int
+    end_ns: int
+    open_ticks: int | None = None
+    high_ticks: int | None = None
+    low_ticks: int | None = None
+    close_ticks: int | None = None
+    volume_lots: int = 0
+    notional: int = 0
+    count: int = 0
+    changed: int = 0
+    price_scale: int
+    quantity_scale: int
+
+    @property
+    def open(self) -> Decimal | None:
+        return self._price(self.open_ticks)
+
+    @property
+    def high(self) -> Decimal | None:
+        return self._price(self.high_ticks)
+
+    @property
+    def low(self) -> Decimal | None:
+        return self._price(self.low_ticks)
+
+    @property
+    def close(self) -> Decimal | None:
+        return self._price(self.close_ticks)
+
+    @property
+    def last(self) -> Decimal | None:
+        """The price of the last trade: the close, as statistics call it."""
+        return self.close
+
+    @property
+    def change(self) -> Decimal | None:
+        """Last less open."""
+        if self.close_ticks is None or self.open_ticks is None:
+            return None
+        return self._price(self.close_ticks - self.open_ticks)
+
+    @property
+    def volume(self) -> Decimal:
+        return to_decimal(self.volume_lots, self.quantity_scale)
+
+    @property
+    def quote_volume(self) -> Decimal:
+        return to_decimal(self.notional, self.price_scale + self.quantity_scale)
+
+    @property
+    def vwap(self) -> Decimal | None:
+        """Volume-weighted average price, rounded half-even four places behind the price scale."""
+        if not self.volume_lots:
+            return None
+        units = round(Fraction(self.notional * 10**AVERAGE_PLACES, self.volume_lots))
+        return to_decimal(units, self.price_scale + AVERAGE_PLACES)
+
+    def _price(self, ticks: int | None) -> Decimal | None:
+        return None if ticks is None else to_decimal(ticks, self.price_scale)

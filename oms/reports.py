@@ -91,11 +91,16 @@ class Report(NamedTuple):
     @property
     def execution_id(self) -> str:
         """Unique for ever (FIX ExecID): journal sequence, dash, number."""
-        return f"{self.report_id >> NUMBER_BITS}-{self.report_id & NUMBER_MASK}"
+        return execution_id_of(self.report_id)
 
     def row(self) -> tuple[int | str, ...]:
         """The columns of the view order_responses, in their order."""
         return tuple(getattr(self, name) for name in ROW_COLUMNS)
+
+
+def execution_id_of(report_id: int) -> str:
+    """FIX ExecID: journal sequence of the turn, dash, number within it."""
+    return f"{report_id >> NUMBER_BITS}-{report_id & NUMBER_MASK}"
 
 
 STORED = Report._fields.index("type")  # so many fields, from the first, are a row of `reports`
@@ -303,7 +308,12 @@ def stored_report(row: Sequence[Any]) -> Report:
 
 def trade_named(report: Report) -> str:
     """The execution id of the fill that a bust or a correction is about (FIX ExecRefID)."""
-    return report.reason.partition(": trade=")[2].partition(",")[0]
+    return trade_in(report.reason)
+
+
+def trade_in(reason: str) -> str:
+    """The same, from the report's text."""
+    return reason.partition(": trade=")[2].partition(",")[0]
 
 
 def status_of(order: Order, turn_seq: int, wall_ns: int) -> Report:

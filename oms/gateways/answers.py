@@ -9,14 +9,17 @@ Owner: whoever calls. Nothing here waits.
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from oms.errors import OMSError, ValidationError
+from oms.gateways.aside import Aside
 from oms.gateways.wire import Told
 from oms.instruments import ASSET_SCALE, Instrument
 from oms.manager import OrderManagement
 from oms.market_data import (
     BalanceChange,
+    Candle,
     DepthUpdate,
     IndicativePrice,
     Level,
@@ -31,6 +34,7 @@ from oms.money import to_text
 from oms.reports import OrderResponse
 from oms.requests.codec import REQUEST, of_object
 from oms.requests.orders import SEQUENCE_MAX, check_id
+from oms.turn.history import width_ns
 from oms.turn.one_shot import DryRun
 
 ASK, ORIGIN = "ask", "origin"
@@ -52,12 +56,14 @@ class Promise(NamedTuple):
 class Answers:
     """What one order manager says to requests and questions.
 
-    user, gateway: whose requests they are and how they come, for the record.
+    gateway: how the requests come, for the record. aside: who answers what takes a while; None:
+    the caller waits.
     """
 
-    def __init__(self, oms: OrderManagement, gateway: str) -> None:
+    def __init__(self, oms: OrderManagement, gateway: str, aside: Aside | None = None) -> None:
         self._oms = oms
         self._gateway = gateway
+        self._aside = aside
 
     def begin(self, given: object, user: str, request_id: str) -> "Told | Promise":
         """The answer to one line. Raises ValidationError, naming the field, and OMSError."""
@@ -74,7 +80,10 @@ class Answers:
         question = QUESTIONS.get(name) if type(name) is str else None
         if question is None:
             raise ValidationError(ASK, name, "one of " + ", ".join([*QUESTIONS, DRY_RUN, WATCH]))
-        return question.answer(self, **_checked(values, question.fields))
+        fields = _checked(values, question.fields)
+        if question.slow and self._aside is not None:
+            return Promise(self._aside.ask(lambda: question.answer(self, **fields)), _as_it_is)
+        return question.answer(self, **fields)
 
     def _signed(self, given: Mapping[str, Any], user: str, request_id: str) -> Told:
         """The request with its origin: the client may say request id and sequence alone."""
@@ -135,6 +144,19 @@ class Answers:
                 "bids": _levels(instrument, bids), "asks": _levels(instrument, asks),
             }
         }  # fmt: skip
+
+    def candles(self, symbol: str, width: str, start: int, end: int, limit: int) -> Told:
+        """By default the time of as many candles as are wanted, until now."""
+        end = end or self._oms.clock.wall_ns() + 1
+        start = start or max(0, end - limit * width_ns(width))
+        found = self._oms.candles(symbol, width, start, end)
+        shown = [candle_object(each) for each in found[:limit]]
+        return {"candles": shown, "more": len(found) > limit}
+
+    def statistics(self, symbol: str, end: int) -> Told:
+        found = self._oms.statistics(symbol, end or None)
+        told = candle_object(found)
+        return {"statistics": {**told, "last": told.pop("close"), "change": _text(found.change)}}
 
     def balances(self, account: str) -> Told:
         return {
@@ -216,6 +238,25 @@ def _levels(instrument: Instrument, levels: "list[Level] | tuple[Level, ...]") -
     return [[to_text(ticks, price), to_text(lots, quantity)] for ticks, lots in levels]
 
 
+def candle_object(candle: Candle) -> Told:
+    """One candle; prices are null where no trade stands."""
+    return {
+        "symbol": candle.symbol, "start_ns": candle.start_ns, "end_ns": candle.end_ns,
+        "open": _text(candle.open), "high": _text(candle.high), "low": _text(candle.low),
+        "close": _text(candle.close), "volume": _text(candle.volume),
+        "quote_volume": _text(candle.quote_volume), "vwap": _text(candle.vwap),
+        "count": candle.count, "changed": candle.changed,
+    }  # fmt: skip
+
+
+def _text(number: Decimal | None) -> str | None:
+    return None if number is None else format(number, "f")
+
+
+def _as_it_is(told: Told) -> Told:
+    return told
+
+
 def report_object(response: OrderResponse) -> Told:
     """One execution report; what it does not say is left out."""
     report, reason, instrument = response.report, response.reason, response.instrument
@@ -264,10 +305,11 @@ REQUIRED = object()
 
 
 class Question(NamedTuple):
-    """How it is answered; its fields, each with its default and its check."""
+    """How it is answered; its fields, each with its default and its check. slow: it reads much."""
 
     answer: Callable[..., Told]
     fields: Mapping[str, tuple[object, Check]]
+    slow: bool = False
 
 
 def _whole(low: int, high: int) -> Check:
@@ -277,6 +319,11 @@ def _whole(low: int, high: int) -> Check:
         return value
 
     return check
+
+
+def _width(_name: str, value: object) -> object:
+    width_ns(value)  # type: ignore[arg-type]  # it says what is wrong
+    return value
 
 
 def _flag(name: str, value: object) -> object:
@@ -329,6 +376,20 @@ QUESTIONS = {
     ),
     "trades": Question(Answers.trades, {"symbol": SYMBOL, "limit": LIMIT}),
     "depth": Question(Answers.depth, {"symbol": SYMBOL, "levels": (10, _whole(1, LEVELS_MAX))}),
+    "candles": Question(
+        Answers.candles,
+        {
+            "symbol": SYMBOL,
+            "width": ("1m", _width),
+            "start": (0, _whole(0, SEQUENCE_MAX)),
+            "end": (0, _whole(0, SEQUENCE_MAX)),
+            "limit": LIMIT,
+        },
+        slow=True,
+    ),
+    "statistics": Question(
+        Answers.statistics, {"symbol": SYMBOL, "end": (0, _whole(0, SEQUENCE_MAX))}, slow=True
+    ),
     "balances": Question(Answers.balances, {"account": ACCOUNT}),
 }
 WATCHED: Mapping[str, tuple[object, Check]] = {

@@ -42,6 +42,10 @@ THREADS = (
         "writes the answers that are there, at most 1 s; removes the socket",
     ),
     ThreadRow(
+        "oms-history", "Aside, in the daemon", "a read-only connection for each question",
+        "its questions, at most 1 s", "tells what it has not answered that it stopped",
+    ),
+    ThreadRow(
         "oms-log", "LogWriter", "log files and stdout", "the log queue", "writes what is queued",
     ),
 )  # fmt: skip
