@@ -42,6 +42,8 @@ from oms.manager import OrderManagement
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse
 from oms.requests import (
+    AccessAction,
+    AccessRequest,
     FundsAction,
     FundsRequest,
     MassCancelRequest,
@@ -60,7 +62,8 @@ from oms.venues import EmbeddedVenue
 __version__ = "0.1.0"
 
 __all__ = [
-    "BookTrade", "Config", "ConfigError", "DataInUseError", "DeadlockError", "EmbeddedVenue",
+    "AccessAction", "AccessRequest", "BookTrade", "Config", "ConfigError", "DataInUseError",
+    "DeadlockError", "EmbeddedVenue",
     "FundsAction", "FundsRequest", "GatewayError", "Instrument", "JournalError", "Liquidity",
     "ManualClock", "MassCancelRequest", "MemoryStore", "OMSError", "OperatorAction",
     "OperatorRequest", "OrderBook", "OrderManagement", "OrderQueue", "OrderRequest",

@@ -39,7 +39,8 @@ from oms.version import VERSION
 EXIT_INTERRUPTED, EXIT_PIPE_CLOSED = 130, 141
 DEFAULT_COMMAND = "simulate"
 MODULES = (
-    flows, live, feeding, control, funds, offline, exporting, end_of_day, keeping, explain, begin,
+    flows, live, feeding, control, funds, users, offline, exporting, end_of_day, keeping, explain,
+    begin,
 )  # fmt: skip
 ALONE = ("-h", "--help", "--version")  # options that need no command
 

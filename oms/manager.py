@@ -103,6 +103,7 @@ class OrderManagement:
             durability=self.config.store.durability,
             busy_timeout_ns=self.config.store.busy_timeout_ns,
             accept_loss=accept_loss,
+            group=self.config.store.group,
         )
         self.session = TradingSession(
             self.config.session.schedule,
@@ -117,6 +118,7 @@ class OrderManagement:
             self.config, self.clock, self.venue, self.store, self.inbox, self.session,
             self.publisher,
         )  # fmt: skip
+        self.access = self.dispatcher.access  # users, as of the latest commit
         self.keeper = SessionKeeper(
             self.config.session, self.clock, self.venue, self.session, self.inbox
         )

@@ -8,7 +8,7 @@ hundred of what they are about:
     11xx  which order, which id               40xx  money
     20xx  who may trade, and when             50xx  what the market did
     21xx  the market's phase                  51xx  ends that nobody asked for
-                                              90xx  the machine
+    22xx  users, sessions, keys               90xx  the machine
 """
 
 from enum import StrEnum
@@ -23,8 +23,9 @@ RESTATED_BROKER, RESTATED_HALT, RESTATED_MARKET = 4, 6, 8
 class RejectReason(StrEnum):
     """The stable first word of every refusal; what follows it is key=value context.
 
-    api: the number of the API. http: 400 malformed; 404 no such order; 409 the id or the order
-        is further than the request believes; 422 recorded and rejected; 429 too often; 503 not
+    api: the number of the API. http: 400 malformed; 401 it is not sure whose request it is; 403 it
+        is, and the user may not; 404 no such order, or other thing; 409 the id or the order is
+        further than the request believes; 422 recorded and rejected; 429 too often; 503 not
         taken now.
     fix_reject: OrdRejReason (103), as FIX 4.4 has it.
     fix_cancel_reject: CxlRejReason (102); None if it never refuses a cancel or a modify.
@@ -124,6 +125,54 @@ class RejectReason(StrEnum):
     MARKET_STATE = (
         "MARKET_STATE", 2101, 422, BROKER_OPTION, OTHER, None,
         "the market's phase does not take such an order",
+    )
+    # users, sessions, keys
+    CREDENTIALS_INVALID = (
+        "CREDENTIALS_INVALID", 2201, 401, OTHER, OTHER, None,
+        "no such user, or another password",
+    )
+    USER_EXISTS = (
+        "USER_EXISTS", 2202, 409, OTHER, None, None,
+        "the user name or the email is another user's",
+    )
+    USER_UNKNOWN = "USER_UNKNOWN", 2203, 404, OTHER, None, None, "no such user"
+    USER_LOCKED = "USER_LOCKED", 2204, 403, OTHER, OTHER, None, "an operator locked the user"
+    SESSION_REVOKED = (
+        "SESSION_REVOKED", 2205, 401, OTHER, OTHER, None,
+        "the login has ended: log in again",
+    )
+    CODE_INVALID = (
+        "CODE_INVALID", 2206, 401, OTHER, None, None,
+        "a one-time code or second factor's code that is wrong, used, or too old",
+    )
+    SECOND_FACTOR_REQUIRED = (
+        "SECOND_FACTOR_REQUIRED", 2207, 401, OTHER, None, None,
+        "the user has a second factor: its code is needed, too",
+    )
+    KEY_UNKNOWN = "KEY_UNKNOWN", 2208, 404, OTHER, OTHER, None, "the user has no such key"
+    NOT_ALLOWED = (
+        "NOT_ALLOWED", 2209, 403, OTHER, OTHER, None,
+        "role, scope or address do not allow it",
+    )
+    ACCOUNT_TAKEN = (
+        "ACCOUNT_TAKEN", 2210, 409, OTHER, None, None,
+        "the account is somebody's, or the exchange's own",
+    )
+    ACCESS_EXCEEDS_MAXIMUM = (
+        "ACCESS_EXCEEDS_MAXIMUM", 2211, 422, OTHER, None, None,
+        "so many users, or keys of a user, there are at most",
+    )
+    TOKEN_INVALID = (
+        "TOKEN_INVALID", 2212, 401, OTHER, OTHER, None,
+        "no token, an expired one, or one for something else",
+    )
+    SIGNATURE_INVALID = (
+        "SIGNATURE_INVALID", 2213, 401, OTHER, OTHER, None,
+        "the key, signature, time or nonce of a signed request is wrong",
+    )
+    LOGINS_EXCEED_MAXIMUM = (
+        "LOGINS_EXCEED_MAXIMUM", 2214, 429, OTHER, None, None,
+        "too many attempts that failed; later",
     )
     # limits
     SYMBOL_RESTRICTED = (
@@ -285,6 +334,10 @@ class RejectReason(StrEnum):
     SHUTTING_DOWN = (
         "SHUTTING_DOWN", 9004, 503, OTHER, OTHER, RESTATED_BROKER,
         "it stops, or has stopped",
+    )
+    ACCESS_STALE = (
+        "ACCESS_STALE", 9005, 503, OTHER, OTHER, None,
+        "whether a session or key was revoked is not known at the moment",
     )
     # fmt: on
 

@@ -288,12 +288,14 @@ class QueueConfig(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreConfig(Section):
-    """Where the journal is, and what it survives. snapshot_every: journal entries."""
+    """Where the journal is, and what it survives. snapshot_every: journal entries. group: of the
+    operating system, whose members may read the database; else its owner alone may."""
 
     database: Annotated[Path, FILE] = Path("order_management.db")
     durability: Literal["full", "normal", "none"] = "full"
     busy_timeout_ns: Annotated[int, seconds(0, 60)] = 2 * NANOS
     snapshot_every: Annotated[int, whole(1, 1_000_000_000)] = 250_000
+    group: Annotated[str, text("a group of this system, or nothing", "[A-Za-z0-9._-]{0,32}")] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

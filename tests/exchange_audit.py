@@ -19,7 +19,7 @@ from tests.exchange_flow import KINDS, SYMBOLS, Wish
 
 REQUESTS = (
     codec.NEW, codec.MODIFY, codec.CANCEL, codec.ANSWER, codec.FUNDS, codec.MASS_CANCEL,
-    codec.OPERATOR,
+    codec.OPERATOR, codec.ACCESS,
 )  # fmt: skip
 Instruments = Mapping[str, Instrument]
 Owned = dict[tuple[str, str], int]
@@ -54,6 +54,7 @@ def _command_fields(account: str, kind: str, said: dict[str, str]) -> list[Any]:
         "FUNDS": ("action", "asset", "amount", "to_account"),
         "MASS_CANCEL": ("of_account", "symbol", "side"),
         "OPERATOR": ("action", "scope", "target", "name", "value", "why"),
+        "ACCESS": ("action", "user", "facts"),
     }[kind]
     own: dict[str, Any] = {"scope": "ALL", "of_account": account, **said}
     if kind == "FUNDS":

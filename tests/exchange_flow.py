@@ -17,6 +17,8 @@ from oms import Config, Side, TimeInForce
 from oms.config import ExchangeConfig
 from oms.enums import Phase, PostOnly, Scope, SelfTrade
 from oms.requests import (
+    AccessAction,
+    AccessRequest,
     FundsAction,
     FundsRequest,
     MassCancelRequest,
@@ -37,6 +39,7 @@ KINDS: dict[str, tuple[type[Any], dict[str, type[Any]]]] = {
     "FUNDS": (FundsRequest, {"action": FundsAction}),
     "MASS_CANCEL": (MassCancelRequest, {"side": Side}),
     "OPERATOR": (OperatorRequest, {"action": OperatorAction, "scope": Scope}),
+    "ACCESS": (AccessRequest, {"action": AccessAction, "facts": dict}),
 }
 
 
@@ -137,6 +140,8 @@ class Trader:
 
     def wishes(self) -> Iterator[Wish]:
         yield from funding(self._account)
+        yield self._user("SIGN_UP", email=f"{self._account}@x", hash="$1", role="trader",
+                         accounts="")  # fmt: skip
         while True:
             dice = self._chance.random()
             if dice < 0.35 and self._mine:
@@ -145,8 +150,14 @@ class Trader:
                 yield self._mass_cancel()
             elif dice < 0.42:
                 yield self._money()
+            elif dice < 0.43:
+                yield self._user("CREATE_KEY", name="bot", scopes="read,trade", ends_ns="0")
             else:
                 yield from self._orders()
+
+    def _user(self, action: str, **facts: str) -> Wish:
+        said = {"action": action, "user": self._account, "facts": facts}
+        return [self._account, self._id(), "ACCESS", said]
 
     def _id(self) -> str:
         self._n += 1

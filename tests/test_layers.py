@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
     {"errors", "clock", "enums", "money", "instruments", "reject_reasons", "market_data",
-     "version"},
+     "users", "version"},
     {"requests"}, {"exchange", "reports"}, {"sections", "config", "config_text"}, {"desk"},
     {"venues", "stores"}, {"turn"}, {"manager"}, {"aio", "gateways"},
     {"logs", "app", "cli", "commands", "simulation", "__main__"},

@@ -33,6 +33,20 @@ GOLDEN = {
     "SESSION_CLOSED": (2004, 422, 2, 99, None),
     "SESSION_ENDED": (2005, 422, 2, None, 99),
     "MARKET_STATE": (2101, 422, 0, 99, None),
+    "CREDENTIALS_INVALID": (2201, 401, 99, 99, None),
+    "USER_EXISTS": (2202, 409, 99, None, None),
+    "USER_UNKNOWN": (2203, 404, 99, None, None),
+    "USER_LOCKED": (2204, 403, 99, 99, None),
+    "SESSION_REVOKED": (2205, 401, 99, 99, None),
+    "CODE_INVALID": (2206, 401, 99, None, None),
+    "SECOND_FACTOR_REQUIRED": (2207, 401, 99, None, None),
+    "KEY_UNKNOWN": (2208, 404, 99, 99, None),
+    "NOT_ALLOWED": (2209, 403, 99, 99, None),
+    "ACCOUNT_TAKEN": (2210, 409, 99, None, None),
+    "ACCESS_EXCEEDS_MAXIMUM": (2211, 422, 99, None, None),
+    "TOKEN_INVALID": (2212, 401, 99, 99, None),
+    "SIGNATURE_INVALID": (2213, 401, 99, 99, None),
+    "LOGINS_EXCEED_MAXIMUM": (2214, 429, 99, None, None),
     "SYMBOL_RESTRICTED": (3001, 422, 99, None, None),
     "ORDER_REPEATED": (3002, 422, 99, None, None),
     "QUANTITY_BELOW_MINIMUM": (3003, 422, 3, 99, None),
@@ -76,6 +90,7 @@ GOLDEN = {
     "DISK_FULL": (9002, 503, 99, 99, None),
     "STORE_BUSY": (9003, 503, 99, 99, None),
     "SHUTTING_DOWN": (9004, 503, 99, 99, 4),
+    "ACCESS_STALE": (9005, 503, 99, 99, None),
 }
 
 
@@ -101,7 +116,7 @@ def test_no_number_is_given_twice():
 def test_codes_are_those_of_their_standards():
     """FIX 4.4 knows these values and no others; HTTP those of our mapping."""
     for reason in RejectReason:
-        assert reason.http in (400, 404, 409, 422, 429, 503)
+        assert reason.http in (400, 401, 403, 404, 409, 422, 429, 503)
         assert reason.fix_reject in (*range(9), 11, 13, 15, 99)
         assert reason.fix_cancel_reject in (None, 0, 1, 2, 3, 6, 99)
         assert reason.fix_restatement in (None, 1, 4, 6, 7, 8, 12, 13, 99)

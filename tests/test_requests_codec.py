@@ -29,7 +29,8 @@ from oms import (
     Trading,
 )
 from oms.errors import ValidationError
-from oms.requests import REQUESTS, codec
+from oms.requests import REQUESTS, AccessAction, AccessRequest, codec
+from oms.requests.access import FACTS, OF_OPERATORS
 from oms.requests.codec import (
     CLASSES,
     FIELDS,
@@ -47,6 +48,13 @@ from oms.requests.orders import ID_LENGTH_MAX, SEQUENCE_MAX
 from tests.fakes import Stepped, buy, cancel, config_of, modify
 
 ORIGIN = Origin("ann", "fix-1", "r-1", 77)
+
+KNOWN_FACTS = {
+    "email": "ann@example.com", "hash": "$scrypt$x", "role": "trader", "accounts": "ann,ann-2",
+    "credential": "1-a", "code": "0" * 64, "ends_ns": "5", "why": 'so said "the boss"',
+    "step": "7", "family": "1-a", "generation": "1", "name": "für den Bot", "scopes": "read,trade",
+    "addresses": "192.0.2.0/24,2001:db8::/32", "key": "1-a",
+}  # fmt: skip
 
 # One request of each kind; together they have every field there is, and none at its default.
 EXAMPLES = [
@@ -124,6 +132,13 @@ EXAMPLES = [
     OperatorRequest(
         client_order_id="16", action=OperatorAction.SET_MARKET, scope=Scope.SYMBOL, target="X",
         name="pro", settings={"maker_fee_bps": "1"},
+    ),
+    *(
+        AccessRequest(
+            account="operator", client_order_id=f"h{n}", action=action, user="ann", origin=ORIGIN,
+            facts={name: KNOWN_FACTS[name] for names in FACTS[action] for name in names} or None,
+        )
+        for n, action in enumerate(AccessAction)
     ),
 ]  # fmt: skip
 
@@ -246,7 +261,22 @@ def commands(draw):
     )  # fmt: skip
 
 
-requests = st.one_of(new_orders(), changes(), funds(), mass_cancels(), commands())
+@st.composite
+def accesses(draw):
+    action = draw(st.sampled_from(AccessAction))
+    needed, optional = FACTS[action]
+    names = [*needed, *(name for name in optional if draw(st.booleans()))]
+    facts = {name: KNOWN_FACTS[name] for name in names}
+    if "name" in facts:
+        facts["name"] = draw(printable.filter(bool))
+    return AccessRequest(
+        account="operator" if action in OF_OPERATORS else draw(ids), client_order_id=draw(ids),
+        action=action, user=draw(st.from_regex("[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", fullmatch=True)),
+        facts=facts or None, origin=draw(origins),
+    )  # fmt: skip
+
+
+requests = st.one_of(new_orders(), changes(), funds(), mass_cancels(), commands(), accesses())
 
 
 def written(request, read):
@@ -421,6 +451,8 @@ def test_a_value_of_the_wrong_type_is_refused(given_):
             wrong = [w for w in wrong if type(w) is not int] + ["7"]
         if name in ("terms", "origin"):
             wrong = [w for w in wrong if type(w) is not dict] + ["x"]
+        if name == "facts":  # some actions need none
+            wrong = [w for w in wrong if w != {}]
         if about.default is None:
             wrong = [w for w in wrong if w is not None]
         for value in wrong if applies(kind, name) else ():
@@ -573,6 +605,7 @@ of_the_house = st.one_of(
         codec.MARKET, ids, ids, texts, ids, maybe_ids, texts, texts,
         st.dictionaries(texts, st.none() | numbers_on_grid, max_size=3),
     ),
+    lines_of(codec.ACCESS, ids, ids, texts, ids, st.dictionaries(texts, texts, max_size=3)),
 )  # fmt: skip
 
 
@@ -584,7 +617,7 @@ def lines(draw):
         line = (*line, draw(line_terms))
     if line[0] == codec.ANSWER and draw(st.booleans()):
         line = (*line, draw(sequences))
-    if line[0] in (*"NMCFXORQY",) and draw(st.booleans()):
+    if line[0] in (*"NMCFXORQYH",) and draw(st.booleans()):
         line = with_origin(line, draw(origins))
     return line
 
@@ -613,7 +646,7 @@ def test_an_origin_is_the_last_item_of_a_line_or_not_there(line, origin):
 def test_every_kind_of_line_is_among_those_that_are_tested():
     """So that a kind that is added is one that is tested."""
     known = {word for name, word in vars(codec).items() if name.isupper() and type(word) is str}
-    assert known - {codec.REQUEST} == set(LENGTHS) == set("NMCASLVIUBKFXOPTGREQYD")
+    assert known - {codec.REQUEST} == set(LENGTHS) == set("NMCASLVIUBKFXOPTGREQYDH")
 
 
 def test_the_journal_has_origins_and_order_ids_as_they_were_given():

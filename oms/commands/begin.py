@@ -70,7 +70,9 @@ def migrate(args: argparse.Namespace, place: Place) -> int:
         cure = "`migrate` upgrades it" if older else "no database that this program can upgrade"
         print(f"{told}, this program has {SCHEMA_VERSION}: {cure}")
         return EXIT_FAILED
-    store = PersistentStorage(path, durability=place.config.store.durability)
+    store = PersistentStorage(
+        path, durability=place.config.store.durability, group=place.config.store.group
+    )
     with DataLock(path), closing(store):
         store.open()
         if store.outdated:

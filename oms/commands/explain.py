@@ -34,6 +34,7 @@ COMMANDS = (
     codec.BUST,
     codec.TRADE_CHANGE,
     codec.MARKET,
+    codec.ACCESS,
 )
 WAITS = {
     "QUEUED_THROTTLE": "waits in the queue: the throttle lets no more through at this moment",
@@ -376,6 +377,8 @@ class Words:
             said = f"{name} = {value}" if name else value
             of = f"{scope.lower()} {target}".strip()
             return f"operator: {action} {said}".rstrip() + f", {of}" + (f": {why}" if why else "")
+        if kind == codec.ACCESS:
+            return f"{line[3]}, user {line[4]}"
         if kind == codec.MARKET:
             action, symbol, name, _, why = line[3:8]
             of = f"{symbol}, tier {name}" if name else symbol

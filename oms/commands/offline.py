@@ -234,7 +234,9 @@ def rebuild(_args: argparse.Namespace, place: Place) -> int:
     """Make all tables but the journal anew; 1 if something still differs."""
     if not place.database.exists():
         raise StoreError(f"{place.database}: no such database; nothing has run here yet")
-    store = PersistentStorage(place.database, durability=place.config.store.durability)
+    store = PersistentStorage(
+        place.database, durability=place.config.store.durability, group=place.config.store.group
+    )
     with DataLock(place.database), closing(store):
         store.open()
         store.upgrade(upgraded(store, venue_of(store)))

@@ -15,6 +15,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any, Protocol
 
 from oms.clock import NEVER, Instant, utc_text
+from oms.desk.access import Access
 from oms.desk.changes import Changes, display_reason
 from oms.desk.listings import Listings
 from oms.desk.operations import Operations
@@ -121,6 +122,7 @@ class Desk:
         self._triggered = self.engine.rules.triggered if self.engine is not None else {}
         self.changes = Changes(self)
         self.listings = Listings(self)
+        self.access = Access(self)
         self.operations = Operations(self)
         self.venue_reports = VenueReports(self)
         self._handlers: dict[str, Callable[[int, Line, int, int], None]] = {
@@ -130,6 +132,7 @@ class Desk:
             codec.ANSWER: self._answer,
             **self.venue_reports.handlers(),
             **self.operations.handlers(),
+            codec.ACCESS: self.access.enter,
         }
 
     @property

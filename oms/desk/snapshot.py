@@ -57,6 +57,7 @@ def _dump_rest(desk: Desk, last_seq: int) -> dict[str, Any]:
         "positions": sorted([*key, lots] for key, lots in desk.executions.positions.items()),
         **({"listings": desk.listings.changed} if desk.listings.changed else {}),
         **_some("unlisted", _unlisted(desk)),
+        **_some("users", desk.access.dump()),
         "execution_ids": {str(k): sorted(v) for k, v in desk.venue_reports.execution_ids.items()},
         # Only where it is known: journals of older programs have the same state as before.
         **({"opens_ns": desk.opens_ns} if desk.opens_ns else {}),
@@ -168,6 +169,7 @@ def load(desk: Desk, state: dict[str, Any]) -> None:
     desk.ledger.load(state["ledger"])
     desk.account_settings = state["account_settings"]
     desk.listings.changed = state.get("listings", {})  # an older program had none
+    desk.access.load(state.get("users", ()))
     desk.money_terms = {s: (terms, seq) for s, (terms, seq) in state["money_terms"].items()}
     if state["settings"]:  # after what an operator set: that goes before it
         desk.operations.configure(state["settings"])

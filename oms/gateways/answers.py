@@ -36,6 +36,7 @@ from oms.requests.codec import REQUEST, of_object
 from oms.requests.orders import SEQUENCE_MAX, check_id
 from oms.turn.history import width_ns
 from oms.turn.one_shot import DryRun
+from oms.users import Key, User
 
 ASK, ORIGIN = "ask", "origin"
 DRY_RUN, WATCH = "dry_run", "watch"  # questions whose answer is not there at once
@@ -169,6 +170,18 @@ class Answers:
             }
         }
 
+    def users(self, after: str, limit: int) -> Told:
+        """Oldest first, after the one that is named; without what could help to log in."""
+        users = self._oms.access.users()
+        names = [user.name.lower() for user in users]
+        start = names.index(after.lower()) + 1 if after.lower() in names else 0
+        found = users[start : start + limit]
+        return {"users": [user_object(user) for user in found], "more": len(users) > start + limit}
+
+    def keys(self, user: str) -> Told:
+        found = self._oms.access.user(user)
+        return {"keys": [key_object(key) for key in found.keys] if found is not None else []}
+
     def _scale(self, asset: str) -> int:
         for each in self._instruments.values():
             if asset in (each.base, each.quote):
@@ -255,6 +268,22 @@ def _text(number: Decimal | None) -> str | None:
 
 def _as_it_is(told: Told) -> Told:
     return told
+
+
+def user_object(user: User) -> Told:
+    """A user, without the hash of a password or of a code."""
+    return {
+        "name": user.name, "email": user.email, "role": user.role, "accounts": list(user.accounts),
+        "locked": user.locked, "created_ns": user.created_ns, "sessions": len(user.families),
+        "keys": len(user.keys), "second_factor": user.factor.on,
+    }  # fmt: skip
+
+
+def key_object(key: Key) -> Told:
+    return {
+        "key": key.key_id, "name": key.name, "scopes": list(key.scopes),
+        "addresses": list(key.addresses), "ends_ns": key.ends_ns, "created_ns": key.created_ns,
+    }  # fmt: skip
 
 
 def report_object(response: OrderResponse) -> Told:
@@ -391,6 +420,8 @@ QUESTIONS = {
         Answers.statistics, {"symbol": SYMBOL, "end": (0, _whole(0, SEQUENCE_MAX))}, slow=True
     ),
     "balances": Question(Answers.balances, {"account": ACCOUNT}),
+    "users": Question(Answers.users, {"after": ("", _id_or_none), "limit": LIMIT}),
+    "keys": Question(Answers.keys, {"user": (REQUIRED, check_id)}),
 }
 WATCHED: Mapping[str, tuple[object, Check]] = {
     "account": ("", _id_or_none), "symbol": ("", _id_or_none),

@@ -7,12 +7,13 @@ journal has them once numbers lie on an instrument's grid; codec.py writes and r
 from typing import Any
 
 from oms.errors import ValidationError
+from oms.requests.access import AccessAction, AccessRequest
 from oms.requests.accounts import FundsAction, FundsRequest
 from oms.requests.operators import MassCancelRequest, OperatorAction, OperatorRequest
 from oms.requests.orders import OrderRequest, OrderTerms, Origin, made_line
 
-Request = OrderRequest | FundsRequest | MassCancelRequest | OperatorRequest
-REQUESTS = (OrderRequest, FundsRequest, MassCancelRequest, OperatorRequest)
+Request = OrderRequest | FundsRequest | MassCancelRequest | OperatorRequest | AccessRequest
+REQUESTS = (OrderRequest, FundsRequest, MassCancelRequest, OperatorRequest, AccessRequest)
 
 
 def line_of(request: object) -> tuple[Any, ...]:
@@ -35,6 +36,7 @@ def line_of(request: object) -> tuple[Any, ...]:
 
 
 __all__ = [
-    "REQUESTS", "FundsAction", "FundsRequest", "MassCancelRequest", "OperatorAction",
-    "OperatorRequest", "OrderRequest", "OrderTerms", "Origin", "Request", "line_of",
+    "REQUESTS", "AccessAction", "AccessRequest", "FundsAction", "FundsRequest", "MassCancelRequest",
+    "OperatorAction", "OperatorRequest", "OrderRequest", "OrderTerms", "Origin", "Request",
+    "line_of",
 ]  # fmt: skip

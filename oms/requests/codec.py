@@ -17,6 +17,7 @@ from oms.enums import (
     RequestType,
 )
 from oms.errors import JournalError, ValidationError
+from oms.requests.access import AccessAction, AccessRequest
 from oms.requests.accounts import FundsAction, FundsRequest
 from oms.requests.operators import MassCancelRequest, OperatorAction, OperatorRequest
 from oms.requests.orders import NO_ORIGIN, OrderRequest, OrderTerms, Origin
@@ -58,6 +59,8 @@ TRADE_CHANGE = "Q"  # the same, and what the trade is from now on: price, lots (
 MARKET = "Y"  # account, id, OperatorAction, symbol, tier, value, why, terms as a dict: what is
 #               traded, at which fees and price steps; see desk/listings.py
 
+ACCESS = "H"  # who asks, id, AccessAction, user, facts as a dict; see requests/access.py
+
 # How many items a line has. A request whose origin is not empty has one more, after its terms:
 # user, gateway and MsgSeqNum. (Its request id has a place of its own in N, M, C and A.)
 LENGTHS = {
@@ -65,6 +68,7 @@ LENGTHS = {
     LINK: (3,), VENUE: (9,), IGNORED: (9,), OVERDUE: (2,), START: (2,), STOP: (1,),
     FUNDS: (7, 8), MASS_CANCEL: (6, 7), OPERATOR: (9, 10), PHASE: (2,), TIMER: (2,),
     DRAWN: (3,), GOOD_TILL: (2,), BUST: (5, 6), LOSS: (3,), TRADE_CHANGE: (6, 7), MARKET: (9, 10),
+    ACCESS: (6, 7),
 }  # fmt: skip
 
 # The three kinds that come by the thousand are written by one format each; ids hold no quote
@@ -117,8 +121,12 @@ CLASSES: dict[str, type] = {
     **dict.fromkeys(FundsAction, FundsRequest),
     "MASS_CANCEL": MassCancelRequest,
     **dict.fromkeys(OperatorAction, OperatorRequest),
+    **dict.fromkeys(AccessAction, AccessRequest),
 }
-NAMED_BY = {OrderRequest: "type", FundsRequest: "action", OperatorRequest: "action"}
+NAMED_BY = {
+    OrderRequest: "type", FundsRequest: "action", OperatorRequest: "action",
+    AccessRequest: "action",
+}  # fmt: skip
 NESTED = {"terms": OrderTerms, "origin": Origin}
 
 
@@ -174,6 +182,8 @@ def of_object(given: object) -> Any:
         values["action"] = FundsAction(name)
     elif kind is OperatorRequest:
         values["action"] = OperatorAction(name)
+    elif kind is AccessRequest:
+        values["action"] = AccessAction(name)
     return kind(**values)
 
 

@@ -57,6 +57,7 @@ from oms.stores.high_water import (
     loss_of,
     remains_of,
 )
+from oms.stores.private import keep_private
 from oms.stores.schema import (
     COUNT,
     COUNT_ALL,
@@ -114,6 +115,7 @@ class PersistentStorage:
         simulations.
     busy_timeout_ns: how long to wait, with growing pauses, for another process's lock.
     read_only: for tools that look at a database; writes then fail.
+    group: of the operating system, whose members may read the files; else their owner alone may.
     accept_loss: go on from this sequence, though later entries are missing; see high_water.py.
 
         with PersistentStorage("order_management.db", read_only=True) as store:
@@ -131,6 +133,7 @@ class PersistentStorage:
         busy_timeout_ns: int = 2 * NANOS,
         read_only: bool = False,
         accept_loss: int | None = None,
+        group: str = "",
     ) -> None:
         if not isinstance(path, str | Path) or not str(path):
             raise ValidationError("path", path, "the path of a database file")
@@ -140,7 +143,10 @@ class PersistentStorage:
             raise ValidationError("busy_timeout_ns", busy_timeout_ns, "nanoseconds, 0 or more")
         if accept_loss is not None and (type(accept_loss) is not int or accept_loss < 0):
             raise ValidationError("accept_loss", accept_loss, "a journal sequence, or none")
+        if type(group) is not str:
+            raise ValidationError("group", group, "the name of a group, or an empty text")
         self.path = Path(path)
+        self._group = group
         self._durability = durability
         self._busy_timeout_s = busy_timeout_ns / NANOS
         self._read_only = read_only
@@ -183,7 +189,9 @@ class PersistentStorage:
             if self._read_only:
                 self._connection = self._connect(read_only=True)
             else:
+                keep_private(self.path, self._group)
                 end = self._look_for_losses()
+                keep_private(self.path, self._group, create=True)
                 self._connection = self._connect(read_only=False)
                 self._prepare(self._connection)
                 self._high.open(end)

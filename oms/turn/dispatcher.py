@@ -45,6 +45,7 @@ from oms.requests.internal import VenueReport
 from oms.stores import Store
 from oms.stores.high_water import Loss
 from oms.stores.tally import Tally, tally_text
+from oms.turn.access_view import AccessView
 from oms.turn.inbox import Inbox, Item
 from oms.turn.intake import REQUEST_KINDS, Intake, as_new
 from oms.turn.journal import Fold, upgraded
@@ -94,6 +95,7 @@ class Dispatcher:
         self._lane = UrgentLane(inbox, store, config.queue.batch_max)
         self._publisher = publisher
         self.feed = MarketFeed(inbox.wake)
+        self.access = AccessView()
         self.fold = Fold(venue)
         self.throttler = OrderThrottler(
             config.throttle.sends_max,
@@ -143,6 +145,7 @@ class Dispatcher:
         self._recover(self.should_stop)
         orders = self.desk.executions.orders
         self._publisher.restore(orders.values(), self.fold.last_seq, self.fold.instant.wall_ns)
+        self.access.show(self.desk.access.taken())
         self.times.start(self.fold.instant)
         if self.fold.last_seq:
             self.throttler.hold_back(self._clock.monotonic_ns())
@@ -166,6 +169,7 @@ class Dispatcher:
         check_grid(orders.values(), traded)
         self._check_counts()
         self._run([], [*self._accepted_loss(), (codec.START, settings)], self.times.read())
+        self.access.started_ns = self.fold.instant.wall_ns
         self._relist()
         self.feed.attach(self.desk, self.fold.last_seq)
         if self._venue.remote:
@@ -340,6 +344,7 @@ class Dispatcher:
                 gc.enable()
 
     def _turn(self, items: list[Item]) -> None:
+        now_ns = self.access.seen_ns = self._clock.monotonic_ns()
         if self.feed.wanted:
             self.feed.follow(self.fold.last_seq)
         if self.questions:
@@ -353,7 +358,6 @@ class Dispatcher:
             return
         # One reading for session and stamp, so that no order is stamped past its session.
         instant = self.times.read()
-        now_ns = self._clock.monotonic_ns()
         if now_ns >= self._tend_ns:
             self._tend_store(now_ns)
         notices = self._due_lines.due(self.desk, instant)
@@ -491,6 +495,7 @@ class Dispatcher:
         elif changed:
             publisher.set_trades(self._tapes(changed))
         listening = bool(publisher.market_listeners)
+        self.access.show(desk.access.taken())
         told = self.feed.turn(self.fold.last_seq, symbols, trades, listening=listening)
         publisher.tell(reports, answers, hops, durable_ns, published_ns)
         if told:

@@ -31,6 +31,7 @@ from oms.reports import (
 )
 from oms.requests import OperatorAction, OrderTerms
 from oms.requests.codec import (
+    ACCESS,
     ANSWER,
     BUST,
     CANCEL,
@@ -58,10 +59,10 @@ COMMAND_REJECTED = ResponseType.COMMAND_REJECTED.value
 STATE_REJECTED = OrderState.REJECTED.value
 # An order that was rejected is none; one that is open has other names than a refused change's.
 ENDED = (OrderState.FILLED.value, OrderState.CANCELED.value, OrderState.EXPIRED.value)
-SAYS_ALL = frozenset((NEW, CANCEL, FUNDS, MASS_CANCEL, OPERATOR))  # see _says_all
+SAYS_ALL = frozenset((NEW, CANCEL, FUNDS, MASS_CANCEL, OPERATOR, ACCESS))  # see _says_all
 NO_EVENTS = (*CHANGES, *OF_CHANGES, *REFUSALS)  # reports that are no event of the order itself
 WITHDRAWN = "W"  # a new order that is not to be sent, and why; in no journal
-REQUEST_KINDS = (NEW, CANCEL, MODIFY, FUNDS, MASS_CANCEL, OPERATOR, WITHDRAWN)
+REQUEST_KINDS = (NEW, CANCEL, MODIFY, FUNDS, MASS_CANCEL, OPERATOR, ACCESS, WITHDRAWN)
 PENDING_NEW, CANCELED = OrderState.PENDING_NEW.value, OrderState.CANCELED.value
 GTC, LIMIT = TimeInForce.GTC.value, OrderType.LIMIT.value
 KNOWN_MAX = 4_096
@@ -606,7 +607,7 @@ def claims_in(
             claims.append(Intake.claim_of(seq, request))
         elif kind == CANCEL:
             claims.append(Intake.claim_of(seq, (*line[:4], NO_ORIGIN)))
-        elif kind in (MASS_CANCEL, OPERATOR):
+        elif kind in (MASS_CANCEL, OPERATOR, ACCESS):
             claims.append(Intake.claim_of(seq, (*line[: LENGTHS[kind][0]], NO_ORIGIN)))
         elif kind in (ANSWER, MODIFY, BUST, TRADE_CHANGE, MARKET):
             symbol, side = (line[5], line[6]) if kind == ANSWER and line[4] == seq else ("", "")

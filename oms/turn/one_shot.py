@@ -18,6 +18,7 @@ from oms.reject_reasons import REASONS, RejectReason
 from oms.reports import OrderResponse
 from oms.requests import OrderRequest, Request, line_of
 from oms.requests.codec import (
+    ACCESS,
     ANSWER,
     CANCEL,
     FUNDS,
@@ -150,6 +151,8 @@ def dry_run(intake: Intake, desk: Desk, request: Line) -> DryRun:
         return DryRun(desk.operations.why_not(line))
     if line[0] == TRADE_CHANGE:
         return DryRun(why_not_change(desk, line[4], Anew(*line[5])))
+    if line[0] == ACCESS:
+        return DryRun(desk.access.why_not(0, line))
     if line[0] == MARKET:
         return DryRun(desk.listings.why_not(Listing(*line[3:9])))
     return DryRun("")
