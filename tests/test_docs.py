@@ -189,19 +189,19 @@ def test_the_library_example_of_the_readme_runs(tmp_path):
     """It ends well and prints a fill; the second time nothing trades again, as README says."""
     first = run_example("README.md", tmp_path)
     assert "bob bought 2 at 98.5" in first
-    assert "FILLED 197/2" in first
+    assert "FILLED 98.5" in first
 
     second = run_example("README.md", tmp_path)
     assert "bought" not in second
     assert "b-1 ORDER_STATUS FILLED" in second
-    assert "FILLED 197/2" in second
+    assert "FILLED 98.5" in second
 
 
 def test_the_example_of_the_library_page_runs(tmp_path):
     """With a ledger: a deposit, a dry run, a fill and a pair."""
     told = run_example("docs/library.md", tmp_path)
     assert "'available': '2000'" in told
-    assert "DryRun(text='', reserved=151500000000, asset='USD')" in told
+    assert "DryRun(text='', reserved=1515, asset='USD')" in told
     assert "FILLED 100" in told
     assert "15 100 0 1" in told
     assert "SUSPENDED" in told

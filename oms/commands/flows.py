@@ -221,7 +221,7 @@ class Load:
 
     def _look_at_books(self, manager: OrderManagement) -> dict[str, Depth]:
         symbols = [each.symbol for each in self.shown or manager.config.instruments]
-        return {symbol: manager.get_depth(symbol, DEPTH_SHOWN) for symbol in symbols}
+        return {symbol: manager.get_depth_ticks(symbol, DEPTH_SHOWN) for symbol in symbols}
 
 
 def throttle_text(config: Config) -> str:

@@ -19,6 +19,7 @@ from oms.exchange.executions import Executions
 from oms.exchange.market import Market, Rules
 from oms.exchange.order import Order
 from oms.exchange.risk import Risk
+from oms.money import to_text
 from oms.reject_reasons import RejectReason
 
 BUY, CONTINUOUS = Side.BUY, Phase.CONTINUOUS
@@ -144,7 +145,9 @@ class Halts:
             best = ask if buys else bid
             meets = best is not None and (price >= best if buys else price <= best)
             if meets and not may_cross:
-                reason = f"{HALTED}: price={price}, best={best}"
+                scale = self._rules.told_scales(market)[0]
+                told = f"price={to_text(price, scale)}, best={to_text(best or 0, scale)}"
+                reason = f"{HALTED}: {told}"
                 self._executions.finish(order, CANCELED, reason)
                 continue
             rest.append(order)

@@ -30,7 +30,7 @@ from oms.exchange.book import OrderBook
 from oms.exchange.executions import Executions
 from oms.exchange.halts import Halts
 from oms.exchange.market import GATHERING, Market, Phases, Rules, gathers
-from oms.exchange.order import Change, Order, Terms, keeps_priority
+from oms.exchange.order import Change, Order, Terms, keeps_priority, told_scales
 from oms.exchange.risk import Risk
 from oms.exchange.sweep import (
     UNBOUNDED,
@@ -45,7 +45,7 @@ from oms.exchange.sweep import (
     sweep,
 )
 from oms.instruments import Instrument
-from oms.money import UNITS_MAX
+from oms.money import UNITS_MAX, to_text
 from oms.reject_reasons import RejectReason
 
 TRADE, RESTATED = ResponseType.TRADE, ResponseType.RESTATED
@@ -442,7 +442,8 @@ class MatchingEngine:
             executions.finish(order, CANCELED, why_canceled)
             return
         if beside:
-            executions.restate(order, beside, 0, f"{RejectReason.POST_ONLY.value}: price={beside}")
+            told = to_text(beside, self.rules.told_scales(market)[0])
+            executions.restate(order, beside, 0, f"{RejectReason.POST_ONLY.value}: price={told}")
         left = self._take(market, order, steps, lots, order.order_id if arrives else 0)
         if breach:
             self.phases.breached(market)
@@ -482,11 +483,11 @@ class MatchingEngine:
         terms = order.terms
         reason = self._post_only_reason(market, order, order.price_ticks)
         if reason:
-            return Plan(0, Quantity(order.leaves_lots), [], False), reason
+            return Plan(0, self._quantity(order), [], False), reason
         beside = self._slide(market, order)
         protection = terms.protection_ticks if terms is not None else 0
         limit_ticks = beside or order.price_ticks or protection or market.market_limit(order.side)
-        wanted: Wanted = Quantity(order.leaves_lots)
+        wanted: Wanted = self._quantity(order)
         if terms is not None and terms.budget:
             if self.rules.number > 1:
                 wanted = Budget(order)
@@ -496,6 +497,9 @@ class MatchingEngine:
         steps, breach = self._plan(market, order, limit_ticks, wanted)
         plan = Plan(beside, wanted, steps, breach)
         return plan, self._why_refused(order, plan)
+
+    def _quantity(self, order: Order) -> Quantity:
+        return Quantity(order.leaves_lots, told_scales(order.instrument, self.rules.number)[1])
 
     def would_refuse(self, order: Order) -> str:
         """Why a new order would be refused if it went to the book now."""
@@ -531,13 +535,14 @@ class MatchingEngine:
             return ""
         return why_not_whole(order, plan, policy)
 
-    @staticmethod
-    def _why_canceled(order: Order, plan: Plan, arrives: bool) -> str:
+    def _why_canceled(self, order: Order, plan: Plan, arrives: bool) -> str:
         """Why the order is canceled before it trades: not enough is there for it."""
         filled, wanted = plan.filled, plan.wanted
         min_lots = order.terms.min_lots if order.terms is not None and arrives else 0
         if filled < min_lots and (wanted.lots or isinstance(wanted, Budget)):
-            return f"{RejectReason.MIN_QUANTITY.value}: fillable={filled}, min={min_lots}"
+            _, scale = told_scales(order.instrument, self.rules.number)
+            told = f"fillable={to_text(filled, scale)}, min={to_text(min_lots, scale)}"
+            return f"{RejectReason.MIN_QUANTITY.value}: {told}"
         return why_not_whole(order, plan, "FOK") if order.time_in_force is FOK else ""
 
     def _take(
@@ -582,8 +587,7 @@ class MatchingEngine:
 
     # --- post-only ---
 
-    @staticmethod
-    def _post_only_reason(market: Market, order: Order, price_ticks: int) -> str:
+    def _post_only_reason(self, market: Market, order: Order, price_ticks: int) -> str:
         """Why a post-only order may not come in at this price; "" if it may, or need not."""
         if order.terms is None or not order.terms.post_only or market.phase is not CONTINUOUS:
             return ""
@@ -593,7 +597,9 @@ class MatchingEngine:
         if slides and 0 < beside_best(market.book, order) <= UNITS_MAX:
             return ""
         best = market.book.best_ask if order.side is BUY else market.book.best_bid
-        return f"{RejectReason.POST_ONLY.value}: price={price_ticks}, best={best}"
+        scale = self.rules.told_scales(market)[0]
+        told = f"price={to_text(price_ticks, scale)}, best={to_text(best or 0, scale)}"
+        return f"{RejectReason.POST_ONLY.value}: {told}"
 
     @staticmethod
     def _slide(market: Market, order: Order) -> int:
@@ -614,9 +620,9 @@ def why_not_whole(order: Order, plan: Plan, policy: str) -> str:
         prevented = any(kind is not TRADE and met is order for kind, met, _, _ in plan.steps)
         why = f"{SELF_TRADE}: {wanted.rest()}" if prevented else why_stopped(plan)
         return f"{why}, policy={policy}"
-    return (
-        f"{NO_LIQUIDITY}: quantity={wanted.lots}, policy={policy}" if filled < wanted.lots else ""
-    )
+    if filled >= wanted.lots:
+        return ""
+    return f"{NO_LIQUIDITY}: quantity={to_text(wanted.lots, wanted.scale)}, policy={policy}"
 
 
 def why_stopped(plan: Plan) -> str:
