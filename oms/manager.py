@@ -137,10 +137,7 @@ class OrderManagement:
         The dispatcher starts last and so stops first: what it drains still has a link.
         """
         with self._stopping:
-            if self._running or self._stopped:
-                raise StoppedError("an OrderManagement is started once")
-            self._start_locked()
-            self._running = True
+            self._begin()
             self._start("oms-session", self.keeper, 1.0)
             venue_job = getattr(self.venue, "job", None)
             if venue_job is not None:
@@ -148,6 +145,24 @@ class OrderManagement:
                 self._start("oms-venue", venue_job, 1.0)
             drain_s = self.config.stop.drain_max_ns / NANOS
             self._start(DISPATCHER, self.dispatcher, max(STOP_S_MAX, drain_s + 1.0))
+
+    def start_by_hand(self) -> None:
+        """The same without threads: the caller's own takes each turn, `dispatcher.turn(items)`.
+
+        For who does again what was recorded, turn by turn; no future may be waited for.
+        """
+        with self._stopping:
+            self._begin()
+            self._threads.callback(self.keeper.finish)
+            self._threads.callback(self.dispatcher.finish)
+            self.keeper.step()
+            self.dispatcher.step()  # the market opens, the link is up
+
+    def _begin(self) -> None:
+        if self._running or self._stopped:
+            raise StoppedError("an OrderManagement is started once")
+        self._start_locked()
+        self._running = True
 
     def _start_locked(self) -> None:
         """One writer for each database: whoever has it open already is named."""

@@ -118,7 +118,7 @@ def test_a_modify_with_the_same_quantity_keeps_its_place(desk):
 
 
 def test_of_stops_that_one_trade_wakes_buys_go_first(desk):
-    """Nothing has traded yet; the first trade is at 100, and reaches both. The sell stop is older."""
+    """Nothing has traded yet; the first trade reaches both. The sell stop is older."""
     desk.send(sell("down", 1, terms=OrderTerms(stop_price=105)))
     desk.send(buy("up", 1, terms=OrderTerms(stop_price=95)))
     desk.send(sell("s", 5, 100))
