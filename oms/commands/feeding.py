@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 from oms.clock import NANOS, Clock, SystemClock
-from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place
+from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, say
 from oms.commands.flows import (
     LOAD_ANSWER_S_MAX,
     Load,
@@ -60,10 +60,11 @@ at the end. The file is read once before anything is sent: a bad line stops it t
 whose name ends in .gz is unpacked.
 
 A whole file of `simulate --record` is done again as it was made: with its ledger, auction,
-throttle, fees and instruments, turn by turn, in a data directory of its own (--data-dir DIR).
-The report compares both runs, trade for trade; exit code 1 if they differ. With --speed,
---orders, --throttle or --keep-ids, and of other files, the orders alone are sent: the session
-is always open, there is no ledger, and nobody is kept from trading with himself.
+throttle, fees and instruments, turn by turn, in a data directory that is new (--data-dir DIR).
+The report compares both runs, trade for trade; exit code 1 if they differ. In a directory with
+a database, with --speed, --orders, --throttle or --keep-ids, and of other files, the orders
+alone are sent: the session is always open, there is no ledger, and nobody is kept from trading
+with himself.
 
 --to DIR sends them to the daemon that runs in DIR instead, by its hours, throttle, ledger and
 limits, and leaves open what is open at the end."""
@@ -123,7 +124,9 @@ def feed(args: argparse.Namespace, place: Place) -> int:
     recording = None if lobster or args.to is not None else recording_of(args.file)
     changed = args.throttle or args.keep_ids or args.orders or args.speed < math.inf
     if recording is not None and not changed:
-        return _feed_again(args, place, recording)
+        if not place.database.exists():
+            return _feed_again(args, place, recording)
+        say(f"{place.database} is there already: the orders alone are sent, not the same run again")
     if args.to is not None:
         return _feed_daemon(args, place._replace(directory=args.to), source_of)
     return _feed_here(args, place, source_of, lobster)

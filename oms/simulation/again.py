@@ -20,7 +20,7 @@ from oms.desk.throttle import OrderThrottler
 from oms.manager import OrderManagement
 from oms.reports import COMMAND_ANSWERS, OrderResponse
 from oms.requests import Request, codec, line_of
-from oms.sections import ExchangeConfig
+from oms.sections import ExchangeConfig, RiskConfig
 from oms.stores import JournalRecord
 from oms.version import VERSION
 
@@ -62,6 +62,8 @@ def made_by(config: Config, **facts: object) -> dict[str, Any]:
             **facts,
             "throttle": asdict(config.throttle),
             "exchange": asdict(config.exchange),
+            "risk": asdict(config.risk),
+            "limits": config.limits,
             "instruments": [fields_of(each) for each in config.instruments],
         }
     }
@@ -90,6 +92,8 @@ class Recording(NamedTuple):
         return replace(
             config,
             exchange=ExchangeConfig(**self.made["exchange"]),
+            risk=RiskConfig(**self.made["risk"]),
+            limits=self.made["limits"],
             instruments=tuple(instrument_of(each) for each in self.made["instruments"]),
             fees={},
         )
