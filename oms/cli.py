@@ -30,6 +30,7 @@ from oms.commands import (
     live,
     offline,
     say,
+    users,
 )  # fmt: skip
 from oms.config import CONFIG_PATH, load_config, overrides
 from oms.errors import ConfigError, OMSError

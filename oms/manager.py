@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from datetime import tzinfo
+from decimal import Decimal
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -26,8 +27,16 @@ from oms.desk.hours import zone_of
 from oms.enums import Phase
 from oms.errors import DeadlockError, StoppedError, ValidationError
 from oms.instruments import Instrument
-from oms.market_data import Candle, DepthSnapshot, Prices, TradePrint
-from oms.money import plain
+from oms.market_data import (
+    Candle,
+    DecimalLevel,
+    DepthSnapshot,
+    Level,
+    Prices,
+    TradePrint,
+    levels_of,
+)
+from oms.money import plain, to_decimal
 from oms.reject_reasons import RejectReason
 from oms.reports import COMMAND_ANSWERS, OF_CHANGES, OrderResponse, refused, standing_of
 from oms.requests import OrderRequest, Request, line_of
@@ -141,10 +150,7 @@ class OrderManagement:
         The dispatcher starts last and so stops first: what it drains still has a link.
         """
         with self._stopping:
-            if self._running or self._stopped:
-                raise StoppedError("an OrderManagement is started once")
-            self._start_locked()
-            self._running = True
+            self._begin()
             self._start("oms-session", self.keeper, 1.0)
             venue_job = getattr(self.venue, "job", None)
             if venue_job is not None:
@@ -152,6 +158,24 @@ class OrderManagement:
                 self._start("oms-venue", venue_job, 1.0)
             drain_s = self.config.stop.drain_max_ns / NANOS
             self._start(DISPATCHER, self.dispatcher, max(STOP_S_MAX, drain_s + 1.0))
+
+    def start_by_hand(self) -> None:
+        """The same without threads: the caller's own takes each turn, `dispatcher.turn(items)`.
+
+        For who does again what was recorded, turn by turn; no future may be waited for.
+        """
+        with self._stopping:
+            self._begin()
+            self._threads.callback(self.keeper.finish)
+            self._threads.callback(self.dispatcher.finish)
+            self.keeper.step()
+            self.dispatcher.step()  # the market opens, the link is up
+
+    def _begin(self) -> None:
+        if self._running or self._stopped:
+            raise StoppedError("an OrderManagement is started once")
+        self._start_locked()
+        self._running = True
 
     def _start_locked(self) -> None:
         """One writer for each database: whoever has it open already is named."""
@@ -446,10 +470,15 @@ class OrderManagement:
                 found[place] = told or report
         return [self.publisher.response(report) for report in found]
 
-    def get_depth(
-        self, symbol: str, levels: int
-    ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        """Bids and asks, best first: (price in ticks, open lots); at most depth_levels."""
+    def get_depth(self, symbol: str, levels: int) -> tuple[list[DecimalLevel], list[DecimalLevel]]:
+        """Bids and asks, best first: (price, open quantity); at most depth_levels."""
+        bids, asks = self.get_depth_ticks(symbol, levels)
+        instrument = self.publisher.instruments[symbol]
+        scales = instrument.price_scale, instrument.quantity_scale
+        return levels_of(bids, *scales), levels_of(asks, *scales)
+
+    def get_depth_ticks(self, symbol: str, levels: int) -> tuple[list[Level], list[Level]]:
+        """The same as whole numbers: (price in ticks, open lots)."""
         self._check_symbol(symbol)
         levels = plain(levels)  # type: ignore[assignment]
         if type(levels) is not int or levels < 0:
@@ -470,11 +499,19 @@ class OrderManagement:
         wait_s = FOLLOW_S_MAX if self._running else 0.0
         return self.dispatcher.feed.depth_snapshot(symbol, wait_s)
 
-    def balances(self, account: str) -> dict[str, tuple[int, int]]:
-        """By asset: available and reserved, in units of the asset's own scale, of one instant.
+    def balances(self, account: str) -> dict[str, tuple[Decimal, Decimal]]:
+        """By asset: available and reserved, of one instant.
 
         Empty for an account that is unknown or never had anything, and without a ledger.
         """
+        return {
+            asset: (to_decimal(available, scale), to_decimal(reserved, scale))
+            for asset, (available, reserved) in self.balances_units(account).items()
+            for scale in (self.dispatcher.feed.scale_of(asset),)
+        }
+
+    def balances_units(self, account: str) -> dict[str, tuple[int, int]]:
+        """The same in whole units of 10**-scale, the asset's own scale."""
         _check_text("account", account)
         return self.dispatcher.feed.balances(account)
 
@@ -486,14 +523,22 @@ class OrderManagement:
         """The phase of each instrument's market; empty where the venue is somebody else's."""
         return self.dispatcher.feed.phases()
 
-    def best_bid(self, symbol: str) -> int | None:
-        """The best bid in ticks; None if nobody bids."""
+    def best_bid(self, symbol: str) -> Decimal | None:
+        """The best bid; None if nobody bids."""
         bids, _ = self.get_depth(symbol, 1)
         return bids[0][0] if bids else None
 
-    def best_ask(self, symbol: str) -> int | None:
-        """The best ask in ticks; None if nobody offers."""
+    def best_ask(self, symbol: str) -> Decimal | None:
+        """The best ask; None if nobody offers."""
         _, asks = self.get_depth(symbol, 1)
+        return asks[0][0] if asks else None
+
+    def best_bid_ticks(self, symbol: str) -> int | None:
+        bids, _ = self.get_depth_ticks(symbol, 1)
+        return bids[0][0] if bids else None
+
+    def best_ask_ticks(self, symbol: str) -> int | None:
+        _, asks = self.get_depth_ticks(symbol, 1)
         return asks[0][0] if asks else None
 
     def recent_trades(self, symbol: str) -> list[TradePrint]:
@@ -504,7 +549,8 @@ class OrderManagement:
 
     def get_prices(self, symbol: str) -> Prices:
         """Last, mid and volume-weighted average price."""
-        bid, ask, trades = self.best_bid(symbol), self.best_ask(symbol), self.recent_trades(symbol)
+        bid, ask = self.best_bid_ticks(symbol), self.best_ask_ticks(symbol)
+        trades = self.recent_trades(symbol)
         lots = sum(trade.quantity_lots for trade in trades)
         value = sum(trade.price_ticks * trade.quantity_lots for trade in trades)
         return Prices(
@@ -512,6 +558,7 @@ class OrderManagement:
             trades[-1].price_ticks if trades else None,
             Fraction(bid + ask, 2) if bid is not None and ask is not None else None,
             Fraction(value, lots) if lots else None,
+            self.publisher.instruments[symbol].price_scale,
         )
 
     def candles(

@@ -195,7 +195,7 @@ def test_a_busted_trade_leaves_the_tape_the_last_price_and_the_vwap():
 
     bust(desk, third)
     prices = desk.oms.get_prices("X")
-    assert (prices.last, prices.vwap) == (101, Fraction(10 * 100 + 30 * 101, 40))
+    assert (prices.last, prices.vwap_ticks) == (101, Fraction(10 * 100 + 30 * 101, 40))
     assert [trade.price_ticks for trade in desk.oms.recent_trades("X")] == [100, 101]
     assert market.last_ticks == 101
 

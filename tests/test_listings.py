@@ -104,7 +104,7 @@ def test_a_new_symbol_trades_at_once_and_after_a_restart():
             sell(f"c{n}", 5, "1.05", symbol="NEW"), buy(f"d{n}", 5, "1.05", symbol="NEW")
         )
         assert f"d{n} TRADE/FILLED" in told
-        assert desk.oms.get_prices("NEW").last == 105
+        assert desk.oms.get_prices("NEW").last_ticks == 105
         assert desk.oms.instruments()["NEW"].tick_size == 5
     assert floor.is_sound()
 

@@ -332,7 +332,7 @@ def standing(reports):
         elif each.type == "TRADE_BUSTED":
             busted.add(each.text.partition("trade=")[2].partition(",")[0])
         if each.type in ("TRADE", "TRADE_BUSTED"):
-            fees[0] += each.fee
+            fees[0] += each.fee_units
     return {
         number: (side, [f for name, f in fills.items() if name not in busted], fees[0])
         for number, (side, fills, fees) in orders.items()
@@ -420,7 +420,7 @@ def test_a_bust_knows_the_fees_of_an_order_that_is_over():
 
     # then 0.6 is still owed, and paid: 1
     assert quote(again, FEE_ACCOUNT) == 1
-    assert [(each.account, each.fee) for each in told[:2]] == [("a", 0), ("b", -1)]
+    assert [(each.account, each.fee_units) for each in told[:2]] == [("a", 0), ("b", -1)]
     assert again.is_sound()
 
 

@@ -26,9 +26,10 @@ from oms.exchange.accounts import Ledger
 from oms.exchange.executions import Executions
 from oms.exchange.market import Admission, admission
 from oms.exchange.matching import MatchingEngine
-from oms.exchange.order import Change, Order, Terms
+from oms.exchange.order import Change, Order, Terms, told_scales
 from oms.exchange.risk import Risk
 from oms.instruments import Instrument
+from oms.money import to_text
 from oms.reject_reasons import RejectReason
 from oms.requests import codec
 from oms.requests.codec import Line
@@ -399,10 +400,15 @@ class Desk:
         clock_ns = self.instant.clock_ns
         if self.engine is None:
             return f"{RejectReason.TERMS_UNSUPPORTED.value}: terms={'|'.join(fields)}"
-        reason = display_reason(terms.display_lots, order.quantity_lots)
+        _, scale = told_scales(order.instrument, self.rules)
+        reason = display_reason(terms.display_lots, order.quantity_lots, scale)
         if not reason and terms.min_lots > order.quantity_lots and not terms.budget:
-            sizes = f"min_quantity={terms.min_lots}, quantity={order.quantity_lots}"
-            reason = f"{RejectReason.QUANTITY_INVALID.value}: {sizes} lots"
+            sizes = (
+                f"min_quantity={to_text(terms.min_lots, scale)}, "
+                f"quantity={to_text(order.quantity_lots, scale)}"
+            )
+            unit = "" if self.rules > 1 else " lots"
+            reason = f"{RejectReason.QUANTITY_INVALID.value}: {sizes}{unit}"
         if not reason and terms.expire_ns and terms.expire_ns <= clock_ns:
             late = f"expire_ns={terms.expire_ns}, now={clock_ns}"
             reason = f"{RejectReason.EXPIRE_TIME_INVALID.value}: {late}"

@@ -510,7 +510,7 @@ class Operations:
         """Take over the part of the configuration that a replay depends on."""
         desk = self._desk
         desk.settings = settings
-        desk.rules = settings.get("rules", 1)
+        desk.rules = desk.risk.rules = settings.get("rules", 1)
         desk.hold_when_closed = settings["hold_when_closed"]
         desk.queue.size_max = settings["waiting_max"]
         for order in self._executions.orders.values():

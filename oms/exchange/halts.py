@@ -21,6 +21,7 @@ from oms.exchange.executions import Executions
 from oms.exchange.market import Market, Rules
 from oms.exchange.order import Order
 from oms.exchange.risk import Risk
+from oms.money import to_text
 from oms.reject_reasons import RejectReason
 
 BUY, CLOSED, CONTINUOUS = Side.BUY, Phase.CLOSED, Phase.CONTINUOUS
@@ -204,7 +205,9 @@ class Halts:
                 market.aside[order.order_id] = order  # until it opens
                 continue
             if meets and not may_cross:
-                reason = f"{HALTED}: price={price}, best={best}"
+                scale = self._rules.told_scales(market)[0]
+                told = f"price={to_text(price, scale)}, best={to_text(best or 0, scale)}"
+                reason = f"{HALTED}: {told}"
                 self._executions.finish(order, CANCELED, reason)
                 self._executions.free_room(order)  # others were counted beside it
                 continue

@@ -14,10 +14,10 @@ from oms.exchange.accounts import bound_of
 from oms.exchange.auction import Equilibrium, Interest, Uncross, newer, uncross
 from oms.exchange.book import OrderBook, PriceLevel
 from oms.exchange.executions import Executions
-from oms.exchange.order import Order
+from oms.exchange.order import Order, told_scales
 from oms.exchange.stops import StopBook
 from oms.instruments import BPS, Instrument
-from oms.money import UNITS_MAX
+from oms.money import UNITS_MAX, to_text
 from oms.reject_reasons import RejectReason
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -266,6 +266,10 @@ class Rules:
         """The order's own mode, else the exchange's."""
         own = order.terms.self_trade if order.terms is not None else ""
         return SelfTrade(own) if own else self.self_trade
+
+    def told_scales(self, market: Market) -> tuple[int, int]:
+        """With how many decimals reasons tell prices and quantities."""
+        return told_scales(market.instrument, self.number)
 
     def trigger(self, market: Market, price_ticks: int) -> None:
         """What a trade at this price triggers goes to the back of the row."""
@@ -537,7 +541,8 @@ class Phases:
         gathered, market.gathered = market.gathered, {}
         for order in gathered.values():
             if order.leaves_lots:
-                reason = f"{RejectReason.INSUFFICIENT_LIQUIDITY.value}: left={order.leaves_lots}"
+                left = to_text(order.leaves_lots, self._rules.told_scales(market)[1])
+                reason = f"{RejectReason.INSUFFICIENT_LIQUIDITY.value}: left={left}"
                 self._executions.finish(order, OrderState.CANCELED, reason)
 
 

@@ -31,6 +31,7 @@ from oms.exchange.plan import Planner, buys_unbounded, why_stopped
 from oms.exchange.risk import Risk
 from oms.exchange.sweep import SweepStep
 from oms.instruments import Instrument
+from oms.money import to_text
 from oms.reject_reasons import RejectReason
 
 TRADE, RESTATED = ResponseType.TRADE, ResponseType.RESTATED
@@ -416,7 +417,8 @@ class MatchingEngine:
                 self.phases.breached(market)
             return
         if beside:
-            executions.restate(order, beside, 0, f"{RejectReason.POST_ONLY.value}: price={beside}")
+            told = to_text(beside, self.rules.told_scales(market)[0])
+            executions.restate(order, beside, 0, f"{RejectReason.POST_ONLY.value}: price={told}")
         left = self._take(market, order, steps, lots, order.order_id if arrives else 0)
         if breach:
             self.phases.breached(market)

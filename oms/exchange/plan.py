@@ -13,7 +13,7 @@ from oms.exchange.accounts import bound_of
 from oms.exchange.book import OrderBook
 from oms.exchange.executions import Executions
 from oms.exchange.market import Market, Rules
-from oms.exchange.order import Order
+from oms.exchange.order import Order, told_scales
 from oms.exchange.risk import Risk
 from oms.exchange.sweep import (
     UNBOUNDED,
@@ -27,7 +27,7 @@ from oms.exchange.sweep import (
     filled_by,
     sweep,
 )
-from oms.money import UNITS_MAX
+from oms.money import UNITS_MAX, to_text
 from oms.reject_reasons import RejectReason
 
 TRADE, BUY, CONTINUOUS, FOK = ResponseType.TRADE, Side.BUY, Phase.CONTINUOUS, TimeInForce.FOK
@@ -72,7 +72,7 @@ class Planner:
         """
         reason = self.post_only_reason(market, order, order.price_ticks)
         if reason:
-            return Plan(0, Quantity(order.leaves_lots), [], False, reason)
+            return Plan(0, self._quantity(order), [], False, reason)
         plan = self._plan(market, order, arrives, market.breaker_band())
         if not plan.breach or not (plan.refused or plan.canceled):
             return plan
@@ -89,7 +89,7 @@ class Planner:
         beside = self._slide(market, order)
         protection = terms.protection_ticks if terms is not None else 0
         limit_ticks = beside or order.price_ticks or protection or market.market_limit(order.side)
-        wanted: Wanted = Quantity(order.leaves_lots)
+        wanted: Wanted = self._quantity(order)
         if terms is not None and terms.budget:
             if self._rules.number > 1:
                 wanted = Budget(order)
@@ -108,6 +108,9 @@ class Planner:
         if not (refused or canceled):
             return plan
         return plan._replace(refused=refused, canceled=canceled)
+
+    def _quantity(self, order: Order) -> Quantity:
+        return Quantity(order.leaves_lots, told_scales(order.instrument, self._rules.number)[1])
 
     def _sweep(
         self, market: Market, order: Order, limit_ticks: int | None, wanted: Wanted
@@ -149,7 +152,9 @@ class Planner:
         min_lots = order.terms.min_lots if order.terms is not None and arrives else 0
         if filled < min_lots and (wanted.lots or isinstance(wanted, Budget)):
             code = self._what_kept(order, plan) or RejectReason.MIN_QUANTITY.value
-            return f"{code}: fillable={filled}, min={min_lots}"
+            scale = told_scales(order.instrument, self._rules.number)[1]
+            told = f"fillable={to_text(filled, scale)}, min={to_text(min_lots, scale)}"
+            return f"{code}: {told}"
         return self._why_not_whole(order, plan, "FOK") if order.time_in_force is FOK else ""
 
     def _why_not_whole(self, order: Order, plan: Plan, policy: str) -> str:
@@ -161,7 +166,8 @@ class Planner:
         if isinstance(wanted, Budget):
             why = f"{kept}: {wanted.rest()}" if kept else why_stopped(plan)
             return f"{why}, policy={policy}"
-        return f"{kept or NO_LIQUIDITY}: quantity={wanted.lots}, policy={policy}"
+        quantity = to_text(wanted.lots, wanted.scale)
+        return f"{kept or NO_LIQUIDITY}: quantity={quantity}, policy={policy}"
 
     def _what_kept(self, order: Order, plan: Plan) -> str:
         """What kept the order from trading with what is there, if something did: the breaker, or
@@ -175,8 +181,7 @@ class Planner:
 
     # --- post-only ---
 
-    @staticmethod
-    def post_only_reason(market: Market, order: Order, price_ticks: int) -> str:
+    def post_only_reason(self, market: Market, order: Order, price_ticks: int) -> str:
         """Why a post-only order may not come in at this price; "" if it may, or need not."""
         if order.terms is None or not order.terms.post_only or market.phase is not CONTINUOUS:
             return ""
@@ -186,7 +191,9 @@ class Planner:
         if slides and 0 < beside_best(market.book, order) <= UNITS_MAX:
             return ""
         best = market.book.best_ask if order.side is BUY else market.book.best_bid
-        return f"{RejectReason.POST_ONLY.value}: price={price_ticks}, best={best}"
+        scale = self._rules.told_scales(market)[0]
+        told = f"price={to_text(price_ticks, scale)}, best={to_text(best or 0, scale)}"
+        return f"{RejectReason.POST_ONLY.value}: {told}"
 
     @staticmethod
     def _slide(market: Market, order: Order) -> int:

@@ -23,7 +23,7 @@ from oms.exchange.conduct import (
 )
 from oms.exchange.holdings import NOTHING_OPEN, Holdings
 from oms.exchange.limits import AccountLimits, Holder, Limits, SymbolLimits, likeness
-from oms.exchange.order import Change, Exposure, Order
+from oms.exchange.order import Change, Exposure, Order, told_scales
 from oms.instruments import Instrument
 from oms.money import to_text
 from oms.reject_reasons import RejectReason
@@ -50,6 +50,7 @@ class Risk:
         self.acting_lots: Callable[[Order], int] | None = None
         self.idle = self.free = True
         self._reducing_somewhere = False
+        self.rules = 1  # their number
         self.everybody = Trading.ACTIVE
         self.accounts: dict[str, Trading] = {}
         self.symbols: dict[str, Trading] = {}
@@ -362,7 +363,7 @@ class Risk:
         reduces = position < 0 if order.side is BUY else position > 0
         if more <= 0 and (reduces or price_ticks == order.price_ticks):
             return ""
-        return f"{RejectReason.REDUCING_ONLY}: more={more}, position={position}"
+        return self._only_reducing(order, "more", more)
 
     def _reducing(self, order: Order, counted: int) -> str:
         """Only as much as brings the position, with what is open of it, to zero."""
@@ -376,7 +377,7 @@ class Risk:
         room = (-position - buys if order.side is BUY else position - sells) + counted
         if 0 < order.quantity_lots <= room:  # 0: a budget buys nobody knows how many
             return ""
-        return f"{RejectReason.REDUCING_ONLY}: quantity={order.quantity_lots}, position={position}"
+        return self._only_reducing(order, "quantity", order.quantity_lots)
 
     def why_not_reducing(self, order: Order, acting_lots: int) -> str:
         """Why it may not trade all that is open of it, beside others that may so much."""
@@ -384,7 +385,13 @@ class Risk:
         room = (-position if order.side is BUY else position) - acting_lots
         if 0 < order.leaves_lots <= room:  # 0: a budget buys nobody knows how many
             return ""
-        return f"{RejectReason.REDUCING_ONLY}: quantity={order.leaves_lots}, position={position}"
+        return self._only_reducing(order, "quantity", order.leaves_lots)
+
+    def _only_reducing(self, order: Order, what: str, lots: int) -> str:
+        position = self.holdings.of(order.account, order.instrument.symbol)
+        _, scale = told_scales(order.instrument, self.rules)
+        told = f"{what}={to_text(lots, scale)}, position={to_text(position, scale)}"
+        return f"{RejectReason.REDUCING_ONLY}: {told}"
 
     def _size(
         self,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from oms.errors import OMSError, ValidationError
 from oms.gateways.aside import Aside
 from oms.gateways.wire import Told
-from oms.instruments import ASSET_SCALE, Instrument
+from oms.instruments import Instrument
 from oms.manager import OrderManagement
 from oms.market_data import (
     BalanceChange,
@@ -109,7 +109,7 @@ class Answers:
         return told
 
     def dry_run(self, found: DryRun) -> Told:
-        reserved = to_text(found.reserved, self._scale(found.asset))
+        reserved = to_text(found.reserved_units, found.scale)
         return {
             "dry_run": {
                 "refused": found.reason is not None,
@@ -137,7 +137,7 @@ class Answers:
         return {"trades": [self.market_event(each) for each in found]}
 
     def depth(self, symbol: str, levels: int) -> Told:
-        bids, asks = self._oms.get_depth(symbol, levels)
+        bids, asks = self._oms.get_depth_ticks(symbol, levels)
         instrument, phase = self._instruments[symbol], self._oms.market_states().get(symbol)
         return {
             "depth": {
@@ -162,10 +162,7 @@ class Answers:
     def balances(self, account: str) -> Told:
         return {
             "balances": {
-                asset: {
-                    "available": to_text(available, self._scale(asset)),
-                    "reserved": to_text(reserved, self._scale(asset)),
-                }
+                asset: {"available": f"{available:f}", "reserved": f"{reserved:f}"}
                 for asset, (available, reserved) in self._oms.balances(account).items()
             }
         }
@@ -182,12 +179,6 @@ class Answers:
         found = self._oms.access.user(user)
         return {"keys": [key_object(key) for key in found.keys] if found is not None else []}
 
-    def _scale(self, asset: str) -> int:
-        for each in self._instruments.values():
-            if asset in (each.base, each.quote):
-                return each.base_scale if asset == each.base else each.quote_scale
-        return ASSET_SCALE
-
     @property
     def _instruments(self) -> Mapping[str, Instrument]:
         """Delisted ones, too: what is told of may be of them."""
@@ -199,11 +190,9 @@ class Answers:
         """One event under the name of its class, with its fields in the instrument's units."""
         told: Told = {"event": type(event).__name__, "seq": event.seq, "number": event.number}
         if isinstance(event, BalanceChange):
-            scale = self._scale(event.asset)
             return told | {
                 "account": event.account, "asset": event.asset,
-                "available": to_text(event.available, scale),
-                "reserved": to_text(event.reserved, scale),
+                "available": f"{event.available:f}", "reserved": f"{event.reserved:f}",
             }  # fmt: skip
         told["symbol"] = event.symbol
         instrument = self._instruments[event.symbol]
@@ -227,8 +216,8 @@ class Answers:
             case DepthUpdate():
                 told |= {
                     "first_id": event.first_id, "last_id": event.last_id,
-                    "bids": _levels(instrument, event.bids),
-                    "asks": _levels(instrument, event.asks),
+                    "bids": _levels(instrument, event.bids_ticks),
+                    "asks": _levels(instrument, event.asks_ticks),
                 }  # fmt: skip
             case TopOfBook():
                 bid, ask = _levels(
@@ -307,12 +296,13 @@ def report_object(response: OrderResponse) -> Told:
         told["filled"] = to_text(report.cumulative_lots, quantity)
         told["open"] = to_text(report.leaves_lots, quantity)
         if report.cumulative_lots:
-            told["notional"] = to_text(response.notional, price + quantity)
+            told["notional"] = f"{response.notional:f}"
+            told["average_price"] = f"{response.average_price:f}"
         if report.last_quantity_lots:
             told |= {
                 "last_price": to_text(report.last_price_ticks, price),
                 "last_quantity": to_text(report.last_quantity_lots, quantity),
-                "last_fee": to_text(response.fee, instrument.quote_scale),
+                "last_fee": to_text(response.fee_units, instrument.quote_scale),
                 "liquidity": report.liquidity, "match_number": report.match_number,
             }  # fmt: skip
     return told

@@ -99,8 +99,10 @@ class Fold:
         use_snapshot: bool = True,
         upto_seq: int | None = None,
         should_stop: Callable[[], bool] = lambda: False,
+        note: Callable[[JournalRecord], object] = lambda _record: None,
     ) -> Iterator[list[Report]]:
-        """Fold the store's journal; yields each record's reports.
+        """Fold the store's journal; yields each record's reports. note: told each record, also
+        of those before the snapshot.
 
         A snapshot saves the folding of what is before it, not the reading: all of the journal
         must be whole. Of an archived part only `verify` reads what a snapshot says.
@@ -115,6 +117,7 @@ class Fold:
                 break
             if should_stop():
                 raise StoppedError("stopped while the journal was read")
+            note(record)
             if record.first_seq > self.last_seq:
                 yield self.apply(record, upto_seq)
         if self.outbox is not None:

@@ -240,7 +240,7 @@ THROTTLE = [
     ),
     Fault(
         "a restart forgets what was just sent", "turn/dispatcher.py",
-        "            self.throttler.hold_back(self._clock.monotonic_ns())\n", "            pass\n",
+        "        past.end(self.times.elapsed_offset_ns)\n", "        past = None\n",
         ("restarts", "dispatcher", "lifecycle"),
     ),
     Fault(
