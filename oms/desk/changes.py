@@ -90,7 +90,7 @@ class Changes:
         engine.cancel(change)
         desk.now_ns = after_ns = desk.read_ns()
         self._executions.cancel(change, "", waited_ns, after_ns - now_ns)
-        if desk.losers:
+        if desk.losers or desk.room_freed:
             desk.cascade()
         desk.hops[seq] = ("canceled", received_ns, change.queued_ns, now_ns, now_ns, after_ns)
 

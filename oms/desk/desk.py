@@ -112,6 +112,7 @@ class Desk:
         self.read_ns: Callable[[], int] = no_clock
         # What an execution may set off, bound here: looked at after each one.
         self.losers = self.executions.losers
+        self.room_freed = self.executions.room_freed
         self._markets = self.engine.markets if self.engine is not None else {}
         self._triggered = self.engine.rules.triggered if self.engine is not None else {}
         self.changes = Changes(self)
@@ -503,14 +504,15 @@ class Desk:
 
     def settle(self) -> None:
         """The same as cascade, for the many executions that set off nothing."""
-        if self.losers or self._triggered:
+        if self.losers or self._triggered or self.room_freed:
             self.cascade()
 
     def cascade(self) -> None:
         """Settle all that the executions so far have set off, until nothing is due any more.
 
         First the losers of OCO pairs go, in the order their partners were executed; then the
-        first triggered stop trades to its end; and again.
+        first triggered stop trades to its end; and again. At last, what may only reduce takes
+        the room that was freed.
         """
         if self.engine is None:
             return
@@ -520,7 +522,10 @@ class Desk:
             if order is None:
                 if self.losers:  # of a stop that was canceled, as its account is halted
                     continue
-                return
+                if not self.room_freed:
+                    return
+                self.engine.halts.use_room()
+                continue
             self.executions.trigger(order)
             self._cancel_losers()  # the money of both is with the partner
             ledger, reason = self.executions.ledger, ""

@@ -314,7 +314,16 @@ class Operations:
         if not reason:
             change_trade(self._desk, fills, why, anew)
             self._review()  # a position is another: what may reduce it, too
+            self._wake_stops(fills[0][6])
         self._answer(seq, line, fills[0][6], reason, f"trade={fills[0][0]}-{fills[0][1]}")
+
+    def _wake_stops(self, symbol: str) -> None:
+        """The last price may be another: stops go by it at once, not when somebody else asks."""
+        engine = self._desk.engine
+        if engine is not None and self._desk.rules > 1:  # before, the last price stayed as it was
+            market = engine.markets[symbol]
+            engine.rules.trigger(market, market.last_ticks)
+            self._desk.cascade()
 
     # --- operators: who may trade, which phase, which limits; the kill switch ---
 
@@ -367,13 +376,16 @@ class Operations:
         return ""
 
     def _set_trading(self, asked: Asked) -> str:
-        """Of a symbol, HALTED and ACTIVE halt its market and let it go on."""
+        """Of a symbol, HALTED halts its market, and the others let it go on."""
         state, engine = Trading(asked.value), self._desk.engine
         if not asked.symbol or state is not Trading.HALTED or engine is None:
             self._set_risk(asked, state)
-        if asked.symbol and engine is not None and state is not Trading.REDUCING:
+        if asked.symbol and engine is not None:
             market = engine.markets[asked.symbol]
-            (engine.phases.halt if state is Trading.HALTED else engine.phases.resume)(market)
+            if state is Trading.HALTED:
+                engine.phases.halt(market)
+            elif state is Trading.ACTIVE or (market.halted and self._desk.rules > 1):
+                engine.phases.resume(market)  # rules number 1 left it halted where it may reduce
             self._desk.cascade()
         self._review(whole=asked.scope is not Scope.ACCOUNT)
         return f"trading={state}"

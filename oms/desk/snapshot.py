@@ -177,6 +177,8 @@ def load(desk: Desk, state: dict[str, Any]) -> None:
         engine.phases.session = Phase(state["phase"])
     desk.executions.positions.update({(a, s): lots for a, s, lots in state["positions"]})
     desk.risk.load(state["risk"], desk.executions.orders.values())
+    if engine is not None:
+        engine.halts.find_short()
     desk.expiries = sorted(
         (order.terms.expire_ns, order.order_id)
         for order in desk.executions.orders.values()
