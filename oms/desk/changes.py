@@ -146,9 +146,8 @@ class Changes:
         display_lots = change.display_lots or (terms.display_lots if terms is not None else 0)
         reason = display_reason(display_lots, lots)
         reason = reason or desk.risk.check_change(
-            order, price_ticks, lots, desk.instant.elapsed_ns, ahead=_ahead(change),
-            acts=desk.rules < 2 or order.state is not OrderState.SUSPENDED,
-        )  # fmt: skip
+            change, desk.instant.elapsed_ns, ahead=_ahead(change), rules=desk.rules
+        )
         if reason or executions.ledger is None:
             return reason, 0
         return "", executions.need(order, price_ticks, lots - order.cumulative_lots)

@@ -76,7 +76,8 @@ class Desk:
     """Open orders, the waiting queue, and whether the market and the link are up.
 
     engine: our own exchange; None where the venue is somebody else's. ledger: in use while the
-    executions have it. account_settings: tiers and groups an operator set. money_terms: what each
+    executions have it. instruments: what is traded; known: what ever was, too, since positions
+    in it stay. account_settings: tiers and groups an operator set. money_terms: what each
     symbol's trades were settled by, and since which journal sequence. trading_date: none between
     close and open. opens_ns: when the market opens next, where it is known; 0 while it is open.
     rules: the number of the rules that journal lines are obeyed by.
@@ -96,6 +97,7 @@ class Desk:
         self.risk = Risk(self.executions.positions)
         self.engine = MatchingEngine(self.executions, self.risk) if venue is None else None
         self.instruments: dict[str, Instrument] = {}
+        self.known: dict[str, Instrument] = {}
         self.settings: dict[str, Any] = {}
         self.rules = 1
         self.hold_when_closed = self.is_open = self.link_up = False
@@ -291,6 +293,11 @@ class Desk:
             and self.risk.idle
             and self.executions.ledger is None
         )
+
+    def day_is_done(self) -> bool:
+        """Is the trading date over, and does what rests say so, until the next one begins?"""
+        over = not self.is_open and not self.trading_date
+        return over and bool(self.settings.get("done_for_day"))
 
     def _order_of(
         self, seq: int, line: Line, received_ns: int = 0, queued_ns: int = 0

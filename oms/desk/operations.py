@@ -169,7 +169,7 @@ class Operations:
             if order.order_type is OrderType.MARKET or order.time_in_force not in KEPT_OVERNIGHT
         ]
         self._take_back([*day, *waiting], EXPIRED, reason)
-        if self._desk.settings.get("done_for_day"):
+        if self._desk.day_is_done():
             for order in self._executions.orders.values():
                 if order.state in (OrderState.NEW, OrderState.PARTIALLY_FILLED):
                     order.state = OrderState.DONE_FOR_DAY
@@ -497,9 +497,7 @@ class Operations:
         if desk.engine is not None:
             self._set_rules(settings)
         else:  # what a remote venue trades at is not known here
-            desk.risk.reference_of = lambda symbol, _: (
-                desk.instruments[symbol].reference_price_ticks
-            )
+            desk.risk.reference_of = lambda symbol, _: desk.known[symbol].reference_price_ticks
         self._use_account_settings()
 
     def _use_instruments(self) -> None:
@@ -516,7 +514,8 @@ class Operations:
             order.instrument = desk.instruments[order.instrument.symbol]
         desk.ledger.configure(instruments, fees_in(settings))
         desk.risk.configure(settings.get("limits", {}), settings.get("limit_groups", {}))
-        desk.risk.listed = desk.instruments
+        desk.known.update(desk.instruments)
+        desk.risk.instruments = desk.known
         desk.risk.watch(self._executions.orders.values())
 
     def _set_rules(self, settings: dict[str, Any]) -> None:
@@ -524,6 +523,7 @@ class Operations:
         rules, markets = self._desk.engine.rules, self._desk.engine.markets
         rules.number, halts = self._desk.rules, self._desk.engine.halts
         halts.cancels = settings.get("on_halt") == "cancel"
+        halts.day_is_done = self._desk.day_is_done
         self._desk.risk.acting_lots = (
             (lambda order: halts.acting_lots(order, waiting=True)) if rules.number > 1 else None
         )

@@ -56,6 +56,7 @@ def _dump_rest(desk: Desk, last_seq: int) -> dict[str, Any]:
         "money_terms": {symbol: list(terms) for symbol, terms in desk.money_terms.items()},
         "positions": sorted([*key, lots] for key, lots in desk.executions.positions.items()),
         **({"listings": desk.listings.changed} if desk.listings.changed else {}),
+        **_some("unlisted", _unlisted(desk)),
         "execution_ids": {str(k): sorted(v) for k, v in desk.venue_reports.execution_ids.items()},
         # Only where it is known: journals of older programs have the same state as before.
         **({"opens_ns": desk.opens_ns} if desk.opens_ns else {}),
@@ -65,6 +66,13 @@ def _dump_rest(desk: Desk, last_seq: int) -> dict[str, Any]:
 def _some(name: str, value: Any) -> dict[str, Any]:
     """What is written down only if there is any: a state without it is as older programs'."""
     return {name: value} if value else {}
+
+
+def _unlisted(desk: Desk) -> list[dict[str, Any]]:
+    """Instruments that are no longer traded, and of which somebody holds some; our own exchange
+    has a market of each."""
+    held = {symbol for _, symbol in desk.executions.positions} if desk.engine is None else set()
+    return [fields_of(desk.known[symbol]) for symbol in sorted(held - desk.instruments.keys())]
 
 
 def _asked_to_wait(request: Order | Change) -> bool:
@@ -155,6 +163,8 @@ def load(desk: Desk, state: dict[str, Any]) -> None:
     for fields in state["markets"]:
         assert engine is not None
         engine.list_instruments([instrument_of(fields["instrument"])])
+    unlisted = state.get("unlisted", [market["instrument"] for market in state["markets"]])
+    desk.known = {fields["symbol"]: instrument_of(fields) for fields in unlisted}
     desk.ledger.load(state["ledger"])
     desk.account_settings = state["account_settings"]
     desk.listings.changed = state.get("listings", {})  # an older program had none

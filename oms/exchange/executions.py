@@ -316,7 +316,9 @@ class Executions:
     def restate_as(self, order: Order, state: OrderState, reason: str) -> None:
         """The exchange took it out of the book, or let it come back."""
         order.state = state
-        self.reports.add(order, ResponseType.RESTATED.value, reason=reason)
+        done = state is OrderState.DONE_FOR_DAY
+        kind = ResponseType.DONE_FOR_DAY if done else ResponseType.RESTATED
+        self.reports.add(order, kind.value, reason=reason)
 
     def trigger(self, order: Order) -> None:
         """A stop goes on as what it becomes."""

@@ -13,7 +13,7 @@ What may not is set aside: out of the book, open, with its place in time, until 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 
 from oms.enums import OrderState, Phase, Side
@@ -25,6 +25,7 @@ from oms.reject_reasons import RejectReason
 
 BUY, CONTINUOUS = Side.BUY, Phase.CONTINUOUS
 CANCELED, PENDING_NEW, SUSPENDED = OrderState.CANCELED, OrderState.PENDING_NEW, OrderState.SUSPENDED
+DONE_FOR_DAY = OrderState.DONE_FOR_DAY
 HALTED = RejectReason.HALTED.value
 
 Acting = Counter[tuple[str, Side]]
@@ -32,12 +33,15 @@ Acting = Counter[tuple[str, Side]]
 
 
 class Halts:
-    """cancels: what may not act is canceled instead of set aside ([exchange] on_halt)."""
+    """cancels: what may not act is canceled instead of set aside ([exchange] on_halt).
+    day_is_done: is what rests now told to be done for the day?
+    """
 
     def __init__(
         self, executions: Executions, markets: Mapping[str, Market], rules: Rules, risk: Risk
     ) -> None:
         self.cancels = False
+        self.day_is_done: Callable[[], bool] = lambda: False
         self._executions = executions
         self._markets = markets
         self._rules = rules
@@ -207,7 +211,7 @@ class Halts:
             market.touch(order.side, order.price_ticks)
             filled = order.cumulative_lots > 0
             state = OrderState.PARTIALLY_FILLED if filled else OrderState.NEW
-            self._executions.restate_as(order, state, "")
+            self._executions.restate_as(order, DONE_FOR_DAY if self.day_is_done() else state, "")
 
 
 def _rank(order: Order) -> tuple[bool, int, int, int]:

@@ -89,6 +89,7 @@ class MatchingEngine:
         self.markets: dict[str, Market] = {}
         self.rules = Rules()
         self.phases = Phases(self.rules, self.markets, executions)
+        self._risk = risk
         self.halts = Halts(executions, self.markets, self.rules, risk)
         self.phases.bring_back = self.halts.review
 
@@ -520,7 +521,11 @@ class MatchingEngine:
         return (cost_of if self.rules.number > 1 else cost_of_each)(order, steps)
 
     def _why_refused(self, order: Order, plan: Plan) -> str:
-        """Why the order cannot be taken at all: not enough money, or all or none."""
+        """Why the order cannot be taken at all: too many lots, not enough money, all or none."""
+        if isinstance(plan.wanted, Budget):
+            reason = self._risk.check_lots(order, plan.wanted.lots)
+            if reason:
+                return reason
         ledger = self.executions.ledger
         if ledger is not None and _buys_unbounded(order):
             reason = ledger.would_reserve(order, self._cost_of(order, plan.steps) - order.reserved)

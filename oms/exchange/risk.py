@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from oms.clock import NANOS
-from oms.enums import Scope, Side, Trading
+from oms.enums import OrderState, Scope, Side, Trading
 from oms.exchange.accounts import bound_of
 from oms.exchange.limits import AccountLimits, Caps, Limits, SymbolLimits, likeness
-from oms.exchange.order import Exposure, Order
+from oms.exchange.order import Change, Exposure, Order
 from oms.instruments import BPS, Instrument
 from oms.money import to_text
 from oms.reject_reasons import RejectReason
@@ -43,15 +43,16 @@ class Risk:
     """Trading states, limits, and what is known of accounts that have limits.
 
     reference_of: what a price band goes by: symbol, and "last" or "reference" -> ticks, or 0.
-    listed: the instruments, by symbol. idle: nobody is limited, nobody halted: nothing to check.
-    free: nobody is halted or may only reduce. acting_lots: what else of an order's account,
-    symbol and side can trade or waits to; None: all that is open of it, at a remote venue.
+    instruments: by symbol, also those that are traded no more, since some may still be held.
+    idle: nobody is limited, nobody halted: nothing to check. free: nobody is halted or may only
+    reduce. acting_lots: what else of an order's account, symbol and side can trade or waits to;
+    None: all that is open of it, at a remote venue.
     """
 
     def __init__(self, positions: Mapping[tuple[str, str], int]) -> None:
         self._positions = positions
         self.reference_of: Callable[[str, str], int] = lambda _symbol, _around: 0
-        self.listed: Mapping[str, Instrument] = {}
+        self.instruments: Mapping[str, Instrument] = {}
         self.acting_lots: Callable[[Order], int] | None = None
         self.idle = self.free = True
         self._reducing_somewhere = False
@@ -303,23 +304,29 @@ class Risk:
             exposure.recent.pop(like, None)  # so that the oldest stays first
             exposure.recent[like] = elapsed_ns
 
+    def check_lots(self, order: Order, lots: int) -> str:
+        """Why an order with a budget may not go on, once it has met the book: what it is for was
+        a guess until then."""
+        if self.idle or not lots:
+            return ""
+        symbol = self._symbol(order.instrument)
+        reason = self._size(symbol, order, lots, 0) if symbol is not None else ""
+        for holder in self._holders(order.account):
+            reason = reason or self._position(holder, order, lots)
+        return reason
+
     def check_change(
-        self,
-        order: Order,
-        price_ticks: int,
-        lots: int,
-        elapsed_ns: int,
-        *,
-        ahead: int = 0,
-        acts: bool = True,
+        self, change: Change, elapsed_ns: int, *, ahead: int = 0, rules: int = 2
     ) -> str:
         """Why an order may not have this price and total quantity: the delta is what counts.
 
-        ahead: modifies that are on their way before this one. acts: False for one that is asked
-        again before it can trade.
+        ahead: modifies that are on their way before this one.
         """
         if self.idle:
             return ""
+        order, price_ticks, lots = change.order, change.price_ticks, change.quantity_lots
+        # One that is suspended is asked again before it can trade (rules number 1: it was not).
+        acts = rules == 1 or order.state is not OrderState.SUSPENDED
         more = max(lots - order.cumulative_lots, 0) - order.leaves_lots
         # Orders stay open when trading is halted: they may get smaller, but not trade this way.
         smaller = not acts or (more <= 0 and price_ticks == order.price_ticks)
@@ -327,6 +334,9 @@ class Risk:
         if not reason and acts and self.reduces_only(order):
             reason = self._not_reducing(order, price_ticks, more)
         symbol, holders = self._symbol(order.instrument), self._holders(order.account)
+        if rules > 1 and (more > 0 or _comes_nearer(change)):  # before, new orders alone were asked
+            for holder in holders:
+                reason = reason or _not_allowed(holder, order)
         if symbol is not None and not reason:
             reason = self._size(symbol, order, lots, price_ticks, changes=True)
         for holder in holders:
@@ -383,16 +393,9 @@ class Risk:
 
     def _conduct(self, holder: Holder, order: Order, elapsed_ns: int, *, again: bool) -> str:
         """What the account may not trade; the same order again, too soon to be meant."""
-        limits = holder.limits
-        if order.instrument.symbol in limits.restricted:
-            symbol = order.instrument.symbol
-            return f"{RejectReason.SYMBOL_RESTRICTED}: symbol={symbol}{holder.whose}"
-        if limits.allowed:
-            reason = _not_allowed(holder, order)
-            if reason:
-                return reason
-        if not limits.duplicate_ns or again:
-            return ""
+        limits, reason = holder.limits, _not_allowed(holder, order)
+        if reason or not limits.duplicate_ns or again:
+            return reason
         before_ns = self._exposure(order.account).recent.get(likeness(order))
         if before_ns is None or elapsed_ns - before_ns >= limits.duplicate_ns:
             return ""
@@ -450,18 +453,11 @@ class Risk:
         value: price times lots, unscaled; budget: an amount of the quote asset. counted: lots of
         the order that are counted as open already.
         """
+        reason = self._position(holder, order, more, counted)
+        if reason:
+            return reason
         instrument, exposure = order.instrument, holder.exposure
-        symbol, caps = instrument.symbol, holder.limits.caps(instrument)
-        if caps.position_lots is not None and more > 0:
-            position = self._held(holder, symbol)
-            buys, sells, _ = exposure.symbols.get(symbol, NOTHING_OPEN)
-            would = (position + buys if order.side is BUY else sells - position) + more - counted
-            if would > caps.position_lots:
-                scale = instrument.quantity_scale
-                return (
-                    f"{RejectReason.POSITION_EXCEEDS_MAXIMUM}: position={to_text(would, scale)}, "
-                    f"max={to_text(caps.position_lots, scale)}{holder.whose}"
-                )
+        caps = holder.limits.caps(instrument)
         if caps.credit is not None and value + budget > 0:
             before = order.price_ticks * counted
             would = self._credit(exposure, instrument, value - before) + budget
@@ -474,6 +470,20 @@ class Risk:
         if caps.gross is None and caps.net is None:
             return ""
         return self._exposed(holder, caps, order, more, value, budget, counted)
+
+    def _position(self, holder: Holder, order: Order, more: int, counted: int = 0) -> str:
+        instrument = order.instrument
+        symbol, most = instrument.symbol, holder.limits.caps(instrument).position_lots
+        if most is None or more <= 0:
+            return ""
+        position = self._held(holder, symbol)
+        buys, sells, _ = holder.exposure.symbols.get(symbol, NOTHING_OPEN)
+        would = (position + buys if order.side is BUY else sells - position) + more - counted
+        if would <= most:
+            return ""
+        texts = [to_text(lots, instrument.quantity_scale) for lots in (would, most)]
+        code = RejectReason.POSITION_EXCEEDS_MAXIMUM
+        return f"{code}: position={texts[0]}, max={texts[1]}{holder.whose}"
 
     def _held(self, holder: Holder, symbol: str) -> int:
         return sum(self._positions.get((account, symbol), 0) for account in holder.members)
@@ -518,7 +528,7 @@ class Risk:
         an order with one at that.
         """
         gross = longs = shorts = 0
-        for symbol, other in self.listed.items():
+        for symbol, other in self.instruments.items():
             if other.quote != order.instrument.quote:
                 continue
             held, mark = self._held(holder, symbol), self.reference_of(symbol, "last")
@@ -535,7 +545,7 @@ class Risk:
         """The notional of all that is open against one quote asset, and of `value` more."""
         total = 0
         for symbol, (_, _, open_value) in exposure.symbols.items():
-            other = self.listed.get(symbol)
+            other = self.instruments.get(symbol)
             if other is instrument:
                 value += open_value
             elif other is not None and other.quote == instrument.quote:
@@ -576,8 +586,19 @@ class Risk:
             self.group_exposures.setdefault(name, Exposure()).stamps = stamps
 
 
+def _comes_nearer(change: Change) -> bool:
+    """Does a modify bring its order nearer to a trade, by its price or its stop price?"""
+    order, sign = change.order, 1 if change.order.side is BUY else -1
+    stop_now = order.terms.stop_ticks if order.terms is not None else 0
+    stop_new = change.stop_ticks or stop_now
+    return (change.price_ticks - order.price_ticks) * sign > 0 or (stop_now - stop_new) * sign > 0
+
+
 def _not_allowed(holder: Holder, order: Order) -> str:
-    """Sides, order types and times in force are told by their words."""
+    """What the account may not trade. Sides, order types and times in force are told by words."""
+    symbol = order.instrument.symbol
+    if symbol in holder.limits.restricted:
+        return f"{RejectReason.SYMBOL_RESTRICTED}: symbol={symbol}{holder.whose}"
     for name, word, code in (
         ("allowed_sides", order.side, RejectReason.SIDE_NOT_ALLOWED),
         ("allowed_order_types", order.order_type, RejectReason.ORDER_TYPE_NOT_ALLOWED),
