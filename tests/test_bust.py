@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oms import Instrument, MemoryStore, OrderRequest, PersistentStorage, Side
-from oms.enums import OrderType
+from oms.enums import OrderType, Scope
 from oms.market_data import TradeBust, TradeCorrection, TradePrint
 from oms.requests import (
     FundsAction,
@@ -250,6 +250,59 @@ def test_stops_that_come_later_do_not_see_the_busted_trade():
     assert told == ["stop NEW/SUSPENDED"]
     told = desk.send(buy("stop2", 1, terms=OrderTerms(stop_price=98), order_type=OrderType.STOP))
     assert told[:2] == ["stop2 NEW/SUSPENDED", "stop2 TRIGGERED/NEW"]
+
+
+@pytest.mark.parametrize("how", ["bust", "correct"])
+def test_a_stop_that_becomes_due_goes_at_once(how):
+    """Placed at 105 while the last trade was at 110, which was none, or was at 100: it is due.
+    Before, it went when somebody else sent a stop, or an operator halted a stranger."""
+    # given
+    desk = plain()
+    deal(desk, "1", 1, 100)
+    trade = deal(desk, "2", 1, 110)
+    desk.send(buy("bid", 5, 90, account="b"))
+    stop = sell("stop", 1, terms=OrderTerms(stop_price=105), order_type=OrderType.STOP)
+    assert desk.send(stop) == ["stop NEW/SUSPENDED"]
+
+    # when, then
+    told = bust(desk, trade) if how == "bust" else correct(desk, trade, price=100)
+    assert [(r.client_order_id, r.type) for r in told if r.client_order_id in ("stop", "bid")] == [
+        ("stop", "TRIGGERED"), ("stop", "TRADE"), ("bid", "TRADE"),
+    ]  # fmt: skip
+    assert desk.digest() == desk.refolded()
+
+
+def test_no_stop_of_a_market_is_due_and_waits():
+    """After a bust, whatever comes: what waits is not reached by the last price."""
+    desk = plain()
+    deal(desk, "1", 1, 100)
+    trade = deal(desk, "2", 1, 110)
+    desk.send(buy("S", 1, terms=OrderTerms(stop_price=112), order_type=OrderType.STOP))
+    bust(desk, trade)
+    far = sell("far", 1, terms=OrderTerms(stop_price=50), order_type=OrderType.STOP)
+    assert desk.send(far) == ["far NEW/SUSPENDED"]
+    assert len(desk.dispatcher.desk.engine.markets["X"].stops) == 2
+
+
+def test_a_stop_that_becomes_due_in_a_halt_goes_when_that_ends():
+    """In continuous trading, as all stops do."""
+    desk = plain()
+    deal(desk, "1", 1, 100)
+    trade = deal(desk, "2", 1, 110)
+    desk.send(buy("bid", 5, 90, account="b"))
+    desk.send(sell("stop", 1, terms=OrderTerms(stop_price=105), order_type=OrderType.STOP))
+
+    def phase(value):
+        return desk.send(
+            OperatorRequest(
+                client_order_id=value, action=OperatorAction.SET_PHASE, scope=Scope.SYMBOL,
+                target="X", value=value,
+            )
+        )  # fmt: skip
+
+    phase("HALTED")
+    assert "stop" not in {report.client_order_id for report in bust(desk, trade)}
+    assert "stop TRADE/FILLED" in phase("CONTINUOUS")
 
 
 def test_a_breaker_goes_by_no_busted_trade():
