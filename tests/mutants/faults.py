@@ -240,9 +240,18 @@ THROTTLE = [
         "exposure.stamps[-most] > limits.messages_window_ns", ("risk",),
     ),
     Fault(
+        "a modify to less leaves its room to nobody", "exchange/executions.py",
+        "            self.free_room(order)\n        self.reserve_need(order)\n",
+        "        self.reserve_need(order)\n", ("halts", "halts_stateful"),
+    ),
+    Fault(
+        "a budget is measured at the last price alone", "exchange/matching.py",
+        "        if isinstance(plan.wanted, Budget):\n            reason = self._risk",
+        "        if plan.wanted is None:\n            reason = self._risk", ("limits",),
+    ),
+    Fault(
         "a limit excludes its own bound", "exchange/risk.py",
-        "            if would > caps.position_lots:\n                scale",
-        "            if would >= caps.position_lots:\n                scale", ("risk",),
+        "        if would <= most:\n", "        if would < most:\n", ("risk",),
     ),
 ]  # fmt: skip
 SESSION = [
