@@ -640,6 +640,32 @@ class LimitsMachine(RuleBasedStateMachine):
             asked, self.twin.refuses_new(asked),
         )  # fmt: skip
 
+    @rule(
+        account=st.sampled_from(WHO), symbol=st.sampled_from(SYMBOLS), budget=st.integers(50, 900)
+    )
+    def spend(self, account, symbol, budget):
+        asked = Open(account, symbol, "BUY", "MARKET", "GTC", 0, 0, budget=budget)
+        terms = OrderTerms(quote_quantity=str(budget))
+        self._ask(
+            buy(self._name(), None, account=account, symbol=symbol, terms=terms),
+            asked, self.twin.refuses_budget(asked),
+        )  # fmt: skip
+
+    @rule(
+        holder=st.sampled_from([("account", "a"), ("account", "b"), ("group", "firm")]),
+        words=st.sampled_from(
+            [("allowed_sides", "BUY"), ("allowed_sides", "0"), ("allowed_sides", "0"),
+             ("restricted_symbols", "X_USD"), ("restricted_symbols", "0")]
+        ),
+    )  # fmt: skip
+    def allow(self, holder, words):
+        """An operator does; what is open stays."""
+        (scope, target), (name, value) = holder, words
+        set_limit(self.desk, self._name(), Scope(scope.upper()), target, name, value)
+        self.twin.limits.setdefault(holder, {})[name] = [] if value == "0" else value.split(",")
+        if value == "0":
+            del self.twin.limits[holder][name]
+
     @precondition(lambda self: self.twin.orders)
     @rule(data=st.data(), lots=st.integers(1, 6), price=st.integers(95, 105))
     def modify(self, data, lots, price):

@@ -369,7 +369,7 @@ class Operations:
             if value not in tiers:
                 return f"{INVALID}: tier={value}, expected {known_tiers(tiers)}"
         elif action == OperatorAction.SET_LIMIT and name == "restricted_symbols":
-            for symbol in symbols_of(value):
+            for symbol in symbols_of(value) if value != "0" else ():  # as for all limits: none
                 if symbol not in desk.instruments:
                     known = ", ".join(desk.instruments)
                     return f"{INVALID}: restricted_symbols={symbol}, expected some of {known}"
