@@ -222,6 +222,16 @@ class HaltsMachine(RuleBasedStateMachine):
             there = inside | market.aside.keys() | market.stops.orders.keys()
             assert all(o.order_id in there or o.order_id in desk.queue for o in left)
 
+        short = {
+            (order.account, symbol, order.order_id)
+            for symbol, market in desk.engine.markets.items()
+            for order in market.aside.values()
+            if "REDUCING" in self.states(order.account, symbol)
+        }
+        kept = desk.executions.short_of_room
+        assert {(*key, order_id) for key, orders in kept.items() for order_id in orders} == short
+        assert desk.executions.room_freed == {}
+
     def all_that_may_act_does(self, symbol, market):
         """What rests of who may only reduce is never more than that; and what waits has no room."""
         resting = [*market.book.orders(), *market.gathered.values()]

@@ -554,6 +554,7 @@ WHO = ("a", "b", "c")
 SYMBOLS = ("X_USD", "Y_USD")
 GROUPS = {"a": ["desk", "firm"], "b": ["firm"]}
 MARKET_MAX = 4
+PRICES = st.sampled_from([40, 98, 99, 100, 101, 102, 250])  # a budget may buy more than it seems
 
 
 def _limits(draw_all):
@@ -625,7 +626,7 @@ class LimitsMachine(RuleBasedStateMachine):
     @rule(
         account=st.sampled_from(WHO), symbol=st.sampled_from(SYMBOLS), side=st.sampled_from(Side),
         kind=st.sampled_from(["LIMIT", "LIMIT", "LIMIT", "MARKET", "STOP", "STOP"]),
-        lots=st.integers(1, 6), price=st.integers(95, 105), tif=st.sampled_from([GTC, GTC, IOC]),
+        lots=st.integers(1, 6), price=PRICES, tif=st.sampled_from([GTC, GTC, IOC]),
     )  # fmt: skip
     def place(self, account, symbol, side, kind, lots, price, tif):
         name, tif = self._name(), GTC if kind == "STOP" else tif
@@ -667,7 +668,7 @@ class LimitsMachine(RuleBasedStateMachine):
             del self.twin.limits[holder][name]
 
     @precondition(lambda self: self.twin.orders)
-    @rule(data=st.data(), lots=st.integers(1, 6), price=st.integers(95, 105))
+    @rule(data=st.data(), lots=st.integers(1, 6), price=PRICES)
     def modify(self, data, lots, price):
         order_id = data.draw(st.sampled_from(sorted(self.twin.orders)))
         order = self.twin.orders[order_id]

@@ -63,7 +63,7 @@ REASONS_WHY = {
     RejectReason.SYMBOL_DELISTED: "its symbol was delisted",
     RejectReason.ACCOUNT_HALTED: "an operator stopped the account",
     RejectReason.REDUCING_ONLY: "it would not have made the position smaller",
-    RejectReason.HALTED: "its symbol was halted, or it would have crossed the book after a halt",
+    RejectReason.HALTED: "its symbol was halted, or it would have crossed on its return",
 }
 
 
