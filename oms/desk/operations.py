@@ -497,7 +497,9 @@ class Operations:
         if desk.engine is not None:
             self._set_rules(settings)
         else:  # what a remote venue trades at is not known here
-            desk.risk.reference_of = lambda symbol, _: desk.known[symbol].reference_price_ticks
+            desk.risk.holdings.reference_of = lambda symbol, _: (
+                desk.known[symbol].reference_price_ticks
+            )
         self._use_account_settings()
 
     def _use_instruments(self) -> None:
@@ -515,7 +517,7 @@ class Operations:
         desk.ledger.configure(instruments, fees_in(settings))
         desk.risk.configure(settings.get("limits", {}), settings.get("limit_groups", {}))
         desk.known.update(desk.instruments)
-        desk.risk.instruments = desk.known
+        desk.risk.holdings.instruments = desk.known
         desk.risk.watch(self._executions.orders.values())
 
     def _set_rules(self, settings: dict[str, Any]) -> None:
@@ -530,7 +532,7 @@ class Operations:
         rules.self_trade = SelfTrade(settings.get("self_trade", "none"))
         for name, value in {**settings.get("breaker", {}), **settings.get("calls", {})}.items():
             setattr(rules, name, value)
-        self._desk.risk.reference_of = lambda symbol, around: (
+        self._desk.risk.holdings.reference_of = lambda symbol, around: (
             markets[symbol].reference_ticks
             if around == "last"
             else markets[symbol].instrument.reference_price_ticks

@@ -235,7 +235,7 @@ THROTTLE = [
         "return min(2 * self._burst * self._window_ns, self._level + gained)", ("throttle",),
     ),
     Fault(
-        "a window is as long as the messages in it", "exchange/risk.py",
+        "a window is as long as the messages in it", "exchange/conduct.py",
         "exposure.stamps[-most] >= limits.messages_window_ns",
         "exposure.stamps[-most] > limits.messages_window_ns", ("risk",),
     ),
@@ -250,7 +250,7 @@ THROTTLE = [
         "        if plan.wanted is None:\n            reason = self._risk", ("limits",),
     ),
     Fault(
-        "a limit excludes its own bound", "exchange/risk.py",
+        "a limit excludes its own bound", "exchange/holdings.py",
         "        if would <= most:\n", "        if would < most:\n", ("risk",),
     ),
 ]  # fmt: skip
