@@ -380,10 +380,23 @@ def test_a_bust_takes_room():
     assert floor.depth == ([], [])
 
 
-def reduced(first=None, room=10):
+def test_a_bust_gives_room():
+    """Four of ten were sold, and are not any more: eight may be sold again."""
+    floor = Floor()
+    floor.position(10)
+    floor.send(buy("B4", 4, 100, account="you"), sell("S4", 4, 100), sell("L", 8, 110))
+    assert floor.operate("REDUCING") == ["L RESTATED/SUSPENDED"]
+    order_id = floor.desk.oms.get_order("me", "S4").order_id
+    name = floor.desk.store.reports_of(order_id)[-1].execution_id
+    bust = OperatorRequest(client_order_id="bust", action=OperatorAction.BUST, name=name)
+    assert "L RESTATED/NEW" in floor.send(bust)
+    assert floor.depth == ([], [(110, 8)])
+
+
+def reduced(first=None):
     """Ten long, eight offered at 101, and eight at 102 that there is no room for."""
     floor = Floor()
-    floor.position(room)
+    floor.position(10)
     floor.send(first or sell("S1", 8, 101), sell("S2", 8, 102))
     assert floor.operate("REDUCING") == ["S2 RESTATED/SUSPENDED"]
     return floor
