@@ -304,13 +304,14 @@ def test_an_order_that_the_whole_book_cannot_fill_is_no_breach():
     assert x.phase is CONTINUOUS
 
 
-def test_an_order_that_nobody_can_pay_is_no_breach():
+@pytest.mark.parametrize("tif", [FOK, IOC, TimeInForce.GTC])
+def test_an_order_that_nobody_can_pay_is_no_breach(tif):
     """5 at 115 cost 575: with 100 of it, nobody halts a market."""
     floor = Floor(listed(breaker_band_bps=1_000, reference_price_ticks=100))
     floor.fund("you", B=10)
     floor.fund("me", Q=100)
     floor.new("you", "M", SELL, 5, 115)
-    told = floor.told(buy("A", 5, time_in_force=FOK))
+    told = floor.told(buy("A", 5, time_in_force=tif))
     assert told[-1].text.startswith("FUNDS_INSUFFICIENT")
     assert not floor.market.limit_state
 

@@ -52,11 +52,11 @@ class MatchingEngine:
 
     def __init__(self, executions: Executions, risk: Risk) -> None:
         self.executions = executions
-        self.markets: dict[str, Market] = {}
         self.rules = Rules()
+        self.planner = Planner(self.rules, executions, risk)
+        self.markets: dict[str, Market] = {}
         self.phases = Phases(self.rules, self.markets, executions)
         self.halts = Halts(executions, self.markets, self.rules, risk)
-        self.planner = Planner(self.rules, executions, risk)
         self.phases.bring_back = lambda market: self.halts.review(market, opens=True)
 
     def list_instruments(self, instruments: Iterable[Instrument]) -> None:

@@ -67,17 +67,17 @@ class Planner:
     def planned(self, market: Market, order: Order, arrives: bool) -> Plan:
         """What the order would do now; nothing is done.
 
-        One that wants all or nothing is stopped by the breaker's band only if nothing else would
-        stop it: then it would have traded outside, and the market is told as by any other order.
+        It is stopped by the breaker's band only if nothing else would stop it, such as too little
+        money, or too little for all that it wants: else it would not have traded outside either.
         """
         reason = self.post_only_reason(market, order, order.price_ticks)
         if reason:
             return Plan(0, self._quantity(order), [], False, reason)
         plan = self._plan(market, order, arrives, market.breaker_band())
-        if not plan.breach or not (plan.refused or plan.canceled):
+        if not plan.breach:
             return plan
-        if self._rules.number == 1:  # it was no breach, whatever stopped it
-            return plan._replace(breach=False)
+        if self._rules.number == 1:  # it was no breach if it was stopped at all
+            return plan._replace(breach=False) if plan.refused or plan.canceled else plan
         beyond = self._plan(market, order, arrives, None)
         return beyond if beyond.refused or beyond.canceled else plan
 
