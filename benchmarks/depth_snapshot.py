@@ -3,7 +3,7 @@
 Claimed: at most 50 us with 100,000 orders resting.
 
 Measured: single calls, the median. `book_us`: OrderBook.get_depth(10), which a turn pays for each
-book it changed. `manager_us`: what a caller pays, manager.get_depth(symbol, 10), of what is
+book it changed. `manager_us`: what a caller pays, manager.get_depth_ticks(symbol, 10), of what is
 published. The orders rest at 1,000 prices a side. `holes_us` is `book_us` again after the best half
 of each side was canceled, and nothing traded since: their empty levels are still there.
 
@@ -36,7 +36,7 @@ def measure(args: argparse.Namespace) -> Figures:
         book = manager.dispatcher.desk.engine.markets[SYMBOL].book
         figures: Figures = {"resting": sum(1 for _ in book.orders())}
         figures |= timed("book", lambda: book.get_depth(LEVELS), args.calls)
-        figures |= timed("manager", lambda: manager.get_depth(SYMBOL, LEVELS), args.calls)
+        figures |= timed("manager", lambda: manager.get_depth_ticks(SYMBOL, LEVELS), args.calls)
     for side in Side:
         orders = [order for level in book.own(side) for order in level]
         for order in orders[: len(orders) // 2]:

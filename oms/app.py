@@ -30,6 +30,7 @@ STATUS_NAME = "status.json"
 TICK_S = 1.0
 TICKS_PER_LOG_LINE = 60
 EXIT_OK, EXIT_FAILED = 0, 1
+ASIDE_STOP_S = 0.5  # one that still reads is left: it only looks
 GATEWAY_STOP_S = 2.0  # it writes the last answers, for a second at most
 
 
@@ -126,6 +127,9 @@ class App:
         stack.callback(gateway.close)
         gateway.open()
         self.start_job(stack, "oms-control", gateway)
+        aside = Worker("oms-history", gateway.aside, self._thread_died)
+        aside.start()
+        stack.callback(aside.stop, ASIDE_STOP_S)
 
     def _open_web(self, stack: ExitStack) -> None:
         """REST and WebSocket. They close as the control socket does. Raises GatewayError."""

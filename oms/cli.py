@@ -20,10 +20,13 @@ from oms.commands import (
     Place,
     begin,
     control,
+    end_of_day,
     explain,
+    exporting,
     feeding,
     flows,
     funds,
+    keeping,
     live,
     offline,
     say,
@@ -37,6 +40,10 @@ from oms.version import VERSION
 
 EXIT_INTERRUPTED, EXIT_PIPE_CLOSED = 130, 141
 DEFAULT_COMMAND = "simulate"
+MODULES = (
+    flows, live, serving, feeding, control, funds, users, offline, exporting, end_of_day, keeping,
+    explain, begin,
+)  # fmt: skip
 ALONE = ("-h", "--help", "--version")  # options that need no command
 
 DESCRIPTION = """\
@@ -137,7 +144,7 @@ def build_parser() -> Parser:
         parser.set_defaults(command=command, parser_error=parser.error)
         return parser.add_argument
 
-    for module in (flows, live, serving, feeding, control, funds, users, offline, explain, begin):
+    for module in MODULES:
         module.add_to(add)
     return parser
 

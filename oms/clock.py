@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from oms.errors import ValidationError
 
 NANOS = 1_000_000_000
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock(Protocol):
@@ -52,6 +54,14 @@ class SystemClock:
 
     def monotonic_ns(self) -> int:
         return time.monotonic_ns()
+
+    def boot(self) -> str:
+        """Names the start of the machine: as long as it is the same, monotonic_ns goes on from
+        one process to the next (Linux). "" where the machine does not say."""
+        try:
+            return BOOT_ID.read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            return ""
 
 
 class ManualClock:

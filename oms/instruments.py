@@ -141,6 +141,11 @@ class Instrument:
             )
         return ticks
 
+    @staticmethod
+    def band(centre_ticks: int, bps: int) -> tuple[int, int]:
+        """The lowest and the highest price that is so far from another, rounded inwards."""
+        return -(-centre_ticks * (BPS - bps) // BPS), centre_ticks * (BPS + bps) // BPS
+
     def tick_at(self, price_ticks: int) -> int:
         """The price step from this price on upward."""
         for price, tick in reversed(self.tick_table):

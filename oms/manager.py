@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
+from datetime import tzinfo
+from decimal import Decimal
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -21,11 +23,20 @@ from oms.clock import NANOS, Clock, ManualClock, SystemClock, pause, utc_text
 from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
+from oms.desk.hours import zone_of
 from oms.enums import Phase
 from oms.errors import DeadlockError, StoppedError, ValidationError
 from oms.instruments import Instrument
-from oms.market_data import DepthSnapshot, Prices, TradePrint
-from oms.money import plain
+from oms.market_data import (
+    Candle,
+    DecimalLevel,
+    DepthSnapshot,
+    Level,
+    Prices,
+    TradePrint,
+    levels_of,
+)
+from oms.money import plain, to_decimal
 from oms.reject_reasons import RejectReason
 from oms.reports import COMMAND_ANSWERS, OF_CHANGES, OrderResponse, refused, standing_of
 from oms.requests import OrderRequest, Request, line_of
@@ -35,6 +46,7 @@ from oms.stores.lock import DataLock
 from oms.stores.sqlite import PersistentStorage
 from oms.turn.answer import Answer, answer_of
 from oms.turn.dispatcher import Dispatcher
+from oms.turn.history import Grid, Instant, candles_of, instant_ns, statistics_of
 from oms.turn.inbox import Inbox
 from oms.turn.intake import Intake
 from oms.turn.one_shot import DryRun, dry_run, place_pair
@@ -68,7 +80,7 @@ class AccountSnapshot(NamedTuple):
 
     seq: int
     orders: list[OrderResponse]
-    balances: dict[str, tuple[int, int]]
+    balances: dict[str, tuple[Decimal, Decimal]]
 
 
 class OrderManagement:
@@ -146,10 +158,7 @@ class OrderManagement:
         The dispatcher starts last and so stops first: what it drains still has a link.
         """
         with self._stopping:
-            if self._running or self._stopped:
-                raise StoppedError("an OrderManagement is started once")
-            self._start_locked()
-            self._running = True
+            self._begin()
             self._start("oms-session", self.keeper, 1.0)
             venue_job = getattr(self.venue, "job", None)
             if venue_job is not None:
@@ -157,6 +166,24 @@ class OrderManagement:
                 self._start("oms-venue", venue_job, 1.0)
             drain_s = self.config.stop.drain_max_ns / NANOS
             self._start(DISPATCHER, self.dispatcher, max(STOP_S_MAX, drain_s + 1.0))
+
+    def start_by_hand(self) -> None:
+        """The same without threads: the caller's own takes each turn, `dispatcher.turn(items)`.
+
+        For who does again what was recorded, turn by turn; no future may be waited for.
+        """
+        with self._stopping:
+            self._begin()
+            self._threads.callback(self.keeper.finish)
+            self._threads.callback(self.dispatcher.finish)
+            self.keeper.step()
+            self.dispatcher.step()  # the market opens, the link is up
+
+    def _begin(self) -> None:
+        if self._running or self._stopped:
+            raise StoppedError("an OrderManagement is started once")
+        self._start_locked()
+        self._running = True
 
     def _start_locked(self) -> None:
         """One writer for each database: whoever has it open already is named."""
@@ -483,10 +510,15 @@ class OrderManagement:
                 found[place] = told or report
         return [self.publisher.response(report) for report in found]
 
-    def get_depth(
-        self, symbol: str, levels: int
-    ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        """Bids and asks, best first: (price in ticks, open lots); at most depth_levels."""
+    def get_depth(self, symbol: str, levels: int) -> tuple[list[DecimalLevel], list[DecimalLevel]]:
+        """Bids and asks, best first: (price, open quantity); at most depth_levels."""
+        bids, asks = self.get_depth_ticks(symbol, levels)
+        instrument = self.publisher.instruments[symbol]
+        scales = instrument.price_scale, instrument.quantity_scale
+        return levels_of(bids, *scales), levels_of(asks, *scales)
+
+    def get_depth_ticks(self, symbol: str, levels: int) -> tuple[list[Level], list[Level]]:
+        """The same as whole numbers: (price in ticks, open lots)."""
         self._check_symbol(symbol)
         levels = plain(levels)  # type: ignore[assignment]
         if type(levels) is not int or levels < 0:
@@ -507,11 +539,19 @@ class OrderManagement:
         wait_s = FOLLOW_S_MAX if self._running else 0.0
         return self.dispatcher.feed.depth_snapshot(symbol, wait_s)
 
-    def balances(self, account: str) -> dict[str, tuple[int, int]]:
-        """By asset: available and reserved, in units of the asset's own scale, of one instant.
+    def balances(self, account: str) -> dict[str, tuple[Decimal, Decimal]]:
+        """By asset: available and reserved, of one instant.
 
         Empty for an account that is unknown or never had anything, and without a ledger.
         """
+        return {
+            asset: (to_decimal(available, scale), to_decimal(reserved, scale))
+            for asset, (available, reserved) in self.balances_units(account).items()
+            for scale in (self.dispatcher.feed.scale_of(asset),)
+        }
+
+    def balances_units(self, account: str) -> dict[str, tuple[int, int]]:
+        """The same in whole units of 10**-scale, the asset's own scale."""
         _check_text("account", account)
         return self.dispatcher.feed.balances(account)
 
@@ -523,14 +563,22 @@ class OrderManagement:
         """The phase of each instrument's market; empty where the venue is somebody else's."""
         return self.dispatcher.feed.phases()
 
-    def best_bid(self, symbol: str) -> int | None:
-        """The best bid in ticks; None if nobody bids."""
+    def best_bid(self, symbol: str) -> Decimal | None:
+        """The best bid; None if nobody bids."""
         bids, _ = self.get_depth(symbol, 1)
         return bids[0][0] if bids else None
 
-    def best_ask(self, symbol: str) -> int | None:
-        """The best ask in ticks; None if nobody offers."""
+    def best_ask(self, symbol: str) -> Decimal | None:
+        """The best ask; None if nobody offers."""
         _, asks = self.get_depth(symbol, 1)
+        return asks[0][0] if asks else None
+
+    def best_bid_ticks(self, symbol: str) -> int | None:
+        bids, _ = self.get_depth_ticks(symbol, 1)
+        return bids[0][0] if bids else None
+
+    def best_ask_ticks(self, symbol: str) -> int | None:
+        _, asks = self.get_depth_ticks(symbol, 1)
         return asks[0][0] if asks else None
 
     def recent_trades(self, symbol: str) -> list[TradePrint]:
@@ -541,7 +589,8 @@ class OrderManagement:
 
     def get_prices(self, symbol: str) -> Prices:
         """Last, mid and volume-weighted average price."""
-        bid, ask, trades = self.best_bid(symbol), self.best_ask(symbol), self.recent_trades(symbol)
+        bid, ask = self.best_bid_ticks(symbol), self.best_ask_ticks(symbol)
+        trades = self.recent_trades(symbol)
         lots = sum(trade.quantity_lots for trade in trades)
         value = sum(trade.price_ticks * trade.quantity_lots for trade in trades)
         return Prices(
@@ -549,7 +598,43 @@ class OrderManagement:
             trades[-1].price_ticks if trades else None,
             Fraction(bid + ask, 2) if bid is not None and ask is not None else None,
             Fraction(value, lots) if lots else None,
+            self.publisher.instruments[symbol].price_scale,
         )
+
+    def candles(
+        self, symbol: str, width: str, start: Instant, end: Instant | None = None
+    ) -> list[Candle]:
+        """What was traded in [start, end), as whole candles, oldest first; spans without a trade
+        have none.
+
+        width: whole seconds, minutes or hours, or a day: "1s" to "1d". start, end: nanoseconds
+        since 1970, or a datetime with a zone; by default until now. From the store, on the
+        caller's thread: a day of 100,000 trades takes about a third of a second.
+        """
+        instrument, grid = self._traded(symbol), Grid(width, self._zone)
+        start_ns, end_ns = instant_ns("start", start), self._until(end)
+        return candles_of(self.store, instrument, grid, start_ns, end_ns)
+
+    def statistics(self, symbol: str, end: Instant | None = None) -> Candle:
+        """Open, high, low, last, change, volume, quote volume, VWAP and number of trades of the
+        24 hours before `end` (by default now): one candle, also of the past."""
+        instrument = self._traded(symbol)
+        return statistics_of(self.store, instrument, self._until(end))
+
+    def _until(self, end: Instant | None) -> int:
+        """By default now; what is traded at this very instant counts, too."""
+        return self.clock.wall_ns() + 1 if end is None else instant_ns("end", end)
+
+    @property
+    def _zone(self) -> tzinfo:
+        return zone_of(self.config.session.schedule.zone)
+
+    def _traded(self, symbol: str) -> Instrument:
+        """What is traded, or was: a delisted symbol has a past."""
+        known = self.publisher.instruments
+        if type(symbol) is not str or symbol not in known:
+            raise ValidationError("symbol", symbol, "one of " + ", ".join(known))
+        return known[symbol]
 
     def _check_symbol(self, symbol: str) -> None:
         known = self.publisher.listed

@@ -101,3 +101,17 @@ def to_text(units: int, scale: int) -> str:
 def to_decimal(units: int, scale: int) -> Decimal:
     """The exact Decimal of a number of 10**-scale."""
     return Decimal(to_text(units, scale))
+
+
+AVERAGE_PLACES = 4
+"""So many decimals an average has beyond the scale it is of."""
+
+
+def average(worth: int | Fraction, count: int, scale: int) -> Decimal:
+    """`worth` by `count`, in whole units of 10**scale: rounded half-even to AVERAGE_PLACES more
+    decimals than the scale has.
+
+    worth: a sum of numbers of 10**-scale; count: above 0.
+    """
+    places = scale + AVERAGE_PLACES
+    return to_decimal(round(Fraction(worth, count) * 10**AVERAGE_PLACES), places)

@@ -316,7 +316,7 @@ class RejectReason(StrEnum):
     )
     HALTED = (
         "HALTED", 5108, 422, BROKER_OPTION, None, RESTATED_HALT,
-        "its symbol was halted, or it would have crossed the book after a halt",
+        "its symbol was halted, or it would have crossed the book when it came back",
     )
     # the machine
     QUEUE_FULL = (

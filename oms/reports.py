@@ -18,7 +18,7 @@ from oms.enums import Liquidity, OrderState, ResponseType, Side
 from oms.errors import JournalError
 from oms.exchange.order import Order
 from oms.instruments import Instrument
-from oms.money import to_decimal
+from oms.money import average, to_decimal
 from oms.reject_reasons import REASONS, RejectReason
 
 NUMBER_BITS = 24
@@ -91,11 +91,16 @@ class Report(NamedTuple):
     @property
     def execution_id(self) -> str:
         """Unique for ever (FIX ExecID): journal sequence, dash, number."""
-        return f"{self.report_id >> NUMBER_BITS}-{self.report_id & NUMBER_MASK}"
+        return execution_id_of(self.report_id)
 
     def row(self) -> tuple[int | str, ...]:
         """The columns of the view order_responses, in their order."""
         return tuple(getattr(self, name) for name in ROW_COLUMNS)
+
+
+def execution_id_of(report_id: int) -> str:
+    """FIX ExecID: journal sequence of the turn, dash, number within it."""
+    return f"{report_id >> NUMBER_BITS}-{report_id & NUMBER_MASK}"
 
 
 STORED = Report._fields.index("type")  # so many fields, from the first, are a row of `reports`
@@ -303,7 +308,12 @@ def stored_report(row: Sequence[Any]) -> Report:
 
 def trade_named(report: Report) -> str:
     """The execution id of the fill that a bust or a correction is about (FIX ExecRefID)."""
-    return report.reason.partition(": trade=")[2].partition(",")[0]
+    return trade_in(report.reason)
+
+
+def trade_in(reason: str) -> str:
+    """The same, from the report's text."""
+    return reason.partition(": trade=")[2].partition(",")[0]
 
 
 def status_of(order: Order, turn_seq: int, wall_ns: int) -> Report:
@@ -389,9 +399,9 @@ class OrderResponse:
     client_order_id: the id of the request answered, else of the order.
     last_*: price and quantity of this fill; 0 when there is none.
     cumulative_lots, leaves_lots: filled so far, and still open (FIX CumQty, LeavesQty).
-    notional: sum of price times quantity over all fills, in 10**-(price_scale +
-        quantity_scale): exact, and as wide as it needs to be.
-    fee: of this fill, in units of the quote asset; negative: a rebate.
+    notional: sum of price times quantity over all fills, exactly; notional_units: the same in
+        10**-(price_scale + quantity_scale), as wide as it needs to be.
+    last_fee: of this fill, in the quote asset; negative: a rebate. fee_units: in its units.
     match_number: of this fill's trade, the same on both sides; 0 when there is none.
     text: "" or a RejectReason, then ": key=value, ..."; or, while pending, why it waits.
     waited_ns: received to released. venue_ns: sent to answered. 0 when not measured.
@@ -427,11 +437,11 @@ class OrderResponse:
     last_quantity_lots = _Field[int]("last_quantity_lots")
     cumulative_lots = _Field[int]("cumulative_lots")
     leaves_lots = _Field[int]("leaves_lots")
-    notional = _Field("notional", lambda text: int(text or 0))
+    notional_units = _Field("notional", lambda text: int(text or 0))
     liquidity = _Field("liquidity", Liquidity)
     text = _Field[str]("reason")
     wall_ns = _Field[int]("wall_ns")
-    fee = _Field("fee", lambda text: int(text or 0))
+    fee_units = _Field("fee", lambda text: int(text or 0))
     match_number = _Field[int]("match_number")
     waited_ns = _Field[int]("waited_ns")
     venue_ns = _Field[int]("venue_ns")
@@ -514,14 +524,27 @@ class OrderResponse:
     @property
     def last_fee(self) -> Decimal:
         """The fee of this fill, in the quote asset; negative: a rebate."""
-        return to_decimal(self.fee, self.instrument.quote_scale if self.instrument else 0)
+        return to_decimal(self.fee_units, self.instrument.quote_scale if self.instrument else 0)
 
     @property
-    def average_price(self) -> Fraction | None:
-        """Exact average price of all fills; None before the first."""
+    def notional(self) -> Decimal:
+        each = self.instrument
+        scale = each.price_scale + each.quantity_scale if each else 0
+        return to_decimal(self.notional_units, scale)
+
+    @property
+    def average_price(self) -> Decimal | None:
+        """Average price of all fills, rounded half-even to four decimals more than prices have;
+        None before the first."""
         if not self.cumulative_lots or self.instrument is None:
             return None
-        return Fraction(self.notional, self.cumulative_lots * 10**self.instrument.price_scale)
+        return average(self.notional_units, self.cumulative_lots, self.instrument.price_scale)
+
+    @property
+    def average_price_ticks(self) -> Fraction | None:
+        """The same in ticks, exactly."""
+        lots = self.cumulative_lots
+        return Fraction(self.notional_units, lots) if lots else None
 
     def _quantity(self, lots: int) -> Decimal:
         return to_decimal(lots, self.instrument.quantity_scale if self.instrument else 0)
@@ -533,8 +556,21 @@ class OrderResponse:
         return hash(self.report)
 
     def __repr__(self) -> str:
-        values = ((name, getattr(self.report, name)) for name in ROW_COLUMNS)
-        return f"OrderResponse({', '.join(f'{name}={value!r}' for name, value in values if value)})"
+        values = ((name, getattr(self, name)) for name in SHOWN)
+        told = ", ".join(f"{name}={_shown(value)}" for name, value in values if value)
+        return f"OrderResponse({told})"
+
+
+SHOWN = (
+    "journal_seq", "number", "order_id", "request_seq", "account", "client_order_id", "symbol",
+    "side", "type", "state", "last_price", "last_quantity", "cumulative_quantity",
+    "leaves_quantity", "average_price", "liquidity", "text", "wall_ns", "last_fee", "waited_ns",
+    "venue_ns", "match_number",
+)  # fmt: skip
+
+
+def _shown(value: object) -> str:
+    return f"{value:f}" if isinstance(value, Decimal) else repr(str(value))
 
 
 def refused(line: Sequence[Any], reason: RejectReason, wall_ns: int) -> OrderResponse:

@@ -235,33 +235,56 @@ class SessionConfig(Section):
         low, high = self.logon_backoff_min_ns / NANOS, self.logon_backoff_max_ns / NANOS
         if low > high:
             raise ValidationError("logon_backoff_s_min", low, "at most logon_backoff_s_max")
-        longer_ns = self.auction_random_end_ns + self.auction_extension_ns
-        if 0 < self.closing_auction_ns <= longer_ns:
-            expected = "more than auction_random_end_s and auction_extension_s together, or 0"
-            raise ValidationError("closing_auction_s", self.closing_auction_ns / NANOS, expected)
         calendar = {name: getattr(self, name) for name in signature(Schedule.parse).parameters}
         object.__setattr__(self, "schedule", Schedule.parse(**calendar))
         self._check_phases()
 
     def _check_phases(self) -> None:
-        """A phase that a window has no room for would never be."""
-        names = ("pre_open_ns", "opening_auction_ns", "closing_auction_ns")
-        phases: dict[str, int] = {name: getattr(self, name) for name in names}
+        """A window needs room for all its phases, or what it gathers is never uncrossed."""
+        phases: dict[str, int] = {name: getattr(self, name) for name in PHASES}
         if self.always_open:
             for name, length_ns in phases.items():
                 if length_ns:
                     expected = "0, as the market is always open"
                     raise ValidationError(key_of(name), f"{length_ns / NANOS:g}", expected)
             return
-        schedule = self.schedule
-        of_week = [("hours", span) for span in schedule.hours]
-        for key, span in (*of_week, *(("extra_open", span) for span in schedule.extra_open)):
-            left_ns = span.length_ns()
-            for name, length_ns in {**phases, **dict(span.phases)}.items():
-                if length_ns and left_ns <= 0:
-                    expected = f"room for {key_of(name)} behind the phases before it"
-                    raise ValidationError(key, str(span), expected)
-                left_ns -= length_ns
+        longer_ns = {name: getattr(self, name) for name in CALLS_LONGER}
+        _check_closing("closing_auction_s", phases["closing_auction_ns"], longer_ns)
+        for key, shown, length_ns, own in self.schedule.lengths():
+            of_window = {**phases, **dict(own)}
+            _check_closing(key, of_window["closing_auction_ns"], longer_ns)
+            _check_room(key, shown, length_ns, of_window, longer_ns)
+
+
+PHASES = ("pre_open_ns", "opening_auction_ns", "closing_auction_ns")
+CALLS_LONGER = ("auction_random_end_ns", "auction_extension_ns")
+
+
+def _check_closing(key: str, closing_ns: int, longer_ns: Mapping[str, int]) -> None:
+    """The regular end of a closing call comes so much before the close."""
+    if 0 < closing_ns <= sum(longer_ns.values()):
+        of_window = "" if key == "closing_auction_s" else "a closing_auction_s of "
+        expected = (
+            f"{of_window}more than auction_random_end_s and auction_extension_s together, or 0"
+        )
+        raise ValidationError(key, to_text(closing_ns, 9), expected)
+
+
+def _check_room(
+    key: str, shown: str, length_ns: int, phases: Mapping[str, int], longer_ns: Mapping[str, int]
+) -> None:
+    """Of one window. Only continuous trading uncrosses an opening call, and a pre-open that no
+    closing call follows: some of it must be left."""
+    needed = {name: each_ns for name, each_ns in phases.items() if each_ns}
+    trades = "opening_auction_ns" in needed or (needed and "closing_auction_ns" not in needed)
+    if "opening_auction_ns" in needed:
+        needed.update((name, each_ns) for name, each_ns in longer_ns.items() if each_ns)
+    total_ns = sum(needed.values())
+    if length_ns < total_ns or (trades and length_ns == total_ns):
+        names = ", ".join(map(key_of, needed))
+        how = "more than" if trades else "at least"
+        expected = f"a window of {how} {to_text(total_ns, 9)} s, for {names}"
+        raise ValidationError(key, f"{shown}, {to_text(length_ns, 9)} s", expected)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

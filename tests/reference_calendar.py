@@ -78,6 +78,26 @@ def _local(day, minute):
     return datetime.combine(day, time()) + minute * MINUTE
 
 
+def leaves_crossed(run, longer):
+    """May what gathers in this window be left crossed, if calls last so many minutes longer?
+
+    Orders that cross come in each minute; trading uncrosses them, and so does the end of the
+    closing call, of which the minutes it may last longer are the last part.
+    """
+    pre, opening, closing = run.phases
+    minutes = ["gathers"] * (pre + opening + (longer if opening else 0))
+    trading = run.end - run.start - len(minutes) - closing
+    if trading < 0 or 0 < closing <= longer:
+        return True
+    minutes += ["trades"] * trading
+    crossed = False
+    for what in minutes:
+        crossed = what == "gathers"
+    if opening and crossed:  # the closing call is no end of the opening call
+        return True
+    return crossed and not closing
+
+
 class ReferenceCalendar:
     """So many minutes from a start in UTC."""
 
@@ -103,7 +123,7 @@ class ReferenceCalendar:
         return first[before] + (local - before) // MINUTE
 
     def _week_runs(self, week, counts_for):
-        """When each interval is open, by rights; in order, none into the next."""
+        """When each interval is open, by rights; in order."""
         runs = []
         for offset in range(-1, self.length // 1440 + 1):
             day = self.start.date() + timedelta(offset)
@@ -116,7 +136,11 @@ class ReferenceCalendar:
                 trading_date = day if counts_for == "open" else last
                 phases = each.phases or tuple(STANDARD.values())
                 runs.append(Run(start, end, trading_date, phases))
-        runs.sort(key=lambda run: run[:2])
+        return sorted(runs, key=lambda run: run[:2])
+
+    @staticmethod
+    def _apart(runs):
+        """Those that a change of clocks moved into each other: the first one goes on."""
         closed, apart = -(10**9), []
         for run in runs:
             apart.append(run._replace(start=max(run.start, closed)))
@@ -140,6 +164,9 @@ class ReferenceCalendar:
         runs = self._week_runs(week, counts_for)
         return [run for run in runs if run.trading_date not in exceptions.holidays]
 
+    def _early_of(self, kept, exceptions):
+        return self._early(self._apart(kept), exceptions)
+
     def _under_way(self, runs, minute):
         """The trading date of a minute: as it is open, or as before and after are of one."""
         before = [run for run in runs if run.start < run.end and run.start <= minute]
@@ -161,9 +188,9 @@ class ReferenceCalendar:
 
     def _all_runs(self, week, exceptions, zone, counts_for):
         runs = self._kept(week, exceptions, counts_for)
-        ends = self._early(runs, exceptions) or {}
+        ends = self._early_of(runs, exceptions) or {}
         runs = [run._replace(end=min(run.end, ends.get(run.trading_date, run.end))) for run in runs]
-        return runs, self._extra(exceptions, zone, counts_for)
+        return self._apart(runs), self._extra(exceptions, zone, counts_for)
 
     def _extra(self, exceptions, zone, counts_for):
         runs = []
@@ -183,12 +210,33 @@ class ReferenceCalendar:
         found, plain = set(), self._week_runs(week, counts_for)
         if exceptions.holidays - {run.trading_date for run in plain}:
             found.add("holidays")
-        if self._early(self._kept(week, exceptions, counts_for), exceptions) is None:
+        if self._early_of(self._kept(week, exceptions, counts_for), exceptions) is None:
             found.add("early_close")
         runs, extra = self._all_runs(week, exceptions, zone, counts_for)
         taken = {minute for run in runs for minute in range(run.start, run.end)}
         if any(run.start >= run.end or taken & set(range(run.start, run.end)) for run in extra):
             found.add("extra_open")
+        ends = self._early_of(self._kept(week, exceptions, counts_for), exceptions) or {}
+        if any(run.trading_date in ends and run.end > ends[run.trading_date] for run in extra):
+            found.add("extra_open")  # its trading date is over
+        dates = [run.trading_date for run in sorted([*runs, *extra]) if run.start < run.end]
+        if dates != sorted(dates):
+            found.add("extra_open")  # one date would end while another goes on
+        return found
+
+    def without_room(self, week, exceptions, zone, counts_for, longer):
+        """Settings of which a window is too short for its calls, with their latest ends."""
+        found, kept = set(), self._kept(week, exceptions, counts_for)
+        runs, extra = self._all_runs(week, exceptions, zone, counts_for)
+        if any(leaves_crossed(run, longer) for run in self._week_runs(week, counts_for)):
+            found.add("hours")
+        if any(leaves_crossed(run, longer) for run in extra):
+            found.add("extra_open")
+        cut = [
+            now for now, before in zip(runs, kept, strict=True) if now.start < now.end < before.end
+        ]
+        if any(leaves_crossed(run, longer) for run in cut):
+            found.add("early_close")
         return found
 
     def minutes(self, week, exceptions, zone, counts_for):

@@ -134,7 +134,7 @@ class PlainExchange(PlainBooks):
             self.set_aside(symbol)
         elif phase != "CLOSED":  # a halt outlasts the night
             self.bring_back(symbol)
-        if phase == "CONTINUOUS" or (before, phase) == ("CLOSING_AUCTION", "CLOSED"):
+        if phase == "CONTINUOUS" or (before in CALLS and phase == "CLOSED"):
             self.uncross(symbol)
         if phase in ("CONTINUOUS", "CLOSED"):  # a market order never rests
             for order in list(self.called[symbol]):
@@ -275,7 +275,8 @@ class PlainExchange(PlainBooks):
         fills = self.fills(steps)
         too_few = order.tif == "FOK" and not self.whole(order, fills)
         if (order.left or order.budget) and lots_of(fills) < order.min:
-            self.end(order, "CANCELED", "MIN_QUANTITY")
+            itself = self.met_itself(order, steps)
+            self.end(order, "CANCELED", "SELF_TRADE" if itself else "MIN_QUANTITY")
         elif too_few:
             self.end(order, "CANCELED", self.why_not_whole(order, steps))
         else:
@@ -340,8 +341,10 @@ class PlainExchange(PlainBooks):
 
     def why_not_whole(self, order, steps):
         """Of an order that wants all or nothing, and what stops that."""
-        met_itself = any(step != "FILL" and order_id == order.id for step, order_id, _, _ in steps)
-        return "SELF_TRADE" if order.budget and met_itself else self.why_left(order)
+        return "SELF_TRADE" if self.met_itself(order, steps) else self.why_left(order)
+
+    def met_itself(self, order, steps):
+        return any(step != "FILL" and order_id == order.id for step, order_id, _, _ in steps)
 
     def why_left(self, order):
         """Of a budget the rest may not be enough for a lot."""

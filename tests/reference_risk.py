@@ -11,7 +11,7 @@ from oms import ResponseType
 
 @dataclass(eq=False)  # two orders may be alike
 class Open:
-    """An order as its owner knows it. price, stop: 0 if it has none."""
+    """An order as its owner knows it. price, stop, budget: 0 if it has none."""
 
     account: str
     symbol: str
@@ -22,6 +22,7 @@ class Open:
     price: int
     stop: int = 0
     amends: int = 0
+    budget: int = 0
 
     @property
     def sign(self):
@@ -83,7 +84,7 @@ class ReferenceRisk:
     def _worth(self, orders, symbol, side):
         mark = self.last.get(symbol, 0)
         return sum(
-            order.lots * (order.price or mark)
+            order.budget or order.lots * (order.price or mark)
             for order in orders
             if (order.symbol, order.side) == (symbol, side)
         )
@@ -91,14 +92,9 @@ class ReferenceRisk:
     def refuses_new(self, new):
         """The code of the first reason, in the documented order; "" if there is none."""
         holders = list(self._holders(new.account))
-        for _, limits in holders:
-            for name, word, code in (
-                ("allowed_sides", new.side, "SIDE_NOT_ALLOWED"),
-                ("allowed_order_types", new.kind, "ORDER_TYPE_NOT_ALLOWED"),
-                ("allowed_times_in_force", new.tif, "TIME_IN_FORCE_NOT_ALLOWED"),
-            ):
-                if word not in limits.get(name, word):
-                    return code
+        code = self._not_allowed(holders, new)
+        if code:
+            return code
         if not new.price and new.lots > self.market_max:
             return "MARKET_QUANTITY_EXCEEDS_MAXIMUM"
         for members, limits in holders:
@@ -112,9 +108,52 @@ class ReferenceRisk:
         price = new.price or (new.stop if without_mark else 0)
         return self._refuses_sizes(holders, new, [], Open(**{**vars(new), "price": price}))
 
+    def refuses_budget(self, new):
+        """The same of a market buy by budget: by what it buys at the last price, and then in the
+        book."""
+        mark, holders = self.last.get(new.symbol, 0), list(self._holders(new.account))
+        new.lots = new.budget // mark if mark else 0
+        code = self.refuses_new(new)
+        if code:
+            return code
+        new.lots = self._buys(new)
+        if new.lots > self.market_max:
+            return "MARKET_QUANTITY_EXCEEDS_MAXIMUM"
+        return self._refuses_position(holders, new, [], new)
+
+    def _buys(self, new):
+        """What the budget buys, best price first, and what its rest buys at the price met last."""
+        left, lots, met = new.budget, 0, 0
+        asks = [o for o in self.orders.values()
+                if (o.symbol, o.side) == (new.symbol, "SELL") and o.price]  # fmt: skip
+        for ask in sorted(asks, key=lambda order: order.price):
+            if left >= met > 0 or not met:
+                met = ask.price
+                taken = min(left // met, ask.lots)
+                left, lots = left - taken * met, lots + taken
+        return lots + (left // met if met else 0)
+
+    def _not_allowed(self, holders, order):
+        """What the account may not send."""
+        for _, limits in holders:
+            if order.symbol in limits.get("restricted_symbols", ()):
+                return "SYMBOL_RESTRICTED"
+            for name, word, code in (
+                ("allowed_sides", order.side, "SIDE_NOT_ALLOWED"),
+                ("allowed_order_types", order.kind, "ORDER_TYPE_NOT_ALLOWED"),
+                ("allowed_times_in_force", order.tif, "TIME_IN_FORCE_NOT_ALLOWED"),
+            ):
+                if word not in limits.get(name, word):
+                    return code
+        return ""
+
     def refuses_change(self, order, lots, price):
         """The same of a modify: these lots are to be open, at this price."""
         holders = list(self._holders(order.account))
+        if lots > order.lots or order.sign * (price - order.price) > 0:
+            code = self._not_allowed(holders, order)
+            if code:
+                return code
         if not order.price and lots > max(self.market_max, order.lots):
             return "MARKET_QUANTITY_EXCEEDS_MAXIMUM"
         for _, limits in holders:
@@ -126,20 +165,28 @@ class ReferenceRisk:
     def _refuses_sizes(self, holders, order, without, new):
         """Position, then exposures; refused is what makes one larger."""
         for members, limits in holders:
+            code = self._refuses_position([(members, limits)], order, without, new)
+            if code:
+                return code
             before = [each for each in self.orders.values() if each.account in members]
             after = [each for each in before if each not in without] + [new]
-            most = limits.get("position_max", 10**9)
+            now, then = self._exposures(members, before), self._exposures(members, after)
+            for n, code in enumerate(("GROSS", "NET")):
+                most = limits.get(f"{code.lower()}_max", 10**9)
+                if then[n] > most and then[n] > now[n]:
+                    return f"{code}_EXPOSURE_EXCEEDS_MAXIMUM"
+        return ""
+
+    def _refuses_position(self, holders, order, without, new):
+        for members, limits in holders:
+            before = [each for each in self.orders.values() if each.account in members]
+            after = [each for each in before if each not in without] + [new]
             side = [each for each in after if (each.symbol, each.side) == (new.symbol, new.side)]
             held = sum(
                 n for (a, s), n in self.positions.items() if s == new.symbol and a in members
             )
             would = order.sign * held + sum(each.lots for each in side)
             grows = new.lots > sum(each.lots for each in without)
-            if grows and would > most:
+            if grows and would > limits.get("position_max", 10**9):
                 return "POSITION_EXCEEDS_MAXIMUM"
-            now, then = self._exposures(members, before), self._exposures(members, after)
-            for n, code in enumerate(("GROSS", "NET")):
-                most = limits.get(f"{code.lower()}_max", 10**9)
-                if then[n] > most and then[n] > now[n]:
-                    return f"{code}_EXPOSURE_EXCEEDS_MAXIMUM"
         return ""

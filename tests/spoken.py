@@ -67,6 +67,8 @@ class Spoken:
         """What came goes to the desk, the desk takes a turn, what it said goes out."""
         self.step()
         self.desk.turn()
+        self.gateway.aside.wake()
+        self.gateway.aside.step()
         self.step()
 
     def ask(self, client: Client, *lines: object) -> Any:

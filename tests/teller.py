@@ -122,7 +122,7 @@ class Teller:
 
     def balance(self, account, asset):
         """What is available and what is reserved, in whole units of the asset."""
-        units = self.oms.balances(account).get(asset, (0, 0))
+        units = self.oms.balances_units(account).get(asset, (0, 0))
         available, reserved = (to_decimal(each, SCALES[asset]) for each in units)
         return available, reserved
 

@@ -7,14 +7,17 @@ else goes on; if it does not end well, trading pauses and begins anew with an au
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from oms import Instrument, ManualClock, MemoryStore, ResponseType
 from oms.config import ExchangeConfig, SessionConfig
-from oms.enums import Phase, Scope, TimeInForce
+from oms.enums import MarketOrderPolicy, Phase, Scope, SelfTrade, TimeInForce
 from oms.requests import OperatorAction, OperatorRequest, OrderTerms
 from tests.fakes import SECOND, Stepped, brief, buy, cancel, config_of, modify, sell
+from tests.test_exchange_restarts import SELL, Floor, listed
 
-IOC = TimeInForce.IOC
+IOC, FOK = TimeInForce.IOC, TimeInForce.FOK
 CONTINUOUS, HALTED, REOPENING = Phase.CONTINUOUS, Phase.HALTED, Phase.REOPENING_AUCTION
 WINDOW_S, LIMIT_S, PAUSE_S, CALL_S = 300, 15, 120, 60
 PLAIN = Instrument(symbol="X", price_scale=0, quantity_scale=0, breaker_band_bps=1_000)
@@ -234,6 +237,119 @@ def test_the_next_breach_after_a_limit_state_begins_another():
     x.wait(LIMIT_S)
     x.send(sell("N", 1, 1_150), buy("B", 1, 1_150))
     assert (x.market().limit_state, x.next_s) == (True, LIMIT_S)
+
+
+# --- orders that want all or nothing ---
+
+WHOLE = {
+    "FOK": buy("A", 5, 1_150, time_in_force=FOK),
+    "FOK at market": buy("A", 5, time_in_force=FOK),
+    "all or none": buy("A", 5),
+    "minimum": buy("A", 5, 1_150, terms=OrderTerms(min_quantity=3)),
+    "budget, FOK": buy("A", None, time_in_force=FOK, terms=OrderTerms(quote_quantity=5_750)),
+    "budget, all or none": buy("A", None, terms=OrderTerms(quote_quantity=5_750)),
+    "budget, minimum": buy("A", None, terms=OrderTerms(quote_quantity=5_750, min_quantity=3)),
+}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_whoever_wants_all_or_nothing_starts_a_limit_state_too(kind):
+    """A market whose takers send nothing else was locked: nobody was stopped, nothing moved."""
+    # given two inside the band, and the rest of five outside
+    policy = MarketOrderPolicy.ALL_OR_NONE if kind.endswith("all or none") else "partial"
+    x = Volatile(market_order=MarketOrderPolicy(policy))
+    x.send(sell("M1", 2, 1_100), sell("M2", 5, 1_150))
+
+    # when an order wants all or nothing
+    end = x.send(WHOLE[kind])[-1]
+
+    # then it gets nothing, is told why, and the market is in a limit state
+    assert end in ("A CANCELED/CANCELED", "A REJECTED/REJECTED")
+    assert x.desk.oms.get_order("me", "A").text.startswith("BREAKER: ")
+    assert x.market().limit_state
+    assert x.desk.oms.get_depth("X", 5) == ([], [(1_100, 2), (1_150, 5)])
+    x.restart()
+    assert x.market().limit_state
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_market_of_such_orders_alone_is_not_locked(kind):
+    """It pauses, the reference becomes what is offered, and the next one trades."""
+    policy = MarketOrderPolicy.ALL_OR_NONE if kind.endswith("all or none") else "partial"
+    x = Volatile(AT_ONCE, market_order=MarketOrderPolicy(policy))
+    x.send(sell("M", 5, 1_150), WHOLE[kind])
+    assert x.phase is HALTED
+    x.wait(PAUSE_S)
+    x.wait(CALL_S)
+    again = replace(WHOLE[kind], client_order_id="B")
+    assert x.send(again)[-1] == "M TRADE/FILLED"
+
+
+def test_a_stop_that_wants_all_or_nothing_starts_a_limit_state_too():
+    """It was woken by a trade, and finds its offer outside."""
+    x = Volatile(market_order=MarketOrderPolicy.ALL_OR_NONE)
+    x.send(sell("M1", 1, 1_010), sell("M2", 5, 1_200))
+    x.send(buy("S", 5, terms=OrderTerms(stop_price=1_010)))
+    x.send(buy("A", 1, 1_010))
+    assert x.desk.oms.get_order("me", "S").text == "BREAKER: quantity=5, policy=all_or_none"
+    assert x.market().limit_state
+
+
+def test_an_order_that_the_whole_book_cannot_fill_is_no_breach():
+    """It would trade nowhere, so the market is not told that it moved."""
+    x = Volatile(AT_ONCE)
+    x.send(sell("M", 4, 1_150))
+    x.send(buy("A", 5, 1_150, time_in_force=FOK))
+    assert x.desk.oms.get_order("me", "A").text == "INSUFFICIENT_LIQUIDITY: quantity=5, policy=FOK"
+    assert x.phase is CONTINUOUS
+
+
+@pytest.mark.parametrize("tif", [FOK, IOC, TimeInForce.GTC])
+def test_an_order_that_nobody_can_pay_is_no_breach(tif):
+    """5 at 115 cost 575: with 100 of it, nobody halts a market."""
+    floor = Floor(listed(breaker_band_bps=1_000, reference_price_ticks=100))
+    floor.fund("you", B=10)
+    floor.fund("me", Q=100)
+    floor.new("you", "M", SELL, 5, 115)
+    told = floor.told(buy("A", 5, time_in_force=tif))
+    assert told[-1].text.startswith("FUNDS_INSUFFICIENT")
+    assert not floor.market.limit_state
+
+
+@given(
+    offers=st.lists(
+        st.tuples(st.integers(1_000, 1_200), st.integers(1, 5), st.sampled_from(["me", "you"])),
+        max_size=5,
+    ),
+    lots=st.integers(1, 10),
+    price=st.sampled_from([None, 1_050, 1_150, 1_200]),
+    by_budget=st.booleans(),
+    tif=st.sampled_from([IOC, FOK]),
+    minimum=st.integers(0, 3),
+    mode=st.sampled_from(SelfTrade),
+    policy=st.sampled_from(MarketOrderPolicy),
+)
+def test_a_market_pauses_if_and_only_if_an_order_would_have_traded_outside(
+    offers, lots, price, by_budget, tif, minimum, mode, policy
+):
+    """Whatever it wants, and whatever keeps it from that: the same book without a band says it."""
+    exchange = replace(AT_ONCE, self_trade=mode.value)
+    terms_of = {"market_order": policy, "reference_price_ticks": 1_000}
+    banded, free = (
+        Volatile(exchange, price=0, breaker_band_bps=bps, **terms_of) for bps in (1_000, 0)
+    )
+    least = min(minimum, lots) or None
+    order = buy("A", lots, price, time_in_force=tif, terms=OrderTerms(min_quantity=least))
+    if by_budget:
+        budget = OrderTerms(min_quantity=least, quote_quantity=lots * 1_075)
+        order = buy("A", None, time_in_force=tif, terms=budget)
+    for x in (banded, free):
+        for number, (at, size, account) in enumerate(offers):
+            x.send(sell(f"M{number}", size, at, account=account))
+        x.send(order)
+    outside = free.market().last_ticks > 1_100
+    assert banded.phase is (HALTED if outside else CONTINUOUS)
+    assert banded.market().last_ticks <= 1_100
 
 
 # --- the pause, and the auction after it ---

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oms import Instrument, MemoryStore, OrderRequest, PersistentStorage, Side
-from oms.enums import OrderType
+from oms.enums import OrderType, Scope
 from oms.market_data import TradeBust, TradeCorrection, TradePrint
 from oms.requests import (
     FundsAction,
@@ -195,7 +195,7 @@ def test_a_busted_trade_leaves_the_tape_the_last_price_and_the_vwap():
 
     bust(desk, third)
     prices = desk.oms.get_prices("X")
-    assert (prices.last, prices.vwap) == (101, Fraction(10 * 100 + 30 * 101, 40))
+    assert (prices.last, prices.vwap_ticks) == (101, Fraction(10 * 100 + 30 * 101, 40))
     assert [trade.price_ticks for trade in desk.oms.recent_trades("X")] == [100, 101]
     assert market.last_ticks == 101
 
@@ -252,6 +252,59 @@ def test_stops_that_come_later_do_not_see_the_busted_trade():
     assert told[:2] == ["stop2 NEW/SUSPENDED", "stop2 TRIGGERED/NEW"]
 
 
+@pytest.mark.parametrize("how", ["bust", "correct"])
+def test_a_stop_that_becomes_due_goes_at_once(how):
+    """Placed at 105 while the last trade was at 110, which was none, or was at 100: it is due.
+    Before, it went when somebody else sent a stop, or an operator halted a stranger."""
+    # given
+    desk = plain()
+    deal(desk, "1", 1, 100)
+    trade = deal(desk, "2", 1, 110)
+    desk.send(buy("bid", 5, 90, account="b"))
+    stop = sell("stop", 1, terms=OrderTerms(stop_price=105), order_type=OrderType.STOP)
+    assert desk.send(stop) == ["stop NEW/SUSPENDED"]
+
+    # when, then
+    told = bust(desk, trade) if how == "bust" else correct(desk, trade, price=100)
+    assert [(r.client_order_id, r.type) for r in told if r.client_order_id in ("stop", "bid")] == [
+        ("stop", "TRIGGERED"), ("stop", "TRADE"), ("bid", "TRADE"),
+    ]  # fmt: skip
+    assert desk.digest() == desk.refolded()
+
+
+def test_no_stop_of_a_market_is_due_and_waits():
+    """After a bust, whatever comes: what waits is not reached by the last price."""
+    desk = plain()
+    deal(desk, "1", 1, 100)
+    trade = deal(desk, "2", 1, 110)
+    desk.send(buy("S", 1, terms=OrderTerms(stop_price=112), order_type=OrderType.STOP))
+    bust(desk, trade)
+    far = sell("far", 1, terms=OrderTerms(stop_price=50), order_type=OrderType.STOP)
+    assert desk.send(far) == ["far NEW/SUSPENDED"]
+    assert len(desk.dispatcher.desk.engine.markets["X"].stops) == 2
+
+
+def test_a_stop_that_becomes_due_in_a_halt_goes_when_that_ends():
+    """In continuous trading, as all stops do."""
+    desk = plain()
+    deal(desk, "1", 1, 100)
+    trade = deal(desk, "2", 1, 110)
+    desk.send(buy("bid", 5, 90, account="b"))
+    desk.send(sell("stop", 1, terms=OrderTerms(stop_price=105), order_type=OrderType.STOP))
+
+    def phase(value):
+        return desk.send(
+            OperatorRequest(
+                client_order_id=value, action=OperatorAction.SET_PHASE, scope=Scope.SYMBOL,
+                target="X", value=value,
+            )
+        )  # fmt: skip
+
+    phase("HALTED")
+    assert "stop" not in {report.client_order_id for report in bust(desk, trade)}
+    assert "stop TRADE/FILLED" in phase("CONTINUOUS")
+
+
 def test_a_breaker_goes_by_no_busted_trade():
     """Band 10 % around 100; the market is moved to 109 by one trade, which is taken back."""
     band = replace(INSTRUMENTS[0], breaker_band_bps=1_000)
@@ -264,6 +317,185 @@ def test_a_breaker_goes_by_no_busted_trade():
     assert market.rolling_ticks == 109
     bust(desk, trade)
     assert market.rolling_ticks == 110
+
+
+def volatile(store=None):
+    """A breaker's band of 10 %."""
+    config = config_of(instruments=(replace(INSTRUMENTS[0], breaker_band_bps=1_000),))
+    desk = Stepped(config, store=store or MemoryStore()).start()
+    return desk, desk.dispatcher.desk.engine.markets["X"]
+
+
+def test_a_breakers_reference_stays_if_another_trade_of_that_price_gave_it():
+    """100, 105, 100: the first gave the reference, the third is taken back."""
+    # given a reference that the first trade gave
+    store = MemoryStore()
+    desk, market = volatile(store)
+    first, _, third = (deal(desk, str(n), 1, price) for n, price in enumerate((100, 105, 100)))
+    assert market.rolling_ticks == 100
+
+    # when the third is taken back, then it stays
+    bust(desk, third)
+    assert (market.rolling_ticks, market.last_ticks) == (100, 105)
+
+    # when a new process knows it from its snapshot
+    desk.stop()
+    desk, market = volatile(store)
+    assert (market.rolling_ticks, market.taken_back) == (100, [3, 2])
+    assert desk.digest() == desk.refolded()
+
+    # and the first is taken back, then it goes
+    bust(desk, first, "again")
+    assert market.rolling_ticks == 105
+    assert desk.digest() == desk.refolded()
+
+
+def test_a_corrected_trade_gives_the_breakers_reference_as_it_is_then():
+    """And no longer, once it is taken back."""
+    desk, market = volatile()
+    first = deal(desk, "1", 2, 100)
+    deal(desk, "2", 1, 105)
+    correct(desk, first, quantity=1)
+    assert market.rolling_ticks == 100
+    correct(desk, first, name="again", price=101)
+    assert market.rolling_ticks == 101
+    bust(desk, first)
+    assert market.rolling_ticks == 105
+
+
+def test_a_breakers_reference_goes_with_the_last_trade_that_stands():
+    """A window after the latest trade was taken back, its reference is the trade before."""
+    desk, market = volatile()
+    first = deal(desk, "1", 1, 100)
+    bust(desk, deal(desk, "2", 1, 105))
+    desk.clock.advance(301)
+    deal(desk, "3", 1, 106)
+    assert market.rolling_ticks == 100
+    assert desk.digest() == desk.refolded()
+    bust(desk, first, "again")
+    assert market.rolling_ticks == 106
+
+
+def test_an_auction_gives_the_breakers_reference_as_long_as_one_of_its_trades_stands():
+    """Three trades at 100; busted in any order, the last one takes the reference with it."""
+    # given a call with two sellers and a buyer of both
+    desk, market = volatile()
+    terms = {"action": OperatorAction.SET_PHASE, "scope": Scope.SYMBOL, "target": "X"}
+    call, end = (
+        OperatorRequest(client_order_id=phase, value=phase, **terms)
+        for phase in ("OPENING_AUCTION", "CONTINUOUS")
+    )
+    desk.send(call)
+    desk.send(*(sell(f"s{n}", 1, 100, account="a") for n in range(3)), buy("b", 3, 100), end)
+    trades = [trade.execution_id for trade in desk.oms.recent_trades("X")]
+    deal(desk, "later", 1, 105)
+
+    # when they are taken back, then the reference goes with the third
+    for n, reference in ((1, 100), (2, 100), (0, 105)):
+        bust(desk, trades[n], f"bust{n}")
+        assert market.rolling_ticks == reference
+        assert desk.digest() == desk.refolded()
+
+
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["deal", "deal", "wait", "bust", "correct"]),
+            st.integers(0, 9),
+            st.integers(98, 104),
+        ),
+        max_size=20,
+    )
+)
+@settings(deadline=None, max_examples=60)
+def test_a_breakers_reference_is_always_of_a_trade_that_stands(steps):
+    """It is the last trade that stood when its window began, and goes only with that one."""
+    # given a band so wide that it stops nobody, and a list of all trades
+    desk = plain(instruments=(replace(INSTRUMENTS[0], breaker_band_bps=9_000),))
+    market = desk.dispatcher.desk.engine.markets["X"]
+    trades, ids, stands = [], [], []  # price; execution id; does it stand?
+    giver, since = None, 0
+
+    def last():
+        return max((n for n, one in enumerate(stands) if one), default=None)
+
+    for number, (what, which, price) in enumerate(steps):
+        now = desk.clock.monotonic_ns()
+        if what == "wait":
+            desk.clock.advance(301)
+        elif what == "deal":
+            new_window = giver is None or now - since >= 300 * 10**9
+            before = last()
+            trades.append(price)
+            ids.append(deal(desk, f"{number}", 1, price))
+            stands.append(True)
+            if new_window:
+                giver, since = len(trades) - 1 if before is None else before, now
+        elif which < len(trades) and stands[which]:
+            if what == "bust":
+                bust(desk, ids[which], f"b{number}")
+                stands[which] = False
+                giver = last() if giver == which else giver
+            elif price != trades[which]:
+                correct(desk, ids[which], f"c{number}", price=price)
+                trades[which] = price
+
+        # then the market goes by that trade
+        assert market.rolling_ticks == (0 if giver is None else trades[giver])
+    assert desk.digest() == desk.refolded()
+
+
+def delist(desk):
+    desk.send(OperatorRequest(
+        client_order_id="gone", action=OperatorAction.DELIST, scope=Scope.SYMBOL, target="X"
+    ))  # fmt: skip
+    assert "X" not in desk.dispatcher.desk.instruments
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("correction", [{}, {"price": 50}])
+def test_a_trade_of_a_symbol_that_is_not_traded_any_more_is_changed_too(restarts, correction):
+    """What the mistake moved does not stay because the symbol went."""
+    # given a trade of 4 at 100, after which X is delisted
+    store = MemoryStore()
+    desk = exchange(store)
+    before = balances(desk)
+    order(desk, "a", "s1", Side.SELL, 4, 100)
+    trade = next(r for r in order(desk, "b", "b1", Side.BUY, 4, 100) if r.type == "TRADE")
+    delist(desk)
+    if restarts:
+        config = desk.dispatcher._config
+        desk.stop()
+        desk = Stepped(config, store=store).start()
+
+    # when it is taken back, or was for half as much, then the money is where it would be
+    told = (
+        correct(desk, trade.execution_id, **correction)
+        if correction
+        else bust(desk, trade.execution_id)
+    )
+    assert told[-1].type == "COMMAND_DONE"
+    now, half = balances(desk), 20_000
+    if correction:
+        assert now["b"]["QUOTE"][0] == before["b"]["QUOTE"][0] - half - half * 50 // 10_000
+        assert now["b"]["BASE"][0] == 4
+    else:
+        assert now == before
+        assert desk.dispatcher.desk.executions.positions == {}
+    assert desk.digest() == desk.refolded()
+
+
+def test_a_delisted_symbols_trade_of_a_time_without_a_ledger_moves_no_money():
+    """A ledger that was switched on since knows nothing of it."""
+    store = MemoryStore()
+    desk = Stepped(config_of(), store=store).start()
+    trade = deal(desk, "1", 4, 100)
+    delist(desk)
+    desk.stop()
+    desk = exchange(store)
+    told = bust(desk, trade)
+    assert told[-1].text.startswith("COMMAND_INVALID: trade=")
+    assert "scales or ledger are others" in told[-1].text
 
 
 def test_the_market_is_told_of_a_bust_and_of_a_correction_once():
@@ -382,7 +614,8 @@ def test_a_correction_that_the_buyer_cannot_pay_is_refused(desk):
     assert balances(desk) == before
 
 
-def test_a_remote_venue_s_trade_is_corrected_on_our_side():
+@pytest.mark.parametrize("delisted", [False, True])
+def test_a_remote_venue_s_trade_is_corrected_on_our_side(delisted):
     """Only one side is ours; the market hears of it by the same id."""
     desk = remote()
     events = []
@@ -393,10 +626,14 @@ def test_a_remote_venue_s_trade_is_corrected_on_our_side():
     desk.oms.on_data_response(trade_report(order_id, 5, 100, "v1"))
     desk.step()
     trade = desk.oms.recent_trades("X")[0].execution_id
+    if delisted:
+        delist(desk)
     assert correct(desk, trade, price=98)[-1].type == "COMMAND_DONE"
-    assert [t.price_ticks for t in desk.oms.recent_trades("X")] == [98]
+    if not delisted:
+        assert [t.price_ticks for t in desk.oms.recent_trades("X")] == [98]
     assert bust(desk, trade)[-1].type == "COMMAND_DONE"
-    assert desk.oms.recent_trades("X") == []
+    if not delisted:
+        assert desk.oms.recent_trades("X") == []
     assert standing(desk, "me", "A") == ("CANCELED", 0, 0)
     assert [type(event) for event in events] == [TradePrint, TradeCorrection, TradeBust]
 

@@ -38,6 +38,11 @@ class PlainWithBusts(PlainExchange):
         self.lasts[first.symbol] = self.last_written(first.symbol)
         return kind, first, second
 
+    def wake(self, symbol):
+        """Stops go by the last price, whatever made it what it is."""
+        self.trades.append(self.lasts[symbol])
+        self.settle(symbol)
+
     def last_written(self, symbol):
         stands = [t for t in self.written if t[0].symbol == symbol and t[3]]
         return stands[-1][2] if stands else 0
@@ -95,6 +100,7 @@ class BustMachine(ExchangeMachine):
         for order in orders:
             told = (price, lots) if lots else (price_now, lots_now)
             self.plain.report(kind, order, kind, *told)
+        self.plain.wake(orders[0].symbol)
 
     def fill_of(self, fill, price, lots):
         """One side of a trade as an intake writes it."""

@@ -238,13 +238,24 @@ def test_the_collar_bounds_what_is_reserved():
     assert day.desk.dispatcher.desk.ledger.mistakes([]) == []
 
 
-def test_a_market_buy_that_nothing_bounds_is_refused_where_money_counts():
-    """No reference and no protection: nobody knows what it may cost."""
-    day = Call(exchange=MONEY, instruments=(replace(X, reference_price_ticks=0),))
+@pytest.mark.parametrize(
+    ("without", "cure"),
+    [
+        ({"reference_price_ticks": 0}, "reference_price or a trade"),
+        ({"market_slippage_bps": 0}, "market_slippage_bps above 0"),
+        (
+            {"reference_price_ticks": 0, "market_slippage_bps": 0},
+            "market_slippage_bps above 0 and reference_price or a trade",
+        ),
+    ],
+)
+def test_a_market_buy_that_nothing_bounds_is_refused_where_money_counts(without, cure):
+    """Nobody knows what it may cost; the answer says what would bound it."""
+    day = Call(exchange=MONEY, instruments=(replace(X, **without),))
     fund(day)
     answer = day.ask(buy("M", 1))
     assert (answer.reason, answer.type) == (RejectReason.MARKET_STATE, ResponseType.REJECTED)
-    assert "a protection price" in answer.text
+    assert answer.text.endswith(f", expected=a protection price, or {cure}")
     assert day.ask(buy("N", 1, terms=OrderTerms(protection_price=50))).type is ResponseType.NEW
     assert day.ask(sell("O", 1)).type is ResponseType.NEW
 
@@ -333,11 +344,12 @@ def test_a_halt_in_a_call_keeps_them_and_a_restart_too():
     assert told == ["M TRADE/PARTIALLY_FILLED", "Y TRADE/FILLED", "M CANCELED/CANCELED"]
 
 
-def test_a_call_that_ends_without_an_uncross_cancels_them():
-    """The session pauses in a call: they may not wait for another day."""
-    day = Call(hours="Mon-Fri 09:00-09:18", closing_auction_ns=0)
+def test_a_call_that_the_close_ends_cancels_what_is_left_of_them():
+    """The session ends in an operator's call: they may not wait for another day."""
+    day = Call("16:00", closing_auction_ns=0)
+    day.operate("O", OperatorAction.SET_PHASE, "OPENING_AUCTION")
     day.send(buy("M", 5), buy("A", 5, 100))
-    assert day.told_at("09:18") == ["M CANCELED INSUFFICIENT_LIQUIDITY: left=5"]
+    assert day.told_at("17:00") == ["M CANCELED INSUFFICIENT_LIQUIDITY: left=5"]
 
 
 # --- how a call ends ---

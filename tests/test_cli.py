@@ -22,6 +22,7 @@ from oms import OrderManagement, OrderRequest, Side, TimeInForce
 from oms.app import status_line
 from oms.cli import main, with_command
 from oms.clock import NANOS, SystemClock, datetime_of
+from oms.simulation.recorded import read_jsonl
 from tests.fakes import config_of, throttled
 from tests.places import after_place
 from tests.processes import wait_until
@@ -80,7 +81,7 @@ def test_a_simulation_ends_with_its_report(simulated):
     ):  # fmt: skip
         assert text in done.stdout, text
     assert "\r" not in done.stdout
-    assert len((place / "flow.jsonl").read_text(encoding="utf-8").splitlines()) == 240
+    assert sum(1 for _ in read_jsonl(place / "flow.jsonl")) == 240
     assert (place / "logs" / "order_management.log").stat().st_size > 0
 
 
@@ -129,12 +130,14 @@ def last_phase(place: Path) -> str:
 
 
 def test_a_recorded_simulation_can_be_fed_and_fed_again(simulated, tmp_path):
-    """The same 240 requests; a prefix keeps the ids of the two runs apart."""
+    """First the same run; then its 240 orders alone, and a prefix keeps their ids apart."""
     record = simulated[0] / "flow.jsonl"
-    for _ in range(2):
+    for first in (True, False, False):
         done = program("feed", record, "--format", "jsonl", "--data-dir", tmp_path, "--quiet")
         assert done.returncode == 0, done.stderr
-        assert "240 offered" in done.stdout
+        assert ("trade for trade" in done.stdout) == first
+        assert ("240 offered" in done.stdout) != first
+        assert ("the orders alone are sent" in done.stderr) != first
     repeats = (
         done.stdout.partition("order status")[2].split()[0]
         if "order status" in (done.stdout)

@@ -213,6 +213,7 @@ def test_both_bounds_are_good_and_what_lies_beyond_is_not(
     both = ("logon_backoff_s_min", "logon_backoff_s_max")  # the first must not exceed the other
     for bound in bounds:
         lines = [f"{each} = {bound}" for each in (both if key in both else (key,))]
+        lines += ["hours = Sun 18:00 - Fri 17:00"] * (name == "session")  # room for a long call
         band = "auction_band_bps = 500\n" * (key == "auction_extension_s" and bound != "0")
         load_config(written("\n".join([f"[{name}]", *lines, ONE_INSTRUMENT, band])))
     for beyond in ("-1", f"{bounds[1]}1", "", "1e2", "nan", "0x10"):

@@ -5,10 +5,21 @@ from concurrent.futures import Future
 
 import pytest
 
-from oms import ManualClock, RejectReason, ResponseType
+from oms import ManualClock, MemoryStore, RejectReason, ResponseType
 from oms.config import QueueConfig, StopConfig, StoreConfig, ThrottleConfig
 from oms.errors import JournalError, OutcomeUnknownError, StoreBusyError, StoreError, StoreFullError
-from tests.fakes import FaultyStore, Stepped, buy, cancel, config_of, modify, sell, throttled
+from oms.venues.scripted import ScriptedVenue
+from tests.fakes import (
+    SECOND,
+    FaultyStore,
+    Stepped,
+    buy,
+    cancel,
+    config_of,
+    modify,
+    sell,
+    throttled,
+)
 
 
 class RunningClock(ManualClock):
@@ -83,14 +94,49 @@ def test_a_turn_with_nothing_to_do_writes_nothing(stepped):
     assert (stepped.dispatcher.turns, len(list(stepped.store.records()))) == before
 
 
-def test_after_a_restart_the_first_window_counts_as_full(start_stepped):
-    """What the former process sent just before, nobody knows: P8 holds all the same."""
+def test_a_restart_takes_no_permit_and_gives_none(start_stepped):
+    """Two of three were sent when the process died: one goes at once, the next in its time."""
+    # given two sends, half a second apart, and no stop
+    desk = start_stepped(throttled(3))
+    desk.send(buy("A", 1, 100))
+    desk.clock.advance(0.5)
+    desk.send(buy("B", 1, 100))
+
+    # when the next process is asked for three more
+    desk = start_stepped(throttled(3), store=desk.store, clock=desk.clock)
+    told = desk.send(*(buy(name, 1, 100) for name in "CDE"))
+    assert told[0] == "C NEW/NEW"
+    assert desk.waiting == ["D", "E"]
+
+    # then each goes when a send has left the window; the journal has when a turn began, so what
+    # it sent counts as sent up to 50 ms later
+    for seconds, waiting in ((0.5, ["D", "E"]), (0.05, ["E"]), (0.45, ["E"]), (0.05, [])):
+        desk.clock.advance(seconds)
+        desk.step()
+        assert desk.waiting == waiting
+    assert desk.refolded() == desk.digest()
+
+
+def test_a_process_that_sent_nothing_of_late_leaves_the_whole_window(start_stepped):
+    """After a night, or a second, no order waits for a start."""
     desk = start_stepped(throttled())
-    desk.stop()
+    desk.send(buy("A", 1, 100))
+    desk.clock.advance(1.1)
     desk = start_stepped(throttled(), store=desk.store, clock=desk.clock)
-    assert desk.send(buy("A", 1, 100)) == ["A PENDING_NEW/PENDING_NEW"]
+    assert desk.send(buy("B", 1, 100)) == ["B NEW/NEW"]
+
+
+def test_after_a_restart_a_remote_venue_s_first_window_counts_as_full(start_stepped):
+    """What is sent after the commit has no time in the journal: P8 holds all the same."""
+    clock, store = ManualClock(), MemoryStore()
+    for _ in range(2):
+        venue = ScriptedVenue(clock=clock)
+        desk = start_stepped(throttled(), store=store, clock=clock, venue=venue)
+    desk.send(buy("A", 1, 100))
+    assert desk.waiting == ["A"]
     desk.clock.advance(1)
-    assert desk.step() == ["A NEW/NEW"]
+    desk.step()
+    assert desk.waiting == []
 
 
 def test_hop_times_are_told_with_the_answer(start_stepped):
@@ -142,7 +188,8 @@ def test_what_waits_at_a_stop(start_stepped, on_stop, expected):
 
     # when the daemon stops, and the next one starts
     desk.stop()
-    again = start_stepped(throttled(stop=stop), store=desk.store, clock=desk.clock)
+    slow = config_of(throttle=ThrottleConfig(sends_max=1, window_ns=1_000 * SECOND), stop=stop)
+    again = start_stepped(slow, store=desk.store, clock=desk.clock)
 
     # then they wait again in order, or ended as configured
     assert again.waiting == expected

@@ -47,7 +47,7 @@ def as_it_is(teller):
     return (
         stepped.digest(), stepped.dispatcher.fold.last_seq, stepped.waiting,
         dict(stepped.store._ids), list(stepped.store.all_reports()),
-        [teller.oms.balances(account) for account in accounts],
+        [teller.oms.balances_units(account) for account in accounts],
         [teller.oms.open_orders(account) for account in accounts],
     )  # fmt: skip
 
@@ -178,12 +178,15 @@ def test_an_operators_word_is_what_is_said_too(market):
 def test_a_new_order_says_what_it_would_reserve(teller, request_, reserved):
     """As it comes in, before it meets the book: in units of the asset it pays with."""
     asset = reserved[1]
-    before = teller.oms.balances("ann")[asset]
+    before = teller.oms.balances_units("ann")[asset]
     said, answer = both(teller, request_)
-    assert (said.reserved, said.asset) == reserved
+    assert (said.reserved_units, said.asset) == reserved
     if answer.leaves_lots:
-        available, held = teller.oms.balances("ann")[asset]
-        assert (held, available) == (before[1] + said.reserved, before[0] - said.reserved)
+        available, held = teller.oms.balances_units("ann")[asset]
+        assert (held, available) == (
+            before[1] + said.reserved_units,
+            before[0] - said.reserved_units,
+        )
 
 
 def test_a_modify_says_what_the_order_would_have_reserved(teller):
@@ -194,7 +197,7 @@ def test_a_modify_says_what_the_order_would_have_reserved(teller):
     ):
         said, _ = both(teller, modify(f"m{number}", "b", **terms))
         assert said.asset == "USD"
-        assert teller.oms.balances("ann")["USD"][1] == said.reserved
+        assert teller.oms.balances_units("ann")["USD"][1] == said.reserved_units
 
 
 def test_a_pair_reserves_once(teller):
@@ -202,7 +205,7 @@ def test_a_pair_reserves_once(teller):
     stop, limit = pair(quantity=8)
     teller.ask(stop)
     said, _ = both(teller, limit)
-    assert (said.reserved, said.asset) == (8, "ACME")
+    assert (said.reserved_units, said.asset) == (8, "ACME")
     assert teller.balance("ann", "ACME") == (9_992, 8)
 
 
@@ -212,7 +215,7 @@ def test_without_a_ledger_nothing_would_be_reserved(start_stepped):
     teller.stepped, teller.count = start_stepped(), 0
     teller.oms = teller.stepped.oms
     said, _ = both(teller, order("a", symbol="X"))
-    assert said == ("", 0, "")
+    assert (said.text, said.reserved, said.asset) == ("", 0, "")
     said, _ = both(teller, funds("f", action=FundsAction.CREATE, asset="", amount=None))
     assert said.reason is RejectReason.LEDGER_OFF
 

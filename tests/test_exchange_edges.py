@@ -357,7 +357,7 @@ def test_a_minimum_above_the_quantity_can_never_be_met(floor):
     """Rule: such an order is a mistake, and is told so; it is not just unlucky."""
     refused = floor.new("b", "b1", BUY, 5, 100, terms=OrderTerms(min_quantity=6))
     assert (refused.type, refused.text) == (
-        "REJECTED", "QUANTITY_INVALID: min_quantity=6, quantity=5 lots",
+        "REJECTED", "QUANTITY_INVALID: min_quantity=6, quantity=5",
     )  # fmt: skip
     floor.new("a", "s1", SELL, 5, 100)
     floor.new("b", "b2", BUY, 5, 100, terms=OrderTerms(min_quantity=5))

@@ -223,10 +223,10 @@ class ExchangeMachine(RuleBasedStateMachine):
         if ends:
             self.phase(symbol, ends)
 
-    @rule(halted=st.booleans())
-    def night(self, halted):
-        """The session closes, with a closing auction or from a halt, and opens again."""
-        phase = "HALTED" if halted else "CLOSING_AUCTION"
+    @rule(phase=st.sampled_from(["CLOSING_AUCTION", "HALTED", "OPENING_AUCTION", "PRE_OPEN"]))
+    def night(self, phase):
+        """The session closes, in a call, a halt or before trading began, and opens again."""
+        halted = phase == "HALTED"
         for symbol in SYMBOLS:
             command = ("SET_PHASE", "SYMBOL", symbol, "", phase, "")
             self.turn((codec.OPERATOR, "operator", self.next_name(), *command))
@@ -234,6 +234,7 @@ class ExchangeMachine(RuleBasedStateMachine):
         self.turn((codec.SESSION, "CLOSE", "2024-03-04"))
         for symbol in SYMBOLS:
             self.plain.set_phase(symbol, "CLOSED")
+            assert not self.turns.desk.engine.markets[symbol].book.crossed
         self.plain.expire_day()
         self.turn((codec.SESSION, "OPEN", "2024-03-05"))
         for symbol in SYMBOLS:

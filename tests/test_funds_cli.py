@@ -437,7 +437,7 @@ def test_a_trade_is_corrected_and_a_market_listed_changed_and_delisted(run, sett
     with opened(settings) as desk:
         instrument = desk.oms.instruments()["ETH_USD"]
         assert (instrument.tick_size_text, instrument.maker_fee_bps) == ("0.5", 3)
-        assert desk.oms.get_prices("BTC_USD").last == 90 * 10**6
+        assert desk.oms.get_prices("BTC_USD").last == 90
     assert run("operator", "suspend", *new, "--id", "s1")[1] == "suspend, id s1: trading=HALTED\n"
     assert run("operator", "delist", *new, "--id", "d1")[0] == 0
     code, _, err = run("operator", "delist", *new, "--id", "d2")

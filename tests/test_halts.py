@@ -5,13 +5,14 @@ looked at only when it came in.
 """
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from oms import ManualClock, MemoryStore, RejectReason, ResponseType
-from oms.config import ExchangeConfig
-from oms.enums import Phase, PostOnly, Scope
-from oms.requests import OperatorAction, OperatorRequest, OrderTerms
+from oms.config import AccountConfig, ExchangeConfig, SessionConfig
+from oms.enums import OrderState, Phase, PostOnly, Scope, TimeInForce
+from oms.requests import MassCancelRequest, OperatorAction, OperatorRequest, OrderTerms
 from tests.fakes import (
     INSTRUMENTS,
     SECOND,
@@ -377,6 +378,277 @@ def test_a_bust_takes_room():
     )
     assert "L RESTATED/SUSPENDED" in brief(floor.desk.turn())
     assert floor.depth == ([], [])
+
+
+def test_a_bust_gives_room():
+    """Four of ten were sold, and are not any more: eight may be sold again."""
+    floor = Floor()
+    floor.position(10)
+    floor.send(buy("B4", 4, 100, account="you"), sell("S4", 4, 100), sell("L", 8, 110))
+    assert floor.operate("REDUCING") == ["L RESTATED/SUSPENDED"]
+    order_id = floor.desk.oms.get_order("me", "S4").order_id
+    name = floor.desk.store.reports_of(order_id)[-1].execution_id
+    bust = OperatorRequest(client_order_id="bust", action=OperatorAction.BUST, name=name)
+    assert "L RESTATED/NEW" in floor.send(bust)
+    assert floor.depth == ([], [(110, 8)])
+
+
+def reduced(first=None):
+    """Ten long, eight offered at 101, and eight at 102 that there is no room for."""
+    floor = Floor()
+    floor.position(10)
+    floor.send(first or sell("S1", 8, 101), sell("S2", 8, 102))
+    assert floor.operate("REDUCING") == ["S2 RESTATED/SUSPENDED"]
+    return floor
+
+
+@pytest.mark.parametrize(
+    ("free", "told"),
+    [
+        (lambda: cancel("C", "S1"), ["C CANCELED/CANCELED"]),
+        (lambda: modify("M", "S1", quantity=2), ["M REPLACED/NEW"]),
+        (lambda: MassCancelRequest(account="other", client_order_id="X"), None),
+        (lambda: modify("M", "S2", quantity=2), ["M REPLACED/SUSPENDED"]),
+    ],
+    ids=["canceled", "less", "nothing", "its own"],
+)
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_is_set_aside_comes_back_when_there_is_room(free, told, restarts):
+    """At once, with what freed it; before, it waited for an operator, who found it crossed."""
+    floor = reduced()
+    if restarts:
+        floor.restart()
+    answer = floor.send(free())
+    if told is None:
+        assert floor.depth == ([], [(101, 8)])
+        return
+    name = "M" if "SUSPENDED" in told[0] else "S2"
+    assert answer == [*told, f"{name} RESTATED/NEW"]
+    left = {"C": [(102, 8)], "M": [(101, 2), (102, 8)]}
+    assert floor.depth[1] == (left[told[0][0]] if name == "S2" else [(101, 8), (102, 2)])
+    floor.restart()
+
+
+def test_an_order_that_expires_leaves_its_room():
+    """A GTD order's time comes; nobody sends anything."""
+    at_ns = ManualClock().wall_ns() + 60 * SECOND
+    terms = OrderTerms(expire_ns=at_ns)
+    first = sell("S1", 8, 101, time_in_force=TimeInForce.GTD, terms=terms)
+    floor = reduced(first)
+    floor.desk.clock.advance(61)
+    assert floor.desk.step() == ["S1 EXPIRED/EXPIRED", "S2 RESTATED/NEW"]
+
+
+def test_the_loser_of_a_pair_leaves_its_room():
+    """The stop of a pair goes off for two lots: the limit order's eight are free."""
+    # given a pair whose stop is for less than its limit order, and an order without room
+    floor = Floor()
+    floor.position(10)
+    pair = OrderTerms(oco_with="P")
+    floor.send(stop(sell, "P", 2, 90), sell("S1", 8, 101, terms=pair), sell("S2", 8, 102))
+    floor.operate("REDUCING")
+    floor.send(buy("O", 3, 90, account="you"))
+
+    # when the stop's price is traded, then it sells two, and eight have room
+    told = floor.send(sell("T", 1, 90, account="they"))
+    assert told[-5:] == [
+        "P TRIGGERED/NEW", "S1 CANCELED/CANCELED", "P TRADE/FILLED", "O TRADE/FILLED",
+        "S2 RESTATED/NEW",
+    ]  # fmt: skip
+
+
+def test_self_trade_prevention_leaves_room():
+    """Another account of its group bids: that takes lots off its offer, without a trade."""
+    accounts = {name: AccountConfig(stp_group="firm") for name in ("me", "they")}
+    exchange = replace(OPEN, self_trade="decrement")
+    floor = Floor(config=config_of(exchange=exchange, accounts=accounts))
+    floor.position(10)
+    floor.send(sell("S1", 8, 101), sell("S2", 8, 102))
+    floor.operate("REDUCING")
+    assert floor.send(buy("T", 6, 101, account="they")) == [
+        "T NEW/NEW", "T CANCELED/CANCELED", "S1 RESTATED/NEW", "S2 RESTATED/NEW",
+    ]  # fmt: skip
+    assert floor.depth == ([], [(101, 2), (102, 8)])
+
+
+def test_room_goes_to_the_best_price_first():
+    """Of two without room the better one has it, though it came later; the other waits on."""
+    floor = Floor()
+    floor.position(10)
+    floor.send(sell("S1", 9, 101), sell("W", 9, 105), sell("B", 9, 104))
+    floor.operate("REDUCING")
+    assert floor.send(cancel("C", "S1")) == ["C CANCELED/CANCELED", "B RESTATED/NEW"]
+    assert floor.send(cancel("D", "B")) == ["D CANCELED/CANCELED", "W RESTATED/NEW"]
+
+
+def test_one_that_would_cross_leaves_its_room_to_the_next():
+    """Halted, then reducing: somebody bids for the better one meanwhile, so it goes."""
+    floor = Floor()
+    floor.position(10)
+    floor.send(sell("S1", 8, 101), sell("S2", 8, 103))
+    floor.operate("HALTED")
+    floor.send(buy("O", 1, 101, account="you"))
+    assert floor.operate("REDUCING") == ["S1 CANCELED/CANCELED", "S2 RESTATED/NEW"]
+    assert floor.depth == ([(101, 1)], [(103, 8)])
+
+
+def test_one_that_was_made_smaller_and_would_cross_is_canceled():
+    """There is room for two lots, and a bid at its price: it was not there when that came."""
+    floor = reduced()
+    floor.send(buy("O", 9, 102, account="you"))
+    assert floor.send(modify("M", "S2", quantity=2)) == [
+        "M REPLACED/SUSPENDED", "M CANCELED/CANCELED",
+    ]  # fmt: skip
+    assert floor.positions["me", "X"] == 2
+
+
+def test_a_woken_stop_has_room_again_too():
+    """It could not go when its price was traded; it goes once it may, if the price still is."""
+    floor = Floor()
+    floor.position(10)
+    floor.send(sell("L", 10, 110), stop(sell, "S", 10, 90), buy("O", 20, 90, account="you"))
+    floor.operate("REDUCING")
+    assert floor.send(sell("T", 1, 90, account="they"))[-1] == "O TRADE/PARTIALLY_FILLED"
+    assert floor.send(cancel("C", "L")) == [
+        "C CANCELED/CANCELED", "S TRIGGERED/NEW", "S TRADE/FILLED", "O TRADE/PARTIALLY_FILLED",
+    ]  # fmt: skip
+
+
+def test_a_pair_comes_back_whole():
+    """Its stop may act beside its limit order, since only one of them is executed."""
+    floor = Floor()
+    floor.position(10)
+    floor.send(stop(sell, "S", 10, 90), sell("L", 10, 110, terms=OrderTerms(oco_with="S")))
+    floor.operate("HALTED")
+    floor.send(buy("O", 1, 90, account="you"), sell("T", 1, 90, account="they"))
+    market = floor.desk.dispatcher.desk.engine.markets["X"]
+    assert len(market.aside) == 2  # the stop woke, and may not
+    assert floor.operate("REDUCING")[:1] == ["L RESTATED/NEW"]
+    assert market.aside == {}
+
+
+def test_who_has_nothing_set_aside_is_not_looked_at():
+    """Reducing or not: no key, no look."""
+    floor = Floor()
+    floor.position(10)
+    floor.send(sell("S1", 4, 101), sell("S2", 4, 102))
+    floor.operate("REDUCING")
+    executions = floor.desk.dispatcher.desk.executions
+    assert executions.short_of_room == {}
+    floor.desk.dispatcher.desk.engine.halts.use_room = None
+    floor.send(cancel("C", "S1"))
+    assert executions.room_freed == {}
+
+
+# --- from one trading state to another ---
+
+STATES = ("ACTIVE", "REDUCING", "HALTED")
+ALLOWED = {"ACTIVE": {"more", "less"}, "REDUCING": {"less"}, "HALTED": set[str]()}
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("before", STATES)
+@pytest.mark.parametrize("after", STATES)
+def test_every_state_follows_every_other(scope, before, after):
+    """It is as if the last word was the only one: for new orders, and for those that rest."""
+    # given ten long, and orders that would make it more, and less
+    floor = Floor()
+    floor.position(10)
+    floor.send(buy("B", 2, 95), sell("S", 2, 105))
+
+    # when
+    floor.operate(before, scope)
+    floor.operate(after, scope)
+
+    # then
+    assert {side for side, levels in zip(("more", "less"), floor.depth, strict=True) if levels} == (
+        ALLOWED[after]
+    )
+    floor.restart()
+    may = {
+        name
+        for name, order in (("more", buy("B2", 1, 94)), ("less", sell("S2", 1, 106)))
+        if floor.ask(order).type is not ResponseType.REJECTED
+    }
+    assert may == ALLOWED[after]
+    floor.operate("ACTIVE", scope)
+    assert [len(levels) for levels in floor.depth] == [1 + ("more" in may), 1 + ("less" in may)]
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_what_was_killed_may_reduce_next(scope):
+    """A kill is a halt; what was canceled does not come back."""
+    floor = Floor()
+    floor.position(10)
+    floor.send(sell("S", 2, 105))
+    assert floor.operate("", scope, OperatorAction.KILL) == ["S CANCELED/CANCELED"]
+    floor.operate("REDUCING", scope)
+    assert floor.ask(sell("S2", 11, 105)).reason is RejectReason.REDUCING_ONLY
+    assert floor.ask(sell("S3", 10, 105)).state is OrderState.NEW
+
+
+def test_a_symbol_that_may_reduce_reopens_by_a_call():
+    """As one that may do anything does; a pause of the breaker is not ended by it."""
+    floor = Floor(replace(OPEN, reopening_auction_ns=60 * SECOND))
+    floor.position(10)
+    floor.send(sell("S", 2, 105))
+    floor.operate("HALTED", "symbol")
+    assert floor.operate("REDUCING", "symbol") == ["S RESTATED/NEW"]
+    market = floor.desk.dispatcher.desk.engine.markets["X"]
+    assert market.phase is Phase.REOPENING_AUCTION
+    floor.desk.clock.advance(60)
+    floor.desk.step()
+    assert market.phase is Phase.CONTINUOUS
+    engine = floor.desk.dispatcher.desk.engine
+    engine.phases._pause(market)
+    floor.operate("REDUCING", "symbol")
+    assert market.phase is Phase.HALTED
+
+
+# --- at night ---
+
+
+@pytest.mark.parametrize("release", ["night", "day"])
+def test_what_is_done_for_the_day_is_so_after_a_halt(release):
+    """An account is halted and released at night; or halted by day, over the close."""
+    # given
+    session = SessionConfig(hours="Mon-Fri 09:00-17:00", done_for_day=True)
+    clock = ManualClock.at(datetime(2026, 12, 22, 16, 59, tzinfo=UTC))
+    floor = Floor(config=config_of(exchange=OPEN, session=session), clock=clock)
+    floor.send(buy("A", 5, 100), sell("T", 2, 100, account="you"))
+    if release == "day":
+        floor.operate("HALTED")
+
+    def later(hours):
+        clock.advance(hours * 3600)
+        floor.desk.keep()
+        return floor.desk.step()
+
+    # when
+    assert later(1) == (["A DONE_FOR_DAY/DONE_FOR_DAY"] if release == "night" else [])
+    if release == "night":
+        assert floor.operate("HALTED") == ["A RESTATED/SUSPENDED"]
+    floor.restart()
+
+    # then
+    assert floor.operate("ACTIVE") == ["A DONE_FOR_DAY/DONE_FOR_DAY"]
+    assert later(16) == ["A RESTATED/PARTIALLY_FILLED"]
+    assert floor.desk.digest() == floor.desk.refolded()
+
+
+def test_what_comes_back_after_the_open_is_what_it_was():
+    """The halt outlasts the night."""
+    session = SessionConfig(hours="Mon-Fri 09:00-17:00", done_for_day=True)
+    clock = ManualClock.at(datetime(2026, 12, 22, 16, 59, tzinfo=UTC))
+    floor = Floor(config=config_of(exchange=OPEN, session=session), clock=clock)
+    floor.send(buy("A", 5, 100))
+    for hours in (1, 16):
+        clock.advance(hours * 3600)
+        floor.desk.keep()
+        floor.desk.step()
+        if hours == 1:
+            floor.operate("HALTED")
+    assert floor.operate("ACTIVE") == ["A RESTATED/NEW"]
 
 
 def test_a_post_only_order_that_comes_back_never_takes():

@@ -1,8 +1,10 @@
-"""Did anything halted trade? Did anybody who may only reduce go further, or beyond zero?
+"""Did anything halted trade? Did any position grow in size while it might only be reduced? Does
+anything wait, though it may trade?
 
 Operators halt, reduce and release accounts, symbols and everybody at any instant: between orders,
 in calls, at night, while orders wait. What they said is kept here in three small dicts, positions
-are added up from the reports, and each trade is held against both.
+are added up from the reports, and each trade is held against both. Each order that was set aside
+is asked of after each line, by counting what else of its account rests.
 """
 
 from collections import Counter
@@ -14,12 +16,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from oms import EmbeddedVenue
 from oms.desk import snapshot
 from oms.desk.settings import settings_of
+from oms.enums import Phase
 from oms.requests import codec
 from oms.turn.journal import Fold, state_mistakes
 from tests.fakes import INSTRUMENTS
 from tests.turns import EVERYTHING, Turns
 
 ACCOUNTS = ("a", "b", "c")
+HOW = ("", "", "", "display", "post", "IOC", "DAY", "GTD", "market", "budget")
 PHASES = ("CONTINUOUS", "CONTINUOUS", "CONTINUOUS", "HALTED", "OPENING_AUCTION")
 WHERE = [("ALL", ""), *(("ACCOUNT", a) for a in ACCOUNTS), ("SYMBOL", "X"), ("SYMBOL", "ALL")]
 
@@ -43,7 +47,7 @@ class HaltsMachine(RuleBasedStateMachine):
         self.said = {}  # (scope, target) -> what an operator said, but ACTIVE
         self.stopped = set()  # symbols
         self.positions = Counter()
-        self.count, self.whole, self.open = 0, True, True
+        self.count, self.whole, self.open, self.clock = 0, True, True, 0
         for side, account in (("BUY", "a"), ("SELL", "b")):  # something to reduce
             self.new(account, "X", side, "LIMIT", "GTC", 100, 6, None, EVERYTHING)
 
@@ -51,13 +55,20 @@ class HaltsMachine(RuleBasedStateMachine):
 
     @rule(
         account=accounts, symbol=symbols, side=sides, price=prices, lots=lots, send=permits,
-        hold=st.booleans(), how=st.sampled_from(["", "", "", "display", "post", "IOC", "market"]),
+        hold=st.booleans(), how=st.sampled_from(HOW),
     )  # fmt: skip
     def order(self, account, symbol, side, price, lots, send, hold, how):
-        kind, tif = ("MARKET", "IOC") if how == "market" else ("LIMIT", "GTC")
-        terms = {"display": {"display": 1}, "post": {"post": "SLIDE"}}.get(how)
-        self.new(account, symbol, side, kind, "IOC" if how == "IOC" else tif,
-                 0 if how == "market" else price, lots, terms, send, hold)  # fmt: skip
+        self.clock += 1
+        terms = {
+            "display": {"display": 1}, "post": {"post": "SLIDE"}, "GTD": {"expire": self.clock},
+            "budget": {"budget": price * lots},
+        }.get(how)  # fmt: skip
+        at_market = how in ("market", "budget")
+        kind, tif = ("MARKET", "IOC") if at_market else ("LIMIT", "GTC")
+        tif = how if how in ("IOC", "DAY", "GTD") else tif
+        side, lots = ("BUY", 0) if how == "budget" else (side, lots)
+        self.new(account, symbol, side, kind, tif, 0 if at_market else price, lots, terms, send,
+                 hold)  # fmt: skip
 
     @rule(
         account=accounts, symbol=symbols, side=sides, stop=prices, price=prices, lots=lots,
@@ -111,7 +122,7 @@ class HaltsMachine(RuleBasedStateMachine):
 
     def trading(self, where, state):
         scope, target = where
-        if scope == "SYMBOL" and state != "REDUCING":
+        if scope == "SYMBOL":
             (self.stopped.add if state == "HALTED" else self.stopped.discard)(target)
         if state == "ACTIVE":
             self.said.pop(where, None)
@@ -121,9 +132,10 @@ class HaltsMachine(RuleBasedStateMachine):
 
     @rule(symbol=symbols, what=st.sampled_from(["go", "go", *PHASES, "night"]), send=permits)
     def market(self, symbol, what, send):
-        """What waits may go; or a phase, as an operator sets it; or the session ends, or begins."""
+        """What waits may go, and some orders' time has come; or a phase, as an operator sets it;
+        or the session ends, or begins."""
         if what == "go":
-            self.turn(codec.GOOD_TILL, 0, send=send)
+            self.turn(codec.GOOD_TILL, self.clock - 3, send=send)
         elif what == "night" or not self.open:
             self.open = not self.open
             self.turn(codec.SESSION, "OPEN" if self.open else "CLOSE", "2024-03-04")
@@ -154,20 +166,31 @@ class HaltsMachine(RuleBasedStateMachine):
     def turn(self, *line, send=EVERYTHING):
         """One line in a turn of its own; each of its trades is looked at."""
         self.whole = False
-        before = len(self.turns.reports)
+        before, held = len(self.turns.reports), dict(self.positions)
         self.turns.turn(line, send=send)
         for report in self.turns.reports[before:]:
             if report.type == "TRADE":
                 self.look_at(report)
+        self.none_grew(held)
         self.whole = True
+
+    def none_grew(self, before):
+        """Did any position grow in size, or change its side, while it might only be reduced?"""
+        now = self.turns.desk.executions.positions
+        assert now == {key: lots for key, lots in self.positions.items() if lots}
+        for (account, symbol), lots in now.items():
+            if "REDUCING" in self.states(account, symbol):
+                was = before.get((account, symbol), 0)
+                assert abs(lots) <= abs(was) and lots * was > 0, (account, symbol, was, lots)
+
+    def states(self, account, symbol):
+        where = (("ALL", ""), ("ACCOUNT", account), ("SYMBOL", symbol))
+        return {self.said.get(each) for each in where}
 
     def look_at(self, report):
         account, symbol = report.account, report.symbol
         assert symbol not in self.stopped, report
-        states = {
-            self.said.get(where)
-            for where in (("ALL", ""), ("ACCOUNT", account), ("SYMBOL", symbol))
-        }
+        states = self.states(account, symbol)
         assert "HALTED" not in states, report
         sign = 1 if report.side == "BUY" else -1
         before = self.positions[account, symbol]
@@ -186,7 +209,8 @@ class HaltsMachine(RuleBasedStateMachine):
         assert state_mistakes(self.turns.fold) == []
         desk = self.turns.desk
         for symbol, market in desk.engine.markets.items():
-            market.book.check(crossed=market.phase is not market.phase.CONTINUOUS)
+            gathers = market.phase not in (Phase.CONTINUOUS, Phase.CLOSED)
+            market.book.check(crossed=gathers)
             market.stops.check()
             inside = {order.order_id for order in market.book.orders()}
             assert not inside & market.aside.keys()
@@ -194,10 +218,41 @@ class HaltsMachine(RuleBasedStateMachine):
                 assert not self.halted(order.account, symbol)
             for order in market.aside.values():
                 assert order.state.value == "SUSPENDED"
-                assert self.halted(order.account, symbol) or "REDUCING" in self.said.values()
+                night = market.phase is Phase.CLOSED  # when it would cross the book
+                reducing = "REDUCING" in self.said.values()
+                assert self.halted(order.account, symbol) or reducing or night
+            self.all_that_may_act_does(symbol, market)
             left = [o for o in desk.executions.orders.values() if o.instrument.symbol == symbol]
             there = inside | market.aside.keys() | market.stops.orders.keys()
             assert all(o.order_id in there or o.order_id in desk.queue for o in left)
+
+        short = {
+            (order.account, symbol, order.order_id)
+            for symbol, market in desk.engine.markets.items()
+            for order in market.aside.values()
+            if "REDUCING" in self.states(order.account, symbol)
+        }
+        kept = desk.executions.short_of_room
+        assert {(*key, order_id) for key, orders in kept.items() for order_id in orders} == short
+        assert desk.executions.room_freed == {}
+
+    def all_that_may_act_does(self, symbol, market):
+        """What rests of who may only reduce is never more than that; and what waits has no room."""
+        resting = [*market.book.orders(), *market.gathered.values()]
+        room = Counter()
+        for account in ACCOUNTS:
+            held = self.positions[account, symbol]
+            room[account, "BUY"], room[account, "SELL"] = max(0, -held), max(0, held)
+        for order in resting:
+            room[order.account, order.side.value] -= order.leaves_lots
+        for (account, side), lots in room.items():
+            assert lots >= 0 or "REDUCING" not in self.states(account, symbol), (account, side)
+        for order in market.aside.values():
+            partner = order.terms.partner_id if order.terms is not None else 0
+            beside = sum(each.leaves_lots for each in resting if each.order_id == partner)
+            left = room[order.account, order.side.value] + beside
+            night = market.phase is Phase.CLOSED  # what would cross the book waits for the open
+            assert self.halted(order.account, symbol) or night or order.leaves_lots > left, order
 
     def halted(self, account, symbol):
         said = (self.said.get(("ALL", "")), self.said.get(("ACCOUNT", account)))

@@ -607,7 +607,7 @@ def test_contents_are_compared_within_a_turn_too(reopen):
         "A NEW/NEW", "A ORDER_STATUS/NEW", "A REJECTED/NEW",
         "C CANCELED/CANCELED", "C ORDER_STATUS/CANCELED", "C CANCEL_REJECTED/CANCELED",
     ]  # fmt: skip
-    assert desk.oms.balances("me") == {"CASH": (500_000, 0)}
+    assert desk.oms.balances_units("me") == {"CASH": (500_000, 0)}
 
 
 @pytest.mark.parametrize("restart", [False, True])

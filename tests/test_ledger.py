@@ -15,7 +15,7 @@ LARGE = "9007199254.74099301"  # as units of 1e-8 above 2**53, and odd
 
 
 def balances(teller, account):
-    return teller.oms.balances(account)
+    return teller.oms.balances_units(account)
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ At a limit an order is accepted, one unit over it is refused; test_risk.py has t
 and the order of all checks.
 """
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -17,7 +19,17 @@ from oms.exchange.limits import check_limit
 from oms.exchange.order import Exposure
 from oms.requests import OperatorAction, OrderTerms
 from oms.sections import GroupConfig
-from tests.fakes import Stepped, buy, cancel, config_of, modify, sell
+from tests.fakes import (
+    Stepped,
+    buy,
+    cancel,
+    config_of,
+    modify,
+    remote,
+    sell,
+    throttled,
+    trade,
+)
 from tests.reference_risk import Open, ReferenceRisk
 from tests.test_risk import (
     X_USD,
@@ -35,6 +47,14 @@ DAY, GTC, IOC = TimeInForce.DAY, TimeInForce.GTC, TimeInForce.IOC
 
 def stop(client_id, lots, at, price=None, **more):
     return buy(client_id, lots, price, terms=OrderTerms(stop_price=at), **more)
+
+
+def would(desk, request):
+    """What a dry run says."""
+    desk.oms._running = True  # without threads: answer as a running one does
+    answer = desk.oms.dry_run(request)
+    desk.step()
+    return answer.result(0).text
 
 
 def grouped(group, *, me=None, you=None, **sections):
@@ -137,6 +157,65 @@ def test_a_stop_that_became_too_large_may_get_smaller():
     assert refusal_of(desk, modify("C", "A", quantity=11)).startswith("MARKET_QUANTITY_EXCEEDS")
 
 
+# --- a budget, once it knows how many lots it buys ---
+
+SPEND = OrderTerms(quote_quantity="900")
+
+
+@pytest.mark.parametrize("last", [0, 100])
+@pytest.mark.parametrize(
+    ("limits", "account", "code"),
+    [
+        ({"market_quantity_max": "10"}, {}, "MARKET_QUANTITY_EXCEEDS_MAXIMUM: market_quantity=900"),
+        ({"quantity_max": "10"}, {}, "QUANTITY_EXCEEDS_MAXIMUM: quantity=900, max=10"),
+        ({"quantity_min": "1000"}, {}, "QUANTITY_BELOW_MINIMUM: quantity=900, min=1000"),
+        ({}, {"position_max": "10"}, "POSITION_EXCEEDS_MAXIMUM: position=900, max=10"),
+    ],
+)  # fmt: skip
+def test_a_budget_is_measured_by_what_it_buys(limits, account, code, last):
+    """Nine lots at the last price, or nobody knows how many: here it is offered 900 for 1 each."""
+    # given an offer far below the last price, or without any trade before
+    desk = risky(account=account)
+    if last:
+        desk.send(sell("S", 1, last, account="you"), buy("B", 1, last, account="they"))
+    desk.send(sell("O", 1000, 1, account="you"))
+    for name, value in limits.items():
+        set_limit(desk, name, Scope.SYMBOL, "X", name, value)
+
+    # when a budget would buy more than the limit, then it buys nothing, dry or wet
+    order = buy("A", None, terms=SPEND)
+    if "quantity_min" not in limits or not last:  # that is refused by the last price already
+        assert would(desk, order).startswith(code)
+        assert refusal_of(desk, order).startswith(code)
+    assert ("me", "X") not in desk.dispatcher.desk.executions.positions
+    assert desk.digest() == desk.refolded()
+
+
+def test_a_budget_at_the_limit_is_accepted():
+    """What others of its account want counts beside it; a group is measured, too."""
+    desk = grouped({"position_max": "12"}, me={"position_max": "10"})
+    desk.send(sell("O", 100, 10, account="they"), buy("L", 1, 9))
+    assert refusal_of(desk, buy("A", None, terms=OrderTerms(quote_quantity="100"))).startswith(
+        "POSITION_EXCEEDS_MAXIMUM: position=11, max=10"
+    )
+    assert refusal_of(desk, buy("B", None, terms=OrderTerms(quote_quantity="90"))) == ""
+    assert refusal_of(
+        desk, buy("C", None, account="you", terms=OrderTerms(quote_quantity="30"))
+    ) == "POSITION_EXCEEDS_MAXIMUM: position=13, max=12, group=firm"  # fmt: skip
+    assert (
+        refusal_of(desk, buy("D", None, account="you", terms=OrderTerms(quote_quantity="20"))) == ""
+    )
+
+
+def test_a_budget_that_waited_is_measured_where_it_buys():
+    """For the throttle; the offer came meanwhile."""
+    desk = Stepped(throttled(1, accounts={"me": AccountConfig(position_max="10")})).start()
+    desk.send(sell("O", 1000, 1, account="you"), buy("A", None, terms=SPEND))
+    desk.clock.advance(1)
+    assert desk.step() == ["A REJECTED/REJECTED"]
+    assert desk.oms.get_order("me", "A").text == "POSITION_EXCEEDS_MAXIMUM: position=900, max=10"
+
+
 # --- what may be sent ---
 
 
@@ -177,6 +256,57 @@ def test_what_an_operator_allows_is_checked():
     )
     set_limit(desk, "L", Scope.ALL, "", "allowed_sides", "BUY")
     assert refusal_of(desk, sell("A", 1, 99)).startswith("SIDE_NOT_ALLOWED")
+
+
+@pytest.mark.parametrize("scope", [Scope.ACCOUNT, Scope.GROUP])
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("allowed_sides", "BUY", "SIDE_NOT_ALLOWED"),
+        ("allowed_order_types", "MARKET", "ORDER_TYPE_NOT_ALLOWED"),
+        ("allowed_times_in_force", "IOC", "TIME_IN_FORCE_NOT_ALLOWED"),
+        ("restricted_symbols", "X", "SYMBOL_RESTRICTED"),
+    ],
+)
+def test_what_may_not_be_sent_may_not_come_of_a_modify(scope, name, value, code):
+    """Orders that are open when it is set may get smaller, and go further away."""
+    # given an order to sell, a stop, and a limit that allows neither any more
+    desk = grouped({})
+    desk.send(buy("O", 500, 90, account="they"))
+    desk.send(sell("A", 5, 100), sell("S", 5, 99, terms=OrderTerms(stop_price=80)))
+    desk.send(sell("V", 5, 101))
+    set_limit(desk, "L", scope, "me" if scope is Scope.ACCOUNT else "firm", name, value)
+
+    # then what adds lots, or comes nearer to a trade, is refused
+    refused = [
+        modify("1", "A", quantity=6), modify("2", "A", price=99), modify("3", "A", price=90),
+        modify("4", "A", quantity=4, price=99), modify("5", "S", quantity=6),
+        modify("6", "S", terms=OrderTerms(stop_price=81)), modify("7", "S", price=98),
+    ]  # fmt: skip
+    for request in refused:
+        assert would(desk, request).startswith(code), request
+        assert refusal_of(desk, request).startswith(code), request
+
+    # and what lessens is not
+    allowed = [
+        modify("10", "A", quantity=4), modify("11", "10", price=101),
+        modify("12", "S", quantity=4), modify("13", "12", terms=OrderTerms(stop_price=79)),
+        modify("14", "13", price=100), modify("15", "11", quantity=3, price=102),
+    ]  # fmt: skip
+    for request in allowed:
+        assert refusal_of(desk, request) == "", request
+    assert ("me", "X") not in desk.dispatcher.desk.executions.positions
+    assert desk.digest() == desk.refolded()
+
+
+def test_what_is_set_aside_is_asked_too_when_it_is_modified():
+    """It comes back without being asked for it again."""
+    desk = risky()
+    desk.send(buy("A", 5, 100))
+    operate(desk, "H", OperatorAction.SET_TRADING, Scope.ACCOUNT, "me", value="HALTED")
+    set_limit(desk, "L", Scope.ACCOUNT, "me", "allowed_sides", "SELL")
+    assert refusal_of(desk, modify("B", "A", quantity=6)).startswith("SIDE_NOT_ALLOWED")
+    assert refusal_of(desk, modify("C", "A", quantity=4)) == ""
 
 
 # --- exposures ---
@@ -237,6 +367,52 @@ def test_a_stop_without_a_price_counts_at_the_last_trade():
     assert refusal_of(desk, modify("E", "A", quantity=2)) == ""
     assert refusal_of(desk, modify("F", "C", price=300)) == ""
     assert refusal_of(desk, modify("G", "C", price=301)).startswith("GROSS_EXPOSURE")
+
+
+def test_what_is_held_of_a_delisted_symbol_counts():
+    """Ten at 100 of a symbol that is traded no more: 500 more is all there is room for."""
+    # given
+    store, clock = MemoryStore(), ManualClock()
+    accounts = {"me": AccountConfig(gross_max="1500", net_max="1500")}
+    config = config_of(instruments=(X_USD, Y_USD), accounts=accounts)
+    desk = Stepped(config, store=store, clock=clock).start()
+    desk.send(sell("S", 10, 100, symbol="X_USD", account="you"), buy("A", 10, 100, symbol="X_USD"))
+    over = "GROSS_EXPOSURE_EXCEEDS_MAXIMUM: gross=1501, max=1500"
+    assert refusal_of(desk, buy("B", 1, 501, symbol="Y_USD")) == over
+
+    # when it is delisted, and after restarts, also when config.ini has forgotten it
+    assert operate(
+        desk, "D", OperatorAction.DELIST, Scope.SYMBOL, "X_USD"
+    ).startswith("COMMAND_DONE")  # fmt: skip
+    for n in range(3):
+        # then it counts as before
+        assert refusal_of(desk, buy(f"C{n}", 1, 501, symbol="Y_USD")) == over
+        assert desk.digest() == desk.refolded()
+        desk.stop()
+        config = config if n == 0 else replace(config, instruments=(Y_USD,))
+        desk = Stepped(config, store=store, clock=clock).start()
+    assert refusal_of(desk, buy("E", 1, 500, symbol="Y_USD")) == ""
+
+
+@pytest.mark.parametrize("snapshot", [True, False])
+def test_at_a_remote_venue_it_counts_at_the_reference_price(snapshot):
+    """Prices of a venue of somebody else are not known here; those of config.ini were."""
+    x_usd = replace(X_USD, reference_price_ticks=100)
+    accounts, store = {"me": AccountConfig(gross_max="1500")}, MemoryStore()
+    config = config_of(instruments=(x_usd, Y_USD), accounts=accounts)
+    desk = remote(config=config, store=store)
+    desk.send(buy("A", 10, 100, symbol="X_USD"))
+    [order_id] = desk.dispatcher.desk.executions.orders
+    desk.oms.on_data_response(trade(order_id, 10, 100))
+    desk.step()
+    assert desk.dispatcher.desk.executions.positions == {("me", "X_USD"): 10}
+    desk.stop()
+    if not snapshot:
+        store._snapshots = []
+    desk = remote(config=replace(config, instruments=(Y_USD,)), store=store, clock=desk.clock)
+    over = "GROSS_EXPOSURE_EXCEEDS_MAXIMUM: gross=1501, max=1500"
+    assert refusal_of(desk, buy("B", 1, 501, symbol="Y_USD")) == over
+    assert desk.digest() == desk.refolded()
 
 
 # --- groups ---
@@ -378,6 +554,7 @@ WHO = ("a", "b", "c")
 SYMBOLS = ("X_USD", "Y_USD")
 GROUPS = {"a": ["desk", "firm"], "b": ["firm"]}
 MARKET_MAX = 4
+PRICES = st.sampled_from([40, 98, 99, 100, 101, 102, 250])  # a budget may buy more than it seems
 
 
 def _limits(draw_all):
@@ -449,7 +626,7 @@ class LimitsMachine(RuleBasedStateMachine):
     @rule(
         account=st.sampled_from(WHO), symbol=st.sampled_from(SYMBOLS), side=st.sampled_from(Side),
         kind=st.sampled_from(["LIMIT", "LIMIT", "LIMIT", "MARKET", "STOP", "STOP"]),
-        lots=st.integers(1, 6), price=st.integers(95, 105), tif=st.sampled_from([GTC, GTC, IOC]),
+        lots=st.integers(1, 6), price=PRICES, tif=st.sampled_from([GTC, GTC, IOC]),
     )  # fmt: skip
     def place(self, account, symbol, side, kind, lots, price, tif):
         name, tif = self._name(), GTC if kind == "STOP" else tif
@@ -464,8 +641,34 @@ class LimitsMachine(RuleBasedStateMachine):
             asked, self.twin.refuses_new(asked),
         )  # fmt: skip
 
+    @rule(
+        account=st.sampled_from(WHO), symbol=st.sampled_from(SYMBOLS), budget=st.integers(50, 900)
+    )
+    def spend(self, account, symbol, budget):
+        asked = Open(account, symbol, "BUY", "MARKET", "GTC", 0, 0, budget=budget)
+        terms = OrderTerms(quote_quantity=str(budget))
+        self._ask(
+            buy(self._name(), None, account=account, symbol=symbol, terms=terms),
+            asked, self.twin.refuses_budget(asked),
+        )  # fmt: skip
+
+    @rule(
+        holder=st.sampled_from([("account", "a"), ("account", "b"), ("group", "firm")]),
+        words=st.sampled_from(
+            [("allowed_sides", "BUY"), ("allowed_sides", "0"), ("allowed_sides", "0"),
+             ("restricted_symbols", "X_USD"), ("restricted_symbols", "0")]
+        ),
+    )  # fmt: skip
+    def allow(self, holder, words):
+        """An operator does; what is open stays."""
+        (scope, target), (name, value) = holder, words
+        set_limit(self.desk, self._name(), Scope(scope.upper()), target, name, value)
+        self.twin.limits.setdefault(holder, {})[name] = [] if value == "0" else value.split(",")
+        if value == "0":
+            del self.twin.limits[holder][name]
+
     @precondition(lambda self: self.twin.orders)
-    @rule(data=st.data(), lots=st.integers(1, 6), price=st.integers(95, 105))
+    @rule(data=st.data(), lots=st.integers(1, 6), price=PRICES)
     def modify(self, data, lots, price):
         order_id = data.draw(st.sampled_from(sorted(self.twin.orders)))
         order = self.twin.orders[order_id]

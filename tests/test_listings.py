@@ -104,7 +104,7 @@ def test_a_new_symbol_trades_at_once_and_after_a_restart():
             sell(f"c{n}", 5, "1.05", symbol="NEW"), buy(f"d{n}", 5, "1.05", symbol="NEW")
         )
         assert f"d{n} TRADE/FILLED" in told
-        assert desk.oms.get_prices("NEW").last == 105
+        assert desk.oms.get_prices("NEW").last_ticks == 105
         assert desk.oms.instruments()["NEW"].tick_size == 5
     assert floor.is_sound()
 
@@ -310,6 +310,59 @@ def test_fees_are_set_for_everybody_or_a_tier_and_given_back():
     floor.done(SET_MARKET, settings={"maker_fee_bps": "", "taker_fee_bps": ""})
     floor.done(SET_MARKET, name="pro", settings={"taker_fee_bps": ""})
     assert (desk.instruments["X"], desk.ledger.rates) == (PAID.instruments[0], {})
+    assert floor.is_sound()
+
+
+def with_tier(floor, account="user-1", tier="vip"):
+    """An account that an operator gave a tier."""
+    request = OperatorRequest(
+        client_order_id=f"tier-{account}-{tier}", action=OperatorAction.SET_ACCOUNT,
+        scope=Scope.ACCOUNT, target=account, name="tier", value=tier,
+    )  # fmt: skip
+    assert floor.desk.ask(request).text == f"tier={tier or 'as configured'}"
+
+
+def test_fees_of_a_tier_stay_as_long_as_an_account_has_it():
+    """It would pay what everybody pays, in a state that is refused when it is asked for."""
+    # given fees of a tier, and an account that has it; also while X is not listed
+    floor, cheap = Floor(PAID), {"taker_fee_bps": "1"}
+    floor.done(SET_MARKET, name="vip", settings=cheap)
+    with_tier(floor)
+    floor.done(DELIST)
+    floor.restart()
+    floor.done(LIST)
+
+    # when they are to be given back
+    none = {"taker_fee_bps": "", "maker_fee_bps": ""}
+    text = floor.refused(SET_MARKET, name="vip", settings=none)
+
+    # then the accounts are named; it is done where the tier has other fees, or no account
+    assert text == (
+        "COMMAND_INVALID: tier=vip, expected fees of it as long as accounts have it (1): user-1"
+    )
+    floor.done(SET_MARKET, "ALL", name="vip", settings=cheap)
+    floor.done(SET_MARKET, name="vip", settings=none)
+    for n in range(12):
+        with_tier(floor, f"a{n:02}")
+    text = floor.refused(SET_MARKET, "ALL", name="vip", settings=none)
+    assert text.endswith("as long as accounts have it (13): " + ", ".join(
+        f"a{n:02}" for n in range(10)) + ", ...")  # fmt: skip
+    assert floor.is_sound()
+
+
+def test_a_configuration_without_the_fees_of_a_tier_that_an_operator_gave_is_refused():
+    """With a line that names the accounts; it starts once they have another tier."""
+    tiers = replace(PAID, fees={("X", "vip"): (0, 1)})
+    floor = Floor(tiers)
+    with_tier(floor)
+    floor.desk.stop()
+    says = r"\[fees SYMBOL TIER\]: tier=vip, .*: user-1; give these accounts another tier first"
+    with pytest.raises(StoreError, match=says):
+        Stepped(PAID, store=floor.desk.store).start()
+
+    floor.desk = Stepped(tiers, store=floor.desk.store).start()
+    with_tier(floor, tier="")
+    floor.restart(PAID)
     assert floor.is_sound()
 
 

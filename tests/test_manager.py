@@ -455,7 +455,7 @@ def test_nothing_is_seen_before_it_is_committed(start_manager, tmp_path, kind):
     assert oms.get_order("me", "M").state is OrderState.CANCELED
     assert oms.get_order("me", "N").leaves_lots == 1
     assert oms.get_depth("X", 9) == ([(99, 1)], [])
-    assert oms.balances("me") == {"CASH": (901, 99)}
+    assert oms.balances_units("me") == {"CASH": (901, 99)}
 
 
 @pytest.mark.parametrize("error", [StoreFullError("full"), StoreBusyError("busy")])

@@ -195,7 +195,7 @@ def test_balances_are_told_as_they_are_after_the_turn():
     assert events == [BalanceChange(desk.dispatcher.fold.last_seq, 1, "me", "CASH", 500, 0)]
     desk.send(buy("A", 3, 100))
     assert events[-1] == BalanceChange(events[-1].seq, 3, "me", "CASH", 200, 300)
-    assert desk.oms.balances("me") == {"CASH": (200, 300)}
+    assert desk.oms.balances_units("me") == {"CASH": (200, 300)}
     count = len(events)
     desk.send(buy("B", 1, 100), cancel("-B", "B"))
     assert len(events) == count
@@ -264,7 +264,7 @@ def test_a_turn_that_was_undone_is_never_seen(start_stepped):
     events = listening(desk)
     desk.send(funds("1", FundsAction.CREATE), funds("2", FundsAction.DEPOSIT, "CASH", 900))
     desk.send(buy("A", 3, 100))
-    before = desk.oms.depth_snapshot("X"), desk.oms.balances("me"), desk.oms.market_states()
+    before = desk.oms.depth_snapshot("X"), desk.oms.balances_units("me"), desk.oms.market_states()
     del events[:]
 
     # when a turn cannot be stored
@@ -272,7 +272,7 @@ def test_a_turn_that_was_undone_is_never_seen(start_stepped):
     desk.send(buy("B", 2, 99), phase("H", Phase.HALTED))
 
     # then nobody saw anything of it, and the next turn fits what was seen
-    after = desk.oms.depth_snapshot("X"), desk.oms.balances("me"), desk.oms.market_states()
+    after = desk.oms.depth_snapshot("X"), desk.oms.balances_units("me"), desk.oms.market_states()
     assert (events, after) == ([], before)
     desk.send(buy("C", 2, 99))
     [depth, balance] = events
@@ -286,9 +286,9 @@ def test_a_restart_fills_the_views_before_the_first_request():
     desk.send(funds("1", FundsAction.CREATE), funds("2", FundsAction.DEPOSIT, "CASH", 900))
     desk.send(buy("A", 3, 100), phase("H", Phase.HALTED))
     again = Stepped(WITH_LEDGER, store=desk.store)
-    assert (again.oms.balances("me"), again.oms.market_states()) == ({}, {})
+    assert (again.oms.balances_units("me"), again.oms.market_states()) == ({}, {})
     again.dispatcher.start()
-    assert again.oms.balances("me") == {"CASH": (600, 300)}
+    assert again.oms.balances_units("me") == {"CASH": (600, 300)}
     assert again.oms.market_states() == {"X": Phase.HALTED}
     assert again.oms.get_depth("X", 5) == ([], [])  # the halt set it aside
 
@@ -297,7 +297,7 @@ def test_what_there_is_not_is_empty_or_named(stepped):
     """No ledger, no balances; of a remote venue no books and phases; an unknown symbol raises."""
     listening(stepped)
     stepped.send(buy("A", 3, 100))
-    assert stepped.oms.balances("me") == stepped.oms.balances("nobody") == {}
+    assert stepped.oms.balances_units("me") == stepped.oms.balances_units("nobody") == {}
     with pytest.raises(ValidationError, match="symbol: expected one of X, ALL, was 'Y'"):
         stepped.oms.depth_snapshot("Y")
     far = remote()
@@ -357,7 +357,7 @@ def test_readers_see_whole_turns_only(start_manager):
     def read(number):
         ready.wait()
         while not done.is_set():
-            balances = oms.balances("me")  # it trades with itself: the sums stay
+            balances = oms.balances_units("me")  # it trades with itself: the sums stay
             assert {asset: sum(held) for asset, held in balances.items()} == {
                 "CASH": 10**6, "COIN": 10**6
             }  # fmt: skip

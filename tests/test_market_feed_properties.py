@@ -62,7 +62,7 @@ class Consumer:
 
     def __init__(self, oms):
         self.books, self.last, self.tops, self.phases = {}, (0, 0), {}, oms.market_states()
-        self.balances = {name: oms.balances(name) for name in (*ACCOUNTS, "fees")}
+        self.balances = {name: oms.balances_units(name) for name in (*ACCOUNTS, "fees")}
         self.prints, self.indicative = [], {}
         for symbol in SYMBOLS:
             snapshot = oms.depth_snapshot(symbol)
@@ -90,7 +90,10 @@ class Consumer:
             assert told != self.indicative.get(event.symbol)
             self.indicative[event.symbol] = told
         elif isinstance(event, BalanceChange):
-            self.balances[event.account][event.asset] = (event.available, event.reserved)
+            self.balances[event.account][event.asset] = (
+                event.available_units,
+                event.reserved_units,
+            )
         else:
             self.prints.append(event)
 
@@ -225,7 +228,7 @@ class Exchange:
             for name, held in consumer.balances.items():
                 now = ledger.get(name, {})
                 assert held == {asset: tuple(balance) for asset, balance in now.items()}
-                assert held == self.desk.oms.balances(name)
+                assert held == self.desk.oms.balances_units(name)
             self.check_prints(consumer)
 
     def check_books(self, desk, consumer):
@@ -343,7 +346,7 @@ def test_that_somebody_listens_changes_nothing(flow):
     assert list(quiet.store.all_reports()) == list(loud.store.all_reports())
     assert quiet.oms.market_states() == loud.oms.market_states()
     for account in ACCOUNTS:
-        assert quiet.oms.balances(account) == loud.oms.balances(account)
+        assert quiet.oms.balances_units(account) == loud.oms.balances_units(account)
     for symbol in SYMBOLS:
         assert quiet.oms.get_depth(symbol, 9) == loud.oms.get_depth(symbol, 9)
         assert quiet.oms.recent_trades(symbol) == loud.oms.recent_trades(symbol)

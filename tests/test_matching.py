@@ -6,13 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oms.enums import OrderState, OrderType, Side, TimeInForce
+from oms import OrderRequest
+from oms.enums import MarketOrderPolicy, OrderState, OrderType, SelfTrade, Side, TimeInForce
 from oms.exchange.executions import Executions
 from oms.exchange.matching import MatchingEngine
 from oms.exchange.order import Change, Order
 from oms.exchange.risk import Risk
+from oms.requests import OrderTerms
 from tests.fakes import INSTRUMENTS
 from tests.reference_book import ReferenceBook
+from tests.test_exchange_restarts import Floor, listed
 
 BUY, SELL = Side.BUY, Side.SELL
 GTC, DAY, IOC, FOK = TimeInForce.GTC, TimeInForce.DAY, TimeInForce.IOC, TimeInForce.FOK
@@ -304,3 +307,35 @@ def test_listing_instruments_again_leaves_their_books_alone(exchange):
     """A restart with one more instrument must not forget the orders of the others."""
     exchange.engine.list_instruments(INSTRUMENTS)
     assert exchange.priority() == [1, 2]
+
+
+# --- what keeps an order that wants all or nothing from having it ---
+
+STOPPED = [
+    ({"time_in_force": FOK}, "partial", "quantity=5, policy=FOK"),
+    ({}, "all_or_none", "quantity=5, policy=all_or_none"),
+    ({"terms": {"min_quantity": 4}}, "partial", "fillable=3, min=4"),
+]
+
+
+@pytest.mark.parametrize(("more", "policy", "says"), STOPPED)
+@pytest.mark.parametrize("mode", ["cancel_newest", "cancel_both", "decrement"])
+def test_whom_self_trade_prevention_keeps_from_all_of_it_is_told_so(more, policy, says, mode):
+    """3 of somebody, 2 of its own, then 50: there is enough, but not for this one."""
+    floor = Floor(listed(market_order=MarketOrderPolicy(policy)), ledger=False)
+    for account, lots, price in (("a", 3, 100), ("b", 2, 101), ("a", 50, 102)):
+        floor.new(account, f"M{price}", SELL, lots, price)
+    terms = OrderTerms(self_trade=SelfTrade(mode), **more.get("terms", {}))
+    end = floor.told(OrderRequest.new("b", "A", "X", BUY, 5, None, **{**more, "terms": terms}))[-1]
+    assert end.text == f"SELF_TRADE: {says}"
+    assert floor.is_sound()
+
+
+@pytest.mark.parametrize(("more", "policy", "says"), STOPPED)
+def test_whom_too_little_keeps_from_all_of_it_is_told_so(more, policy, says):
+    floor = Floor(listed(market_order=MarketOrderPolicy(policy)), ledger=False)
+    floor.new("a", "M1", SELL, 3, 100)
+    terms = {"terms": OrderTerms(**more["terms"])} if "terms" in more else {}
+    end = floor.told(OrderRequest.new("b", "A", "X", BUY, 5, None, **{**more, **terms}))[-1]
+    code = "MIN_QUANTITY" if "min" in says else "INSUFFICIENT_LIQUIDITY"
+    assert end.text == f"{code}: {says}"

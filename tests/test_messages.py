@@ -2,7 +2,6 @@
 
 from dataclasses import FrozenInstanceError
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -228,10 +227,11 @@ def test_a_report_shows_its_row_in_words_and_exact_numbers():
     assert (report.side, report.liquidity) == (Side.BUY, Liquidity.TAKER)
     assert (report.last_price, report.last_quantity) == (Decimal("100.5"), Decimal(3))
     assert (report.cumulative_quantity, report.leaves_quantity) == (Decimal(5), Decimal(1))
-    assert report.average_price == Fraction("100.3")
-    assert (report.fee, report.match_number) == (-7, 9)
+    assert report.average_price == Decimal("100.3")
+    assert (report.fee_units, report.match_number) == (-7, 9)
     assert report.hops is None
     assert "client_order_id='A'" in repr(report)
+    assert "last_price=100.5, last_quantity=3, cumulative_quantity=5" in repr(report)
 
 
 def test_there_is_no_average_before_the_first_fill():

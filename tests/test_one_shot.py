@@ -1,6 +1,7 @@
 """One request, one answer: what it did at once, what it was refused for, and the same again."""
 
 from concurrent.futures import Future
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
@@ -67,12 +68,13 @@ def test_fifteen_are_bought_for_1484(teller):
     assert bought.reports[0].type is ResponseType.NEW
     assert fills(bought) == [(5, 98), (3, 98), (7, 100)]
     assert (bought.state, bought.cumulative_quantity, bought.leaves_quantity) == ("FILLED", 15, 0)
-    assert bought.notional == 148_400
-    assert bought.average_price == Fraction(1484, 15)
-    assert f"{float(bought.average_price):.3f}" == "98.933"
+    assert (bought.notional, bought.notional_units) == (1484, 148_400)
+    assert bought.average_price == Decimal("98.933333")  # four decimals more than prices have
+    assert bought.average_price_ticks == Fraction(148_400, 15)
 
     # and Cid has 3 left at 100, and all money is where it belongs
-    assert teller.oms.get_depth("ACME_USD", 5) == ([], [(10_000, 3), (10_500, 20)])
+    assert teller.oms.get_depth("ACME_USD", 5) == ([], [(100, 3), (105, 20)])
+    assert teller.oms.get_depth_ticks("ACME_USD", 5) == ([], [(10_000, 3), (10_500, 20)])
     earned = {"ann": 490, "bob": 294, "cid": 700, "dan": -1484}
     for account, difference in earned.items():
         assert teller.balance(account, "USD") == (10_000 + difference, 0)
@@ -91,7 +93,7 @@ def test_all_or_none_takes_nothing_when_there_is_too_little(teller):
     assert refused(answer, "INSUFFICIENT_LIQUIDITY")
     assert answer.facts == {"quantity": "15", "policy": "all_or_none"}
     assert teller.balance("dan", "USD") == (10_000, 0)
-    assert teller.oms.get_depth("WHOLE_USD", 1)[1] == [(9_800, 8)]
+    assert teller.oms.get_depth("WHOLE_USD", 1)[1] == [(98, 8)]
     # and a smaller one passes
     assert teller.buy("dan", None, 8, symbol="WHOLE_USD").state is OrderState.FILLED
 
@@ -374,7 +376,7 @@ def test_each_no_has_its_code(teller, reason, request_):
 def test_questions_about_what_is_not_there(teller):
     """None, nothing, or an error that names the field."""
     assert teller.oms.get_order("ann", "z") is None
-    assert teller.oms.balances("eve") == {}
+    assert teller.oms.balances_units("eve") == {}
     with pytest.raises(ValidationError, match=r"^symbol: "):
         teller.oms.get_depth("NONE", 1)
 
@@ -383,11 +385,11 @@ def test_post_only_is_refused_where_it_would_trade(teller):
     teller.buy("bob", 100, 1)
     assert refused(teller.sell("ann", 100, 1, post_only=PostOnly.REJECT), "POST_ONLY")
     slid = teller.sell("ann", 100, 1, post_only=PostOnly.SLIDE)
-    assert (slid.state, slid.text) == (OrderState.NEW, "POST_ONLY: price=10001")
+    assert (slid.state, slid.text) == (OrderState.NEW, "POST_ONLY: price=100.01")
 
 
 def test_without_a_ledger_there_is_no_money(stepped):
-    assert stepped.oms.balances("me") == {}
+    assert stepped.oms.balances_units("me") == {}
     create = FundsRequest(account="me", client_order_id="c", action=FundsAction.CREATE)
     assert refused(stepped.ask(create), "LEDGER_OFF")
 
@@ -492,7 +494,7 @@ def test_money_in_out_and_across():
     """Each answer tells what is available since; exact, in the asset's own decimals."""
     teller = Teller()
     assert teller.move(FundsAction.CREATE).facts == {"account": "ann"}
-    assert teller.oms.balances("ann") == {}
+    assert teller.oms.balances_units("ann") == {}
     teller.move(FundsAction.CREATE, "bob")
     told = [
         teller.move(FundsAction.DEPOSIT, "ann", "USD", "100.25"),
@@ -568,7 +570,7 @@ def test_with_threads_and_a_disk(start_manager, tmp_path):
     assert oms.dry_run(order("dry", quantity=9)).result(SOON_S).reason == "FUNDS_INSUFFICIENT"
     assert oms.get_order("ann", "limit").order_id == limit.order_id
     assert [each.client_order_id for each in oms.open_orders("ann")] == ["stop", "limit"]
-    assert oms.balances("ann") == {"ACME": (0, 5)}
+    assert oms.balances_units("ann") == {"ACME": (0, 5)}
 
 
 def test_questions_wait_for_no_write(teller):

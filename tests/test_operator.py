@@ -242,7 +242,7 @@ def test_a_tier_changes_the_fees_of_later_orders_only():
 
     # then the three pay by what they were accepted under
     desk.oms.on_data(sell("S", 30, 1_000, symbol="X_USD", account="you"))
-    fees = {r.client_order_id: r.fee for r in desk.turn() if r.account == "me"}
+    fees = {r.client_order_id: r.fee_units for r in desk.turn() if r.account == "me"}
     assert fees == {"A": 10, "B": 1, "C": 10}
 
 

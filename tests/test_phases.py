@@ -547,21 +547,6 @@ def test_a_held_order_waits_for_the_call_of_its_segment():
     assert day.desk.digest() == day.desk.refolded()
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"hours": "Mon-Fri 09:00-09:10", "pre_open_ns": 10 * MINUTE, "closing_auction_ns": 1},
-        {"hours": "Mon-Fri 09:00-09:10 pre_open_s=600", "opening_auction_ns": 1},
-        {"hours": "Mon-Fri 09:00-09:10", "pre_open_ns": 9 * MINUTE,
-         "opening_auction_ns": MINUTE, "closing_auction_ns": 1},
-    ],
-)  # fmt: skip
-def test_a_phase_that_has_no_room_is_refused(more):
-    """It would never be."""
-    with pytest.raises(ValidationError, match=r"^hours: expected room for \w+_auction_s behind"):
-        SessionConfig(**more)
-
-
 def test_a_market_that_is_always_open_has_no_phases():
     """It never opens, and never closes."""
     with pytest.raises(ValidationError, match=r"^closing_auction_s: expected 0, as the market is"):

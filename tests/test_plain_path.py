@@ -273,6 +273,6 @@ def test_an_order_manager_does_the_same_both_ways(ledger, limits, sends_max, sel
         with the_long_way():
             assert turn(long, asked) == told
         same(short.dispatcher.fold, long.dispatcher.fold)
-        assert all(short.oms.balances(each) == long.oms.balances(each) for each in "ab")
+        assert all(short.oms.balances_units(each) == long.oms.balances_units(each) for each in "ab")
     assert list(short.store.records()) == list(long.store.records())
     assert short.digest() == short.refolded() == long.digest()

@@ -288,6 +288,26 @@ def test_stamps_never_go_back_and_the_throttle_does_not_see_the_wall_clock() -> 
     assert oms.digest() == oms.refolded()
 
 
+def test_a_kill_takes_no_permit_and_gives_none(tmp_path: Path) -> None:
+    """Twelve of twenty an hour were sent: the next process sends eight, at once."""
+    hour = {"sends_max": 20, "window_ns": 3_600 * SECOND}
+
+    def states(driver: Driver, names: range) -> list[str]:
+        order = ("NEW", "", "TATA_INR", "BUY", 1, "100", "GTC")
+        return [driver.answer(["ann", f"a{n}", *order]).state for n in names]
+
+    # given
+    with Driver(tmp_path / "data", tmp_path / "1.out", "--clients", 0, throttle=hour) as driver:
+        driver.wait_for("started")
+        assert states(driver, range(12)) == ["NEW"] * 12
+        driver.kill()
+
+    # when, then
+    with Driver(tmp_path / "data", tmp_path / "2.out", "--clients", 0, throttle=hour) as driver:
+        driver.wait_for("started")
+        assert states(driver, range(12, 22)) == ["NEW"] * 8 + ["PENDING_NEW"] * 2
+
+
 @pytest.mark.parametrize("ends", ["killed", "stopped"])
 def test_the_throttle_holds_across_a_restart(tmp_path: Path, ends: str) -> None:
     """At most 20 sends in any half second, whichever process sends them."""

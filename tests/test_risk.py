@@ -7,6 +7,8 @@ limit. Limits come from the configuration, and from an operator while trading go
 import threading
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from oms import Instrument, ManualClock, MemoryStore, RejectReason, ResponseType
 from oms.config import AccountConfig, ExchangeConfig, RiskConfig, SessionConfig
@@ -167,13 +169,13 @@ def banded(around):
 def test_the_edges_of_a_price_band_are_inside(around, order):
     """Both edges for both sides; a tick further is outside."""
     desk = banded(around)
-    for price in (905, 1_105):
-        assert refusal_of(desk, order(f"{price}", 1, price)) == ""
     for price in (904, 1_106):
         assert (
             refusal_of(desk, order(f"{price}", 1, price))
             == f"PRICE_OUTSIDE_BAND: price={price}, min=905, max=1105"
         )
+    for price in (905, 1_105):
+        assert refusal_of(desk, order(f"{price}", 1, price)) == ""
 
 
 def test_a_band_around_the_last_trade_moves_with_it():
@@ -181,8 +183,79 @@ def test_a_band_around_the_last_trade_moves_with_it():
     for around, inside in (("last", 1_210), ("reference", 1_105)):
         desk = banded(around)
         has_position(desk, 1, 1_100)
-        assert refusal_of(desk, buy("A", 1, inside)) == ""
-        assert refusal_of(desk, buy("B", 1, inside + 1)).endswith(f"max={inside}")
+        assert refusal_of(desk, buy("A", 1, inside + 1)).endswith(f"max={inside}")
+        assert refusal_of(desk, buy("B", 1, inside)) == ""
+
+
+def test_a_band_around_the_last_trade_goes_along_with_quotes():
+    """The market is worth 1500 now, and nobody trades inside the band: it was locked for good."""
+    # given an offer at 1500 that is refused
+    desk = banded("last")
+    assert refusal_of(desk, sell("S", 1, 1_500)).startswith("PRICE_OUTSIDE_BAND")
+
+    # when a buyer bids at the edge, and again at the edge that this makes
+    assert refusal_of(desk, buy("B", 1, 1_105)) == ""
+    for number, edge in enumerate((1_215, 1_336, 1_469)):
+        assert refusal_of(desk, sell(f"S{number}", 1, 1_500)).endswith(f"max={edge}")
+        desk.send(modify(f"M{number}", f"M{number - 1}" if number else "B", price=edge))
+
+    # then the offer is within it, and they trade
+    assert desk.send(sell("S9", 1, 1_500), buy("B9", 1, 1_500))[-1] == "S9 TRADE/FILLED"
+    # and a bid that goes along makes nobody else's price wrong
+    assert refusal_of(desk, buy("B8", 1, 1_350)) == ""
+
+
+def test_a_band_around_the_reference_price_stays_where_it_is():
+    """Quotes do not move it: what is so fixed, an operator moves."""
+    desk = banded("reference")
+    assert refusal_of(desk, buy("B", 1, 1_105)) == ""
+    assert refusal_of(desk, buy("A", 1, 1_106)).endswith("max=1105")
+    set_limit(desk, "L", Scope.SYMBOL, "X", "price_band_bps", "2000")
+    assert refusal_of(desk, buy("C", 1, 1_106)) == ""
+
+
+def test_a_band_around_the_last_trade_has_room_for_a_price_step():
+    """10 % of 5 ticks is none: the price could not move at all."""
+    desk = banded("last")
+    for price in (905, 815, 734, 661):
+        desk.send(sell(f"S{price}", 1, price))
+    set_limit(desk, "L", Scope.SYMBOL, "X", "price_band_bps", "1")
+    assert refusal_of(desk, sell("S9", 1, 659)).endswith("min=660, max=1006")
+    assert refusal_of(desk, sell("S8", 1, 660)) == ""
+
+
+@given(
+    wishes=st.lists(
+        st.tuples(st.sampled_from([buy, sell]), st.integers(700, 1_300), st.booleans()),
+        max_size=15,
+    ),
+    worth=st.integers(200, 4_000),
+)
+@settings(deadline=None)
+def test_no_price_is_out_of_reach_for_those_who_mean_it(wishes, worth):
+    """Whatever was traded and is quoted: each price is judged by the last trade and the best
+    quotes alone, and two who agree on a price get there without an operator."""
+    desk, last = banded("last"), 1_005
+    for number, (order, price, stays) in enumerate(wishes):
+        bids, asks = desk.oms.get_depth("X", 1)
+        lowest = min([last, *(price for price, _ in asks)])
+        highest = max([last, *(price for price, _ in bids)])
+        inside = 10 * price >= 9 * lowest and 10 * price <= 11 * highest
+        told = refusal_of(desk, order(f"{number}", 1, price))
+        assert (told == "") == inside, (price, lowest, highest)
+        if not stays:
+            desk.send(cancel(f"c{number}", f"{number}"))
+        last = desk.oms.get_prices("X").last or last
+
+    # when one of two who agree on a price goes along to it, then the other one gets it, too
+    order, other = (buy, sell) if worth > last else (sell, buy)
+    for step in range(60):
+        wishes = order(f"one{step}", 1, worth), other(f"other{step}", 1, worth)
+        if not any(refusal_of(desk, each) for each in wishes):
+            return
+        low, high = desk.dispatcher.desk.risk.band_of("X", 1_000, "last")
+        desk.send(order(f"edge{step}", 1, high if order is buy else low))
+    pytest.fail(f"{worth} is out of reach")
 
 
 def test_without_anything_to_go_by_there_is_no_band():

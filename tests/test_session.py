@@ -484,6 +484,7 @@ time_zone = ../etc/passwd
 holidays = 2026-02-30
 holidays = 2026-12-25 13:00
 holidays = 2026-12-26
+holidays = 2026-12-24, 2026-12-25, 2026-12-24
 early_close = 2026-12-24
 early_close = 2026-12-26 13:00
 early_close = 2026-12-24 17:00
@@ -505,6 +506,33 @@ def test_a_mistake_names_its_field(mistake):
     with pytest.raises(ValidationError, match=f"^{field}: expected ") as caught:
         Schedule.parse(**{"hours": OFFICE, field: text})
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("extra", ["15:00-16:00", "12:30-13:30", "12:59:59-13:00:01"])
+def test_nothing_opens_after_an_early_close_for_its_trading_date(extra):
+    """Not by an extra session either; whoever is told so reads both settings."""
+    early = {"hours": "Mon-Fri 09:00-12:00, Mon-Fri 14:00-17:00", "early_close": "2026-12-24 13:00"}
+    with pytest.raises(ValidationError) as caught:
+        Schedule.parse(**early, extra_open=f"2026-12-24 {extra}")
+    assert str(caught.value) == (
+        "extra_open: expected nothing of 2026-12-24 after 2026-12-24 13:00 UTC, when its "
+        f"early_close ends it, was '2026-12-24 {extra[:5]} UTC'"
+    )
+
+
+@pytest.mark.parametrize("extra", ["07:00-08:00", "12:00-13:00", "23:00-01:00"])
+def test_an_extra_session_before_an_early_close_or_of_the_next_date_is_fine(extra):
+    """Up to the instant itself."""
+    early = {"hours": "Mon-Fri 09:00-12:00, Mon-Fri 14:00-17:00", "early_close": "2026-12-24 13:00"}
+    assert Schedule.parse(**early, extra_open=f"2026-12-24 {extra}")
+
+
+def test_an_extra_session_comes_in_the_order_of_trading_dates():
+    """01:00 of Tuesday in Tokyo is in the break of London's Monday, which would end in it."""
+    break_ = {"hours": "Mon-Fri 09:00-12:00, Mon-Fri 20:00-23:00", "time_zone": "Europe/London"}
+    with pytest.raises(ValidationError, match=r"^extra_open: expected a place in the order of tr"):
+        Schedule.parse(**break_, extra_open="2026-12-22 01:00-02:00 Asia/Tokyo")
+    assert Schedule.parse(**break_, extra_open="2026-12-22 08:30-08:45 Asia/Tokyo")
 
 
 @pytest.mark.parametrize(

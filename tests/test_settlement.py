@@ -332,7 +332,7 @@ def standing(reports):
         elif each.type == "TRADE_BUSTED":
             busted.add(each.text.partition("trade=")[2].partition(",")[0])
         if each.type in ("TRADE", "TRADE_BUSTED"):
-            fees[0] += each.fee
+            fees[0] += each.fee_units
     return {
         number: (side, [f for name, f in fills.items() if name not in busted], fees[0])
         for number, (side, fills, fees) in orders.items()
@@ -398,9 +398,8 @@ def _is_settled(floor_, told, rates):
 def test_a_bust_knows_the_fees_of_an_order_that_is_over():
     """1 % then, 10 % since: of two fills with fees of 0.6 each, one is taken back."""
     # given an order that paid 2 of fees for 1.2, and its account has another tier now
-    floor_ = Floor(
-        coarse(), fees={("X", "then"): (100, 100), ("X", "since"): (1_000, 1_000)}
-    )  # fmt: skip
+    fees = {("X", "then"): (100, 100), ("X", "since"): (1_000, 1_000)}
+    floor_ = Floor(coarse(), fees=fees)
     floor_.fund("a", B=100)
     floor_.fund("b", Q=1_000)
     account = {"scope": Scope.ACCOUNT, "target": "b", "name": "tier"}
@@ -414,14 +413,14 @@ def test_a_bust_knows_the_fees_of_an_order_that_is_over():
     floor_.new("b", "b2", BUY, 1, 10)
 
     # when it is taken back, also after a restart
-    again = Floor(*floor_.desk.instruments.values(), store=stopped(floor_))
+    again = Floor(*floor_.desk.instruments.values(), store=stopped(floor_), fees=fees)
     told = again.told(
         OperatorRequest(client_order_id="bust", action=OperatorAction.BUST, name=trade)
     )
 
     # then 0.6 is still owed, and paid: 1
     assert quote(again, FEE_ACCOUNT) == 1
-    assert [(each.account, each.fee) for each in told[:2]] == [("a", 0), ("b", -1)]
+    assert [(each.account, each.fee_units) for each in told[:2]] == [("a", 0), ("b", -1)]
     assert again.is_sound()
 
 
@@ -531,6 +530,47 @@ def test_a_start_names_what_can_be_worth_less_than_money_counts(caplog):
 def test_limits_cure_it(least, warned):
     """A hundred lots at a tick are one unit."""
     assert bool(worth_nothing(coarse(), least)) == warned
+
+
+@pytest.mark.parametrize(
+    ("action", "target", "name", "value", "settings"),
+    [
+        (OperatorAction.LIST, "NEW", "", "", {
+            "price_scale": "1", "quantity_scale": "1", "base": "B", "quote": "Q",
+        }),
+        (OperatorAction.SET_MARKET, "FINE", "", "", {"tick_size": "0.1"}),
+        (OperatorAction.SET_LIMIT, "BOUNDED", "notional_min", "0", None),
+    ],
+)  # fmt: skip
+def test_an_operator_who_makes_it_so_is_warned_in_the_answer(
+    caplog, action, target, name, value, settings
+):
+    """In the words of a start, and in the log; and a replay answers the same."""
+    # given instruments of which each order is worth something
+    fine = replace(coarse(), symbol="FINE", tick_size=100)
+    bounded = replace(coarse(), symbol="BOUNDED")
+    floor_ = Floor(fine, bounded, limits={"BOUNDED": {"notional_min": "1"}})
+    caplog.clear()
+
+    # when one is listed that is not, or loses what made it so
+    said = {"scope": Scope.SYMBOL, "target": target, "name": name, "value": value}
+    answer = floor_.operate(action, **said, settings=settings)
+
+    # then who did it is told
+    warning = f"[instrument {target}]: 0.1 B at 0.1 Q is worth less than 1 Q"
+    assert answer.type == "COMMAND_DONE"
+    assert f", warning={warning}" in answer.text
+    assert [r.getMessage()[:20] for r in caplog.records if r.levelname == "WARNING"] == [
+        warning[:20]
+    ]
+    assert floor_.is_sound()
+
+    # and not told again of what has nothing to do with it
+    fees = floor_.operate(
+        OperatorAction.SET_MARKET, scope=Scope.SYMBOL, target=target,
+        settings={"taker_fee_bps": "1"},
+    )  # fmt: skip
+    assert "warning" not in fees.text
 
 
 def test_without_a_ledger_nobody_is_warned(caplog):

@@ -166,7 +166,7 @@ def test_what_an_older_version_was_asked_is_known_by_its_content(path):
         modify("M", "A", quantity=2), cancel("C", "S"), mass_cancel("X", symbol="Y"),
         operator("P", "SET_PHASE", "SYMBOL", "X", value="CONTINUOUS", why="a test"),
     ]  # fmt: skip
-    balances = desk.oms.balances("me")
+    balances = desk.oms.balances_units("me")
 
     # then the first are answered as they were, and nothing is done
     for request, answer in zip(again, answers, strict=True):
@@ -174,7 +174,7 @@ def test_what_an_older_version_was_asked_is_known_by_its_content(path):
         assert (repeated.order_id, repeated.text) == (answer.order_id, answer.text), request
     for request in others:
         assert desk.ask(request).reason is RejectReason.DUPLICATE_ID, request
-    assert desk.oms.balances("me") == balances == before.oms.balances("me")
+    assert desk.oms.balances_units("me") == balances == before.oms.balances_units("me")
     assert desk.refolded() == desk.digest()
     desk.stop()
 

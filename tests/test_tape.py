@@ -68,7 +68,7 @@ def test_a_restart_changes_nothing_that_readers_see(snapshot):
     before = [views(desk, symbol) for symbol in ("X", "ALL")]
     [trades, prices], [once, _] = before
     assert [(t.price_ticks, t.quantity_lots) for t in trades] == [(99, 1), (100, 3)]
-    assert (prices.last, prices.vwap) == (100, Fraction(99 + 300, 4))
+    assert (prices.last, prices.vwap_ticks) == (100, Fraction(99 + 300, 4))
     assert [t.price_ticks for t in once] == [50]
 
     # when
@@ -203,7 +203,7 @@ class Tried:
         desk, plain = self.desk, self.plain
         trades, prices = views(desk)
         assert [(t.execution_id, t.price_ticks, t.quantity_lots) for t in trades] == plain.latest()
-        assert (prices.last or 0, prices.vwap) == (plain.last(), plain.vwap())
+        assert (prices.last or 0, prices.vwap_ticks) == (plain.last(), plain.vwap())
         inside = desk.dispatcher.desk
         assert inside.engine.markets["X"].last_ticks == plain.last()
         assert inside.executions.positions.get(("buyer", "X"), 0) == plain.position()

@@ -144,6 +144,42 @@ def test_time_down_counts_by_the_wall_clock_and_never_backwards(down_s, type_):
     assert again.refolded() == again.digest()
 
 
+class BootClock(ManualClock):
+    """A machine that names its start; what it shows goes on from one process to the next."""
+
+    name = "b1"
+
+    def boot(self):
+        return self.name
+
+
+def test_time_down_counts_by_the_same_clock_if_the_machine_was_not_started_anew():
+    """An operator sets the wall clock while the daemon is down: no second has passed for that."""
+    # given an account that has sent what it may, and a process that is killed
+    clock = BootClock()
+    desk = Stepped(THREE_A_SECOND, clock=clock).start()
+    desk.send(*(buy(f"A{n}", 1, 10) for n in range(3)))
+
+    # when the wall clock is an hour ahead, and half a second has passed
+    clock.jump(HOUR_S)
+    clock.advance(0.5)
+    again = Stepped(THREE_A_SECOND, clock=clock, store=desk.store).start()
+
+    # then that is what counts
+    assert again.ask(buy("B", 1, 10)).type is ResponseType.REJECTED
+    clock.advance(0.5)
+    assert again.ask(buy("C", 1, 10)).type is ResponseType.NEW
+
+    # and after another start of the machine the wall clock is all there is
+    anew = BootClock(clock.wall_ns() + 2 * SECOND)
+    anew.name = "b2"
+    last = Stepped(THREE_A_SECOND, clock=anew, store=desk.store).start()
+    assert last.dispatcher.fold.instant.elapsed_ns - again.dispatcher.fold.instant.elapsed_ns == (
+        2 * SECOND
+    )
+    assert last.refolded() == last.digest()
+
+
 def test_a_jump_is_logged_and_in_the_status(caplog):
     # given
     desk = Stepped().start()

@@ -8,7 +8,7 @@ import argparse
 import json
 from collections.abc import Callable
 
-from oms.clock import datetime_of
+from oms.clock import datetime_of, utc_text
 from oms.commands import (
     EXIT_FAILED,
     EXIT_NOT_RUNNING,
@@ -48,6 +48,15 @@ Lists the open orders of an account, oldest first; with ORDER, how that one stan
 named by a client order id it has had or by --order-id."""
 TRADES = """\
 Lists the latest trades of a symbol, oldest first, since the order manager started."""
+CANDLES = """\
+Lists what was traded of a symbol in each minute, or another --width from 1s to 1d: open, high,
+low, close, volume, volume in the quote asset, average price by volume, trades. A day begins at
+midnight in the session's time zone; a span without a trade has no line. "changed" counts trades
+of the span that were busted or corrected since: the figures are as trades stand now. By default
+the last 100 spans; with --start the first ones from then on."""
+STATISTICS = """\
+Shows what was traded of a symbol in the last 24 hours, or in the 24 hours before --end: open,
+high, low, last, change, volume, volume in the quote asset, average price by volume, trades."""
 DEPTH = """\
 Shows the best price levels of a symbol: bids on the left, asks on the right."""
 WATCH = """\
@@ -121,6 +130,18 @@ def _add_questions(add: AddCommand) -> None:
     option = add("trades", trades, "the latest trades of a symbol", TRADES)
     option("symbol", metavar="SYMBOL")
     _add_limit(option)
+
+    option = add("candles", candles, "prices and volumes of spans of time", CANDLES)
+    option("symbol", metavar="SYMBOL")
+    option("--width", metavar="W", default="1m", help="such as 1s, 5m, 4h, 1d (default: 1m)")
+    option("--start", metavar="TIME", type=instant, default=0, help="from then on")
+    option("--end", metavar="TIME", type=instant, default=0, help="up to then (default: now)")
+    _add_limit(option)
+
+    option = add("statistics", statistics, "prices and volume of 24 hours", STATISTICS)
+    option("symbol", metavar="SYMBOL")
+    option("--end", metavar="TIME", type=instant, default=0, help="up to then (default: now)")
+    option("--json", action="store_true", help="the answer as one JSON object")
 
     option = add("depth", depth, "the best price levels of a symbol", DEPTH)
     option("symbol", metavar="SYMBOL")
@@ -295,6 +316,43 @@ def _trade_lines(told: Told) -> list[str]:
         f"{each['quantity']:>12} at {each['price']:>12}  {each['execution_id']}"
         for each in told["trades"]
     ] or ["none"]
+
+
+def candles(args: argparse.Namespace, place: Place) -> int:
+    given = {
+        "ask": "candles", "symbol": args.symbol, "width": args.width, "start": args.start,
+        "end": args.end, "limit": args.limit,
+    }  # fmt: skip
+    return _ask(args, place, given, _candle_lines)
+
+
+def _candle_lines(told: Told) -> list[str]:
+    names = ("open", "high", "low", "close", "volume", "quote_volume", "vwap")
+    head = "".join(f" {name:>14}" for name in (*names, "trades"))
+    lines = [f"{'UTC':<19}{head}"]
+    for each in told["candles"]:
+        figures = "".join(f" {each[name] or '-':>14}" for name in names)
+        changed = f"  {each['changed']} changed" if each["changed"] else ""
+        start = f"{datetime_of(each['start_ns']):%Y-%m-%d %H:%M:%S}"
+        lines.append(f"{start}{figures} {each['count']:>14}{changed}")
+    if told["more"]:
+        last = utc_text(told["candles"][-1]["end_ns"])
+        lines.append(f"and more: --start {last}")
+    return lines if told["candles"] else ["none"]
+
+
+def statistics(args: argparse.Namespace, place: Place) -> int:
+    given = {"ask": "statistics", "symbol": args.symbol, "end": args.end}
+    return _ask(args, place, given, _statistics_lines)
+
+
+def _statistics_lines(told: Told) -> list[str]:
+    found: Told = told["statistics"]
+    span = f"{utc_text(found['start_ns'])} to {utc_text(found['end_ns'])}"
+    names = ("open", "high", "low", "last", "change", "volume", "quote_volume", "vwap")
+    rows = [f"{name:<13} {'-' if found[name] is None else found[name]}" for name in names]
+    changed = f", {found['changed']} busted or corrected since" if found["changed"] else ""
+    return [f"{found['symbol']}, {span}", *rows, f"{'trades':<13} {found['count']}{changed}"]
 
 
 def depth(args: argparse.Namespace, place: Place) -> int:

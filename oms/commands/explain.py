@@ -64,7 +64,7 @@ REASONS_WHY = {
     RejectReason.SYMBOL_DELISTED: "its symbol was delisted",
     RejectReason.ACCOUNT_HALTED: "an operator stopped the account",
     RejectReason.REDUCING_ONLY: "it would not have made the position smaller",
-    RejectReason.HALTED: "its symbol was halted, or it would have crossed the book after a halt",
+    RejectReason.HALTED: "its symbol was halted, or it would have crossed on its return",
 }
 
 
@@ -258,9 +258,9 @@ class Story:
             whom = f' with order {other.order_id}, "{other.client_order_id}" of {other.account}'
         role = ROLES.get(report.liquidity, "")
         fee = ""
-        if report.fee:
-            kind = "fee" if report.fee > 0 else "rebate"
-            fee = f", {kind} {words.money(report.symbol, abs(report.fee))}"
+        if report.fee_units:
+            kind = "fee" if report.fee_units > 0 else "rebate"
+            fee = f", {kind} {words.money(report.symbol, abs(report.fee_units))}"
         return f"traded {quantity} at {price}{whom}{role}{fee}: {self._left(report)}"
 
     def _other_side(self, fill: Report) -> Report | None:

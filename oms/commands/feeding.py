@@ -9,20 +9,35 @@ import argparse
 import math
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 from oms.clock import NANOS, Clock, SystemClock
-from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place
-from oms.commands.flows import LOAD_ANSWER_S_MAX, Load, Source, add_orders, at_any_hour
+from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, say
+from oms.commands.flows import (
+    LOAD_ANSWER_S_MAX,
+    Load,
+    Source,
+    add_orders,
+    at_any_hour,
+)
+from oms.commands.offline import examine
 from oms.commands.reach import running_daemon
 from oms.errors import GatewayError
 from oms.gateways.client import ControlClient
 from oms.gateways.wire import ANSWER_S_MAX, LINES_AHEAD_MAX, Told
+from oms.requests import Request
 from oms.requests.codec import to_object
-from oms.simulation.recorded import LobsterFlow, instrument_of, read_jsonl
+from oms.simulation.again import Again, Recording
+from oms.simulation.recorded import (
+    LobsterFlow,
+    instrument_of,
+    read_jsonl,
+    read_requests,
+    recording_of,
+)
 from oms.simulation.runner import Timed, at_speed
 
 AHEAD_MAX = LINES_AHEAD_MAX // 2
@@ -42,8 +57,14 @@ lobster  a LOBSTER message file of NASDAQ orders, one symbol: new orders, partia
 It works in the same data directory as everything else: give --data-dir DIR to keep recorded
 orders apart from your own. Orders of a symbol that config.ini does not list are taken back
 at the end. The file is read once before anything is sent: a bad line stops it there. A file
-whose name ends in .gz is unpacked. The session is always open, there is no ledger, and
-nobody is kept from trading with himself: what was recorded happens again.
+whose name ends in .gz is unpacked.
+
+A whole file of `simulate --record` is done again as it was made: with its ledger, auction,
+throttle, fees and instruments, turn by turn, in a data directory that is new (--data-dir DIR).
+The report compares both runs, trade for trade; exit code 1 if they differ. In a directory with
+a database, with --speed, --orders, --throttle or --keep-ids, and of other files, the orders
+alone are sent: the session is always open, there is no ledger, and nobody is kept from trading
+with himself.
 
 --to DIR sends them to the daemon that runs in DIR instead, by its hours, throttle, ledger and
 limits, and leaves open what is open at the end."""
@@ -100,6 +121,12 @@ def feed(args: argparse.Namespace, place: Place) -> int:
 
     for _ in source_of(LONGEST_PREFIX).flow:  # so that a bad line is told before a send
         pass
+    recording = None if lobster or args.to is not None else recording_of(args.file)
+    changed = args.throttle or args.keep_ids or args.orders or args.speed < math.inf
+    if recording is not None and not changed:
+        if not place.database.exists():
+            return _feed_again(args, place, recording)
+        say(f"{place.database} is there already: the orders alone are sent, not the same run again")
     if args.to is not None:
         return _feed_daemon(args, place._replace(directory=args.to), source_of)
     return _feed_here(args, place, source_of, lobster)
@@ -114,6 +141,31 @@ def _feed_daemon(args: argparse.Namespace, place: Place, source_of: Callable[[st
         pace = f"{args.speed:g} times as fast as recorded" if args.speed < math.inf else "no pause"
         flow = source_of(prefix).flow
         return Feeding(daemon, SystemClock(), args.quiet).run(flow, pace)
+
+
+def _feed_again(args: argparse.Namespace, place: Place, recording: Recording) -> int:
+    """A whole run, turn by turn by the settings and the clock it was made with."""
+    for _ in read_requests(args.file, LONGEST_PREFIX):
+        pass
+    lasted_ns = recording.turns[-1][0] if recording.turns else 0
+    start_ns = SystemClock().wall_ns() - lasted_ns - NANOS  # so that no stamp is ahead of now
+    again = Again(
+        recording,
+        recording.config(at_any_hour(place.config, throttled=True)),
+        place.directory,
+        start_ns,
+    )
+
+    def requests_of(prefix: str) -> Iterator[Request]:
+        return (request for _, request in read_requests(args.file, prefix, start_ns))
+
+    again.run(requests_of, place.accept_loss)
+    verdict = examine(place)
+    made = ", ".join(f"{name} {value}" for name, value in recording.facts().items())
+    print(f"Feed of {args.file}: the same again; made with {made}")
+    print("\n".join(again.lines()))
+    print("; the first: ".join([f"Verify     {verdict.text}", *verdict.found[:1]]))
+    return EXIT_OK if again.same and verdict.holds else EXIT_FAILED
 
 
 def _feed_here(

@@ -8,6 +8,7 @@ import argparse
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice, repeat, takewhile
 from pathlib import Path
@@ -32,9 +33,17 @@ from oms.errors import ConfigError, ValidationError
 from oms.instruments import Instrument
 from oms.manager import OrderManagement
 from oms.market_data import Depth
-from oms.requests import MassCancelRequest, OperatorAction, OperatorRequest, OrderRequest
+from oms.reports import OrderResponse
+from oms.requests import (
+    MassCancelRequest,
+    OperatorAction,
+    OperatorRequest,
+    OrderRequest,
+    Request,
+)
+from oms.simulation.again import made_by
 from oms.simulation.agents import FUNDED, funding, market
-from oms.simulation.recorded import RESTING, FlowWriter
+from oms.simulation.recorded import RESTING, Recorder
 from oms.simulation.report import DEPTH_SHOWN, Facts, Holding, holdings, render
 from oms.simulation.runner import TICK_S, OnMatch, Runner, Tally, Timed, bursts
 
@@ -61,12 +70,13 @@ class MarketDay:
     """
 
     opening: int
+    on_sent: Callable[[int, Request], object] | None = None
     taken_back: int = field(default=0, init=False)
     _opened: bool = field(default=False, init=False)
 
     def begin(self, manager: OrderManagement, prefix: str) -> None:
         """Accounts and money, then the call: from here on orders are collected."""
-        for _ in ask(manager, funding(manager.config.instruments, prefix)):
+        for _ in self._ask(manager, funding(manager.config.instruments, prefix)):
             pass  # an account is there already after the first run on this directory
         self._set_phase(manager, prefix, Phase.OPENING_AUCTION)
 
@@ -86,7 +96,7 @@ class MarketDay:
         cancels = [
             MassCancelRequest(account=name, client_order_id=f"{prefix}end") for name in FUNDED
         ]
-        for answer in ask(manager, cancels):
+        for answer in self._ask(manager, cancels):
             self.taken_back += int(answer.facts.get("canceled", 0))
 
     def _open(self, manager: OrderManagement, prefix: str) -> None:
@@ -99,8 +109,16 @@ class MarketDay:
             client_order_id=f"{prefix}{phase.value}", action=OperatorAction.SET_PHASE,
             value=phase.value, why="simulation",
         )  # fmt: skip
-        for _ in ask(manager, [request]):
+        for _ in self._ask(manager, [request]):
             pass
+
+    def _ask(
+        self, manager: OrderManagement, requests: Iterable[Request]
+    ) -> Iterator[OrderResponse]:
+        asked = list(requests)
+        for request in asked if self.on_sent is not None else ():
+            self.on_sent(0, request)  # type: ignore[misc]
+        return ask(manager, asked)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,6 +131,7 @@ class Load:
     take_back: cancel what a recorded flow left open, after the report's figures are taken.
     day: the market around made-up agents: money, auction, mass cancel; None: of a recorded flow.
     shown: the instruments whose trades and books are reported; none: all.
+    recorder: writes each request, and what came of it.
     """
 
     place: Place
@@ -125,7 +144,7 @@ class Load:
     take_back: bool = False
     day: MarketDay | None = None
     shown: tuple[Instrument, ...] = ()
-    on_sent: Callable[[int, OrderRequest], object] | None = None
+    recorder: Recorder | None = None
     _facts: Facts | None = field(default=None, init=False)
     _depths: dict[str, Depth] = field(default_factory=dict, init=False)
     _ticks: int = field(default=0, init=False)
@@ -141,6 +160,9 @@ class Load:
         def work(manager: OrderManagement) -> None:
             prefix = f"{self.letter}{manager.dispatcher.fold.last_seq}-"
             source, day = source_of(prefix), self.day
+            if self.recorder is not None:
+                self.recorder.after_seq = manager.dispatcher.fold.last_seq
+                manager.add_listener(self.recorder.outcome)
             if day is not None:
                 day.begin(manager, prefix)
             runner = self._runner(app, manager, source)
@@ -161,6 +183,9 @@ class Load:
         if not driven:  # told to stop before there was anything to do
             return code
         facts = self._facts or self._gather(app.manager, *driven[0])
+        if self.recorder is not None:
+            with closing(self.place.open_store()) as store:
+                self.recorder.end(store.records())
         verdict = examine(self.place)
         size = self.place.database.stat().st_size
         text = "; the first: ".join([verdict.text, *verdict.found[:1]])
@@ -177,7 +202,7 @@ class Load:
         return Runner(
             manager, SystemClock(), app.stopping, tally=Tally(on_match=source.on_match),
             paced=self.paced, seconds=self.seconds, answer_s_max=self.answer_s_max,
-            on_tick=on_tick, on_sent=self.on_sent,
+            on_tick=on_tick, on_sent=self.recorder.write if self.recorder is not None else None,
         )  # fmt: skip
 
     def _show(self, line: str) -> None:
@@ -221,7 +246,7 @@ class Load:
 
     def _look_at_books(self, manager: OrderManagement) -> dict[str, Depth]:
         symbols = [each.symbol for each in self.shown or manager.config.instruments]
-        return {symbol: manager.get_depth(symbol, DEPTH_SHOWN) for symbol in symbols}
+        return {symbol: manager.get_depth_ticks(symbol, DEPTH_SHOWN) for symbol in symbols}
 
 
 def throttle_text(config: Config) -> str:
@@ -326,6 +351,7 @@ def simulate(args: argparse.Namespace, place: Place) -> int:
 
     symbols = ", ".join(instrument.symbol for instrument in config.instruments)
     pace = "as fast as it goes" if hurried else f"{rate:,} requests a second in bursts"
+    day = MarketDay(opening)
     load = Load(
         place=place._replace(config=config),
         title=f"Simulation of {symbols}: seed {seed}, {pace}",
@@ -334,12 +360,14 @@ def simulate(args: argparse.Namespace, place: Place) -> int:
         quiet=args.quiet,
         seconds=seconds,
         answer_s_max=LOAD_ANSWER_S_MAX,
-        day=MarketDay(opening),
+        day=day,
     )
     if args.record is None:
         return load.run(source_of)
+    made = made_by(config, seed=seed, rate=rate, orders=orders, auction=opening, speed=args.speed)
     with args.record.open("w", encoding="utf-8") as file:
-        load.on_sent = FlowWriter(file, start_ns).write
+        load.recorder = Recorder(file, start_ns, made)
+        day.on_sent = load.recorder.write
         return load.run(source_of)
 
 

@@ -1,4 +1,4 @@
-"""`ledger`, `digest`, `verify`, `replay`, `export`: the journal, read with or without a daemon.
+"""`ledger`, `digest`, `verify`, `rebuild`, `replay`: the journal, read with or without a daemon.
 
 They only read: they write nothing into the data directory, take no lock, and work on a copy
 too; `rebuild` alone writes: all that follows from the journal, under the lock. A difference
@@ -13,7 +13,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from oms.clock import datetime_of
 from oms.commands import (
     EXIT_FAILED,
     EXIT_OK,
@@ -25,14 +24,14 @@ from oms.commands import (
     venue_of,
     whole_number,
 )
+from oms.commands.exporting import time_text
 from oms.desk.snapshot import joined
 from oms.errors import JournalError, StoreError
 from oms.exchange.accounts import HOUSE, OUTSIDE, Ledger, Posting
 from oms.money import to_text
 from oms.reports import Report
-from oms.requests.codec import decode_all
 from oms.simulation.report import DEPTH_SHOWN, depth_lines
-from oms.stores import JournalRecord, Snapshot, checked
+from oms.stores import JournalRecord, Snapshot
 from oms.stores.high_water import HighWater, JournalEnd, Mark, shortfall
 from oms.stores.lock import DataLock
 from oms.stores.sqlite import PersistentStorage
@@ -62,10 +61,6 @@ fails, nothing has changed. No daemon may run. Then verifies what it made."""
 REPLAY = """\
 Shows the state as it was right after one journal sequence: session, link, what waited,
 open orders, the depth of each book. `export` shows which sequence is what."""
-EXPORT = """\
-Prints the journal as JSON lines: one for each entry (what moved the orders, in order), and
-one for each turn of the dispatcher, with how many waiting requests it sent and its
-checksum."""
 SCALE_UNKNOWN = 8  # of an asset that is no longer configured
 LEDGER = """\
 Lists what every account has: available, reserved for open orders, in total. With ACCOUNT,
@@ -89,11 +84,6 @@ def add_to(add: AddCommand) -> None:
     option(
         "--upto", metavar="SEQ", type=whole_number(1), required=True,
         help="the last journal sequence to take",
-    )  # fmt: skip
-    option = add("export", looking(export), "the journal as JSON lines", EXPORT)
-    option(
-        "--from", metavar="SEQ", dest="from_seq", type=whole_number(1), default=1,
-        help="the first journal sequence to print (default: 1)",
     )  # fmt: skip
 
 
@@ -174,6 +164,7 @@ class Verdict(NamedTuple):
     differences: int
     found: list[str]
     broken: str
+    last_seq: int
 
     @property
     def holds(self) -> bool:
@@ -208,7 +199,9 @@ def examine(place: Place) -> Verdict:
                     found.append(line)
         except JournalError as error:
             broken = str(error)
-        return Verdict(fold.entries, fold.reports, len(snapshots), count, found, broken)
+        return Verdict(
+            fold.entries, fold.reports, len(snapshots), count, found, broken, fold.last_seq
+        )
 
 
 def _mistakes(store: PersistentStorage, fold: ExaminedFold) -> Iterator[str]:
@@ -283,7 +276,7 @@ def state_lines(fold: Fold, seq: int) -> list[str]:
     waiting = desk.queue.waiting()
     first = ", ".join(str(request.request_seq) for request in waiting[:WAITING_SHOWN])
     more = ", ..." if len(waiting) > WAITING_SHOWN else ""
-    at = _time(fold.instant.wall_ns)
+    at = time_text(fold.instant.wall_ns)
     table = {
         "sequence": str(seq),
         "last turn": f"{fold.last_seq}, committed at {at}" if fold.last_seq else "none",
@@ -299,37 +292,6 @@ def state_lines(fold: Fold, seq: int) -> list[str]:
         depth = fold.venue.get_depth(symbol, DEPTH_SHOWN)
         lines += ["", *depth_lines(instrument, depth)]
     return lines
-
-
-# --- export ---
-
-
-def export(args: argparse.Namespace, store: PersistentStorage) -> int:
-    for line in export_lines(store, args.from_seq):
-        print(json.dumps(line))
-    return EXIT_OK
-
-
-def export_lines(store: PersistentStorage, from_seq: int) -> Iterator[dict[str, Any]]:
-    """The journal from one sequence on, each record checked against the one before."""
-    first = store.record_of(from_seq)
-    if first is None:
-        return
-    before = store.record_before(first)
-    after_seq, chained_to = (before.last_seq, before.checksum) if before else (0, 0)
-    for record in checked(store.records(after_seq), after_seq, chained_to):
-        wall = _time(record.wall_ns)
-        for seq, entry in enumerate(decode_all(record.body, record.first_seq), record.first_seq):
-            if seq >= from_seq:
-                yield {"seq": seq, "wall": wall, "entry": entry}
-        yield {
-            "seq": record.last_seq, "wall": wall, "turn": True, "released": record.released,
-            "checksum": record.checksum,
-        }  # fmt: skip
-
-
-def _time(wall_ns: int) -> str:
-    return datetime_of(wall_ns).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 # --- ledger ---

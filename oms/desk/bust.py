@@ -14,7 +14,7 @@ from oms.enums import OrderState, ResponseType, Side
 from oms.exchange.accounts import FEE_ACCOUNT, ROUNDING, FillSide
 from oms.exchange.order import Order
 from oms.exchange.settlement import bps_of, taken_back
-from oms.instruments import BPS
+from oms.instruments import BPS, Instrument
 from oms.reject_reasons import RejectReason
 
 if TYPE_CHECKING:
@@ -26,12 +26,13 @@ UNFILLED = (OrderState.CANCELED.value, OrderState.EXPIRED.value)
 
 
 class Anew(NamedTuple):
-    """What a trade is from now on; no lots: it is taken back. last_ticks: what its market traded
-    at last then, 0 for never."""
+    """What a trade is from now on; no lots: it is taken back. last_ticks, last_match: what its
+    market traded at last then, and the match number of that trade; 0 for never."""
 
     price_ticks: int = 0
     lots: int = 0
     last_ticks: int = 0
+    last_match: int = 0
 
 
 class BustedFill(NamedTuple):
@@ -99,7 +100,7 @@ def why_not_change(desk: Desk, fields: list[list[Any]], anew: Anew) -> str:
         reason = ledger.spent_since(side, _more_needed(desk, fill, side))
         if reason:
             return f"{reason}, account={side.account}"
-    quote = desk.instruments[fills[0].symbol].quote
+    quote = sides[0].instrument.quote
     reason = ledger.short_of(FEE_ACCOUNT, quote, sum(side.fee for side in sides))
     if reason or not ledger.since:
         return reason
@@ -129,7 +130,8 @@ def change_trade(desk: Desk, fields: list[list[Any]], why: str, anew: Anew) -> N
         _tell(desk, fill, anew, why, sides[number].fee if sides else 0)
     market = desk.engine.markets.get(fills[0].symbol) if desk.engine is not None else None
     if market is not None and desk.rules > 1:  # before, the last price stayed as it was
-        market.correct(fills[0].price_ticks, anew.price_ticks, anew.last_ticks)
+        first, last = fills[0], (anew.last_ticks, anew.last_match)
+        market.correct(first.match_number, first.price_ticks, anew.price_ticks, last)
 
 
 def _tell(desk: Desk, fill: BustedFill, anew: Anew, why: str, fee_back: int) -> None:
@@ -175,8 +177,8 @@ def _change_order(order: Order, fill: BustedFill, anew: Anew) -> None:
 
 
 def _settled_otherwise(desk: Desk, fill: BustedFill) -> str:
-    """Why today's instrument cannot say what the trade moved."""
-    if fill.symbol not in desk.instruments:
+    """Why the instrument as it is known today cannot say what the trade moved."""
+    if desk.listings.known(fill.symbol) is None:
         return f"{RejectReason.SYMBOL_UNKNOWN.value}: symbol={fill.symbol}"
     _, since_seq = desk.money_terms[fill.symbol]
     if fill.turn_seq >= since_seq:
@@ -195,10 +197,16 @@ def _sides(desk: Desk, fills: list[BustedFill], anew: Anew) -> list[FillSide]:
     ]
 
 
+def _instrument_of(desk: Desk, fill: BustedFill) -> Instrument:
+    instrument = desk.listings.known(fill.symbol)
+    assert instrument is not None, "asked before"
+    return instrument
+
+
 def _side_alone(desk: Desk, fill: BustedFill, anew: Anew) -> FillSide:
     """Of a fill that was settled alone: the fee in proportion, what is owed rounded up, a rebate
     toward zero."""
-    instrument, fee = desk.instruments[fill.symbol], int(fill.fee or 0)
+    instrument, fee = _instrument_of(desk, fill), int(fill.fee or 0)
     before = instrument.notional(fill.price_ticks, fill.lots)
     now = instrument.notional(anew.price_ticks, anew.lots)
     fee_now = -(-fee * now // before) if before else 0
@@ -210,7 +218,7 @@ def _side_alone(desk: Desk, fill: BustedFill, anew: Anew) -> FillSide:
 
 def _side_of_whole(desk: Desk, fill: BustedFill, anew: Anew) -> FillSide:
     """What one side gives back when its order is settled anew with the fill as it is to be."""
-    instrument, side, whole = desk.instruments[fill.symbol], Side(fill.side), Whole(*fill.whole)
+    instrument, side, whole = _instrument_of(desk, fill), Side(fill.side), Whole(*fill.whole)
     unit, order = instrument.price_quantity_unit, desk.executions.orders.get(fill.order_id)
     less = fill.price_ticks * fill.lots - anew.price_ticks * anew.lots
     exact = less * instrument.quote_unit

@@ -107,12 +107,13 @@ class Schedule:
             extra_open.
         early_close: "2026-12-24 13:00": the trading date that is under way then, be it in a
             break, is over. A zone may follow.
-        extra_open: "2026-12-26 10:00-14:00": open although the week, or a holiday, says no.
-            Zones and phases may follow as in hours.
+        extra_open: "2026-12-26 10:00-14:00": open although the week, or a holiday, says no, but
+            not after an early close of its trading date. Zones and phases may follow as in hours.
 
         Raises ValidationError, naming the argument: unreadable, an unknown zone, an overlap,
-        and what changes nothing: exceptions if always open, else a holiday that is no trading
-        date of the hours, an early close when none is under way, or no hours at all.
+        an extra session of one trading date amid another, and what changes nothing: exceptions
+        if always open, else a holiday that is no trading date of the hours, or is named twice, an
+        early close when no trading date is under way, or no hours at all.
         """
         zone_of(time_zone)
         schedule = cls(
@@ -137,6 +138,19 @@ class Schedule:
         schedule = replace(schedule, early_close=schedule._early_closes(moments))
         schedule._check_extra()
         return schedule
+
+    def lengths(self) -> Iterator[tuple[str, str, int, PhaseTimes]]:
+        """How long windows are, in nanoseconds, and phases they say themselves; first the setting
+        that each is by, and how it reads: those of the week (of the one from 2024-01-01: where
+        clocks are changed, one may be shorter), extra sessions, and what early closes leave."""
+        for key, spans in (("hours", self.hours), ("extra_open", self.extra_open)):
+            for span in spans:
+                yield key, str(span), span.length_ns(), span.phases
+        for _, at_ns in self.early_close:
+            for window in self._opening_around(at_ns, LOOK_BEHIND_DAYS, 2):
+                if window.close_ns == at_ns:
+                    shown = f"{_utc(window.open_ns)} - {_utc(at_ns)} UTC"
+                    yield "early_close", shown, at_ns - window.open_ns, window.phases
 
     @staticmethod
     def check_text(name: str, text: str) -> None:
@@ -272,17 +286,34 @@ class Schedule:
         return begun[-1].trading_date
 
     def _check_extra(self) -> None:
+        closes = dict(self.early_close)
         for extra in map(self._compile, self.extra_open):
+            shown = f"{_utc(extra.open_ns)} UTC"
+            early_ns = closes.get(extra.trading_date)
+            if early_ns is not None and extra.close_ns > early_ns:
+                expected = (
+                    f"nothing of {extra.trading_date} after {_utc(early_ns)} UTC, when its "
+                    "early_close ends it"
+                )
+                raise ValidationError("extra_open", shown, expected)
             today = datetime_of(extra.open_ns).date()
-            days = (today + n * ONE_DAY for n in range(-9, 10))
-            near = (window for day in days for window in self._opening_on(day))
+            near = [w for n in range(-9, 10) for w in self._opening_on(today + n * ONE_DAY)]
             overlaps = [
                 w for w in near if w.open_ns < extra.close_ns and extra.open_ns < w.close_ns
             ]
             if len(overlaps) != 1:  # it itself
                 expected = "a time not open already, that closes after it opens"
-                shown = f"{datetime_of(extra.open_ns):%Y-%m-%d %H:%M} UTC"
                 raise ValidationError("extra_open", shown, expected)
+            dates = [window.trading_date for window in near]
+            if dates != sorted(dates):
+                expected = (
+                    f"a place in the order of trading dates, not {extra.trading_date} amid another"
+                )
+                raise ValidationError("extra_open", shown, expected)
+
+
+def _utc(at_ns: int) -> str:
+    return f"{datetime_of(at_ns):%Y-%m-%d %H:%M}"
 
 
 class TradingSession:

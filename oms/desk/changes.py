@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from oms.enums import OrderState, ResponseType
-from oms.exchange.order import Change, Order, keeps_priority
+from oms.exchange.order import Change, Order, keeps_priority, told_scales
+from oms.money import to_text
 from oms.reject_reasons import RejectReason
 from oms.requests.codec import Line
 from oms.requests.internal import VenueReport
@@ -90,7 +91,7 @@ class Changes:
         engine.cancel(change)
         desk.now_ns = after_ns = desk.read_ns()
         self._executions.cancel(change, "", waited_ns, after_ns - now_ns)
-        if desk.losers:
+        if desk.losers or desk.room_freed:
             desk.cascade()
         desk.hops[seq] = ("canceled", received_ns, change.queued_ns, now_ns, now_ns, after_ns)
 
@@ -144,11 +145,11 @@ class Changes:
         if lots <= order.cumulative_lots:
             return "", 0  # what is filled already completes it
         display_lots = change.display_lots or (terms.display_lots if terms is not None else 0)
-        reason = display_reason(display_lots, lots)
+        _, scale = told_scales(order.instrument, self._desk.rules)
+        reason = display_reason(display_lots, lots, scale)
         reason = reason or desk.risk.check_change(
-            order, price_ticks, lots, desk.instant.elapsed_ns, ahead=_ahead(change),
-            acts=desk.rules < 2 or order.state is not OrderState.SUSPENDED,
-        )  # fmt: skip
+            change, desk.instant.elapsed_ns, ahead=_ahead(change), rules=desk.rules
+        )
         if reason or executions.ledger is None:
             return reason, 0
         return "", executions.need(order, price_ticks, lots - order.cumulative_lots)
@@ -283,11 +284,11 @@ def _ahead(change: Change) -> int:
     return sum(not c.is_cancel and not c.waiting and c is not change for c in changes)
 
 
-def display_reason(display_lots: int, lots: int) -> str:
-    """An iceberg shows at least a thousandth."""
+def display_reason(display_lots: int, lots: int, scale: int) -> str:
+    """An iceberg shows at least a thousandth. scale: decimals of the text."""
     if not display_lots or display_lots * REFRESHES_MAX >= lots:
         return ""
     return (
-        f"{RejectReason.DISPLAY_INVALID.value}: display={display_lots}, "
-        f"min={-(-lots // REFRESHES_MAX)}"
+        f"{RejectReason.DISPLAY_INVALID.value}: display={to_text(display_lots, scale)}, "
+        f"min={to_text(-(-lots // REFRESHES_MAX), scale)}"
     )

@@ -26,9 +26,10 @@ from oms.exchange.accounts import Ledger
 from oms.exchange.executions import Executions
 from oms.exchange.market import Admission, admission
 from oms.exchange.matching import MatchingEngine
-from oms.exchange.order import Change, Order, Terms
+from oms.exchange.order import Change, Order, Terms, told_scales
 from oms.exchange.risk import Risk
 from oms.instruments import Instrument
+from oms.money import to_text
 from oms.reject_reasons import RejectReason
 from oms.requests import codec
 from oms.requests.codec import Line
@@ -77,14 +78,16 @@ class Desk:
     """Open orders, the waiting queue, and whether the market and the link are up.
 
     engine: our own exchange; None where the venue is somebody else's. ledger: in use while the
-    executions have it. account_settings: tiers and groups an operator set. money_terms: what each
+    executions have it. instruments: what is traded; known: what ever was, too, since positions
+    in it stay. account_settings: tiers and groups an operator set. money_terms: what each
     symbol's trades were settled by, and since which journal sequence. trading_date: none between
     close and open. opens_ns: when the market opens next, where it is known; 0 while it is open.
     rules: the number of the rules that journal lines are obeyed by.
 
     left: how many requests may still be sent in this turn; released: how many were. sent: those,
     in order, where a venue answers later. unanswered: requests of this turn that nothing was
-    told of yet. hops: request sequence -> its way through this turn.
+    told of yet. hops: request sequence -> its way through this turn. warnings: what is to be
+    logged of this turn.
     """
 
     def __init__(self, venue: OrderTaker | None) -> None:
@@ -97,6 +100,7 @@ class Desk:
         self.risk = Risk(self.executions.positions)
         self.engine = MatchingEngine(self.executions, self.risk) if venue is None else None
         self.instruments: dict[str, Instrument] = {}
+        self.known: dict[str, Instrument] = {}
         self.settings: dict[str, Any] = {}
         self.rules = 1
         self.hold_when_closed = self.is_open = self.link_up = False
@@ -110,9 +114,11 @@ class Desk:
         self.sent: list[Order | Change] = []
         self.hops: dict[int, Hops] = {}
         self.unanswered: list[Order | Change] = []  # nothing was told of them in this turn
+        self.warnings: list[str] = []
         self.read_ns: Callable[[], int] = no_clock
         # What an execution may set off, bound here: looked at after each one.
         self.losers = self.executions.losers
+        self.room_freed = self.executions.room_freed
         self._markets = self.engine.markets if self.engine is not None else {}
         self._triggered = self.engine.rules.triggered if self.engine is not None else {}
         self.changes = Changes(self)
@@ -155,7 +161,7 @@ class Desk:
         which says now_ns."""
         self.instant = instant
         self.executions.begin(turn_seq, instant.wall_ns)
-        self.unanswered, self.hops, self.sent = [], {}, []
+        self.unanswered, self.hops, self.sent, self.warnings = [], {}, [], []
         self.left = self._permits = permits
         self.read_ns, self.now_ns = read_ns, now_ns
         self.refresh()
@@ -238,7 +244,7 @@ class Desk:
 
     def forget_turn(self) -> None:
         """What only this turn needed goes at once, before the garbage collector looks at it."""
-        self.unanswered, self.hops, self.sent = [], {}, []
+        self.unanswered, self.hops, self.sent, self.warnings = [], {}, [], []
         self.executions.forget_turn()
 
     # --- new orders ---
@@ -293,6 +299,11 @@ class Desk:
             and self.risk.idle
             and self.executions.ledger is None
         )
+
+    def day_is_done(self) -> bool:
+        """Is the trading date over, and does what rests say so, until the next one begins?"""
+        over = not self.is_open and not self.trading_date
+        return over and bool(self.settings.get("done_for_day"))
 
     def _order_of(
         self, seq: int, line: Line, received_ns: int = 0, queued_ns: int = 0
@@ -389,10 +400,15 @@ class Desk:
         clock_ns = self.instant.clock_ns
         if self.engine is None:
             return f"{RejectReason.TERMS_UNSUPPORTED.value}: terms={'|'.join(fields)}"
-        reason = display_reason(terms.display_lots, order.quantity_lots)
+        _, scale = told_scales(order.instrument, self.rules)
+        reason = display_reason(terms.display_lots, order.quantity_lots, scale)
         if not reason and terms.min_lots > order.quantity_lots and not terms.budget:
-            sizes = f"min_quantity={terms.min_lots}, quantity={order.quantity_lots}"
-            reason = f"{RejectReason.QUANTITY_INVALID.value}: {sizes} lots"
+            sizes = (
+                f"min_quantity={to_text(terms.min_lots, scale)}, "
+                f"quantity={to_text(order.quantity_lots, scale)}"
+            )
+            unit = "" if self.rules > 1 else " lots"
+            reason = f"{RejectReason.QUANTITY_INVALID.value}: {sizes}{unit}"
         if not reason and terms.expire_ns and terms.expire_ns <= clock_ns:
             late = f"expire_ns={terms.expire_ns}, now={clock_ns}"
             reason = f"{RejectReason.EXPIRE_TIME_INVALID.value}: {late}"
@@ -506,14 +522,15 @@ class Desk:
 
     def settle(self) -> None:
         """The same as cascade, for the many executions that set off nothing."""
-        if self.losers or self._triggered:
+        if self.losers or self._triggered or self.room_freed:
             self.cascade()
 
     def cascade(self) -> None:
         """Settle all that the executions so far have set off, until nothing is due any more.
 
         First the losers of OCO pairs go, in the order their partners were executed; then the
-        first triggered stop trades to its end; and again.
+        first triggered stop trades to its end; and again. At last, what may only reduce takes
+        the room that was freed.
         """
         if self.engine is None:
             return
@@ -523,7 +540,10 @@ class Desk:
             if order is None:
                 if self.losers:  # of a stop that was canceled, as its account is halted
                     continue
-                return
+                if not self.room_freed:
+                    return
+                self.engine.halts.use_room()
+                continue
             self.executions.trigger(order)
             self._cancel_losers()  # the money of both is with the partner
             ledger, reason = self.executions.ledger, ""

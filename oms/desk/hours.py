@@ -108,12 +108,15 @@ def parse_extra(text: str, zone: str) -> Iterator[LocalSpan]:
 
 
 def parse_holidays(text: str) -> Iterator[date]:
-    for item in _items(text):
+    items = _items(text)
+    for item in items:
         day = _day(item) if re.fullmatch(_DATE, item) else None
         if day is None:
             raise ValidationError(
                 "holidays", item, "items such as '2026-12-25', years 2000 to 2099"
             )
+        if items.count(item) > 1:
+            raise ValidationError("holidays", item, "each date once")
         yield day
 
 

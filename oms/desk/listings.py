@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from oms.config import mistakes_in_fees, mistakes_in_ledger
 from oms.desk.settings import instrument_of, money_terms_of
 from oms.enums import Scope
-from oms.errors import ValidationError
+from oms.errors import StoreError, ValidationError
 from oms.instruments import Instrument
 from oms.reject_reasons import RejectReason
 from oms.requests.operators import OperatorAction
@@ -26,6 +26,7 @@ INVALID, SYMBOL_UNKNOWN = RejectReason.COMMAND_INVALID.value, RejectReason.SYMBO
 SYMBOL = Scope.SYMBOL.value
 FEES = ("maker_fee_bps", "taker_fee_bps")
 STEPS = ("tick_size", "tick_table")  # in ticks of the scale they were said under
+NAMED_MAX = 10  # accounts in one text
 CANCEL = "cancel"  # the value of a DELIST that may cancel orders
 Fees = dict[tuple[str, str], tuple[int, int]]
 
@@ -82,6 +83,28 @@ def fees_in(settings: dict[str, Any]) -> Fees:
     return {(s, tier): (maker, taker) for s, tier, maker, taker in settings.get("fees", ())}
 
 
+def tiers_in(settings: dict[str, Any], changed: Mapping[str, dict[str, Any]]) -> set[str]:
+    """The tiers that there are fees of, also of symbols that are not listed now."""
+    configured = {tier for _, tier in fees_in(settings)}
+    return configured.union(*(own.get("fees", {}) for own in changed.values()))
+
+
+def tiers_lost(accounts: Mapping[str, str], before: set[str], after: set[str]) -> str:
+    """Tiers that there are no fees of any more, though accounts have them; "" for none.
+
+    accounts: their tiers. Each would pay what everybody pays, and nobody would say so.
+    """
+    lost = dict[str, list[str]]()
+    for account, tier in sorted(accounts.items()):
+        if tier in before - after:
+            lost.setdefault(tier, []).append(account)
+    return "; ".join(
+        f"tier={tier}, expected fees of it as long as accounts have it ({len(names)}): "
+        f"{', '.join(names[:NAMED_MAX])}{', ...' if names[NAMED_MAX:] else ''}"
+        for tier, names in lost.items()
+    )
+
+
 def mistakes_in(settings: dict[str, Any]) -> str:
     """What does not go together in settings that are in force; "" for nothing."""
     try:
@@ -91,6 +114,20 @@ def mistakes_in(settings: dict[str, Any]) -> str:
     fees = {key: rates for key, rates in fees_in(settings).items() if key[0] in made}
     mistakes = [f"[{where}] {error}" for where, error in mistakes_in_fees(made, made, fees)]
     return "; ".join(mistakes)
+
+
+def check_tiers(desk: Desk, new: dict[str, Any]) -> None:
+    """The fees of a tier that an operator gave to accounts cannot go; StoreError names these."""
+    set_by_operator = {
+        account: settings["tier"]
+        for account, settings in desk.account_settings.items()
+        if "tier" in settings
+    }
+    changed = desk.listings.changed
+    before, after = tiers_in(desk.settings, changed), tiers_in(new, changed)
+    reason = tiers_lost(set_by_operator, before, after)
+    if reason:
+        raise StoreError(f"[fees SYMBOL TIER]: {reason}; give these accounts another tier first")
 
 
 class Listings:
@@ -103,6 +140,19 @@ class Listings:
     def settings(self) -> dict[str, Any]:
         """The settings in force."""
         return in_force(self._desk.settings, self.changed)
+
+    def known(self, symbol: str) -> Instrument | None:
+        """The instrument of a symbol that is traded, or was: its trades can still be changed."""
+        desk = self._desk
+        listed = desk.instruments.get(symbol)
+        if listed is not None or desk.rules == 1 or symbol not in desk.money_terms:
+            return listed
+        if desk.engine is not None:
+            return desk.engine.markets[symbol].instrument
+        base, quote, *scales = desk.money_terms[symbol][0][1:]
+        names = ("price_scale", "quantity_scale", "base_scale", "quote_scale")
+        of_scales = dict(zip(names, scales, strict=True))
+        return Instrument(symbol=symbol, base=base, quote=quote, **of_scales)
 
     # --- may it be? ---
 
@@ -161,6 +211,12 @@ class Listings:
     def _why_not_set(self, asked: Listing) -> str:
         would = self._would(asked)
         reason = mistakes_in(would)
+        if not reason and asked.name:
+            settings = self._desk.settings
+            before, after = (
+                tiers_in(settings, changed) for changed in (self.changed, self._changed_by(asked))
+            )
+            reason = tiers_lost(self._desk.ledger.tiers, before, after)
         if reason:
             return f"{INVALID}: {reason}"
         fields = next(each for each in would["instruments"] if each["symbol"] == asked.symbol)

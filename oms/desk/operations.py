@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from oms.desk.bust import Anew, change_trade, why_not_change
-from oms.desk.listings import CANCEL, Listing, fees_in
-from oms.desk.settings import first_phase, instrument_of, money_terms_of
+from oms.desk.listings import CANCEL, STEPS, Listing, fees_in, tiers_in
+from oms.desk.settings import first_phase, instrument_of, money_terms_of, worth_nothing
 from oms.enums import (
     OrderState,
     OrderType,
@@ -44,6 +44,7 @@ CANCELED, EXPIRED = OrderState.CANCELED, OrderState.EXPIRED
 INVALID, SYMBOL_UNKNOWN = RejectReason.COMMAND_INVALID.value, RejectReason.SYMBOL_UNKNOWN.value
 KEPT_OVERNIGHT = (TimeInForce.GTC, TimeInForce.GTD)
 ACCOUNT_SETTINGS = ("tier", "stp_group")
+LEAST = ("quantity_min", "notional_min")  # limits that say how little an order may be for
 
 
 class Asked(NamedTuple):
@@ -169,7 +170,7 @@ class Operations:
             if order.order_type is OrderType.MARKET or order.time_in_force not in KEPT_OVERNIGHT
         ]
         self._take_back([*day, *waiting], EXPIRED, reason)
-        if self._desk.settings.get("done_for_day"):
+        if self._desk.day_is_done():
             for order in self._executions.orders.values():
                 if order.state in (OrderState.NEW, OrderState.PARTIALLY_FILLED):
                     order.state = OrderState.DONE_FOR_DAY
@@ -314,7 +315,16 @@ class Operations:
         if not reason:
             change_trade(self._desk, fills, why, anew)
             self._review()  # a position is another: what may reduce it, too
+            self._wake_stops(fills[0][6])
         self._answer(seq, line, fills[0][6], reason, f"trade={fills[0][0]}-{fills[0][1]}")
+
+    def _wake_stops(self, symbol: str) -> None:
+        """The last price may be another: stops go by it at once, not when somebody else asks."""
+        engine = self._desk.engine
+        if engine is not None and self._desk.rules > 1:  # before, the last price stayed as it was
+            market = engine.markets[symbol]
+            engine.rules.trigger(market, market.last_ticks)
+            self._desk.cascade()
 
     # --- operators: who may trade, which phase, which limits; the kill switch ---
 
@@ -356,24 +366,27 @@ class Operations:
         if not value:
             return ""
         if action == OperatorAction.SET_ACCOUNT and name == "tier":
-            tiers = {tier for _, tier in desk.ledger.rates}
+            tiers = tiers_in(desk.settings, desk.listings.changed)
             if value not in tiers:
                 return f"{INVALID}: tier={value}, expected {known_tiers(tiers)}"
         elif action == OperatorAction.SET_LIMIT and name == "restricted_symbols":
-            for symbol in symbols_of(value):
+            for symbol in symbols_of(value) if value != "0" else ():  # as for all limits: none
                 if symbol not in desk.instruments:
                     known = ", ".join(desk.instruments)
                     return f"{INVALID}: restricted_symbols={symbol}, expected some of {known}"
         return ""
 
     def _set_trading(self, asked: Asked) -> str:
-        """Of a symbol, HALTED and ACTIVE halt its market and let it go on."""
+        """Of a symbol, HALTED halts its market, and the others let it go on."""
         state, engine = Trading(asked.value), self._desk.engine
         if not asked.symbol or state is not Trading.HALTED or engine is None:
             self._set_risk(asked, state)
-        if asked.symbol and engine is not None and state is not Trading.REDUCING:
+        if asked.symbol and engine is not None:
             market = engine.markets[asked.symbol]
-            (engine.phases.halt if state is Trading.HALTED else engine.phases.resume)(market)
+            if state is Trading.HALTED:
+                engine.phases.halt(market)
+            elif state is Trading.ACTIVE or (market.halted and self._desk.rules > 1):
+                engine.phases.resume(market)  # rules number 1 left it halted where it may reduce
             self._desk.cascade()
         self._review(whole=asked.scope is not Scope.ACCOUNT)
         return f"trading={state}"
@@ -420,7 +433,8 @@ class Operations:
         scope = Scope.ACCOUNT if asked.scope is Scope.ALL else asked.scope
         self._desk.risk.set_limit(scope, asked.target, asked.name, asked.value)
         self._desk.risk.watch(self._executions.orders.values())
-        return f"{asked.name}={asked.value or 'as configured'}"
+        told = f"{asked.name}={asked.value or 'as configured'}"
+        return told + self._worth_nothing(asked.symbol) if asked.name in LEAST else told
 
     def _set_account(self, asked: Asked) -> str:
         settings = self._desk.account_settings.setdefault(asked.target, {})
@@ -443,6 +457,8 @@ class Operations:
             told = desk.listings.obey(asked) + told
             self._use_instruments()
             self._note_money_terms(seq)
+            if asked.action == OperatorAction.LIST or not asked.terms.keys().isdisjoint(STEPS):
+                told += self._worth_nothing(asked.symbol)
         self._answer(seq, line, asked.symbol, reason, told)
 
     # --- settings ---
@@ -459,11 +475,30 @@ class Operations:
         if self._desk.rules > 1 and self._executions.ledger is not None:
             self._desk.ledger.settle_whole(seq, self._executions.orders.values())
         self._note_money_terms(seq)
+        for symbol in self._desk.instruments:
+            self._worth_nothing(symbol)
+
+    def _worth_nothing(self, symbol: str) -> str:
+        """A warning, which is logged, too, if an order of the symbol may be worth less than money
+        can be counted; "" if not."""
+        desk = self._desk
+        if self._executions.ledger is None or desk.rules == 1:
+            return ""
+        instrument = desk.instruments[symbol]
+        warning = worth_nothing(instrument, desk.risk.least(instrument))
+        if warning:
+            desk.warnings.append(warning)
+        return f", warning={warning}" if warning else ""
 
     def _note_money_terms(self, seq: int) -> None:
         """What trades are settled by, from this line on."""
-        known, ledger = self._desk.money_terms, bool(self._desk.settings.get("ledger"))
-        for symbol, instrument in self._desk.instruments.items():
+        desk = self._desk
+        known, ledger = desk.money_terms, bool(desk.settings.get("ledger"))
+        instruments = dict(desk.instruments)
+        if desk.engine is not None and desk.rules > 1:  # trades of what was delisted can be busted
+            for symbol, market in desk.engine.markets.items():
+                instruments.setdefault(symbol, market.instrument)
+        for symbol, instrument in instruments.items():
             terms = [ledger, *money_terms_of(instrument)]
             if symbol not in known or known[symbol][0] != terms:
                 known[symbol] = (terms, seq)
@@ -475,7 +510,7 @@ class Operations:
         """Take over the part of the configuration that a replay depends on."""
         desk = self._desk
         desk.settings = settings
-        desk.rules = settings.get("rules", 1)
+        desk.rules = desk.risk.rules = settings.get("rules", 1)
         desk.hold_when_closed = settings["hold_when_closed"]
         desk.queue.size_max = settings["waiting_max"]
         for order in self._executions.orders.values():
@@ -485,8 +520,13 @@ class Operations:
         if desk.engine is not None:
             self._set_rules(settings)
         else:  # what a remote venue trades at is not known here
-            desk.risk.reference_of = lambda symbol, _: (
-                desk.instruments[symbol].reference_price_ticks
+            desk.risk.holdings.reference_of = lambda symbol, _: (
+                desk.known[symbol].reference_price_ticks
+            )
+            desk.risk.band_of = lambda symbol, bps, _: (
+                instrument.band(instrument.reference_price_ticks, bps)
+                if (instrument := desk.instruments[symbol]).reference_price_ticks
+                else None
             )
         self._use_account_settings()
 
@@ -504,7 +544,8 @@ class Operations:
             order.instrument = desk.instruments[order.instrument.symbol]
         desk.ledger.configure(instruments, fees_in(settings))
         desk.risk.configure(settings.get("limits", {}), settings.get("limit_groups", {}))
-        desk.risk.listed = desk.instruments
+        desk.known.update(desk.instruments)
+        desk.risk.holdings.instruments = desk.known
         desk.risk.watch(self._executions.orders.values())
 
     def _set_rules(self, settings: dict[str, Any]) -> None:
@@ -512,16 +553,20 @@ class Operations:
         rules, markets = self._desk.engine.rules, self._desk.engine.markets
         rules.number, halts = self._desk.rules, self._desk.engine.halts
         halts.cancels = settings.get("on_halt") == "cancel"
+        halts.day_is_done = self._desk.day_is_done
         self._desk.risk.acting_lots = (
             (lambda order: halts.acting_lots(order, waiting=True)) if rules.number > 1 else None
         )
         rules.self_trade = SelfTrade(settings.get("self_trade", "none"))
         for name, value in {**settings.get("breaker", {}), **settings.get("calls", {})}.items():
             setattr(rules, name, value)
-        self._desk.risk.reference_of = lambda symbol, around: (
+        self._desk.risk.holdings.reference_of = lambda symbol, around: (
             markets[symbol].reference_ticks
             if around == "last"
             else markets[symbol].instrument.reference_price_ticks
+        )
+        self._desk.risk.band_of = lambda symbol, bps, around: markets[symbol].price_band(
+            bps, around
         )
 
     def _use_account_settings(self) -> None:

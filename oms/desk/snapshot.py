@@ -56,6 +56,7 @@ def _dump_rest(desk: Desk, last_seq: int) -> dict[str, Any]:
         "money_terms": {symbol: list(terms) for symbol, terms in desk.money_terms.items()},
         "positions": sorted([*key, lots] for key, lots in desk.executions.positions.items()),
         **({"listings": desk.listings.changed} if desk.listings.changed else {}),
+        **_some("unlisted", _unlisted(desk)),
         **_some("users", desk.access.dump()),
         "execution_ids": {str(k): sorted(v) for k, v in desk.venue_reports.execution_ids.items()},
         # Only where it is known: journals of older programs have the same state as before.
@@ -66,6 +67,13 @@ def _dump_rest(desk: Desk, last_seq: int) -> dict[str, Any]:
 def _some(name: str, value: Any) -> dict[str, Any]:
     """What is written down only if there is any: a state without it is as older programs'."""
     return {name: value} if value else {}
+
+
+def _unlisted(desk: Desk) -> list[dict[str, Any]]:
+    """Instruments that are no longer traded, and of which somebody holds some; our own exchange
+    has a market of each."""
+    held = {symbol for _, symbol in desk.executions.positions} if desk.engine is None else set()
+    return [fields_of(desk.known[symbol]) for symbol in sorted(held - desk.instruments.keys())]
 
 
 def _asked_to_wait(request: Order | Change) -> bool:
@@ -156,6 +164,8 @@ def load(desk: Desk, state: dict[str, Any]) -> None:
     for fields in state["markets"]:
         assert engine is not None
         engine.list_instruments([instrument_of(fields["instrument"])])
+    unlisted = state.get("unlisted", [market["instrument"] for market in state["markets"]])
+    desk.known = {fields["symbol"]: instrument_of(fields) for fields in unlisted}
     desk.ledger.load(state["ledger"])
     desk.account_settings = state["account_settings"]
     desk.listings.changed = state.get("listings", {})  # an older program had none
@@ -179,6 +189,8 @@ def load(desk: Desk, state: dict[str, Any]) -> None:
         engine.phases.session = Phase(state["phase"])
     desk.executions.positions.update({(a, s): lots for a, s, lots in state["positions"]})
     desk.risk.load(state["risk"], desk.executions.orders.values())
+    if engine is not None:
+        engine.halts.find_short()
     desk.expiries = sorted(
         (order.terms.expire_ns, order.order_id)
         for order in desk.executions.orders.values()
@@ -252,6 +264,8 @@ def _dump_market(market: Market) -> dict[str, Any]:
         "state": [getattr(market, name) for name in MARKET_STATE],
         **_some("aside", list(market.aside)),
         **_some("widened", market.widened),
+        **_some("rolling_by", list(market.rolling_by)),
+        **_some("taken_back", list(market.taken_back)),
     }
 
 
@@ -260,6 +274,8 @@ def _load_market(market: Market, fields: dict[str, Any], desk: Desk) -> None:
     book, orders, symbol = market.book, desk.executions.orders, market.instrument.symbol
     market.aside = {order_id: orders[order_id] for order_id in fields.get("aside", ())}
     market.widened = fields.get("widened", 0)
+    market.rolling_by = fields.get("rolling_by", [])
+    market.taken_back = fields.get("taken_back", [])
     book.restore(
         order
         for order in orders.values()

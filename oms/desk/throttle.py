@@ -20,6 +20,10 @@ POLICIES = ("sliding_window", "token_bucket", "fixed_window", "off")
 SENDS_MAX = 1_000_000
 WINDOW_NS_MAX = 86_400 * 1_000_000_000
 
+SEND_NS_MAX = 50_000_000
+"""So long after the begin of its turn a request was sent at the latest, if no later turn says
+less: the journal has when a turn began."""
+
 LONG_AGO_NS = -(1 << 62)  # before any time a clock can show
 
 
@@ -56,8 +60,11 @@ class Policy:
     def hold_back(self, now_ns: int) -> None:
         """Behave as if every permit was used at now_ns.
 
-        For the start after a restart: when the former process sent, nobody knows.
+        For the start after a restart, where nobody knows when the former process sent.
         """
+
+    def shift(self, by_ns: int) -> None:
+        """Count from another zero of time: whatever was at 0 is at by_ns from now on."""
 
 
 class OrderThrottler:
@@ -74,15 +81,15 @@ class OrderThrottler:
             send()
             throttler.sent(time.monotonic_ns())
 
-    allows, sent, wait_ns, in_use and hold_back are the policy's own (see Policy): bound once
+    allows, sent, wait_ns, in_use, hold_back and shift are the policy's own (see Policy): bound once
     here, so that no layer stands in the way of an order.
 
     Raises ValidationError, naming the argument, on a value out of range.
     """
 
     __slots__ = (
-        "_capacity", "allows", "hold_back", "in_use", "policy", "sends_max", "sent", "wait_ns",
-        "window_ns",
+        "_capacity", "allows", "hold_back", "in_use", "policy", "sends_max", "sent", "shift",
+        "wait_ns", "window_ns",
     )  # fmt: skip
 
     def __init__(
@@ -106,6 +113,7 @@ class OrderThrottler:
         self.wait_ns = rule.wait_ns
         self.in_use = rule.in_use
         self.hold_back = rule.hold_back
+        self.shift = rule.shift
         self._capacity = {"token_bucket": burst, "off": SENDS_MAX}.get(policy, sends_max)
 
     def sent_many(self, count: int, now_ns: int) -> None:
@@ -117,6 +125,29 @@ class OrderThrottler:
     def free(self, now_ns: int) -> int:
         """How many may be sent at once now, 0 or more; with "off", SENDS_MAX."""
         return self._capacity - self.in_use(now_ns)
+
+
+class PastSends:
+    """Counts what former processes sent, as the journal has it, turn by turn."""
+
+    def __init__(self, throttler: OrderThrottler) -> None:
+        self._throttler = throttler
+        self._count = self._begun_ns = 0  # of the turn noted last
+
+    def note(self, count: int, begun_ns: int) -> None:
+        """The next turn: how many requests it sent, and when it began, in elapsed time."""
+        self._counted(begun_ns)
+        self._count, self._begun_ns = count, begun_ns
+
+    def end(self, elapsed_offset_ns: int) -> None:
+        """That was all; from now on the throttle goes by the monotonic clock of this process."""
+        self._counted(self._begun_ns + SEND_NS_MAX)
+        self._throttler.shift(-elapsed_offset_ns)
+
+    def _counted(self, latest_ns: int) -> None:
+        if self._count:
+            at_ns = min(latest_ns, self._begun_ns + SEND_NS_MAX)
+            self._throttler.sent_many(self._count, at_ns)
 
 
 def _check(field: str, value: object, value_max: int) -> None:
@@ -170,6 +201,9 @@ class SlidingWindow(Policy):
         free_ns = self._no_earlier(now_ns) + self._window_ns
         self._free_ns.extend([free_ns] * self._sends_max)
 
+    def shift(self, by_ns: int) -> None:
+        self._free_ns.extend([free_ns + by_ns for free_ns in self._free_ns])
+
     def _no_earlier(self, now_ns: int) -> int:
         """now_ns, or the time of the last send if that is later."""
         return max(now_ns, self._free_ns[-1] - self._window_ns)
@@ -208,6 +242,9 @@ class TokenBucket(Policy):
     def hold_back(self, now_ns: int) -> None:
         self._level = min(self._level, 0)
         self._at_ns = max(self._at_ns, now_ns)
+
+    def shift(self, by_ns: int) -> None:
+        self._at_ns += by_ns
 
     def _level_at(self, now_ns: int) -> int:
         gained = max(0, now_ns - self._at_ns) * self._sends_max
@@ -251,3 +288,6 @@ class FixedWindow(Policy):
     def hold_back(self, now_ns: int) -> None:
         self._start_ns = max(now_ns, self._start_ns)
         self._used = self._sends_max
+
+    def shift(self, by_ns: int) -> None:
+        self._start_ns += by_ns

@@ -19,6 +19,7 @@ NEW, TRADE, CANCELED = (
     ResponseType.NEW.value, ResponseType.TRADE.value, ResponseType.CANCELED.value,
 )  # fmt: skip
 STATE_NEW, SUSPENDED = OrderState.NEW, OrderState.SUSPENDED
+PENDING_NEW = OrderState.PENDING_NEW
 PARTIALLY_FILLED, FILLED = OrderState.PARTIALLY_FILLED, OrderState.FILLED
 STATE_CANCELED = OrderState.CANCELED
 BUY = Side.BUY
@@ -29,6 +30,9 @@ class Executions:
 
     positions: (account, symbol) -> net lots filled. ledger: None where money is not counted.
     losers: the other orders of OCO pairs that something happened to; they are to be canceled.
+    short_of_room: (account, symbol) -> orders set aside because their account may only reduce;
+    room_freed: those of these keys where less is open since, so that some may come back; see
+    halts.py.
     unqueue: takes a change that was never sent out of the waiting queue.
     """
 
@@ -39,6 +43,8 @@ class Executions:
         self.reports = Reports()
         self.ledger: Ledger | None = None
         self.losers: deque[Order] = deque()
+        self.short_of_room: dict[tuple[str, str], dict[int, Order]] = {}
+        self.room_freed: dict[tuple[str, str], None] = {}
         self._unqueue = unqueue
         self._ended: list[Order] = []  # in this turn
         self._ended_ids: dict[tuple[str, str], Order] = {}  # of those, the first _indexed ones
@@ -162,6 +168,8 @@ class Executions:
                 order.exposure.move(order, -order.leaves_lots, -1)
             else:
                 order.exposure.count -= 1
+            if self.short_of_room:
+                self._leave_room(order)
         if order.terms is not None:
             self.part(order)
         order.state = state
@@ -172,6 +180,20 @@ class Executions:
         self._forget_id(order.account, order.client_order_id)
         for client_order_id in order.earlier_ids or ():
             self._forget_id(order.account, client_order_id)
+
+    def _leave_room(self, order: Order) -> None:
+        """An order ends; what was filled of it took the same off the position."""
+        if order.state is SUSPENDED:  # it took no room
+            key = order.account, order.instrument.symbol
+            self.short_of_room.get(key, {}).pop(order.order_id, None)
+        elif order.leaves_lots:
+            self.free_room(order)
+
+    def free_room(self, order: Order) -> None:
+        """Less is open of it: others of its account, set aside, may have room now."""
+        key = order.account, order.instrument.symbol
+        if key in self.short_of_room and order.state is not PENDING_NEW:  # that waits to be sent
+            self.room_freed[key] = None
 
     def _forget_id(self, account: str, client_order_id: str) -> None:
         """No open order of the account has this id any longer."""
@@ -258,6 +280,7 @@ class Executions:
             order.terms.display_lots = change.display_lots or order.terms.display_lots
         if exposure is not None:
             exposure.move(order, order.leaves_lots)
+            self.free_room(order)
         self.reserve_need(order)
 
     def refuse(self, change: Change, reason: str) -> None:
@@ -285,6 +308,7 @@ class Executions:
         order.leaves_lots = order.quantity_lots - order.cumulative_lots
         if exposure is not None:
             exposure.move(order, order.leaves_lots)
+            self.free_room(order)
         if order.side is not BUY or bound_of(order, order.price_ticks):
             self.reserve_need(order)  # else it has what all its fills cost, and ends with them
         self.reports.add(order, ResponseType.RESTATED.value, reason=reason)
@@ -292,7 +316,9 @@ class Executions:
     def restate_as(self, order: Order, state: OrderState, reason: str) -> None:
         """The exchange took it out of the book, or let it come back."""
         order.state = state
-        self.reports.add(order, ResponseType.RESTATED.value, reason=reason)
+        done = state is OrderState.DONE_FOR_DAY
+        kind = ResponseType.DONE_FOR_DAY if done else ResponseType.RESTATED
+        self.reports.add(order, kind.value, reason=reason)
 
     def trigger(self, order: Order) -> None:
         """A stop goes on as what it becomes."""

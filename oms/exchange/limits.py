@@ -12,7 +12,7 @@ from typing import NamedTuple
 from oms.clock import NANOS
 from oms.enums import OrderType, Scope, Side, TimeInForce
 from oms.errors import ValidationError
-from oms.exchange.order import Order
+from oms.exchange.order import Exposure, Order
 from oms.instruments import Instrument
 from oms.money import to_text
 from oms.reject_reasons import RejectReason
@@ -177,6 +177,18 @@ class AccountLimits:
             ]
             caps = self._caps[scales] = Caps(*most)
         return caps
+
+
+class Holder(NamedTuple):
+    """Whose limits an order must keep: its account's, or a group's, as if that were one account.
+
+    whose: what a refusal says of it, behind the limit.
+    """
+
+    limits: AccountLimits
+    exposure: Exposure
+    members: tuple[str, ...]
+    whose: str
 
 
 def likeness(order: Order) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ Owner: the dispatcher thread. Time comes in through the rules; timers go out as 
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 
 from oms.enums import MarketOrderPolicy, OrderState, OrderType, Phase, SelfTrade, Side, TimeInForce
@@ -14,10 +14,10 @@ from oms.exchange.accounts import bound_of
 from oms.exchange.auction import Equilibrium, Interest, Uncross, newer, uncross
 from oms.exchange.book import OrderBook, PriceLevel
 from oms.exchange.executions import Executions
-from oms.exchange.order import Order
+from oms.exchange.order import Order, told_scales
 from oms.exchange.stops import StopBook
 from oms.instruments import BPS, Instrument
-from oms.money import UNITS_MAX
+from oms.money import UNITS_MAX, to_text
 from oms.reject_reasons import RejectReason
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -40,6 +40,9 @@ class Market:
     the number of the latest. aside: open orders that may not act now, see halts.py. changed:
     prices whose depth may have changed, as (side, price), for whoever distributes it; None when
     nobody does.
+    rolling_by: of the trades that gave the breaker's reference the first and the last match number,
+    and how many of them stand; empty where no trade gave it. taken_back: after a bust of the
+    latest trade `matches`, and the match number that `last_ticks` is of; empty: they are equal.
     gathered: market orders that wait for the uncross, oldest first; the book has none of them.
     extra_ns: how long the call under way lasts beyond its regular end, until that has come;
     TO_BE_DRAWN: nobody knows yet. extended: it lasts longer because of its price already.
@@ -47,8 +50,8 @@ class Market:
 
     __slots__ = (
         "aside", "book", "changed", "extended", "extra_ns", "gathered", "halted", "instrument",
-        "last_ticks", "limit_state", "matches", "phase", "rolling_ns", "rolling_ticks", "rules",
-        "stops", "until_ns", "widened",
+        "last_ticks", "limit_state", "matches", "phase", "rolling_by", "rolling_ns",
+        "rolling_ticks", "rules", "stops", "taken_back", "until_ns", "widened",
     )  # fmt: skip
 
     def __init__(self, instrument: Instrument, phase: Phase, rules: "Rules") -> None:
@@ -66,12 +69,34 @@ class Market:
         self.until_ns = 0
         self.rolling_ticks = 0  # the breaker's reference, and since when
         self.rolling_ns = 0
+        self.rolling_by: list[int] = []
+        self.taken_back: list[int] = []
         self.changed: set[tuple[Side, int]] | None = None
 
     @property
     def reference_ticks(self) -> int:
         """What auctions and price bands go by: the last trade, else the configured price."""
         return self.last_ticks or self.instrument.reference_price_ticks
+
+    def price_band(self, bps: int, around: str) -> tuple[int, int] | None:
+        """The lowest and highest price an order may have; None: any.
+
+        around: "reference", the configured price; or "last", the last trade. A trade alone cannot
+        move the latter: none is possible where the market has left it. So it reaches as far from
+        a best bid above that trade, or a best offer below it, and a price step at least: whoever
+        means it quotes at the edge, and takes it along.
+        """
+        instrument, book = self.instrument, self.book
+        moves = around == "last"
+        centre = self.reference_ticks if moves else instrument.reference_price_ticks
+        if not centre:
+            return None
+        if not moves or self.rules.number == 1:
+            return instrument.band(centre, bps)
+        lowest, highest = min(book.best_ask or centre, centre), max(book.best_bid or centre, centre)
+        below, above = instrument.tick_at(lowest - 1), instrument.tick_at(highest)
+        low, high = instrument.band(lowest, bps)[0], instrument.band(highest, bps)[1]
+        return min(low, lowest - below), max(high, highest + above)
 
     # --- the call ---
 
@@ -123,36 +148,63 @@ class Market:
         reference = self.rolling_ticks or self.reference_ticks
         if not bps or not reference:
             return None
-        return -(-reference * (BPS - bps) // BPS), reference * (BPS + bps) // BPS
+        return self.instrument.band(reference, bps)
 
-    def traded(self, price_ticks: int, elapsed_ns: int, window_ns: int, rules: int) -> None:
-        """Take note of a trade: the rolling reference is the price a window began with.
+    def traded(self, price_ticks: int, number: int, elapsed_ns: int, window_ns: int) -> None:
+        """Take note of trade `number`: the rolling reference is the price a window began with.
 
         That is the last trade, unless a pause made it stale: outside the band as set anew.
         """
         if self.instrument.breaker_band_bps and (
             not self.rolling_ticks or elapsed_ns - self.rolling_ns >= window_ns
         ):
-            band, before = self.breaker_band(), self.reference_ticks or price_ticks
-            stale = rules > 1 and band is not None and not band[0] <= before <= band[1]
-            self.rolling_ticks = price_ticks if stale else before
+            band, before = self.breaker_band(), self.reference_ticks
+            stale = band is not None and not band[0] <= before <= band[1]
+            if not before or (stale and self.rules.number > 1):
+                self._go_by(price_ticks, number)
+            else:
+                last = number - 1  # of the trade before, if it stands
+                if self.taken_back and self.taken_back[0] == last:
+                    last = self.taken_back[1]
+                self._go_by(before, last if self.last_ticks else 0)
             self.rolling_ns, self.widened = elapsed_ns, 0
         self.last_ticks = price_ticks
 
-    def correct(self, before_ticks: int, price_ticks: int, last_ticks: int) -> None:
-        """A trade at `before_ticks` was at another price, 0 for not at all; the last trade is at
-        `last_ticks` now. A breaker's reference that it gave goes with it."""
-        if self.rolling_ticks == before_ticks:
-            self.rolling_ticks = price_ticks or last_ticks
+    def _go_by(self, price_ticks: int, number: int, trades: int = 1) -> None:
+        """This is the breaker's reference; so many trades, from this number on, gave it (0: none
+        did)."""
+        self.rolling_ticks = price_ticks
+        known = number and self.rules.number > 1
+        self.rolling_by = [number, number + trades - 1, trades] if known else []
+
+    def uncrossed(self, price_ticks: int, trades: int, elapsed_ns: int) -> None:
+        """So many trades at one price: they set the reference, and the band is one step wide."""
+        self._go_by(price_ticks, self.matches + 1, trades)
+        self.rolling_ns, self.widened, self.last_ticks = elapsed_ns, 0, price_ticks
+
+    def correct(
+        self, number: int, before_ticks: int, price_ticks: int, last: tuple[int, int]
+    ) -> None:
+        """Trade `number` at `before_ticks` was at another price, 0 for not at all. A breaker's
+        reference that it alone gave goes with it.
+
+        last: price and number of the last trade now.
+        """
+        by, (last_ticks, last_number) = self.rolling_by, last
+        if by and by[0] <= number <= by[1] and price_ticks != before_ticks == self.rolling_ticks:
+            by[2] -= 1
+            if not by[2]:
+                self._go_by(price_ticks or last_ticks, number if price_ticks else last_number)
         self.last_ticks = last_ticks
+        self.taken_back = [] if last_number == self.matches else [self.matches, last_number]
 
     def set_reference(self, elapsed_ns: int) -> None:
         """A pause ended without a trade: go by what is bid and offered, if anything is."""
         bid, ask = self.book.best_bid, self.book.best_ask
         if bid is not None and ask is not None:
-            self.rolling_ticks = (bid + ask) // 2
-        else:
-            self.rolling_ticks = bid or ask or self.rolling_ticks
+            self._go_by((bid + ask) // 2, 0)
+        elif bid or ask:
+            self._go_by(bid or ask or 0, 0)
         self.rolling_ns = elapsed_ns
 
     def outside_band(self) -> bool:
@@ -215,20 +267,24 @@ class Rules:
         own = order.terms.self_trade if order.terms is not None else ""
         return SelfTrade(own) if own else self.self_trade
 
+    def told_scales(self, market: Market) -> tuple[int, int]:
+        """With how many decimals reasons tell prices and quantities."""
+        return told_scales(market.instrument, self.number)
+
     def trigger(self, market: Market, price_ticks: int) -> None:
         """What a trade at this price triggers goes to the back of the row."""
         if len(market.stops) and market.phase is CONTINUOUS and price_ticks:
             for order_id in market.stops.take_triggered(price_ticks):
                 self.triggered[order_id] = market
 
-    def note_trades(self, market: Market, side: Side, prices: Iterable[int]) -> None:
-        """What an order of this side traded at, in order: depth, last price, stops."""
+    def note_trades(self, market: Market, side: Side, prices: Sequence[int]) -> None:
+        """What an order of this side traded at, in its latest trades: depth, last price, stops."""
         other, at = SELL if side is BUY else BUY, 0
-        for price_ticks in prices:
+        for number, price_ticks in enumerate(prices, market.matches - len(prices) + 1):
             if price_ticks != at:
                 at = price_ticks
                 market.touch(other, price_ticks)
-                market.traded(price_ticks, self.elapsed_ns, self.breaker_window_ns, self.number)
+                market.traded(price_ticks, number, self.elapsed_ns, self.breaker_window_ns)
                 self.trigger(market, price_ticks)
 
 
@@ -287,7 +343,7 @@ class Phases:
     """Every market's phase: the session's, unless it is halted or reopens.
 
     changed: symbols whose phase is another since somebody looked. bring_back: lets orders that
-    may act again return to a market, before it uncrosses.
+    may act again return to a market, before it opens or uncrosses.
     """
 
     def __init__(self, rules: Rules, markets: Mapping[str, Market], executions: Executions) -> None:
@@ -413,19 +469,28 @@ class Phases:
         before = market.phase
         if phase is before:
             return
+        if before is CLOSED and market.aside:
+            self.bring_back(market)
         market.phase = phase
         draws = phase in CALLS and self._rules.auction_random_end_ns
         market.extra_ns, market.extended = TO_BE_DRAWN if draws else 0, False
         if market.limit_state:  # it is about continuous trading
             market.limit_state, market.until_ns = False, 0
         self.changed.add(market.instrument.symbol)
-        if phase is CONTINUOUS or (before is CLOSING and phase is CLOSED):
+        if phase is CONTINUOUS or (phase is CLOSED and self._uncrosses_at_close(market, before)):
             traded = self._uncross(market)
             if not traded and (market.widened or before in INTERRUPTED) and self._rules.number > 1:
                 market.set_reference(self._rules.elapsed_ns)
             self._rules.trigger(market, market.last_ticks)
         if phase in (CONTINUOUS, CLOSED):
             self._end_gathered(market)
+
+    def _uncrosses_at_close(self, market: Market, before: Phase) -> bool:
+        """Nothing stays crossed overnight, be it of a call that the close cuts short, or of a
+        breaker's pause; but nothing trades in a halt."""
+        if self._rules.number == 1:
+            return before is CLOSING
+        return before is not CONTINUOUS and not market.halted
 
     def _uncross(self, market: Market) -> bool:
         """Everybody who can trades at one price; the fills, buyer first. Did anybody?
@@ -447,9 +512,7 @@ class Phases:
             if order.level is not None:
                 market.touch(order.side, order.price_ticks)
                 book.trade(order, lots)
-        market.traded(price_ticks, self._rules.elapsed_ns, 0, self._rules.number)
-        market.rolling_ticks, market.rolling_ns = price_ticks, self._rules.elapsed_ns
-        market.widened = 0
+        market.uncrossed(price_ticks, len(fills), self._rules.elapsed_ns)
         fill, number = self._executions.fill, market.matches
         for buyer, seller, lots in fills:
             number += 1
@@ -478,7 +541,8 @@ class Phases:
         gathered, market.gathered = market.gathered, {}
         for order in gathered.values():
             if order.leaves_lots:
-                reason = f"{RejectReason.INSUFFICIENT_LIQUIDITY.value}: left={order.leaves_lots}"
+                left = to_text(order.leaves_lots, self._rules.told_scales(market)[1])
+                reason = f"{RejectReason.INSUFFICIENT_LIQUIDITY.value}: left={left}"
                 self._executions.finish(order, OrderState.CANCELED, reason)
 
 

@@ -1,6 +1,6 @@
 """Matching engine: what an order asks for is done to its market's book, and reported.
 
-Flow:  desk -> [matching] -> book, executions -> reports, in the order things happened
+Flow:  desk -> [matching] (plan first) -> book, executions -> reports, as things happened
 In:    orders already checked, that the desk has taken up.
 Owner: the dispatcher thread. No locks, no I/O, no clock: the same orders in the same
        order give the same reports, on any machine, in any year.
@@ -9,51 +9,35 @@ Whoever has an order executed then asks what that set off: triggered stops go on
 each when all before it is settled. So a cascade is a row of plain steps.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from operator import attrgetter
-from typing import NamedTuple
 
 from oms.enums import (
     Liquidity,
-    MarketOrderPolicy,
     OrderState,
     OrderType,
     Phase,
-    PostOnly,
     ResponseType,
     SelfTrade,
     Side,
     TimeInForce,
 )
 from oms.exchange.accounts import bound_of
-from oms.exchange.book import OrderBook
 from oms.exchange.executions import Executions
 from oms.exchange.halts import Halts
 from oms.exchange.market import GATHERING, Market, Phases, Rules, gathers
 from oms.exchange.order import Change, Order, Terms, keeps_priority
+from oms.exchange.plan import Planner, buys_unbounded, why_stopped
 from oms.exchange.risk import Risk
-from oms.exchange.sweep import (
-    UNBOUNDED,
-    Budget,
-    Quantity,
-    SweepStep,
-    Wanted,
-    affordable,
-    cost_of,
-    cost_of_each,
-    filled_by,
-    sweep,
-)
+from oms.exchange.sweep import SweepStep
 from oms.instruments import Instrument
-from oms.money import UNITS_MAX
+from oms.money import to_text
 from oms.reject_reasons import RejectReason
 
 TRADE, RESTATED = ResponseType.TRADE, ResponseType.RESTATED
 BUY, LIMIT, CONTINUOUS, NO_PREVENTION = Side.BUY, OrderType.LIMIT, Phase.CONTINUOUS, SelfTrade.NONE
-FOK = TimeInForce.FOK
-NEVER_REST = (TimeInForce.IOC, FOK)
+NEVER_REST = (TimeInForce.IOC, TimeInForce.FOK)
 MAKER, TAKER = Liquidity.MAKER.value, Liquidity.TAKER.value
-NO_LIQUIDITY = RejectReason.INSUFFICIENT_LIQUIDITY.value
 SELF_TRADE = RejectReason.SELF_TRADE.value
 CANCELED, STATE_NEW = OrderState.CANCELED, OrderState.NEW
 ReadNs = Callable[[], int]
@@ -63,34 +47,17 @@ class RefusedError(Exception):
     """Nothing of the order may happen, and why: a reason and its context."""
 
 
-class Plan(NamedTuple):
-    """What an order would do now, before anything is done.
-
-    beside: the price it slides to, 0 for its own. wanted: as the steps leave it. breach: does the
-    breaker's band cut the steps?
-    """
-
-    beside: int
-    wanted: Wanted
-    steps: list[SweepStep]
-    breach: bool
-
-    @property
-    def filled(self) -> int:
-        """How many lots it trades."""
-        return filled_by(self.steps)
-
-
 class MatchingEngine:
     """One market per instrument, and the rules they share."""
 
     def __init__(self, executions: Executions, risk: Risk) -> None:
         self.executions = executions
-        self.markets: dict[str, Market] = {}
         self.rules = Rules()
+        self.planner = Planner(self.rules, executions, risk)
+        self.markets: dict[str, Market] = {}
         self.phases = Phases(self.rules, self.markets, executions)
         self.halts = Halts(executions, self.markets, self.rules, risk)
-        self.phases.bring_back = self.halts.review
+        self.phases.bring_back = lambda market: self.halts.review(market, opens=True)
 
     def list_instruments(self, instruments: Iterable[Instrument]) -> None:
         """Open a market for every instrument that has none."""
@@ -224,7 +191,7 @@ class MatchingEngine:
             book.reduce(order, left)
             executions.replace(change)
         else:
-            reason = self._post_only_reason(market, order, change.price_ticks)
+            reason = self.planner.post_only_reason(market, order, change.price_ticks)
             if reason:
                 return reason
             book.cancel(order)
@@ -313,13 +280,18 @@ class MatchingEngine:
         return self.rules.number > 1 and market.phase in GATHERING and gathers(order)
 
     def why_not_gather(self, order: Order) -> str:
-        """Why a market order may not wait for the uncross: nobody knows what it may cost."""
-        if self.executions.ledger is None or not _buys_unbounded(order):
+        """Why a market order may not wait for the uncross: its money is reserved before there is a
+        price, and nobody knows how much. It would else be all that its account has, or too little.
+        """
+        if self.executions.ledger is None or not buys_unbounded(order):
             return ""
         market = self.markets[order.instrument.symbol]
         if not self._would_gather(market, order) or market.collar(order.side):
             return ""
-        return f"{closed_to(order, market)}, expected=a protection price or a reference to go by"
+        missing = [] if order.instrument.market_slippage_bps else ["market_slippage_bps above 0"]
+        missing += [] if market.reference_ticks else ["reference_price or a trade"]
+        cure = f"a protection price, or {' and '.join(missing)}"
+        return f"{closed_to(order, market)}, expected={cure}"
 
     def _gather(self, market: Market, order: Order, accept: Callable[[Order], None] | None) -> None:
         """Let a market order wait for the uncross; one that came before the call is bounded now."""
@@ -423,26 +395,30 @@ class MatchingEngine:
                 accept(order)
             self._rest(market, order)
             return
-        plan, refused = self._planned(market, order)
+        plan = self.planner.planned(market, order, arrives)
+        beside, wanted, steps, breach, refused, canceled = plan
         if refused:
+            if breach:
+                self.phases.breached(market)
             raise RefusedError(refused)
-        beside, wanted, steps, breach = plan
         lots = wanted.lots
         if terms is not None and terms.budget:  # here it learns how many lots it is for
             if order.exposure is not None:
                 order.exposure.move(order, lots - order.leaves_lots)
             order.quantity_lots = order.leaves_lots = lots
         ledger = executions.ledger
-        if ledger is not None and _buys_unbounded(order):
-            ledger.reserve(order, self._cost_of(order, steps))
-        why_canceled = self._why_canceled(order, plan, arrives)
+        if ledger is not None and buys_unbounded(order):
+            ledger.reserve(order, self.planner.cost_of(order, steps))
         if accept is not None:
             accept(order)
-        if why_canceled:
-            executions.finish(order, CANCELED, why_canceled)
+        if canceled:
+            executions.finish(order, CANCELED, canceled)
+            if breach:
+                self.phases.breached(market)
             return
         if beside:
-            executions.restate(order, beside, 0, f"{RejectReason.POST_ONLY.value}: price={beside}")
+            told = to_text(beside, self.rules.told_scales(market)[0])
+            executions.restate(order, beside, 0, f"{RejectReason.POST_ONLY.value}: price={told}")
         left = self._take(market, order, steps, lots, order.order_id if arrives else 0)
         if breach:
             self.phases.breached(market)
@@ -453,56 +429,12 @@ class MatchingEngine:
         elif order.order_id in executions.orders:
             executions.finish(order, CANCELED, why_stopped(plan))
 
-    def _sweep(
-        self, market: Market, order: Order, limit_ticks: int | None, wanted: Wanted
-    ) -> Iterator[SweepStep]:
-        groups = self.rules.groups
-        key = groups.get(order.account, order.account)
-
-        def is_own(maker: Order) -> bool:
-            return groups.get(maker.account, maker.account) == key
-
-        mode = self.rules.self_trade_of(order)
-        return sweep(market.book, order, limit_ticks, wanted, is_own, mode)
-
-    def _plan(
-        self, market: Market, order: Order, limit_ticks: int | None, wanted: Wanted
-    ) -> tuple[list[SweepStep], bool]:
-        """What it would meet, cut where the breaker's band ends; and whether it was cut."""
-        steps = self._sweep(market, order, limit_ticks, wanted)
-        band, planned = market.breaker_band(), list[SweepStep]()
-        for step in steps:
-            if band is not None and step[0] is TRADE and not band[0] <= step[2] <= band[1]:
-                return planned, True
-            planned.append(step)
-        return planned, False
-
-    def _planned(self, market: Market, order: Order) -> tuple[Plan, str]:
-        """What the order would do now, and why it is refused, "" if it is not; nothing is done."""
-        terms = order.terms
-        reason = self._post_only_reason(market, order, order.price_ticks)
-        if reason:
-            return Plan(0, Quantity(order.leaves_lots), [], False), reason
-        beside = self._slide(market, order)
-        protection = terms.protection_ticks if terms is not None else 0
-        limit_ticks = beside or order.price_ticks or protection or market.market_limit(order.side)
-        wanted: Wanted = Quantity(order.leaves_lots)
-        if terms is not None and terms.budget:
-            if self.rules.number > 1:
-                wanted = Budget(order)
-            else:
-                priced = self._sweep(market, order, limit_ticks, Quantity(UNBOUNDED))
-                wanted = Quantity(affordable(order, terms.budget, priced))
-        steps, breach = self._plan(market, order, limit_ticks, wanted)
-        plan = Plan(beside, wanted, steps, breach)
-        return plan, self._why_refused(order, plan)
-
     def would_refuse(self, order: Order) -> str:
         """Why a new order would be refused if it went to the book now."""
         market = self.markets[order.instrument.symbol]
         if order.suspended or market.phase is not CONTINUOUS:
             return ""
-        return self._planned(market, order)[-1]
+        return self.planner.planned(market, order, arrives=True).refused
 
     def would_refuse_change(self, change: Change) -> str:
         """Why a modify would be refused if it went to the book now."""
@@ -514,31 +446,7 @@ class MatchingEngine:
         ):
             return ""
         market = self.markets[order.instrument.symbol]
-        return self._post_only_reason(market, order, change.price_ticks)
-
-    def _cost_of(self, order: Order, steps: list[SweepStep]) -> int:
-        return (cost_of if self.rules.number > 1 else cost_of_each)(order, steps)
-
-    def _why_refused(self, order: Order, plan: Plan) -> str:
-        """Why the order cannot be taken at all: not enough money, or all or none."""
-        ledger = self.executions.ledger
-        if ledger is not None and _buys_unbounded(order):
-            reason = ledger.would_reserve(order, self._cost_of(order, plan.steps) - order.reserved)
-            if reason:
-                return reason
-        policy = order.instrument.market_order
-        if order.by_price or policy is not MarketOrderPolicy.ALL_OR_NONE:
-            return ""
-        return why_not_whole(order, plan, policy)
-
-    @staticmethod
-    def _why_canceled(order: Order, plan: Plan, arrives: bool) -> str:
-        """Why the order is canceled before it trades: not enough is there for it."""
-        filled, wanted = plan.filled, plan.wanted
-        min_lots = order.terms.min_lots if order.terms is not None and arrives else 0
-        if filled < min_lots and (wanted.lots or isinstance(wanted, Budget)):
-            return f"{RejectReason.MIN_QUANTITY.value}: fillable={filled}, min={min_lots}"
-        return why_not_whole(order, plan, "FOK") if order.time_in_force is FOK else ""
+        return self.planner.post_only_reason(market, order, change.price_ticks)
 
     def _take(
         self, market: Market, order: Order, steps: list[SweepStep], left: int, request_seq: int
@@ -579,71 +487,6 @@ class MatchingEngine:
         else:
             market.book.add(order, False)
         market.touch(order.side, order.price_ticks)
-
-    # --- post-only ---
-
-    @staticmethod
-    def _post_only_reason(market: Market, order: Order, price_ticks: int) -> str:
-        """Why a post-only order may not come in at this price; "" if it may, or need not."""
-        if order.terms is None or not order.terms.post_only or market.phase is not CONTINUOUS:
-            return ""
-        if not would_take(market.book, order.side, price_ticks):
-            return ""
-        slides = order.terms.post_only == PostOnly.SLIDE
-        if slides and 0 < beside_best(market.book, order) <= UNITS_MAX:
-            return ""
-        best = market.book.best_ask if order.side is BUY else market.book.best_bid
-        return f"{RejectReason.POST_ONLY.value}: price={price_ticks}, best={best}"
-
-    @staticmethod
-    def _slide(market: Market, order: Order) -> int:
-        """The price a post-only order comes in at, if it is another than its own; else 0."""
-        if order.terms is None or not order.terms.post_only:
-            return 0
-        if not would_take(market.book, order.side, order.price_ticks):
-            return 0
-        return beside_best(market.book, order)
-
-
-def why_not_whole(order: Order, plan: Plan, policy: str) -> str:
-    """Why an order does not get all that it wants, where it wants all or nothing."""
-    wanted, filled = plan.wanted, plan.filled
-    if isinstance(wanted, Budget):
-        if filled and filled == wanted.lots:
-            return ""
-        prevented = any(kind is not TRADE and met is order for kind, met, _, _ in plan.steps)
-        why = f"{SELF_TRADE}: {wanted.rest()}" if prevented else why_stopped(plan)
-        return f"{why}, policy={policy}"
-    return (
-        f"{NO_LIQUIDITY}: quantity={wanted.lots}, policy={policy}" if filled < wanted.lots else ""
-    )
-
-
-def why_stopped(plan: Plan) -> str:
-    """Why an order ends with some of it left."""
-    wanted, code = plan.wanted, NO_LIQUIDITY
-    if plan.breach:
-        code = RejectReason.BREAKER.value
-    elif isinstance(wanted, Budget) and wanted.price_ticks and not wanted.left:
-        # A lot costs more than it has, or more than self-trade prevention left of it.
-        code = SELF_TRADE if wanted.lots else RejectReason.NOTIONAL_BELOW_MINIMUM.value
-    return f"{code}: {wanted.rest()}"
-
-
-def _buys_unbounded(order: Order) -> bool:
-    """Does it reserve only here what walking the book costs?"""
-    return order.side is BUY and not bound_of(order, order.price_ticks)
-
-
-def would_take(book: OrderBook, side: Side, price_ticks: int) -> bool:
-    best = book.best_ask if side is BUY else book.best_bid
-    return best is not None and (price_ticks >= best if side is BUY else price_ticks <= best)
-
-
-def beside_best(book: OrderBook, order: Order) -> int:
-    """A tick from the best opposite price."""
-    tick_at, ask, bid = order.instrument.tick_at, book.best_ask or 0, book.best_bid or 0
-    return ask - tick_at(ask - 1) if order.side is BUY else bid + tick_at(bid)
 
 
 def closed_to(order: Order, market: Market) -> str:

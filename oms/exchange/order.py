@@ -259,3 +259,11 @@ class Change:
 def keeps_priority(price_now: int, price_new: int, quantity_now: int, quantity_new: int) -> bool:
     """The one rule for queue and book: less quantity at the same price keeps the place."""
     return price_new == price_now and quantity_new <= quantity_now
+
+
+def told_scales(instrument: Instrument, rules: int) -> tuple[int, int]:
+    """With how many decimals reasons tell prices and quantities of an instrument.
+
+    rules: number of the rules; under number 1 reasons told ticks and lots.
+    """
+    return (instrument.price_scale, instrument.quantity_scale) if rules > 1 else (0, 0)

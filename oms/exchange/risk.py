@@ -1,6 +1,6 @@
 """Pre-trade risk: who may trade, and how much; checked before an order goes anywhere.
 
-Flow:  desk -> [risk]: "" or why not, with the limit and the value
+Flow:  desk -> [risk] -> conduct, holdings: "" or why not, with the limit and the value
 Owner: the dispatcher thread, alone: two orders can never pass a limit that has room for one.
 Time is what has elapsed, as the turn journaled it: a replay refuses what was refused, and a
 step of the wall clock locks nobody out. A limit that is not set costs nothing; a cancel is
@@ -8,53 +8,49 @@ never checked.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from oms.clock import NANOS
-from oms.enums import Scope, Side, Trading
+from oms.enums import OrderState, Scope, Side, Trading
 from oms.exchange.accounts import bound_of
-from oms.exchange.limits import AccountLimits, Caps, Limits, SymbolLimits, likeness
-from oms.exchange.order import Exposure, Order
-from oms.instruments import BPS, Instrument
+from oms.exchange.conduct import (
+    amends,
+    comes_nearer,
+    counts,
+    messages,
+    not_allowed,
+    repeated,
+    stamp,
+)
+from oms.exchange.holdings import NOTHING_OPEN, Holdings
+from oms.exchange.limits import AccountLimits, Holder, Limits, SymbolLimits, likeness
+from oms.exchange.order import Change, Exposure, Order, told_scales
+from oms.instruments import Instrument
 from oms.money import to_text
 from oms.reject_reasons import RejectReason
 
 BUY = Side.BUY
 RECENT_MAX = 1_000  # orders remembered per account for the duplicate window
 CACHED_MAX = 100_000
-NOTHING_OPEN = (0, 0, 0)
-NOTHING_WORTH = (0, 0, 0, 0)
 NOT_LOOKED_UP: Any = object()
-
-
-class Holder(NamedTuple):
-    """Whose limits an order must keep: its account's, or a group's, as if that were one account.
-
-    whose: what a refusal says of it, behind the limit.
-    """
-
-    limits: AccountLimits
-    exposure: Exposure
-    members: tuple[str, ...]
-    whose: str
+Band = tuple[int, int]
 
 
 class Risk:
     """Trading states, limits, and what is known of accounts that have limits.
 
-    reference_of: what a price band goes by: symbol, and "last" or "reference" -> ticks, or 0.
-    listed: the instruments, by symbol. idle: nobody is limited, nobody halted: nothing to check.
-    free: nobody is halted or may only reduce. acting_lots: what else of an order's account,
-    symbol and side can trade or waits to; None: all that is open of it, at a remote venue.
+    idle: nobody is limited, nobody halted: nothing to check. free: nobody is halted or may only
+    reduce. acting_lots: what else of an order's account, symbol and side can trade or waits to;
+    None: all that is open of it, at a remote venue. band_of: symbol, basis points and "last" or
+    "reference" -> the lowest and highest price that an order may have; None: any.
     """
 
     def __init__(self, positions: Mapping[tuple[str, str], int]) -> None:
-        self._positions = positions
-        self.reference_of: Callable[[str, str], int] = lambda _symbol, _around: 0
-        self.listed: Mapping[str, Instrument] = {}
+        self.holdings = Holdings(positions)
+        self.band_of: Callable[[str, int, str], Band | None] = lambda _symbol, _bps, _around: None
         self.acting_lots: Callable[[Order], int] | None = None
         self.idle = self.free = True
         self._reducing_somewhere = False
+        self.rules = 1  # their number
         self.everybody = Trading.ACTIVE
         self.accounts: dict[str, Trading] = {}
         self.symbols: dict[str, Trading] = {}
@@ -223,15 +219,16 @@ class Risk:
         reason = self._reducing(order, counted)
         price, lots = self._estimate(order)
         for holder in holders:
-            reason = reason or self._conduct(holder, order, elapsed_ns, again=again)
+            reason = reason or not_allowed(holder, order)
+            reason = reason or ("" if again else repeated(holder, order, elapsed_ns))
         if symbol is not None and not reason:
             reason = self._size(symbol, order, lots, bound_of(order, order.price_ticks))
         for holder in () if again else holders:
-            reason = reason or _counts(holder, order, elapsed_ns)
+            reason = reason or counts(holder, order, elapsed_ns)
         budget = order.terms.budget if order.terms is not None else 0
         value = 0 if budget else price * lots
         for holder in holders:
-            reason = reason or self._open(holder, order, lots, value, budget, counted)
+            reason = reason or self.holdings.check(holder, order, lots, value, budget, counted)
         return reason
 
     def _surely_inside(self, order: Order) -> bool:
@@ -249,9 +246,8 @@ class Risk:
             if not limits.surely_inside(lots, value, instrument):
                 return False
             if limits.band_bps:
-                reference = self.reference_of(instrument.symbol, limits.band_around)
-                away = abs(price - reference) * BPS
-                if reference and away > reference * limits.band_bps:
+                band = self.band_of(instrument.symbol, limits.band_bps, limits.band_around)
+                if band is not None and not band[0] <= price <= band[1]:
                     return False
         account = self._of_account.get(order.account, NOT_LOOKED_UP)
         if account is None:
@@ -263,12 +259,13 @@ class Risk:
             return False
         caps = account.caps(instrument)
         if caps.position_lots is not None:
-            position = self._positions.get((order.account, instrument.symbol), 0)
+            position = self.holdings.of(order.account, instrument.symbol)
             buys, sells, _ = exposure.symbols.get(instrument.symbol, NOTHING_OPEN)
             would = position + buys if order.side is BUY else sells - position
             if would + lots > caps.position_lots:
                 return False
-        return caps.credit is None or self._credit(exposure, instrument, value) <= caps.credit
+        credit = self.holdings.credit
+        return caps.credit is None or credit(exposure, instrument, value) <= caps.credit
 
     def _estimate(self, order: Order) -> tuple[int, int]:
         """Price and lots to measure an order by, where it does not say them itself.
@@ -277,7 +274,7 @@ class Risk:
         """
         terms, instrument = order.terms, order.instrument
         price = bound_of(order, order.price_ticks) or (terms.stop_ticks if terms is not None else 0)
-        price = price or self.reference_of(instrument.symbol, "last")
+        price = price or self.holdings.reference_of(instrument.symbol, "last")
         if terms is None or not terms.budget or order.leaves_lots or not price:
             return price, order.leaves_lots
         return price, terms.budget * instrument.price_quantity_unit // (
@@ -292,10 +289,10 @@ class Risk:
         order.exposure = exposure = self._exposure(order.account)
         exposure.move(order, order.leaves_lots, 1)
         for group in groups:
-            _stamp(group.limits, group.exposure, elapsed_ns)
+            stamp(group.limits, group.exposure, elapsed_ns)
         if limits is None:
             return
-        _stamp(limits, exposure, elapsed_ns)
+        stamp(limits, exposure, elapsed_ns)
         if limits.duplicate_ns:
             if len(exposure.recent) >= RECENT_MAX:
                 exposure.recent.pop(next(iter(exposure.recent)))
@@ -303,23 +300,29 @@ class Risk:
             exposure.recent.pop(like, None)  # so that the oldest stays first
             exposure.recent[like] = elapsed_ns
 
+    def check_lots(self, order: Order, lots: int) -> str:
+        """Why an order with a budget may not go on, once it has met the book: what it is for was
+        a guess until then."""
+        if self.idle or not lots:
+            return ""
+        symbol = self._symbol(order.instrument)
+        reason = self._size(symbol, order, lots, 0) if symbol is not None else ""
+        for holder in self._holders(order.account):
+            reason = reason or self.holdings.position(holder, order, lots)
+        return reason
+
     def check_change(
-        self,
-        order: Order,
-        price_ticks: int,
-        lots: int,
-        elapsed_ns: int,
-        *,
-        ahead: int = 0,
-        acts: bool = True,
+        self, change: Change, elapsed_ns: int, *, ahead: int = 0, rules: int = 2
     ) -> str:
         """Why an order may not have this price and total quantity: the delta is what counts.
 
-        ahead: modifies that are on their way before this one. acts: False for one that is asked
-        again before it can trade.
+        ahead: modifies that are on their way before this one.
         """
         if self.idle:
             return ""
+        order, price_ticks, lots = change.order, change.price_ticks, change.quantity_lots
+        # One that is suspended is asked again before it can trade (rules number 1: it was not).
+        acts = rules == 1 or order.state is not OrderState.SUSPENDED
         more = max(lots - order.cumulative_lots, 0) - order.leaves_lots
         # Orders stay open when trading is halted: they may get smaller, but not trade this way.
         smaller = not acts or (more <= 0 and price_ticks == order.price_ticks)
@@ -327,19 +330,22 @@ class Risk:
         if not reason and acts and self.reduces_only(order):
             reason = self._not_reducing(order, price_ticks, more)
         symbol, holders = self._symbol(order.instrument), self._holders(order.account)
+        if rules > 1 and (more > 0 or comes_nearer(change)):  # before, new orders alone were asked
+            for holder in holders:
+                reason = reason or not_allowed(holder, order)
         if symbol is not None and not reason:
             reason = self._size(symbol, order, lots, price_ticks, changes=True)
         for holder in holders:
-            reason = reason or _amends(holder, order, ahead) or _messages(holder, elapsed_ns)
+            reason = reason or amends(holder, order, ahead) or messages(holder, elapsed_ns)
         value = price_ticks * (order.leaves_lots + more) - order.price_ticks * order.leaves_lots
         for holder in holders:
-            reason = reason or self._open(holder, order, more, value)
+            reason = reason or self.holdings.check(holder, order, more, value)
         return reason
 
     def changed(self, order: Order, elapsed_ns: int) -> None:
         """A modify was allowed: it is one more message of the account."""
         for holder in () if self.idle else self._holders(order.account):
-            _stamp(holder.limits, holder.exposure, elapsed_ns)
+            stamp(holder.limits, holder.exposure, elapsed_ns)
 
     def reduces_only(self, order: Order) -> bool:
         """May the order's account, in its symbol, only bring a position toward zero?"""
@@ -353,11 +359,11 @@ class Risk:
 
     def _not_reducing(self, order: Order, price_ticks: int, more: int) -> str:
         """A modify adds nothing, and brings nothing nearer to a trade that would."""
-        position = self._positions.get((order.account, order.instrument.symbol), 0)
+        position = self.holdings.of(order.account, order.instrument.symbol)
         reduces = position < 0 if order.side is BUY else position > 0
         if more <= 0 and (reduces or price_ticks == order.price_ticks):
             return ""
-        return f"{RejectReason.REDUCING_ONLY}: more={more}, position={position}"
+        return self._only_reducing(order, "more", more)
 
     def _reducing(self, order: Order, counted: int) -> str:
         """Only as much as brings the position, with what is open of it, to zero."""
@@ -366,40 +372,26 @@ class Risk:
         if self.acting_lots is not None:
             return self.why_not_reducing(order, self.acting_lots(order))
         symbol = order.instrument.symbol
-        position = self._positions.get((order.account, symbol), 0)
+        position = self.holdings.of(order.account, symbol)
         buys, sells, _ = self._exposure(order.account).symbols.get(symbol, NOTHING_OPEN)
         room = (-position - buys if order.side is BUY else position - sells) + counted
         if 0 < order.quantity_lots <= room:  # 0: a budget buys nobody knows how many
             return ""
-        return f"{RejectReason.REDUCING_ONLY}: quantity={order.quantity_lots}, position={position}"
+        return self._only_reducing(order, "quantity", order.quantity_lots)
 
     def why_not_reducing(self, order: Order, acting_lots: int) -> str:
         """Why it may not trade all that is open of it, beside others that may so much."""
-        position = self._positions.get((order.account, order.instrument.symbol), 0)
+        position = self.holdings.of(order.account, order.instrument.symbol)
         room = (-position if order.side is BUY else position) - acting_lots
         if 0 < order.leaves_lots <= room:  # 0: a budget buys nobody knows how many
             return ""
-        return f"{RejectReason.REDUCING_ONLY}: quantity={order.leaves_lots}, position={position}"
+        return self._only_reducing(order, "quantity", order.leaves_lots)
 
-    def _conduct(self, holder: Holder, order: Order, elapsed_ns: int, *, again: bool) -> str:
-        """What the account may not trade; the same order again, too soon to be meant."""
-        limits = holder.limits
-        if order.instrument.symbol in limits.restricted:
-            symbol = order.instrument.symbol
-            return f"{RejectReason.SYMBOL_RESTRICTED}: symbol={symbol}{holder.whose}"
-        if limits.allowed:
-            reason = _not_allowed(holder, order)
-            if reason:
-                return reason
-        if not limits.duplicate_ns or again:
-            return ""
-        before_ns = self._exposure(order.account).recent.get(likeness(order))
-        if before_ns is None or elapsed_ns - before_ns >= limits.duplicate_ns:
-            return ""
-        return (
-            f"{RejectReason.ORDER_REPEATED}: after_ns={elapsed_ns - before_ns}, "
-            f"window_s={limits.duplicate_ns / NANOS:g}"
-        )
+    def _only_reducing(self, order: Order, what: str, lots: int) -> str:
+        position = self.holdings.of(order.account, order.instrument.symbol)
+        _, scale = told_scales(order.instrument, self.rules)
+        told = f"{what}={to_text(lots, scale)}, position={to_text(position, scale)}"
+        return f"{RejectReason.REDUCING_ONLY}: {told}"
 
     def _size(
         self,
@@ -416,7 +408,7 @@ class Risk:
         at_market = not order.price_ticks  # also a stop that will be one
         if not reason and at_market and lots:
             reason = limits.market_quantity.check(lots, before)
-        reference = self.reference_of(instrument.symbol, limits.band_around)
+        reference = self.holdings.reference_of(instrument.symbol, limits.band_around)
         price = price_ticks or reference
         budget = order.terms.budget if order.terms is not None else 0
         if not reason and (price or budget):
@@ -427,120 +419,13 @@ class Risk:
             if not reason and at_market:
                 reason = limits.market_notional.check(notional, before)
         moves = price_ticks != order.price_ticks or not changes
-        if not reason and limits.band_bps and price_ticks and reference and moves:
-            low = -(-reference * (BPS - limits.band_bps) // BPS)
-            high = reference * (BPS + limits.band_bps) // BPS
-            if not low <= price_ticks <= high:
-                text = [to_text(p, instrument.price_scale) for p in (price_ticks, low, high)]
+        if not reason and limits.band_bps and price_ticks and moves:
+            band = self.band_of(instrument.symbol, limits.band_bps, limits.band_around)
+            if band is not None and not band[0] <= price_ticks <= band[1]:
+                text = [to_text(p, instrument.price_scale) for p in (price_ticks, *band)]
                 code = RejectReason.PRICE_OUTSIDE_BAND
                 reason = f"{code}: price={text[0]}, min={text[1]}, max={text[2]}"
         return reason
-
-    def _open(
-        self,
-        holder: Holder,
-        order: Order,
-        more: int,
-        value: int,
-        budget: int = 0,
-        counted: int = 0,
-    ) -> str:
-        """Position, credit, exposures, were all that is open filled; `more` lots, `value` more.
-
-        value: price times lots, unscaled; budget: an amount of the quote asset. counted: lots of
-        the order that are counted as open already.
-        """
-        instrument, exposure = order.instrument, holder.exposure
-        symbol, caps = instrument.symbol, holder.limits.caps(instrument)
-        if caps.position_lots is not None and more > 0:
-            position = self._held(holder, symbol)
-            buys, sells, _ = exposure.symbols.get(symbol, NOTHING_OPEN)
-            would = (position + buys if order.side is BUY else sells - position) + more - counted
-            if would > caps.position_lots:
-                scale = instrument.quantity_scale
-                return (
-                    f"{RejectReason.POSITION_EXCEEDS_MAXIMUM}: position={to_text(would, scale)}, "
-                    f"max={to_text(caps.position_lots, scale)}{holder.whose}"
-                )
-        if caps.credit is not None and value + budget > 0:
-            before = order.price_ticks * counted
-            would = self._credit(exposure, instrument, value - before) + budget
-            if would > caps.credit:
-                scale = instrument.quote_scale
-                return (
-                    f"{RejectReason.CREDIT_EXCEEDS_MAXIMUM}: credit={to_text(would, scale)}, "
-                    f"max={to_text(caps.credit, scale)}{holder.whose}"
-                )
-        if caps.gross is None and caps.net is None:
-            return ""
-        return self._exposed(holder, caps, order, more, value, budget, counted)
-
-    def _held(self, holder: Holder, symbol: str) -> int:
-        return sum(self._positions.get((account, symbol), 0) for account in holder.members)
-
-    def _exposed(
-        self,
-        holder: Holder,
-        caps: Caps,
-        order: Order,
-        more: int,
-        value: int,
-        budget: int,
-        counted: int,
-    ) -> str:
-        """Gross and net exposure: refused is what makes one larger that is then too large."""
-        instrument, mark = order.instrument, self.reference_of(order.instrument.symbol, "last")
-        if counted:  # it is in already
-            worth = (order.price_ticks or mark) * counted
-            before, after = -instrument.notional_up(worth, 1), 0
-        else:
-            by_value = order.price_ticks or budget or not mark
-            worth = value if by_value else more * mark
-            before, after = 0, budget + instrument.notional_up(worth, 1)
-        was, would = (
-            self._exposure_of(holder, order, worth_more) for worth_more in (before, after)
-        )
-        for name, cap, now, then in (
-            ("gross", caps.gross, was[0], would[0]), ("net", caps.net, was[1], would[1]),
-        ):  # fmt: skip
-            if cap is not None and then > cap and then > now:
-                code = RejectReason[f"{name.upper()}_EXPOSURE_EXCEEDS_MAXIMUM"]
-                texts = [to_text(units, instrument.quote_scale) for units in (then, cap)]
-                return f"{code}: {name}={texts[0]}, max={texts[1]}{holder.whose}"
-        return ""
-
-    def _exposure_of(self, holder: Holder, order: Order, worth_more: int) -> tuple[int, int]:
-        """Gross and net, in units of the order's quote asset, were its side worth so much more.
-
-        Of each symbol: what the position would be worth if all that is open to buy filled, and if
-        all that is open to sell did. Gross is the sum of the larger ones, net the larger sum. A
-        position and an order without a price count at the last trade (else the reference price),
-        an order with one at that.
-        """
-        gross = longs = shorts = 0
-        for symbol, other in self.listed.items():
-            if other.quote != order.instrument.quote:
-                continue
-            held, mark = self._held(holder, symbol), self.reference_of(symbol, "last")
-            values = holder.exposure.values.get(symbol, NOTHING_WORTH)
-            up = other.notional_up(values[0] + (values[2] + held) * mark, 1)
-            down = other.notional_up(values[1] + (values[3] - held) * mark, 1)
-            if other is order.instrument:
-                up += worth_more if order.side is BUY else 0
-                down += 0 if order.side is BUY else worth_more
-            gross, longs, shorts = gross + max(up, down), longs + up, shorts + down
-        return gross, max(longs, shorts)
-
-    def _credit(self, exposure: Exposure, instrument: Instrument, value: int) -> int:
-        """The notional of all that is open against one quote asset, and of `value` more."""
-        total = 0
-        for symbol, (_, _, open_value) in exposure.symbols.items():
-            other = self.listed.get(symbol)
-            if other is instrument:
-                value += open_value
-            elif other is not None and other.quote == instrument.quote:
-                total += other.notional_up(open_value, 1)  # the price is in it
-        return total + instrument.notional_up(value, 1)
 
     # --- plain data ---
 
@@ -574,57 +459,3 @@ class Risk:
             exposure.recent = {tuple(each[:-1]): each[-1] for each in recent}
         for name, stamps in state.get("group_stamps", {}).items():
             self.group_exposures.setdefault(name, Exposure()).stamps = stamps
-
-
-def _not_allowed(holder: Holder, order: Order) -> str:
-    """Sides, order types and times in force are told by their words."""
-    for name, word, code in (
-        ("allowed_sides", order.side, RejectReason.SIDE_NOT_ALLOWED),
-        ("allowed_order_types", order.order_type, RejectReason.ORDER_TYPE_NOT_ALLOWED),
-        ("allowed_times_in_force", order.time_in_force, RejectReason.TIME_IN_FORCE_NOT_ALLOWED),
-    ):
-        words = holder.limits.allowed.get(name)
-        if words is not None and word.value not in words:
-            return f"{code}: was={word.value}, allowed={'|'.join(sorted(words))}{holder.whose}"
-    return ""
-
-
-def _counts(holder: Holder, order: Order, elapsed_ns: int) -> str:
-    """Open orders, stops that wait, and messages in the window."""
-    limits, exposure = holder.limits, holder.exposure
-    most = limits.open_orders_max
-    if most and exposure.count >= most:
-        code = RejectReason.OPEN_ORDERS_EXCEED_MAXIMUM
-        return f"{code}: open={exposure.count + 1}, max={most}{holder.whose}"
-    most = limits.stop_orders_max
-    if most and order.suspended and exposure.stops >= most:
-        code = RejectReason.STOP_ORDERS_EXCEED_MAXIMUM
-        return f"{code}: stops={exposure.stops + 1}, max={most}{holder.whose}"
-    return _messages(holder, elapsed_ns)
-
-
-def _amends(holder: Holder, order: Order, ahead: int) -> str:
-    """How often an order was changed: each change left a client order id behind."""
-    most, amends = holder.limits.amends_max, len(order.earlier_ids or ()) + ahead
-    if not most or amends < most:
-        return ""
-    return f"{RejectReason.AMENDS_EXCEED_MAXIMUM}: amends={amends + 1}, max={most}{holder.whose}"
-
-
-def _messages(holder: Holder, elapsed_ns: int) -> str:
-    limits, exposure = holder.limits, holder.exposure
-    most = limits.messages_max
-    if not most or len(exposure.stamps) < most:
-        return ""
-    if elapsed_ns - exposure.stamps[-most] >= limits.messages_window_ns:
-        return ""
-    return (
-        f"{RejectReason.MESSAGES_EXCEED_MAXIMUM}: messages={most + 1}, max={most}, "
-        f"window_s={limits.messages_window_ns / NANOS:g}{holder.whose}"
-    )
-
-
-def _stamp(limits: AccountLimits, exposure: Exposure, elapsed_ns: int) -> None:
-    if limits.messages_max:
-        exposure.stamps.append(elapsed_ns)
-        del exposure.stamps[: -limits.messages_max]

@@ -23,12 +23,13 @@ SweepStep = tuple[ResponseType, Order, int, int]
 
 
 class Quantity:
-    """What an order wants that is for so many lots. left: of them."""
+    """What an order wants that is for so many lots. left: of them. scale: decimals of the text."""
 
-    __slots__ = ("left", "lots")
+    __slots__ = ("left", "lots", "scale")
 
-    def __init__(self, lots: int) -> None:
+    def __init__(self, lots: int, scale: int = 0) -> None:
         self.lots = self.left = lots
+        self.scale = scale
 
     def at(self, _price_ticks: int) -> int:
         """How many lots it would still take at a price."""
@@ -40,7 +41,7 @@ class Quantity:
 
     def rest(self) -> str:
         """What is left of it, for the text of a report."""
-        return f"left={self.left}"
+        return f"left={to_text(self.left, self.scale)}"
 
 
 class Budget:

@@ -9,14 +9,17 @@ Owner: whoever calls. Nothing here waits.
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from oms.errors import OMSError, ValidationError
+from oms.gateways.aside import Aside
 from oms.gateways.wire import Told
-from oms.instruments import ASSET_SCALE, Instrument
+from oms.instruments import Instrument
 from oms.manager import OrderManagement
 from oms.market_data import (
     BalanceChange,
+    Candle,
     DepthUpdate,
     IndicativePrice,
     Level,
@@ -31,6 +34,7 @@ from oms.money import to_text
 from oms.reports import OrderResponse
 from oms.requests.codec import REQUEST, of_object
 from oms.requests.orders import SEQUENCE_MAX, check_id
+from oms.turn.history import width_ns
 from oms.turn.one_shot import DryRun
 from oms.users import Key, User
 
@@ -53,12 +57,14 @@ class Promise(NamedTuple):
 class Answers:
     """What one order manager says to requests and questions.
 
-    user, gateway: whose requests they are and how they come, for the record.
+    gateway: how the requests come, for the record. aside: who answers what takes a while; None:
+    the caller waits.
     """
 
-    def __init__(self, oms: OrderManagement, gateway: str) -> None:
+    def __init__(self, oms: OrderManagement, gateway: str, aside: Aside | None = None) -> None:
         self._oms = oms
         self._gateway = gateway
+        self._aside = aside
 
     def begin(self, given: object, user: str, request_id: str) -> "Told | Promise":
         """The answer to one line. Raises ValidationError, naming the field, and OMSError."""
@@ -75,7 +81,10 @@ class Answers:
         question = QUESTIONS.get(name) if type(name) is str else None
         if question is None:
             raise ValidationError(ASK, name, "one of " + ", ".join([*QUESTIONS, DRY_RUN, WATCH]))
-        return question.answer(self, **_checked(values, question.fields))
+        fields = _checked(values, question.fields)
+        if question.slow and self._aside is not None:
+            return Promise(self._aside.ask(lambda: question.answer(self, **fields)), _as_it_is)
+        return question.answer(self, **fields)
 
     def _signed(self, given: Mapping[str, Any], user: str, request_id: str) -> Told:
         """The request with its origin: the client may say request id and sequence alone."""
@@ -100,7 +109,7 @@ class Answers:
         return told
 
     def dry_run(self, found: DryRun) -> Told:
-        reserved = to_text(found.reserved, self._scale(found.asset))
+        reserved = to_text(found.reserved_units, found.scale)
         return {
             "dry_run": {
                 "refused": found.reason is not None,
@@ -128,7 +137,7 @@ class Answers:
         return {"trades": [self.market_event(each) for each in found]}
 
     def depth(self, symbol: str, levels: int) -> Told:
-        bids, asks = self._oms.get_depth(symbol, levels)
+        bids, asks = self._oms.get_depth_ticks(symbol, levels)
         instrument, phase = self._instruments[symbol], self._oms.market_states().get(symbol)
         return {
             "depth": {
@@ -137,13 +146,23 @@ class Answers:
             }
         }  # fmt: skip
 
+    def candles(self, symbol: str, width: str, start: int, end: int, limit: int) -> Told:
+        """By default the time of as many candles as are wanted, until now."""
+        end = end or self._oms.clock.wall_ns() + 1
+        start = start or max(0, end - limit * width_ns(width))
+        found = self._oms.candles(symbol, width, start, end)
+        shown = [candle_object(each) for each in found[:limit]]
+        return {"candles": shown, "more": len(found) > limit}
+
+    def statistics(self, symbol: str, end: int) -> Told:
+        found = self._oms.statistics(symbol, end or None)
+        told = candle_object(found)
+        return {"statistics": {**told, "last": told.pop("close"), "change": _text(found.change)}}
+
     def balances(self, account: str) -> Told:
         return {
             "balances": {
-                asset: {
-                    "available": to_text(available, self._scale(asset)),
-                    "reserved": to_text(reserved, self._scale(asset)),
-                }
+                asset: {"available": f"{available:f}", "reserved": f"{reserved:f}"}
                 for asset, (available, reserved) in self._oms.balances(account).items()
             }
         }
@@ -160,12 +179,6 @@ class Answers:
         found = self._oms.access.user(user)
         return {"keys": [key_object(key) for key in found.keys] if found is not None else []}
 
-    def _scale(self, asset: str) -> int:
-        for each in self._instruments.values():
-            if asset in (each.base, each.quote):
-                return each.base_scale if asset == each.base else each.quote_scale
-        return ASSET_SCALE
-
     @property
     def _instruments(self) -> Mapping[str, Instrument]:
         """Delisted ones, too: what is told of may be of them."""
@@ -177,11 +190,9 @@ class Answers:
         """One event under the name of its class, with its fields in the instrument's units."""
         told: Told = {"event": type(event).__name__, "seq": event.seq, "number": event.number}
         if isinstance(event, BalanceChange):
-            scale = self._scale(event.asset)
             return told | {
                 "account": event.account, "asset": event.asset,
-                "available": to_text(event.available, scale),
-                "reserved": to_text(event.reserved, scale),
+                "available": f"{event.available:f}", "reserved": f"{event.reserved:f}",
             }  # fmt: skip
         told["symbol"] = event.symbol
         instrument = self._instruments[event.symbol]
@@ -205,8 +216,8 @@ class Answers:
             case DepthUpdate():
                 told |= {
                     "first_id": event.first_id, "last_id": event.last_id,
-                    "bids": _levels(instrument, event.bids),
-                    "asks": _levels(instrument, event.asks),
+                    "bids": _levels(instrument, event.bids_ticks),
+                    "asks": _levels(instrument, event.asks_ticks),
                 }  # fmt: skip
             case TopOfBook():
                 bid, ask = _levels(
@@ -227,6 +238,25 @@ def _levels(instrument: Instrument, levels: "list[Level] | tuple[Level, ...]") -
     """Price and quantity of each level, best first."""
     price, quantity = instrument.price_scale, instrument.quantity_scale
     return [[to_text(ticks, price), to_text(lots, quantity)] for ticks, lots in levels]
+
+
+def candle_object(candle: Candle) -> Told:
+    """One candle; prices are null where no trade stands."""
+    return {
+        "symbol": candle.symbol, "start_ns": candle.start_ns, "end_ns": candle.end_ns,
+        "open": _text(candle.open), "high": _text(candle.high), "low": _text(candle.low),
+        "close": _text(candle.close), "volume": _text(candle.volume),
+        "quote_volume": _text(candle.quote_volume), "vwap": _text(candle.vwap),
+        "count": candle.count, "changed": candle.changed,
+    }  # fmt: skip
+
+
+def _text(number: Decimal | None) -> str | None:
+    return None if number is None else format(number, "f")
+
+
+def _as_it_is(told: Told) -> Told:
+    return told
 
 
 def user_object(user: User) -> Told:
@@ -266,12 +296,13 @@ def report_object(response: OrderResponse) -> Told:
         told["filled"] = to_text(report.cumulative_lots, quantity)
         told["open"] = to_text(report.leaves_lots, quantity)
         if report.cumulative_lots:
-            told["notional"] = to_text(response.notional, price + quantity)
+            told["notional"] = f"{response.notional:f}"
+            told["average_price"] = f"{response.average_price:f}"
         if report.last_quantity_lots:
             told |= {
                 "last_price": to_text(report.last_price_ticks, price),
                 "last_quantity": to_text(report.last_quantity_lots, quantity),
-                "last_fee": to_text(response.fee, instrument.quote_scale),
+                "last_fee": to_text(response.fee_units, instrument.quote_scale),
                 "liquidity": report.liquidity, "match_number": report.match_number,
             }  # fmt: skip
     return told
@@ -293,10 +324,11 @@ REQUIRED = object()
 
 
 class Question(NamedTuple):
-    """How it is answered; its fields, each with its default and its check."""
+    """How it is answered; its fields, each with its default and its check. slow: it reads much."""
 
     answer: Callable[..., Told]
     fields: Mapping[str, tuple[object, Check]]
+    slow: bool = False
 
 
 def _whole(low: int, high: int) -> Check:
@@ -306,6 +338,11 @@ def _whole(low: int, high: int) -> Check:
         return value
 
     return check
+
+
+def _width(_name: str, value: object) -> object:
+    width_ns(value)  # type: ignore[arg-type]  # it says what is wrong
+    return value
 
 
 def _flag(name: str, value: object) -> object:
@@ -358,6 +395,20 @@ QUESTIONS = {
     ),
     "trades": Question(Answers.trades, {"symbol": SYMBOL, "limit": LIMIT}),
     "depth": Question(Answers.depth, {"symbol": SYMBOL, "levels": (10, _whole(1, LEVELS_MAX))}),
+    "candles": Question(
+        Answers.candles,
+        {
+            "symbol": SYMBOL,
+            "width": ("1m", _width),
+            "start": (0, _whole(0, SEQUENCE_MAX)),
+            "end": (0, _whole(0, SEQUENCE_MAX)),
+            "limit": LIMIT,
+        },
+        slow=True,
+    ),
+    "statistics": Question(
+        Answers.statistics, {"symbol": SYMBOL, "end": (0, _whole(0, SEQUENCE_MAX))}, slow=True
+    ),
     "balances": Question(Answers.balances, {"account": ACCOUNT}),
     "users": Question(Answers.users, {"after": ("", _id_or_none), "limit": LIMIT}),
     "keys": Question(Answers.keys, {"user": (REQUIRED, check_id)}),

@@ -24,6 +24,7 @@ from pathlib import Path
 from oms.clock import NANOS
 from oms.errors import GatewayError, OMSError, ValidationError
 from oms.gateways.answers import ASK, WATCH, Answers, Promise, Watch, error_object, report_object
+from oms.gateways.aside import Aside
 from oms.gateways.connection import WATCH_BYTES_MAX, Connection, outcome
 from oms.gateways.wire import SOCKET_NAME, Told, address_in, encode
 from oms.manager import OrderManagement
@@ -91,7 +92,8 @@ class ControlGateway:
         self._oms = oms
         self._clock = oms.clock
         self._directory = directory
-        self._answers = Answers(oms, GATEWAY)
+        self.aside = Aside()
+        self._answers = Answers(oms, GATEWAY, self.aside)
         self._connections: dict[int, Connection] = {}
         self._count = 0
         self._listener: socket.socket | None = None

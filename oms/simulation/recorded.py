@@ -2,10 +2,10 @@
 
 Flow:  runner -> FlowWriter -> file -> [recorded] -> requests -> runner; trades -> notes
 
-JSON lines: written by `simulate --record`. One request a line, as requests/codec.py writes it,
-and "offset_ns", when it was sent after the start. What a line leaves out has its default.
-"expire_ns" of the terms counts from the start too. Files of earlier versions say "type" instead
-of "request".
+JSON lines: written by `simulate --record`; its first and last line are of again.py. One request a
+line, as requests/codec.py writes it, and "offset_ns", when it was sent after the start. What a line
+leaves out has its default. "expire_ns" of the terms counts from the start too. Files of earlier
+versions say "type" instead of "request".
 
 LOBSTER: a day of NASDAQ orders, and how far the replay follows. Columns, no header: time
 (seconds after midnight), type, order id, size, price x 10000, direction. 1 a new limit order,
@@ -19,20 +19,23 @@ import gzip
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TextIO
 
-from oms.enums import RequestType, Side, TimeInForce
+from oms.enums import Side, TimeInForce
 from oms.errors import OMSError, ValidationError
 from oms.instruments import Instrument
 from oms.money import to_text, to_units
 from oms.reports import Report
+from oms.requests import Request
 from oms.requests.codec import REQUEST, of_object, to_object
 from oms.requests.orders import OrderRequest
+from oms.simulation.again import RECORDED, TURNS, Outcome, Recording, turns_of
 from oms.simulation.runner import Timed
+from oms.stores import JournalRecord
 
 OFFSET, TERMS, EXPIRE = "offset_ns", "terms", "expire_ns"
 IDS = ("client_order_id", "orig_client_order_id", "oco_with")
@@ -50,16 +53,43 @@ class FlowWriter:
         self._file = file
         self._start_ns = start_ns
 
-    def write(self, offset_ns: int, request: OrderRequest) -> None:
+    def write(self, offset_ns: int, request: Request) -> None:
         line = {OFFSET: offset_ns, **to_object(request)}
         terms = line.get(TERMS, {})
         if EXPIRE in terms:
             terms[EXPIRE] = max(1, terms[EXPIRE] - self._start_ns)
+        self._line(line)
+
+    def _line(self, line: dict[str, Any]) -> None:
         self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
 
 
+class Recorder(FlowWriter):
+    """Records a whole run: made, how it was made; the requests; what came of them.
+
+    outcome: a listener of the run's order manager. after_seq: the journal's end before the run.
+    """
+
+    def __init__(self, file: TextIO, start_ns: int, made: dict[str, Any]) -> None:
+        super().__init__(file, start_ns)
+        self.outcome, self.after_seq = Outcome(), 0
+        self._line(made)
+
+    def end(self, records: Iterable[JournalRecord]) -> None:
+        """The run is over; records: its journal."""
+        turns = list(turns_of(records, self.after_seq, self._start_ns))
+        self._line({TURNS: turns, **self.outcome.told()})
+
+
 def read_jsonl(path: Path, prefix: str = "", start_ns: int = 0) -> Iterator[Timed]:
-    """The recorded requests; `prefix` is put before every client order id.
+    """The recorded orders, modifies and cancels; see read_requests."""
+    for offset_ns, request in read_requests(path, prefix, start_ns):
+        if type(request) is OrderRequest:
+            yield offset_ns, request
+
+
+def read_requests(path: Path, prefix: str = "", start_ns: int = 0) -> Iterator[tuple[int, Request]]:
+    """All recorded requests; `prefix` is put before every client order id.
 
     start_ns: the wall clock at the start, which orders good till a time count from.
 
@@ -73,10 +103,29 @@ def read_jsonl(path: Path, prefix: str = "", start_ns: int = 0) -> Iterator[Time
             raise FlowFileError(f"{where}: expected JSON: {error}") from None
         if not isinstance(line, dict):
             raise FlowFileError(f"{where}: expected one JSON object, was {text[:40]!r}")
+        if RECORDED in line or TURNS in line:
+            continue  # how the run was made, and what came of it
         try:
             yield _offset(line), _request(line, prefix, start_ns)
         except ValidationError as error:
             raise FlowFileError(f"{where}: {error}") from None
+
+
+def recording_of(path: Path) -> Recording | None:
+    """How a run was made and what came of it, by the first and last line of its file; None where
+    there is no such first line, or the run was cut short."""
+    first = last = ""
+    number = 0
+    for count, text in lines_of(path):
+        number, last = count, text
+        first = first or text
+    if not (first.startswith(f'{{"{RECORDED}":') and last.startswith(f'{{"{TURNS}":')):
+        return None
+    try:
+        return Recording.of(json.loads(first), json.loads(last))
+    except (ValueError, KeyError, TypeError) as error:
+        where = f"{path.name} line 1 and {number}"
+        raise FlowFileError(f"{where}: expected what simulate --record wrote: {error!r}") from None
 
 
 def _offset(line: dict[str, Any]) -> int:
@@ -86,11 +135,9 @@ def _offset(line: dict[str, Any]) -> int:
     return offset_ns
 
 
-def _request(line: dict[str, Any], prefix: str, start_ns: int) -> OrderRequest:
+def _request(line: dict[str, Any], prefix: str, start_ns: int) -> Request:
     if REQUEST not in line:
         line[REQUEST] = line.pop("type", None)
-    if line[REQUEST] not in list(RequestType):
-        raise ValidationError(REQUEST, line[REQUEST], "one of " + ", ".join(RequestType))
     terms = line.get(TERMS)
     terms = terms if isinstance(terms, dict) else {}
     for fields in (line, terms):
@@ -98,7 +145,7 @@ def _request(line: dict[str, Any], prefix: str, start_ns: int) -> OrderRequest:
     expire_ns = terms.get(EXPIRE)
     if type(expire_ns) is int and 0 < expire_ns <= OFFSET_NS_MAX:
         terms[EXPIRE] = start_ns + expire_ns
-    request: OrderRequest = of_object(line)
+    request: Request = of_object(line)
     return request
 
 

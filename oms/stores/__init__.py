@@ -1,12 +1,12 @@
 """Stores: where the journal and the reports are kept. SQLite for keeps, memory for tests."""
 
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from oms.clock import Instant
 from oms.errors import JournalError
-from oms.reports import Report
+from oms.reports import EXEC_TYPES, TRADE, Report, execution_id_of
 from oms.requests.codec import LOSS, Line, decode_all
 
 Claim = tuple[int, str, str, str, str, str, int]
@@ -49,6 +49,28 @@ class JournalRecord(NamedTuple):
 
     def expected_checksum(self, before: int) -> int:
         return checksum(before, *self[:5], self.elapsed_ns, self.clock_ns, self.tally)
+
+
+class StoredTrade(NamedTuple):
+    """One trade as it stands. report_id: of the side that names it, see turn/tape.py.
+
+    lots: 0 if it was taken back. changed: it is other than was told first.
+    """
+
+    report_id: int
+    wall_ns: int
+    price_ticks: int
+    lots: int
+    changed: bool = False
+
+
+class TradeTerms(NamedTuple):
+    """What a bust or correction made of one side of a trade. lots: 0 if it was taken back; fee:
+    what that side has paid for it since, in units."""
+
+    price_ticks: int
+    lots: int
+    fee: int
 
 
 def line_in(record: JournalRecord | None, seq: int) -> Line:
@@ -226,6 +248,16 @@ class Store(Protocol):
         before report id `before` on."""
         ...
 
+    def trades(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]:
+        """Durable trades of a symbol with a stamp in [start_ns, end_ns), oldest first, as they
+        stand; from any thread."""
+        ...
+
+    def changes(self, start_ns: int) -> dict[str, TradeTerms]:
+        """What busts and corrections of that time and later made of trades, by execution id of
+        each side."""
+        ...
+
     def save_part(self, parts_id: int, number: int, part: str) -> None:
         """One part of a snapshot that is not complete yet."""
         ...
@@ -245,7 +277,32 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-EXECUTIONS = ("TRADE", "TRADE_BUSTED", "TRADE_CORRECTED")  # types of what `executions` gives
+CHANGES = ("TRADE_BUSTED", "TRADE_CORRECTED")  # of a trade that was told before
+EXECUTIONS = ("TRADE", *CHANGES)  # types of what `executions` gives
+
+
+def as_it_stands(trade: StoredTrade, changes: Mapping[str, TradeTerms]) -> StoredTrade:
+    """With the price and lots that a bust or a correction gave it. changes: by execution id."""
+    terms = changes and changes.get(execution_id_of(trade.report_id))
+    if not terms:
+        return trade
+    return trade._replace(price_ticks=terms.price_ticks, lots=terms.lots, changed=True)
+
+
+def terms_of_change(code: str, price_ticks: int, lots: int, fee: str) -> TradeTerms:
+    """From the report that tells a bust or a correction."""
+    if code[:1] == EXEC_TYPES["TRADE_CORRECTED"]:
+        return TradeTerms(price_ticks, lots, int(fee or 0))
+    return TradeTerms(price_ticks, 0, 0)
+
+
+def names_trade(report: Report) -> bool:
+    """Of the two reports of a trade one names it: the taker's, in an auction the buyer's. At a
+    remote venue, which tells one side, the taker's alone."""
+    if report.type != TRADE:
+        return False
+    in_auction = report.liquidity not in ("MAKER", "TAKER") and report.match_number > 0
+    return report.liquidity == "TAKER" or (in_auction and report.side == "BUY")
 
 
 def answers_in(reports: Sequence[Report], seq: int) -> list[Report]:

@@ -92,6 +92,14 @@ class HighWater:
         self._turns = marks.index(max(filter(None, marks))) if any(marks) else 0
         self._file = FileIO(self.path, "r+")
 
+    def promise(self, seq: int) -> None:
+        """Say that a journal had come so far, though the database may not have it any more. What
+        the file says already is never lowered."""
+        sound = [mark for mark in self._marks() if mark is not None]
+        if seq and (not sound or max(sound).seq < seq):
+            self._boot = boot_id().encode()
+            self._create(JournalEnd(seq, 0, None))
+
     def _create(self, end: JournalEnd) -> None:
         """Written aside and renamed: it is whole, or not there."""
         beside = self.path.with_name(f"{self.path.name}.new")

@@ -2,9 +2,22 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from oms.reports import Report
+from oms.reports import Report, trade_named
 from oms.requests.codec import Line
-from oms.stores import EXECUTIONS, Claim, JournalRecord, Snapshot, answers_in, line_in
+from oms.stores import (
+    CHANGES,
+    EXECUTIONS,
+    Claim,
+    JournalRecord,
+    Snapshot,
+    StoredTrade,
+    TradeTerms,
+    answers_in,
+    as_it_stands,
+    line_in,
+    names_trade,
+    terms_of_change,
+)
 
 
 class MemoryStore:
@@ -113,6 +126,26 @@ class MemoryStore:
             if report.type in EXECUTIONS and report.symbol in symbols and report.report_id < before
         )
         return reversed(told)
+
+    def trades(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]:
+        reports = [report for report in self.all_reports() if report.symbol == symbol]
+        changes = self.changes(start_ns)
+        for report in reports:
+            if names_trade(report) and start_ns <= report.wall_ns < end_ns:
+                trade = StoredTrade(
+                    report.report_id, report.wall_ns, report.last_price_ticks,
+                    report.last_quantity_lots, False,
+                )  # fmt: skip
+                yield as_it_stands(trade, changes)
+
+    def changes(self, start_ns: int) -> dict[str, TradeTerms]:
+        return {
+            trade_named(each): terms_of_change(
+                each.code, each.last_price_ticks, each.last_quantity_lots, each.fee
+            )
+            for each in self.all_reports()
+            if each.type in CHANGES and each.wall_ns >= start_ns
+        }
 
     def save_part(self, parts_id: int, number: int, part: str) -> None:
         if number == 1:  # of one that did not come to its end nothing stays

@@ -17,7 +17,7 @@ from oms.reports import (
     STORED,
     Report,
 )
-from oms.stores import EXECUTIONS, JournalRecord
+from oms.stores import CHANGES, EXECUTIONS, JournalRecord
 
 SCHEMA_VERSION = 4
 FOLDED_VERSION = 2  # up to this one, all tables but the journal are made anew from it
@@ -36,10 +36,23 @@ JOURNAL = """CREATE TABLE IF NOT EXISTS journal (
     tally TEXT)"""
 NEW_COLUMNS = {"elapsed_ns": "INTEGER", "clock_ns": "INTEGER", "tally": "TEXT"}
 
+# What was moved into files beside the database: see archives.py.
+ARCHIVES = """CREATE TABLE IF NOT EXISTS archives (
+    last_seq INTEGER PRIMARY KEY,
+    checksum INTEGER NOT NULL,
+    reports INTEGER NOT NULL,
+    name TEXT NOT NULL)"""
+
 NAMES = Report._fields[:STORED]
 _TEXTS = ("code", "notional", "liquidity", "reason", "fee")
 _COLUMNS = ",\n    ".join(
     f"{name} {'TEXT' if name in _TEXTS else 'INTEGER'} NOT NULL" for name in NAMES[1:]
+)
+# Busts and corrections are few, and may be about a trade of long ago: they have a list of their
+# own. (A partial index of `reports` costs every other report half a microsecond.)
+TRADE_CHANGES = "CREATE TABLE trade_changes (report_id INTEGER PRIMARY KEY)"
+_OF_CHANGES = "substr(code, 1, 1) IN ({})".format(
+    ", ".join(f"'{EXEC_TYPES[kind]}'" for kind in CHANGES)
 )
 TABLES = [
     """CREATE TABLE orders (
@@ -55,6 +68,7 @@ TABLES = [
     # old order would dirty a page of its own, and commits took three times as long.
     f"CREATE TABLE reports (\n    report_id INTEGER PRIMARY KEY,\n    {_COLUMNS})",
     "CREATE INDEX reports_by_order ON reports (order_id)",
+    TRADE_CHANGES,
     # Of the few reports that name another symbol or side than `orders` does: refusals.
     """CREATE TABLE report_names (
     report_id INTEGER PRIMARY KEY,
@@ -137,9 +151,32 @@ VIEW = "CREATE VIEW order_responses AS SELECT " + ", ".join(
 OF_TRADES = (
     "WHERE substr(r.code, 1, 1) IN ("
     + ", ".join(f"'{EXEC_TYPES[kind]}'" for kind in EXECUTIONS)
-    + ") AND r.report_id < ? AND o.symbol IN (SELECT value FROM json_each(?)) "
+    + ") AND r.report_id >= ? AND r.report_id < ? AND o.symbol IN (SELECT value FROM json_each(?)) "
     "ORDER BY r.report_id DESC"
 )
+# One report of each trade, the one that names it: see names_trade. By sequence of turns, as the
+# stamps of turns never decrease: no index of its own, so a trade costs the dispatcher nothing.
+SELECT_TRADES = f"""SELECT r.report_id, j.wall_ns, r.last_price_ticks, r.last_quantity_lots
+    FROM reports AS r
+    CROSS JOIN orders AS o ON o.seq = r.order_id
+    CROSS JOIN journal AS j ON j.last_seq = r.report_id >> {NUMBER_BITS}
+    WHERE r.report_id >= ? AND r.report_id < ? AND substr(r.code, 1, 1) = '{EXEC_TYPES["TRADE"]}'
+    AND r.liquidity <> 'MAKER' AND o.symbol = ? AND (r.liquidity = 'TAKER'
+    OR (r.match_number > 0 AND o.side = 'BUY')) ORDER BY r.report_id"""
+SELECT_CHANGES = """SELECT code, last_price_ticks, last_quantity_lots, fee, reason FROM reports
+    WHERE report_id IN (SELECT report_id FROM trade_changes WHERE report_id >= ?)
+    ORDER BY report_id"""
+# Of a database that no program of this version has opened for writing yet.
+SCAN_CHANGES = f"""SELECT code, last_price_ticks, last_quantity_lots, fee, reason FROM reports
+    WHERE report_id >= ? AND {_OF_CHANGES} ORDER BY report_id"""
+HAS_CHANGES = "SELECT 1 FROM sqlite_master WHERE name = 'trade_changes'"
+HAS_ARCHIVES = "SELECT 1 FROM sqlite_master WHERE name = 'archives'"
+SELECT_ARCHIVES = "SELECT * FROM archives ORDER BY last_seq"
+INSERT_CHANGE = "INSERT INTO trade_changes VALUES (?)"
+SELECT_TURN = "SELECT last_seq, wall_ns FROM journal WHERE last_seq >= ? ORDER BY last_seq LIMIT 1"
+SELECT_TURN_BEFORE = """SELECT max(last_seq) FROM journal
+    WHERE wall_ns < ? AND last_seq <= ? AND last_seq > ?
+    AND last_seq < (SELECT max(last_seq) FROM journal)"""
 OF_ORDER = "WHERE r.order_id = ? ORDER BY r.report_id"
 
 
@@ -156,8 +193,10 @@ def create(connection: sqlite3.Connection) -> bool:
         widen(connection)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
+    connection.execute(ARCHIVES)
     if version > FOLDED_VERSION:
         _renew_view(connection)
+        _list_changes(connection)
     return bool(0 < version <= FOLDED_VERSION)
 
 
@@ -168,6 +207,17 @@ def _renew_view(connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("DROP VIEW IF EXISTS order_responses")
         connection.execute(VIEW)
+        connection.execute("COMMIT")
+
+
+def _list_changes(connection: sqlite3.Connection) -> None:
+    """A database of an older program has no list of busts and corrections: one look at all."""
+    if connection.execute(HAS_CHANGES).fetchone() is None:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(TRADE_CHANGES)
+        connection.execute(
+            f"INSERT INTO trade_changes SELECT report_id FROM reports WHERE {_OF_CHANGES}"
+        )
         connection.execute("COMMIT")
 
 
@@ -190,6 +240,7 @@ def set_aside(connection: sqlite3.Connection) -> str:
         old, report_id = "reports", "old.report_id"
         connection.execute("DROP VIEW order_responses")
         connection.execute("DROP INDEX reports_by_order")
+        connection.execute("DROP TABLE IF EXISTS trade_changes")
         dropped = []
         for table in ("orders", "report_names"):
             connection.execute(f"DROP TABLE {table}")

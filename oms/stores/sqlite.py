@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,30 @@ from oms.errors import (
     StoreFullError,
     ValidationError,
 )
-from oms.reports import NUMBER_BITS, NUMBER_MASK, STORED, Report, stored_report, type_of
+from oms.reports import (
+    NUMBER_BITS,
+    NUMBER_MASK,
+    STORED,
+    Report,
+    stored_report,
+    trade_in,
+    type_of,
+)
 from oms.requests.codec import Line
 from oms.requests.orders import SEQUENCE_MAX
-from oms.stores import Claim, JournalRecord, Snapshot, answers_in, line_in
+from oms.stores import (
+    CHANGES,
+    Claim,
+    JournalRecord,
+    Snapshot,
+    StoredTrade,
+    TradeTerms,
+    answers_in,
+    as_it_stands,
+    line_in,
+    terms_of_change,
+)
+from oms.stores.archives import ArchiveRow, Archives
 from oms.stores.high_water import (
     HighWater,
     JournalEnd,
@@ -41,6 +62,9 @@ from oms.stores.schema import (
     COUNT,
     COUNT_ALL,
     DROP_PARTS,
+    HAS_ARCHIVES,
+    HAS_CHANGES,
+    INSERT_CHANGE,
     INSERT_CLAIM,
     INSERT_NAMES,
     INSERT_RECORD,
@@ -49,11 +73,16 @@ from oms.stores.schema import (
     OF_ORDER,
     OF_TRADES,
     OTHERS,
+    SCAN_CHANGES,
     SCHEMA_VERSION,
+    SELECT_ARCHIVES,
+    SELECT_CHANGES,
     SELECT_CLAIMS,
     SELECT_END,
     SELECT_RECORD,
     SELECT_REPORT,
+    SELECT_TRADES,
+    SELECT_TURN,
     SELECT_USED,
     TABLES,
     VIEW,
@@ -65,6 +94,7 @@ from oms.stores.schema import (
 from oms.stores.write_ahead_log import log_bytes
 
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL", "none": "OFF"}
+FULL_CHECK = "integrity_check"
 QUICK_CHECK_BYTES_MAX = 256 << 20  # about a second
 PROBE_BYTES = 1 << 20
 WAL_BYTES_MAX = 64 << 20  # a log that was larger is cut to this when it starts anew
@@ -128,6 +158,7 @@ class PersistentStorage:
         self._high = HighWater(self.path)
         self._unclean = False  # it was not closed in order the last time
         self._appended: JournalRecord | None = None  # by the transaction under way
+        self._archives = Archives()
         self.outdated = False
         self.loss: Loss | None = None  # found by open(), and accepted
 
@@ -164,13 +195,44 @@ class PersistentStorage:
                 self._connection = self._connect(read_only=False)
                 self._prepare(self._connection)
                 self._high.open(end)
-                _sync_directory(self.path.resolve().parent)
+                sync_directory(self.path.resolve().parent)
             if not self.outdated:
                 check_version(self._connection, self.path)
+            self._archives = self._open_archives()
         except READ_ERRORS as error:
             raise _translated(error, f"{self.path}: cannot be used") from error
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be used: {error}") from error
+
+    def _open_archives(self) -> Archives:
+        """They belong to the database, so they have to be there: StoreError names the first that
+        is not."""
+        found = self._one(HAS_ARCHIVES) and self._read(SELECT_ARCHIVES, ()).fetchall()
+        rows = [ArchiveRow._make(row) for row in found or ()]
+        files = [
+            PersistentStorage(self.path.resolve().with_name(row.name), read_only=True)
+            for row in rows
+        ]
+        for row, file in zip(rows, files, strict=True):
+            if not file.path.exists():
+                raise StoreError(
+                    f"{file.path}: missing: the archive of the journal up to sequence "
+                    f"{row.last_seq} belongs beside the database; put it back"
+                )
+        for file in files:
+            file.open()
+        return Archives(rows, files)
+
+    @property
+    def archives(self) -> list[ArchiveRow]:
+        """What was moved into files beside the database, oldest first."""
+        return list(self._archives.rows)
+
+    @property
+    def begins(self) -> tuple[int, int]:
+        """Where the journal in this file begins: the sequence and checksum that it goes on from;
+        (0, 0) if nothing was archived."""
+        return self._archives.last_seq, self._archives.checksum
 
     def _look_for_losses(self) -> JournalEnd:
         """Where the journal ends; JournalError if it should not end there.
@@ -238,7 +300,8 @@ class PersistentStorage:
             for claims, reports in turns:
                 self._db.executemany(INSERT_CLAIM, claims)
                 self._insert([
-                    self._named(r) if r.type in NAMED_OTHERWISE else r for r in reports
+                    self._named(r) if r.type in NAMED_OTHERWISE else r
+                    for r in self._not_archived(reports)
                 ])  # fmt: skip
             for statement in (
                 take_over, "DROP TABLE old_reports", *OTHERS, "REINDEX journal",
@@ -252,6 +315,12 @@ class PersistentStorage:
             self.rollback()
         self.outdated = False
 
+    def _not_archived(self, reports: list[Report]) -> list[Report]:
+        """Of one turn's reports those that were not moved into an archive."""
+        seq = reports[0].journal_seq if reports else 0
+        moved = {report.report_id for report in self._archives.reports_of_turn(seq)}
+        return [report for report in reports if report.report_id not in moved]
+
     def _named(self, report: Report) -> Report:
         """A report of an older journal may not know whose client order id it bears."""
         seq, _ = self.owner(report.account, report.client_order_id)
@@ -264,6 +333,7 @@ class PersistentStorage:
             reader, self._reader = self._reader, None
         if reader is not None:
             reader.close()
+        self._archives.close()
         if connection is None:
             return
         try:
@@ -317,6 +387,8 @@ class PersistentStorage:
             db.executemany(
                 INSERT_NAMES, [(r.report_id, r.symbol, r.side, r.order_id) for r in others]
             )
+            changes = [(report.report_id,) for report in others if report.type in CHANGES]
+            db.executemany(INSERT_CHANGE, changes)
 
     def commit(self) -> None:
         self._write("COMMIT")
@@ -398,6 +470,18 @@ class PersistentStorage:
         except sqlite3.Error as error:
             raise _translated(error, "writing a snapshot") from error
 
+    def copy_to(self, path: Path) -> None:
+        """A copy of this database as of one instant, synced; nobody who writes it waits.
+
+        An archive is not copied with it: see `archives`.
+        """
+        try:
+            with closing(sqlite3.connect(path)) as copy:
+                copy.execute("PRAGMA synchronous = FULL")
+                self._db.backup(copy)
+        except READ_ERRORS as error:
+            raise _translated(error, f"{path}: copying") from error
+
     # --- reading ---
 
     def owner(self, account: str, client_order_id: str) -> tuple[int, int]:
@@ -410,30 +494,36 @@ class PersistentStorage:
         return set(self._read(SELECT_USED, (json.dumps(names),)).fetchall()) if names else set()
 
     def records(self, after_seq: int = 0) -> Iterator[JournalRecord]:
-        cursor = self._read(SELECT_RECORD + "WHERE last_seq > ? ORDER BY last_seq", (after_seq,))
-        return map(JournalRecord._make, _guarded(cursor))
+        own_after = max(after_seq, self._archives.last_seq)
+        cursor = self._read(SELECT_RECORD + "WHERE last_seq > ? ORDER BY last_seq", (own_after,))
+        own = map(JournalRecord._make, _guarded(cursor))
+        return chain(self._archives.records(after_seq), own) if after_seq < own_after else own
 
     def record_of(self, seq: int) -> JournalRecord | None:
+        if seq <= self._archives.last_seq:
+            return self._archives.record_of(seq)
         found = self._one(SELECT_RECORD + "WHERE last_seq >= ? ORDER BY last_seq LIMIT 1", seq)
         return JournalRecord._make(found) if found else None
 
     def record_before(self, record: JournalRecord) -> JournalRecord | None:
         """The one that this record is chained to; None for the first."""
-        query = SELECT_RECORD + "WHERE last_seq < ? ORDER BY last_seq DESC LIMIT 1"
-        found = self._one(query, record.last_seq)
-        return JournalRecord._make(found) if found else None
+        query = SELECT_RECORD + "WHERE last_seq < ? AND last_seq > ? ORDER BY last_seq DESC LIMIT 1"
+        found = self._one(query, record.last_seq, self._archives.last_seq)
+        return JournalRecord._make(found) if found else self._archives.record_before(record)
 
     def line_of(self, seq: int) -> Line:
         return line_in(self.record_of(seq), seq)
 
     def reports_of(self, order_id: int) -> list[Report]:
-        return self._reports(OF_ORDER, order_id)
+        return [*self._archives.reports_of(order_id), *self._reports(OF_ORDER, order_id)]
 
     def reports_of_turn(self, seq: int) -> list[Report]:
         if not 0 < seq <= SEQUENCE_MAX >> NUMBER_BITS:
             return []
         where = "WHERE r.report_id BETWEEN ? AND ? ORDER BY r.report_id"
-        return self._reports(where, seq << NUMBER_BITS, (seq << NUMBER_BITS) | NUMBER_MASK)
+        own = self._reports(where, seq << NUMBER_BITS, (seq << NUMBER_BITS) | NUMBER_MASK)
+        archived = self._archives.reports_of_turn(seq)
+        return sorted([*archived, *own]) if archived else own
 
     def told(self, seq: int) -> Report | None:
         record = self.record_of(seq)
@@ -487,21 +577,23 @@ class PersistentStorage:
                 )
         found = self._one(COUNT_ALL)
         assert found is not None
-        return found[0], found[1]
+        return found[0], found[1] + self._archives.reports
 
-    def damage(self, check: str = "integrity_check") -> str:
+    def damage(self, check: str = FULL_CHECK) -> str:
         """What SQLite finds wrong first with its pages and indexes; "" for nothing.
 
         check: "quick_check" leaves out what indexes hold, and takes a fraction of the time.
         """
         found = self._one(f"PRAGMA {check}(1)")
-        return "" if found == ("ok",) else " ".join(str(found and found[0]).split())
+        if found != ("ok",):
+            return " ".join(str(found and found[0]).split())
+        return next(iter(self._archives.damages(check)), "") if check == FULL_CHECK else ""
 
     def counts(self, upto_seq: int) -> tuple[int, int]:
         """How many claims and reports there are, up to the turn that ends there."""
         found = self._one(COUNT, upto_seq, (upto_seq + 1) << NUMBER_BITS)
         assert found is not None
-        return found[0], found[1]
+        return found[0], found[1] + self._archives.count(upto_seq)
 
     def all_claims(self) -> Iterator[Claim]:
         """Every claim, in journal order."""
@@ -511,11 +603,59 @@ class PersistentStorage:
             yield claim
 
     def all_reports(self) -> Iterator[Report]:
-        return map(stored_report, _guarded(self._read(SELECT_REPORT + "ORDER BY r.report_id", ())))
+        rows = _guarded(self._read(SELECT_REPORT + "ORDER BY r.report_id", ()))
+        return self._archives.with_reports(map(stored_report, rows))
 
     def executions(self, symbols: Collection[str], before: int) -> Iterator[Report]:
-        names = json.dumps(sorted(symbols))
-        return map(stored_report, _guarded(self._read(SELECT_REPORT + OF_TRADES, (before, names))))
+        archives, begins = self._archives, (self._archives.last_seq + 1) << NUMBER_BITS
+        if not archives.rows:
+            return self._executions(symbols, 0, before)
+        recent, older = (
+            self._executions(symbols, begins, before),
+            self._executions(symbols, 0, min(before, begins)),
+        )
+        return archives.with_executions(recent, older, symbols, before)
+
+    def _executions(self, symbols: Collection[str], first: int, before: int) -> Iterator[Report]:
+        given = first, before, json.dumps(sorted(symbols))
+        return map(stored_report, _guarded(self._read(SELECT_REPORT + OF_TRADES, given)))
+
+    def trades(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]:
+        # A connection of its own: a day's trades take a while, and nobody else waits for them.
+        with PersistentStorage(self.path, read_only=True) as reader:
+            reader._write("BEGIN")  # trades and what became of them as of one instant
+            # Those of an archive may have been changed since, as the database knows.
+            changes = reader.changes(start_ns)
+            own = reader._trades(symbol, start_ns, end_ns)
+            for trade in reader._archives.with_trades(own, symbol, start_ns, end_ns):
+                yield as_it_stands(trade, changes)
+
+    def changes(self, start_ns: int) -> dict[str, TradeTerms]:
+        changes, first = self._archives.changes(start_ns), self._turn_at(start_ns) << NUMBER_BITS
+        select = SELECT_CHANGES if self._one(HAS_CHANGES) else SCAN_CHANGES
+        for *told, reason in _guarded(self._read(select, (first,))):
+            changes[trade_in(reason)] = terms_of_change(*told)
+        return changes
+
+    def _trades(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]:
+        first, end = self._turn_at(start_ns) << NUMBER_BITS, self._turn_at(end_ns) << NUMBER_BITS
+        for row in _guarded(self._read(SELECT_TRADES, (first, end, symbol))):
+            yield StoredTrade(*row)
+
+    def _turn_at(self, wall_ns: int) -> int:
+        """The first turn stamped then or later; above all turns if there is none. Stamps never
+        decrease, so it is found by halves."""
+        low, found = 0, self._one("SELECT max(last_seq) FROM journal")
+        high = ((found and found[0]) or 0) + 1
+        while low < high:
+            middle = (low + high) // 2
+            turn = self._one(SELECT_TURN, middle)
+            if turn is None or turn[1] >= wall_ns:
+                high = middle
+            else:
+                low = turn[0] + 1
+        turn = self._one(SELECT_TURN, low)
+        return turn[0] if turn is not None else SEQUENCE_MAX >> NUMBER_BITS
 
     def _reports(self, where: str, *arguments: object) -> list[Report]:
         return list(map(stored_report, _guarded(self._read(SELECT_REPORT + where, arguments))))
@@ -540,6 +680,17 @@ class PersistentStorage:
             )
             for seq, crc, last, parts_id in list(_guarded(self._read(query, ())))
         ]
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For archiving alone: what is written through it is its own affair."""
+        return self._db
+
+    def mark_end(self) -> None:
+        """Have the high-water file name the journal's last turn, which stays in the database."""
+        end = self._one(SELECT_END)
+        assert end is not None
+        self._high.write(*end)
 
     @property
     def _db(self) -> sqlite3.Connection:
@@ -611,7 +762,7 @@ def _translated(error: Exception, doing: str) -> StoreError:
     return OutcomeUnknownError(text)
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
     """Make the directory entries durable; SQLite ignores an I/O error when it does this."""
     if os.name != "posix":
         return

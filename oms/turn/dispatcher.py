@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from threading import get_ident
+from typing import Any
 
 from oms.clock import Clock, Instant, utc_text
 from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
-from oms.desk.listings import in_force, mistakes_in
+from oms.desk.listings import check_tiers, in_force, mistakes_in
 from oms.desk.settings import (
     check_assets,
     check_grid,
@@ -26,9 +27,8 @@ from oms.desk.settings import (
     check_venue,
     exchange_settings,
     settings_of,
-    worth_nothing,
 )
-from oms.desk.throttle import OrderThrottler
+from oms.desk.throttle import OrderThrottler, PastSends
 from oms.enums import OrderState, ResponseType
 from oms.errors import (
     JournalError,
@@ -43,7 +43,7 @@ from oms.reports import OrderResponse, Report, refused, symbol_of
 from oms.requests import codec
 from oms.requests.codec import Line
 from oms.requests.internal import VenueReport
-from oms.stores import Store
+from oms.stores import JournalRecord, Store
 from oms.stores.high_water import Loss
 from oms.stores.tally import Tally, tally_text
 from oms.turn.access_view import AccessView
@@ -144,12 +144,15 @@ class Dispatcher:
             raise
 
     def _start(self) -> None:
-        self._recover(self.should_stop)
+        past = PastSends(self.throttler)
+        self._recover(self.should_stop, lambda r: past.note(r.released, r.instant.elapsed_ns))
         orders = self.desk.executions.orders
         self._publisher.restore(orders.values(), self.fold.last_seq, self.fold.instant.wall_ns)
         self.access.show(self.desk.access.taken())
-        self.times.start(self.fold.instant)
-        if self.fold.last_seq:
+        self.times.start(self.fold.instant, self.desk.settings.get("boot", ()))
+        past.end(self.times.elapsed_offset_ns)
+        if self._loss is not None or (self._venue.remote and self.fold.last_seq):
+            # When a remote venue was sent something, and what lost entries sent, nobody knows.
             self.throttler.hold_back(self._clock.monotonic_ns())
         settings = settings_of(
             self._config.instruments,
@@ -165,27 +168,19 @@ class Dispatcher:
         wrong = mistakes_in(traded)
         if wrong:
             raise StoreError(f"with what operators set: {wrong}")
+        check_tiers(self.desk, settings)
         check_assets(self.desk.ledger.scales, self.desk.ledger.paid_in, traded)
         check_scales([order.instrument for order in orders.values()], traded)
         check_grid(orders.values(), traded)
         self._check_counts()
         self._run([], [*self._accepted_loss(), (codec.START, settings)], self.times.read())
         self.access.started_ns = self.fold.instant.wall_ns
-        self._warn_of_small_orders()
         self._relist()
         self.feed.attach(self.desk, self.fold.last_seq)
         if self._venue.remote:
             self._await_answers()
         self.started = True
         self._inbox.open()
-
-    def _warn_of_small_orders(self) -> None:
-        """Name each instrument of which an order may be worth less than money can be counted."""
-        if self.desk.executions.ledger is not None:
-            for instrument in self.desk.instruments.values():
-                warning = worth_nothing(instrument, self.desk.risk.least(instrument))
-                if warning:
-                    log.warning("%s", warning)
 
     def _relist(self) -> None:
         """Others are traded than before: readers see what there is of them."""
@@ -197,17 +192,19 @@ class Dispatcher:
         for symbol in desk.instruments:
             self._show(symbol)
 
-    def _told_at_start(self) -> dict[str, int]:
-        """Log what a user asks first; the START entry has when a closed market opens next."""
+    def _told_at_start(self) -> dict[str, Any]:
+        """Log what a user asks first; the START entry has when a closed market opens next, and
+        what the clock of this process can be compared by."""
+        told: dict[str, Any] = {"boot": list(self.times.told)} if self.times.told else {}
         durability = self._config.store.durability
         if durability != "full":
             lost = "a power loss" if durability == "normal" else "the end of the process"
             log.warning("durability = %s: what was answered may be lost by %s", durability, lost)
         open_ns = self._session.next_open_ns(self._clock.wall_ns())
         if open_ns is None:
-            return {}
+            return told
         log.info("the session is closed; it opens next %s", utc_text(open_ns))
-        return {"opens_ns": open_ns}
+        return told | {"opens_ns": open_ns}
 
     def _check_counts(self) -> None:
         """The tables beside the journal have as many rows as its last record says."""
@@ -247,9 +244,13 @@ class Dispatcher:
                 if not change.waiting:
                     self.tracker.sent(change.request_seq, now_ns)
 
-    def _recover(self, should_stop: Callable[[], bool] = lambda: False) -> None:
+    def _recover(
+        self,
+        should_stop: Callable[[], bool] = lambda: False,
+        note: Callable[[JournalRecord], object] = lambda _record: None,
+    ) -> None:
         with without_collector():
-            for _ in self.fold.recover(self._store, should_stop=should_stop):
+            for _ in self.fold.recover(self._store, should_stop=should_stop, note=note):
                 pass
         last_seq, told_seq = self.fold.last_seq, self._store.last_told_seq()
         if told_seq > last_seq:
@@ -495,6 +496,8 @@ class Dispatcher:
         for symbol in symbols:
             if symbol in desk.instruments:  # a refused request may name any
                 self._show(symbol)
+        for warning in desk.warnings:
+            log.warning("%s", warning)
         hops = desk.hops
         published_ns = clock.monotonic_ns()
         trades = publisher.take_over(reports)

@@ -468,17 +468,17 @@ class Intake:
                 price_ticks, lots = self._corrected(now[0], trade[0], request[9:-1])
             except ValidationError as error:
                 return _command_refused(request, seq, f"{invalid}: {error}")
-        last_ticks = self._last_ticks(trade, price_ticks, lots)
-        return (TRADE_CHANGE, account, client_id, why, fills, [price_ticks, lots, last_ticks])
+        anew = [price_ticks, lots, *self._last_trade(trade, price_ticks, lots)]
+        return (TRADE_CHANGE, account, client_id, why, fills, anew)
 
     def _corrected(self, now: Report, first: Report, settings: Sequence[Any]) -> tuple[int, int]:
         """Price and lots that a trade is to have; what is not said stays. ValidationError if it
         is not on the grid, changes nothing, or is for more than was traded: nobody asked for
         that."""
         texts = settings[0] if settings else {}
-        instrument = self._desk.instruments.get(first.symbol)
+        instrument = self._desk.listings.known(first.symbol)
         if instrument is None:
-            raise ValidationError("symbol", first.symbol, "a symbol that is traded")
+            raise ValidationError("symbol", first.symbol, "a symbol that is or was traded")
         price_ticks, lots = now.last_price_ticks, now.last_quantity_lots
         if "price" in texts:
             price_ticks = instrument.price_ticks(texts["price"])
@@ -492,10 +492,11 @@ class Intake:
             raise ValidationError("settings", texts, "another price or quantity than it has")
         return price_ticks, lots
 
-    def _last_ticks(self, trade: list[Report], price_ticks: int, lots: int) -> int:
-        """What the market traded at last once this trade is so; 0 if there is no trade then."""
+    def _last_trade(self, trade: list[Report], price_ticks: int, lots: int) -> tuple[int, int]:
+        """What the market traded at last once this trade is so, and the match number of that
+        trade; 0 if there is no trade then."""
         if self._desk.engine is None:
-            return 0
+            return 0, 0
         symbol = trade[0].symbol
         rows, executions = self._desk.reports.rows, self._store.executions
 
@@ -506,7 +507,7 @@ class Intake:
         wanted = {symbol: Wanted(1, self._desk.engine.markets[symbol].matches)}
         changed = {fill.execution_id: (price_ticks, lots) for fill in trade}
         found = tape(read, wanted, changed)[symbol]
-        return found[0].price_ticks if found else 0
+        return (found[0].price_ticks, found[0].match_number) if found else (0, 0)
 
     def _market(self, seq: int, request: Line) -> Line:
         """What is to be traded, with its numbers on the grid."""

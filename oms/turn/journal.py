@@ -99,20 +99,25 @@ class Fold:
         use_snapshot: bool = True,
         upto_seq: int | None = None,
         should_stop: Callable[[], bool] = lambda: False,
+        note: Callable[[JournalRecord], object] = lambda _record: None,
     ) -> Iterator[list[Report]]:
-        """Fold the store's journal; yields each record's reports.
+        """Fold the store's journal; yields each record's reports. note: told each record, also
+        of those before the snapshot.
 
         A snapshot saves the folding of what is before it, not the reading: all of the journal
-        must be whole.
+        must be whole. Of an archived part only `verify` reads what a snapshot says.
         """
         self.reset()
         if use_snapshot:
             self._load_snapshot(store, upto_seq)
-        for record in checked(store.records(), 0, 0):
+        begins = getattr(store, "begins", (0, 0))  # only a store with archives says
+        after_seq, before = begins if self.last_seq >= begins[0] else (0, 0)
+        for record in checked(store.records(after_seq), after_seq, before):
             if upto_seq is not None and record.first_seq > upto_seq:
                 break
             if should_stop():
                 raise StoppedError("stopped while the journal was read")
+            note(record)
             if record.first_seq > self.last_seq:
                 yield self.apply(record, upto_seq)
         if self.outbox is not None:

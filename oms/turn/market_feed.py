@@ -109,6 +109,7 @@ class MarketFeed:
         self._phases: dict[str, Phase] = {}
         self._indicative: dict[str, tuple[int, int, int]] = {}  # as told in this call
         self._listed: Mapping[str, Instrument] = {}  # of which the views are
+        self._asset_scales: Mapping[str, int] = {}
 
     # --- what any thread may ask ---
 
@@ -133,13 +134,18 @@ class MarketFeed:
             if book is None:  # the book is a remote venue's
                 return DepthSnapshot(symbol, 0, (), ())
             last_id, bids, asks = book.last_id, book.bids.copy(), book.asks.copy()
+            scales = _scales(book.market)
         by_price = tuple(sorted(bids.items(), reverse=True)), tuple(sorted(asks.items()))
-        return DepthSnapshot(symbol, last_id, *by_price)
+        return DepthSnapshot(symbol, last_id, *by_price, *scales)
 
     def balances(self, account: str) -> dict[str, tuple[int, int]]:
-        """By asset: available and reserved, of one instant."""
+        """By asset: available and reserved in its units, of one instant."""
         with self._lock:
             return self._balances.get(account, {}).copy()
+
+    def scale_of(self, asset: str) -> int:
+        """How many decimals an asset has that an account has had any of."""
+        return self._asset_scales.get(asset, 0)
 
     def phases(self) -> dict[str, Phase]:
         with self._lock:
@@ -163,6 +169,7 @@ class MarketFeed:
             phases = {symbol: engine.markets[symbol].phase for symbol in desk.instruments}
         with self._lock:
             self._balances, self._phases = balances, phases
+            self._asset_scales = desk.ledger.scales.copy()
         if self.wanted or self._follows.is_set():
             self.follow(seq)
 
@@ -228,7 +235,8 @@ class MarketFeed:
         _tell_books(events, seq, changes)
         self._tell_calls(events, seq, symbols.union(m.instrument.symbol for m in entered))
         for account, asset, now in moved:
-            events.append(BalanceChange(seq, len(events) + 1, account, asset, *now))
+            scale = self._asset_scales.get(asset, 0)
+            events.append(BalanceChange(seq, len(events) + 1, account, asset, *now, scale))
         return events
 
     def _relist(self, desk: Desk, seq: int) -> list[str]:
@@ -236,6 +244,7 @@ class MarketFeed:
         gone = sorted(self._phases.keys() - desk.instruments.keys())
         self._listed = desk.instruments
         with self._lock:
+            self._asset_scales = desk.ledger.scales.copy()
             for symbol in gone:
                 self._phases.pop(symbol)
             if self._follows.is_set() and desk.engine is not None:
@@ -301,22 +310,30 @@ class MarketFeed:
             if self._books[symbol].market.phase not in CALLS:
                 self._indicative.pop(symbol, None)
                 continue
-            found = self._books[symbol].market.indicative() or NOTHING_TRADES
+            market = self._books[symbol].market
+            found = market.indicative() or NOTHING_TRADES
             if found != self._indicative.get(symbol):
                 self._indicative[symbol] = found
-                events.append(IndicativePrice(seq, len(events) + 1, symbol, *found))
+                number = len(events) + 1
+                events.append(IndicativePrice(seq, number, symbol, *found, *_scales(market)))
 
 
 def _tell_books(events: list[MarketEvent], seq: int, changes: list[BookChange]) -> None:
     for change in changes:
-        symbol = change.view.market.instrument.symbol
+        symbol, scales = change.view.market.instrument.symbol, _scales(change.view.market)
         events.append(
             DepthUpdate(
-                seq, len(events) + 1, symbol, change.first_id, seq, change.bids, change.asks
+                seq, len(events) + 1, symbol, change.first_id, seq, change.bids, change.asks,
+                *scales,
             )
         )  # fmt: skip
         if change.top is not None:
-            events.append(TopOfBook(seq, len(events) + 1, symbol, *change.top))
+            events.append(TopOfBook(seq, len(events) + 1, symbol, *change.top, *scales))
+
+
+def _scales(market: Market) -> tuple[int, int]:
+    """How many decimals price and quantity have."""
+    return market.instrument.price_scale, market.instrument.quantity_scale
 
 
 def _top_of(market: Market) -> tuple[int, int, int, int]:

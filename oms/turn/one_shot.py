@@ -7,6 +7,7 @@ dispatcher's. Neither waits.
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from decimal import Decimal
 from typing import NamedTuple, Protocol
 
 from oms.desk.bust import Anew, why_not_change
@@ -14,6 +15,7 @@ from oms.desk.desk import Desk
 from oms.desk.listings import Listing
 from oms.enums import OrderState, ResponseType
 from oms.errors import ValidationError
+from oms.money import to_decimal
 from oms.reject_reasons import REASONS, RejectReason
 from oms.reports import OrderResponse
 from oms.requests import OrderRequest, Request, line_of
@@ -118,13 +120,22 @@ class DryRun(NamedTuple):
     """What would become of a request now.
 
     text: why it would be refused, a RejectReason and its context; "" if it would be taken.
-    reserved: what the order would have reserved, in units of `asset`; 0 without a ledger, or for
-    a market buy without bound, which reserves when it meets the book.
+    reserved: what the order would have reserved of `asset`; 0 without a ledger, or for a market
+    buy without bound, which reserves when it meets the book. reserved_units: the same in whole
+    units of 10**-scale.
     """
 
     text: str
-    reserved: int = 0
+    reserved_units: int = 0
     asset: str = ""
+    scale: int = 0
+
+    @property
+    def reserved(self) -> Decimal:
+        return to_decimal(self.reserved_units, self.scale)
+
+    def __repr__(self) -> str:
+        return f"DryRun(text={self.text!r}, reserved={self.reserved:f}, asset={self.asset!r})"
 
     @property
     def reason(self) -> RejectReason | None:
@@ -140,9 +151,9 @@ def dry_run(intake: Intake, desk: Desk, request: Line) -> DryRun:
         taken = again and state != OrderState.REJECTED and text.partition(":")[0] not in REASONS
         return DryRun("" if taken or kind == ResponseType.COMMAND_DONE else text)
     if line[0] == NEW:
-        return DryRun(*desk.would(line))
+        return _reserving(desk, *desk.would(line))
     if line[0] == MODIFY:
-        return DryRun(*desk.changes.would(line))
+        return _reserving(desk, *desk.changes.would(line))
     if line[0] == CANCEL:
         return DryRun(desk.changes.would_cancel(line))
     if line[0] == FUNDS:
@@ -156,3 +167,7 @@ def dry_run(intake: Intake, desk: Desk, request: Line) -> DryRun:
     if line[0] == MARKET:
         return DryRun(desk.listings.why_not(Listing(*line[3:9])))
     return DryRun("")
+
+
+def _reserving(desk: Desk, text: str, units: int, asset: str) -> DryRun:
+    return DryRun(text, units, asset, desk.ledger.scales.get(asset, 0))

@@ -23,7 +23,9 @@ from oms.market_data import (
     TradeCorrection,
     TradeEvent,
     TradePrint,
+    in_units,
 )
+from oms.money import to_text
 from oms.reports import (
     OF_CHANGES,
     ORDER_STATUS,
@@ -144,6 +146,8 @@ class Publisher:
         if fills:
             self._print(fills, trades)
         self.published += len(reports)
+        if trades and self.market_listeners:
+            return [in_units(trade, self.instruments.get(trade.symbol)) for trade in trades]
         return trades
 
     def _print(self, fills: list[Report], trades: list[TradeEvent]) -> None:
@@ -182,7 +186,7 @@ class Publisher:
         Who asked gets the last report that the request made at once: how the order stands.
         """
         if log.isEnabledFor(logging.INFO):
-            _log(reports)
+            _log(reports, self.instruments)
         instruments, listeners = self.instruments, self._listeners
         if not answers and not listeners and not self.owed:
             return
@@ -284,7 +288,8 @@ class Publisher:
         return self._depth.get(symbol, ([], []))
 
     def trades(self, symbol: str) -> list[TradePrint]:
-        return list(self._trades.get(symbol, ()))
+        instrument = self.instruments.get(symbol)
+        return [in_units(trade, instrument) for trade in list(self._trades.get(symbol, ()))]
 
     def response(self, report: Report) -> OrderResponse:
         return OrderResponse(report, self.instruments.get(report.symbol))
@@ -299,17 +304,33 @@ def _changed(report: Report) -> TradeBust | TradeCorrection:
     )  # fmt: skip
 
 
-def _log(reports: list[Report]) -> None:
+class _Told:
+    """A number of a report as its log line has it: made on the thread that writes the log."""
+
+    __slots__ = ("_number", "_scale")
+
+    def __init__(self, number: int, scale: int) -> None:
+        self._number, self._scale = number, scale
+
+    def __str__(self) -> str:
+        return to_text(self._number, self._scale)
+
+
+def _log(reports: list[Report], instruments: Mapping[str, Instrument]) -> None:
     """A line a report when there are few; a line a turn in a burst: a record costs 6 us."""
     if len(reports) > LOGGED_REPORTS_MAX and not log.isEnabledFor(logging.DEBUG):
         log.info("journal_seq=%d: %d reports", reports[0].journal_seq, len(reports))
         return
     for each in reports:
+        instrument = instruments.get(each.symbol)
+        price = instrument.price_scale if instrument is not None else 0
+        quantity = instrument.quantity_scale if instrument is not None else 0
         log.info(
-            "%s %s order_id=%d account=%s client_order_id=%s %s %s last=%d@%d filled=%d open=%d %s",
+            "%s %s order_id=%d account=%s client_order_id=%s %s %s last=%s@%s filled=%s open=%s %s",
             each.type, each.state, each.order_id, each.account, each.client_order_id, each.side,
-            each.symbol, each.last_quantity_lots, each.last_price_ticks, each.cumulative_lots,
-            each.leaves_lots, each.reason,
+            each.symbol, _Told(each.last_quantity_lots, quantity),
+            _Told(each.last_price_ticks, price), _Told(each.cumulative_lots, quantity),
+            _Told(each.leaves_lots, quantity), each.reason,
             extra={
                 "order_id": each.order_id, "account": each.account,
                 "client_order_id": each.client_order_id, "journal_seq": each.journal_seq,

@@ -37,7 +37,8 @@ class Wanted(NamedTuple):
 def print_of(one: Report, other: Report | None) -> TradePrint:
     """A trade by its reports; `other` is None at a remote venue, which tells one side.
 
-    It bears the id of the taker's report, in an auction of the buyer's.
+    It bears the id of the taker's report, in an auction of the buyer's. Its scales are filled in
+    where it is told (market_data.in_units).
     """
     first, second = one, other
     buy_id = sell_id = 0
@@ -55,6 +56,7 @@ def print_of(one: Report, other: Report | None) -> TradePrint:
             at >> NUMBER_BITS, 0, first.symbol, f"{at >> NUMBER_BITS}-{at & NUMBER_MASK}",
             first.match_number, first.side if first.liquidity == TAKER else "",
             first.last_price_ticks, first.last_quantity_lots, first.wall_ns, buy_id, sell_id,
+            0, 0,
         ),
     )  # fmt: skip
 

@@ -51,6 +51,10 @@ THREADS = (
         "its event, at most 1 s", "asks nothing more",
     ),
     ThreadRow(
+        "oms-history", "Aside, in the daemon", "a read-only connection for each question",
+        "its questions, at most 1 s", "tells what it has not answered that it stopped",
+    ),
+    ThreadRow(
         "oms-log", "LogWriter", "log files and stdout", "the log queue", "writes what is queued",
     ),
 )  # fmt: skip

@@ -165,8 +165,8 @@ MATCHING = [
         ("sweep",),
     ),
     Fault(
-        "fill or kill fills in part", "exchange/matching.py",
-        "return why_not_whole(order, plan, \"FOK\") if order.time_in_force is FOK else \"\"",
+        "fill or kill fills in part", "exchange/plan.py",
+        "return self._why_not_whole(order, plan, \"FOK\") if order.time_in_force is FOK else \"\"",
         "return \"\"",
         ("matching", "exchange_edges"),
     ),
@@ -177,6 +177,20 @@ MATCHING = [
     Fault(
         "an auction prefers the larger surplus", "exchange/auction.py",
         "surplus_min = min(abs(each.surplus)", "surplus_min = max(abs(each.surplus)", ("auction",),
+    ),
+    Fault(
+        "all or nothing never starts the breaker", "exchange/matching.py",
+        "executions.finish(order, CANCELED, canceled)\n            if breach:",
+        "executions.finish(order, CANCELED, canceled)\n            if False:", ("breaker",),
+    ),
+    Fault(
+        "an order that nothing could fill starts the breaker", "exchange/plan.py",
+        "return beyond if beyond.refused or beyond.canceled else plan", "return plan",
+        ("breaker",),
+    ),
+    Fault(
+        "a price band stays where nobody trades", "exchange/market.py",
+        "if not moves or self.rules.number == 1:", "if True:", ("risk",),
     ),
     Fault(
         "an auction knows limit prices only", "exchange/market.py",
@@ -226,7 +240,7 @@ THROTTLE = [
     ),
     Fault(
         "a restart forgets what was just sent", "turn/dispatcher.py",
-        "            self.throttler.hold_back(self._clock.monotonic_ns())\n", "            pass\n",
+        "        past.end(self.times.elapsed_offset_ns)\n", "        past = None\n",
         ("restarts", "dispatcher", "lifecycle"),
     ),
     Fault(
@@ -235,14 +249,23 @@ THROTTLE = [
         "return min(2 * self._burst * self._window_ns, self._level + gained)", ("throttle",),
     ),
     Fault(
-        "a window is as long as the messages in it", "exchange/risk.py",
+        "a window is as long as the messages in it", "exchange/conduct.py",
         "exposure.stamps[-most] >= limits.messages_window_ns",
         "exposure.stamps[-most] > limits.messages_window_ns", ("risk",),
     ),
     Fault(
-        "a limit excludes its own bound", "exchange/risk.py",
-        "            if would > caps.position_lots:\n                scale",
-        "            if would >= caps.position_lots:\n                scale", ("risk",),
+        "a modify to less leaves its room to nobody", "exchange/executions.py",
+        "            self.free_room(order)\n        self.reserve_need(order)\n",
+        "        self.reserve_need(order)\n", ("halts", "halts_stateful"),
+    ),
+    Fault(
+        "a budget is measured at the last price alone", "exchange/matching.py",
+        "        if isinstance(plan.wanted, Budget):\n            reason = self._risk",
+        "        if plan.wanted is None:\n            reason = self._risk", ("limits",),
+    ),
+    Fault(
+        "a limit excludes its own bound", "exchange/holdings.py",
+        "        if would <= most:\n", "        if would < most:\n", ("risk",),
     ),
 ]  # fmt: skip
 SESSION = [
@@ -295,6 +318,14 @@ VIEWS = [
         "charge = exact * bps_of(fees, whole.liquidity)",
         "charge = fill.price_ticks * fill.lots * instrument.quote_unit * "
         "bps_of(fees, whole.liquidity)", ("settlement",),
+    ),
+    Fault(
+        "a bust takes a reference that another trade of its price gave", "exchange/market.py",
+        "if by and by[0] <= number <= by[1] and price_ticks", "if by and price_ticks", ("bust",),
+    ),
+    Fault(
+        "a fee tier goes while accounts have it", "desk/listings.py",
+        "if tier in before - after:", "if False:", ("listings",),
     ),
 ]  # fmt: skip
 FAULTS = JOURNAL + IDS + LEDGER + MATCHING + THROTTLE + SESSION + VIEWS

@@ -26,12 +26,10 @@ from oms.gateways.web.bridge import Bridge
 from oms.gateways.web.ends import Ends
 from oms.gateways.web.errors import HttpError, Reply, http_error, refused, unknown
 from oms.gateways.web.limits import ADDRESS, CANCEL, LOGIN, ORDER, REQUEST, Allowance, Limits
-from oms.gateways.web.told import Told, asset_scales, order_told
+from oms.gateways.web.told import Told, order_told
 from oms.gateways.web.words import Body, read_body, read_query
-from oms.instruments import ASSET_SCALE
 from oms.manager import OrderManagement
 from oms.market_data import DepthSnapshot
-from oms.money import to_text
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse
 from oms.requests import FundsAction, Origin, Request
@@ -166,10 +164,6 @@ class Door:
             self._follows = True
             return await self.in_thread(self.oms.depth_snapshot, symbol)
         return self.oms.depth_snapshot(symbol)
-
-    def amount(self, asset: str, units: int) -> str:
-        scales = asset_scales(self.oms.instruments().values())
-        return to_text(units, scales.get(asset, ASSET_SCALE))
 
     def session_told(self) -> Told:
         """Whether orders trade now, of which date, and when the market opens and closes next."""

@@ -18,8 +18,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from oms.gateways.web.frames import frame_of
-from oms.gateways.web.told import Told, asset_scales, fill_told, levels_told, order_told, trade_told
-from oms.instruments import ASSET_SCALE, Instrument
+from oms.gateways.web.told import Told, decimal_told, fill_told, levels_told, order_told, trade_told
 from oms.manager import OrderManagement
 from oms.market_data import (
     BalanceChange,
@@ -32,7 +31,6 @@ from oms.market_data import (
     TradeCorrection,
     TradePrint,
 )
-from oms.money import to_text
 from oms.reports import TRADE, OrderResponse
 
 log = logging.getLogger(__name__)
@@ -68,18 +66,19 @@ class Subscriber(Protocol):
 class Levels:
     """The depth updates of one symbol since they were last told."""
 
-    __slots__ = ("asks", "bids", "first_id", "last_id", "seq")
+    __slots__ = ("asks", "bids", "first_id", "last_id", "scales", "seq")
 
-    def __init__(self, first_id: int) -> None:
-        self.first_id = first_id
+    def __init__(self, first: DepthUpdate) -> None:
+        self.first_id = first.first_id
+        self.scales = first.price_scale, first.quantity_scale
         self.last_id = self.seq = 0
         self.bids: dict[int, int] = {}
         self.asks: dict[int, int] = {}
 
     def add(self, update: DepthUpdate) -> None:
         self.last_id, self.seq = update.last_id, update.seq
-        self.bids.update(update.bids)
-        self.asks.update(update.asks)
+        self.bids.update(update.bids_ticks)
+        self.asks.update(update.asks_ticks)
 
 
 class Hub:
@@ -202,24 +201,18 @@ class Hub:
             told = {"channel": FILLS, **place_of(response), "data": fill_told(response)}
             self.publish(topic, told, report.journal_seq)
 
-    def _instrument(self, symbol: str) -> Instrument:
-        return self._oms.publisher.instruments[symbol]
-
     def _trade(self, trade: TradePrint) -> None:
         topic = (TRADES, trade.symbol)
         if topic in self._topics:
-            data = trade_told(trade, self._instrument(trade.symbol))
-            self.publish(topic, _market_told(TRADES, trade, data), trade.seq)
+            self.publish(topic, _market_told(TRADES, trade, trade_told(trade)), trade.seq)
 
     def _changed(self, change: TradeBust | TradeCorrection) -> None:
         topic = (TRADES, change.symbol)
         if topic in self._topics:
-            instrument = self._instrument(change.symbol)
             told = _market_told(TRADES, change, {
                 "tradeId": str(change.match_number), "executionId": change.execution_id,
                 "symbol": change.symbol,
-                "price": to_text(change.price_ticks, instrument.price_scale),
-                "quantity": to_text(change.quantity_lots, instrument.quantity_scale),
+                "price": decimal_told(change.price), "quantity": decimal_told(change.quantity),
             })  # fmt: skip
             told["event"] = "BUST" if isinstance(change, TradeBust) else "CORRECTION"
             self.publish(topic, told, change.seq)
@@ -231,7 +224,7 @@ class Hub:
                 continue
             levels = self._levels.get(topic)
             if levels is None:
-                levels = self._levels[topic] = Levels(update.first_id)
+                levels = self._levels[topic] = Levels(update)
             levels.add(update)
             if interval:
                 self._later(interval)
@@ -254,13 +247,12 @@ class Hub:
     def _tell_levels(self, topic: Topic) -> None:
         levels = self._levels.pop(topic)
         symbol = str(topic[1])
-        instrument = self._instrument(symbol)
         self.publish(topic, {
             "channel": DEPTH, "event": "UPDATE", "symbol": symbol, "interval": topic[2],
             "seq": str(levels.seq), "firstId": str(levels.first_id),
             "lastId": str(levels.last_id),
-            "bids": levels_told(instrument, sorted(levels.bids.items(), reverse=True)),
-            "asks": levels_told(instrument, sorted(levels.asks.items())),
+            "bids": levels_told(sorted(levels.bids.items(), reverse=True), levels.scales),
+            "asks": levels_told(sorted(levels.asks.items()), levels.scales),
         }, levels.last_id)  # fmt: skip
 
     def _top(self, top: TopOfBook) -> None:
@@ -268,9 +260,9 @@ class Hub:
             topic = (TICKER, top.symbol, interval)
             if topic not in self._topics:
                 continue
-            instrument = self._instrument(top.symbol)
             bid, ask = levels_told(
-                instrument, ((top.bid_ticks, top.bid_lots), (top.ask_ticks, top.ask_lots))
+                ((top.bid_ticks, top.bid_lots), (top.ask_ticks, top.ask_lots)),
+                (top.price_scale, top.quantity_scale),
             )
             told = _market_told(TICKER, top, {
                 "symbol": top.symbol, "bid": bid if top.bid_lots else None,
@@ -289,26 +281,19 @@ class Hub:
     def _auction(self, found: IndicativePrice) -> None:
         topic = (AUCTION, found.symbol)
         if topic in self._topics:
-            instrument = self._instrument(found.symbol)
-            quantity = instrument.quantity_scale
             told = _market_told(AUCTION, found, {
-                "symbol": found.symbol,
-                "price": to_text(found.price_ticks, instrument.price_scale)
-                if found.volume_lots else None,
-                "volume": to_text(found.volume_lots, quantity),
-                "surplus": to_text(found.surplus_lots, quantity),
+                "symbol": found.symbol, "price": decimal_told(found.price),
+                "volume": decimal_told(found.volume), "surplus": decimal_told(found.surplus),
             })  # fmt: skip
             self.publish(topic, told, found.seq)
 
     def _balance(self, change: BalanceChange) -> None:
         topic = (BALANCES, change.account)
         if topic in self._topics:
-            scales = asset_scales(self._oms.publisher.instruments.values())
-            scale = scales.get(change.asset, ASSET_SCALE)
             told = _market_told(BALANCES, change, {
                 "account": change.account, "asset": change.asset,
-                "available": to_text(change.available, scale),
-                "reserved": to_text(change.reserved, scale),
+                "available": decimal_told(change.available),
+                "reserved": decimal_told(change.reserved),
             })  # fmt: skip
             self.publish(topic, told, change.seq)
 

@@ -65,31 +65,33 @@ async def session(ask: Ask, _: None) -> Reply:
 
 
 async def depth(ask: Ask, wanted: Depth) -> Reply:
-    instrument = instrument_of(ask, wanted.symbol)
+    instrument_of(ask, wanted.symbol)
     book = await ask.door.book(wanted.symbol)
+    scales = book.price_scale, book.quantity_scale
     return Reply(
         {
             "symbol": wanted.symbol, "lastUpdateId": str(book.last_id),
-            "bids": levels_told(instrument, book.bids[: wanted.limit]),
-            "asks": levels_told(instrument, book.asks[: wanted.limit]),
+            "bids": levels_told(book.bids_ticks[: wanted.limit], scales),
+            "asks": levels_told(book.asks_ticks[: wanted.limit], scales),
         }
     )  # fmt: skip
 
 
 async def trades(ask: Ask, wanted: Trades) -> Reply:
-    instrument = instrument_of(ask, wanted.symbol)
+    instrument_of(ask, wanted.symbol)
     found = ask.oms.recent_trades(wanted.symbol)[-wanted.limit :]
-    return Reply({"trades": [trade_told(each, instrument) for each in found]})
+    return Reply({"trades": [trade_told(each) for each in found]})
 
 
 async def ticker(ask: Ask, wanted: OfSymbol) -> Reply:
     """Last price and the best of both sides; null where there is none."""
-    instrument = instrument_of(ask, wanted.symbol)
+    instrument_of(ask, wanted.symbol)
     book = await ask.door.book(wanted.symbol)
-    bid = levels_told(instrument, book.bids[:1])
-    ask_ = levels_told(instrument, book.asks[:1])
+    scales = book.price_scale, book.quantity_scale
+    bid = levels_told(book.bids_ticks[:1], scales)
+    ask_ = levels_told(book.asks_ticks[:1], scales)
     latest = ask.oms.recent_trades(wanted.symbol)[-1:]
-    last = trade_told(latest[0], instrument) if latest else None
+    last = trade_told(latest[0]) if latest else None
     return Reply(
         {
             "symbol": wanted.symbol, "last": last["price"] if last else None,

@@ -39,7 +39,7 @@ class Transfer(Body):
 
 async def balances(ask: Ask, wanted: OfAccount) -> Reply:
     account = ask.account(wanted.account)
-    told = balances_told(ask.oms.balances(account), ask.oms.instruments().values())
+    told = balances_told(ask.oms.balances(account))
     return Reply({"account": account, "balances": told})
 
 
@@ -70,7 +70,7 @@ async def _move(ask: Ask, action: FundsAction, body: "Amount | Transfer") -> Rep
     )
     if response.refused:
         raise refusal(response)
-    told = balances_told(ask.oms.balances(account), ask.oms.instruments().values())
+    told = balances_told(ask.oms.balances(account))
     headers = {"idempotency-replayed": "true"} if response.repeated else {}
     return Reply({"account": account, "seq": str(response.journal_seq), "balances": told},
                  200, headers)  # fmt: skip

@@ -15,7 +15,6 @@ import msgspec
 from oms.gateways.web.errors import NUMBERS, Reply
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.told import Told
-from oms.money import to_text
 from oms.reject_reasons import RejectReason
 from oms.version import VERSION
 
@@ -204,9 +203,8 @@ def home_page(ask: Ask, host: str) -> bytes:
     phases = oms.market_states()
     rows = ""
     for symbol in sorted(oms.instruments()):
-        instrument = oms.instruments()[symbol]
         latest = oms.recent_trades(symbol)[-1:]
-        last = to_text(latest[0].price_ticks, instrument.price_scale) if latest else "none yet"
+        last = format(latest[0].price, "f") if latest else "none yet"
         phase = phases[symbol].value if symbol in phases else ""
         rows += (
             f"<tr><td>{escape(symbol)}</td><td>{escape(phase)}</td>"

@@ -318,29 +318,29 @@ class Client:
             if channel != BALANCES:
                 told["orders"] = [order_told(each) for each in found.orders]
             if channel != FILLS:
-                instruments = door.oms.publisher.instruments.values()
-                told["balances"] = balances_told(found.balances, instruments)
+                told["balances"] = balances_told(found.balances)
             return told, found.seq
         symbol = str(topic[1]) if len(topic) > 1 else ""
         if channel == MARKETS:
             states = door.oms.market_states()
             return {"markets": {name: phase.value for name, phase in states.items()}}, -1
-        instrument = instrument_of(self._ask(), symbol)
+        instrument_of(self._ask(), symbol)
         if channel == TRADES:
             seq = await door.settled(door.oms.journal_seq())
             trades = [t for t in door.oms.recent_trades(symbol)[-100:] if t.seq <= seq]
             return {
                 "seq": str(seq),
-                "trades": [trade_told(each, instrument) for each in trades],
+                "trades": [trade_told(each) for each in trades],
             }, seq
         book = await door.book(symbol)
+        scales = book.price_scale, book.quantity_scale
         if channel == DEPTH:
             return {
-                "lastId": str(book.last_id), "bids": levels_told(instrument, book.bids),
-                "asks": levels_told(instrument, book.asks),
+                "lastId": str(book.last_id), "bids": levels_told(book.bids_ticks, scales),
+                "asks": levels_told(book.asks_ticks, scales),
             }, book.last_id  # fmt: skip
         if channel == TICKER:
-            bid, ask = (levels_told(instrument, side[:1]) for side in (book.bids, book.asks))
+            bid, ask = (levels_told(s[:1], scales) for s in (book.bids_ticks, book.asks_ticks))
             return {"bid": bid[0] if bid else None, "ask": ask[0] if ask else None}, book.last_id
         return {}, -1
 

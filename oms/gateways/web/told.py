@@ -9,13 +9,12 @@ from decimal import Decimal
 from typing import Any
 
 from oms.enums import OrderState
-from oms.instruments import ASSET_SCALE, Instrument
+from oms.instruments import Instrument
 from oms.market_data import Level, TradePrint
 from oms.money import to_text
 from oms.reports import OrderResponse
 
 Told = dict[str, Any]
-AVERAGE_DECIMALS = 4  # of an average price, beyond those of a price
 
 
 def order_told(response: OrderResponse, asked: Mapping[str, Any] | None = None) -> Told:
@@ -32,7 +31,7 @@ def order_told(response: OrderResponse, asked: Mapping[str, Any] | None = None) 
         quantity = instrument.quantity_scale
         told["filledQuantity"] = to_text(report.cumulative_lots, quantity)
         told["openQuantity"] = to_text(report.leaves_lots, quantity)
-        told["averagePrice"] = average_text(response, instrument)
+        told["averagePrice"] = decimal_told(response.average_price)
     reason = response.reason
     if reason is not None:
         told["reason"] = reason.value
@@ -41,19 +40,6 @@ def order_told(response: OrderResponse, asked: Mapping[str, Any] | None = None) 
     told["seq"] = str(report.journal_seq)
     told["time"] = str(report.wall_ns)
     return told
-
-
-def average_text(response: OrderResponse, instrument: Instrument) -> str | None:
-    """The average price of all fills, half-even to four places more than a price has."""
-    average = response.average_price
-    if average is None:
-        return None
-    return fraction_text(average, instrument.price_scale + AVERAGE_DECIMALS)
-
-
-def fraction_text(value: Any, scale: int) -> str:
-    """An exact number at most so many places long, rounded half-even."""
-    return to_text(round(value * 10**scale), scale)
 
 
 def fill_told(response: OrderResponse) -> Told:
@@ -69,26 +55,26 @@ def fill_told(response: OrderResponse) -> Told:
         "account": report.account, "symbol": report.symbol, "side": report.side,
         "price": to_text(report.last_price_ticks, price),
         "quantity": to_text(report.last_quantity_lots, quantity),
-        "fee": to_text(response.fee, fee),
+        "fee": to_text(response.fee_units, fee),
         "feeAsset": instrument.quote if instrument is not None else "",
         "liquidity": report.liquidity, "time": str(report.wall_ns),
     }  # fmt: skip
 
 
-def trade_told(trade: TradePrint, instrument: Instrument) -> Told:
+def trade_told(trade: TradePrint) -> Told:
     """One trade of a market, for everybody: whose orders they were is nobody's business."""
     return {
         "tradeId": str(trade.match_number), "executionId": trade.execution_id,
-        "symbol": trade.symbol, "price": to_text(trade.price_ticks, instrument.price_scale),
-        "quantity": to_text(trade.quantity_lots, instrument.quantity_scale),
+        "symbol": trade.symbol, "price": decimal_told(trade.price),
+        "quantity": decimal_told(trade.quantity),
         "takerSide": trade.taker_side or None, "seq": str(trade.seq),
         "time": str(trade.wall_ns),
     }  # fmt: skip
 
 
-def levels_told(instrument: Instrument, levels: Iterable[Level]) -> list[list[str]]:
-    """Price and quantity of each level, best first."""
-    price, quantity = instrument.price_scale, instrument.quantity_scale
+def levels_told(levels: Iterable[Level], scales: tuple[int, int]) -> list[list[str]]:
+    """Price and quantity of each level, best first. scales: of prices and quantities."""
+    price, quantity = scales
     return [[to_text(ticks, price), to_text(lots, quantity)] for ticks, lots in levels]
 
 
@@ -110,29 +96,15 @@ def instrument_told(instrument: Instrument, phase: str | None) -> Told:
     }  # fmt: skip
 
 
-def balances_told(
-    balances: Mapping[str, tuple[int, int]], instruments: Iterable[Instrument]
-) -> list[Told]:
+def balances_told(balances: Mapping[str, tuple[Decimal, Decimal]]) -> list[Told]:
     """What an account owns of each asset."""
-    scales = asset_scales(instruments)
     return [
-        {
-            "asset": asset,
-            "available": to_text(available, scales.get(asset, ASSET_SCALE)),
-            "reserved": to_text(reserved, scales.get(asset, ASSET_SCALE)),
-        }
+        {"asset": asset, "available": decimal_told(available), "reserved": decimal_told(reserved)}
         for asset, (available, reserved) in sorted(balances.items())
     ]
 
 
-def asset_scales(instruments: Iterable[Instrument]) -> dict[str, int]:
-    scales: dict[str, int] = {}
-    for each in instruments:
-        scales[each.base], scales[each.quote] = each.base_scale, each.quote_scale
-    return scales
-
-
-def number_told(value: Decimal | None) -> str | None:
+def decimal_told(value: Decimal | None) -> str | None:
     return None if value is None else format(value, "f")
 
 

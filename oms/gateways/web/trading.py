@@ -14,7 +14,7 @@ from oms.errors import ValidationError
 from oms.gateways.web.errors import HttpError, Reply, error_reply, refusal
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.limits import CANCEL, ORDER
-from oms.gateways.web.told import Told, ended, fill_told, order_told
+from oms.gateways.web.told import Told, decimal_told, ended, fill_told, order_told
 from oms.gateways.web.words import (
     Body,
     DecimalText,
@@ -227,7 +227,7 @@ async def test(ask: Ask, body: NewOrder) -> Reply:
     found = await ask.door.settled(ask.oms.dry_run(new_request(ask, body)))
     if found.reason is not None:
         raise HttpError(found.reason.http, found.reason.value, found.text, number=found.reason.api)
-    return Reply({"accepted": True, "reserved": ask.door.amount(found.asset, found.reserved),
+    return Reply({"accepted": True, "reserved": decimal_told(found.reserved),
                   "asset": found.asset or None})  # fmt: skip
 
 

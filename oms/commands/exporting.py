@@ -1,0 +1,309 @@
+"""`export`: journal, reports, orders and trades as JSON lines, CSV or Parquet.
+
+Flow:  database -> [exporting] -> stdout, or a file for a spreadsheet, pandas, DuckDB
+Each table has its raw whole numbers and, beside them, exact decimals as text. They only read.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from importlib import import_module
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from oms.clock import datetime_of
+from oms.commands import EXIT_OK, AddCommand, folded, looking, whole_number
+from oms.enums import ResponseType
+from oms.errors import ConfigError
+from oms.instruments import Instrument
+from oms.money import to_text
+from oms.reports import COMMAND_ANSWERS, ROW_COLUMNS, Report, standing_of
+from oms.requests.codec import MODIFY, NEW, decode_all
+from oms.stores import JournalRecord, checked
+from oms.stores.sqlite import PersistentStorage
+from oms.turn.journal import Fold
+from oms.turn.trade_rows import TradeRow, trade_rows
+
+EXPORT = """\
+Prints the journal as JSON lines: one for each entry (what moved the orders, in order), and
+one for each turn of the dispatcher, with how many waiting requests it sent and its
+checksum. WHAT may also be reports (the rows of order_responses), orders (how each order stands)
+or trades (one row each, both sides, as they stand). --format csv or parquet; Parquet goes into
+the file of --output, and needs pyarrow: pip install "order-management[parquet]". Whole numbers
+are raw (ticks, lots, units); columns without such a word in their name are exact decimals, as text.
+Times are UTC."""
+BATCH_ROWS = 10_000
+REPLACED = ResponseType.REPLACED.value
+REPORT_TEXTS = ("account", "client_order_id", "symbol", "side", "type", "state", "notional",
+    "liquidity", "reason", "fee")  # fmt: skip
+
+Row = dict[str, Any]
+Columns = Mapping[str, type]
+"""Names and types, int or str, in order."""
+
+
+class Table(NamedTuple):
+    """What can be exported: its columns, and its rows from a journal sequence on."""
+
+    columns: Columns
+    rows: Callable[[PersistentStorage, int], Iterator[Row]]
+
+
+def add_to(add: AddCommand) -> None:
+    option = add("export", looking(export), "journal, reports, orders or trades, to a file", EXPORT)
+    option(
+        "what", metavar="WHAT", nargs="?", choices=list(TABLES), default="journal",
+        help=f"{', '.join(TABLES)} (default: journal)",
+    )  # fmt: skip
+    option("--format", choices=list(WRITERS), default="jsonl", help="(default: jsonl)")
+    option("--output", metavar="FILE", type=Path, help="instead of stdout; made anew")
+    option(
+        "--from", metavar="SEQ", dest="from_seq", type=whole_number(1), default=1,
+        help="the first journal sequence to print (default: 1); of orders: what was told since",
+    )  # fmt: skip
+
+
+def export(args: argparse.Namespace, store: PersistentStorage) -> int:
+    table = TABLES[args.what]
+    if args.format == "parquet" and args.output is None:
+        raise ConfigError(["--format parquet: expected --output FILE, was stdout"])
+    WRITERS[args.format](table.columns, table.rows(store, args.from_seq), args.output)
+    return EXIT_OK
+
+
+# --- formats ---
+
+
+def _text_file(path: Path | None) -> Any:
+    """Where text goes: line feeds as they are, so that the bytes are the same everywhere."""
+    return nullcontext(sys.stdout) if path is None else path.open("w", encoding="utf-8", newline="")
+
+
+def write_jsonl(_columns: Columns, rows: Iterable[Row], path: Path | None) -> None:
+    with _text_file(path) as file:
+        for row in rows:
+            file.write(json.dumps(row) + "\n")
+
+
+def write_csv(columns: Columns, rows: Iterable[Row], path: Path | None) -> None:
+    with _text_file(path) as file:
+        writer = csv_writer(file)
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow([_cell(row.get(name)) for name in columns])
+
+
+def csv_writer(file: IO[str]) -> Any:
+    return csv.writer(file, lineterminator="\n")
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list | bool) else value
+
+
+def write_parquet(columns: Columns, rows: Iterable[Row], path: Path | None) -> None:
+    """Batch by batch, so that a journal of any length needs no memory."""
+    try:
+        arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+    except ImportError as error:
+        how = 'pip install "order-management[parquet]"'
+        raise ConfigError([f"--format parquet: expected pyarrow ({how}), was: {error}"]) from None
+    types = {int: arrow.int64(), str: arrow.string()}
+    schema = arrow.schema([(name, types[kind]) for name, kind in columns.items()])
+    left = iter(rows)
+    with ExitStack() as stack:
+        writer = stack.enter_context(parquet.ParquetWriter(path, schema))
+        while some := list(islice(left, BATCH_ROWS)):
+            given = [{n: _typed(row.get(n), kind) for n, kind in columns.items()} for row in some]
+            writer.write_table(arrow.Table.from_pylist(given, schema=schema))
+
+
+def _typed(value: Any, kind: type) -> Any:
+    return value if value is None else kind(_cell(value)) if kind is str else int(value)
+
+
+WRITERS: dict[str, Callable[[Columns, Iterable[Row], Path | None], None]] = {
+    "jsonl": write_jsonl, "csv": write_csv, "parquet": write_parquet,
+}  # fmt: skip
+
+
+# --- tables ---
+
+
+def journal_rows(store: PersistentStorage, from_seq: int) -> Iterator[Row]:
+    """The journal from one sequence on, each record checked against the one before."""
+    for record in _records_from(store, from_seq):
+        wall = time_text(record.wall_ns)
+        for seq, entry in enumerate(decode_all(record.body, record.first_seq), record.first_seq):
+            if seq >= from_seq:
+                yield {"seq": seq, "wall": wall, "entry": entry}
+        yield {
+            "seq": record.last_seq, "wall": wall, "turn": True, "released": record.released,
+            "checksum": record.checksum,
+        }  # fmt: skip
+
+
+def _records_from(store: PersistentStorage, from_seq: int) -> Iterator[JournalRecord]:
+    first = store.record_of(from_seq)
+    if first is None:
+        return iter(())
+    before = store.record_before(first)
+    after_seq, chained_to = (before.last_seq, before.checksum) if before else (0, 0)
+    return checked(store.records(after_seq), after_seq, chained_to)
+
+
+def time_text(wall_ns: int) -> str:
+    return datetime_of(wall_ns).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def instruments_of(fold: Fold) -> dict[str, Instrument]:
+    """All that are or were traded."""
+    engine = fold.desk.engine
+    markets = engine.markets if engine is not None else {}
+    return {**{s: market.instrument for s, market in markets.items()}, **fold.desk.instruments}
+
+
+def _decimals(instrument: Instrument | None, **numbers: tuple[int, str]) -> Row:
+    """Exact decimals: of each name a number and whether it is a price, a quantity, a fee or a
+    notional; null without an instrument."""
+    if instrument is None:
+        return dict.fromkeys(numbers)
+    price, quantity = instrument.price_scale, instrument.quantity_scale
+    scales = {
+        "price": price, "quantity": quantity, "fee": instrument.quote_scale,
+        "notional": price + quantity,
+    }  # fmt: skip
+    return {name: to_text(number, scales[kind]) for name, (number, kind) in numbers.items()}
+
+
+REPORT_DECIMALS = ("last_price", "last_quantity", "cumulative_quantity", "leaves_quantity",
+    "notional_decimal", "fee_decimal")  # fmt: skip
+
+
+def _report_row(report: Report, instrument: Instrument | None) -> Row:
+    return {
+        "execution_id": report.execution_id, "time": time_text(report.wall_ns),
+        **dict(zip(ROW_COLUMNS, report.row(), strict=True)),
+        **_decimals(
+            instrument,
+            last_price=(report.last_price_ticks, "price"),
+            last_quantity=(report.last_quantity_lots, "quantity"),
+            cumulative_quantity=(report.cumulative_lots, "quantity"),
+            leaves_quantity=(report.leaves_lots, "quantity"),
+            notional_decimal=(int(report.notional or 0), "notional"),
+            fee_decimal=(int(report.fee or 0), "fee"),
+        ),
+    }  # fmt: skip
+
+
+def report_rows(store: PersistentStorage, from_seq: int) -> Iterator[Row]:
+    """Every report of a turn at or after the sequence."""
+    instruments = instruments_of(folded(store))
+    for report in store.all_reports():
+        if report.journal_seq >= from_seq:
+            yield _report_row(report, instruments.get(report.symbol))
+
+
+def order_rows(store: PersistentStorage, from_seq: int) -> Iterator[Row]:
+    """How each order stands of which something was told since, in the order of their ids."""
+    instruments = instruments_of(folded(store))
+    for claim in store.all_claims():
+        reports = store.reports_of(claim[0])
+        standing = standing_of(reports)
+        if standing is None or standing.type in COMMAND_ANSWERS:
+            continue
+        if reports[-1].journal_seq >= from_seq:
+            terms = json.loads(claim[5]) if claim[5] else {"type": "LIMIT", "tif": "GTC"}
+            instrument = instruments.get(standing.symbol)
+            row = _report_row(standing, instrument) | _asked(store, reports, instrument)
+            yield {
+                "order_id": claim[0], "first_client_order_id": claim[2],
+                "order_type": terms["type"], "time_in_force": terms["tif"],
+                "placed": time_text(reports[0].wall_ns), "told": time_text(reports[-1].wall_ns),
+                **{name: row[name] for name in ORDER_COLUMNS if name in row},
+            }  # fmt: skip
+
+
+def _asked(
+    store: PersistentStorage, reports: Sequence[Report], instrument: Instrument | None
+) -> Row:
+    """Price and total quantity as they were asked for last; 0 where the order has none, or was
+    refused for its numbers."""
+    line = store.line_of(reports[0].order_id)
+    ticks, lots = (line[7], line[8]) if line[0] == NEW else (0, 0)
+    for report in reports:
+        change = store.line_of(report.request_seq) if report.type == REPLACED else ()
+        if change and change[0] == MODIFY:
+            ticks, lots = change[4] or ticks, change[5] or lots
+    decimals = _decimals(instrument, price=(ticks, "price"), quantity=(lots, "quantity"))
+    return {"price_ticks": ticks, "quantity_lots": lots, **decimals}
+
+
+def trade_table(store: PersistentStorage, from_seq: int) -> Iterator[Row]:
+    """One row a trade, of a turn at or after the sequence."""
+    instruments = instruments_of(folded(store))
+    reports = (each for each in store.all_reports() if each.journal_seq >= from_seq)
+    for trade in trade_rows(reports, store.changes(0)):
+        yield trade_row(trade, instruments.get(trade.symbol))
+
+
+def trade_row(trade: TradeRow, instrument: Instrument | None) -> Row:
+    """One trade for a file; sides are flat."""
+    return {
+        "seq": trade.seq, "execution_id": trade.execution_id, "match_number": trade.match_number,
+        "symbol": trade.symbol, "time": time_text(trade.wall_ns), "wall_ns": trade.wall_ns,
+        "price_ticks": trade.price_ticks, "quantity_lots": trade.quantity_lots,
+        "taker_side": trade.taker_side, "status": trade.status,
+        "buy_order_id": trade.buyer.order_id, "buy_account": trade.buyer.account,
+        "buy_client_order_id": trade.buyer.client_order_id, "buy_fee_units": trade.buyer.fee,
+        "sell_order_id": trade.seller.order_id, "sell_account": trade.seller.account,
+        "sell_client_order_id": trade.seller.client_order_id, "sell_fee_units": trade.seller.fee,
+        **_decimals(
+            instrument,
+            price=(trade.price_ticks, "price"),
+            quantity=(trade.quantity_lots, "quantity"),
+            notional=(trade.price_ticks * trade.quantity_lots, "notional"),
+            buy_fee=(trade.buyer.fee, "fee"),
+            sell_fee=(trade.seller.fee, "fee"),
+        ),
+    }  # fmt: skip
+
+
+REPORT_COLUMNS: Columns = {
+    "execution_id": str, "time": str,
+    **{name: str if name in REPORT_TEXTS else int for name in ROW_COLUMNS},
+    **dict.fromkeys(REPORT_DECIMALS, str),
+}  # fmt: skip
+ORDER_COLUMNS: Columns = {
+    "order_id": int, "account": str, "first_client_order_id": str, "client_order_id": str,
+    "symbol": str, "side": str, "order_type": str, "time_in_force": str, "state": str,
+    "reason": str, "placed": str, "told": str, "price_ticks": int, "quantity_lots": int,
+    "price": str, "quantity": str, "cumulative_lots": int, "leaves_lots": int,
+    "notional": str, "cumulative_quantity": str, "leaves_quantity": str, "notional_decimal": str,
+}  # fmt: skip
+TRADE_TEXTS = ("execution_id", "symbol", "time", "taker_side", "status", "buy_account",
+    "buy_client_order_id", "sell_account", "sell_client_order_id", "price", "quantity", "notional",
+    "buy_fee", "sell_fee")  # fmt: skip
+TRADE_COLUMNS: Columns = {
+    name: str if name in TRADE_TEXTS else int
+    for name in (
+        "seq", "execution_id", "match_number", "symbol", "time", "wall_ns", "price_ticks",
+        "quantity_lots", "taker_side", "status", "buy_order_id", "buy_account",
+        "buy_client_order_id", "buy_fee_units", "sell_order_id", "sell_account",
+        "sell_client_order_id", "sell_fee_units", "price", "quantity", "notional", "buy_fee",
+        "sell_fee",
+    )
+}  # fmt: skip
+TABLES = {
+    "journal": Table(
+        {"seq": int, "wall": str, "turn": str, "released": int, "checksum": int, "entry": str},
+        journal_rows,
+    ),
+    "reports": Table(REPORT_COLUMNS, report_rows),
+    "orders": Table(ORDER_COLUMNS, order_rows),
+    "trades": Table(TRADE_COLUMNS, trade_table),
+}
