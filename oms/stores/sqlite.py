@@ -465,8 +465,9 @@ class PersistentStorage:
     def copy_to(self, path: Path) -> None:
         """A copy of this database as of one instant, synced; nobody who writes it waits.
 
-        An archive is not copied with it: see `archives`.
+        An archive is not copied with it: see `archives`. What is at `path` already goes.
         """
+        remove(path)
         try:
             with closing(sqlite3.connect(path)) as copy:
                 copy.execute("PRAGMA synchronous = FULL")
@@ -752,6 +753,13 @@ def _translated(error: Exception, doing: str) -> StoreError:
     if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return StoreError(text)
     return OutcomeUnknownError(text)
+
+
+def remove(path: Path) -> None:
+    """A database that was not finished, if there is one, with the journal that SQLite keeps beside
+    it: that must not be applied to another."""
+    for each in (path, path.with_name(f"{path.name}-journal")):
+        each.unlink(missing_ok=True)
 
 
 def sync_directory(path: Path) -> None:
