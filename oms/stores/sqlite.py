@@ -80,7 +80,7 @@ from oms.stores.schema import (
     SELECT_END,
     SELECT_RECORD,
     SELECT_REPORT,
-    SELECT_TRADES,
+    SELECT_TRADES_OF_TIME,
     SELECT_TURN,
     SELECT_USED,
     TABLES,
@@ -632,7 +632,7 @@ class PersistentStorage:
 
     def _trades(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]:
         first, end = self._turn_at(start_ns) << NUMBER_BITS, self._turn_at(end_ns) << NUMBER_BITS
-        for row in _guarded(self._read(SELECT_TRADES, (first, end, symbol))):
+        for row in _guarded(self._read(SELECT_TRADES_OF_TIME, (first, end, symbol))):
             yield StoredTrade(*row)
 
     def _turn_at(self, wall_ns: int) -> int:
