@@ -76,7 +76,9 @@ def commands():
     needed = {
         "feed": ["no.jsonl"], "order": ["a", "X_Y", "buy", "1"], "cancel": ["a", "b"],
         "modify": ["a", "b", "--price", "1"], "mass-cancel": ["a"], "orders": ["a"],
-        "trades": ["BTC_USD"], "depth": ["BTC_USD"], "fund": ["a", "--create"],
+        "trades": ["BTC_USD"], "candles": ["BTC_USD"], "statistics": ["BTC_USD"],
+        "backup": ["copy"], "restore": ["copy"], "archive": ["--before", "2026-01-01"],
+        "depth": ["BTC_USD"], "fund": ["a", "--create"],
         "operator": ["halt"], "replay": ["--upto", "1"], "explain": ["a"],
         "simulate": ["--orders", "1", "--seconds", "1"],
     }  # fmt: skip

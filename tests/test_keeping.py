@@ -263,6 +263,8 @@ def test_what_is_archived_is_still_there_for_all_who_ask(place):
     with PersistentStorage(place.path, read_only=True) as store:
         assert [report.row() for report in store.all_reports()] == rows
         assert store._one("SELECT count(*) FROM reports")[0] < len(rows) / 2
+        of_open = "SELECT count(*) FROM order_responses WHERE client_order_id = 'open'"
+        assert store._one(of_open) == (1,)  # who reads the view sees what is open
         last_seq = store.archives[0].last_seq
         assert store._one("SELECT count(*) FROM journal WHERE last_seq <= ?", last_seq)[0] <= 3
         assert next(each.last_seq for each in store.records(last_seq - 5)) > last_seq - 5

@@ -197,7 +197,6 @@ def _put_in_place(place: Place, store: PersistentStorage, lost: Lost) -> None:
     """
     database = place.database.resolve()
     new = database.with_name(f"{database.name}.new")
-    new.unlink(missing_ok=True)
     store.copy_to(new)
     for row in store.archives:
         target = database.with_name(row.name)

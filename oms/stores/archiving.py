@@ -16,7 +16,7 @@ from oms.reports import NUMBER_BITS
 from oms.stores import checked
 from oms.stores.archives import ArchiveRow
 from oms.stores.schema import SELECT_TURN_BEFORE, create
-from oms.stores.sqlite import PersistentStorage, sync_directory
+from oms.stores.sqlite import PersistentStorage, remove, sync_directory
 
 # What is moved: see `_moved`. {db} is where it is read from; ?1 the first report id that stays,
 # ?2 the last turn that is moved, ?3 the last turn that was moved before.
@@ -67,7 +67,7 @@ def archive(store: PersistentStorage, cut_seq: int, open_ids: Collection[int]) -
     name = f"{store.path.stem}-archive-{cut_seq}.db"
     path = store.path.resolve().with_name(name)
     new = path.with_name(f"{name}.new")
-    new.unlink(missing_ok=True)  # of one that was killed
+    remove(new)  # of one that was killed
     reports = _write(store, new, cut_seq, open_ids)
     row = ArchiveRow(cut_seq, record.checksum, reports, name)
     _check(new, store.begins, row)

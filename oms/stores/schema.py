@@ -156,7 +156,7 @@ OF_TRADES = (
 )
 # One report of each trade, the one that names it: see names_trade. By sequence of turns, as the
 # stamps of turns never decrease: no index of its own, so a trade costs the dispatcher nothing.
-SELECT_TRADES = f"""SELECT r.report_id, j.wall_ns, r.last_price_ticks, r.last_quantity_lots
+SELECT_TRADES_OF_TIME = f"""SELECT r.report_id, j.wall_ns, r.last_price_ticks, r.last_quantity_lots
     FROM reports AS r
     CROSS JOIN orders AS o ON o.seq = r.order_id
     CROSS JOIN journal AS j ON j.last_seq = r.report_id >> {NUMBER_BITS}

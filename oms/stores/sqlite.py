@@ -81,7 +81,7 @@ from oms.stores.schema import (
     SELECT_END,
     SELECT_RECORD,
     SELECT_REPORT,
-    SELECT_TRADES,
+    SELECT_TRADES_OF_TIME,
     SELECT_TURN,
     SELECT_USED,
     TABLES,
@@ -473,8 +473,9 @@ class PersistentStorage:
     def copy_to(self, path: Path) -> None:
         """A copy of this database as of one instant, synced; nobody who writes it waits.
 
-        An archive is not copied with it: see `archives`.
+        An archive is not copied with it: see `archives`. What is at `path` already goes.
         """
+        remove(path)
         try:
             with closing(sqlite3.connect(path)) as copy:
                 copy.execute("PRAGMA synchronous = FULL")
@@ -639,7 +640,7 @@ class PersistentStorage:
 
     def _trades(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]:
         first, end = self._turn_at(start_ns) << NUMBER_BITS, self._turn_at(end_ns) << NUMBER_BITS
-        for row in _guarded(self._read(SELECT_TRADES, (first, end, symbol))):
+        for row in _guarded(self._read(SELECT_TRADES_OF_TIME, (first, end, symbol))):
             yield StoredTrade(*row)
 
     def _turn_at(self, wall_ns: int) -> int:
@@ -760,6 +761,13 @@ def _translated(error: Exception, doing: str) -> StoreError:
     if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return StoreError(text)
     return OutcomeUnknownError(text)
+
+
+def remove(path: Path) -> None:
+    """A database that was not finished, if there is one, with the journal that SQLite keeps beside
+    it: that must not be applied to another."""
+    for each in (path, path.with_name(f"{path.name}-journal")):
+        each.unlink(missing_ok=True)
 
 
 def sync_directory(path: Path) -> None:

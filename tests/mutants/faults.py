@@ -41,7 +41,7 @@ JOURNAL = [
     ),
     Fault(
         "the directory is not synced", "stores/sqlite.py",
-        "                _sync_directory(self.path.resolve().parent)\n", "", ("sqlite",),
+        "                sync_directory(self.path.resolve().parent)\n", "", ("sqlite",),
     ),
     Fault(
         "full durability is normal", "stores/sqlite.py",
@@ -295,6 +295,26 @@ SESSION = [
         ("trading_hours", "order_desk", "phases"),
     ),
 ]  # fmt: skip
+HISTORY = [
+    Fault(
+        "a trade that was taken back counts in candles", "turn/history.py",
+        "        if not trade.lots:\n            continue\n", "", ("history",),
+    ),
+    Fault(
+        "an order that is open is archived", "stores/archiving.py",
+        "    connection.executemany(KEEP, ((order_id,) for order_id in open_ids))\n", "",
+        ("keeping",),
+    ),
+    Fault(
+        "a bust of an archived trade is not known", "stores/archives.py",
+        "            found |= file.changes(start_ns)\n", "            file.changes(start_ns)\n",
+        ("keeping", "archive_twin"),
+    ),
+    Fault(
+        "the whole day settles a price", "turn/day.py",
+        "late = [each for each in trades if each.wall_ns >= late_ns]", "late = trades", ("day",),
+    ),
+]  # fmt: skip
 VIEWS = [
     Fault(
         "a busted trade stays the last price", "desk/bust.py",
@@ -328,4 +348,4 @@ VIEWS = [
         "if tier in before - after:", "if False:", ("listings",),
     ),
 ]  # fmt: skip
-FAULTS = JOURNAL + IDS + LEDGER + MATCHING + THROTTLE + SESSION + VIEWS
+FAULTS = JOURNAL + IDS + LEDGER + MATCHING + THROTTLE + SESSION + HISTORY + VIEWS
