@@ -1,4 +1,4 @@
-"""The gate: who is let through, and what is told to those who are not.
+"""The gate: who is let through, and what is told to those who are not. Needs PyJWT.
 
 A gate of one order manager in memory; its passwords are hashed for real, but cheaply.
 """
@@ -10,7 +10,7 @@ import pytest
 
 from oms import AccessAction, AccessRequest, ManualClock, RejectReason, ValidationError
 from oms.gateways import gate as gate_module
-from oms.gateways import passwords
+from oms.gateways import passwords, tokens
 from oms.gateways.gate import Caller, Denied, Gate, code_hash, may, new_code
 from oms.gateways.master import MasterSecret
 from oms.gateways.signatures import AHEAD_NS, BACK_NS, signature_of, totp
@@ -19,6 +19,7 @@ from oms.requests.access import told_facts
 from oms.users import AccessScope
 from tests.fakes import Stepped
 
+pytest.importorskip("jwt")
 GOOD, BAD, HOME = "correct horse", "battery staple", "192.0.2.7"
 MASTER = MasterSecret(b"m" * 32)
 
@@ -107,6 +108,26 @@ def test_a_login_gives_tokens_that_say_who_it_is(house):
     again = house.gate.opened(house.done(house.gate.refresh(opened.refresh, HOME)))
     assert again.refresh != opened.refresh
     assert house.gate.find("ANN@X") is house.gate.find("ann")
+
+
+def test_a_refresh_token_that_was_used_up_gives_none(house):
+    """The answer is what ends the session; there are no tokens in it."""
+    opened = house.login()
+    house.done(house.gate.refresh(opened.refresh, HOME))
+    house.passes(6)
+    assert house.refused(house.gate.refresh(opened.refresh, HOME)) is RejectReason.SESSION_REVOKED
+    assert house.gate.by_token(opened.access, HOME).reason is RejectReason.SESSION_REVOKED
+
+
+def test_what_a_gateway_asks_for_says_so_in_the_journal(house):
+    """Whose request it was, and by which gateway it came."""
+    gate = Gate(house.desk.oms, MASTER, gateway="web")
+    answer = house.done(gate.create_key("ann", "bot", ["read"], "192.0.2.1, 2001:db8::/32", 0))
+    line = house.desk.store.line_of(answer.request_seq)
+    assert line[0] == "H"
+    assert line[-1] == ["ann", "web", 0]
+    [key] = house.gate.find("ann").keys
+    assert key.addresses == ("192.0.2.1/32", "2001:db8::/32")
 
 
 def test_nobody_learns_whether_there_is_such_a_user(house, monkeypatch):
@@ -211,6 +232,7 @@ def test_a_password_is_set_by_an_operators_code(house):
 def test_an_old_hash_is_renewed_at_login(house):
     """Made by bcrypt of another system, from the first 72 bytes of a long password."""
     bcrypt = pytest.importorskip("bcrypt")
+    pytest.importorskip("argon2")
     long = "ä" * 60
     made = bcrypt.hashpw(long.encode()[:72], bcrypt.gensalt(4)).decode()
     credential = house.gate.find("ann").credential
@@ -234,14 +256,14 @@ def test_an_old_hash_is_renewed_at_login(house):
 def test_each_token_is_good_for_its_kind_only(house):
     opened = house.login()
     caller = house.gate.by_token(opened.access, HOME)
-    tokens = {
+    issued = {
         TokenKind.ACCESS: opened.access, TokenKind.REFRESH: opened.refresh,
         TokenKind.TICKET: house.gate.ticket(caller),
         TokenKind.SECOND_FACTOR: house.gate.pending(house.gate.find("ann")),
         TokenKind.RESET: house.gate.tokens.issue(TokenKind.RESET, "ann"),
     }  # fmt: skip
     for kind in TokenKind:
-        good = [of for of, token in tokens.items() if house.gate.tokens.read(kind, token)]
+        good = [of for of, token in issued.items() if house.gate.tokens.read(kind, token)]
         assert good == [kind]
 
 
@@ -256,7 +278,8 @@ def test_a_token_is_over_when_its_time_is(house):
 @pytest.mark.filterwarnings("ignore:The HMAC key")
 def test_no_other_token_is_read(house):
     """Of another key, algorithm, audience or time, or no token at all."""
-    jwt = pytest.importorskip("jwt")
+    import jwt
+
     opened = house.login()
     claims = jwt.decode(opened.access, options={"verify_signature": False})
     header = jwt.get_unverified_header(opened.access)
@@ -276,6 +299,16 @@ def test_no_other_token_is_read(house):
         assert house.gate.by_token(token, HOME).reason is RejectReason.TOKEN_INVALID
     good = jwt.encode(claims, key, "HS256", headers=header)
     assert type(house.gate.by_token(good, HOME)) is Caller
+
+
+def test_of_known_tokens_there_is_a_bound(house, monkeypatch):
+    """P12: a token that was read before is looked up, until there are too many."""
+    monkeypatch.setattr(tokens, "KNOWN_MAX", 3)
+    issued = [house.gate.tokens.issue(TokenKind.RESET, "ann") for _ in range(10)]
+    for _ in range(2):
+        assert all(house.gate.tokens.read(TokenKind.RESET, token) for token in issued)
+        assert len(house.gate.tokens._known) <= 3
+    assert house.gate.tokens.read(TokenKind.ACCESS, issued[-1]) is None
 
 
 def test_a_ticket_opens_one_socket(house):

@@ -14,7 +14,7 @@ import re
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +30,7 @@ from oms.manager import OrderManagement
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse
 from oms.requests.access import GATE, USER_NAME, AccessAction, AccessRequest, told_facts
+from oms.requests.orders import NO_ORIGIN, Origin
 from oms.users import SCOPES_OF, AccessScope, Family, Role, User
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,7 @@ class Gate:
         oms: OrderManagement,
         master: MasterSecret,
         *,
+        gateway: str = "",
         new_id: Callable[[], str] | None = None,
         lives_s: Mapping[TokenKind, int] | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
@@ -117,6 +119,7 @@ class Gate:
         self._clock: Clock = oms.clock
         self._master = master
         self._random_bytes = random_bytes
+        self._gateway = gateway
         self._new_id = new_id or (lambda: f"gate-{random_bytes(16).hex()}")
         self.tokens = Tokens(master, self._clock, lives_s, random_bytes)
         self._started_ns = max(self._clock.wall_ns(), oms.access.started_ns)
@@ -154,7 +157,7 @@ class Gate:
     @staticmethod
     def _is_good(hashed: str, password: str) -> bool:
         try:
-            return passwords.verify(hashed, password).good
+            return passwords.verify(hashed, password)
         except GatewayError as error:  # for whoever runs it, not for whoever logs in
             log.error("a password cannot be verified: %s", error)
             return False
@@ -166,11 +169,11 @@ class Gate:
     def renewal(self, user: User, password: str) -> AccessRequest | None:
         """Right after `verify`: the request that keeps the password by a better hash; None if its
         hash is the best one. Not for an event loop."""
+        if passwords.is_best(user.password_hash):
+            return None
         with self._hashing:
-            if not passwords.verify(user.password_hash, password).renew:
-                return None
             facts = {"hash": self._hash(password, check=False), "credential": user.credential}
-        return self._request(AccessAction.RENEW_HASH, user.name, facts)
+        return self.request(AccessAction.RENEW_HASH, user.name, facts)
 
     def sign_up(
         self, name: str, email: str, password: str, accounts: tuple[str, ...],
@@ -180,17 +183,17 @@ class Gate:
         password. Not for an event loop."""
         passwords.check_password(password)
         plain = {"email": email, "role": role, "accounts": ",".join(accounts), "hash": "$"}
-        self._request(AccessAction.SIGN_UP, name, plain)  # cheap mistakes first
+        self.request(AccessAction.SIGN_UP, name, plain)  # cheap mistakes first
         with self._hashing:
             facts = {**plain, "hash": self._hash(password)}
-        return self._request(AccessAction.SIGN_UP, name, facts)
+        return self.request(AccessAction.SIGN_UP, name, facts)
 
     def change_password(self, user: User, password: str) -> AccessRequest:
         """After `verify` of the old one. Raises as `sign_up`. Not for an event loop."""
         passwords.check_password(password)
         with self._hashing:
             facts = {"hash": self._hash(password), "credential": user.credential}
-        return self._request(AccessAction.CHANGE_PASSWORD, user.name, facts)
+        return self.request(AccessAction.CHANGE_PASSWORD, user.name, facts)
 
     def reset(self, name: str, code: str, password: str, address: str) -> AccessRequest | Denied:
         """Set a password by an operator's one-time code; the desk says whether the code is good.
@@ -205,7 +208,7 @@ class Gate:
         if user is None and not USER_NAME.fullmatch(name):
             text = "the code is wrong, used, or too old"
             return self._denied(RejectReason.CODE_INVALID, text, name, address)
-        return self._request(
+        return self.request(
             AccessAction.RESET_PASSWORD, user.name if user is not None else name, facts
         )
 
@@ -233,7 +236,7 @@ class Gate:
             if isinstance(step, Denied):
                 return step
             facts["step"] = str(step)
-        return self._request(AccessAction.LOGIN, user.name, facts)
+        return self.request(AccessAction.LOGIN, user.name, facts)
 
     def pending(self, user: User) -> str:
         return self.tokens.issue(TokenKind.SECOND_FACTOR, user.name, credential=user.credential)
@@ -247,7 +250,8 @@ class Gate:
         return user
 
     def opened(self, response: OrderResponse) -> Opened:
-        """The tokens that the answer to a login or a refresh gives a right to."""
+        """The tokens that the answer to a login or a refresh gives a right to, if it was done."""
+        assert not response.refused
         facts = told_facts(response.text)
         user, family, ends_ns = facts["user"], facts["family"], int(facts["ends_ns"])
         found = self._users.user(user)
@@ -266,12 +270,12 @@ class Gate:
         if claims is None:
             return self._denied(RejectReason.TOKEN_INVALID, "log in again", "", address)
         facts = {"family": claims["family"], "generation": claims["generation"]}
-        return self._request(AccessAction.REFRESH, claims["sub"], facts)
+        return self.request(AccessAction.REFRESH, claims["sub"], facts)
 
     def logout(self, caller: Caller, *, everywhere: bool = False) -> AccessRequest:
         if everywhere or not caller.family:
-            return self._request(AccessAction.LOGOUT_ALL, caller.user, {})
-        return self._request(AccessAction.LOGOUT, caller.user, {"family": caller.family})
+            return self.request(AccessAction.LOGOUT_ALL, caller.user, {})
+        return self.request(AccessAction.LOGOUT, caller.user, {"family": caller.family})
 
     # --- who is it ---
 
@@ -309,7 +313,7 @@ class Gate:
             return True
 
     def _by_family(self, kind: TokenKind, token: str, address: str) -> Caller | Denied:
-        if self._is_stale():
+        if self.is_stale():
             return self._stale(address)
         claims = self.tokens.read(kind, token)
         if claims is None:
@@ -332,7 +336,7 @@ class Gate:
         body: bytes, address: str,
     ) -> Caller | Denied:  # fmt: skip
         """By a signed request; see signatures.py. target: path and query as they were sent."""
-        if self._is_stale():
+        if self.is_stale():
             return self._stale(address)
         now_ns, wrong = self._clock.wall_ns(), RejectReason.SIGNATURE_INVALID
         why = self._nonces.why_not(time_ms, nonce, now_ns)
@@ -364,7 +368,7 @@ class Gate:
         For all sockets of a user when `oms.access` tells of a change, and for each now and then:
         sessions and keys also end by time.
         """
-        if self._is_stale():
+        if self.is_stale():
             return self._stale("")
         user, now_ns = self._users.user(caller.user), self._clock.wall_ns()
         if user is not None and not user.locked:
@@ -377,7 +381,20 @@ class Gate:
                 return None
         return Denied(RejectReason.SESSION_REVOKED, "the login, key, role or accounts are others")
 
-    # --- secrets of keys and of the second factor ---
+    # --- keys and the second factor ---
+
+    def create_key(
+        self, user: str, name: str, scopes: Iterable[str], addresses: str = "", ends_ns: int = 0
+    ) -> AccessRequest:
+        """The request for an API key; `told_facts` of its answer has `key`, of which `key_secret`
+        is to be shown once. addresses: separated by commas, with or without a prefix. Raises
+        ValidationError, naming the field."""
+        networks = dict.fromkeys(map(str, networks_in("addresses", addresses)))
+        facts = {
+            "name": name, "scopes": ",".join(scopes), "addresses": ",".join(networks),
+            "ends_ns": str(ends_ns),
+        }  # fmt: skip
+        return self.request(AccessAction.CREATE_KEY, user, facts)
 
     def key_secret(self, key_id: str) -> str:
         """What the program of a key signs with; shown once, when the key is created."""
@@ -407,13 +424,17 @@ class Gate:
 
     # --- refusals ---
 
-    def _request(self, action: AccessAction, user: str, facts: Mapping[str, str]) -> AccessRequest:
+    def request(
+        self, action: AccessAction, user: str, facts: Mapping[str, str] | None = None
+    ) -> AccessRequest:
+        """A request about a user, by the gate: whoever asks was let through before. Raises
+        ValidationError, naming the field."""
         return AccessRequest(
             account=GATE, client_order_id=self._new_id(), action=action, user=user,
-            facts=facts or None,
+            facts=facts or None, origin=Origin(user, self._gateway) if self._gateway else NO_ORIGIN,
         )  # fmt: skip
 
-    def _is_stale(self) -> bool:
+    def is_stale(self) -> bool:
         return self._clock.monotonic_ns() - self._users.seen_ns > STALE_NS
 
     def _stale(self, address: str) -> Denied:

@@ -12,7 +12,6 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable
-from typing import NamedTuple
 
 from oms.errors import GatewayError, ValidationError
 
@@ -34,13 +33,6 @@ SCRYPT = re.compile(
     r"\$([A-Za-z0-9+/]{43})"
 )
 BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|1[0-6])\$[A-Za-z0-9./]{53}")
-
-
-class Verdict(NamedTuple):
-    """Is it the password? Is its hash to be made anew, as it is of an older kind?"""
-
-    good: bool
-    renew: bool
 
 
 def check_password(password: object) -> str:
@@ -65,31 +57,35 @@ def hash_bytes(secret: bytes, random_bytes: Callable[[int], bytes]) -> str:
         return _argon2().hash(secret, salt=random_bytes(SCRYPT_SALT))
     salt = random_bytes(SCRYPT_SALT)
     made = _scrypt(secret, salt, SCRYPT_LOG_N, SCRYPT_R, SCRYPT_P)
-    parameters = f"ln={SCRYPT_LOG_N},r={SCRYPT_R},p={SCRYPT_P}"
-    return f"$scrypt${parameters}${_text(salt)}${_text(made)}"
+    return f"$scrypt${_scrypt_parameters()}${_text(salt)}${_text(made)}"
 
 
-def verify(password_hash: str, password: str) -> Verdict:
-    """Raises GatewayError if the hash is of an algorithm that is not installed, or unknown."""
+def verify(password_hash: str, password: str) -> bool:
+    """Is it the password? Raises GatewayError if the hash is of an algorithm that is not installed,
+    or unknown."""
     secret = _bytes_of(password)
     if password_hash.startswith("$argon2id$"):
-        return _verify_argon2(password_hash, secret)
+        return _verify_argon2(password_hash, secret) and bool(secret)
     found = SCRYPT.fullmatch(password_hash)
     if found is not None:
         log_n, r, p = (int(found[place]) for place in (1, 2, 3))
-        expected = _of_text(found[5])
-        good = hmac.compare_digest(_scrypt(secret, _of_text(found[4]), log_n, r, p), expected)
-        best = argon2 is None and (log_n, r, p) == (SCRYPT_LOG_N, SCRYPT_R, SCRYPT_P)
-        return Verdict(good and bool(secret), not best)
+        made = _scrypt(secret, _of_text(found[4]), log_n, r, p)
+        return hmac.compare_digest(made, _of_text(found[5])) and bool(secret)
     if BCRYPT.fullmatch(password_hash):
         if bcrypt is None:
             raise GatewayError("a user's hash is of bcrypt: pip install bcrypt")
         # Its own limits, as the system that made the hash had them: bytes behind 72 are ignored.
-        good = b"\0" not in secret and bcrypt.checkpw(
-            secret[:BCRYPT_BYTES_MAX], password_hash.encode()
-        )
-        return Verdict(good and bool(secret), True)
+        good = bcrypt.checkpw(secret[:BCRYPT_BYTES_MAX], password_hash.encode())
+        return good and bool(secret) and b"\0" not in secret
     raise GatewayError("a user's hash is of an unknown algorithm")
+
+
+def is_best(password_hash: str) -> bool:
+    """Is it as this installation would make it now? Else it is to be renewed at a login."""
+    if argon2 is not None:
+        made_so = password_hash.startswith("$argon2id$")
+        return made_so and not _argon2().check_needs_rehash(password_hash)
+    return password_hash.startswith(f"$scrypt${_scrypt_parameters()}$")
 
 
 def _bytes_of(password: str) -> bytes:
@@ -107,17 +103,19 @@ def _argon2() -> "argon2.PasswordHasher":
     )
 
 
-def _verify_argon2(password_hash: str, secret: bytes) -> Verdict:
+def _verify_argon2(password_hash: str, secret: bytes) -> bool:
     if argon2 is None:
         raise GatewayError("a user's hash is of argon2id: pip install argon2-cffi")
-    hasher = _argon2()
     try:
-        hasher.verify(password_hash, secret)
+        return _argon2().verify(password_hash, secret)
     except argon2.exceptions.VerificationError:
-        return Verdict(False, False)
+        return False
     except argon2.exceptions.InvalidHashError:
         raise GatewayError("a user's hash is not readable") from None
-    return Verdict(bool(secret), hasher.check_needs_rehash(password_hash))
+
+
+def _scrypt_parameters() -> str:
+    return f"ln={SCRYPT_LOG_N},r={SCRYPT_R},p={SCRYPT_P}"
 
 
 def _scrypt(secret: bytes, salt: bytes, log_n: int, r: int, p: int) -> bytes:

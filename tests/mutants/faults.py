@@ -348,4 +348,75 @@ VIEWS = [
         "if tier in before - after:", "if False:", ("listings",),
     ),
 ]  # fmt: skip
-FAULTS = JOURNAL + IDS + LEDGER + MATCHING + THROTTLE + SESSION + HISTORY + VIEWS
+ACCESS = [
+    Fault(
+        "an old refresh token is forgiven for longer", "desk/access.py",
+        "GRACE_NS = 5 * NANOS", "GRACE_NS = 6 * NANOS", ("access",),
+    ),
+    Fault(
+        "a stolen refresh token ends nothing", "desk/access.py",
+        'self._end(user, [asked.facts["family"]])\n        elif', "pass\n        elif", ("access",),
+    ),
+    Fault(
+        "a login goes by a password that was changed", "desk/access.py",
+        'if asked.facts["credential"] != user.credential:', "if False:", ("access",),
+    ),
+    Fault(
+        "a code is good twice", "desk/access.py",
+        '"step" not in asked.facts or asked.number("step") <= user.factor.step',
+        '"step" not in asked.facts', ("access",),
+    ),
+    Fault(
+        "anybody signs up for a used account", "desk/access.py",
+        "(account in self._owners or self._is_used(account))", "account in self._owners",
+        ("access",),
+    ),
+    Fault(
+        "readers see users before they are on disk", "turn/dispatcher.py",
+        "        self._store.commit()\n        fold.advance(record)",
+        "        self.access.show(desk.access.taken())\n        self._store.commit()\n"
+        "        fold.advance(record)", ("access",),
+    ),
+    Fault(
+        "tokens are good for every kind", "gateways/tokens.py",
+        'claims["kind"] != kind or not', "not", ("gate",),
+    ),
+    Fault(
+        "a token lives for ever", "gateways/tokens.py",
+        '<= now_s < claims["exp"]', "<= now_s", ("gate",),
+    ),
+    Fault(
+        "a signed request comes back after a restart", "gateways/signatures.py",
+        "self._floor_ns = started_ns + AHEAD_NS", "self._floor_ns = 0", ("gate", "gate_parts"),
+    ),
+    Fault(
+        "a nonce is used up by who cannot sign", "gateways/gate.py",
+        "        why = self._nonces.why_not(time_ms, nonce, now_ns)\n",
+        "        why = self._nonces.why_not(time_ms, nonce, now_ns)\n"
+        "        self._nonces.take(key_id, time_ms, nonce, now_ns)\n", ("gate",),
+    ),
+    Fault(
+        "a good password forgives guessed codes", "gateways/gate.py",
+        "self._begin(CODE, user.name, address)", "self._begin(PASSWORD, user.name, address)",
+        ("gate",),
+    ),
+    Fault(
+        "without such a user no hash is verified", "gateways/gate.py",
+        "good = self._is_good(hashed, password)",
+        "good = user is not None and self._is_good(hashed, password)", ("gate",),
+    ),
+    Fault(
+        "the gate stays open without news", "gateways/gate.py",
+        "return self._clock.monotonic_ns() - self._users.seen_ns > STALE_NS", "return False",
+        ("gate",),
+    ),
+    Fault(
+        "a client chooses its address", "gateways/addresses.py",
+        "for hop in reversed(hops):", "for hop in hops:", ("gate_parts",),
+    ),
+    Fault(
+        "a new database is as the umask has it", "stores/sqlite.py",
+        "keep_private(self.path, self._group, create=True)", "pass", ("private",),
+    ),
+]  # fmt: skip
+FAULTS = JOURNAL + IDS + LEDGER + MATCHING + THROTTLE + SESSION + HISTORY + VIEWS + ACCESS
