@@ -380,9 +380,13 @@ def _opening(rate: int, lasts: float, orders: int | None, *, hurried: bool) -> i
 
 
 def at_any_hour(config: Config, *, throttled: bool) -> Config:
-    """The same settings with a session that never closes."""
+    """The same settings with a session that never closes, so without exceptions and phases."""
     throttle = config.throttle if throttled else replace(config.throttle, policy="off")
-    return replace(config, session=replace(config.session, always_open=True), throttle=throttle)
+    session = replace(
+        config.session, always_open=True, holidays="", early_close="", extra_open="",
+        pre_open_ns=0, opening_auction_ns=0, closing_auction_ns=0,
+    )  # fmt: skip
+    return replace(config, session=session, throttle=throttle)
 
 
 def _with_money(config: Config) -> Config:

@@ -100,7 +100,7 @@ LEDGER = [
     ),
     Fault(
         "a fee is rounded down", "exchange/accounts.py",
-        "fee = self._payable(-(-owed // unit), order", "fee = self._payable(owed // unit, order",
+        "fee = -(-owed // unit)", "fee = owed // unit",
         ("settlement",),
     ),
     Fault(
