@@ -65,6 +65,7 @@ def test_an_order_is_placed_and_told_in_the_units_of_its_instrument(start):
     [trade] = told["trades"]
     assert (trade["last_price"], trade["last_quantity"]) == ("98.5", "2.125")
     assert (trade["filled"], trade["open"], trade["notional"]) == ("2.125", "0.875", "209.3125")
+    assert trade["average_price"] == "98.5"
     assert told["response"] == trade
 
 

@@ -99,9 +99,9 @@ def test_each_command_says_the_same_with_and_without_a_daemon(tmp_path, runs):
         assert placed.startswith("order, id b1: order ")
         assert placed.endswith(" NEW, filled 0, open 2")
         placed, trade = run("order", "ann", "BTC_USD", "buy", "0.5", "--id", "a1")
-        assert placed.endswith(" FILLED, filled 0.5, open 0") and trade == "  0.5 at 98.5"
+        assert placed.endswith(" FILLED, filled 0.5 at 98.5, open 0") and trade == "  0.5 at 98.5"
         [repeated] = run("order", "ann", "BTC_USD", "buy", "0.5", "--id", "a1")
-        assert repeated.endswith(" FILLED, filled 0.5, open 0")
+        assert repeated.endswith(" FILLED, filled 0.5 at 98.5, open 0")
         assert run("depth", "BTC_USD")[1:] == [" " * 30 + "  |  98.5         for 1.5"]
         if runs:
             [trade] = run("trades", "BTC_USD")
@@ -113,7 +113,7 @@ def test_each_command_says_the_same_with_and_without_a_daemon(tmp_path, runs):
         [would] = run("order", "ann", "BTC_USD", "buy", 1, 90, "--dry-run")
         assert would == "would be accepted, reserving 90 USD"
         [canceled] = run("cancel", "bob", "b2")
-        assert " CANCELED, filled 0.5, open 0" in canceled
+        assert " CANCELED, filled 0.5 at 98.5, open 0" in canceled
         run("order", "ann", "BTC_USD", "buy", 1, 90, "--stop-price", 95, "--expire",
             "2200-01-01T00:00Z", "--time-in-force", "gtd")  # fmt: skip
         assert run("mass-cancel", "ann", "--id", "m") == ["mass-cancel, id m: canceled=1"]

@@ -264,7 +264,9 @@ def _response_lines(what: str, told: Told) -> list[str]:
 def standing(report: Told) -> str:
     """How an order stands, in words."""
     parts = [f"order {report['order_id']} {report['state']}"]
-    parts += [f"{name} {report[name]}" for name in ("filled", "open") if name in report]
+    if "filled" in report:
+        at = f" at {report['average_price']}" if "average_price" in report else ""
+        parts += [f"filled {report['filled']}{at}", f"open {report['open']}"]
     text = f": {report['text']}" if "text" in report else ""
     return ", ".join(parts) + text
 

@@ -147,6 +147,7 @@ def _feed_again(args: argparse.Namespace, place: Place, recording: Recording) ->
     """A whole run, turn by turn by the settings and the clock it was made with."""
     for _ in read_requests(args.file, LONGEST_PREFIX):
         pass
+    place.directory.mkdir(parents=True, exist_ok=True)
     lasted_ns = recording.turns[-1][0] if recording.turns else 0
     start_ns = SystemClock().wall_ns() - lasted_ns - NANOS  # so that no stamp is ahead of now
     again = Again(

@@ -364,7 +364,10 @@ def simulate(args: argparse.Namespace, place: Place) -> int:
     )
     if args.record is None:
         return load.run(source_of)
-    made = made_by(config, seed=seed, rate=rate, orders=orders, auction=opening, speed=args.speed)
+    made = made_by(
+        config, seed=seed, rate=rate, orders=orders, auction=opening, speed=args.speed,
+        new=not place.database.exists(),
+    )  # fmt: skip
     with args.record.open("w", encoding="utf-8") as file:
         load.recorder = Recorder(file, start_ns, made)
         day.on_sent = load.recorder.write

@@ -53,7 +53,7 @@ JOURNAL = [
     ),
     Fault(
         "durations go by the wall clock", "turn/turn_clock.py",
-        "now_ns + self._elapsed_offset_ns)", "clock_ns)", ("turn_clock",),
+        "now_ns + self.elapsed_offset_ns)", "clock_ns)", ("turn_clock",),
     ),
     Fault(
         "deadlines go by the stamp", "desk/desk.py",
