@@ -68,6 +68,7 @@ def archive(store: PersistentStorage, cut_seq: int, open_ids: Collection[int]) -
     path = store.path.resolve().with_name(name)
     new = path.with_name(f"{name}.new")
     remove(new)  # of one that was killed
+    store.keep_private(new)
     reports = _write(store, new, cut_seq, open_ids)
     row = ArchiveRow(cut_seq, record.checksum, reports, name)
     _check(new, store.begins, row)

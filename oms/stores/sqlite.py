@@ -470,12 +470,18 @@ class PersistentStorage:
         except sqlite3.Error as error:
             raise _translated(error, "writing a snapshot") from error
 
+    def keep_private(self, path: Path) -> None:
+        """Make a file for data of this database, that nobody may read who may not read this one."""
+        keep_private(path, self._group, create=True)
+
     def copy_to(self, path: Path) -> None:
         """A copy of this database as of one instant, synced; nobody who writes it waits.
 
         An archive is not copied with it: see `archives`. What is at `path` already goes.
+        Who may read the database may read the copy, and nobody else.
         """
         remove(path)
+        self.keep_private(path)
         try:
             with closing(sqlite3.connect(path)) as copy:
                 copy.execute("PRAGMA synchronous = FULL")
