@@ -22,7 +22,7 @@ from oms.requests.codec import FORMATS, LENGTHS, NEW, Line, decode_all, encode
 from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import Claim, JournalRecord, Store, checked, checksum
 from oms.stores.tally import Tally, rests_of, tally_of
-from oms.turn.intake import claims_in
+from oms.turn.claims import claims_in
 from oms.venues import EmbeddedVenue, Outbox, Venue
 
 log = logging.getLogger(__name__)
