@@ -259,7 +259,7 @@ THROTTLE = [
         "        self.reserve_need(order)\n", ("halts", "halts_stateful"),
     ),
     Fault(
-        "a budget is measured at the last price alone", "exchange/matching.py",
+        "a budget is measured at the last price alone", "exchange/plan.py",
         "        if isinstance(plan.wanted, Budget):\n            reason = self._risk",
         "        if plan.wanted is None:\n            reason = self._risk", ("limits",),
     ),
