@@ -26,6 +26,7 @@ from oms.commands import (
     funds,
     live,
     offline,
+    program_name,
     say,
 )  # fmt: skip
 from oms.config import CONFIG_PATH, load_config, overrides
@@ -145,12 +146,6 @@ def version_text() -> str:
     python = ".".join(map(str, sys.version_info[:3]))
     place = Path(__file__).resolve().parent
     return f"oms {VERSION}, schema version {SCHEMA_VERSION}, Python {python}, {place}"
-
-
-def program_name(path: str) -> str:
-    """What a user types to get this program."""
-    name = Path(path).name
-    return "python -m oms" if name == "__main__.py" else name or "order_management.py"
 
 
 def _common_options() -> Parser:

@@ -74,9 +74,10 @@ def test_a_simulation_ends_with_its_report(simulated):
     assert (done.returncode, done.stderr) == (0, "")
     for text in (
         "seed 7", "240 offered in 2.0 s", "sliding_window, at most 100 sends in 1 s",
-        "none left", "Trades     symbol", "Book BTC_USD", "Latency, ms", "below",
+        "none left", "Trades     symbol", "Positions  account", "Book BTC_USD",
+        "Latency, ms", "below",
         f"Recorded   {place / 'flow.jsonl'}", "Verify     verified: ", "Balances   asset",
-        "of these trades in auctions, each at one price", "Reserved   nothing\nconserved: yes\n",
+        "of these trades in auctions, each at one price", "Reserved   nothing\nConserved  yes: ",
     ):  # fmt: skip
         assert text in done.stdout, text
     assert "\r" not in done.stdout
@@ -107,7 +108,7 @@ def test_ctrl_c_ends_a_simulation_with_its_report(tmp_path):
     assert "Verify     verified: " in out
 
     # then, though it was in the opening call, nothing is left of it: what comes next can trade
-    assert out.endswith("Reserved   nothing\nconserved: yes\n")
+    assert "\nReserved   nothing\nConserved  yes: " in out
     stories = program(
         "explain", "--data-dir", tmp_path, "--account", "operator", last_phase(tmp_path)
     )
