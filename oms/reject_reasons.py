@@ -1,6 +1,6 @@
 """What each reason is called elsewhere: a number of the API, an HTTP status, three codes of FIX.
 
-One row a reason, published in docs/reports.md. A number, once given, is never given to another
+One row a reason, published in docs/reject-codes.md. A number, once given, is never given to another
 reason and never taken back: programs of others compare it. New reasons get new numbers, in the
 hundred of what they are about:
 
@@ -294,7 +294,7 @@ REASONS = {reason.value: reason for reason in RejectReason}
 
 
 def published_table() -> str:
-    """All rows as docs/reports.md has them."""
+    """All rows as docs/reject-codes.md has them."""
     head = (
         "| reason | API | HTTP | FIX 103 | FIX 102 | FIX 378 | meaning |\n"
         "|---|---|---|---|---|---|---|\n"
