@@ -399,8 +399,8 @@ Reports    400 execution reports, each published after its commit
            cancel rejected             100
 
 Rejected   100 requests
-           TOO_LATE                     90  the order, or what was to change of it, is over
-           DUPLICATE_ID                 10  the id was used before, for something else
+           TOO_LATE                     90  too late: order ended, or quantity filled already
+           DUPLICATE_ID                 10  client order id already used for another request
 
            careless-1 errs on purpose.
 

@@ -30,11 +30,11 @@ from oms.requests.codec import to_object
 ROWS_MAX = 1_000
 SIDES = [side.value.lower() for side in Side]
 ORDER = """\
-Places an order, and prints what became of it at once: the order, then each trade. LIMIT with
+Places an order, and prints how it stands at once: the order, then each trade. LIMIT with
 a PRICE, MARKET without; with --stop-price STOP_LIMIT or STOP. The daemon of the data directory
-takes it; if none runs, an order manager is started for it. --dry-run only asks what would
-become of it. The same --id with the same content is placed once, however often it is sent.
-Exit code 1 if it is refused, with the reason."""
+takes it; if none runs, an order manager is started for it. --dry-run checks the order and
+places nothing. The same --id with the same content is placed once, however often it is sent.
+Exit code 1 if the order is refused, with the reason."""
 CANCEL = """\
 Cancels what is open of one order, named by a client order id it has had or by --order-id."""
 MODIFY = """\

@@ -309,7 +309,7 @@ def add_to(add: AddCommand) -> None:
     option = add(
         "simulate",
         simulate,
-        "simulate a market and report (what happens without a command)",
+        "simulate a market and print a report (the default)",
         SIMULATE,
     )
     add_orders(option)
