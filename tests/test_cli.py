@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -83,6 +85,23 @@ def test_a_simulation_ends_with_its_report(simulated):
     assert "\r" not in done.stdout
     assert len((place / "flow.jsonl").read_text(encoding="utf-8").splitlines()) == 240
     assert (place / "logs" / "order_management.log").stat().st_size > 0
+
+
+def test_what_the_report_suggests_works_as_printed(simulated):
+    """A filled, a waiting, a triggered, a rejected order; then the ledger, and verify."""
+    _, done = simulated
+    suggested = [
+        line.strip() for line in done.stdout.split("\nNext\n")[1].splitlines() if line[:6].isspace()
+    ]
+    assert [re.search(r"\.py (\w+)", line)[1] for line in suggested] == [
+        *["explain"] * (len(suggested) - 2), "ledger", "verify",
+    ]  # fmt: skip
+    assert len(suggested) >= 5
+    for line in suggested:
+        words = shlex.split(line)
+        assert words[0] == "python"
+        again = subprocess.run([sys.executable, *words[1:]], capture_output=True, check=False)
+        assert again.returncode == 0, (line, again.stderr)
 
 
 def test_a_simulation_at_full_speed_can_be_repeated_on_the_same_data(tmp_path):

@@ -64,16 +64,19 @@ def number_text(value: float) -> str:
 
 
 class Plot:
-    """A chart under construction: a title, both axes, and what is drawn between them."""
+    """A chart under construction: a title, both axes, and what is drawn between them.
+
+    seconds: how long the x axis is; it begins at 0. y: the ticks of the other one.
+    """
 
     def __init__(
-        self, title: str, x: Sequence[float], y: Sequence[float],
-        *, y_text: Callable[[float], str] = number_text, x_title: str = "seconds",
+        self, title: str, seconds: float, y: Sequence[float],
+        *, y_text: Callable[[float], str] = number_text,
         width: int = WIDTH,
     ) -> None:  # fmt: skip
         self.title = title
         self._width = width
-        self.x = Scale(x[0], x[-1], LEFT, width - RIGHT)
+        self.x = Scale(0, seconds, LEFT, width - RIGHT)
         self.y = Scale(y[0], y[-1], HEIGHT - BOTTOM, TOP)
         self._parts = [f'<text class="title" x="0" y="12">{escape(title)}</text>']
         for value in y:
@@ -84,14 +87,16 @@ class Plot:
                 f"{escape(y_text(value))}</text>"
             )
         bottom = HEIGHT - BOTTOM
-        for value in x:
+        for value in nice_ticks(0, seconds, 5):
+            if value > seconds * 1.001:  # the axis ends where the run did
+                break
             self._parts.append(
                 f'<text class="tick" x="{self.x(value)}" y="{bottom + 15}" text-anchor="middle">'
                 f"{escape(number_text(value))}</text>"
             )
         self._parts.append(
             f'<text class="tick" x="{(LEFT + width - RIGHT) / 2}" y="{bottom + 29}" '
-            f'text-anchor="middle">{escape(x_title)}</text>'
+            f'text-anchor="middle">seconds</text>'
         )
 
     def line(self, line: Line) -> None:
@@ -151,11 +156,10 @@ class Plot:
         return svg(self._width, HEIGHT, f"{self.title}. {told}", self._parts)
 
 
-def svg(width: int, height: int, told: str, parts: Iterable[str]) -> str:
+def svg(width: int, height: int, told: str, parts: Iterable[str], kind: str = "chart") -> str:
     return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(told)}">'
-        + "".join(parts)
-        + "</svg>"
+        f'<svg class="{kind}" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="{escape(told)}">' + "".join(parts) + "</svg>"
     )
 
 
@@ -193,7 +197,7 @@ def percentiles(rows: Sequence[tuple[str, Sequence[float | None]]], told: str) -
                 f'<line class="span" x1="{marks[0][1]}" x2="{marks[-1][1]}" y1="{y}" y2="{y}"/>'
             )
         parts += [_mark(kind, at, y) for kind, at in marks]
-    return svg(width, round(bottom + 24), told, parts)
+    return svg(width, round(bottom + 24), told, parts, "wide")
 
 
 def _legend(left: float) -> str:

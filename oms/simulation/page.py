@@ -77,11 +77,12 @@ svg .grid { stroke: var(--grid); } svg .axis { stroke: var(--axis); }
 svg .line { fill: none; stroke-linejoin: round; } svg .area { opacity: .55; }
 svg .mark { fill: var(--line); stroke: var(--card); stroke-width: 1; }
 svg .span { stroke: var(--axis); stroke-width: 1.5; }
+svg.wide { min-width: 640px; }
 svg.bar { width: 88px; height: 12px; display: inline-block; vertical-align: middle; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th { text-align: left; font-weight: 600; font-size: 13px; color: var(--soft); }
 th, td { padding: 4px 14px 4px 0; border-bottom: 1px solid var(--grid); white-space: nowrap; }
-td.wide { white-space: normal; } tr:last-child td { border-bottom: 0; }
+td.wide { white-space: normal; min-width: 240px; } tr:last-child td { border-bottom: 0; }
 .n { text-align: right; }
 pre { margin: 2px 0 10px; padding: 8px 12px; background: var(--page); border-radius: 6px;
   overflow-x: auto; font: 13px/1.45 ui-monospace, Consolas, "DejaVu Sans Mono", monospace; }
@@ -261,9 +262,9 @@ def _of(asset: str) -> str:
     return f", {asset}" if asset else ""
 
 
-def _seconds(samples: Sequence[Sample]) -> list[float]:
-    """The time axis."""
-    return nice_ticks(0, samples[-1].at_ns / NANOS, 5)
+def _seconds(samples: Sequence[Sample]) -> float:
+    """How long the time axis is."""
+    return samples[-1].at_ns / NANOS
 
 
 # --- latency, and the queue ---
@@ -279,8 +280,8 @@ def _latency(facts: Facts) -> Iterator[str]:
     yield percentiles(rows, "Latency percentiles by hop; the table below has the numbers")
     if waited:
         yield (
-            "<p>Of the program itself. The wait for the throttle is a setting, not a speed: "
-            "it has a chart of its own below.</p>"
+            '<p class="soft">The hops of the program itself. The wait for the throttle follows '
+            "from its settings and is shown under Queue.</p>"
         )
     yield "</div>"
     yield '<div class="card"><table><tr><th>hop</th>'
@@ -300,7 +301,7 @@ def _figures(summary: Summary) -> list[float | None]:
 
 def _queue(facts: Facts) -> Iterator[str]:
     """How many orders waited when, and how long requests waited."""
-    if len(facts.samples) < 2:
+    if len(facts.samples) < 2 or not any(sample.waiting for sample in facts.samples):
         return
     yield "<h2>Queue</h2>"
     yield '<div class="card"><div class="three">'

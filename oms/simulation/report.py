@@ -32,7 +32,7 @@ HOPS = {
     "publish": "committed until the listeners are told",
     "intake": "handed over until the dispatcher takes the request",
     "wait": "in the queue, until the throttle lets the request go",
-    "total": "handed over until told, the wait for the throttle included",
+    "total": "handed over until told, all waits included",
 }
 OWN_HOPS = ("venue", "disk", "publish", "intake")  # what the program itself needs
 THROTTLED_HOPS = ("wait", "total")
@@ -307,7 +307,8 @@ def _throttle(facts: Facts) -> Iterator[str]:
 
 def throttled(facts: Facts) -> bool:
     """Did any request wait for the throttle?"""
-    return any(low_ns >= WAIT_NS_MIN for low_ns, _, _ in facts.wait)
+    waited = any(low_ns >= WAIT_NS_MIN for low_ns, _, _ in facts.wait)
+    return waited and facts.throttle != "off"  # then it is the turn that was waited for
 
 
 def _hops(title: str, facts: Facts, hops: Sequence[str]) -> Iterator[str]:
