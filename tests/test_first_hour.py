@@ -79,7 +79,7 @@ class Reader:
             self._become(user, home)
 
     def _copy_checkout(self) -> None:
-        self.checkout.mkdir()
+        self.checkout.mkdir(mode=0o700)
         for name in CHECKOUT:
             source = ROOT / name
             if source.is_dir():
@@ -93,7 +93,6 @@ class Reader:
         for path in (home, *home.rglob("*")):
             os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
         self._as = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-        self.checkout.chmod(0o700)
 
     def read(self, page: str) -> None:
         """Do all that the page says; its daemon is stopped at its end."""
