@@ -449,7 +449,7 @@ Verify     verified: 1,000 journal entries, 400 reports
 Next
   the story of the order that waited longest for the throttle:
       oms explain B-7 --data-dir d
-  the same comparison of journal and reports again:
+  the comparison of journal and reports, again:
       oms verify --data-dir d"""
 
 

@@ -398,8 +398,8 @@ def suggestions(facts: Facts) -> list[tuple[str, str]]:
         if kind in examples
     ]
     if facts.money:
-        asked.append(("what every account owns", "ledger"))
-    asked.append(("the same comparison of journal and reports again", "verify"))
+        asked.append(("the balances of every account", "ledger"))
+    asked.append(("the comparison of journal and reports, again", "verify"))
     return [(meaning, facts.command.format(command)) for meaning, command in asked]
 
 
