@@ -42,7 +42,7 @@ def test_the_package_runs_as_a_module(tmp_path):
     """It says how it was called, and which version it is."""
     usage = oms(tmp_path, "--help")
     assert usage.stdout.startswith("usage: python -m oms ")
-    assert "\n  python -m oms simulate --speed max" in usage.stdout
+    assert "\n  python -m oms run --data-dir DIR\n" in usage.stdout
     version = oms(tmp_path, "--version")
     assert (version.returncode, version.stderr) == (0, "")
     assert version.stdout.startswith(

@@ -557,7 +557,7 @@ def test_verify_looks_at_snapshots_and_at_the_state(run, tmp_path):
     run("fund", "ann", "USD", "100", "--create")
     code, out, _ = run("verify")
     assert code == 0
-    assert out.endswith(" reports, 1 snapshots, the state they end in\n")
+    assert out.endswith(" reports, 1 snapshots and the final state\n")
     with closing(sqlite3.connect(tmp_path / DATABASE)) as database:
         [(seq,)] = database.execute("SELECT journal_seq FROM snapshots").fetchall()
     change(tmp_path, "UPDATE snapshots SET last = replace(last, '10000000000', '10000000001')")
