@@ -80,7 +80,7 @@ def commands():
         "backup": ["copy"], "restore": ["copy"], "archive": ["--before", "2026-01-01"],
         "depth": ["BTC_USD"], "fund": ["a", "--create"],
         "operator": ["halt"], "replay": ["--upto", "1"], "explain": ["a"],
-        "simulate": ["--orders", "1", "--seconds", "1"],
+        "user": ["list"], "key": ["list", "ann"], "simulate": ["--orders", "1", "--seconds", "1"],
     }  # fmt: skip
     parsers = [a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction)]
     return [[name, *needed.get(name, ())] for name in parsers[0].choices if name != "run"]

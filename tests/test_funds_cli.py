@@ -429,7 +429,8 @@ def test_a_trade_is_corrected_and_a_market_listed_changed_and_delisted(run, sett
     code, out, _ = run("operator", "correct", trade, "--set", "price=90", "--id", "c1")
     assert (code, out) == (0, f"correct, id c1: trade={trade}\n")
     new = ("--scope", "symbol", "ETH_USD")
-    assert run("operator", "list", *new, "--set", "tick_size=0.5", "--id", "l1")[:2] == (
+    steps = ("--set", "tick_size=0.5", "--set", "lot_size=0.01")
+    assert run("operator", "list", *new, *steps, "--id", "l1")[:2] == (
         0, "list, id l1: symbol=ETH_USD, listed\n",
     )  # fmt: skip
     told = run("operator", "market", *new, "--set", "maker_fee_bps=3", "--id", "m1")
