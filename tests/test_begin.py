@@ -42,7 +42,7 @@ def test_the_package_runs_as_a_module(tmp_path):
     """It says how it was called, and which version it is."""
     usage = oms(tmp_path, "--help")
     assert usage.stdout.startswith("usage: python -m oms ")
-    assert "\n  python -m oms simulate --speed max" in usage.stdout
+    assert "\n  python -m oms run --data-dir DIR\n" in usage.stdout
     version = oms(tmp_path, "--version")
     assert (version.returncode, version.stderr) == (0, "")
     assert version.stdout.startswith(
@@ -80,8 +80,7 @@ def commands():
         "backup": ["copy"], "restore": ["copy"], "archive": ["--before", "2026-01-01"],
         "depth": ["BTC_USD"], "fund": ["a", "--create"],
         "operator": ["halt"], "replay": ["--upto", "1"], "explain": ["a"],
-        "simulate": ["--orders", "1", "--seconds", "1"], "user": ["list"],
-        "key": ["list", "a"],
+        "user": ["list"], "key": ["list", "ann"], "simulate": ["--orders", "1", "--seconds", "1"],
     }  # fmt: skip
     parsers = [a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction)]
     return [[name, *needed.get(name, ())] for name in parsers[0].choices if name != "run"]

@@ -155,7 +155,7 @@ ALWAYS = {
     "logon_attempts_max",
     "throttle": "policy",
     "queue": "inbox_max waiting_max batch_max",
-    "store": "database durability busy_timeout_s snapshot_every",
+    "store": "database durability busy_timeout_s snapshot_every group",
     "venue": "answer_timeout_s",
     # an operator's halt, too, ends in a reopening call
     "exchange": "ledger self_trade on_halt reopening_auction_s",

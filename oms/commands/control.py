@@ -30,11 +30,11 @@ from oms.requests.codec import to_object
 ROWS_MAX = 1_000
 SIDES = [side.value.lower() for side in Side]
 ORDER = """\
-Places an order, and prints what became of it at once: the order, then each trade. LIMIT with
+Places an order, and prints how it stands at once: the order, then each trade. LIMIT with
 a PRICE, MARKET without; with --stop-price STOP_LIMIT or STOP. The daemon of the data directory
-takes it; if none runs, an order manager is started for it. --dry-run only asks what would
-become of it. The same --id with the same content is placed once, however often it is sent.
-Exit code 1 if it is refused, with the reason."""
+takes it; if none runs, an order manager is started for it. --dry-run checks the order and
+places nothing. The same --id with the same content is placed once, however often it is sent.
+Exit code 1 if the order is refused, with the reason."""
 CANCEL = """\
 Cancels what is open of one order, named by a client order id it has had or by --order-id."""
 MODIFY = """\
@@ -47,16 +47,16 @@ ORDERS = """\
 Lists the open orders of an account, oldest first; with ORDER, how that one stands, open or not:
 named by a client order id it has had or by --order-id."""
 TRADES = """\
-Lists the latest trades of a symbol, oldest first, since the order manager started."""
+Lists the latest trades of a symbol, oldest first, as they stand."""
 CANDLES = """\
-Lists what was traded of a symbol in each minute, or another --width from 1s to 1d: open, high,
-low, close, volume, volume in the quote asset, average price by volume, trades. A day begins at
-midnight in the session's time zone; a span without a trade has no line. "changed" counts trades
-of the span that were busted or corrected since: the figures are as trades stand now. By default
-the last 100 spans; with --start the first ones from then on."""
+Lists the candles of a symbol, of one minute or another --width from 1s to 1d: open, high, low,
+close, volume, volume in the quote asset, volume-weighted average price, trades. A day begins at
+midnight in the session's time zone; an interval without a trade has no line. Busted and corrected
+trades count as they stand now; "changed" counts those of the interval. By default the last 100
+intervals; with --start the first ones from then on."""
 STATISTICS = """\
-Shows what was traded of a symbol in the last 24 hours, or in the 24 hours before --end: open,
-high, low, last, change, volume, volume in the quote asset, average price by volume, trades."""
+Shows the statistics of a symbol over the last 24 hours, or the 24 hours before --end: open, high,
+low, last, change, volume, volume in the quote asset, volume-weighted average price, trades."""
 DEPTH = """\
 Shows the best price levels of a symbol: bids on the left, asks on the right."""
 WATCH = """\
@@ -110,7 +110,7 @@ def _add_order(add: AddCommand) -> None:
     option("--post-only", choices=list(PostOnly), type=str.lower, help="never take")
     option("--oco-with", metavar="ID", default="", help="the open stop that is its partner")
     option("--self-trade", choices=list(SelfTrade), type=str.lower)
-    option("--dry-run", action="store_true", help="ask what would become of it, and place nothing")
+    option("--dry-run", action="store_true", help="check the order and place nothing")
     _add_id(option)
 
 
@@ -131,14 +131,14 @@ def _add_questions(add: AddCommand) -> None:
     option("symbol", metavar="SYMBOL")
     _add_limit(option)
 
-    option = add("candles", candles, "prices and volumes of spans of time", CANDLES)
+    option = add("candles", candles, "prices and volumes by interval", CANDLES)
     option("symbol", metavar="SYMBOL")
     option("--width", metavar="W", default="1m", help="such as 1s, 5m, 4h, 1d (default: 1m)")
     option("--start", metavar="TIME", type=instant, default=0, help="from then on")
     option("--end", metavar="TIME", type=instant, default=0, help="up to then (default: now)")
     _add_limit(option)
 
-    option = add("statistics", statistics, "prices and volume of 24 hours", STATISTICS)
+    option = add("statistics", statistics, "prices and volume of the last 24 hours", STATISTICS)
     option("symbol", metavar="SYMBOL")
     option("--end", metavar="TIME", type=instant, default=0, help="up to then (default: now)")
     option("--json", action="store_true", help="the answer as one JSON object")
@@ -167,7 +167,7 @@ def _add_limit(option: AddOption) -> None:
 
 
 def order(args: argparse.Namespace, place: Place) -> int:
-    """Place one, or ask what would become of it."""
+    """Place one, or only check it."""
     terms = OrderTerms(
         stop_price=args.stop_price,
         display_quantity=args.display_quantity,

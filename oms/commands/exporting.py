@@ -54,7 +54,7 @@ class Table(NamedTuple):
 
 
 def add_to(add: AddCommand) -> None:
-    option = add("export", looking(export), "journal, reports, orders or trades, to a file", EXPORT)
+    option = add("export", looking(export), "export the journal, reports, orders or trades", EXPORT)
     option(
         "what", metavar="WHAT", nargs="?", choices=list(TABLES), default="journal",
         help=f"{', '.join(TABLES)} (default: journal)",

@@ -72,15 +72,18 @@ movement is entered twice, with opposite signs: "outside" is where deposits come
 
 def add_to(add: AddCommand) -> None:
     option = add(
-        "ledger", looking(ledger), "what every account has, and how it came to that", LEDGER
+        "ledger",
+        looking(ledger),
+        "list the balances of accounts, and every movement of one",
+        LEDGER,
     )
     option("account", metavar="ACCOUNT", nargs="?", default="")
     option("--json", action="store_true", help="as one JSON object; amounts are text")
 
-    add("digest", looking(digest), "a fingerprint of the state", DIGEST)
-    add("verify", verify, "do the stored reports follow from the journal?", VERIFY)
-    add("rebuild", rebuild, "make all that follows from the journal anew", REBUILD)
-    option = add("replay", looking(replay), "the state as it was at one point", REPLAY)
+    add("digest", looking(digest), "print a fingerprint of the state", DIGEST)
+    add("verify", verify, "replay the journal and compare every stored report", VERIFY)
+    add("rebuild", rebuild, "rebuild all tables from the journal", REBUILD)
+    option = add("replay", looking(replay), "show the state after one journal sequence", REPLAY)
     option(
         "--upto", metavar="SEQ", type=whole_number(1), required=True,
         help="the last journal sequence to take",
@@ -173,7 +176,7 @@ class Verdict(NamedTuple):
     @property
     def text(self) -> str:
         what = f"{self.entries:,} journal entries, {self.reports:,} reports"
-        what += f", {self.snapshots} snapshots, the state they end in"
+        what += f", {self.snapshots} snapshots and the final state"
         if self.broken:
             return f"NOT verified: {self.broken}"
         if self.differences:

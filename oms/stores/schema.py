@@ -95,10 +95,15 @@ DROP_PARTS = """DELETE FROM snapshot_parts WHERE rowid IN (SELECT rowid FROM sna
 INSERT_CLAIM = "INSERT OR IGNORE INTO orders VALUES (?, ?, ?, ?, ?, ?, ?)"
 INSERT_REPORT = f"INSERT INTO reports VALUES ({', '.join('?' * STORED)})"
 # So that a report about no order of its own is in the view, too; no client has such an id.
-INSERT_STAND_IN = "INSERT OR IGNORE INTO orders VALUES (?1, ?2, char(10) || ?1, ?3, ?4, '', 0)"
+INSERT_STAND_IN = (
+    "INSERT OR IGNORE INTO orders SELECT seq, account, char(10) || seq, symbol, side, '', 0 "
+    "FROM (SELECT ? AS seq, ? AS account, ? AS symbol, ? AS side)"
+)
 INSERT_NAMES = (
-    "INSERT INTO report_names SELECT ?1, ?2, ?3 FROM orders "
-    "WHERE seq = ?4 AND (symbol, side) <> (?2, ?3)"
+    "INSERT INTO report_names SELECT report_id, given.symbol, given.side "
+    "FROM (SELECT ? AS report_id, ? AS symbol, ? AS side, ? AS order_id) AS given "
+    "JOIN orders ON orders.seq = order_id "
+    "WHERE (orders.symbol, orders.side) <> (given.symbol, given.side)"
 )
 INSERT_RECORD = (
     f"INSERT INTO journal ({', '.join(JournalRecord._fields)}) "
@@ -108,8 +113,8 @@ SELECT_RECORD = f"SELECT {', '.join(JournalRecord._fields)} FROM journal "
 SELECT_CLAIMS = "SELECT * FROM orders WHERE client_order_id >= ' ' ORDER BY seq"  # no stand-ins
 COUNT_ALL = """SELECT (SELECT count(*) FROM orders WHERE client_order_id >= ' '),
     (SELECT count(*) FROM reports)"""  # each by an index alone
-COUNT = """SELECT (SELECT count(*) FROM orders WHERE client_order_id >= ' ' AND seq <= ?1),
-    (SELECT count(*) FROM reports WHERE report_id < ?2)"""
+COUNT = """SELECT (SELECT count(*) FROM orders WHERE client_order_id >= ' ' AND seq <= ?),
+    (SELECT count(*) FROM reports WHERE report_id < ?)"""
 SELECT_END = "SELECT last_seq, checksum FROM journal ORDER BY last_seq DESC LIMIT 1"
 SELECT_USED = (
     "SELECT account, client_order_id FROM json_each(?) AS name JOIN orders "
