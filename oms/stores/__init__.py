@@ -1,11 +1,13 @@
 """Stores: where the journal and the reports are kept. SQLite for keeps, memory for tests."""
 
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from oms.clock import Instant
 from oms.errors import JournalError
+from oms.instruments import Instrument
+from oms.positions import Holding, TradeRow
 from oms.reports import Report
 from oms.requests.codec import LOSS, Line, decode_all
 
@@ -137,10 +139,26 @@ class Snapshot(NamedTuple):
     parts: tuple[str, ...] = ()
 
 
+class Noted(NamedTuple):
+    """What a turn changed of what is kept for readers, beside reports.
+
+    instruments: what is traded since; None: as before. balances: account, asset, the asset's scale,
+    available and reserved units, of those that are other than before.
+    """
+
+    seq: int
+    instruments: Mapping[str, Instrument] | None
+    balances: list[tuple[str, str, int, int, int]]
+
+
+Turn = tuple[list[Claim], list[Report], Noted]
+"""What one turn of the journal gives: all that is stored beside it."""
+
+
 class Store(Protocol):
     """One transaction per dispatcher turn: begin, claim, append, commit.
 
-    Used by one thread, but for `find_reports`, which any thread may call.
+    Used by one thread, but for `find_...`, which any thread may call.
     StoreBusyError and StoreFullError leave nothing behind; OutcomeUnknownError means that
     only a restart can tell.
 
@@ -153,9 +171,9 @@ class Store(Protocol):
         """Create, or get ready; raises StoreError when the place cannot be used."""
         ...
 
-    def upgrade(self, turns: Iterable[tuple[list[Claim], list[Report]]]) -> None:
-        """Make all tables anew, from the claims and reports of each turn of the journal. How long
-        things took is in no journal: that is taken over."""
+    def upgrade(self, turns: Iterable[Turn]) -> None:
+        """Make all tables anew, from what each turn of the journal gives. How long things took is
+        in no journal: that is taken over."""
         ...
 
     def begin(self) -> None: ...
@@ -177,6 +195,11 @@ class Store(Protocol):
         ...
 
     def append(self, record: JournalRecord, reports: Sequence[Report]) -> None: ...
+
+    def note(self, noted: Noted) -> None:
+        """Of the same turn, after `append`."""
+        ...
+
     def commit(self) -> None: ...
     def rollback(self) -> None: ...
 
@@ -211,6 +234,16 @@ class Store(Protocol):
     def find_reports(self, account: str, named: str | int) -> list[Report]:
         """Every durable report of an order, by any client order id it has had, or by its order
         id; from any thread."""
+        ...
+
+    def find_holdings(self, account: str) -> list[tuple[Holding, int]]:
+        """An account's positions, by symbol, each with the last price of its market in ticks, 0
+        for none; durable; from any thread."""
+        ...
+
+    def find_trades(self, account: str, symbol: str, before: int, limit: int) -> list[TradeRow]:
+        """The latest trades before report id `before`, newest first, of an account and a symbol
+        ("": of all); durable; from any thread."""
         ...
 
     def last_told_seq(self) -> int:

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from oms.positions import Holding, TradeRow, folded, last_price, trade_rows
 from oms.reports import Report
 from oms.requests.codec import Line
-from oms.stores import EXECUTIONS, Claim, JournalRecord, Snapshot, answers_in, line_in
+from oms.stores import EXECUTIONS, Claim, JournalRecord, Noted, Snapshot, Turn, answers_in, line_in
 
 
 class MemoryStore:
@@ -18,17 +19,19 @@ class MemoryStore:
         self._reports: dict[int, list[Report]] = {}
         self._pending: list[tuple[JournalRecord, Sequence[Report]]] = []
         self._claimed: dict[tuple[str, str], tuple[int, int]] = {}
+        self._noted: list[Noted] = []  # of the turn under way
+        self._listed: list[Noted] = []  # those with instruments
         self._snapshots: list[Snapshot] = []
         self._parts: dict[int, list[str]] = {}
 
     def open(self) -> None:
         pass
 
-    def upgrade(self, turns: Iterable[tuple[list[Claim], list[Report]]]) -> None:
+    def upgrade(self, turns: Iterable[Turn]) -> None:
         assert not list(turns), "what is in memory is never old"
 
     def begin(self) -> None:
-        self._pending = []
+        self._pending, self._noted = [], []
         self._claimed = {}
 
     def hurry(self) -> None:
@@ -54,7 +57,11 @@ class MemoryStore:
     def append(self, record: JournalRecord, reports: Sequence[Report]) -> None:
         self._pending.append((record, reports))
 
+    def note(self, noted: Noted) -> None:
+        self._noted.append(noted)
+
     def commit(self) -> None:
+        self._listed += [noted for noted in self._noted if noted.instruments is not None]
         for record, reports in self._pending:
             self._records.append(record)
             for report in reports:
@@ -98,6 +105,36 @@ class MemoryStore:
         if told is None or told.type == "CANCEL_REJECTED":  # then it never was a name of the order
             return []
         return self.reports_of(told.order_id)
+
+    def find_holdings(self, account: str) -> list[tuple[Holding, int]]:
+        executions = list(self._executions())
+        found = folded(lambda: [r for r in executions if r.account == account])
+        return [
+            (row, last_price(r for r in reversed(executions) if r.symbol == row.symbol))
+            for _, row in sorted(found.items())
+        ]
+
+    def find_trades(self, account: str, symbol: str, before: int, limit: int) -> list[TradeRow]:
+        wanted = [
+            row
+            for row in trade_rows(self._executions(), self._scales)
+            if account in ("", row.buy_account, row.sell_account)
+            and symbol in ("", row.symbol)
+            and row.report_id < before
+        ]
+        return wanted[-limit:][::-1] if limit else []
+
+    def _executions(self) -> Iterator[Report]:
+        return (report for report in self.all_reports() if report.type in EXECUTIONS)
+
+    def _scales(self, symbol: str, seq: int) -> tuple[int, int, int]:
+        """Of the price, the quantity and the quote asset, as they were then."""
+        instrument = next(
+            noted.instruments[symbol]
+            for noted in reversed(self._listed)
+            if noted.seq <= seq and noted.instruments is not None and symbol in noted.instruments
+        )
+        return instrument.price_scale, instrument.quantity_scale, instrument.quote_scale
 
     def last_told_seq(self) -> int:
         return max((each[-1].journal_seq for each in self._reports.values()), default=0)

@@ -2,12 +2,14 @@
 
 What an order is (whose, which symbol and side, which terms) is stored once, in `orders`, under
 the sequence of its request; so is each client order id ever claimed. `reports` has what happened.
-The view `order_responses` puts both together.
+The view `order_responses` puts both together; `holdings`, `last_prices`, `account_balances` and
+`instruments` are kept up to date turn by turn, for the views of views.py.
 """
 
 import sqlite3
 
 from oms.errors import StoreError
+from oms.positions import Holding, TradeRow
 from oms.reports import (
     EXEC_TYPES,
     NUMBER_BITS,
@@ -18,9 +20,12 @@ from oms.reports import (
     Report,
 )
 from oms.stores import EXECUTIONS, JournalRecord
+from oms.stores.listed import COLUMNS
+from oms.stores.views import CHANGE, FILL, VIEWS, word
 
-SCHEMA_VERSION = 4
-FOLDED_VERSION = 2  # up to this one, all tables but the journal are made anew from it
+SCHEMA_VERSION = 5
+FOLDED_VERSION = 4  # up to this one, all tables but the journal are made anew from it
+RESPONSES_VERSION = 2  # up to this one, order_responses was a table
 
 # `last_seq` and `first_seq` are unique, so that of two processes that write one journal the
 # second cannot.
@@ -55,12 +60,41 @@ TABLES = [
     # old order would dirty a page of its own, and commits took three times as long.
     f"CREATE TABLE reports (\n    report_id INTEGER PRIMARY KEY,\n    {_COLUMNS})",
     "CREATE INDEX reports_by_order ON reports (order_id)",
+    # Busts and corrections are few: whoever reads a trade asks whether there is one about it.
+    "CREATE INDEX reports_of_changes ON reports (order_id) WHERE code >= 'G' AND code < 'I'",
     # Of the few reports that name another symbol or side than `orders` does: refusals.
     """CREATE TABLE report_names (
     report_id INTEGER PRIMARY KEY,
     symbol TEXT NOT NULL,
     side TEXT NOT NULL)""",
 ]
+KEPT = {
+    "holdings": """CREATE TABLE holdings (
+    account TEXT NOT NULL,
+    symbol TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    lots INTEGER NOT NULL,
+    cost TEXT NOT NULL,
+    realized TEXT NOT NULL,
+    fees TEXT NOT NULL,
+    PRIMARY KEY (account, symbol)) WITHOUT ROWID""",
+    "last_prices": """CREATE TABLE last_prices (
+    symbol TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    price_ticks INTEGER NOT NULL) WITHOUT ROWID""",
+    "account_balances": """CREATE TABLE account_balances (
+    account TEXT NOT NULL,
+    asset TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    scale INTEGER NOT NULL,
+    available_units INTEGER NOT NULL,
+    reserved_units INTEGER NOT NULL,
+    PRIMARY KEY (account, asset)) WITHOUT ROWID""",
+    # One row for each change: as it was since one turn, and until another; NULL: as it is.
+    "instruments": f"""CREATE TABLE instruments (
+    {COLUMNS},
+    PRIMARY KEY (symbol, since_seq)) WITHOUT ROWID""",
+}
 OTHERS = [
     "DROP TABLE IF EXISTS snapshots",  # an older program's; it is a cache
     "DROP TABLE IF EXISTS snapshot_parts",
@@ -110,17 +144,11 @@ _FROM = f"""FROM reports AS r
     LEFT JOIN report_names AS x ON x.report_id = r.report_id """
 
 
-def _word(place: int, codes: dict[str, str]) -> str:
-    """The word that one character of a report's code stands for."""
-    cases = " ".join(f"WHEN '{code}' THEN '{word}'" for word, code in codes.items())
-    return f"CASE substr(r.code, {place}, 1) {cases} END"
-
-
 _SOURCES = {
     "journal_seq": f"r.report_id >> {NUMBER_BITS}",
     "number": f"r.report_id & {NUMBER_MASK}",
-    "type": _word(1, EXEC_TYPES),
-    "state": _word(2, ORD_STATUSES),
+    "type": word("r.code", 1, EXEC_TYPES),
+    "state": word("r.code", 2, ORD_STATUSES),
     "account": "o.account",
     "client_order_id": "n.client_order_id",
     "symbol": "ifnull(x.symbol, o.symbol)",
@@ -140,7 +168,33 @@ OF_TRADES = (
     + ") AND r.report_id < ? AND o.symbol IN (SELECT value FROM json_each(?)) "
     "ORDER BY r.report_id DESC"
 )
+ALL_VIEWS = {"order_responses": VIEW, **VIEWS}
 OF_ORDER = "WHERE r.order_id = ? ORDER BY r.report_id"
+ALL_EXECUTIONS = f"WHERE ({FILL.format('r')} OR {CHANGE.format('r')}) ORDER BY r.report_id"
+# By the index of the account's ids, then of each order's reports: not all that there are.
+OF_KEY = (
+    f"WHERE o.account = ? AND o.symbol = ? AND ({FILL.format('r')} OR {CHANGE.format('r')}) "
+    "ORDER BY r.report_id"
+)
+SELECT_HOLDING = f"SELECT {', '.join(Holding._fields)} FROM holdings "
+UPSERT_HOLDING = f"INSERT OR REPLACE INTO holdings VALUES ({', '.join('?' * len(Holding._fields))})"
+UPSERT_PRICE = "INSERT OR REPLACE INTO last_prices VALUES (?, ?, ?)"
+UPSERT_BALANCE = "INSERT OR REPLACE INTO account_balances VALUES (?, ?, ?, ?, ?, ?)"
+INSERT_INSTRUMENT = f"INSERT OR REPLACE INTO instruments VALUES ({', '.join('?' * 15)})"
+_RAW = {
+    "lots": "quantity_lots",
+    "told_ticks": "traded_price_ticks", "told_lots": "traded_quantity_lots",
+    "buy_fee": "buy_fee_units", "sell_fee": "sell_fee_units",
+}  # fmt: skip
+SELECT_TRADES = f"SELECT {', '.join(_RAW.get(name, name) for name in TradeRow._fields)} FROM trades"
+# The first report of each trade of an account, by the account's orders.
+TRADES_OF_ACCOUNT = f"""report_id IN (
+    SELECT r.report_id FROM orders AS o JOIN reports AS r ON r.order_id = o.seq
+        WHERE o.account = ?1 AND {FILL.format("r")}
+    UNION SELECT (SELECT max(x.report_id) FROM reports AS x
+        WHERE x.report_id < r.report_id AND {FILL.format("x")})
+    FROM orders AS o JOIN reports AS r ON r.order_id = o.seq
+        WHERE o.account = ?1 AND {FILL.format("r")}) AND (buy_account = ?1 OR sell_account = ?1)"""
 
 
 def create(connection: sqlite3.Connection) -> bool:
@@ -149,26 +203,29 @@ def create(connection: sqlite3.Connection) -> bool:
     Of that one the journal stays, and all else is made anew: see PersistentStorage.upgrade.
     """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0 or FOLDED_VERSION < version < SCHEMA_VERSION:
+    if version == 0:
         connection.execute("BEGIN IMMEDIATE")
-        for statement in (JOURNAL, *TABLES, *OTHERS, VIEW) if version == 0 else ():
+        made = (JOURNAL, *TABLES, *KEPT.values(), *OTHERS, *ALL_VIEWS.values())
+        for statement in made:
             connection.execute(statement)
-        widen(connection)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     if version > FOLDED_VERSION:
-        _renew_view(connection)
+        _renew_views(connection)
     return bool(0 < version <= FOLDED_VERSION)
 
 
-def _renew_view(connection: sqlite3.Connection) -> None:
-    """The view of an older program does not know the words that have come since."""
-    found = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'order_responses'")
-    if found.fetchone() != (VIEW.strip(),):
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("DROP VIEW IF EXISTS order_responses")
-        connection.execute(VIEW)
-        connection.execute("COMMIT")
+def _renew_views(connection: sqlite3.Connection) -> None:
+    """The views of an older program do not know the words that have come since."""
+    found = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'view'"))
+    old = {name: view for name, view in ALL_VIEWS.items() if found.get(name) != view.strip()}
+    if not old:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for name, view in old.items():
+        connection.execute(f"DROP VIEW IF EXISTS {name}")
+        connection.execute(view)
+    connection.execute("COMMIT")
 
 
 def widen(connection: sqlite3.Connection) -> None:
@@ -183,13 +240,17 @@ def set_aside(connection: sqlite3.Connection) -> str:
     """Make room for tables that are made anew; the statement that takes over how long things
     took, which no journal has, and drops what is old then."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version <= FOLDED_VERSION:
+    for name in ALL_VIEWS if version > RESPONSES_VERSION else ():
+        connection.execute(f"DROP VIEW IF EXISTS {name}")
+    for name in KEPT:
+        connection.execute(f"DROP TABLE IF EXISTS {name}")
+    if version <= RESPONSES_VERSION:
         old, report_id = "order_responses", f"(old.journal_seq << {NUMBER_BITS}) | old.number"
         dropped = ["TABLE client_orders"]
     else:
         old, report_id = "reports", "old.report_id"
-        connection.execute("DROP VIEW order_responses")
         connection.execute("DROP INDEX reports_by_order")
+        connection.execute("DROP INDEX IF EXISTS reports_of_changes")
         dropped = []
         for table in ("orders", "report_names"):
             connection.execute(f"DROP TABLE {table}")

@@ -9,8 +9,8 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,12 @@ from oms.errors import (
     StoreFullError,
     ValidationError,
 )
-from oms.reports import NUMBER_BITS, NUMBER_MASK, STORED, Report, stored_report, type_of
+from oms.instruments import Instrument
+from oms.positions import CHANGES, Holding, Holdings, Key, TradeRow, folded, last_price
+from oms.reports import NUMBER_BITS, NUMBER_MASK, STORED, TRADE, Report, stored_report, type_of
 from oms.requests.codec import Line
 from oms.requests.orders import SEQUENCE_MAX
-from oms.stores import Claim, JournalRecord, Snapshot, answers_in, line_in
+from oms.stores import Claim, JournalRecord, Noted, Snapshot, Turn, answers_in, line_in
 from oms.stores.high_water import (
     HighWater,
     JournalEnd,
@@ -36,26 +38,37 @@ from oms.stores.high_water import (
     loss_of,
     remains_of,
 )
+from oms.stores.listed import relisted
 from oms.stores.schema import (
+    ALL_EXECUTIONS,
+    ALL_VIEWS,
     COUNT,
     COUNT_ALL,
     DROP_PARTS,
     INSERT_CLAIM,
+    INSERT_INSTRUMENT,
     INSERT_NAMES,
     INSERT_RECORD,
     INSERT_REPORT,
     INSERT_STAND_IN,
+    KEPT,
+    OF_KEY,
     OF_ORDER,
     OF_TRADES,
     OTHERS,
     SCHEMA_VERSION,
     SELECT_CLAIMS,
     SELECT_END,
+    SELECT_HOLDING,
     SELECT_RECORD,
     SELECT_REPORT,
+    SELECT_TRADES,
     SELECT_USED,
     TABLES,
-    VIEW,
+    TRADES_OF_ACCOUNT,
+    UPSERT_BALANCE,
+    UPSERT_HOLDING,
+    UPSERT_PRICE,
     check_version,
     create,
     set_aside,
@@ -68,6 +81,7 @@ QUICK_CHECK_BYTES_MAX = 256 << 20  # about a second
 PROBE_BYTES = 1 << 20
 WAL_BYTES_MAX = 64 << 20  # a log that was larger is cut to this when it starts anew
 READ_ERRORS = (sqlite3.Error, UnicodeDecodeError)  # the second: an error's own text is damaged
+LATEST = (1 << 63) - 1  # after every report
 PAUSE_S_MIN, PAUSE_S_MAX = 0.001, 0.1
 # Answers to requests about what is over, or unknown, or no order: they may name no symbol.
 CANCEL_REJECTED = "CANCEL_REJECTED"
@@ -122,6 +136,7 @@ class PersistentStorage:
         self._high = HighWater(self.path)
         self._unclean = False  # it was not closed in order the last time
         self._appended: JournalRecord | None = None  # by the transaction under way
+        self._holdings = Holdings(self._holding)
         self.outdated = False
         self.loss: Loss | None = None  # found by open(), and accepted
 
@@ -218,20 +233,22 @@ class PersistentStorage:
         # From here on begin() alone waits for others, in its own way: a stop must not.
         connection.execute(f"PRAGMA busy_timeout = {PAUSE_S_MAX * 1000:.0f}")
 
-    def upgrade(self, turns: Iterable[tuple[list[Claim], list[Report]]]) -> None:
+    def upgrade(self, turns: Iterable[Turn]) -> None:
         """Make all tables but the journal anew, in one transaction: an older program wrote them,
         or they are damaged."""
         self._write("BEGIN IMMEDIATE")
         try:
             take_over = set_aside(self._db)
             widen(self._db)
-            for statement in (*TABLES, VIEW):
+            for statement in (*TABLES, *KEPT.values(), *ALL_VIEWS.values()):
                 self._db.execute(statement)
-            for claims, reports in turns:
+            for claims, reports, noted in turns:
                 self._db.executemany(INSERT_CLAIM, claims)
                 self._insert([
                     self._named(r) if r.type in NAMED_OTHERWISE else r for r in reports
                 ])  # fmt: skip
+                self.note(noted)
+            self._keep_all()
             for statement in (
                 take_over, "DROP TABLE old_reports", *OTHERS, "REINDEX journal",
                 f"PRAGMA user_version = {SCHEMA_VERSION}",
@@ -295,6 +312,7 @@ class PersistentStorage:
             (self._connection or self._db).execute(INSERT_RECORD, record)
             self._appended = record
             self._insert(reports)
+            self._keep(record.last_seq, reports)
         except sqlite3.Error as error:
             raise _translated(error, "writing the journal") from error
 
@@ -310,6 +328,49 @@ class PersistentStorage:
                 INSERT_NAMES, [(r.report_id, r.symbol, r.side, r.order_id) for r in others]
             )
 
+    def _keep(self, seq: int, reports: Sequence[Report]) -> None:
+        """What a turn's trades, busts and corrections make of positions and last prices."""
+        fills = [report for report in reports if report.type == TRADE]
+        changes = [report for report in reports if report.type in CHANGES]
+        if not fills and not changes:
+            return
+        db, anew = self._connection or self._db, {(r.account, r.symbol) for r in changes}
+        rows = self._holdings.take(fills, seq, anew)
+        prices = {report.symbol: report.last_price_ticks for report in fills}
+        for key in sorted(anew):
+            rows += folded(lambda key=key: self._reports(OF_KEY, *key)).values()  # type: ignore[misc]
+        for _, symbol in anew:
+            prices[symbol] = last_price(self.executions([symbol], LATEST))
+        self._holdings.forget(anew)
+        db.executemany(UPSERT_HOLDING, rows)
+        db.executemany(UPSERT_PRICE, [(symbol, seq, ticks) for symbol, ticks in prices.items()])
+
+    def _keep_all(self) -> None:
+        """The same, of all the reports that there are."""
+        holdings, prices = self.reckoned()
+        self._holdings.forget()
+        self._db.executemany(UPSERT_HOLDING, holdings.values())
+        self._db.executemany(UPSERT_PRICE, [(symbol, *found) for symbol, found in prices.items()])
+
+    def note(self, noted: Noted) -> None:
+        try:
+            db = self._connection or self._db
+            if noted.balances:
+                db.executemany(
+                    UPSERT_BALANCE,
+                    [(who, asset, noted.seq, *rest) for who, asset, *rest in noted.balances],
+                )
+            if noted.instruments is not None:
+                self._list(noted.seq, noted.instruments)
+        except sqlite3.Error as error:
+            raise _translated(error, "writing what is kept") from error
+
+    def _list(self, seq: int, instruments: Mapping[str, Instrument]) -> None:
+        """What is traded from this turn on; what is other than before gets a new row."""
+        standing = self._db.execute("SELECT * FROM instruments WHERE until_seq IS NULL").fetchall()
+        for rows in relisted(standing, instruments, seq):
+            self._db.executemany(INSERT_INSTRUMENT, rows)
+
     def commit(self) -> None:
         self._write("COMMIT")
         record, self._appended = self._appended, None
@@ -322,6 +383,7 @@ class PersistentStorage:
 
     def rollback(self) -> None:
         self._appended = None
+        self._holdings.forget()  # of a turn that is undone
         if self._db.in_transaction:
             self._write("ROLLBACK")
 
@@ -433,7 +495,30 @@ class PersistentStorage:
         return answers_in(self.reports_of(first[0].order_id), seq)[-1] if first else None
 
     def find_reports(self, account: str, named: str | int) -> list[Report]:
-        # A connection of its own, read-only, so that any thread may ask and no writer waits.
+        with self._read_only_one() as reader:
+            return reader._find(account, named)
+
+    def find_holdings(self, account: str) -> list[tuple[Holding, int]]:
+        query = (
+            f"SELECT {', '.join('h.' + name for name in Holding._fields)}, "
+            "ifnull(l.price_ticks, 0) FROM holdings AS h LEFT JOIN last_prices AS l "
+            "ON l.symbol = h.symbol WHERE h.account = ? ORDER BY h.symbol"
+        )
+        with self._read_only_one() as reader:
+            found = list(_guarded(reader._read(query, (account,))))
+        return [(Holding._make(row), ticks) for *row, ticks in found]
+
+    def find_trades(self, account: str, symbol: str, before: int, limit: int) -> list[TradeRow]:
+        where = f"WHERE {TRADES_OF_ACCOUNT if account else '?1 = ?1'} AND report_id < ?3"
+        where += " AND symbol = ?2" if symbol else " AND ?2 = ?2"
+        query = f"{SELECT_TRADES} {where} ORDER BY report_id DESC LIMIT ?4"
+        with self._read_only_one() as reader:
+            found = list(_guarded(reader._read(query, (account, symbol, before, limit))))
+        return list(map(TradeRow._make, found))
+
+    @contextmanager
+    def _read_only_one(self) -> "Iterator[PersistentStorage]":
+        """A connection of its own, read-only, so that any thread may ask and no writer waits."""
         with self._reading:
             reader = self._reader
             if reader is None:
@@ -442,10 +527,33 @@ class PersistentStorage:
                 if self._connection is not None:  # while it is written, it is read from often
                     self._reader = reader
             try:
-                return reader._find(account, named)
+                yield reader
             finally:
                 if self._reader is None:
                     reader.close()
+
+    def _holding(self, key: Key) -> Holding | None:
+        found = self._one(SELECT_HOLDING + "WHERE account = ? AND symbol = ?", *key)
+        return Holding._make(found) if found else None
+
+    def reckoned(self) -> tuple[dict[Key, Holding], dict[str, tuple[int, int]]]:
+        """Holdings, and the last price of each symbol with the turn that told it, from every
+        report that is stored."""
+        holdings = folded(self._all_executions)
+        seqs: dict[str, int] = {}
+        for (_, symbol), row in holdings.items():
+            seqs[symbol] = max(row.seq, seqs.get(symbol, 0))
+        return holdings, {
+            symbol: (seq, last_price(self.executions([symbol], LATEST)))
+            for symbol, seq in seqs.items()
+        }
+
+    def _all_executions(self) -> Iterator[Report]:
+        return map(stored_report, _guarded(self._read(SELECT_REPORT + ALL_EXECUTIONS, ())))
+
+    def kept(self, table: str) -> list[tuple[Any, ...]]:
+        """Every row of a table that is kept for readers, in order of its key."""
+        return list(_guarded(self._read(f"SELECT * FROM {table} ORDER BY 1, 2", ())))
 
     def _find(self, account: str, named: str | int) -> list[Report]:
         if isinstance(named, int):

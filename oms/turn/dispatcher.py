@@ -52,6 +52,7 @@ from oms.turn.journal import Fold, upgraded
 from oms.turn.latency import OrderTracker
 from oms.turn.market_feed import MarketFeed
 from oms.turn.memory import give_back
+from oms.turn.notes import Notes
 from oms.turn.publisher import Publisher, settle
 from oms.turn.schedule import DueLines
 from oms.turn.snapshots import Snapshots
@@ -96,6 +97,7 @@ class Dispatcher:
         self._publisher = publisher
         self.feed = MarketFeed(inbox.wake)
         self.fold = Fold(venue)
+        self._notes = Notes()
         self.throttler = OrderThrottler(
             config.throttle.sends_max,
             config.throttle.window_ns,
@@ -419,7 +421,9 @@ class Dispatcher:
         reports = desk.reports.rows
         record = fold.record(first_seq, instant, released, lines, self._tally(first_seq, lines))
         self._store.append(record, reports)
+        self._store.note(self._notes.of_turn(desk, record.last_seq))
         self._store.commit()
+        self._notes.committed()
         fold.advance(record)
         self.turns += 1
         self._lane.sweep(lines)

@@ -1,0 +1,100 @@
+"""Notes: what a turn changed of instruments and balances, for the tables that anybody reads.
+
+Flow:  dispatcher, before the commit -> [notes] -> store; journal -> [notes] -> upgrade, verify
+Owner: the dispatcher's thread.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from oms.desk.desk import Desk
+from oms.instruments import Instrument
+from oms.stores import Noted, Store
+from oms.stores.listed import SYMBOL, Row, relisted
+
+Amounts = tuple[int, int, int]
+"""The asset's scale, available and reserved units."""
+
+
+class Notes:
+    """Compares each turn with what was noted before it."""
+
+    def __init__(self) -> None:
+        self._listed: Mapping[str, Instrument] | None = None
+        self._balances: dict[tuple[str, str], Amounts] = {}
+        self._under_way: Noted | None = None
+
+    def of_turn(self, desk: Desk, seq: int) -> Noted:
+        """What this turn changed. It is taken for stored by `committed` alone."""
+        listed = desk.instruments if desk.instruments is not self._listed else None
+        balances, ledger = [], desk.executions.ledger
+        if ledger is not None and ledger.touched:
+            known, accounts, scales = self._balances, ledger.accounts, ledger.scales
+            for account in ledger.touched:
+                for asset, (available, reserved) in accounts[account].items():
+                    scale = scales.get(asset, 0)
+                    if known.get((account, asset)) != (scale, available, reserved):
+                        balances.append((account, asset, scale, available, reserved))
+        self._under_way = Noted(seq, listed, balances)
+        return self._under_way
+
+    def committed(self) -> None:
+        noted, self._under_way = self._under_way, None
+        if noted is None:
+            return
+        if noted.instruments is not None:
+            self._listed = noted.instruments
+        for account, asset, *amounts in noted.balances:
+            scale, available, reserved = amounts
+            self._balances[account, asset] = scale, available, reserved
+
+
+class Expected:
+    """What the tables kept for readers should hold, followed turn by turn; for `verify`."""
+
+    def __init__(self) -> None:
+        self._listed: Mapping[str, Instrument] | None = None
+        self._standing: list[Row] = []
+        self._ended: list[Row] = []
+
+    def turn(self, desk: Desk, seq: int) -> None:
+        if desk.instruments is self._listed:
+            return
+        self._listed = desk.instruments
+        ended, begun = relisted(self._standing, desk.instruments, seq)
+        over = {row[SYMBOL] for row in ended}
+        self._standing = [row for row in self._standing if row[SYMBOL] not in over] + begun
+        self._ended += ended
+
+    def differences(self, store: Store, desk: Desk) -> Iterator[str]:
+        """Of a store that has such tables; one line for each."""
+        kept = getattr(store, "kept", None)
+        reckoned = getattr(store, "reckoned", None)
+        if kept is None or reckoned is None:
+            return
+        ledger, (holdings, prices) = desk.ledger, reckoned()
+        balances = {
+            (account, asset): (ledger.scales.get(asset, 0), available, reserved)
+            for account, assets in ledger.accounts.items()
+            for asset, (available, reserved) in assets.items()
+            if available or reserved
+        }
+        stored = {
+            "holdings": {row[:2]: row for row in kept("holdings")},
+            "last_prices": {row[:1]: row[2:] for row in kept("last_prices")},
+            "account_balances": {
+                row[:2]: row[3:] for row in kept("account_balances") if any(row[4:])
+            },
+            "instruments": {row[:2]: row for row in kept("instruments")},
+        }
+        expected: dict[str, dict[Any, Any]] = {
+            "holdings": {key: tuple(row) for key, row in holdings.items()},
+            "last_prices": {(symbol,): (ticks,) for symbol, (_, ticks) in prices.items()},
+            "account_balances": balances,
+            "instruments": {row[:2]: row for row in (*self._ended, *self._standing)},
+        }
+        for table, rows in expected.items():
+            for key in sorted(rows.keys() | stored[table].keys(), key=repr):
+                found, given = stored[table].get(key), rows.get(key)
+                if found != given:
+                    yield f"{table} {key}: stored {found}, the journal gives {given}"
