@@ -19,7 +19,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from oms.enums import Liquidity, ResponseType, Side
-from oms.instruments import Instrument
+from oms.errors import ValidationError
 from oms.money import to_decimal
 from oms.reports import NUMBER_BITS, NUMBER_MASK, TRADE, Report, trade_named
 
@@ -27,6 +27,7 @@ BUSTED, CORRECTED = ResponseType.TRADE_BUSTED.value, ResponseType.TRADE_CORRECTE
 CHANGES = (BUSTED, CORRECTED)
 STATUS = {BUSTED: "BUSTED", CORRECTED: "CORRECTED"}
 BUYER, SELLER, TAKER = Side.BUY.value, Side.SELL.value, Liquidity.TAKER.value
+LATEST = (1 << 63) - 1  # after every report
 AVERAGE_PLACES = 4  # of an average, beyond the price's own
 
 Key = tuple[str, str]
@@ -49,6 +50,18 @@ class Holding(NamedTuple):
     cost: str
     realized: str
     fees: str
+
+
+class Standing(NamedTuple):
+    """A holding, with the last price of its market in ticks (0: none), and the scales of price,
+    quantity and quote asset as they are."""
+
+    holding: Holding
+    last_ticks: int
+    price_scale: int
+    quantity_scale: int
+    quote_scale: int
+    quote: str
 
 
 class Held:
@@ -270,24 +283,25 @@ class Trade(NamedTuple):
     sell_fee: Decimal
 
 
-def position_of(held: Holding, last_ticks: int, instrument: Instrument) -> Position:
+def position_of(stands: Standing) -> Position:
     """In the units of the instrument, and rounded as is said there."""
-    cost, realized, scale = int(held.cost), int(held.realized), instrument.quote_scale
+    held, last_ticks, price, quantity, scale, quote = stands
+    cost, realized, places = int(held.cost), int(held.realized), price + quantity - scale
     average = half_even(cost * 10**AVERAGE_PLACES, held.lots) if held.lots else None
-    cost_units = _units(cost, instrument)
-    worth_units = _units(held.lots * last_ticks, instrument)
+    cost_units = _units(cost, places)
+    worth_units = _units(held.lots * last_ticks, places)
     return Position(
-        held.account, held.symbol, to_decimal(held.lots, instrument.quantity_scale),
-        None if average is None else to_decimal(average, instrument.price_scale + AVERAGE_PLACES),
-        to_decimal(cost_units, scale), to_decimal(_units(realized, instrument), scale),
+        held.account, held.symbol, to_decimal(held.lots, quantity),
+        None if average is None else to_decimal(average, price + AVERAGE_PLACES),
+        to_decimal(cost_units, scale), to_decimal(_units(realized, places), scale),
         to_decimal(worth_units - cost_units, scale), to_decimal(int(held.fees), scale),
-        to_decimal(last_ticks, instrument.price_scale) if last_ticks else None, instrument.quote,
+        to_decimal(last_ticks, price) if last_ticks else None, quote,
     )  # fmt: skip
 
 
-def _units(amount: int, instrument: Instrument) -> int:
-    """Price times quantity in units of the quote asset, half even."""
-    return half_even(amount * instrument.quote_unit, instrument.price_quantity_unit)
+def _units(amount: int, places: int) -> int:
+    """Price times quantity in units of the quote asset, which has so many places less."""
+    return half_even(amount, 10**places) if places > 0 else int(amount * 10**-places)
 
 
 def pnl_of(positions: Iterable[Position]) -> dict[str, Pnl]:
@@ -301,6 +315,16 @@ def pnl_of(positions: Iterable[Position]) -> dict[str, Pnl]:
             each.quote, realized, unrealized, fees, realized + unrealized - fees
         )
     return found
+
+
+def report_id_of(field: str, execution_id: str) -> int:
+    """The report that bears an execution id; ValidationError, naming the field, if it is none."""
+    seq, _, number = execution_id.partition("-") if type(execution_id) is str else ("", "", "")
+    if not (seq + number).isdecimal() or not (seq + number).isascii() or len(seq + number) > 24:
+        raise ValidationError(field, execution_id, "an execution id such as '24-2'")
+    if not (seq and number and int(number) <= NUMBER_MASK and int(seq) <= LATEST >> NUMBER_BITS):
+        raise ValidationError(field, execution_id, "an execution id such as '24-2'")
+    return int(seq) << NUMBER_BITS | int(number)
 
 
 def trade_of(row: TradeRow) -> Trade:

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from oms.clock import Instant
 from oms.errors import JournalError
 from oms.instruments import Instrument
-from oms.positions import Holding, TradeRow
+from oms.positions import Standing, TradeRow
 from oms.reports import Report
 from oms.requests.codec import LOSS, Line, decode_all
 
@@ -236,9 +236,8 @@ class Store(Protocol):
         id; from any thread."""
         ...
 
-    def find_holdings(self, account: str) -> list[tuple[Holding, int]]:
-        """An account's positions, by symbol, each with the last price of its market in ticks, 0
-        for none; durable; from any thread."""
+    def find_holdings(self, account: str) -> list[Standing]:
+        """An account's positions, by symbol; durable; from any thread."""
         ...
 
     def find_trades(self, account: str, symbol: str, before: int, limit: int) -> list[TradeRow]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from oms.positions import Holding, TradeRow, folded, last_price, trade_rows
+from oms.instruments import Instrument
+from oms.positions import Standing, TradeRow, folded, last_price, trade_rows
 from oms.reports import Report
 from oms.requests.codec import Line
+from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import EXECUTIONS, Claim, JournalRecord, Noted, Snapshot, Turn, answers_in, line_in
 
 
@@ -106,11 +108,16 @@ class MemoryStore:
             return []
         return self.reports_of(told.order_id)
 
-    def find_holdings(self, account: str) -> list[tuple[Holding, int]]:
+    def find_holdings(self, account: str) -> list[Standing]:
         executions = list(self._executions())
         found = folded(lambda: [r for r in executions if r.account == account])
         return [
-            (row, last_price(r for r in reversed(executions) if r.symbol == row.symbol))
+            Standing(
+                row,
+                last_price(r for r in reversed(executions) if r.symbol == row.symbol),
+                *self._scales(row.symbol),
+                self._instrument(row.symbol).quote,
+            )
             for _, row in sorted(found.items())
         ]
 
@@ -127,13 +134,17 @@ class MemoryStore:
     def _executions(self) -> Iterator[Report]:
         return (report for report in self.all_reports() if report.type in EXECUTIONS)
 
-    def _scales(self, symbol: str, seq: int) -> tuple[int, int, int]:
-        """Of the price, the quantity and the quote asset, as they were then."""
-        instrument = next(
+    def _instrument(self, symbol: str, seq: int = SEQUENCE_MAX) -> Instrument:
+        """As it was listed at this sequence, or before."""
+        return next(
             noted.instruments[symbol]
             for noted in reversed(self._listed)
             if noted.seq <= seq and noted.instruments is not None and symbol in noted.instruments
         )
+
+    def _scales(self, symbol: str, seq: int = SEQUENCE_MAX) -> tuple[int, int, int]:
+        """Of the price, the quantity and the quote asset, as they were then."""
+        instrument = self._instrument(symbol, seq)
         return instrument.price_scale, instrument.quantity_scale, instrument.quote_scale
 
     def last_told_seq(self) -> int:

@@ -24,7 +24,7 @@ from oms.stores.listed import COLUMNS
 from oms.stores.views import CHANGE, FILL, VIEWS, word
 
 SCHEMA_VERSION = 5
-FOLDED_VERSION = 4  # up to this one, all tables but the journal are made anew from it
+FOLDED_VERSION = 4  # up to this one, some tables are to be made from the journal: see `upgrade`
 RESPONSES_VERSION = 2  # up to this one, order_responses was a table
 
 # `last_seq` and `first_seq` are unique, so that of two processes that write one journal the
@@ -46,6 +46,10 @@ _TEXTS = ("code", "notional", "liquidity", "reason", "fee")
 _COLUMNS = ",\n    ".join(
     f"{name} {'TEXT' if name in _TEXTS else 'INTEGER'} NOT NULL" for name in NAMES[1:]
 )
+# Busts and corrections are few: whoever reads a trade asks whether there is one about it.
+INDEX_OF_CHANGES = (
+    "CREATE INDEX reports_of_changes ON reports (order_id) WHERE code >= 'G' AND code < 'I'"
+)
 TABLES = [
     """CREATE TABLE orders (
     seq INTEGER PRIMARY KEY,
@@ -60,8 +64,7 @@ TABLES = [
     # old order would dirty a page of its own, and commits took three times as long.
     f"CREATE TABLE reports (\n    report_id INTEGER PRIMARY KEY,\n    {_COLUMNS})",
     "CREATE INDEX reports_by_order ON reports (order_id)",
-    # Busts and corrections are few: whoever reads a trade asks whether there is one about it.
-    "CREATE INDEX reports_of_changes ON reports (order_id) WHERE code >= 'G' AND code < 'I'",
+    INDEX_OF_CHANGES,
     # Of the few reports that name another symbol or side than `orders` does: refusals.
     """CREATE TABLE report_names (
     report_id INTEGER PRIMARY KEY,
@@ -200,7 +203,7 @@ TRADES_OF_ACCOUNT = f"""report_id IN (
 def create(connection: sqlite3.Connection) -> bool:
     """Make what an empty database lacks; True if this one is an older program's.
 
-    Of that one the journal stays, and all else is made anew: see PersistentStorage.upgrade.
+    Of that one the journal stays; what it lacks is made from it: see PersistentStorage.upgrade.
     """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
@@ -234,6 +237,21 @@ def widen(connection: sqlite3.Connection) -> None:
     for name, kind in NEW_COLUMNS.items():
         if name not in there:
             connection.execute(f"ALTER TABLE journal ADD COLUMN {name} {kind}")
+
+
+def lacks_kept_alone(connection: sqlite3.Connection) -> bool:
+    """An older program wrote all else as this one does."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    return bool(RESPONSES_VERSION < version < SCHEMA_VERSION)
+
+
+def add_kept(connection: sqlite3.Connection) -> None:
+    """The tables that such a database lacks, empty, and the views over them."""
+    widen(connection)
+    connection.execute(INDEX_OF_CHANGES)
+    connection.execute("DROP VIEW IF EXISTS order_responses")
+    for statement in (*KEPT.values(), *ALL_VIEWS.values()):
+        connection.execute(statement)
 
 
 def set_aside(connection: sqlite3.Connection) -> str:

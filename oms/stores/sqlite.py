@@ -24,7 +24,17 @@ from oms.errors import (
     ValidationError,
 )
 from oms.instruments import Instrument
-from oms.positions import CHANGES, Holding, Holdings, Key, TradeRow, folded, last_price
+from oms.positions import (
+    CHANGES,
+    LATEST,
+    Holding,
+    Holdings,
+    Key,
+    Standing,
+    TradeRow,
+    folded,
+    last_price,
+)
 from oms.reports import NUMBER_BITS, NUMBER_MASK, STORED, TRADE, Report, stored_report, type_of
 from oms.requests.codec import Line
 from oms.requests.orders import SEQUENCE_MAX
@@ -69,11 +79,14 @@ from oms.stores.schema import (
     UPSERT_BALANCE,
     UPSERT_HOLDING,
     UPSERT_PRICE,
+    add_kept,
     check_version,
     create,
+    lacks_kept_alone,
     set_aside,
     widen,
 )
+from oms.stores.views import NOW, instrument_at
 from oms.stores.write_ahead_log import log_bytes
 
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL", "none": "OFF"}
@@ -81,7 +94,6 @@ QUICK_CHECK_BYTES_MAX = 256 << 20  # about a second
 PROBE_BYTES = 1 << 20
 WAL_BYTES_MAX = 64 << 20  # a log that was larger is cut to this when it starts anew
 READ_ERRORS = (sqlite3.Error, UnicodeDecodeError)  # the second: an error's own text is damaged
-LATEST = (1 << 63) - 1  # after every report
 PAUSE_S_MIN, PAUSE_S_MAX = 0.001, 0.1
 # Answers to requests about what is over, or unknown, or no order: they may name no symbol.
 CANCEL_REJECTED = "CANCEL_REJECTED"
@@ -235,31 +247,40 @@ class PersistentStorage:
 
     def upgrade(self, turns: Iterable[Turn]) -> None:
         """Make all tables but the journal anew, in one transaction: an older program wrote them,
-        or they are damaged."""
+        or they are damaged. Where such a program's lack but what is kept for readers, that alone.
+        """
         self._write("BEGIN IMMEDIATE")
         try:
-            take_over = set_aside(self._db)
-            widen(self._db)
-            for statement in (*TABLES, *KEPT.values(), *ALL_VIEWS.values()):
-                self._db.execute(statement)
-            for claims, reports, noted in turns:
-                self._db.executemany(INSERT_CLAIM, claims)
-                self._insert([
-                    self._named(r) if r.type in NAMED_OTHERWISE else r for r in reports
-                ])  # fmt: skip
-                self.note(noted)
-            self._keep_all()
-            for statement in (
-                take_over, "DROP TABLE old_reports", *OTHERS, "REINDEX journal",
-                f"PRAGMA user_version = {SCHEMA_VERSION}",
-            ):  # fmt: skip
-                self._db.execute(statement)
+            if lacks_kept_alone(self._db) and self.loss is None:
+                self._add_kept(turns)
+            else:
+                self._make_anew(turns)
+            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             self._write("COMMIT")
         except sqlite3.Error as error:
             raise _translated(error, "upgrading") from error
         finally:
             self.rollback()
         self.outdated = False
+
+    def _add_kept(self, turns: Iterable[Turn]) -> None:
+        add_kept(self._db)
+        for _, _, noted in turns:
+            self.note(noted)
+        self._keep_all()
+
+    def _make_anew(self, turns: Iterable[Turn]) -> None:
+        db, take_over = self._db, set_aside(self._db)
+        widen(db)
+        for statement in (*TABLES, *KEPT.values(), *ALL_VIEWS.values()):
+            db.execute(statement)
+        for claims, reports, noted in turns:
+            db.executemany(INSERT_CLAIM, claims)
+            self._insert([self._named(r) if r.type in NAMED_OTHERWISE else r for r in reports])
+            self.note(noted)
+        self._keep_all()
+        for statement in (take_over, "DROP TABLE old_reports", *OTHERS, "REINDEX journal"):
+            db.execute(statement)
 
     def _named(self, report: Report) -> Report:
         """A report of an older journal may not know whose client order id it bears."""
@@ -498,15 +519,17 @@ class PersistentStorage:
         with self._read_only_one() as reader:
             return reader._find(account, named)
 
-    def find_holdings(self, account: str) -> list[tuple[Holding, int]]:
+    def find_holdings(self, account: str) -> list[Standing]:
         query = (
             f"SELECT {', '.join('h.' + name for name in Holding._fields)}, "
-            "ifnull(l.price_ticks, 0) FROM holdings AS h LEFT JOIN last_prices AS l "
-            "ON l.symbol = h.symbol WHERE h.account = ? ORDER BY h.symbol"
+            "ifnull(l.price_ticks, 0), i.price_scale, i.quantity_scale, i.quote_scale, i.quote "
+            "FROM holdings AS h LEFT JOIN last_prices AS l ON l.symbol = h.symbol "
+            f"{instrument_at('h.symbol', NOW)} WHERE h.account = ? ORDER BY h.symbol"
         )
         with self._read_only_one() as reader:
             found = list(_guarded(reader._read(query, (account,))))
-        return [(Holding._make(row), ticks) for *row, ticks in found]
+        width = len(Holding._fields)
+        return [Standing(Holding._make(row[:width]), *row[width:]) for row in found]
 
     def find_trades(self, account: str, symbol: str, before: int, limit: int) -> list[TradeRow]:
         where = f"WHERE {TRADES_OF_ACCOUNT if account else '?1 = ?1'} AND report_id < ?3"

@@ -144,6 +144,7 @@ class Dispatcher:
 
     def _start(self) -> None:
         self._recover(self.should_stop)
+        self._notes = Notes(self.desk.ledger)
         orders = self.desk.executions.orders
         self._publisher.restore(orders.values(), self.fold.last_seq, self.fold.instant.wall_ns)
         self.times.start(self.fold.instant)

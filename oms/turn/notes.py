@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from oms.desk.desk import Desk
+from oms.exchange.accounts import Ledger
 from oms.instruments import Instrument
 from oms.stores import Noted, Store
 from oms.stores.listed import SYMBOL, Row, relisted
@@ -16,12 +17,21 @@ Amounts = tuple[int, int, int]
 """The asset's scale, available and reserved units."""
 
 
-class Notes:
-    """Compares each turn with what was noted before it."""
+def amounts_in(ledger: Ledger) -> dict[tuple[str, str], Amounts]:
+    """By account and asset."""
+    return {
+        (account, asset): (ledger.scales.get(asset, 0), available, reserved)
+        for account, assets in ledger.accounts.items()
+        for asset, (available, reserved) in assets.items()
+    }
 
-    def __init__(self) -> None:
+
+class Notes:
+    """Compares each turn with what was noted before it. ledger: what there is already."""
+
+    def __init__(self, ledger: Ledger | None = None) -> None:
         self._listed: Mapping[str, Instrument] | None = None
-        self._balances: dict[tuple[str, str], Amounts] = {}
+        self._balances = amounts_in(ledger) if ledger is not None else {}
         self._under_way: Noted | None = None
 
     def of_turn(self, desk: Desk, seq: int) -> Noted:
@@ -73,12 +83,7 @@ class Expected:
         if kept is None or reckoned is None:
             return
         ledger, (holdings, prices) = desk.ledger, reckoned()
-        balances = {
-            (account, asset): (ledger.scales.get(asset, 0), available, reserved)
-            for account, assets in ledger.accounts.items()
-            for asset, (available, reserved) in assets.items()
-            if available or reserved
-        }
+        balances = {key: found for key, found in amounts_in(ledger).items() if any(found[1:])}
         stored = {
             "holdings": {row[:2]: row for row in kept("holdings")},
             "last_prices": {row[:1]: row[2:] for row in kept("last_prices")},
