@@ -248,8 +248,12 @@ def lacks_kept_alone(connection: sqlite3.Connection) -> bool:
 def add_kept(connection: sqlite3.Connection) -> None:
     """The tables that such a database lacks, empty, and the views over them."""
     widen(connection)
+    for name in ALL_VIEWS:
+        connection.execute(f"DROP VIEW IF EXISTS {name}")
+    for name in KEPT:
+        connection.execute(f"DROP TABLE IF EXISTS {name}")
+    connection.execute("DROP INDEX IF EXISTS reports_of_changes")
     connection.execute(INDEX_OF_CHANGES)
-    connection.execute("DROP VIEW IF EXISTS order_responses")
     for statement in (*KEPT.values(), *ALL_VIEWS.values()):
         connection.execute(statement)
 

@@ -359,19 +359,23 @@ class PersistentStorage:
         rows = self._holdings.take(fills, seq, anew)
         prices = {report.symbol: report.last_price_ticks for report in fills}
         for key in sorted(anew):
-            rows += folded(lambda key=key: self._reports(OF_KEY, *key)).values()  # type: ignore[misc]
+            rows += self.folded_of(key)
         for _, symbol in anew:
-            prices[symbol] = last_price(self.executions([symbol], LATEST))
+            prices[symbol] = self.last_price_of(symbol)
         self._holdings.forget(anew)
         db.executemany(UPSERT_HOLDING, rows)
         db.executemany(UPSERT_PRICE, [(symbol, seq, ticks) for symbol, ticks in prices.items()])
 
     def _keep_all(self) -> None:
         """The same, of all the reports that there are."""
-        holdings, prices = self.reckoned()
         self._holdings.forget()
+        holdings = folded(self._all_executions)
         self._db.executemany(UPSERT_HOLDING, holdings.values())
-        self._db.executemany(UPSERT_PRICE, [(symbol, *found) for symbol, found in prices.items()])
+        seqs: dict[str, int] = {}
+        for row in holdings.values():
+            seqs[row.symbol] = max(row.seq, seqs.get(row.symbol, 0))
+        prices = [(symbol, seq, self.last_price_of(symbol)) for symbol, seq in seqs.items()]
+        self._db.executemany(UPSERT_PRICE, prices)
 
     def note(self, noted: Noted) -> None:
         try:
@@ -559,17 +563,13 @@ class PersistentStorage:
         found = self._one(SELECT_HOLDING + "WHERE account = ? AND symbol = ?", *key)
         return Holding._make(found) if found else None
 
-    def reckoned(self) -> tuple[dict[Key, Holding], dict[str, tuple[int, int]]]:
-        """Holdings, and the last price of each symbol with the turn that told it, from every
-        report that is stored."""
-        holdings = folded(self._all_executions)
-        seqs: dict[str, int] = {}
-        for (_, symbol), row in holdings.items():
-            seqs[symbol] = max(row.seq, seqs.get(symbol, 0))
-        return holdings, {
-            symbol: (seq, last_price(self.executions([symbol], LATEST)))
-            for symbol, seq in seqs.items()
-        }
+    def folded_of(self, key: Key) -> list[Holding]:
+        """The holding that comes of every report of an account and symbol; none without any."""
+        return list(folded(lambda: self._reports(OF_KEY, *key)).values())
+
+    def last_price_of(self, symbol: str) -> int:
+        """By its reports; 0 if no trade stands."""
+        return last_price(self.executions([symbol], LATEST))
 
     def _all_executions(self) -> Iterator[Report]:
         return map(stored_report, _guarded(self._read(SELECT_REPORT + ALL_EXECUTIONS, ())))

@@ -281,7 +281,7 @@ FROM (SELECT *, {rounded("cost", "places")} AS cost_units,
     FROM (SELECT h.account AS account, h.symbol AS symbol, h.seq AS seq, h.lots AS lots,
             h.cost AS cost, h.fees AS fees,
             {product("h.lots", "ifnull(l.price_ticks, 0)")} AS worth,
-            h.realized AS realized_raw, l.price_ticks AS last_ticks, i.quote AS quote,
+            h.realized AS realized_raw, nullif(l.price_ticks, 0) AS last_ticks, i.quote AS quote,
             i.price_scale AS price_scale, i.quantity_scale AS quantity_scale,
             i.quote_scale AS quote_scale,
             i.price_scale + i.quantity_scale - i.quote_scale AS places

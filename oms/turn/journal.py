@@ -212,7 +212,7 @@ def differences(store: Store, fold: Fold) -> Iterator[str]:
         if before is not None and fold.tally not in (None, before.plus(claims, reports)):
             yield f"journal sequence {record.last_seq}: its ids and reports were others"
         before = fold.tally
-        kept.turn(fold.desk, record.last_seq)
+        kept.turn(fold.desk, record.last_seq, reports)
     yield from _report_differences(stored(SEQUENCE_MAX), [])
     yield from ids.rest()
     yield from kept.differences(store, fold.desk)

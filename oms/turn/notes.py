@@ -10,6 +10,8 @@ from typing import Any
 from oms.desk.desk import Desk
 from oms.exchange.accounts import Ledger
 from oms.instruments import Instrument
+from oms.positions import CHANGES, Holding, Holdings, Key
+from oms.reports import TRADE, Report
 from oms.stores import Noted, Store
 from oms.stores.listed import SYMBOL, Row, relisted
 
@@ -66,8 +68,18 @@ class Expected:
         self._listed: Mapping[str, Instrument] | None = None
         self._standing: list[Row] = []
         self._ended: list[Row] = []
+        self._folding = Holdings(lambda _: None)
+        self._holdings: dict[Key, Holding] = {}
+        self._anew: set[Key] = set()  # with busts or corrections
+        self._prices: dict[str, int] = {}
 
-    def turn(self, desk: Desk, seq: int) -> None:
+    def turn(self, desk: Desk, seq: int, reports: list[Report]) -> None:
+        changed = {(r.account, r.symbol) for r in reports if r.type in CHANGES}
+        fills = [report for report in reports if report.type == TRADE]
+        self._anew |= changed
+        rows = self._folding.take(fills, seq, self._anew)
+        self._holdings.update({row[:2]: row for row in rows})
+        self._prices.update({report.symbol: report.last_price_ticks for report in fills})
         if desk.instruments is self._listed:
             return
         self._listed = desk.instruments
@@ -77,13 +89,18 @@ class Expected:
         self._ended += ended
 
     def differences(self, store: Store, desk: Desk) -> Iterator[str]:
-        """Of a store that has such tables; one line for each."""
+        """Of a store that has such tables; one line for each.
+
+        Of accounts with a bust or a correction, which are seldom, all fills are read from the
+        store once more: they were compared with the journal before.
+        """
         kept = getattr(store, "kept", None)
-        reckoned = getattr(store, "reckoned", None)
-        if kept is None or reckoned is None:
+        if kept is None:
             return
-        ledger, (holdings, prices) = desk.ledger, reckoned()
-        balances = {key: found for key, found in amounts_in(ledger).items() if any(found[1:])}
+        for key in self._anew:
+            self._holdings |= {row[:2]: row for row in store.folded_of(key)}  # type: ignore
+            self._prices[key[1]] = store.last_price_of(key[1])  # type: ignore[attr-defined]
+        balances = {key: now for key, now in amounts_in(desk.ledger).items() if any(now[1:])}
         stored = {
             "holdings": {row[:2]: row for row in kept("holdings")},
             "last_prices": {row[:1]: row[2:] for row in kept("last_prices")},
@@ -93,8 +110,8 @@ class Expected:
             "instruments": {row[:2]: row for row in kept("instruments")},
         }
         expected: dict[str, dict[Any, Any]] = {
-            "holdings": {key: tuple(row) for key, row in holdings.items()},
-            "last_prices": {(symbol,): (ticks,) for symbol, (_, ticks) in prices.items()},
+            "holdings": {key: tuple(row) for key, row in self._holdings.items()},
+            "last_prices": {(symbol,): (ticks,) for symbol, ticks in self._prices.items()},
             "account_balances": balances,
             "instruments": {row[:2]: row for row in (*self._ended, *self._standing)},
         }
