@@ -229,9 +229,14 @@ def _levels(instrument: Instrument, levels: "list[Level] | tuple[Level, ...]") -
 def _plain_object(row: Trade | Position | Pnl) -> Told:
     """Its fields by name; decimals as text."""
     return {
-        name: f"{value:f}" if isinstance(value, Decimal) else value
+        name: _shortest(value) if isinstance(value, Decimal) else value
         for name, value in row._asdict().items()
     }
+
+
+def _shortest(number: Decimal) -> str:
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def report_object(response: OrderResponse) -> Told:

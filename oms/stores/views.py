@@ -48,35 +48,42 @@ def execution_id(report_id: str) -> str:
     return f"(({report_id}) >> {NUMBER_BITS}) || '-' || (({report_id}) & {NUMBER_MASK})"
 
 
+def once(result: str, **given: str) -> str:
+    """A result over values that are computed once each, though it names them often.
+
+    A subquery without a FROM of its own is not merged into the query around it (SQLite).
+    """
+    values = ", ".join(f"{value} AS {name}" for name, value in given.items())
+    return f"(SELECT {result} FROM (SELECT {values}))"
+
+
 def decimal(number: str, scale: str) -> str:
     """The shortest exact text of a number of 10**-scale; numbers may be text of any length.
 
     As money.to_text: 100500000 at scale 6 is 100.5.
     """
-    digits = f"ltrim({number}, '-')"
-    padded = f"substr('{ZEROS}', 1, max(0, {scale} + 1 - length({digits}))) || {digits}"
-    point = f"length({padded}) - ({scale})"
-    return (
-        f"CASE WHEN {number} IS NOT NULL THEN "
-        f"CASE WHEN substr({number}, 1, 1) = '-' THEN '-' ELSE '' END || "
+    padded = f"substr('{ZEROS}', 1, max(0, y + 1 - length(ltrim(x, '-')))) || ltrim(x, '-')"
+    point = f"length({padded}) - y"
+    text = (
+        "CASE WHEN x IS NOT NULL THEN CASE WHEN substr(x, 1, 1) = '-' THEN '-' ELSE '' END || "
         f"rtrim(rtrim(substr({padded}, 1, {point}) || '.' || "
         f"substr({padded}, {point} + 1), '0'), '.') END"
     )
+    return once(text, x=number, y=scale)
 
 
 def rounded(number: str, places: str) -> str:
     """A number without its last `places` digits, half even; below 0 places: with more zeros."""
-    digits = f"ltrim({number}, '-')"
-    padded = f"substr('{ZEROS}', 1, max(0, ({places}) + 1 - length({digits}))) || {digits}"
-    cut = f"length({padded}) - ({places})"
+    padded = f"substr('{ZEROS}', 1, max(0, y + 1 - length(ltrim(x, '-')))) || ltrim(x, '-')"
+    cut = f"length({padded}) - y"
     whole, rest = f"CAST(substr({padded}, 1, {cut}) AS INTEGER)", f"substr({padded}, {cut} + 1)"
-    half = f"'5' || substr('{ZEROS}', 1, ({places}) - 1)"
-    sign = f"CASE WHEN substr({number}, 1, 1) = '-' THEN -1 ELSE 1 END"
-    return (
-        f"CASE WHEN ({places}) <= 0 THEN "
-        f"CAST({number} || substr('{ZEROS}', 1, -({places})) AS INTEGER) "
-        f"ELSE ({sign}) * ({whole} + ({rest} > {half} OR ({rest} = {half} AND {whole} % 2))) END"
+    half = f"'5' || substr('{ZEROS}', 1, y - 1)"
+    up = f"({rest} > {half} OR ({rest} = {half} AND {whole} % 2))"
+    number_of = (
+        f"CASE WHEN y <= 0 THEN CAST(x || substr('{ZEROS}', 1, -y) AS INTEGER) "
+        f"WHEN substr(x, 1, 1) = '-' THEN -({whole} + {up}) ELSE {whole} + {up} END"
     )
+    return once(number_of, x=number, y=places)
 
 
 def product(one: str, other: str) -> str:
@@ -148,7 +155,8 @@ NOW = "9223372036854775807"
 
 # Reports that are no news of the order: see reports.standing_of.
 _ASIDE = ", ".join(f"'{EXEC_TYPES[kind]}'" for kind in (*OF_CHANGES, *REFUSALS))
-# One row an order. What `o` is: an order's first report is neither of a change nor of a command.
+# One row an order. DISTINCT keeps SQLite from merging the subqueries, which would read each line of
+# the journal once for every use; a search by account or order still reaches the index. What `o` is: an order's first report is neither of a change nor of a command.
 ORDER_STATES = f"""CREATE VIEW order_states AS
 SELECT order_id, account, client_order_id, symbol, side, type, time_in_force,
     state, {decimal("limit_ticks", "price_scale")} AS price,
@@ -160,7 +168,7 @@ SELECT order_id, account, client_order_id, symbol, side, type, time_in_force,
     reason, {time_of("entered_ns")} AS entered, {time_of("updated_ns")} AS updated,
     limit_ticks, asked_lots AS quantity_lots, cumulative_lots, leaves_lots,
     notional AS notional_raw, entered_ns, updated_ns, updated_seq
-FROM (SELECT *,
+FROM (SELECT DISTINCT *,
         nullif(ifnull((SELECT json_extract({line_of("c.request_seq")}, '$[4]') AS asked
             FROM reports AS c WHERE c.order_id = named.order_id AND c.code >= '5' AND c.code < '6'
             AND asked > 0 ORDER BY c.report_id DESC LIMIT 1), json_extract(line, '$[7]')), 0)
@@ -169,10 +177,10 @@ FROM (SELECT *,
             FROM reports AS c WHERE c.order_id = named.order_id AND c.code >= '5' AND c.code < '6'
             AND asked > 0 ORDER BY c.report_id DESC LIMIT 1), json_extract(line, '$[8]'))
             AS asked_lots
-    FROM (SELECT o.seq AS order_id, o.account AS account, o.client_order_id AS client_order_id,
-            o.symbol AS symbol, o.side AS side,
-            CASE WHEN o.terms = '' THEN 'LIMIT' ELSE json_extract(o.terms, '$[0]') END AS type,
-            CASE WHEN o.terms = '' THEN 'GTC' ELSE json_extract(o.terms, '$[1]') END
+    FROM (SELECT DISTINCT o.seq AS order_id, o.account AS account,
+            o.client_order_id AS client_order_id, o.symbol AS symbol, o.side AS side,
+            CASE WHEN o.terms = '' THEN 'LIMIT' ELSE json_extract(o.terms, '$.type') END AS type,
+            CASE WHEN o.terms = '' THEN 'GTC' ELSE json_extract(o.terms, '$.tif') END
                 AS time_in_force,
             {word("r.code", 2, ORD_STATUSES)} AS state,
             r.cumulative_lots AS cumulative_lots, r.leaves_lots AS leaves_lots,
@@ -182,8 +190,7 @@ FROM (SELECT *,
                 ORDER BY c.report_id DESC LIMIT 1) AS reason,
             e.wall_ns AS entered_ns, u.wall_ns AS updated_ns, u.last_seq AS updated_seq,
             i.price_scale AS price_scale, i.quantity_scale AS quantity_scale,
-            CASE WHEN json_extract({line_of("o.seq")}, '$[0]') = 'N'
-                THEN {line_of("o.seq")} END AS line
+            {once("CASE WHEN json_extract(x, '$[0]') = 'N' THEN x END", x=line_of("o.seq"))} AS line
         FROM orders AS o
         JOIN reports AS f
             ON f.report_id = (SELECT min(report_id) FROM reports WHERE order_id = o.seq)
@@ -202,28 +209,21 @@ def _named(report: str) -> str:
     return f"instr(c.reason || ',', {text}) > 0"
 
 
-def _standing(report: str, what: str) -> str:
-    """Of the last bust or correction of a fill."""
+def _last_change(name: str, fill: str, among: str) -> str:
+    """Joins the last bust or correction, of these codes, of a fill; under a name."""
     return (
-        f"(SELECT {what} FROM reports AS c WHERE c.order_id = {report}.order_id AND "
-        f"{CHANGE.format('c')} AND {_named(f'{report}.report_id')} "
-        f"ORDER BY c.report_id DESC LIMIT 1)"
+        f"LEFT JOIN reports AS {name} ON {name}.report_id = (SELECT max(c.report_id) "
+        f"FROM reports AS c WHERE c.order_id = {fill}.order_id AND {CHANGE.format('c')} "
+        f"AND {among} AND {_named(f'{fill}.report_id')})"
     )
 
 
-def _fee(report: str) -> str:
-    """What a fill costs of fees: what its last correction told, and what busts gave back since."""
-    since = (
-        f"ifnull((SELECT max(c.report_id) FROM reports AS c WHERE c.order_id = {report}.order_id "
-        f"AND {CHANGE.format('c')} AND c.code < 'H' AND {_named(f'{report}.report_id')}), 0)"
+def _fee(fill: str) -> str:
+    """What a fill costs of fees: what its last correction told, less what a bust gave back."""
+    return (
+        f"(CAST(ifnull({fill}g.fee, {fill}.fee) AS INTEGER) + "
+        f"CASE WHEN {fill}c.code >= 'H' THEN CAST({fill}c.fee AS INTEGER) ELSE 0 END)"
     )
-    told = (
-        f"ifnull((SELECT sum(c.fee) FROM reports AS c WHERE c.order_id = {report}.order_id "
-        f"AND {CHANGE.format('c')} AND c.report_id >= {since} "
-        f"AND {_named(f'{report}.report_id')}), 0)"
-    )
-    first = f"CASE WHEN {since} THEN 0 ELSE CAST({report}.fee AS INTEGER) END"
-    return f"({first} + CAST({told} AS INTEGER))"
 
 
 # The two fills of a trade stand one behind the other: the taker's first, in an auction the buyer's.
@@ -241,11 +241,11 @@ SELECT {execution_id("report_id")} AS execution_id, match_number, symbol,
     quote_scale
 FROM (SELECT f.report_id AS report_id, f.match_number AS match_number, o.symbol AS symbol,
         j.wall_ns AS wall_ns, CASE WHEN f.liquidity = 'TAKER' THEN o.side ELSE '' END AS aggressor,
-        ifnull({_standing("f", "c.last_price_ticks")}, f.last_price_ticks) AS price_ticks,
-        ifnull({_standing("f", "CASE WHEN c.code < 'H' THEN c.last_quantity_lots ELSE 0 END")},
-            f.last_quantity_lots) AS lots,
+        ifnull(fg.last_price_ticks, f.last_price_ticks) AS price_ticks,
+        CASE WHEN fc.code >= 'H' THEN 0
+            ELSE ifnull(fc.last_quantity_lots, f.last_quantity_lots) END AS lots,
         f.last_price_ticks AS told_ticks, f.last_quantity_lots AS told_lots,
-        ifnull({_standing("f", "CASE WHEN c.code < 'H' THEN 'CORRECTED' ELSE 'BUSTED' END")}, '')
+        CASE WHEN fc.code IS NULL THEN '' WHEN fc.code < 'H' THEN 'CORRECTED' ELSE 'BUSTED' END
             AS status,
         ifnull(CASE WHEN o.side = 'BUY' THEN o.seq ELSE p.seq END, 0) AS buy_order_id,
         ifnull(CASE WHEN o.side = 'BUY' THEN o.account ELSE p.account END, '') AS buy_account,
@@ -261,6 +261,10 @@ FROM (SELECT f.report_id AS report_id, f.match_number AS match_number, o.symbol 
     LEFT JOIN reports AS s ON f.match_number AND s.report_id = (SELECT min(report_id)
         FROM reports AS x WHERE x.report_id > f.report_id AND {FILL.format("x")})
     LEFT JOIN orders AS p ON p.seq = s.order_id
+    {_last_change("fc", "f", "1")}
+    {_last_change("fg", "f", "c.code < 'H'")}
+    {_last_change("sc", "s", "1")}
+    {_last_change("sg", "s", "c.code < 'H'")}
     {instrument_at("o.symbol", f"(f.report_id >> {NUMBER_BITS})")}
     WHERE {FILL.format("f")} AND (f.match_number = 0 OR f.liquidity = 'TAKER'
         OR (f.liquidity = 'AUCTION' AND o.side = 'BUY')))"""
