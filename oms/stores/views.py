@@ -155,8 +155,9 @@ NOW = "9223372036854775807"
 
 # Reports that are no news of the order: see reports.standing_of.
 _ASIDE = ", ".join(f"'{EXEC_TYPES[kind]}'" for kind in (*OF_CHANGES, *REFUSALS))
-# One row an order. DISTINCT keeps SQLite from merging the subqueries, which would read each line of
-# the journal once for every use; a search by account or order still reaches the index. What `o` is: an order's first report is neither of a change nor of a command.
+# One row an order. DISTINCT keeps SQLite from merging the subqueries, which would read each line
+# of the journal once for every use; a search by account or order still reaches the index. What
+# `o` is: an order's first report is neither of a change nor of a command.
 ORDER_STATES = f"""CREATE VIEW order_states AS
 SELECT order_id, account, client_order_id, symbol, side, type, time_in_force,
     state, {decimal("limit_ticks", "price_scale")} AS price,
