@@ -205,7 +205,7 @@ def test_questions_are_answered_from_what_is_published(spoken):
         "symbol": "X", "phase": "CONTINUOUS", "bids": [["90", "2"]], "asks": [["100", "2"]],
     }  # fmt: skip
     [trade] = spoken.ask(client, {"ask": "trades", "symbol": "X"})["trades"]
-    assert (trade["price"], trade["quantity"], trade["taker_side"]) == ("100", "1", "BUY")
+    assert (trade["price"], trade["quantity"], trade["aggressor"]) == ("100", "1", "BUY")
     status = spoken.ask(client, {"ask": "status"})["status"]
     assert (status["pid"], status["open_orders"]) == (os.getpid(), 2)
     assert spoken.ask(client, {"ask": "balances", "account": "me"}) == {"balances": {}}

@@ -239,6 +239,8 @@ def rebuild(_args: argparse.Namespace, place: Place) -> int:
     )
     with DataLock(place.database), closing(store):
         store.open()
+        if store.outdated:  # that only adds what it lacks
+            store.upgrade(upgraded(store, venue_of(store)))
         store.upgrade(upgraded(store, venue_of(store)))
     return verify(_args, place)
 
