@@ -190,14 +190,17 @@ _RAW = {
     "buy_fee": "buy_fee_units", "sell_fee": "sell_fee_units",
 }  # fmt: skip
 SELECT_TRADES = f"SELECT {', '.join(_RAW.get(name, name) for name in TradeRow._fields)} FROM trades"
-# The first report of each trade of an account, by the account's orders.
+# The first report of each trade of an account, by the account's orders: of a fill that was told as
+# the second, the one before it.
 TRADES_OF_ACCOUNT = f"""report_id IN (
     SELECT r.report_id FROM orders AS o JOIN reports AS r ON r.order_id = o.seq
         WHERE o.account = ?1 AND {FILL.format("r")}
     UNION SELECT (SELECT max(x.report_id) FROM reports AS x
         WHERE x.report_id < r.report_id AND {FILL.format("x")})
     FROM orders AS o JOIN reports AS r ON r.order_id = o.seq
-        WHERE o.account = ?1 AND {FILL.format("r")}) AND (buy_account = ?1 OR sell_account = ?1)"""
+        WHERE o.account = ?1 AND {FILL.format("r")} AND r.match_number
+            AND (r.liquidity = 'MAKER' OR (r.liquidity = 'AUCTION' AND o.side = 'SELL')))
+    AND (buy_account = ?1 OR sell_account = ?1)"""
 
 
 def create(connection: sqlite3.Connection) -> bool:
