@@ -310,11 +310,11 @@ def pnl_of(positions: Iterable[Position]) -> dict[str, Pnl]:
     found: dict[str, Pnl] = {}
     for each in positions:
         before = found.get(each.quote) or Pnl(each.quote, *[Decimal(0)] * 4)
-        realized, unrealized = before.realized + each.realized, before.unrealized + each.unrealized
-        fees = before.fees + each.fees
-        found[each.quote] = Pnl(
-            each.quote, realized, unrealized, fees, realized + unrealized - fees
-        )
+        realized = EXACT.add(before.realized, each.realized)
+        unrealized = EXACT.add(before.unrealized, each.unrealized)
+        fees = EXACT.add(before.fees, each.fees)
+        net = EXACT.subtract(EXACT.add(realized, unrealized), fees)
+        found[each.quote] = Pnl(each.quote, realized, unrealized, fees, net)
     return found
 
 

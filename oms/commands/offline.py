@@ -57,8 +57,8 @@ while a market trades; and does the journal reach as far as the high-water file 
 "verified", or each difference (exit code 1). Reads about 100,000 entries a second."""
 REBUILD = """\
 Makes everything that is stored beside the journal anew from it: client order ids, reports,
-positions, balances, instruments, the views; snapshots are dropped. For a database in which `verify` found
-differences, or that a start refuses because rows are missing. One transaction: if it
+positions, balances, instruments, the views; snapshots are dropped. For a database in which
+`verify` found differences, or that a start refuses because rows are missing. One transaction: if it
 fails, nothing has changed. No daemon may run. Then verifies what it made."""
 REPLAY = """\
 Shows the state as it was right after one journal sequence: session, link, what waited,
