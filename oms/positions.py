@@ -15,7 +15,7 @@ correction all is as if the trade had been so from the start: the fills that sta
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, NamedTuple
 
 from oms.enums import Liquidity, ResponseType, Side
@@ -28,6 +28,7 @@ CHANGES = (BUSTED, CORRECTED)
 STATUS = {BUSTED: "BUSTED", CORRECTED: "CORRECTED"}
 BUYER, SELLER, TAKER = Side.BUY.value, Side.SELL.value, Liquidity.TAKER.value
 LATEST = (1 << 63) - 1  # after every report
+EXACT = Context(prec=100)  # for sums of money: wider than any
 AVERAGE_PLACES = 4  # of an average, beyond the price's own
 
 Key = tuple[str, str]
@@ -325,11 +326,11 @@ def pnl_of(positions: Iterable[Position]) -> dict[str, Pnl]:
     found: dict[str, Pnl] = {}
     for each in positions:
         before = found.get(each.quote) or Pnl(each.quote, *[Decimal(0)] * 4)
-        realized, unrealized = before.realized + each.realized, before.unrealized + each.unrealized
-        fees = before.fees + each.fees
-        found[each.quote] = Pnl(
-            each.quote, realized, unrealized, fees, realized + unrealized - fees
-        )
+        realized = EXACT.add(before.realized, each.realized)
+        unrealized = EXACT.add(before.unrealized, each.unrealized)
+        fees = EXACT.add(before.fees, each.fees)
+        net = EXACT.subtract(EXACT.add(realized, unrealized), fees)
+        found[each.quote] = Pnl(each.quote, realized, unrealized, fees, net)
     return found
 
 

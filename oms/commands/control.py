@@ -1,4 +1,4 @@
-"""`order`, `cancel`, `modify`, `mass-cancel`, `orders`, `trades`, `depth`, `watch`: by hand.
+"""`order`, `cancel`, `modify`, `mass-cancel`, `orders`, `trades`, `positions`, ...: by hand.
 
 Flow:  arguments -> [control] -> request or question, as an object -> reach -> the answer, printed
 Owner: MainThread. Requests are made and checked by their own classes, before anything is sent.

@@ -45,6 +45,7 @@ from oms.reports import NUMBER_BITS, NUMBER_MASK, STORED, TRADE, Report, stored_
 from oms.requests.codec import Line
 from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import (
+    EXECUTIONS,
     Claim,
     JournalRecord,
     Noted,
@@ -431,10 +432,11 @@ class PersistentStorage:
 
     def _keep(self, seq: int, reports: Sequence[Report]) -> None:
         """What a turn's trades, busts and corrections make of positions and last prices."""
-        fills = [report for report in reports if report.type == TRADE]
-        changes = [report for report in reports if report.type in CHANGES]
-        if not fills and not changes:
+        kinds = set(map(type_of, reports))
+        if kinds.isdisjoint(EXECUTIONS):
             return
+        fills = [report for report in reports if report.type == TRADE]
+        changes = [r for r in reports if r.type in CHANGES] if not kinds.isdisjoint(CHANGES) else []
         db, anew = self._connection or self._db, {(r.account, r.symbol) for r in changes}
         rows = self._holdings.take(fills, seq, anew)
         prices = {report.symbol: report.last_price_ticks for report in fills}
