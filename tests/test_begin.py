@@ -77,7 +77,9 @@ def commands():
     needed = {
         "feed": ["no.jsonl"], "order": ["a", "X_Y", "buy", "1"], "cancel": ["a", "b"],
         "modify": ["a", "b", "--price", "1"], "mass-cancel": ["a"], "orders": ["a"],
-        "positions": ["a"],
+        "positions": ["a"], "candles": ["BTC_USD"], "statistics": ["BTC_USD"],
+        "user": ["list"], "key": ["list", "ann"], "backup": ["copy"], "restore": ["none"],
+        "archive": ["--before", "2026-01-01"],
         "trades": ["BTC_USD"], "depth": ["BTC_USD"], "fund": ["a", "--create"],
         "operator": ["halt"], "replay": ["--upto", "1"], "explain": ["a"],
         "simulate": ["--orders", "1", "--seconds", "1"],

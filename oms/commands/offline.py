@@ -50,8 +50,9 @@ VERIFY = """\
 Plays the whole journal again, from its first entry, and compares every report, every
 client order id, position, balance, instrument and snapshot that was stored with what it
 gives now. Then looks at the state it ends in: do the accounts hold what was paid in, is what
-open orders need reserved, does no bid meet an ask while a market trades; and does the journal reach as far as the high-water file says. Prints
-"verified", or each difference (exit code 1). Reads about 100,000 entries a second."""
+open orders need reserved, does no bid meet an ask while a market trades; and does the journal
+reach as far as the high-water file says. Prints "verified", or each difference (exit code 1).
+Reads about 100,000 entries a second."""
 REBUILD = """\
 Makes everything that is stored beside the journal anew from it: client order ids, reports,
 positions, balances, instruments, the views; snapshots are dropped. For a database in which

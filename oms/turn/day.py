@@ -122,6 +122,12 @@ class DayFold(Fold):
         super().reset()
         self.desk.ledger.postings = []
 
+    def scales(self, symbol: str, _seq: int) -> tuple[int, int, int]:
+        """Those of this turn."""
+        each = self.desk.listings.known(symbol)
+        assert each is not None, "it was traded"
+        return each.price_scale, each.quantity_scale, each.quote_scale
+
     def taken(self) -> list[Posting]:
         found, self.desk.ledger.postings = self.desk.ledger.postings or [], []
         return found
@@ -133,7 +139,7 @@ def days(store: Store, venue: Venue | EmbeddedVenue) -> Iterator[Day]:
     What happens while no session is open counts for the next date. Where a process was down
     overnight, one turn closes a date and opens the next: it counts for the next.
     """
-    fold, changes, scales = DayFold(venue), store.changes(0), store.scales()
+    fold, changes = DayFold(venue), store.changes(0)
     settled: dict[str, Settlement] = {}
     book, over = Book(fold), list[tuple[Book, Day]]()  # over: a date that may open again
     for record in checked(store.records(), 0, 0):
@@ -150,7 +156,7 @@ def days(store: Store, venue: Venue | EmbeddedVenue) -> Iterator[Day]:
             book = Book(fold)
         book.date = begins or book.date or ends
         book.calls = {s for s, phase in _phases(fold) if phase is Phase.CLOSING_AUCTION}
-        book.note(trade_rows(fold.apply(record), changes, scales), fold.taken())
+        book.note(trade_rows(fold.apply(record), changes, fold.scales), fold.taken())
         if ends and not begins:
             over = [(book, _day(book, fold, settled, record.wall_ns, complete=True))]
             book = Book(fold)
