@@ -419,6 +419,7 @@ QUESTIONS = {
     "trades": Question(
         Answers.trades,
         {"symbol": OPTIONAL, "account": OPTIONAL, "before": OPTIONAL, "limit": LIMIT},
+        slow=True,
     ),
     "positions": Question(Answers.positions, {"account": ACCOUNT}),
     "depth": Question(Answers.depth, {"symbol": SYMBOL, "levels": (10, _whole(1, LEVELS_MAX))}),

@@ -636,12 +636,8 @@ class PersistentStorage:
         return [Standing(Holding._make(row[:width]), *row[width:]) for row in found]
 
     def find_trades(self, account: str, symbol: str, before: int, limit: int) -> list[TradeRow]:
-        with self._read_only_one() as reader:
-            reader._write("BEGIN")  # trades and what became of them as of one instant
-            try:
-                return list(islice(reader._trades_before(account, symbol, before), limit))
-            finally:
-                reader.rollback()
+        with self._of_one_instant() as reader:
+            return list(islice(reader._trades_before(account, symbol, before), limit))
 
     def _trades_before(self, account: str, symbol: str, before: int) -> Iterator[TradeRow]:
         """Newest first, turn by turn: the two sides of a trade may be in two files."""
@@ -677,6 +673,14 @@ class PersistentStorage:
             finally:
                 if self._reader is None:
                     reader.close()
+
+    @contextmanager
+    def _of_one_instant(self) -> "Iterator[PersistentStorage]":
+        """A connection for one question that takes a while, so that nobody else waits for it:
+        trades, and what became of them, as of one instant."""
+        with PersistentStorage(self.path, read_only=True) as reader:
+            reader._write("BEGIN")
+            yield reader
 
     def _holding(self, key: Key) -> Holding | None:
         found = self._one(SELECT_HOLDING + "WHERE account = ? AND symbol = ?", *key)
@@ -778,9 +782,7 @@ class PersistentStorage:
         return map(stored_report, _guarded(self._read(SELECT_REPORT + OF_TRADES, given)))
 
     def trades(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]:
-        # A connection of its own: a day's trades take a while, and nobody else waits for them.
-        with PersistentStorage(self.path, read_only=True) as reader:
-            reader._write("BEGIN")  # trades and what became of them as of one instant
+        with self._of_one_instant() as reader:
             # Those of an archive may have been changed since, as the database knows.
             changes = reader.changes(start_ns)
             trades = reader._archives.merged(
