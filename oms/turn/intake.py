@@ -18,6 +18,7 @@ from oms.errors import ValidationError
 from oms.exchange.order import Order, Terms
 from oms.instruments import Instrument
 from oms.money import Number, to_text, to_units
+from oms.positions import BUSTED, CHANGES
 from oms.reject_reasons import RejectReason
 from oms.reports import (
     COMMAND_ANSWERS,
@@ -48,7 +49,7 @@ from oms.stores import CONTENT_UNKNOWN, Claim, Store
 from oms.stores.tally import Rest
 from oms.turn.claims import DIGITS_MAX, SAYS_ALL, about_of, claim_of, says_all
 from oms.turn.listing import terms_of
-from oms.turn.tape import BUSTED, CHANGES, Wanted, tape
+from oms.turn.tape import Wanted, tape
 
 STATUS, TRADE = ResponseType.ORDER_STATUS.value, ResponseType.TRADE.value
 REJECTED, CANCEL_REJECTED = ResponseType.REJECTED.value, ResponseType.CANCEL_REJECTED.value

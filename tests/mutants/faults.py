@@ -31,8 +31,8 @@ JOURNAL = [
     ),
     Fault(
         "a turn is told before it is committed", "turn/dispatcher.py",
-        "        self._store.commit()\n        fold.advance(record)",
-        "        fold.advance(record)", ("store_faults", "sqlite"),
+        "        self._store.commit()\n        self._notes.committed()",
+        "        self._notes.committed()", ("store_faults", "sqlite"),
     ),
     Fault(
         "a turn that failed stays in memory", "turn/dispatcher.py",
@@ -306,11 +306,6 @@ HISTORY = [
         ("keeping",),
     ),
     Fault(
-        "a bust of an archived trade is not known", "stores/archives.py",
-        "            found |= file.changes(start_ns)\n", "            file.changes(start_ns)\n",
-        ("keeping", "archive_twin"),
-    ),
-    Fault(
         "the whole day settles a price", "turn/day.py",
         "late = [each for each in trades if each.wall_ns >= late_ns]", "late = trades", ("day",),
     ),
@@ -346,6 +341,15 @@ VIEWS = [
     Fault(
         "a fee tier goes while accounts have it", "desk/listings.py",
         "if tier in before - after:", "if False:", ("listings",),
+    ),
+    Fault(
+        "busts that were archived are forgotten", "stores/sqlite.py",
+        "self._archives.merged(own, lambda file: file.change_reports(start_ns))", "own",
+        ("archived_trades",),
+    ),
+    Fault(
+        "a bust forgets the archived trades of its account", "stores/sqlite.py",
+        "lambda file: file.executions_of(key)", "lambda file: iter(())", ("archived_trades",),
     ),
 ]  # fmt: skip
 ACCESS = [
