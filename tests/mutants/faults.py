@@ -377,9 +377,9 @@ ACCESS = [
     ),
     Fault(
         "readers see users before they are on disk", "turn/dispatcher.py",
-        "        self._store.commit()\n        fold.advance(record)",
+        "        self._store.commit()\n        self._notes.committed()",
         "        self.access.show(desk.access.taken())\n        self._store.commit()\n"
-        "        fold.advance(record)", ("access",),
+        "        self._notes.committed()", ("access",),
     ),
     Fault(
         "tokens are good for every kind", "gateways/tokens.py",
