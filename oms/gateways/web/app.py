@@ -9,35 +9,21 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from oms.gateways.web.errors import Reply, error_reply, http_error
+from oms.gateways.web.errors import error_reply, http_error
 from oms.gateways.web.front import Ask, Door, Entry, headers_of, read_all
 from oms.gateways.web.limits import ADDRESS
+from oms.gateways.web.replies import send_reply
 from oms.gateways.web.sockets import Sockets
 
 log = logging.getLogger(__name__)
 
-SECURITY_HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cache-control", b"no-store"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        b"connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; "
-        b"frame-ancestors 'none'",
-    ),
-]
 VERSION_PREFIX = "/v1"
 SOCKET_PATHS = ("/ws", "/", "/v1/ws")
-ID_HEADER = b"x-request-id"
 REFUSALS = ("UNAUTHORIZED", "FORBIDDEN", "TOO_MANY_REQUESTS")
-encode = msgspec.json.Encoder().encode
 
 
 class Served:
@@ -76,20 +62,6 @@ class Served:
         return Ask(
             door, request_id, headers, address, scope.get("path_params", {}), query, body, caller
         )
-
-
-async def send_reply(send: Send, reply: Reply, request_id: str) -> None:
-    told = reply.told
-    body = told if isinstance(told, bytes) else b"" if told is None else encode(told)
-    headers = [
-        (b"content-type", reply.content_type.encode()),
-        (b"content-length", str(len(body)).encode()),
-        (ID_HEADER, request_id.encode()),
-        *SECURITY_HEADERS,
-        *((name.encode(), value.encode()) for name, value in reply.headers.items()),
-    ]
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 class Front:

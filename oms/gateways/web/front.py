@@ -36,8 +36,6 @@ from oms.requests import FundsAction, Origin, Request
 from oms.users import AccessScope
 
 GATEWAY = "rest"
-BODY_BYTES_MAX = 65_536
-BODY_S_MAX = 10.0  # from the end of the headers to the end of the body
 ANSWER_S_MAX = 10.0  # then 504: the outcome is unknown
 LOGINS_MAX = 5  # a second and address: each costs a hash
 THREADS_MAX = 4  # questions of the database under way at once
@@ -288,18 +286,9 @@ ONCE = ("authorization", "host", "origin", "content-length", "x-api-key", "x-for
 
 
 async def read_all(receive: Receive) -> bytes:
-    """The body of a request, bounded in size and time."""
-    body, more = bytearray(), True
-    try:
-        async with asyncio.timeout(BODY_S_MAX):
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise http_error(400, "TOO_SLOW", "the client has gone")
-                body += message.get("body", b"")
-                more = message.get("more_body", False)
-                if len(body) > BODY_BYTES_MAX:
-                    raise http_error(413, "TOO_LARGE", f"a body of at most {BODY_BYTES_MAX} bytes")
-    except TimeoutError:
-        raise http_error(408, "TOO_SLOW", f"the body within {BODY_S_MAX:g} s") from None
-    return bytes(body)
+    """The body of a request: whole, and bounded by the connection (lines.py)."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise http_error(400, "TOO_SLOW", "the client has gone")
+    body: bytes = message.get("body", b"")
+    return body
