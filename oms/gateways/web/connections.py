@@ -70,9 +70,10 @@ class Connections:
                 del self._of[group]
 
     async def watch(self) -> None:
-        """Sweep for ever."""
+        """Sweep for ever. Raises what a thread of the door has died of."""
         while True:
             await asyncio.sleep(SWEEP_S)
+            self.door.check()
             self.sweep()
 
     def sweep(self) -> None:

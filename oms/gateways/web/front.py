@@ -2,7 +2,8 @@
 
 Flow:  uvicorn -> [front] -> a route's function -> OrderManagement -> Reply -> [front] -> uvicorn
 Owner: the thread oms-web, one event loop. Nothing here blocks; what may take long (a hash of a
-       password, a look into the database) goes to `Door.in_thread`, which is bounded.
+       password, a look into the database) goes to `Door.hashed` and `Door.in_thread`: threads of
+       their own, with a bound on what waits for them.
 
 A route is an Entry: its path, its function, who may call it. There is no route without one, so
 that the table of rights is the table of routes.
@@ -26,6 +27,7 @@ from oms.gateways.web.bridge import Bridge
 from oms.gateways.web.ends import Ends
 from oms.gateways.web.errors import HttpError, Reply, http_error, refused, unknown
 from oms.gateways.web.limits import ADDRESS, CANCEL, LOGIN, ORDER, REQUEST, Allowance, Limits
+from oms.gateways.web.pools import ASKING, HASHING, Pool
 from oms.gateways.web.told import Told, order_told
 from oms.gateways.web.words import Body, read_body, read_query
 from oms.manager import OrderManagement
@@ -38,7 +40,6 @@ from oms.users import AccessScope
 GATEWAY = "rest"
 ANSWER_S_MAX = 10.0  # then 504: the outcome is unknown
 LOGINS_MAX = 5  # a second and address: each costs a hash
-THREADS_MAX = 4  # questions of the database under way at once
 
 T = TypeVar("T")
 
@@ -103,14 +104,31 @@ class Door:
         }  # fmt: skip
         self.limits = Limits({cost: Allowance(rate, 2 * rate) for cost, rate in rates.items()})
         self._bridge: Bridge | None = None  # of the loop, once it runs
-        self._threads = asyncio.Semaphore(THREADS_MAX)
+        self._asking = Pool(ASKING, self._died)
+        self._hashing = Pool(HASHING, self._died)
+        self._failure: BaseException | None = None
         self._numbers = itertools.count(1)
         self._follows = False
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """The loop runs, whose coroutines these are."""
         self._bridge = Bridge(loop)
-        self.ends = Ends(self.oms, loop)
+        self.ends = Ends(self.oms, loop, self.in_thread)
+        self._asking.start()
+        self._hashing.start()
+
+    def close(self) -> None:
+        """The loop has ended."""
+        self._asking.stop()
+        self._hashing.stop()
+
+    def check(self) -> None:
+        """Raises what a thread of ours has died of."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _died(self, _name: str, error: BaseException) -> None:
+        self._failure = error
 
     def next_id(self) -> str:
         """The id of one request, found again in its answer, in the log and in the journal."""
@@ -144,9 +162,12 @@ class Door:
         return self._bridge.awaitable(future)
 
     async def in_thread(self, call: Callable[..., T], *given: object) -> T:
-        """Have something done that waits for the disk."""
-        async with self._threads:
-            return await asyncio.to_thread(call, *given)
+        """Have something done that waits for the disk. Raises HttpError 503 if too much waits."""
+        return await self.awaitable(self._asking.ask(call, *given))
+
+    async def hashed(self, call: Callable[..., T], *given: object) -> T:
+        """The same of what hashes a password."""
+        return await self.awaitable(self._hashing.ask(call, *given))
 
     # --- what routes ask ---
 

@@ -242,8 +242,10 @@ class LineProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self.pipeline:
-            self.cycle, app = self.pipeline.pop()
-            self._start_asgi_task(self.cycle, app)
+            cycle, app = self.pipeline.pop()
+            assert isinstance(cycle, Cycle)
+            self.cycle = cycle
+            self._start_asgi_task(cycle, app)
         if not self.pipeline:
             self.flow.resume_reading()
 

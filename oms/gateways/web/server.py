@@ -132,6 +132,7 @@ class WebServer:
         for each in self._sockets:
             each.close()
         self._sockets.clear()
+        self._door.close()
 
     def step(self) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -140,8 +141,13 @@ class WebServer:
     async def _serve(self) -> None:
         self._door.open(asyncio.get_running_loop())
         log.info("web: %s", ", ".join(self.urls))
+        serving = asyncio.create_task(self._server.serve(sockets=self._sockets))
         watching = asyncio.create_task(self.connections.watch())
-        await self._server.serve(sockets=self._sockets)
+        await asyncio.wait((serving, watching), return_when=asyncio.FIRST_COMPLETED)
+        self._server.should_exit = True
+        await serving
+        if watching.done():
+            watching.result()  # raises what it has died of
         watching.cancel()
 
     def finish(self) -> None:
