@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from oms.gateways.web.errors import error_reply, http_error
 from oms.gateways.web.front import Ask, Door, Entry, headers_of, read_all
 from oms.gateways.web.limits import ADDRESS
-from oms.gateways.web.replies import send_reply
+from oms.gateways.web.replies import refuse_socket, send_reply
 from oms.gateways.web.sockets import Sockets
 
 log = logging.getLogger(__name__)
@@ -89,8 +89,13 @@ class Front:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket" and scope["path"] in SOCKET_PATHS:
-            await self._sockets(scope, receive, send)
+        if scope["type"] == "websocket":
+            if scope["path"] in SOCKET_PATHS:
+                await self._sockets(scope, receive, send)
+            else:
+                request_id = self._door.next_id()
+                error = http_error(404, "NOT_FOUND", "there is no WebSocket here: see /docs")
+                await refuse_socket(send, error_reply(error, request_id), request_id)
             return
         if scope["type"] == "http" and scope["method"] == "POST":
             place = self._place.get(scope["path"])

@@ -12,6 +12,7 @@ that the client reads. A connection that is gone leaves nothing behind that hold
 
 import asyncio
 import logging
+import re
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
@@ -45,7 +46,7 @@ LINGER_S, LINGER_BYTES_MAX = 2.0, 4_194_304  # of what a refused client still se
 IDLE, HEAD, BODY, REFUSED = "idle", "head", "body", "refused"
 WAIT_S_MAX = {IDLE: KEEP_ALIVE_S, HEAD: HEAD_S_MAX, BODY: BODY_S_MAX, REFUSED: LINGER_S}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-WEBSOCKET = b"websocket"
+SOCKET_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 
 
 class LineProtocol(HttpToolsProtocol):
@@ -197,8 +198,7 @@ class LineProtocol(HttpToolsProtocol):
         if int(length) > BODY_BYTES_MAX:
             raise large("body", BODY_BYTES_MAX)
         if self.parser.should_upgrade() and self._should_upgrade():
-            if int(length) or any(name == b"transfer-encoding" for name, _ in self.headers):
-                raise http_error(400, "UNSUPPORTED", "no body where a WebSocket begins")
+            self._check_handshake(int(length))
             return
         parsed = httptools.parse_url(self.url)
         raw = parsed.path or b"/"
@@ -208,6 +208,15 @@ class LineProtocol(HttpToolsProtocol):
         scope["query_string"] = parsed.query or b""
         if expects == b"100-continue" and not self._busy:
             self.transport.write(CONTINUE)
+
+    def _check_handshake(self, length: int) -> None:
+        """What the library below would refuse in its own words, and without our headers."""
+        given = dict(self.headers)
+        key = given.get(b"sec-websocket-key", b"")
+        if self.scope["method"] != "GET" or length or b"transfer-encoding" in given:
+            raise http_error(400, "UNSUPPORTED", "a WebSocket begins with a GET that has no body")
+        if given.get(b"sec-websocket-version") != b"13" or not SOCKET_KEY.fullmatch(key):
+            raise http_error(400, "UNSUPPORTED", "a WebSocket of version 13, and its key")
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)

@@ -51,8 +51,10 @@ class Pool:
             worker.start()
 
     def stop(self) -> None:
-        for worker in self._workers:
-            worker.stop(STOP_S)
+        """Tell all before any is waited for: what wakes one may wake another."""
+        for wait_s in (0, STOP_S):
+            for worker in self._workers:
+                worker.stop(wait_s)
 
     def ask(self, call: Callable[..., T], *given: object) -> "Future[T]":
         """The future of what it returns. Raises HttpError 503 where too many wait."""

@@ -54,3 +54,13 @@ async def send_reply(send: Send, reply: Reply, request_id: str) -> None:
     headers = reply_headers(reply, request_id, len(body))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def refuse_socket(send: Send, reply: Reply, request_id: str) -> None:
+    """The same, to a WebSocket that is not opened."""
+    body = told_bytes(reply)
+    headers = reply_headers(reply, request_id, len(body))
+    await send({
+        "type": "websocket.http.response.start", "status": reply.status, "headers": headers,
+    })  # fmt: skip
+    await send({"type": "websocket.http.response.body", "body": body})
