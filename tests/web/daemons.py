@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import sys
+from contextlib import suppress
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import NamedTuple
@@ -129,10 +130,8 @@ def read(connection: socket.socket, method: str = "GET") -> Answer:
 def say(url: str, data: bytes) -> Answer:
     """Bytes on a connection of their own, and the answer. Sending may be cut short by it."""
     with connect(url) as connection:
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(data)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
         return read(connection)
 
 

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from oms.gateways.web.errors import error_reply, http_error
+from oms.gateways.web.errors import Reply, error_reply, http_error
 from oms.gateways.web.front import Ask, Door, Entry, headers_of, read_all
 from oms.gateways.web.limits import ADDRESS
 from oms.gateways.web.replies import refuse_socket, send_reply
@@ -23,6 +23,12 @@ log = logging.getLogger(__name__)
 
 VERSION_PREFIX = "/v1"
 SOCKET_PATHS = ("/ws", "/", "/v1/ws")
+PREFLIGHT = {
+    "access-control-allow-methods": "GET, POST, PATCH, DELETE",
+    "access-control-allow-headers": "authorization, content-type, x-api-key, x-api-time, "
+    "x-api-nonce, x-api-signature",
+    "access-control-max-age": "600",
+}
 REFUSALS = ("UNAUTHORIZED", "FORBIDDEN", "TOO_MANY_REQUESTS")
 
 
@@ -48,6 +54,7 @@ class Served:
                     "refused %s %s for %s: %s", entry.method, entry.path,
                     door.keeper.address(scope), reply.told["error"]["code"],
                 )  # fmt: skip
+        reply.headers.update(door.keeper.cors(scope))
         door.counted[entry.method, entry.path, reply.status] += 1
         await send_reply(send, reply, request_id)
 
@@ -97,12 +104,29 @@ class Front:
                 error = http_error(404, "NOT_FOUND", "there is no WebSocket here: see /docs")
                 await refuse_socket(send, error_reply(error, request_id), request_id)
             return
-        if scope["type"] == "http" and scope["method"] == "POST":
+        if scope["method"] == "OPTIONS":
+            await self._preflight(scope, send)
+            return
+        if scope["method"] == "POST":
             place = self._place.get(scope["path"])
             if place is not None:
                 await place(scope, receive, send)
                 return
         await self._router(scope, receive, send)
+
+    async def _preflight(self, scope: Scope, send: Send) -> None:
+        """What a browser asks before it lets a page of another site ask."""
+        door = self._door
+        request_id = door.next_id()
+        allowed = dict(door.keeper.cors(scope))
+        if "access-control-allow-origin" in allowed:
+            reply = Reply(None, 200, allowed | PREFLIGHT)
+        else:
+            text = "a page of another site: see [web] allowed_origins"
+            reply = error_reply(http_error(403, "FORBIDDEN", text), request_id)
+            reply.headers.update(allowed)
+        door.counted["OPTIONS", "-", reply.status] += 1
+        await send_reply(send, reply, request_id)
 
 
 async def _not_found(request: Any, _error: Exception) -> Any:

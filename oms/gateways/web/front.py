@@ -84,6 +84,10 @@ class Keeper(Protocol):
         """Why a socket of this caller has to be closed; None if it may stay."""
         ...
 
+    def cors(self, scope: Scope) -> Mapping[str, str]:
+        """The headers that let a page of another site read the answer; none, mostly."""
+        ...
+
 
 class Door:
     """What all requests share: the order manager, its settings, who is let in, what they may ask,
