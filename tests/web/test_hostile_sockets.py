@@ -137,8 +137,9 @@ def test_what_is_no_message_closes_the_socket_with_a_code(daemon, name):
 
 
 SAID = {
-    "nothing": b"", "no JSON": b"x", "a list": b"[]", "a key twice": b'{"op": "list", "op": "ping"}',
-    "an unknown op": b'{"op": "sudo"}', "nesting": b"[" * 60_000, "NUL": b'{"op": "a\\u0000"}',
+    "nothing": b"", "no JSON": b"x", "a list": b"[]",
+    "a key twice": b'{"op": "list", "op": "ping"}', "an unknown op": b'{"op": "sudo"}',
+    "nesting": b"[" * 60_000, "NUL": b'{"op": "a\\u0000"}',
     "an unknown field": b'{"op": "list", "x": 1}', "NaN": b'{"op": "list", "id": NaN}',
     "another's orders": b'{"op": "subscribe", "channel": "orders", "account": "ann"}',
     "an order without a login": b'{"op": "order.place", "params": {"symbol": "BTC_USD"}}',
@@ -153,7 +154,7 @@ def test_a_message_that_says_nothing_is_answered_with_an_error(daemon, name):
         while "error" not in (told := json.loads(hostile.read()[1])):
             assert told.get("op") == "welcome" or told["channel"] == "heartbeat"
         assert told["ok"] is False
-        assert 400 <= told["error"]["number"]
+        assert told["error"]["number"] >= 400
 
 
 def test_a_socket_that_pings_and_never_reads_is_cut_off(daemon):
