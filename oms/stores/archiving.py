@@ -79,6 +79,7 @@ def archive(store: PersistentStorage, cut_seq: int, open_ids: Collection[int]) -
 
 def _write(store: PersistentStorage, new: Path, cut_seq: int, open_ids: Collection[int]) -> int:
     """A database of its own with what is to be moved; how many reports that is."""
+    store.make_private(new)
     with closing(sqlite3.connect(new.as_uri(), uri=True, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = FULL")
         create(connection)

@@ -471,16 +471,22 @@ class PersistentStorage:
             raise _translated(error, "writing a snapshot") from error
 
     def copy_to(self, path: Path) -> None:
-        """A copy of this database as of one instant, synced; nobody who writes it waits.
+        """A copy of this database as of one instant, synced, and as private; nobody who writes it
+        waits.
 
         An archive is not copied with it: see `archives`.
         """
+        self.make_private(path)
         try:
             with closing(sqlite3.connect(path)) as copy:
                 copy.execute("PRAGMA synchronous = FULL")
                 self._db.backup(copy)
         except READ_ERRORS as error:
             raise _translated(error, f"{path}: copying") from error
+
+    def make_private(self, path: Path) -> None:
+        """An empty database at `path`, for whom this one is; it is to have what this one has."""
+        keep_private(path, self._group, create=True)
 
     # --- reading ---
 
