@@ -73,11 +73,11 @@ class Connections:
         """Sweep for ever. Raises what a thread of the door has died of."""
         while True:
             await asyncio.sleep(SWEEP_S)
-            self.door.check()
             self.sweep()
 
     def sweep(self) -> None:
         self.now_ns = now_ns = self.door.oms.clock.monotonic_ns()
+        self.door.sweep(now_ns)
         for each in tuple(self._all):
             each.sweep(now_ns)
 

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from starlette.types import Receive, Scope
 
+from oms.clock import NANOS
 from oms.errors import StoppedError, StoreError
 from oms.gateways.gate import Caller, may
 from oms.gateways.web.bridge import Bridge
@@ -38,7 +39,8 @@ from oms.requests import FundsAction, Origin, Request
 from oms.users import AccessScope
 
 GATEWAY = "rest"
-ANSWER_S_MAX = 10.0  # then 504: the outcome is unknown
+ANSWER_S_MAX = 10.0  # then 504: the outcome is unknown; up to a second later
+ANSWER_NS_MAX = int(ANSWER_S_MAX * NANOS)
 LOGINS_MAX = 5  # a second and address: each costs a hash
 
 T = TypeVar("T")
@@ -111,7 +113,7 @@ class Door:
         self._asking = Pool(ASKING, self._died)
         self._hashing = Pool(HASHING, self._died)
         self._failure: BaseException | None = None
-        self._numbers = itertools.count(1)
+        self._numbers, self._process = itertools.count(1), os.getpid()
         self._follows = False
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -126,17 +128,19 @@ class Door:
         self._asking.stop()
         self._hashing.stop()
 
-    def check(self) -> None:
-        """Raises what a thread of ours has died of."""
+    def sweep(self, now_ns: int) -> None:
+        """Once a second: end what waits too long. Raises what a thread of ours has died of."""
         if self._failure is not None:
             raise self._failure
+        if self._bridge is not None:
+            self._bridge.expire(now_ns)
 
     def _died(self, _name: str, error: BaseException) -> None:
         self._failure = error
 
     def next_id(self) -> str:
         """The id of one request, found again in its answer, in the log and in the journal."""
-        return f"{os.getpid()}.{next(self._numbers)}"
+        return f"{self._process}.{next(self._numbers)}"
 
     def allow(self, cost: str, client: str) -> Mapping[str, str]:
         """Count one request; the headers that tell how many are left. Raises HttpError 429."""
@@ -153,9 +157,10 @@ class Door:
 
         Raises HttpError 504 when it does not come in time, or cannot be known.
         """
+        assert self._bridge is not None, "the loop runs"
+        due_ns = self.oms.clock.monotonic_ns() + ANSWER_NS_MAX
         try:
-            async with asyncio.timeout(ANSWER_S_MAX):
-                return await self.awaitable(future)
+            return await self._bridge.within(future, due_ns)
         except TimeoutError:
             raise unknown(f"no answer within {ANSWER_S_MAX:g} s") from None
         except (StoreError, StoppedError) as error:
@@ -298,12 +303,13 @@ class Entry(NamedTuple):
 def headers_of(scope: Scope) -> Mapping[str, str]:
     """By name in small letters; one that stands twice is refused where that could mean two
     things."""
-    found: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        key = name.decode("latin-1")
-        if key in found and key in ONCE:
-            raise http_error(400, "UNSUPPORTED", f"one header {key}")
-        found[key] = value.decode("latin-1")
+    headers = scope["headers"]
+    found = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+    if len(found) != len(headers):
+        names = Counter(name.decode("latin-1") for name, _ in headers)
+        for name in ONCE:
+            if names[name] > 1:
+                raise http_error(400, "UNSUPPORTED", f"one header {name}")
     return found
 
 

@@ -62,7 +62,6 @@ class LineProtocol(HttpToolsProtocol):
         self._since_ns = connections.now_ns  # when that part began, or the latest answer was told
         self._unread_ns = 0  # since when the client does not read; 0: it does
         self._read_bytes = 0  # of the request that is being read
-        self._head_bytes = 0
         self._body: list[bytes] = []
         self._body_bytes = 0
 
@@ -159,7 +158,7 @@ class LineProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._begin(HEAD)
         self._read_bytes = self._fed
-        self._head_bytes = self._body_bytes = 0
+        self._body_bytes = 0
 
     def _begin(self, part: str) -> None:
         self._part = part
@@ -172,19 +171,17 @@ class LineProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Also of what stands behind a body that came in chunks."""
-        size = len(name) + len(value)
-        self._head_bytes += size
-        if (
-            size > HEADER_BYTES_MAX
-            or self._head_bytes > HEAD_BYTES_MAX
-            or len(self.headers) >= HEADERS_MAX
-        ):
+        headers = self.headers
+        if len(value) > HEADER_BYTES_MAX or len(headers) >= HEADERS_MAX:
             raise long_head()
-        self.headers.append((name.lower(), value))
+        headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self._begin(BODY)
         self._body = []
+        # What was read may be of the body, too, or of the next request: then it is counted.
+        if self._read_bytes > HEAD_BYTES_MAX and size_of(self.headers) > HEAD_BYTES_MAX:
+            raise long_head()
         version = self.parser.get_http_version()
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
         scope["method"] = self.parser.get_method().decode("ascii")
@@ -366,6 +363,10 @@ def head_bytes(status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
     head = STATUS_LINE[status] + b"\r\n".join(lines) + b"\r\n\r\n"
     assert head.count(b"\n") == len(lines) + 2, "a header has a line break in it"
     return head
+
+
+def size_of(headers: list[tuple[bytes, bytes]]) -> int:
+    return sum(len(name) + len(value) for name, value in headers)
 
 
 def long_head() -> HttpError:

@@ -34,19 +34,22 @@ def told_bytes(reply: Reply) -> bytes:
 
 def reply_headers(reply: Reply, request_id: str, size: int) -> Headers:
     """size: of the body. A header of the reply's own goes before the one that all have."""
-    own = [(name.encode(), value.encode("latin-1")) for name, value in reply.headers.items()]
-    names = {name for name, _ in own}
-    return [
+    own = reply.headers
+    general = SECURITY_HEADERS
+    if not GENERAL.isdisjoint(own):
+        general = [each for each in general if each[0].decode() not in own]
+    headers = [
         (b"content-type", reply.content_type.encode()),
         (b"content-length", b"%d" % size),
         (ID_HEADER, request_id.encode()),
-        *(SECURITY_HEADERS if names.isdisjoint(GENERAL) else
-          [each for each in SECURITY_HEADERS if each[0] not in names]),
-        *own,
-    ]  # fmt: skip
+        *general,
+    ]
+    for name, value in own.items():
+        headers.append((name.encode(), value.encode("latin-1")))
+    return headers
 
 
-GENERAL = frozenset(name for name, _ in SECURITY_HEADERS)
+GENERAL = frozenset(name.decode() for name, _ in SECURITY_HEADERS)
 
 
 async def send_reply(send: Send, reply: Reply, request_id: str) -> None:

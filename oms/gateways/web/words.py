@@ -11,7 +11,8 @@ stands twice, or that nobody knows, is refused.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl
@@ -103,7 +104,12 @@ def typed(kind: type[Kind], given: Mapping[str, Any]) -> Kind:
     """The Body that these fields make; a Numeral goes wherever a number does."""
     known = sorts_of(kind)
     values = given if given.keys() <= known.keys() else _renamed(given, known)
-    plain = {name: _plain(name, value, known.get(name)) for name, value in values.items()}
+    plain = dict(values)
+    for name, value in values.items():
+        if type(value) is not str:
+            plain[name] = _plain(name, value, known.get(name))
+        elif type(sort := known.get(name)) is dict:
+            plain[name] = sort.get(value.upper(), value)
     try:
         return msgspec.convert(plain, kind)
     except msgspec.ValidationError as error:
@@ -173,12 +179,10 @@ def _renamed(given: Mapping[str, Any], known: Mapping[str, Sort]) -> dict[str, A
 def _plain(name: str, value: Any, sort: Sort | None) -> Any:
     """A value as its field has it."""
     type_ = type(value)
-    if type_ is not str and type_ is not Numeral and type_ is not Token:
+    if type_ is not Numeral and type_ is not Token:
         return value
     if isinstance(sort, dict):
         return sort.get(value.upper(), value)
-    if type_ is str:
-        return value
     text = str(value)
     if sort is None or sort == NUMERIC or (sort == TEXT and type_ is Token):
         return text
@@ -189,29 +193,32 @@ def _plain(name: str, value: Any, sort: Sort | None) -> Any:
     raise ValidationError(name, told_value(name, text), sort)
 
 
-def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """The fields of one object, each once, each text printable and of bounded length."""
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise ValidationError(_name(name), "two values", "one value")
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValidationError(_name(name), "two values", "one value")
+    for name, value in found.items():
         if type(value) is str:
-            check_text(_name(name), value)
+            if len(value) > TEXT_LENGTH_MAX or not value.isprintable():
+                check_text(_name(name), value)
         elif type(value) is list:
             for item in value:
                 if type(item) is str:
                     check_text(_name(name), item)
-        found[name] = value
     if len(found) > FIELDS_MAX:
         raise ValidationError("body", len(found), f"at most {FIELDS_MAX} fields")
-    for name in found:
-        check_text("name", name)
+    names = "".join(found)  # together, as they mostly are good
+    if len(names) > TEXT_LENGTH_MAX or not names.isprintable():
+        for name in found:
+            check_text("name", name)
     return found
 
 
 def check_text(name: str, value: str) -> str:
     """`value`, if it keeps the one rule for text."""
-    if len(value) > TEXT_LENGTH_MAX or not (value.isprintable() or not value):
+    if len(value) > TEXT_LENGTH_MAX or not value.isprintable():
         expected = f"up to {TEXT_LENGTH_MAX} printable characters"
         raise ValidationError(name, told_value(name, value), expected)
     return value
