@@ -495,6 +495,7 @@ class WebConfig(Section):
     access_token_ns: how long an access token is good.
     requests_max, orders_max, cancels_max: of one user or key, a second; address_max: of one
     address, before it is known whose requests they are. Twice as many may come at once.
+    address_connections_max: connections of one address, WebSockets too.
     """
 
     enabled: Annotated[bool, FLAG] = False
@@ -511,6 +512,7 @@ class WebConfig(Section):
     orders_max: Annotated[int, whole(1, 1_000_000)] = 100
     cancels_max: Annotated[int, whole(1, 1_000_000)] = 400
     address_max: Annotated[int, whole(1, 1_000_000)] = 1_000
+    address_connections_max: Annotated[int, whole(1, 1_000_000)] = 1_000
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)

@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 
 from oms import PersistentStorage, StoreError, ValidationError
+from oms.commands import keeping
 from oms.sections import StoreConfig
 from oms.stores import private
 from tests.fakes import Stepped, config_of
@@ -63,6 +64,20 @@ def test_a_group_may_read_if_it_is_named(tmp_path):
         assert (tmp_path / "d.db").stat().st_gid == os.getgid()
     with open_one(tmp_path):
         assert set(modes(tmp_path).values()) == {0o600}
+
+
+def test_a_backup_and_an_archive_are_its_owners_too(tmp_path):
+    """They hold the same hashes, whatever the umask and the copy's directory are."""
+    before = os.umask(0)
+    try:
+        with open_one(tmp_path), PersistentStorage(tmp_path / "d.db", read_only=True) as reader:
+            reader.copy_to(tmp_path / "copy.db")
+            reader.make_private(tmp_path / "archive.db")
+            keeping._copy_file(tmp_path / "copy.db", tmp_path / "copied.db")
+        for name in ("copy.db", "archive.db", "copied.db"):
+            assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
 
 
 def test_a_reader_changes_no_mode(tmp_path):

@@ -24,6 +24,7 @@ from oms.stores.archiving import archive as archive_until
 from oms.stores.archiving import last_turn_before, shrink
 from oms.stores.high_water import HighWater, Mark
 from oms.stores.lock import DataLock
+from oms.stores.private import keep_private
 from oms.stores.sqlite import PersistentStorage, sync_directory
 
 BACKUP = """\
@@ -98,8 +99,9 @@ def _tell(verdict: Verdict) -> None:
 
 
 def _copy_file(source: Path, target: Path) -> None:
-    """Whole and synced, or not there."""
+    """Whole and synced, or not there; its owner's alone."""
     new = target.with_name(f"{target.name}.new")
+    keep_private(new, "", create=True)
     shutil.copyfile(source, new)
     with new.open("rb+") as file:
         os.fsync(file.fileno())

@@ -1,38 +1,41 @@
-"""Questions that take a while: answered on a thread of their own, one after another.
+"""Questions that take a while: answered on threads of their own, each one after another.
 
-Flow:  control gateway -> [aside] -> OrderManagement, the database -> the gateway, by a future
+Flow:  a gateway -> [aside] -> OrderManagement, the database -> the gateway, by a future
 A candle of a day may be a million trades: on the gateway's thread a kill switch would wait for it.
-Owner: the thread oms-history asks; any thread may hand a question over.
+Owner: the threads that run it (oms-history, oms-ask, oms-hash) ask; any thread may hand a question
+       over.
 """
 
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import Empty, Full, Queue
+from typing import Any
 
 from oms.errors import StoppedError, ValidationError
-from oms.gateways.wire import Told
 
 QUESTIONS_MAX = 64
 WAIT_S_MAX = 1.0
 
-Question = Callable[[], Told]
+Question = Callable[[], Any]
 
 
 class Aside:
-    """The job of oms-history."""
+    """A job of one thread or several. about: what it is asked, for the refusal."""
 
-    def __init__(self) -> None:
-        self._questions: Queue[tuple[Question, Future[Told]] | None] = Queue(QUESTIONS_MAX)
+    def __init__(
+        self, questions_max: int = QUESTIONS_MAX, about: str = "questions about history"
+    ) -> None:
+        self._questions: Queue[tuple[Question, Future[Any]] | None] = Queue(questions_max)
+        self._questions_max, self._about = questions_max, about
 
-    def ask(self, question: Question) -> "Future[Told]":
+    def ask(self, question: Question) -> "Future[Any]":
         """The future of its answer. Raises ValidationError if too many wait already."""
-        answer: Future[Told] = Future()
+        answer: Future[Any] = Future()
         try:
             self._questions.put_nowait((question, answer))
         except Full:
-            raise ValidationError(
-                "ask", "more", f"at most {QUESTIONS_MAX} questions about history at once"
-            ) from None
+            expected = f"at most {self._questions_max} {self._about} at once"
+            raise ValidationError("ask", "more", expected) from None
         return answer
 
     def step(self) -> None:
@@ -44,6 +47,8 @@ class Aside:
         if given is None:
             return
         question, answer = given
+        if not answer.set_running_or_notify_cancel():
+            return  # the client is gone
         try:
             answer.set_result(question())
         except Exception as error:  # it is the answer: the client is told
@@ -57,7 +62,10 @@ class Aside:
 
     def finish(self) -> None:
         """What was not answered is not any more."""
-        while not self._questions.empty():
-            given = self._questions.get_nowait()
-            if given is not None:
+        while True:
+            try:
+                given = self._questions.get_nowait()
+            except Empty:
+                return
+            if given is not None and given[1].set_running_or_notify_cancel():
                 given[1].set_exception(StoppedError("stopped before it answered"))

@@ -47,6 +47,14 @@ THREADS = (
         "answers what is under way, at most 1 s; closes its sockets",
     ),
     ThreadRow(
+        "oms-ask-N", "Pool, four for the front door", "a read-only connection for each question",
+        "its questions, at most 1 s", "tells what it has not answered that it stopped",
+    ),
+    ThreadRow(
+        "oms-hash-N", "Pool, two for the front door", "one password and its hash",
+        "its questions, at most 1 s", "tells what it has not answered that it stopped",
+    ),
+    ThreadRow(
         "oms-agents", "Agents, in a sandbox", "requests of agents that trade by themselves",
         "its event, at most 1 s", "asks nothing more",
     ),

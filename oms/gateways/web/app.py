@@ -9,7 +9,6 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,27 +16,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from oms.gateways.web.errors import Reply, error_reply, http_error
 from oms.gateways.web.front import Ask, Door, Entry, headers_of, read_all
 from oms.gateways.web.limits import ADDRESS
+from oms.gateways.web.replies import refuse_socket, send_reply
 from oms.gateways.web.sockets import Sockets
 
 log = logging.getLogger(__name__)
 
-SECURITY_HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cache-control", b"no-store"),
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        b"connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; "
-        b"frame-ancestors 'none'",
-    ),
-]
 VERSION_PREFIX = "/v1"
 SOCKET_PATHS = ("/ws", "/", "/v1/ws")
-ID_HEADER = b"x-request-id"
+PREFLIGHT = {
+    "access-control-allow-methods": "GET, POST, PATCH, DELETE",
+    "access-control-allow-headers": "authorization, content-type, x-api-key, x-api-time, "
+    "x-api-nonce, x-api-signature",
+    "access-control-max-age": "600",
+}
 REFUSALS = ("UNAUTHORIZED", "FORBIDDEN", "TOO_MANY_REQUESTS")
-encode = msgspec.json.Encoder().encode
 
 
 class Served:
@@ -62,6 +54,7 @@ class Served:
                     "refused %s %s for %s: %s", entry.method, entry.path,
                     door.keeper.address(scope), reply.told["error"]["code"],
                 )  # fmt: skip
+        reply.headers.update(door.keeper.cors(scope))
         door.counted[entry.method, entry.path, reply.status] += 1
         await send_reply(send, reply, request_id)
 
@@ -76,20 +69,6 @@ class Served:
         return Ask(
             door, request_id, headers, address, scope.get("path_params", {}), query, body, caller
         )
-
-
-async def send_reply(send: Send, reply: Reply, request_id: str) -> None:
-    told = reply.told
-    body = told if isinstance(told, bytes) else b"" if told is None else encode(told)
-    headers = [
-        (b"content-type", reply.content_type.encode()),
-        (b"content-length", str(len(body)).encode()),
-        (ID_HEADER, request_id.encode()),
-        *SECURITY_HEADERS,
-        *((name.encode(), value.encode()) for name, value in reply.headers.items()),
-    ]
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 class Front:
@@ -117,15 +96,37 @@ class Front:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket" and scope["path"] in SOCKET_PATHS:
-            await self._sockets(scope, receive, send)
+        if scope["type"] == "websocket":
+            if scope["path"] in SOCKET_PATHS:
+                await self._sockets(scope, receive, send)
+            else:
+                request_id = self._door.next_id()
+                error = http_error(404, "NOT_FOUND", "there is no WebSocket here: see /docs")
+                await refuse_socket(send, error_reply(error, request_id), request_id)
             return
-        if scope["type"] == "http" and scope["method"] == "POST":
+        if scope["method"] == "OPTIONS":
+            await self._preflight(scope, send)
+            return
+        if scope["method"] == "POST":
             place = self._place.get(scope["path"])
             if place is not None:
                 await place(scope, receive, send)
                 return
         await self._router(scope, receive, send)
+
+    async def _preflight(self, scope: Scope, send: Send) -> None:
+        """What a browser asks before it lets a page of another site ask."""
+        door = self._door
+        request_id = door.next_id()
+        allowed = dict(door.keeper.cors(scope))
+        if "access-control-allow-origin" in allowed:
+            reply = Reply(None, 200, allowed | PREFLIGHT)
+        else:
+            text = "a page of another site: see [web] allowed_origins"
+            reply = error_reply(http_error(403, "FORBIDDEN", text), request_id)
+            reply.headers.update(allowed)
+        door.counted["OPTIONS", "-", reply.status] += 1
+        await send_reply(send, reply, request_id)
 
 
 async def _not_found(request: Any, _error: Exception) -> Any:

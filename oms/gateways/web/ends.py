@@ -5,6 +5,7 @@ Owner: the event loop; the dispatcher's thread only asks whether anybody waits f
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from oms.gateways.web.told import ended
 from oms.manager import OrderManagement
@@ -14,9 +15,15 @@ from oms.reports import OrderResponse
 class Ends:
     """Listens only while somebody waits: a listener costs every report a call."""
 
-    def __init__(self, oms: OrderManagement, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        oms: OrderManagement,
+        loop: asyncio.AbstractEventLoop,
+        in_thread: Callable[..., Awaitable[OrderResponse | None]],
+    ) -> None:
         self._oms = oms
         self._loop = loop
+        self._in_thread = in_thread
         self._waiting: dict[int, list[asyncio.Future[OrderResponse]]] = {}
 
     async def wait(self, response: OrderResponse, seconds: float) -> OrderResponse:
@@ -28,7 +35,7 @@ class Ends:
         self._waiting.setdefault(order_id, []).append(waiting)
         try:
             # It may have ended before anybody listened.
-            now = await asyncio.to_thread(self._oms.get_order, account, order_id)
+            now = await self._in_thread(self._oms.get_order, account, order_id)
             if now is not None and ended(now):
                 return now
             async with asyncio.timeout(seconds):
@@ -41,7 +48,7 @@ class Ends:
                 del self._waiting[order_id]
             if not self._waiting:
                 self._oms.remove_listener(self._heard)
-        return await asyncio.to_thread(self._oms.get_order, account, order_id) or response
+        return await self._in_thread(self._oms.get_order, account, order_id) or response
 
     def _heard(self, response: OrderResponse) -> None:
         """On the dispatcher's thread."""

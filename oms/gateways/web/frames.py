@@ -5,15 +5,23 @@ uvicorn's own `send` makes each message anew for each connection; a frame of a s
 compression is the same for all, so it is made once and written as it is.
 """
 
+import logging
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from oms.gateways.web.connections import Connections, is_over
+
+log = logging.getLogger(__name__)
 
 # Of what a client has not read yet: beyond the first it is told why and let go; beyond the second,
 # as with pings whose answers nobody reads, it is cut off. Both directions count: a client that
 # does not read is not read from.
 UNREAD_BYTES_MAX = 1_048_576
 UNREAD_BYTES_END = 2 * UNREAD_BYTES_MAX
+MESSAGE_S_MAX = 10.0  # from a message's first byte to its last
+FRAGMENTS_MAX = 64  # of one message; together they are bounded by uvicorn's ws_max_size
+TOO_SLOW, BAD_TEXT, TOO_LARGE = 1008, 1007, 1009
 FINAL_TEXT, SHORT, MEDIUM = 0x81, 126, 65_536
 SOCKET = "oms.socket"  # where the application finds its connection, in the extensions of its scope
 
@@ -30,6 +38,50 @@ def frame_of(payload: bytes) -> bytes:
 
 class FrameProtocol(WebSocketsSansIOProtocol):
     """uvicorn's connection, that an application may write ready frames to."""
+
+    def __init__(self, connections: Connections, **given: Any) -> None:
+        super().__init__(**given)
+        self._all = connections
+        self._heard = 0  # messages, whole ones
+        self._partial: tuple[int, int] | None = None  # behind which message, and since when
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._all.remove(self)
+        super().connection_lost(exc)
+
+    def sweep(self, now_ns: int) -> None:
+        """A message that does not come to its end ends the connection."""
+        waits = self.frames or self.conn.reader.buffer
+        if not waits or self.read_paused or not self.is_open:
+            self._partial = None
+        elif self._partial is None or self._partial[0] != self._heard:
+            self._partial = (self._heard, now_ns)
+        elif is_over(self._partial[1], MESSAGE_S_MAX, now_ns):
+            self._fail(TOO_SLOW, f"the whole message within {MESSAGE_S_MAX:g} s")
+
+    def _fail(self, code: int, reason: str) -> None:
+        log.info("refused a message of %s: %s", self.client[0] if self.client else "-", reason)
+        self.conn.fail(code, reason)
+        self.handle_parser_exception()
+
+    def handle_cont(self, event: Any) -> None:
+        if len(self.frames) >= FRAGMENTS_MAX:
+            self._fail(TOO_LARGE, f"at most {FRAGMENTS_MAX} fragments")
+            return
+        super().handle_cont(event)
+
+    def send_receive_event_to_app(self) -> None:
+        """uvicorn would log each text that is none with a traceback."""
+        self._heard += 1
+        if self.curr_msg_data_type == "text":
+            try:
+                self.frames = [b"".join(self.frames)]
+                self.frames[0].decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self._fail(BAD_TEXT, "text in UTF-8")
+                return
+        super().send_receive_event_to_app()
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)

@@ -2,7 +2,8 @@
 
 Flow:  uvicorn -> [front] -> a route's function -> OrderManagement -> Reply -> [front] -> uvicorn
 Owner: the thread oms-web, one event loop. Nothing here blocks; what may take long (a hash of a
-       password, a look into the database) goes to `Door.in_thread`, which is bounded.
+       password, a look into the database) goes to `Door.hashed` and `Door.in_thread`: threads of
+       their own, with a bound on what waits for them.
 
 A route is an Entry: its path, its function, who may call it. There is no route without one, so
 that the table of rights is the table of routes.
@@ -20,12 +21,14 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from starlette.types import Receive, Scope
 
+from oms.clock import NANOS
 from oms.errors import StoppedError, StoreError
 from oms.gateways.gate import Caller, may
 from oms.gateways.web.bridge import Bridge
 from oms.gateways.web.ends import Ends
 from oms.gateways.web.errors import HttpError, Reply, http_error, refused, unknown
 from oms.gateways.web.limits import ADDRESS, CANCEL, LOGIN, ORDER, REQUEST, Allowance, Limits
+from oms.gateways.web.pools import ASKING, HASHING, Pool
 from oms.gateways.web.told import Told, order_told
 from oms.gateways.web.words import Body, read_body, read_query
 from oms.manager import OrderManagement
@@ -36,11 +39,9 @@ from oms.requests import FundsAction, Origin, Request
 from oms.users import AccessScope
 
 GATEWAY = "rest"
-BODY_BYTES_MAX = 65_536
-BODY_S_MAX = 10.0  # from the end of the headers to the end of the body
-ANSWER_S_MAX = 10.0  # then 504: the outcome is unknown
+ANSWER_S_MAX = 10.0  # then 504: the outcome is unknown; up to a second later
+ANSWER_NS_MAX = int(ANSWER_S_MAX * NANOS)
 LOGINS_MAX = 5  # a second and address: each costs a hash
-THREADS_MAX = 4  # questions of the database under way at once
 
 T = TypeVar("T")
 
@@ -85,6 +86,10 @@ class Keeper(Protocol):
         """Why a socket of this caller has to be closed; None if it may stay."""
         ...
 
+    def cors(self, scope: Scope) -> Mapping[str, str]:
+        """The headers that let a page of another site read the answer; none, mostly."""
+        ...
+
 
 class Door:
     """What all requests share: the order manager, its settings, who is let in, what they may ask,
@@ -105,18 +110,37 @@ class Door:
         }  # fmt: skip
         self.limits = Limits({cost: Allowance(rate, 2 * rate) for cost, rate in rates.items()})
         self._bridge: Bridge | None = None  # of the loop, once it runs
-        self._threads = asyncio.Semaphore(THREADS_MAX)
-        self._numbers = itertools.count(1)
+        self._asking = Pool(ASKING, self._died)
+        self._hashing = Pool(HASHING, self._died)
+        self._failure: BaseException | None = None
+        self._numbers, self._process = itertools.count(1), os.getpid()
         self._follows = False
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """The loop runs, whose coroutines these are."""
         self._bridge = Bridge(loop)
-        self.ends = Ends(self.oms, loop)
+        self.ends = Ends(self.oms, loop, self.in_thread)
+        self._asking.start()
+        self._hashing.start()
+
+    def close(self) -> None:
+        """The loop has ended."""
+        self._asking.stop()
+        self._hashing.stop()
+
+    def sweep(self, now_ns: int) -> None:
+        """Once a second: end what waits too long. Raises what a thread of ours has died of."""
+        if self._failure is not None:
+            raise self._failure
+        if self._bridge is not None:
+            self._bridge.expire(now_ns)
+
+    def _died(self, _name: str, error: BaseException) -> None:
+        self._failure = error
 
     def next_id(self) -> str:
         """The id of one request, found again in its answer, in the log and in the journal."""
-        return f"{os.getpid()}.{next(self._numbers)}"
+        return f"{self._process}.{next(self._numbers)}"
 
     def allow(self, cost: str, client: str) -> Mapping[str, str]:
         """Count one request; the headers that tell how many are left. Raises HttpError 429."""
@@ -133,9 +157,10 @@ class Door:
 
         Raises HttpError 504 when it does not come in time, or cannot be known.
         """
+        assert self._bridge is not None, "the loop runs"
+        due_ns = self.oms.clock.monotonic_ns() + ANSWER_NS_MAX
         try:
-            async with asyncio.timeout(ANSWER_S_MAX):
-                return await self.awaitable(future)
+            return await self._bridge.within(future, due_ns)
         except TimeoutError:
             raise unknown(f"no answer within {ANSWER_S_MAX:g} s") from None
         except (StoreError, StoppedError) as error:
@@ -146,9 +171,12 @@ class Door:
         return self._bridge.awaitable(future)
 
     async def in_thread(self, call: Callable[..., T], *given: object) -> T:
-        """Have something done that waits for the disk."""
-        async with self._threads:
-            return await asyncio.to_thread(call, *given)
+        """Have something done that waits for the disk. Raises HttpError 503 if too much waits."""
+        return await self.awaitable(self._asking.ask(call, *given))
+
+    async def hashed(self, call: Callable[..., T], *given: object) -> T:
+        """The same of what hashes a password."""
+        return await self.awaitable(self._hashing.ask(call, *given))
 
     # --- what routes ask ---
 
@@ -275,12 +303,13 @@ class Entry(NamedTuple):
 def headers_of(scope: Scope) -> Mapping[str, str]:
     """By name in small letters; one that stands twice is refused where that could mean two
     things."""
-    found: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        key = name.decode("latin-1")
-        if key in found and key in ONCE:
-            raise http_error(400, "UNSUPPORTED", f"one header {key}")
-        found[key] = value.decode("latin-1")
+    headers = scope["headers"]
+    found = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+    if len(found) != len(headers):
+        names = Counter(name.decode("latin-1") for name, _ in headers)
+        for name in ONCE:
+            if names[name] > 1:
+                raise http_error(400, "UNSUPPORTED", f"one header {name}")
     return found
 
 
@@ -288,18 +317,9 @@ ONCE = ("authorization", "host", "origin", "content-length", "x-api-key", "x-for
 
 
 async def read_all(receive: Receive) -> bytes:
-    """The body of a request, bounded in size and time."""
-    body, more = bytearray(), True
-    try:
-        async with asyncio.timeout(BODY_S_MAX):
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise http_error(400, "TOO_SLOW", "the client has gone")
-                body += message.get("body", b"")
-                more = message.get("more_body", False)
-                if len(body) > BODY_BYTES_MAX:
-                    raise http_error(413, "TOO_LARGE", f"a body of at most {BODY_BYTES_MAX} bytes")
-    except TimeoutError:
-        raise http_error(408, "TOO_SLOW", f"the body within {BODY_S_MAX:g} s") from None
-    return bytes(body)
+    """The body of a request: whole, and bounded by the connection (lines.py)."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise http_error(400, "TOO_SLOW", "the client has gone")
+    body: bytes = message.get("body", b"")
+    return body

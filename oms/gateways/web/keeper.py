@@ -26,6 +26,10 @@ from oms.users import AccessScope, User
 CACHED_MAX = 10_000
 HERE = ("localhost", "127.0.0.1", "[::1]")
 LOOPBACK = networks_in("loopback", "127.0.0.0/8, ::1/128")
+EXPOSED = (
+    "x-request-id, retry-after, idempotency-replayed, ratelimit-limit, ratelimit-remaining, "
+    "ratelimit-reset"
+)
 SIGNED = ("x-api-time", "x-api-nonce", "x-api-signature")
 
 
@@ -76,6 +80,20 @@ class DoorKeeper:
         origin = headers.get("origin", "").lower()
         if origin and origin not in self._origins and urlsplit(origin).netloc != host:
             raise http_error(403, "FORBIDDEN", "a page of another site: see [web] allowed_origins")
+
+    def cors(self, scope: Scope) -> Mapping[str, str]:
+        """For a page of [web] allowed_origins: it may read the answer. No cookies: there are none,
+        so credentials are not allowed for."""
+        if not self._origins:
+            return {}
+        origin = next((value for name, value in scope["headers"] if name == b"origin"), b"")
+        text = origin.decode("latin-1")
+        if text.lower() not in self._origins:
+            return {"vary": "origin"}
+        return {
+            "access-control-allow-origin": text, "vary": "origin",
+            "access-control-expose-headers": EXPOSED,
+        }  # fmt: skip
 
     # --- who ---
 

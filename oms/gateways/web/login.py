@@ -123,7 +123,7 @@ class LoginRoutes:
         if not self._door.web.sign_up:
             raise http_error(403, "FORBIDDEN", "users are added by an operator: [web] sign_up")
         self._door.allow(LOGIN, ask.address)
-        request = await self._door.in_thread(
+        request = await self._door.hashed(
             self._gate.sign_up,
             body.username,
             body.email,
@@ -185,10 +185,10 @@ class LoginRoutes:
             return found
         if name is None or body.password is None or (body.username and body.email):
             raise ValidationError("email", name, "username or email, and password")
-        found = await self._door.in_thread(self._gate.verify, name, body.password, ask.address)
+        found = await self._door.hashed(self._gate.verify, name, body.password, ask.address)
         if isinstance(found, Denied):
             raise denied(found)
-        renewal = await self._door.in_thread(self._gate.renewal, found, body.password)
+        renewal = await self._door.hashed(self._gate.renewal, found, body.password)
         if renewal is not None:
             await self._ask(renewal)
             found = self._gate.find(name) or found
@@ -222,16 +222,16 @@ class LoginRoutes:
     async def change_password(self, ask: Ask, body: ChangePassword) -> Reply:
         self._by_login(ask)
         name = ask.caller.user
-        found = await self._door.in_thread(self._gate.verify, name, body.old_password, ask.address)
+        found = await self._door.hashed(self._gate.verify, name, body.old_password, ask.address)
         if isinstance(found, Denied):
             raise denied(found)
-        request = await self._door.in_thread(self._gate.change_password, found, body.new_password)
+        request = await self._door.hashed(self._gate.change_password, found, body.new_password)
         await self._ask(request)
         return Reply({"changed": True})
 
     async def reset(self, ask: Ask, body: Reset) -> Reply:
         self._door.allow(LOGIN, ask.address)
-        found = await self._door.in_thread(
+        found = await self._door.hashed(
             self._gate.reset, body.username, body.code, body.new_password, ask.address
         )
         if isinstance(found, Denied):
@@ -303,7 +303,7 @@ class LoginRoutes:
 
     async def add_user(self, ask: Ask, body: AddUser) -> Reply:
         accounts = (body.username,) if body.accounts is None else tuple(body.accounts)
-        request = await self._door.in_thread(
+        request = await self._door.hashed(
             self._gate.sign_up, body.username, body.email, body.password, accounts, body.role.value
         )
         await self._ask(_by_operator(ask, request))

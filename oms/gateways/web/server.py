@@ -19,14 +19,13 @@ import uvloop
 from oms.errors import GatewayError
 from oms.gateways.gate import Gate
 from oms.gateways.web.app import Front
-from oms.gateways.web.frames import FrameProtocol
+from oms.gateways.web.connections import CONNECTIONS_MAX, Connections
 from oms.gateways.web.front import Door
+from oms.gateways.web.lines import HEAD_S_MAX, LineProtocol
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 2_048
-CONNECTIONS_MAX = 12_000
-KEEP_ALIVE_S = 30
 STOP_S = 1
 FILES_WANTED = 65_536
 FILES_BESIDE = 64  # that are not connections
@@ -49,6 +48,33 @@ class Address(NamedTuple):
         return f"[{self.host}]" if ":" in self.host else self.host
 
 
+class Listener(uvicorn.Server):
+    """uvicorn's server, whose connections are bounded from their first byte."""
+
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+        super().__init__(config)
+        self._connections = connections
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        config, loop = self.config, asyncio.get_running_loop()
+
+        def connected() -> LineProtocol:
+            return LineProtocol(
+                self._connections, config=config, server_state=self.server_state, app_state={},
+                _loop=loop,
+            )  # fmt: skip
+
+        handshake_s = HEAD_S_MAX if config.ssl is not None else None
+        self.servers = [
+            await loop.create_server(
+                connected, sock=each, ssl=config.ssl, backlog=BACKLOG,
+                ssl_handshake_timeout=handshake_s,
+            )
+            for each in sockets or ()
+        ]  # fmt: skip
+        self.started = True
+
+
 class WebServer:
     """A Job of the thread oms-web: one step serves until it is woken.
 
@@ -69,14 +95,15 @@ class WebServer:
         self._addresses = addresses
         self._sockets: list[socket.socket] = []
         config = uvicorn.Config(
-            front, http="httptools", ws=FrameProtocol, loop="uvloop", lifespan="off",
-            interface="asgi3", log_config=None, access_log=False, proxy_headers=False,
-            server_header=False, date_header=True, timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=STOP_S, limit_concurrency=CONNECTIONS_MAX,
-            ws_max_size=FRAME_BYTES_MAX, ws_per_message_deflate=False,
+            front, http=LineProtocol, loop="uvloop", lifespan="off", interface="asgi3",
+            log_config=None, log_level="warning",  # at INFO it logs paths, tickets in them
+            access_log=False, proxy_headers=False, server_header=False, date_header=True,
+            timeout_graceful_shutdown=STOP_S, ws_max_size=FRAME_BYTES_MAX,
+            ws_per_message_deflate=False,
             ssl_certfile=certificate or None, ssl_keyfile=key or None,
         )  # fmt: skip
-        self._server = uvicorn.Server(config)
+        self.connections = Connections(door)
+        self._server = Listener(config, self.connections)
         self.urls: list[str] = []
         self._scheme = "https" if certificate else "http"
 
@@ -105,6 +132,7 @@ class WebServer:
         for each in self._sockets:
             each.close()
         self._sockets.clear()
+        self._door.close()
 
     def step(self) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -113,7 +141,14 @@ class WebServer:
     async def _serve(self) -> None:
         self._door.open(asyncio.get_running_loop())
         log.info("web: %s", ", ".join(self.urls))
-        await self._server.serve(sockets=self._sockets)
+        serving = asyncio.create_task(self._server.serve(sockets=self._sockets))
+        watching = asyncio.create_task(self.connections.watch())
+        await asyncio.wait((serving, watching), return_when=asyncio.FIRST_COMPLETED)
+        self._server.should_exit = True
+        await serving
+        if watching.done():
+            watching.result()  # raises what it has died of
+        watching.cancel()
 
     def finish(self) -> None:
         self.close()

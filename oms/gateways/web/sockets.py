@@ -39,6 +39,7 @@ from oms.gateways.web.hub import (
 )
 from oms.gateways.web.limits import ADDRESS
 from oms.gateways.web.market import instrument_of
+from oms.gateways.web.replies import refuse_socket
 from oms.gateways.web.told import Told, balances_told, levels_told, order_told, trade_told
 from oms.gateways.web.words import Body, parse_json, query_pairs, typed
 
@@ -127,12 +128,8 @@ class Sockets:
         try:
             caller = await door.keeper.socket_caller(scope, headers_of(scope))
         except HttpError as error:
-            reply = error_reply(error, door.next_id())
-            await send({
-                "type": "websocket.http.response.start", "status": reply.status,
-                "headers": [(b"content-type", b"application/json")],
-            })  # fmt: skip
-            await send({"type": "websocket.http.response.body", "body": encode(reply.told)})
+            request_id = door.next_id()
+            await refuse_socket(send, error_reply(error, request_id), request_id)
             return
         await receive()  # websocket.connect
         await send({"type": "websocket.accept"})

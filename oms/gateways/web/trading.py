@@ -109,11 +109,13 @@ class Waiting(Body):
     seconds: Annotated[int, msgspec.Meta(ge=1, le=WAIT_S)] = WAIT_S
 
 
+AT_ONCE = Waiting()
+
 # --- placing ---
 
 
 async def place(ask: Ask, body: NewOrder) -> Reply:
-    waiting = read_query(Waiting, ask.query)
+    waiting = read_query(Waiting, ask.query) if ask.query else AT_ONCE
     if waiting.wait not in (None, "done"):
         raise ValidationError("wait", waiting.wait, "done")
     request = new_request(ask, body)
@@ -158,13 +160,10 @@ def new_request(ask: Ask, body: NewOrder) -> OrderRequest:
 
 
 def _has_terms(body: NewOrder) -> bool:
-    return any(
-        value is not None
-        for value in (
-            body.stop_price, body.display_quantity, body.post_only, body.expire_time,
-            body.min_quantity, body.quote_quantity, body.protection_price, body.oco_with,
-            body.self_trade,
-        )
+    return not (
+        body.stop_price is body.display_quantity is body.post_only is body.expire_time
+        is body.min_quantity is body.quote_quantity is body.protection_price is body.oco_with
+        is body.self_trade is None
     )  # fmt: skip
 
 

@@ -11,7 +11,8 @@ stands twice, or that nobody knows, is refused.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl
@@ -26,6 +27,7 @@ FIELDS_MAX = 100  # of one object or query
 NUMBER = r"^-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?$"
 WHOLE = r"^[0-9]{1,19}$"
 SHOWN = 40
+SECRET = re.compile("pass|secret|token|code|pending|ticket|signature", re.IGNORECASE)
 
 DecimalText = Annotated[
     str,
@@ -65,7 +67,7 @@ def read_body(kind: type[Kind], body: bytes) -> Kind:
     """The object that a JSON text says. Raises ValidationError, naming the field."""
     given = parse_json(body)
     if not isinstance(given, dict):
-        raise ValidationError("body", _shown(body), "a JSON object")
+        raise ValidationError("body", _size(body), "a JSON object")
     return typed(kind, given)
 
 
@@ -79,12 +81,12 @@ def parse_json(body: bytes) -> Any:
     try:
         return DECODER.decode(body.decode("utf-8"))
     except UnicodeDecodeError:
-        raise ValidationError("body", _shown(body), "UTF-8 text") from None
+        raise ValidationError("body", _size(body), "UTF-8 text") from None
     except RecursionError:
-        raise ValidationError("body", _shown(body), "objects nested less deeply") from None
+        raise ValidationError("body", _size(body), "objects nested less deeply") from None
     except json.JSONDecodeError as error:
         expected = f"JSON: {error.msg} at character {error.pos}"
-        raise ValidationError("body", _shown(body), expected) from None
+        raise ValidationError("body", _size(body), expected) from None
 
 
 def query_pairs(query: str) -> dict[str, str]:
@@ -94,7 +96,7 @@ def query_pairs(query: str) -> dict[str, str]:
             max_num_fields=FIELDS_MAX,
         )  # fmt: skip
     except ValueError:  # of which UnicodeDecodeError is one
-        raise ValidationError("query", query[:SHOWN], "name=value, joined by &") from None
+        raise ValidationError("query", _size(query), "name=value, joined by &") from None
     return _once(pairs)
 
 
@@ -102,7 +104,12 @@ def typed(kind: type[Kind], given: Mapping[str, Any]) -> Kind:
     """The Body that these fields make; a Numeral goes wherever a number does."""
     known = sorts_of(kind)
     values = given if given.keys() <= known.keys() else _renamed(given, known)
-    plain = {name: _plain(name, value, known.get(name)) for name, value in values.items()}
+    plain = dict(values)
+    for name, value in values.items():
+        if type(value) is not str:
+            plain[name] = _plain(name, value, known.get(name))
+        elif type(sort := known.get(name)) is dict:
+            plain[name] = sort.get(value.upper(), value)
     try:
         return msgspec.convert(plain, kind)
     except msgspec.ValidationError as error:
@@ -163,7 +170,8 @@ def _renamed(given: Mapping[str, Any], known: Mapping[str, Sort]) -> dict[str, A
             own = own if own in known else first + "".join(each.title() for each in rest)
             own = own if own in known else name
         if own in values and values[own] != value:
-            raise ValidationError(name, value, f"the same as {own}, which it stands for")
+            expected = f"the same as {own}, which it stands for"
+            raise ValidationError(name, told_value(own, value), expected)
         values[own] = value
     return values
 
@@ -171,12 +179,10 @@ def _renamed(given: Mapping[str, Any], known: Mapping[str, Sort]) -> dict[str, A
 def _plain(name: str, value: Any, sort: Sort | None) -> Any:
     """A value as its field has it."""
     type_ = type(value)
-    if type_ is not str and type_ is not Numeral and type_ is not Token:
+    if type_ is not Numeral and type_ is not Token:
         return value
     if isinstance(sort, dict):
         return sort.get(value.upper(), value)
-    if type_ is str:
-        return value
     text = str(value)
     if sort is None or sort == NUMERIC or (sort == TEXT and type_ is Token):
         return text
@@ -184,34 +190,37 @@ def _plain(name: str, value: Any, sort: Sort | None) -> Any:
         return int(text)
     if sort == FLAG and text in FLAGS:
         return FLAGS[text]
-    raise ValidationError(name, text[:SHOWN], sort)
+    raise ValidationError(name, told_value(name, text), sort)
 
 
-def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """The fields of one object, each once, each text printable and of bounded length."""
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise ValidationError(_name(name), "two values", "one value")
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValidationError(_name(name), "two values", "one value")
+    for name, value in found.items():
         if type(value) is str:
-            check_text(_name(name), value)
+            if len(value) > TEXT_LENGTH_MAX or not value.isprintable():
+                check_text(_name(name), value)
         elif type(value) is list:
             for item in value:
                 if type(item) is str:
                     check_text(_name(name), item)
-        found[name] = value
     if len(found) > FIELDS_MAX:
         raise ValidationError("body", len(found), f"at most {FIELDS_MAX} fields")
-    for name in found:
-        check_text("name", name)
+    names = "".join(found)  # together, as they mostly are good
+    if len(names) > TEXT_LENGTH_MAX or not names.isprintable():
+        for name in found:
+            check_text("name", name)
     return found
 
 
 def check_text(name: str, value: str) -> str:
     """`value`, if it keeps the one rule for text."""
-    if len(value) > TEXT_LENGTH_MAX or not (value.isprintable() or not value):
+    if len(value) > TEXT_LENGTH_MAX or not value.isprintable():
         expected = f"up to {TEXT_LENGTH_MAX} printable characters"
-        raise ValidationError(name, _shown(value), expected)
+        raise ValidationError(name, told_value(name, value), expected)
     return value
 
 
@@ -220,8 +229,21 @@ def _name(name: str) -> str:
     return name if 0 < len(name) <= SHOWN and name.isprintable() else ascii(name[:SHOWN])
 
 
-def _shown(value: str | bytes) -> str:
-    return ascii(value[:SHOWN])
+def told_value(name: str, value: object) -> object:
+    """A value that is refused, as it may be told back and logged: shortened, and of a field that
+    may hold a secret not at all."""
+    if SECRET.search(name):
+        return "another"
+    if isinstance(value, str):
+        return value if len(value) <= SHOWN and value.isprintable() else ascii(value[:SHOWN])
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    return value
+
+
+def _size(given: str | bytes) -> str:
+    """A text that could not be read may have anything in it: only its size is told."""
+    return f"{len(given)} bytes" if isinstance(given, bytes) else f"{len(given)} characters"
 
 
 def _constant(text: str) -> NoReturn:
@@ -244,7 +266,7 @@ def _refuse(text: str, values: Mapping[str, Any], known: Mapping[str, Sort]) -> 
     if found := UNKNOWN.search(text):
         name = found[1]
         raise ValidationError(
-            _name(name), _told(values.get(name)), "one of " + ", ".join(known)
+            _name(name), told_value(name, values.get(name)), "one of " + ", ".join(known)
         ) from None
     if found := MISSING.search(text):
         raise ValidationError(found[1], None, "a value") from None
@@ -258,8 +280,4 @@ def _refuse(text: str, values: Mapping[str, Any], known: Mapping[str, Sort]) -> 
         expected = {NUMERIC: "a number such as 100.50", FLAG: FLAG}[sort]
     else:
         expected = (at["expected"] if at else text).removeprefix("Expected ").replace("`", "")
-    raise ValidationError(path, _told(value), expected) from None
-
-
-def _told(value: object) -> object:
-    return _shown(value) if isinstance(value, str) and len(value) > SHOWN else value
+    raise ValidationError(path, told_value(name, value), expected) from None
