@@ -83,6 +83,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit code."""
     try:
         args = build_parser().parse_args(with_command(sys.argv[1:] if argv is None else argv))
+        if args.command is serving.serve:
+            serving.settle(args)
         place = place_of(args)
         say(place.told)
         code: int = args.command(args, place)
@@ -141,7 +143,7 @@ def build_parser() -> Parser:
     def add(name: str, command: Command, brief: str, text: str) -> AddOption:
         """What adds its options; `parser_error` is for a mistake found later."""
         parser = parsers.add_parser(name, help=brief, description=text, parents=[common])
-        parser.set_defaults(command=command, parser_error=parser.error)
+        parser.set_defaults(command=command, parser_error=parser.error, program=typed_as())
         return parser.add_argument
 
     for module in MODULES:
@@ -160,6 +162,12 @@ def program_name(path: str) -> str:
     """What a user types to get this program."""
     name = Path(path).name
     return "python -m oms" if name == "__main__.py" else name or "order_management.py"
+
+
+def typed_as() -> str:
+    """The same as a line for the shell that it was typed in."""
+    name = program_name(sys.argv[0])
+    return f"python {sys.argv[0]}" if name.endswith(".py") else name
 
 
 def _common_options() -> Parser:

@@ -11,7 +11,6 @@ that the table of rights is the table of routes.
 import asyncio
 import itertools
 import os
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from enum import StrEnum
@@ -23,6 +22,7 @@ from starlette.types import Receive, Scope
 from oms.errors import StoppedError, StoreError
 from oms.gateways.gate import Caller, may
 from oms.gateways.web.bridge import Bridge
+from oms.gateways.web.counts import Counts
 from oms.gateways.web.ends import Ends
 from oms.gateways.web.errors import HttpError, Reply, http_error, refused, unknown
 from oms.gateways.web.limits import ADDRESS, CANCEL, LOGIN, ORDER, REQUEST, Allowance, Limits
@@ -95,7 +95,7 @@ class Door:
     def __init__(self, oms: OrderManagement, keeper: Keeper, directory: Path) -> None:
         self.oms = oms
         self.directory = directory
-        self.counted: Counter[tuple[str, str, int]] = Counter()  # method, route, status
+        self.counts = Counts()
         self.sockets = 0  # that are open
         self.keeper = keeper
         self.web = web = oms.config.web

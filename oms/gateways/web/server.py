@@ -5,8 +5,8 @@ uvicorn leaves signals alone on a thread that is not the main one; `wake` has it
 """
 
 import asyncio
+import errno
 import logging
-import resource
 import socket
 import ssl
 from collections.abc import Sequence
@@ -14,13 +14,21 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import uvicorn
-import uvloop
 
 from oms.errors import GatewayError
 from oms.gateways.gate import Gate
 from oms.gateways.web.app import Front
 from oms.gateways.web.frames import FrameProtocol
 from oms.gateways.web.front import Door
+
+try:
+    import resource
+except ImportError:  # Windows: it has no such limit
+    resource = None  # type: ignore[assignment]
+try:
+    import uvloop
+except ImportError:  # Windows: asyncio's own loop is slower, and does
+    uvloop = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +39,8 @@ STOP_S = 1
 FILES_WANTED = 65_536
 FILES_BESIDE = 64  # that are not connections
 FRAME_BYTES_MAX = 65_536
+LOOP = uvloop.new_event_loop if uvloop is not None else asyncio.new_event_loop
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # every address -> this machine's own
 
 
 class Address(NamedTuple):
@@ -69,7 +79,7 @@ class WebServer:
         self._addresses = addresses
         self._sockets: list[socket.socket] = []
         config = uvicorn.Config(
-            front, http="httptools", ws=FrameProtocol, loop="uvloop", lifespan="off",
+            front, http="httptools", ws=FrameProtocol, loop="none", lifespan="off",
             interface="asgi3", log_config=None, access_log=False, proxy_headers=False,
             server_header=False, date_header=True, timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=STOP_S, limit_concurrency=CONNECTIONS_MAX,
@@ -96,10 +106,17 @@ class WebServer:
             except OSError as error:
                 self.close()
                 where = f"{address.url_host}:{address.port}"
-                raise GatewayError(f"[web] listen = {where}: {error.strerror}") from error
+                raise GatewayError(f"[web] listen = {where}: {why(error)}") from error
             self._sockets.append(listening)
             port = listening.getsockname()[1]
             self.urls.append(f"{self._scheme}://{address.url_host}:{port}")
+
+    @property
+    def own_url(self) -> str:
+        """Where a browser on this machine finds it."""
+        scheme, _, place = self.urls[0].partition("://")
+        host, _, port = place.rpartition(":")
+        return f"{scheme}://{WILDCARDS.get(host, host)}:{port}"
 
     def close(self) -> None:
         for each in self._sockets:
@@ -107,7 +124,7 @@ class WebServer:
         self._sockets.clear()
 
     def step(self) -> None:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=LOOP) as runner:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
@@ -122,8 +139,19 @@ class WebServer:
         self._server.should_exit = True
 
 
+def why(error: OSError) -> str:
+    """Why an address cannot be had, and what helps."""
+    if error.errno == errno.EADDRINUSE:
+        return "another program listens there; take another port, as with serve --listen"
+    if error.errno == errno.EACCES:
+        return "this user may not; ports below 1024 are for root, so put a proxy there"
+    return error.strerror or str(error)
+
+
 def raise_file_limit() -> None:
     """As many connections as we take need as many files; said if that cannot be."""
+    if resource is None:
+        return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
     if soft < wanted:
