@@ -26,7 +26,6 @@ SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
-    (b"cache-control", b"no-store"),
     (
         b"content-security-policy",
         b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -87,6 +86,7 @@ async def send_reply(send: Send, reply: Reply, request_id: str) -> None:
         (b"content-type", reply.content_type.encode()),
         (b"content-length", str(len(body)).encode()),
         (ID_HEADER, request_id.encode()),
+        (b"cache-control", reply.headers.pop("cache-control", "no-store").encode()),
         *SECURITY_HEADERS,
         *((name.encode(), value.encode()) for name, value in reply.headers.items()),
     ]
