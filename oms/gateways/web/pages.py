@@ -159,15 +159,15 @@ def free_text(body: Told) -> str:
 
 
 def inputs_of(about: Told, schemas: Told) -> Iterator[Input]:
-    """The fields of a request: where both query and body would do, those of the body."""
+    """The fields of a request, the query's last; where both would do, those of the body."""
     content = about.get("requestBody", {}).get("content", {}).get("application/json", {})
     schema = named_schema(content.get("schema", {}), schemas)
     body = schema.get("properties", {})
+    for name, field in body.items():
+        yield Input("body", name, field, name in schema.get("required", ()))
     for each in about["parameters"]:
         if each["name"] not in body:
             yield Input(each["in"], each["name"], each["schema"], each["required"])
-    for name, field in body.items():
-        yield Input("body", name, field, name in schema.get("required", ()))
 
 
 def row_text(field: Input, schemas: Told, symbols: Iterable[str]) -> str:
@@ -187,7 +187,7 @@ def row_text(field: Input, schemas: Told, symbols: Iterable[str]) -> str:
     else:
         sort = "password" if "password" in field.name.lower() else "text"
         control = f"<input {given}{needed} type={sort} autocomplete=off>"
-    note = "" if field.name != "symbol" and choices else escape(kind)
+    note = "" if choices else escape(kind)
     return (
         f"<tr><td><code>{name}</code>{'<b> *</b>' if field.needed else ''}</td>"
         f"<td class=needs-script hidden>{control}</td><td>{note}</td></tr>"
@@ -215,8 +215,8 @@ def kind_of(about: Told, schemas: Told) -> str:
         return ", ".join(map(str, about["enum"]))
     if "pattern" in about:
         return "number as text" if "." in about["pattern"] else "whole number as text"
-    kind = about.get("type", "anything")
-    return str(kind) if isinstance(kind, str) else ", ".join(kind)
+    kind = str(about.get("type", "anything"))
+    return {"string": "text", "integer": "whole number"}.get(kind, kind)
 
 
 # --- how the market stands ---
@@ -262,7 +262,9 @@ def begin_parts(ask: Ask, symbol: str) -> Iterator[str]:
         lines.append(f"curl {url}/signup -d '{said}'")
     else:
         yield "<p>An operator adds users here.</p>"
-    order = f'{{"symbol":"{symbol}","side":"BUY","type":"LIMIT","price":"100","quantity":"1"}}'
+    asks = ask.oms.best_ask(symbol) if symbol in ask.oms.instruments() else None
+    price = "100" if asks is None else format(asks, "f")
+    order = f'{{"symbol":"{symbol}","side":"BUY","price":"{price}","quantity":"0.01"}}'
     lines += [
         f'curl {url}/login -d \'{{{user},"password":"a long password"}}\'',
         f"curl {url}/order -H 'Authorization: Bearer TOKEN' -d '{order}'",

@@ -30,7 +30,7 @@ function asked(form) {
 
 function valueOf(text, kind) {
   if (kind === "boolean") return text === "true";
-  if (kind === "integer" && /^-?[0-9]{1,15}$/.test(text)) return Number(text);
+  if (kind === "whole number" && /^-?[0-9]{1,15}$/.test(text)) return Number(text);
   if (kind === "array" && !text.startsWith("[")) return text.split(",").map((each) => each.trim());
   if (kind === "array" || kind === "object") {
     try {
