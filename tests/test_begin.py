@@ -71,6 +71,9 @@ def test_data_is_in_the_current_directory_or_where_it_is_told(tmp_path):
     ]  # fmt: skip
 
 
+DAEMONS = ("run", "serve")  # go on until a signal
+
+
 def commands():
     """Every command, with the arguments it must have."""
     needed = {
@@ -78,10 +81,13 @@ def commands():
         "modify": ["a", "b", "--price", "1"], "mass-cancel": ["a"], "orders": ["a"],
         "trades": ["BTC_USD"], "depth": ["BTC_USD"], "fund": ["a", "--create"],
         "operator": ["halt"], "replay": ["--upto", "1"], "explain": ["a"],
-        "simulate": ["--orders", "1", "--seconds", "1"],
+        "simulate": ["--orders", "1", "--seconds", "1"], "candles": ["BTC_USD"],
+        "statistics": ["BTC_USD"], "user": ["list"], "key": ["list", "a"], "backup": ["copy"],
+        "restore": ["copy"], "archive": ["--before", "2020-01-01T00:00Z"],
+        "end-of-day": ["--date", "2024-03-04"],
     }  # fmt: skip
     parsers = [a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction)]
-    return [[name, *needed.get(name, ())] for name in parsers[0].choices if name != "run"]
+    return [[name, *needed.get(name, ())] for name in parsers[0].choices if name not in DAEMONS]
 
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: command[0])
