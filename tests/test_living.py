@@ -24,14 +24,19 @@ def sandbox(tmp_path):
     oms.stop()
 
 
+def settle(oms):
+    """All that was asked before is done and published."""
+    assert oms.find_order("maker-1", "never-was").result(20) is None
+
+
 def steps(oms, market, count):
     """So many requests, each when it is due."""
     for number in range(count):
         oms.clock.advance(1 / RATE)
         market.step()
         if number % 50 == 0:
-            oms.journal_seq().result(20)
-    oms.journal_seq().result(20)
+            settle(oms)
+    settle(oms)
 
 
 def is_rich_enough(oms, account):
@@ -46,7 +51,7 @@ def is_rich_enough(oms, account):
 def test_a_book_is_there_at_once_and_an_hour_later(sandbox):
     market = LivingMarket(sandbox, 7, RATE)
     market.begin()
-    sandbox.journal_seq().result(20)
+    settle(sandbox)
     assert sandbox.get_status()["published"] > AT_ONCE
     assert any(sandbox.best_ask(symbol) for symbol in sandbox.instruments())
     for _ in range(4):  # a quarter of an hour each
@@ -61,7 +66,7 @@ def test_money_comes_back_to_what_it_was(sandbox):
     """Of who lost nearly everything, and of who won what he can never spend."""
     market = LivingMarket(sandbox, 7, RATE)
     market.begin()
-    sandbox.journal_seq().result(20)
+    settle(sandbox)
     asset, (wanted, scale) = "USD", means(list(sandbox.instruments().values()), 5_000)["USD"]
     poor = sandbox.balances_units("taker-1")[asset][0]
     for account, action, amount in (
@@ -90,7 +95,7 @@ def test_the_next_process_goes_on_where_the_market_was(sandbox):
     sandbox.clock.advance(3_600)
     again = LivingMarket(sandbox, 8, RATE)
     again.begin()
-    sandbox.journal_seq().result(20)
+    settle(sandbox)
     now = {order.order_id for account in FUNDED for order in sandbox.open_orders(account)}
     assert now
     assert not now & left
