@@ -12,8 +12,8 @@ from oms.clock import NANOS
 Edges = tuple[int, ...]
 """Upper edges of a histogram's buckets, in nanoseconds."""
 HOP_EDGES: Edges = tuple(m * 10**e for e in range(4, 10) for m in (1, 2, 5))  # 10 us to 5 s
-# Coarser, as each route has all of them: a scrape takes 10 us a bucket.
-ROUTE_EDGES: Edges = tuple(m * 10**e for e in range(6, 10) for m in (1, 2, 5))  # 1 ms to 5 s
+# Fewer, as each route has all of them: a line takes a scrape 10 us. 1 ms to 2 s.
+ROUTE_EDGES: Edges = tuple(ms * 10**6 for ms in (1, 5, 20, 100, 500, 2_000))
 Buckets = list[tuple[str, float]]
 LOGINS = (("POST", "/login"), ("POST", "/signin"))
 NO_ROUTE = "none"  # a path that there is not, by whatever method: its name would be the client's
