@@ -135,14 +135,7 @@ class App:
         """REST and WebSocket. They close as the control socket does. Raises GatewayError."""
         if not self._config.web.enabled:
             return
-        try:
-            from oms.gateways.web import open_web
-        except ImportError as error:
-            raise GatewayError(
-                f"[web] enabled = yes needs a package that is missing: {error.name}; "
-                "pip install 'order-management[server]'"
-            ) from error
-        self.web = open_web(self.manager, self.directory)
+        self.web = front_door()(self.manager, self.directory)
         stack.callback(self.web.close)
         self.start_job(stack, "oms-web", self.web)
 
@@ -193,6 +186,18 @@ class App:
         if self._signals > 1:
             os._exit(128 + number)
         self._stop.set()
+
+
+def front_door() -> Callable[[OrderManagement, Path], Any]:
+    """What opens it. Raises GatewayError where the extra `server` is missing."""
+    try:
+        from oms.gateways.web import open_web
+    except ImportError as error:
+        raise GatewayError(
+            f"the front door needs a package that is missing: {error.name or error}; "
+            "pip install '.[server]' in the checkout has them all"
+        ) from error
+    return open_web
 
 
 def write_status(directory: Path, status: dict[str, Any]) -> None:

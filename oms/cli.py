@@ -87,6 +87,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit code."""
     try:
         args = build_parser().parse_args(with_command(sys.argv[1:] if argv is None else argv))
+        if args.command is serving.serve:
+            serving.settle(args)
         place = place_of(args)
         say(place.told)
         code: int = args.command(args, place)
@@ -145,7 +147,8 @@ def build_parser() -> Parser:
     def add(name: str, command: Command, brief: str, text: str) -> AddOption:
         """What adds its options; `parser_error` is for a mistake found later."""
         parser = parsers.add_parser(name, help=brief, description=text, parents=[common])
-        parser.set_defaults(command=command, parser_error=parser.error)
+        program = program_name(sys.argv[0])
+        parser.set_defaults(command=command, parser_error=parser.error, program=program)
         return parser.add_argument
 
     for module in MODULES:

@@ -192,7 +192,8 @@ TICK_TABLE = text(
     "prices with the step from there on, such as 1: 0.05, 10: 0.1, or nothing",
     r"\s*(([0-9.]{1,30}\s*:\s*[0-9.]{1,30}\s*,\s*)*[0-9.]{1,30}\s*:\s*[0-9.]{1,30}\s*)?",
 )
-_ADDRESS = r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253}):[0-9]{1,5}"
+_PORT = "([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_ADDRESS = rf"(\[[0-9A-Fa-f:.]{{2,45}}\]|[A-Za-z0-9.-]{{1,253}}):{_PORT}"
 LISTEN = text("addresses with ports, such as 127.0.0.1:3000, [::1]:3000", _listed(_ADDRESS))
 PATH = text("a path, or nothing", r"[^\x00-\x1f]{0,1024}")
 HOSTS = text(

@@ -72,6 +72,9 @@ def test_data_is_in_the_current_directory_or_where_it_is_told(tmp_path):
     ]  # fmt: skip
 
 
+DAEMONS = ("run", "serve")  # go on until a signal
+
+
 def commands():
     """Every command, with the arguments it must have."""
     needed = {
@@ -84,7 +87,7 @@ def commands():
         "user": ["list"], "key": ["list", "ann"], "simulate": ["--orders", "1", "--seconds", "1"],
     }  # fmt: skip
     parsers = [a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction)]
-    return [[name, *needed.get(name, ())] for name in parsers[0].choices if name != "run"]
+    return [[name, *needed.get(name, ())] for name in parsers[0].choices if name not in DAEMONS]
 
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: command[0])

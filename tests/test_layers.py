@@ -1,6 +1,7 @@
 """Imports point down the layers of DESIGN.md; and each kind of outside has one door."""
 
 import ast
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,9 +23,26 @@ DOORS = {  # what only these may use
     "configparser": {"config_text.py"},
     "sqlite3": {"stores/archiving.py", "stores/schema.py", "stores/sqlite.py"},
     "fcntl": {"stores/lock.py"},
-    "socket": {"app.py", "gateways/client.py", "gateways/connection.py", "gateways/control.py"},
+    "socket": {
+        "app.py", "gateways/client.py", "gateways/connection.py", "gateways/control.py",
+        "gateways/web/server.py",
+    },
     "selectors": {"gateways/connection.py", "gateways/control.py"},
-    "asyncio": {"aio.py"}, "multiprocessing": set(), "concurrent.futures.thread": set(),
+    "asyncio": {
+        "aio.py", "gateways/web/bridge.py", "gateways/web/ends.py", "gateways/web/front.py",
+        "gateways/web/hub.py", "gateways/web/server.py", "gateways/web/sockets.py",
+        "gateways/web/watching.py",
+    },
+    "multiprocessing": set(), "concurrent.futures.thread": set(),
+}  # fmt: skip
+EXTRAS = {  # packages of others; everything else runs without them
+    "jwt": {"gateways/tokens.py"}, "argon2": {"gateways/passwords.py"},
+    "bcrypt": {"gateways/passwords.py"}, "pyarrow": {"commands/exporting.py"},
+}  # fmt: skip
+WEB = "gateways/web/"  # what the extra `server` brings is for these files alone
+FAMILY = {  # what a gateway knows of the library: what its users know, and what they may say
+    "aio", "clock", "config", "enums", "errors", "gateways", "instruments", "manager",
+    "market_data", "money", "reject_reasons", "reports", "requests", "sections", "users", "version",
 }  # fmt: skip
 CALLS = {  # and only these may call
     "Thread": {"turn/threads.py"},
@@ -140,6 +158,39 @@ def test_the_outside_has_few_doors():
                 if called in CALLS and name not in CALLS[called]:
                     wrong.append(f"{name}:{node.lineno} calls {called}()")
     assert wrong == []
+
+
+def test_packages_of_others_are_optional():
+    """The core is the standard library; the front door's packages stay in the front door."""
+    known = {"oms", *sys.stdlib_module_names}
+    strange = [
+        f"{name} imports {module}"
+        for name, path in FILES.items()
+        for module in imports_of(path)
+        if (top := module.split(".")[0]) not in known
+        and name not in EXTRAS.get(top, ())
+        and not (name.startswith(WEB) and top not in EXTRAS)
+    ]
+    assert strange == []
+    into = {
+        name
+        for name, path in FILES.items()
+        if not name.startswith(WEB)
+        and any(module.startswith("oms.gateways.web") for module in imports_of(path))
+    }
+    assert into == {"app.py"}
+
+
+def test_the_front_door_knows_the_public_family_alone():
+    """Nothing of desk, dispatcher, store: what it asks, any user of the library can ask."""
+    known = {
+        module.split(".")[1]
+        for name, path in FILES.items()
+        if name.startswith(WEB)
+        for module in imports_of(path)
+        if module.startswith("oms.")
+    }
+    assert known <= FAMILY
 
 
 def test_the_exchange_is_pure():

@@ -8,7 +8,7 @@ Pure:  the only randomness is the seed's; no agent sees an answer or a clock. So
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
@@ -47,15 +47,18 @@ FUNDED = {
 
 
 class Listing:
-    """One instrument and its fair value, in whole numbers."""
+    """One instrument and its fair value, in whole numbers.
 
-    def __init__(self, instrument: Instrument) -> None:
+    last_ticks: where the market was left, if it has traded; else it begins at START_PRICES.
+    """
+
+    def __init__(self, instrument: Instrument, last_ticks: int = 0) -> None:
         self.instrument = instrument
         tick, lot = instrument.tick_size, instrument.lot_size
         start = START_PRICES.get(instrument.symbol, START_PRICE) * 10**instrument.price_scale
         start = max(start, tick * STEPS_MIN * 2)
         self.step_ticks = max(1, start // STEPS_OF_PRICE // tick) * tick
-        self.fair_steps = start // self.step_ticks
+        self.fair_steps = max(STEPS_MIN, (last_ticks or start) // self.step_ticks)
         lots = UNIT_VALUE * 10 ** (instrument.price_scale + instrument.quantity_scale) // start
         round_lots = 10 ** (len(str(lots)) - 1)  # 1,666,666 lots become 1,000,000
         self.unit_lots = max(1, round_lots // lot) * lot
@@ -94,6 +97,7 @@ class Floor:
     """What the agents share: the random numbers, the ids, the listings, the pace.
 
     calling: the market is in its opening auction call: nothing trades until it ends.
+    last_ticks: by symbol, see Listing.
     start_ns, rate: when the market begins and how many requests a second it makes; the expiry
     of GTD orders is computed from both, as no agent sees a clock.
     """
@@ -105,9 +109,11 @@ class Floor:
         prefix: str,
         start_ns: int = 0,
         rate: int = 100,
+        last_ticks: Mapping[str, int] | None = None,
     ) -> None:
         self.rng = Random(seed)
-        self.listings = [Listing(instrument) for instrument in instruments]
+        last = last_ticks or {}
+        self.listings = [Listing(each, last.get(each.symbol, 0)) for each in instruments]
         self.calling = False
         self._prefix = prefix
         self._start_ns = start_ns
@@ -131,6 +137,21 @@ class Floor:
         return self._start_ns + self._count * NANOS // self._rate + seconds * NANOS
 
 
+def means(instruments: Sequence[Instrument], units: int) -> dict[str, tuple[int, int]]:
+    """What an account has that may buy or sell so many units of each: asset -> amount, scale."""
+    amounts: dict[str, tuple[int, int]] = {}  # an asset may be of several instruments
+    for listing in map(Listing, instruments):
+        each = listing.instrument
+        base = units * listing.unit_lots * each.lot_amount
+        for asset, scale, amount in (
+            (each.base, each.base_scale, base),
+            (each.quote, each.quote_scale, listing.worth(units)),
+        ):
+            before = amounts.get(asset, (0, scale))[0]
+            amounts[asset] = min(UNITS_MAX, before + amount), scale
+    return amounts
+
+
 def funding(instruments: Sequence[Instrument], prefix: str) -> list[FundsRequest]:
     """An account for each agent, the same in every run, and money under ids of this one."""
     requests = []
@@ -138,22 +159,12 @@ def funding(instruments: Sequence[Instrument], prefix: str) -> list[FundsRequest
         requests.append(
             FundsRequest(account=account, client_order_id="create", action=FundsAction.CREATE)
         )
-        amounts: dict[str, tuple[int, int]] = {}  # an asset may be of several instruments
-        for listing in map(Listing, instruments):
-            each = listing.instrument
-            base = units * listing.unit_lots * each.lot_amount
-            for asset, scale, amount in (
-                (each.base, each.base_scale, base),
-                (each.quote, each.quote_scale, listing.worth(units)),
-            ):
-                before = amounts.get(asset, (0, scale))[0]
-                amounts[asset] = min(UNITS_MAX, before + amount), scale
         requests += [
             FundsRequest(
                 account=account, client_order_id=f"{prefix}{asset}", action=FundsAction.DEPOSIT,
                 asset=asset, amount=to_text(amount, scale),
             )
-            for asset, (amount, scale) in amounts.items()
+            for asset, (amount, scale) in means(instruments, units).items()
         ]  # fmt: skip
     return requests
 
@@ -365,12 +376,14 @@ def market(
     opening: int = 0,
     start_ns: int = 0,
     rate: int = 100,
+    last_ticks: Mapping[str, int] | None = None,
 ) -> Iterator[OrderRequest]:
     """Requests without end; `prefix` stands before every client order id.
 
-    opening: so many requests come while the opening call is on. start_ns, rate: see Floor.
+    opening: so many requests come while the opening call is on. start_ns, rate, last_ticks: see
+    Floor.
     """
-    floor = Floor(seed, instruments, prefix, start_ns, rate)
+    floor = Floor(seed, instruments, prefix, start_ns, rate, last_ticks)
     floor.calling = opening > 0
     agents: list[tuple[Agent, int]] = [
         (Maker(floor, "maker-1"), 15),

@@ -16,7 +16,7 @@ from oms.gateways.web.app import Front
 from oms.gateways.web.front import Door
 from oms.gateways.web.keeper import DoorKeeper
 from oms.gateways.web.login import LoginRoutes
-from oms.gateways.web.openapi import Pages
+from oms.gateways.web.pages import Pages
 from oms.gateways.web.server import Address, WebServer
 from oms.manager import OrderManagement
 

@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from oms.gateways.web.counts import NO_ROUTE
 from oms.gateways.web.errors import Reply, error_reply, http_error
 from oms.gateways.web.front import Ask, Door, Entry, headers_of, read_all
 from oms.gateways.web.limits import ADDRESS
@@ -41,7 +42,7 @@ class Served:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         door, entry = self._door, self.entry
-        request_id = door.next_id()
+        request_id, began_ns = door.next_id(), door.oms.clock.monotonic_ns()
         try:
             ask = await self._asked(scope, receive, request_id)
             left = door.allow(entry.cost, ask.client)
@@ -55,8 +56,9 @@ class Served:
                     door.keeper.address(scope), reply.told["error"]["code"],
                 )  # fmt: skip
         reply.headers.update(door.keeper.cors(scope))
-        door.counted[entry.method, entry.path, reply.status] += 1
         await send_reply(send, reply, request_id)
+        elapsed_ns = door.oms.clock.monotonic_ns() - began_ns
+        door.counts.answer(entry.method, entry.path, reply.status, elapsed_ns)
 
     async def _asked(self, scope: Scope, receive: Receive, request_id: str) -> Ask:
         door, entry = self._door, self.entry
@@ -125,7 +127,7 @@ class Front:
             text = "a page of another site: see [web] allowed_origins"
             reply = error_reply(http_error(403, "FORBIDDEN", text), request_id)
             reply.headers.update(allowed)
-        door.counted["OPTIONS", "-", reply.status] += 1
+        door.counts.answer("OPTIONS", "-", reply.status, 0)
         await send_reply(send, reply, request_id)
 
 
@@ -142,6 +144,7 @@ def _plain(error: Exception, request: Any) -> ASGIApp:
     door: Door = request.app.state.door
     request_id = door.next_id()
     reply = error_reply(error, request_id)
+    door.counts.answer(NO_ROUTE, NO_ROUTE, reply.status, 0)
 
     async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send_reply(send, reply, request_id)

@@ -25,6 +25,7 @@ from oms.clock import NANOS
 from oms.errors import StoppedError, StoreError
 from oms.gateways.gate import Caller, may
 from oms.gateways.web.bridge import Bridge
+from oms.gateways.web.counts import Counts
 from oms.gateways.web.ends import Ends
 from oms.gateways.web.errors import HttpError, Reply, http_error, refused, unknown
 from oms.gateways.web.limits import ADDRESS, CANCEL, LOGIN, ORDER, REQUEST, Allowance, Limits
@@ -100,7 +101,7 @@ class Door:
     def __init__(self, oms: OrderManagement, keeper: Keeper, directory: Path) -> None:
         self.oms = oms
         self.directory = directory
-        self.counted: Counter[tuple[str, str, int]] = Counter()  # method, route, status
+        self.counts = Counts()
         self.sockets = 0  # that are open
         self.keeper = keeper
         self.web = web = oms.config.web

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from starlette.types import Scope
 
 from oms.clock import NANOS
-from oms.gateways.addresses import Network, client_address, is_among, networks_in
+from oms.gateways.addresses import Network, client_address, is_among, networks_in, read_address
 from oms.gateways.gate import Caller, Denied, Gate, may
 from oms.gateways.tokens import TokenKind
 from oms.gateways.web.errors import HttpError, denied, http_error
@@ -30,6 +30,7 @@ EXPOSED = (
     "x-request-id, retry-after, idempotency-replayed, ratelimit-limit, ratelimit-remaining, "
     "ratelimit-reset"
 )
+WILDCARDS = {"0.0.0.0", "[::]"}
 SIGNED = ("x-api-time", "x-api-nonce", "x-api-signature")
 
 
@@ -50,6 +51,8 @@ class DoorKeeper:
         self._proxies: tuple[Network, ...] = networks_in("trusted_proxies", web.trusted_proxies)
         named = [each.strip().lower() for each in web.allowed_hosts.split(",") if each.strip()]
         self._hosts = frozenset(named or [*hosts, *HERE])
+        # No page can give us an address for a name of its own, so any will do where all are ours.
+        self._any_address = not named and bool(WILDCARDS & set(hosts))
         self._origins = frozenset(
             each.strip().lower() for each in web.allowed_origins.split(",") if each.strip()
         )
@@ -75,7 +78,8 @@ class DoorKeeper:
         """By which name we were called, and by whose page. Raises HttpError 403, 421."""
         host = headers.get("host", "").lower()
         name = host.rpartition(":")[0] if ":" in host.rpartition("]")[2] else host
-        if name not in self._hosts and "*" not in self._hosts:
+        known = name in self._hosts or "*" in self._hosts
+        if not known and not (self._any_address and read_address(name.strip("[]")) is not None):
             raise http_error(421, "FORBIDDEN", "no such host here: see [web] allowed_hosts")
         origin = headers.get("origin", "").lower()
         if origin and origin not in self._origins and urlsplit(origin).netloc != host:

@@ -276,7 +276,7 @@ class LineProtocol(HttpToolsProtocol):
         request_id = door.next_id()
         reply = error_reply(error, request_id)
         reply.headers["connection"] = "close"
-        door.counted["-", "-", reply.status] += 1
+        door.counts.answer("-", "-", reply.status, 0)
         peer = self.client[0] if self.client else "-"
         log.info("refused a request of %s: %s", peer, error)
         body = told_bytes(reply)

@@ -5,8 +5,8 @@ uvicorn leaves signals alone on a thread that is not the main one; `wake` has it
 """
 
 import asyncio
+import errno
 import logging
-import resource
 import socket
 import ssl
 from collections.abc import Sequence
@@ -14,7 +14,6 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import uvicorn
-import uvloop
 
 from oms.errors import GatewayError
 from oms.gateways.gate import Gate
@@ -23,6 +22,15 @@ from oms.gateways.web.connections import CONNECTIONS_MAX, Connections
 from oms.gateways.web.front import Door
 from oms.gateways.web.lines import HEAD_S_MAX, LineProtocol
 
+try:
+    import resource
+except ImportError:  # Windows: it has no such limit
+    resource = None  # type: ignore[assignment]
+try:
+    import uvloop
+except ImportError:  # Windows: asyncio's own loop is slower, and does
+    uvloop = None  # type: ignore[assignment]
+
 log = logging.getLogger(__name__)
 
 BACKLOG = 2_048
@@ -30,6 +38,8 @@ STOP_S = 1
 FILES_WANTED = 65_536
 FILES_BESIDE = 64  # that are not connections
 FRAME_BYTES_MAX = 65_536
+LOOP = uvloop.new_event_loop if uvloop is not None else asyncio.new_event_loop
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # every address -> this machine's own
 
 
 class Address(NamedTuple):
@@ -95,7 +105,7 @@ class WebServer:
         self._addresses = addresses
         self._sockets: list[socket.socket] = []
         config = uvicorn.Config(
-            front, http=LineProtocol, loop="uvloop", lifespan="off", interface="asgi3",
+            front, http=LineProtocol, loop="none", lifespan="off", interface="asgi3",
             log_config=None, log_level="warning",  # at INFO it logs paths, tickets in them
             access_log=False, proxy_headers=False, server_header=False, date_header=True,
             timeout_graceful_shutdown=STOP_S, ws_max_size=FRAME_BYTES_MAX,
@@ -123,10 +133,17 @@ class WebServer:
             except OSError as error:
                 self.close()
                 where = f"{address.url_host}:{address.port}"
-                raise GatewayError(f"[web] listen = {where}: {error.strerror}") from error
+                raise GatewayError(f"[web] listen = {where}: {why(error)}") from error
             self._sockets.append(listening)
             port = listening.getsockname()[1]
             self.urls.append(f"{self._scheme}://{address.url_host}:{port}")
+
+    @property
+    def own_url(self) -> str:
+        """Where a browser on this machine finds it."""
+        scheme, _, place = self.urls[0].partition("://")
+        host, _, port = place.rpartition(":")
+        return f"{scheme}://{WILDCARDS.get(host, host)}:{port}"
 
     def close(self) -> None:
         for each in self._sockets:
@@ -135,7 +152,7 @@ class WebServer:
         self._door.close()
 
     def step(self) -> None:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=LOOP) as runner:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
@@ -157,8 +174,19 @@ class WebServer:
         self._server.should_exit = True
 
 
+def why(error: OSError) -> str:
+    """Why an address cannot be had, and what helps."""
+    if error.errno == errno.EADDRINUSE:
+        return "another program listens there; take another port, as with serve --listen"
+    if error.errno == errno.EACCES:
+        return "this user may not; ports below 1024 are for root, so put a proxy there"
+    return error.strerror or str(error)
+
+
 def raise_file_limit() -> None:
     """As many connections as we take need as many files; said if that cannot be."""
+    if resource is None:
+        return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
     if soft < wanted:

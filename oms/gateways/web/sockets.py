@@ -137,6 +137,7 @@ class Sockets:
         client = Client(self, connection, caller, door.keeper.address(scope))
         self.hub.join(client)
         door.sockets += 1
+        door.counts.sockets_opened += 1
         try:
             user_id = query_pairs(scope["query_string"].decode("ascii", "replace")).get("user_id")
             client.say({"op": "welcome", "user": caller.user if caller else None,
@@ -177,8 +178,10 @@ class Client:
         self._write(frame_of(encode(told)))
 
     def _write(self, frame: bytes) -> None:
+        self._door.counts.frames += 1
         if not self._connection.write_frame(frame) and self._connection.is_open:
             log.info("web: a socket of %s does not read; closed at seq=%d", self._address, self.seq)
+            self._door.counts.sockets_slow += 1
             self.cut(SLOW, f"it does not read: the last event told was seq={self.seq}")
 
     def tell(self, topic: Topic, frame: bytes, seq: int) -> None:

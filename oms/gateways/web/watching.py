@@ -1,21 +1,21 @@
 """Watching: whether it lives, whether it is ready, and its figures for Prometheus.
 
 /health says that the front door answers. /ready asks the engine, and names what is not as it
-should be. /metrics reads what is counted anyway: a scrape costs the order path nothing.
+should be. /metrics reads what is counted anyway; between scrapes it costs next to nothing.
 """
 
 import asyncio
 import shutil
 import threading
-from collections.abc import Iterator
-from itertools import accumulate
+from collections.abc import Iterable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from oms.clock import NANOS
+from oms.gateways.web.counts import HOP_EDGES, Timed
 from oms.gateways.web.errors import Reply
 from oms.gateways.web.front import Ask, Door, Entry, Right
 from oms.gateways.web.told import Told
@@ -23,9 +23,9 @@ from oms.gateways.web.told import Told
 READY_S_MAX = 1.0  # within which the engine has to answer
 DISK_BYTES_MIN = 100_000_000
 HOPS = ("intake", "wait", "venue", "disk", "publish", "total")
-# In seconds. A histogram of ours has 752 buckets; these are what a dashboard wants of them.
-EDGES = tuple(m * 10**e / NANOS for e in range(4, 11) for m in (1, 2, 5))
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+Row = tuple[str, str, float]
+"""Name, what it says, value."""
 
 
 async def health(_ask: Ask, _: None) -> Reply:
@@ -50,7 +50,7 @@ async def readiness(door: Door) -> dict[str, Told]:
         engine = {"ready": status["health"] == "ok", "seq": str(seq), "lagMs": lag_ns / 1e6}
     except TimeoutError:
         engine = {"ready": False, "why": f"no answer within {READY_S_MAX:g} s"}
-    free = shutil.disk_usage(door.directory).free
+    free = free_bytes(door)
     return {
         "engine": engine,
         "journal": {
@@ -64,81 +64,125 @@ async def readiness(door: Door) -> dict[str, Told]:
 
 
 async def metrics(ask: Ask, _: None) -> Reply:
+    return Reply(figures_text(ask.door), content_type=TEXT_TYPE)
+
+
+def figures_text(door: Door) -> bytes:
+    """All figures as Prometheus reads them: some milliseconds of work."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Figures(ask.door))
-    return Reply(generate_latest(registry), content_type=TEXT_TYPE)
+    registry.register(Figures(door))
+    ProcessCollector(registry=registry)  # CPU, memory, files: on Linux alone
+    return generate_latest(registry)
 
 
 class Figures(Collector):
-    """What is counted, as Prometheus has it. Names end in their unit; see docs/metrics.md."""
+    """What is counted, as Prometheus has it: docs/serving.md lists it."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
 
     def collect(self) -> Iterator[Metric]:
         status = self._door.oms.get_status()
-        yield from self._engine(status)
+        yield from gauges(self._engine(status))
+        yield from counters(self._done(status))
+        yield labeled("oms_rejects", "requests refused", "reason", status["rejects"])
+        yield self._hops()
         yield from self._web()
-        latency = HistogramMetricFamily(
-            "oms_latency_seconds", "From a request's call to its answer, by hop", labels=["hop"]
-        )
-        for hop in HOPS:
-            rows = self._door.oms.latency_rows(hop)
-            total = sum((low + high) / 2 * count for low, high, count in rows) / NANOS
-            latency.add_metric([hop], buckets_of(rows), total)
-        yield latency
 
-    def _engine(self, status: Told) -> Iterator[Metric]:
-        for name, text, value in (
+    def _engine(self, status: Told) -> list[Row]:
+        config, throttle = self._door.oms.config, status["throttle"]
+        return [
             ("oms_up", "1 while requests are taken", status["health"] == "ok"),
             ("oms_session_open", "1 while orders trade", status["session"] == "open"),
             ("oms_link_up", "1 while the venue is connected", status["link"] == "up"),
             ("oms_store_ok", "1 while the store takes writes", status["store"] == "ok"),
-            ("oms_inbox_requests", "requests that no turn has taken yet", status["inbox"]),
-            ("oms_waiting_orders", "orders that wait for throttle or open", status["waiting"]),
-            ("oms_in_flight_requests", "requests the venue owes an answer", status["in_flight"]),
-            ("oms_open_orders", "orders that are open", status["open_orders"]),
-            ("oms_journal_sequence", "sequence of the latest turn", status["journal_seq"]),
+            ("oms_store_lag_requests", "requests that are not on disk yet", status["store_lag"]),
             ("oms_store_log_bytes", "size of the write-ahead log", status["store_log_bytes"]),
-            ("oms_throttle_in_use", "sends in the throttle's window",
-             status["throttle"]["in_use"] or 0),
-        ):  # fmt: skip
-            yield GaugeMetricFamily(name, text, value=float(value))
-        for name, text, value in (
-            ("oms_turns", "turns of the dispatcher", status["turns"]),
+            ("oms_disk_free_bytes", "left where the data is", free_bytes(self._door)),
+            ("oms_inbox_requests", "requests that no turn has taken yet", status["inbox"]),
+            ("oms_inbox_requests_max", "with so many, new ones are refused",
+             config.queue.inbox_max),
+            ("oms_waiting_orders", "orders that wait for throttle or open", status["waiting"]),
+            ("oms_waiting_orders_max", "with so many, new ones are refused",
+             config.queue.waiting_max),
+            ("oms_in_flight_requests", "requests the venue owes an answer", status["in_flight"]),
+            ("oms_unknown_requests", "requests the venue never answered", status["unknown"]),
+            ("oms_open_orders", "orders that are open", status["open_orders"]),
+            ("oms_throttle_sends", "sends in the throttle's window", throttle["in_use"] or 0),
+            ("oms_throttle_sends_max", "the most of them; 0: no throttle",
+             throttle["sends_max"] if throttle["policy"] != "off" else 0),
+            ("oms_clock_behind_seconds", "how far the clock is behind what reports bear",
+             status["clock"]["behind_ns"] / NANOS),
+        ]  # fmt: skip
+
+    @staticmethod
+    def _done(status: Told) -> list[Row]:
+        return [
+            ("oms_journal_entries", "lines of the journal, ever", status["journal_seq"]),
+            ("oms_turns", "turns of the dispatcher, each one transaction", status["turns"]),
             ("oms_reports", "execution reports published", status["published"]),
             ("oms_listener_failures", "listeners that raised", status["listener_failures"]),
             ("oms_venue_anomalies", "venue reports that fit no order", status["venue_anomalies"]),
-        ):
-            yield CounterMetricFamily(name, text, value=float(value))
-        rejects = CounterMetricFamily("oms_rejects", "Requests refused", labels=["reason"])
-        for reason, count in sorted(status["rejects"].items()):
-            rejects.add_metric([reason], float(count))
-        yield rejects
+            ("oms_clock_jumps", "jumps of the wall clock", status["clock"]["jumps"]),
+        ]
+
+    def _hops(self) -> Metric:
+        latency = HistogramMetricFamily(
+            "oms_latency_seconds", "from a request's call to its answer, by hop", labels=["hop"]
+        )
+        for hop in HOPS:
+            times = Timed(HOP_EDGES)
+            for low_ns, high_ns, count in self._door.oms.latency_rows(hop):
+                times.add((low_ns + high_ns) // 2, count)
+            latency.add_metric([hop], times.buckets, times.total_ns / NANOS)
+        return latency
 
     def _web(self) -> Iterator[Metric]:
-        door = self._door
+        door, counts = self._door, self._door.counts
         requests = CounterMetricFamily(
-            "oms_web_requests", "Requests answered", labels=["method", "route", "status"]
+            "oms_web_requests", "requests answered", labels=["method", "route", "status"]
         )
-        for (method, route, status), count in sorted(door.counted.items()):
+        for (method, route, status), count in sorted(counts.answered.items()):
             requests.add_metric([method, route, str(status)], float(count))
         yield requests
-        yield GaugeMetricFamily("oms_web_sockets", "WebSockets that are open", value=door.sockets)
-        yield GaugeMetricFamily(
-            "oms_process_threads", "threads of the process", value=threading.active_count()
-        )
+        seconds = HistogramMetricFamily(
+            "oms_web_request_seconds", "from a request's headers to its answer",
+            labels=["method", "route"],
+        )  # fmt: skip
+        for (method, route), times in sorted(counts.times.items()):
+            seconds.add_metric([method, route], times.buckets, times.total_ns / NANOS)
+        yield seconds
+        yield labeled("oms_web_logins", "attempts to sign in", "outcome", counts.logins)
+        yield from counters([
+            ("oms_web_sockets_opened", "WebSockets opened", counts.sockets_opened),
+            ("oms_web_sockets_slow", "WebSockets closed as nobody read", counts.sockets_slow),
+            ("oms_web_frames", "messages told over WebSockets", counts.frames),
+        ])  # fmt: skip
+        yield from gauges([
+            ("oms_web_sockets", "WebSockets that are open", door.sockets),
+            ("oms_process_threads", "threads of the process", threading.active_count()),
+        ])  # fmt: skip
 
 
-def buckets_of(rows: list[tuple[int, int, int]]) -> list[tuple[str, float]]:
-    """The cumulative buckets of Prometheus from rows of (from ns, to ns, how many)."""
-    counts = [0] * (len(EDGES) + 1)
-    for _low, high, count in rows:
-        place = next((n for n, edge in enumerate(EDGES) if high <= edge * NANOS), len(EDGES))
-        counts[place] += count
-    totals = list(accumulate(counts))
-    edges = [*(f"{edge:g}" for edge in EDGES), "+Inf"]
-    return [(edge, float(total)) for edge, total in zip(edges, totals, strict=True)]
+def gauges(rows: Iterable[Row]) -> Iterator[Metric]:
+    for name, text, value in rows:
+        yield GaugeMetricFamily(name, text, value=float(value))
+
+
+def counters(rows: Iterable[Row]) -> Iterator[Metric]:
+    for name, text, value in rows:
+        yield CounterMetricFamily(name, text, value=float(value))
+
+
+def labeled(name: str, text: str, label: str, counted: Mapping[str, int]) -> Metric:
+    found = CounterMetricFamily(name, text, labels=[label])
+    for value, count in sorted(counted.items()):
+        found.add_metric([value], float(count))
+    return found
+
+
+def free_bytes(door: Door) -> int:
+    return shutil.disk_usage(door.directory).free
 
 
 def entries() -> list[Entry]:

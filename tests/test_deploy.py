@@ -1,0 +1,66 @@
+"""What deploy/ ships: a unit that systemd understands, an image whose steps fit this tree."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from oms.cli import build_parser
+from oms.commands.serving import serve
+
+ROOT = Path(__file__).resolve().parent.parent
+DEPLOY = ROOT / "deploy"
+UNIT = (DEPLOY / "oms.service").read_text(encoding="utf-8")
+IMAGE = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+
+
+def test_systemd_understands_the_unit(tmp_path):
+    """All of it but the program, which is not installed where the unit says here."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd is not here")
+    unit = tmp_path / "oms.service"
+    unit.write_text(UNIT.replace("/opt/oms/bin/oms", shutil.which("true") or ""), encoding="utf-8")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_unit_starts_and_stops_the_daemon_as_it_wants_to_be():
+    settings = dict(re.findall(r"^(\w+)=(.*)$", UNIT, re.MULTILINE))
+    _, *words = settings["ExecStart"].split()
+    args = build_parser().parse_args(words)
+    assert args.command is serve
+    assert str(args.data_dir) == settings["WorkingDirectory"] == "/var/lib/oms"
+    assert settings["KillSignal"] == "SIGTERM"
+    assert int(settings["TimeoutStopSec"]) > 5  # the daemon is gone in 5 s
+    assert settings["RestartPreventExitStatus"] == "2"  # wrong settings stay wrong
+    assert int(settings["LimitNOFILE"]) == 65_536
+
+
+def test_the_image_copies_what_is_there_and_starts_what_is_there():
+    copied = [
+        name
+        for line in re.findall(r"^COPY (?!--from)(.*)$", IMAGE, re.MULTILINE)
+        for name in line.split()[:-1]
+    ]
+    assert {"config.ini", "oms", "pyproject.toml", "setup.py"} <= set(copied)
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+    command = re.search(r"^CMD (\[.*\])$", IMAGE, re.MULTILINE)
+    assert command is not None
+    args = build_parser().parse_args(json.loads(command[1]))
+    assert args.command is serve
+    assert args.listen == "0.0.0.0:3000"
+    assert "USER oms" in IMAGE
+
+
+def test_the_commands_in_their_comments_are_understood():
+    """`oms ...` after the name of image or program; each parses."""
+    lines = re.findall(r"^#\s+(?:serve|podman run .* oms serve) ?(.*?)(?:\s{2,}.*)?$", IMAGE, re.M)
+    for line in lines:
+        assert build_parser().parse_args(["serve", *line.split()]).command is serve
+    assert lines
