@@ -24,7 +24,7 @@ from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
 from oms.desk.hours import zone_of
-from oms.enums import Phase
+from oms.enums import Phase, Scope, Side
 from oms.errors import DeadlockError, StoppedError, ValidationError
 from oms.instruments import Instrument
 from oms.market_data import (
@@ -38,13 +38,22 @@ from oms.market_data import (
 )
 from oms.money import plain, to_decimal
 from oms.reject_reasons import RejectReason
-from oms.reports import COMMAND_ANSWERS, OF_CHANGES, OrderResponse, refused, standing_of
+from oms.reports import (
+    COMMAND_ANSWERS,
+    OF_CHANGES,
+    TRADE,
+    OrderResponse,
+    refused,
+    standing_of,
+)
 from oms.requests import OrderRequest, Request, line_of
 from oms.requests.internal import VenueReport, check_venue_report
+from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import Store
 from oms.stores.lock import DataLock
 from oms.stores.sqlite import PersistentStorage
 from oms.turn.answer import Answer, answer_of
+from oms.turn.details import OrderDetails, details_of
 from oms.turn.dispatcher import Dispatcher
 from oms.turn.history import Grid, Instant, candles_of, instant_ns, statistics_of
 from oms.turn.inbox import Inbox
@@ -61,6 +70,7 @@ T = TypeVar("T")
 
 FOLLOW_S_MAX = 5.0  # a turn takes milliseconds, unless the disk is stuck
 BATCH_MAX = 100
+ORDERS_MAX = 1_000  # in one answer
 DISPATCHER = "oms-dispatch"
 REFUSALS_FREE = 8  # of one thread, so many at once cost it no pause
 AGAIN_NS = 100_000_000  # a refusal within this time of the one before is one again
@@ -81,6 +91,13 @@ class AccountSnapshot(NamedTuple):
     seq: int
     orders: list[OrderResponse]
     balances: dict[str, tuple[Decimal, Decimal]]
+
+
+class OrderPage(NamedTuple):
+    """Some orders, and where the next page begins; before: 0 if there is none."""
+
+    orders: list[OrderResponse]
+    before: int
 
 
 class OrderManagement:
@@ -476,6 +493,55 @@ class OrderManagement:
         if report is None or report.type in COMMAND_ANSWERS:  # an id of a deposit, say
             return None
         return self.publisher.response(report)
+
+    def order_details(self, order_ids: Sequence[int]) -> dict[int, OrderDetails]:
+        """What orders are for, by order id: type, price, quantity and terms as asked and changed
+        since; left out where there is no such order. From the store, some 50 us each."""
+        known = self.publisher.instruments
+        found = self.store.find_asked([each for each in order_ids if 0 < each <= SEQUENCE_MAX])
+        return {each.claim[0]: details_of(each, known) for each in found}
+
+    def orders(
+        self, account: str, *, symbol: str = "", side: Side | None = None, before: int = 0,
+        limit: int = ORDERS_MAX,
+    ) -> OrderPage:  # fmt: skip
+        """How an account's orders stand, the newest first: open ones, ended ones, refused ones.
+
+        before: the `before` of the page before; 0: from the newest on. A page has `limit` orders
+        at most; fewer do not mean that there are no more, `before` = 0 does. From the store.
+        Raises ValidationError, naming the field.
+        """
+        _check_text("account", account)
+        _check_text("symbol", symbol)
+        limit = plain(limit)  # type: ignore[assignment]
+        if type(limit) is not int or not 1 <= limit <= ORDERS_MAX:
+            raise ValidationError("limit", limit, f"1 to {ORDERS_MAX}")
+        if type(before) is not int or not 0 <= before <= SEQUENCE_MAX:
+            raise ValidationError("before", before, f"0 to {SEQUENCE_MAX}")
+        if not f"{account}{symbol}".isascii():
+            return OrderPage([], 0)
+        ids, following = self.store.find_orders(
+            account, symbol, side.value if side is not None else "", before or SEQUENCE_MAX, limit
+        )
+        standing = [standing_of(self.store.find_reports(account, order_id)) for order_id in ids]
+        return OrderPage(
+            [self.publisher.response(each) for each in standing if each is not None], following
+        )
+
+    def fills(self, account: str, order_id: int, *, limit: int = ORDERS_MAX) -> list[OrderResponse]:
+        """The latest fills of an order, oldest first, as they were told; at most `limit`."""
+        _check_text("account", account)
+        found = [each for each in self.store.find_reports(account, order_id) if each.type == TRADE]
+        return [self.publisher.response(each) for each in found[-limit:]]
+
+    def symbol_limits(self) -> "Future[dict[str, dict[str, str]]]":
+        """What an order of each symbol may be: limit -> text, as configured and as operators set
+        it since; only what is limited."""
+        return self.between_turns(
+            lambda desk, _intake: {
+                symbol: desk.risk.texts(Scope.SYMBOL, symbol) for symbol in desk.instruments
+            }
+        )
 
     def find_order(self, account: str, named: str | int) -> "Future[OrderResponse | None]":
         """The same, asked behind every request that was handed over before: what is answered

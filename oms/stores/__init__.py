@@ -1,7 +1,7 @@
 """Stores: where the journal and the reports are kept. SQLite for keeps, memory for tests."""
 
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from oms.clock import Instant
@@ -159,6 +159,32 @@ class Snapshot(NamedTuple):
     parts: tuple[str, ...] = ()
 
 
+class Changed(NamedTuple):
+    """One change of an order that was made: by a modify, whose line this is, or by the exchange
+    itself (None), which says why. lots: its total quantity since."""
+
+    line: Line | None
+    text: str
+    lots: int
+
+
+class Asked(NamedTuple):
+    """What was asked of one order. line: of its request; an answer, if that was refused for its
+    numbers. changes: oldest first."""
+
+    claim: Claim
+    line: Line
+    changes: list[Changed]
+
+
+class OrderIds(NamedTuple):
+    """Order ids, newest first. before: go on with those before this one; 0: there are no more.
+    There may be fewer than were asked for, and yet more of them: a look is bounded."""
+
+    ids: list[int]
+    before: int
+
+
 class Store(Protocol):
     """One transaction per dispatcher turn: begin, claim, append, commit.
 
@@ -235,6 +261,17 @@ class Store(Protocol):
         id; from any thread."""
         ...
 
+    def find_asked(self, order_ids: Sequence[int]) -> list[Asked]:
+        """What was asked of orders; durable; those left out that are none. From any thread."""
+        ...
+
+    def find_orders(
+        self, account: str, symbol: str, side: str, before: int, limit: int
+    ) -> OrderIds:
+        """The latest orders of an account before order id `before`, also refused ones, of a symbol
+        and a side ("": of all); durable; from any thread."""
+        ...
+
     def last_told_seq(self) -> int:
         """The journal sequence of the latest report; 0 if there is none."""
         ...
@@ -303,6 +340,18 @@ def names_trade(report: Report) -> bool:
         return False
     in_auction = report.liquidity not in ("MAKER", "TAKER") and report.match_number > 0
     return report.liquidity == "TAKER" or (in_auction and report.side == "BUY")
+
+
+def asked_in(
+    claim: Claim, line_of: Callable[[int], Line], told: Iterable[tuple[str, int, str, int]]
+) -> Asked:
+    """told: code, request, text and total quantity of the order's reports that are REPLACED or
+    RESTATED."""
+    changes = [
+        Changed(line_of(seq) if code[:1] == EXEC_TYPES["REPLACED"] else None, text, lots)
+        for code, seq, text, lots in told
+    ]
+    return Asked(claim, line_of(claim[0]), changes)
 
 
 def answers_in(reports: Sequence[Report], seq: int) -> list[Report]:

@@ -110,6 +110,21 @@ COUNT_ALL = """SELECT (SELECT count(*) FROM orders WHERE client_order_id >= ' ')
     (SELECT count(*) FROM reports)"""  # each by an index alone
 COUNT = """SELECT (SELECT count(*) FROM orders WHERE client_order_id >= ' ' AND seq <= ?1),
     (SELECT count(*) FROM reports WHERE report_id < ?2)"""
+# A new order's claim, and no other, has a side; a stand-in may have one, but not such an id.
+_OF_ORDERS = "side <> '' AND client_order_id >= ' '"
+SELECT_ORDER = f"SELECT * FROM orders WHERE seq = ? AND {_OF_ORDERS}"
+SELECT_CHANGES_OF_ORDER = f"""SELECT code, request_seq, reason, cumulative_lots + leaves_lots
+    FROM reports WHERE order_id = ?
+    AND substr(code, 1, 1) IN ('{EXEC_TYPES["REPLACED"]}', '{EXEC_TYPES["RESTATED"]}')
+    ORDER BY report_id"""
+BY_ACCOUNT_MAX = 10_000  # ids of an account that are sorted to find its latest orders
+SCANNED_MAX = 100_000  # ids of all that are looked through, at 0.2 us each
+COUNT_IDS = "SELECT count(*) FROM (SELECT 1 FROM orders WHERE account = ? LIMIT ?)"
+_HISTORY = f"""SELECT seq FROM orders {{}} WHERE account = ?1 AND {_OF_ORDERS}
+    AND (symbol = ?2 OR ?2 = '') AND (side = ?3 OR ?3 = '') AND seq >= ?4 AND seq < ?5
+    ORDER BY seq DESC LIMIT ?6"""
+SELECT_BY_ACCOUNT = _HISTORY.format("INDEXED BY orders_by_id")
+SELECT_BY_SEQ = _HISTORY.format("NOT INDEXED")
 SELECT_END = "SELECT last_seq, checksum FROM journal ORDER BY last_seq DESC LIMIT 1"
 SELECT_USED = (
     "SELECT account, client_order_id FROM json_each(?) AS name JOIN orders "

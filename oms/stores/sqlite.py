@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from oms.errors import (
     ValidationError,
 )
 from oms.reports import (
+    EXEC_TYPES,
     NUMBER_BITS,
     NUMBER_MASK,
     STORED,
@@ -37,13 +38,16 @@ from oms.requests.codec import Line
 from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import (
     CHANGES,
+    Asked,
     Claim,
     JournalRecord,
+    OrderIds,
     Snapshot,
     StoredTrade,
     TradeTerms,
     answers_in,
     as_it_stands,
+    asked_in,
     line_in,
     terms_of_change,
 )
@@ -59,8 +63,10 @@ from oms.stores.high_water import (
 )
 from oms.stores.private import keep_private
 from oms.stores.schema import (
+    BY_ACCOUNT_MAX,
     COUNT,
     COUNT_ALL,
+    COUNT_IDS,
     DROP_PARTS,
     HAS_ARCHIVES,
     HAS_CHANGES,
@@ -74,11 +80,16 @@ from oms.stores.schema import (
     OF_TRADES,
     OTHERS,
     SCAN_CHANGES,
+    SCANNED_MAX,
     SCHEMA_VERSION,
     SELECT_ARCHIVES,
+    SELECT_BY_ACCOUNT,
+    SELECT_BY_SEQ,
     SELECT_CHANGES,
+    SELECT_CHANGES_OF_ORDER,
     SELECT_CLAIMS,
     SELECT_END,
+    SELECT_ORDER,
     SELECT_RECORD,
     SELECT_REPORT,
     SELECT_TRADES,
@@ -531,7 +542,23 @@ class PersistentStorage:
         return answers_in(self.reports_of(first[0].order_id), seq)[-1] if first else None
 
     def find_reports(self, account: str, named: str | int) -> list[Report]:
-        # A connection of its own, read-only, so that any thread may ask and no writer waits.
+        with self._read_only_one() as reader:
+            return reader._find(account, named)
+
+    def find_asked(self, order_ids: Sequence[int]) -> list[Asked]:
+        with self._read_only_one() as reader:
+            found = [reader._asked(order_id) for order_id in order_ids]
+        return [each for each in found if each is not None]
+
+    def find_orders(
+        self, account: str, symbol: str, side: str, before: int, limit: int
+    ) -> OrderIds:
+        with self._read_only_one() as reader:
+            return reader._orders(account, symbol, side, before, limit)
+
+    @contextmanager
+    def _read_only_one(self) -> "Iterator[PersistentStorage]":
+        """A connection of its own, read-only, so that any thread may ask and no writer waits."""
         with self._reading:
             reader = self._reader
             if reader is None:
@@ -540,10 +567,36 @@ class PersistentStorage:
                 if self._connection is not None:  # while it is written, it is read from often
                     self._reader = reader
             try:
-                return reader._find(account, named)
+                yield reader
             finally:
                 if self._reader is None:
                     reader.close()
+
+    def _asked(self, order_id: int) -> Asked | None:
+        claim = self._one(SELECT_ORDER, order_id)
+        if claim is None:
+            return None
+        told = list(_guarded(self._read(SELECT_CHANGES_OF_ORDER, (order_id,))))
+        told = told or [
+            (each.code, each.request_seq, each.reason, each.cumulative_lots + each.leaves_lots)
+            for each in self._archives.reports_of(order_id)
+            if each.code[:1] in (EXEC_TYPES["REPLACED"], EXEC_TYPES["RESTATED"])
+        ]
+        return asked_in(claim, self.line_of, told)
+
+    def _orders(self, account: str, symbol: str, side: str, before: int, limit: int) -> OrderIds:
+        """An account with few ids has an index for them; of one with many, the latest orders are
+        among the latest ids of all."""
+        given = account, symbol, side
+        few = self._one(COUNT_IDS, account, BY_ACCOUNT_MAX) != (BY_ACCOUNT_MAX,)
+        select, first = (SELECT_BY_ACCOUNT, 0) if few else (SELECT_BY_SEQ, 0)
+        if not few:
+            last = self._one("SELECT max(seq) FROM orders") or (0,)
+            before = min(before, (last[0] or 0) + 1)
+            first = max(0, before - SCANNED_MAX)
+        rows = _guarded(self._read(select, (*given, first, before, limit)))
+        ids = [row[0] for row in rows]
+        return OrderIds(ids, ids[-1] if len(ids) == limit else first)
 
     def _find(self, account: str, named: str | int) -> list[Report]:
         if isinstance(named, int):

@@ -12,7 +12,7 @@ import asyncio
 import itertools
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from enum import StrEnum
 from pathlib import Path
@@ -24,9 +24,10 @@ from oms.errors import StoppedError, StoreError
 from oms.gateways.gate import Caller, may
 from oms.gateways.web.bridge import Bridge
 from oms.gateways.web.ends import Ends
-from oms.gateways.web.errors import HttpError, Reply, http_error, refused, unknown
+from oms.gateways.web.errors import HttpError, Reply, http_error, refused, unavailable, unknown
 from oms.gateways.web.limits import ADDRESS, CANCEL, LOGIN, ORDER, REQUEST, Allowance, Limits
-from oms.gateways.web.told import Told, order_told
+from oms.gateways.web.orders import fills_told, orders_told
+from oms.gateways.web.told import Told
 from oms.gateways.web.words import Body, read_body, read_query
 from oms.manager import OrderManagement
 from oms.market_data import DepthSnapshot
@@ -141,6 +142,16 @@ class Door:
         except (StoreError, StoppedError) as error:
             raise unknown(str(error)) from error
 
+    async def answered(self, future: "Future[T]") -> T:
+        """The same of a question: nothing was to happen. Raises HttpError 503."""
+        try:
+            async with asyncio.timeout(ANSWER_S_MAX):
+                return await self.awaitable(future)
+        except TimeoutError:
+            raise unavailable(f"no answer within {ANSWER_S_MAX:g} s") from None
+        except (StoreError, StoppedError) as error:
+            raise unavailable(str(error)) from error
+
     def awaitable(self, future: "Future[T]") -> "asyncio.Future[T]":
         assert self._bridge is not None, "the loop runs"
         return self._bridge.awaitable(future)
@@ -156,8 +167,20 @@ class Door:
         """How an order stands, asked behind every request that came before."""
         found = await self.in_thread(self.oms.get_order, account, named)
         if found is None:
-            found = await self.settled(self.oms.find_order(account, named))
-        return None if found is None else order_told(found)
+            found = await self.answered(self.oms.find_order(account, named))
+        if found is None:
+            return None
+        return {
+            **await self.order_told(found),
+            "fills": await self.in_thread(fills_told, self.oms, account, found),
+        }
+
+    async def order_told(self, response: OrderResponse) -> Told:
+        """How its order stands, with what it is for."""
+        return (await self.orders_told([response]))[0]
+
+    async def orders_told(self, responses: Sequence[OrderResponse]) -> list[Told]:
+        return await self.in_thread(orders_told, self.oms, responses)
 
     async def book(self, symbol: str) -> DepthSnapshot:
         if not self._follows:  # the very first waits for a turn

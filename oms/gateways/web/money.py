@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from oms.gateways.web.errors import Reply, refusal
+from oms.gateways.web.errors import REPLAYED, Reply, refusal
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.told import balances_told
 from oms.gateways.web.trading import Id, made_id
@@ -71,7 +71,7 @@ async def _move(ask: Ask, action: FundsAction, body: "Amount | Transfer") -> Rep
     if response.refused:
         raise refusal(response)
     told = balances_told(ask.oms.balances(account))
-    headers = {"idempotency-replayed": "true"} if response.repeated else {}
+    headers = dict(REPLAYED) if response.repeated else {}
     return Reply({"account": account, "seq": str(response.journal_seq), "balances": told},
                  200, headers)  # fmt: skip
 

@@ -9,9 +9,9 @@ from typing import Annotated
 import msgspec
 
 from oms.enums import Phase, Scope, Trading
-from oms.gateways.web.errors import Reply, refusal
+from oms.gateways.web.errors import REPLAYED, Reply, refusal
 from oms.gateways.web.front import Ask, Entry, Right
-from oms.gateways.web.told import Told, order_told
+from oms.gateways.web.told import Told
 from oms.gateways.web.trading import Id, made_id
 from oms.gateways.web.words import Body
 from oms.requests import (
@@ -218,7 +218,7 @@ async def _operate(
     )
     if response.refused:
         raise refusal(response)
-    headers = {"idempotency-replayed": "true"} if response.repeated else {}
+    headers = dict(REPLAYED) if response.repeated else {}
     told: Told = {"seq": str(response.journal_seq), "text": response.text, **response.facts}
     return Reply(told, 200, headers)
 
@@ -257,7 +257,7 @@ async def cancel_everything(ask: Ask, body: Stop) -> Reply:
 async def account_orders(ask: Ask, body: Account) -> Reply:
     """The open orders of any account."""
     found = await ask.door.in_thread(ask.oms.open_orders, body.account)
-    return Reply({"account": body.account, "orders": [order_told(each) for each in found]})
+    return Reply({"account": body.account, "orders": await ask.door.orders_told(found)})
 
 
 async def status(ask: Ask, _: None) -> Reply:

@@ -13,19 +13,26 @@ from oms.instruments import Instrument
 from oms.market_data import Level, TradePrint
 from oms.money import to_text
 from oms.reports import OrderResponse
+from oms.turn.details import OrderDetails
 
 Told = dict[str, Any]
 
 
-def order_told(response: OrderResponse, asked: Mapping[str, Any] | None = None) -> Told:
-    """How an order stands. asked: what its request said, where that is known."""
+def order_told(response: OrderResponse, details: OrderDetails | None) -> Told:
+    """How an order stands, and what it is for; details: None of a request that made no order.
+
+    clientOrderId is the order's own for as long as it lives; requestClientOrderId that of the
+    request told of here: of the order itself, of a change or a cancel; null if nobody asked.
+    """
     report, instrument = response.report, response.instrument
     told: Told = {
-        "orderId": str(report.order_id), "clientOrderId": report.client_order_id,
+        "orderId": str(report.order_id),
+        "clientOrderId": details.client_order_id if details else report.client_order_id,
+        "requestClientOrderId": report.client_order_id if report.request_seq else None,
         "account": report.account, "symbol": report.symbol, "side": report.side,
     }  # fmt: skip
-    if asked:
-        told.update(asked)
+    if details is not None:
+        told.update(details_told(details))
     told["status"] = report.state
     if instrument is not None:
         quantity = instrument.quantity_scale
@@ -42,8 +49,33 @@ def order_told(response: OrderResponse, asked: Mapping[str, Any] | None = None) 
     return told
 
 
-def fill_told(response: OrderResponse) -> Told:
-    """One fill of an order, for its owner."""
+def details_told(details: OrderDetails) -> Told:
+    """What an order is for; terms that it does not have are left out."""
+    told: Told = {
+        "type": details.type, "timeInForce": details.time_in_force,
+        "price": decimal_told(details.price), "quantity": decimal_told(details.quantity),
+    }  # fmt: skip
+    return told | {
+        name: value
+        for name, value in (
+            ("hold", details.hold or None),
+            ("stopPrice", decimal_told(details.stop_price)),
+            ("displayQuantity", decimal_told(details.display_quantity)),
+            ("postOnly", details.post_only),
+            ("expireTime", str(details.expire_ns) if details.expire_ns else None),
+            ("minQuantity", decimal_told(details.min_quantity)),
+            ("quoteQuantity", decimal_told(details.quote_quantity)),
+            ("protectionPrice", decimal_told(details.protection_price)),
+            ("ocoWith", details.oco_with or None),
+            ("selfTrade", details.self_trade),
+        )
+        if value is not None
+    }
+
+
+def fill_told(response: OrderResponse, own_id: str = "") -> Told:
+    """One fill of an order, for its owner. own_id: the order's own client order id, where a modify
+    may have given it another since."""
     report, instrument = response.report, response.instrument
     price = quantity = fee = 0
     if instrument is not None:
@@ -51,7 +83,7 @@ def fill_told(response: OrderResponse) -> Told:
         fee = instrument.quote_scale
     return {
         "tradeId": str(report.match_number), "executionId": report.execution_id,
-        "orderId": str(report.order_id), "clientOrderId": report.client_order_id,
+        "orderId": str(report.order_id), "clientOrderId": own_id or report.client_order_id,
         "account": report.account, "symbol": report.symbol, "side": report.side,
         "price": to_text(report.last_price_ticks, price),
         "quantity": to_text(report.last_quantity_lots, quantity),

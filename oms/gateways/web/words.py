@@ -116,6 +116,17 @@ def decimal_text(value: str | None) -> str | None:
     return format(Decimal(value), "f")  # at most some 130 digits: the grammar bounds it
 
 
+def shortest(value: str | None) -> str | None:
+    """The same number without zeros that say nothing: as it is told, once it is on the grid."""
+    text = decimal_text(value)
+    if text is None:
+        return None
+    sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
+    whole, _, fraction = digits.partition(".")
+    whole, fraction = whole.lstrip("0") or "0", fraction.rstrip("0")
+    return f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}"
+
+
 # --- the parts ---
 
 NUMERIC, FLAG, COUNT, TEXT = "a number", "true or false", "a whole number", "a text"
