@@ -55,6 +55,7 @@ from oms.stores.sqlite import PersistentStorage
 from oms.turn.answer import Answer, answer_of
 from oms.turn.details import OrderDetails, details_of
 from oms.turn.dispatcher import Dispatcher
+from oms.turn.fair import FairInbox
 from oms.turn.history import Grid, Instant, candles_of, instant_ns, statistics_of
 from oms.turn.inbox import Inbox
 from oms.turn.intake import Intake
@@ -144,7 +145,7 @@ class OrderManagement:
             self.config.session.logon_lead_ns / NANOS,
             self.config.session.logout_grace_ns / NANOS,
         )
-        self.inbox = Inbox(self.config.queue.inbox_max)
+        self.inbox = (FairInbox if is_fair(self.config) else Inbox)(self.config.queue.inbox_max)
         self.publisher = Publisher(self.config.market_data.trades_kept)
         configured = {each.symbol: each for each in self.config.instruments}
         self.publisher.list_instruments(configured, configured)
@@ -380,20 +381,20 @@ class OrderManagement:
         return self.between_turns(lambda desk, intake: dry_run(intake, desk, line))
 
     def between_turns(
-        self, question: Callable[[Desk, Intake], T], *, behind: bool = False
+        self, question: Callable[[Desk, Intake], T], *, behind: str | None = None
     ) -> "Future[T]":
         """Have a question answered on the dispatcher's thread, between two turns: what it sees
         is on disk. It must only look. The future holds what it raised, or StoppedError. Once
         the order manager has stopped it is answered at once, on the caller's thread.
 
-        behind: only once all requests are answered that were handed over before.
+        behind: only once all requests of this account are answered that were handed over before.
         """
         _check_callable("question", question)
         answer: Future[T] = answer_of(self.dispatcher)
-        until = self.inbox.arrived if behind else 0
+        is_done = self.inbox.behind(behind) if behind is not None else None
 
         def ask(intake: Intake | None) -> None:
-            if intake is not None and self.dispatcher.answered < until and self._running:
+            if intake is not None and self._running and is_done is not None and not is_done():
                 self.dispatcher.questions.append(ask)
                 self.inbox.wake()
                 return
@@ -544,11 +545,11 @@ class OrderManagement:
         )
 
     def find_order(self, account: str, named: str | int) -> "Future[OrderResponse | None]":
-        """The same, asked behind every request that was handed over before: what is answered
-        None was not among them. Raises as `get_order`."""
+        """The same, asked behind every request of the account that was handed over before: what is
+        answered None was not among them. Raises as `get_order`."""
         self.get_order(account, named)  # what cannot be a name is said at once
         return self.between_turns(
-            lambda _desk, _intake: self.get_order(account, named), behind=True
+            lambda _desk, _intake: self.get_order(account, named), behind=account
         )
 
     def journal_seq(self) -> "Future[int]":
@@ -718,11 +719,13 @@ class OrderManagement:
         desk, limited = dispatcher.desk, self.config.throttle.policy != "off"
         wall_ns = self.clock.wall_ns()
         window, open_ns = self.session.window_at(wall_ns), self.session.next_open_ns(wall_ns)
+        close_ns = self.session.next_close_ns(wall_ns)
         return {
             "health": self._health(),
             "session": "open" if window else "closed",
             "trading_date": window.trading_date.isoformat() if window else None,
             "opens": utc_text(open_ns) if open_ns is not None else None,
+            "closes": utc_text(close_ns) if close_ns is not None else None,
             "link": "up" if self.session.logged_on else "down",
             "logon_attempts": self.keeper.attempts,
             "inbox": inbox.size,
@@ -760,6 +763,11 @@ class OrderManagement:
             return "stopped" if self.failure is None else "failed"
         degraded = self.dispatcher.blocked is not None or self.keeper.gave_up
         return "degraded" if degraded else "ok"
+
+
+def is_fair(config: Config) -> bool:
+    """Do clients take turns? By default where the front door lets many in."""
+    return config.queue.fair == "yes" or (config.queue.fair == "auto" and config.web.enabled)
 
 
 def _check_callable(name: str, value: object) -> None:

@@ -186,7 +186,7 @@ def test_whatever_is_done_the_store_and_the_book_agree(steps):
                 each.order_id: (each.price_ticks, each.quantity_lots, each.instrument)
                 for each in desk.executions.orders.values()
             },
-            behind=True,
+            behind="a",
         ).result(10)
         found = oms.order_details(list(twins))
         assert found.keys() == twins.keys()

@@ -27,8 +27,9 @@ class OrderDetails:
     """What an order is for. client_order_id: its own, under which it was placed.
 
     type, time_in_force, price, quantity: None of an order that was refused because its numbers fit
-    no instrument: they were not recorded. price, quantity: None also where it has none. quantity: the total, as asked and as modified. The terms are as in OrderTerms, with
-    stop_price as asked also when it is triggered; oco_with: the name that was given.
+    no instrument: they were not recorded. price, quantity: None also where it has none. quantity:
+    the total, as asked and as modified. The terms are as in OrderTerms, with stop_price as asked
+    also when it is triggered; oco_with: the name that was given.
     """
 
     order_id: int

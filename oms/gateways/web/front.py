@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from starlette.types import Receive, Scope
 
+from oms.clock import NANOS
 from oms.errors import StoppedError, StoreError
 from oms.gateways.gate import Caller, may
 from oms.gateways.web.bridge import Bridge
@@ -30,7 +31,7 @@ from oms.gateways.web.orders import fills_told, orders_told
 from oms.gateways.web.told import Told
 from oms.gateways.web.words import Body, read_body, read_query
 from oms.manager import OrderManagement
-from oms.market_data import DepthSnapshot
+from oms.market_data import Candle, DepthSnapshot
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse
 from oms.requests import FundsAction, Origin, Request
@@ -41,6 +42,7 @@ BODY_BYTES_MAX = 65_536
 BODY_S_MAX = 10.0  # from the end of the headers to the end of the body
 ANSWER_S_MAX = 10.0  # then 504: the outcome is unknown
 LOGINS_MAX = 5  # a second and address: each costs a hash
+STATISTICS_NS = 5 * NANOS
 THREADS_MAX = 4  # questions of the database under way at once
 
 T = TypeVar("T")
@@ -107,6 +109,8 @@ class Door:
         self.limits = Limits({cost: Allowance(rate, 2 * rate) for cost, rate in rates.items()})
         self._bridge: Bridge | None = None  # of the loop, once it runs
         self._threads = asyncio.Semaphore(THREADS_MAX)
+        self._slow = asyncio.Semaphore(1)
+        self._days: dict[str, tuple[int, asyncio.Task[Candle]]] = {}  # until when each is good
         self._numbers = itertools.count(1)
         self._follows = False
 
@@ -161,6 +165,11 @@ class Door:
         async with self._threads:
             return await asyncio.to_thread(call, *given)
 
+    async def slowly(self, call: Callable[..., T], *given: object) -> T:
+        """The same of what may read a day's trades: one at a time, so that others have threads."""
+        async with self._slow:
+            return await asyncio.to_thread(call, *given)
+
     # --- what routes ask ---
 
     async def order(self, account: str, named: str | int) -> Told | None:
@@ -188,12 +197,22 @@ class Door:
             return await self.in_thread(self.oms.depth_snapshot, symbol)
         return self.oms.depth_snapshot(symbol)
 
+    async def statistics(self, symbol: str) -> Candle:
+        """The last 24 hours of a market: at most STATISTICS_NS old, summed up once for all."""
+        now_ns = self.oms.clock.monotonic_ns()
+        ends_ns, task = self._days.get(symbol, (0, None))
+        if task is None or (task.done() and (now_ns >= ends_ns or task.exception())):
+            task = asyncio.create_task(self.slowly(self.oms.statistics, symbol))
+            self._days[symbol] = now_ns + STATISTICS_NS, task
+        return await asyncio.shield(task)
+
     def session_told(self) -> Told:
-        """Whether orders trade now, of which date, and when the market opens and closes next."""
+        """Whether orders trade now, of which date, and when the market opens and closes next; null
+        where it never does."""
         status = self.oms.get_status()
         return {
             "state": status["session"], "tradingDate": status["trading_date"],
-            "opens": status["opens"], "link": status["link"],
+            "opens": status["opens"], "closes": status["closes"], "link": status["link"],
         }  # fmt: skip
 
 

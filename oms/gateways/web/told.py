@@ -10,7 +10,7 @@ from typing import Any
 
 from oms.enums import OrderState
 from oms.instruments import Instrument
-from oms.market_data import Level, TradePrint
+from oms.market_data import Candle, Level, TradePrint
 from oms.money import to_text
 from oms.reports import OrderResponse
 from oms.turn.details import OrderDetails
@@ -125,6 +125,46 @@ def instrument_told(instrument: Instrument, phase: str | None) -> Told:
         "makerFeeBps": instrument.maker_fee_bps, "takerFeeBps": instrument.taker_fee_bps,
         "referencePrice": to_text(instrument.reference_price_ticks, price)
         if instrument.reference_price_ticks else None,
+    }  # fmt: skip
+
+
+# A limit of the exchange -> the filter that says so, and of which numbers it is.
+FILTERS = {
+    "quantity_min": "minQuantity", "quantity_max": "maxQuantity",
+    "market_quantity_max": "maxMarketQuantity", "notional_min": "minNotional",
+    "notional_max": "maxNotional", "market_notional_max": "maxMarketNotional",
+}  # fmt: skip
+
+
+def filters_told(limits: Mapping[str, str]) -> Told:
+    """What an order of a market may be, beside its grid; null where nothing limits it."""
+    told: Told = {name: limits.get(limit) for limit, name in FILTERS.items()}
+    band = limits.get("price_band_bps")
+    told["priceBandBps"] = int(band) if band else None
+    told["priceBandAround"] = limits.get("price_band_around", "last") if band else None
+    return told
+
+
+def candle_told(candle: Candle) -> Told:
+    """One span of time. changed: how many of its trades were busted or corrected since they were
+    told."""
+    return {
+        "start": str(candle.start_ns), "end": str(candle.end_ns),
+        "open": decimal_told(candle.open), "high": decimal_told(candle.high),
+        "low": decimal_told(candle.low), "close": decimal_told(candle.close),
+        "volume": decimal_told(candle.volume), "quoteVolume": decimal_told(candle.quote_volume),
+        "vwap": decimal_told(candle.vwap), "count": candle.count, "changed": candle.changed,
+    }  # fmt: skip
+
+
+def statistics_told(day: Candle) -> Told:
+    """The last 24 hours of a market, for its ticker."""
+    told = candle_told(day)
+    return {
+        **{name: told[name] for name in (
+            "open", "high", "low", "volume", "quoteVolume", "vwap", "count"
+        )},
+        "change": decimal_told(day.change), "from": told["start"], "to": told["end"],
     }  # fmt: skip
 
 

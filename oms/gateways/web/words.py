@@ -56,7 +56,7 @@ class Body(msgspec.Struct, forbid_unknown_fields=True, rename="camel", kw_only=T
 # Other names that clients know: of the sources' own requests, mostly.
 ALIASES = {
     "market": "symbol", "order_type": "side", "order_kind": "type", "qty": "quantity",
-    "currency": "asset",
+    "currency": "asset", "width": "interval",
 }  # fmt: skip
 Kind = TypeVar("Kind", bound=Body)
 
