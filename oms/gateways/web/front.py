@@ -28,6 +28,7 @@ from oms.gateways.web.ends import Ends
 from oms.gateways.web.errors import HttpError, Reply, http_error, refused, unavailable, unknown
 from oms.gateways.web.limits import ADDRESS, CANCEL, LOGIN, ORDER, REQUEST, Allowance, Limits
 from oms.gateways.web.orders import fills_told, orders_told
+from oms.gateways.web.shapes import DONE, Answer
 from oms.gateways.web.told import Told
 from oms.gateways.web.words import Body, read_body, read_query
 from oms.manager import OrderManagement
@@ -306,6 +307,8 @@ class Entry(NamedTuple):
     body: type[Body] | None = None
     query: type[Body] | None = None
     cost: str = REQUEST  # which allowance it counts against: see limits.py
+    answer: Answer = DONE
+    sent: Any = None  # the type of a body that the function reads by itself
 
     def said(self, ask: Ask) -> Body | None:
         """What the request says. Raises ValidationError, naming the field."""

@@ -7,6 +7,16 @@ import msgspec
 from oms.errors import ValidationError
 from oms.gateways.web.errors import HttpError, Reply
 from oms.gateways.web.front import Ask, Entry, Right
+from oms.gateways.web.shapes import (
+    Answer,
+    CandlesTold,
+    DepthTold,
+    MarketsTold,
+    SessionTold,
+    TickerTold,
+    TimeTold,
+    TradesTold,
+)
 from oms.gateways.web.told import (
     candle_told,
     filters_told,
@@ -168,12 +178,17 @@ async def time(ask: Ask, _: None) -> Reply:
 def entries() -> list[Entry]:
     public = Right.PUBLIC
     return [
-        Entry("GET", "/markets", markets, public, "what is traded, and how it stands"),
-        Entry("GET", "/session", session, public, "whether orders trade, and when next"),
-        Entry("GET", "/depth", depth, public, "a market's book", query=Depth),
-        Entry("GET", "/trades", trades, public, "a market's latest trades", query=Trades),
-        Entry("GET", "/ticker", ticker, public, "a market's prices", query=OfSymbol),
+        Entry("GET", "/markets", markets, public, "what is traded, and how it stands",
+              answer=Answer(MarketsTold)),
+        Entry("GET", "/session", session, public, "whether orders trade, and when next",
+              answer=Answer(SessionTold)),
+        Entry("GET", "/depth", depth, public, "a market's book", query=Depth,
+              answer=Answer(DepthTold)),
+        Entry("GET", "/trades", trades, public, "a market's latest trades", query=Trades,
+              answer=Answer(TradesTold)),
+        Entry("GET", "/ticker", ticker, public, "a market's prices", query=OfSymbol,
+              answer=Answer(TickerTold)),
         Entry("GET", "/candles", candles, public, "what was traded in spans of time",
-              query=Candles),
-        Entry("GET", "/time", time, public, "the exchange's clock"),
+              query=Candles, answer=Answer(CandlesTold)),
+        Entry("GET", "/time", time, public, "the exchange's clock", answer=Answer(TimeTold)),
     ]  # fmt: skip

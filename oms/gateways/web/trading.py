@@ -15,6 +15,14 @@ from oms.gateways.web.errors import REPLAYED, HttpError, Reply, error_reply, ref
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.limits import CANCEL, ORDER
 from oms.gateways.web.orders import FILLS_MAX, fills_told, orders_told
+from oms.gateways.web.shapes import (
+    Answer,
+    CanceledAll,
+    OneOfMany,
+    OrderPageTold,
+    OrderTold,
+    Tried,
+)
 from oms.gateways.web.told import Told, decimal_told, ended, fill_told, order_told
 from oms.gateways.web.words import (
     Body,
@@ -33,6 +41,7 @@ from oms.requests import MassCancelRequest, OrderRequest, OrderTerms
 from oms.requests.orders import SEQUENCE_MAX
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+PLACED, CHANGED = Answer(OrderTold, (200, 201, 202)), Answer(OrderTold, (200, 202))
 BATCH_MAX = 20
 WAIT_S = 30
 PAGE, PAGE_MAX = 100, 1_000
@@ -433,19 +442,31 @@ def _cursor(name: str, text: str) -> int:
 def entries() -> list[Entry]:
     trade, read = Right.TRADE, Right.READ
     return [
-        Entry("POST", "/order", place, trade, "place an order", NewOrder, Waiting, ORDER),
-        Entry("POST", "/order/test", test, trade, "what would become of an order", NewOrder),
-        Entry("PATCH", "/order", modify, trade, "change an order", Change, cost=ORDER),
-        Entry("DELETE", "/order", cancel, trade, "cancel an order", Named, Named, CANCEL),
-        Entry("GET", "/order", order, read, "how an order stands", query=Named),
-        Entry("GET", "/orders", history, read, "all orders, newest first", query=History),
-        Entry("GET", "/orders/open", open_orders, read, "open orders", query=OpenOrders),
+        Entry("POST", "/order", place, trade, "place an order", NewOrder, Waiting, ORDER,
+              PLACED),
+        Entry("POST", "/order/test", test, trade, "what would become of an order", NewOrder,
+              answer=Answer(Tried)),
+        Entry("PATCH", "/order", modify, trade, "change an order", Change, None, ORDER,
+              CHANGED),
+        Entry("DELETE", "/order", cancel, trade, "cancel an order", Named, Named, CANCEL,
+              CHANGED),
+        Entry("GET", "/order", order, read, "how an order stands", query=Named,
+              answer=Answer(OrderTold)),
+        Entry("GET", "/orders", history, read, "all orders, newest first", query=History,
+              answer=Answer(OrderPageTold)),
+        Entry("GET", "/orders/open", open_orders, read, "open orders, oldest first",
+              query=OpenOrders, answer=Answer(OrderPageTold)),
         Entry(
             "POST", "/order/cancel_all", cancel_all, trade, "cancel what is open", CancelAll,
-            CancelAll, CANCEL,
+            CancelAll, CANCEL, Answer(CanceledAll),
         ),
-        Entry("POST", "/orders", place_many, trade, "place one order or several", cost=ORDER),
-        Entry("PATCH", "/orders/{id}", modify, trade, "change an order", Change, cost=ORDER),
-        Entry("DELETE", "/orders/{id}", cancel, trade, "cancel an order", Named, Named, CANCEL),
-        Entry("GET", "/orders/{id}", order, read, "how an order stands", query=Named),
+        Entry("POST", "/orders", place_many, trade, "place one order or several",
+              query=None, cost=ORDER, sent=NewOrder | list[NewOrder],
+              answer=Answer(OrderTold | list[OneOfMany], (200, 201, 202))),
+        Entry("PATCH", "/orders/{id}", modify, trade, "change an order", Change, None, ORDER,
+              CHANGED),
+        Entry("DELETE", "/orders/{id}", cancel, trade, "cancel an order", Named, Named, CANCEL,
+              CHANGED),
+        Entry("GET", "/orders/{id}", order, read, "how an order stands", query=Named,
+              answer=Answer(OrderTold)),
     ]  # fmt: skip

@@ -29,11 +29,19 @@ SHOWN = 40
 
 DecimalText = Annotated[
     str,
-    msgspec.Meta(pattern=NUMBER, description="A decimal number as text, such as 100.50."),
+    msgspec.Meta(
+        pattern=NUMBER,
+        description="A decimal number, as text or as a JSON number: 100.50.",
+        extra_json_schema={"type": ["string", "number"]},
+    ),
 ]
 WholeText = Annotated[
     str,
-    msgspec.Meta(pattern=WHOLE, description="A whole number as text: it may pass 2^53."),
+    msgspec.Meta(
+        pattern=WHOLE,
+        description="A whole number, as text: it may pass 2^53.",
+        extra_json_schema={"type": ["string", "integer"]},
+    ),
 ]
 
 
