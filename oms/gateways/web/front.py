@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from starlette.types import Receive, Scope
 
 from oms.clock import NANOS
-from oms.errors import StoppedError, StoreError
+from oms.errors import StoppedError, StoreError, ValidationError
 from oms.gateways.gate import Caller, may
 from oms.gateways.web.bridge import Bridge
 from oms.gateways.web.ends import Ends
@@ -311,10 +311,19 @@ class Entry(NamedTuple):
     sent: Any = None  # the type of a body that the function reads by itself
 
     def said(self, ask: Ask) -> Body | None:
-        """What the request says. Raises ValidationError, naming the field."""
-        if self.body is not None and (ask.body or self.query is not self.body):
-            return read_body(self.body, ask.body or b"{}")
-        return None if self.query is None else read_query(self.query, ask.query)
+        """What the request says. Raises ValidationError, naming the field: also of a query or a
+        body that nobody would read."""
+        if self.query is None and ask.query:
+            raise ValidationError("query", ask.query[:40], "none: this route reads no query")
+        if self.body is None:
+            if self.sent is None and ask.body not in (b"", b"{}"):
+                raise ValidationError("body", ascii(ask.body[:40]), "none: this route reads none")
+            return None if self.query is None else read_query(self.query, ask.query)
+        if self.query is self.body and not ask.body:
+            return read_query(self.query, ask.query)
+        if self.query is self.body and ask.query:
+            raise ValidationError("query", ask.query[:40], "none beside a body")
+        return read_body(self.body, ask.body or b"{}")
 
 
 def headers_of(scope: Scope) -> Mapping[str, str]:

@@ -25,6 +25,7 @@ from oms.gateways.web.shapes import (
 )
 from oms.gateways.web.told import Told, decimal_told, ended, fill_told, order_told
 from oms.gateways.web.words import (
+    ID,
     Body,
     DecimalText,
     WholeText,
@@ -40,7 +41,13 @@ from oms.reports import OrderResponse
 from oms.requests import MassCancelRequest, OrderRequest, OrderTerms
 from oms.requests.orders import SEQUENCE_MAX
 
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Id = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1, max_length=64, pattern=ID,
+        description="1 to 64 printable ASCII characters, no quote or backslash.",
+    ),
+]  # fmt: skip
 PLACED, CHANGED = Answer(OrderTold, (200, 201, 202)), Answer(OrderTold, (200, 202))
 BATCH_MAX = 20
 WAIT_S = 30

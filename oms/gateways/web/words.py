@@ -25,6 +25,7 @@ TEXT_LENGTH_MAX = 1_024
 FIELDS_MAX = 100  # of one object or query
 NUMBER = r"^-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?$"
 WHOLE = r"^[0-9]{1,19}$"
+ID = r"^[ !#-\[\]-~]*$"
 SHOWN = 40
 
 DecimalText = Annotated[
@@ -277,6 +278,8 @@ def _refuse(text: str, values: Mapping[str, Any], known: Mapping[str, Sort]) -> 
         expected = {NUMERIC: "a number such as 100.50", FLAG: FLAG}[sort]
     else:
         expected = (at["expected"] if at else text).removeprefix("Expected ").replace("`", "")
+        if ID in expected:
+            expected = "1 to 64 printable ASCII characters, no quote or backslash"
     raise ValidationError(path, _told(value), expected) from None
 
 
