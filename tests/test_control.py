@@ -205,7 +205,14 @@ def test_questions_are_answered_from_what_is_published(spoken):
         "symbol": "X", "phase": "CONTINUOUS", "bids": [["90", "2"]], "asks": [["100", "2"]],
     }  # fmt: skip
     [trade] = spoken.ask(client, {"ask": "trades", "symbol": "X"})["trades"]
-    assert (trade["price"], trade["quantity"], trade["taker_side"]) == ("100", "1", "BUY")
+    assert (trade["price"], trade["quantity"], trade["aggressor"]) == ("100", "1", "BUY")
+    assert (trade["buy_account"], trade["sell_account"], trade["buy_fee"]) == ("me", "you", "0")
+    told = spoken.ask(client, {"ask": "positions", "account": "me"})
+    [position], [pnl] = told["positions"], told["pnl"]
+    assert (position["quantity"], position["average_cost"], pnl["net"]) == ("1", "100", "0")
+    assert spoken.ask(client, {"ask": "trades", "account": "nobody"}) == {"trades": []}
+    told = spoken.ask(client, {"ask": "trades", "before": "x"})
+    assert told["error"]["field"] == "before"
     status = spoken.ask(client, {"ask": "status"})["status"]
     assert (status["pid"], status["open_orders"]) == (os.getpid(), 2)
     assert spoken.ask(client, {"ask": "balances", "account": "me"}) == {"balances": {}}

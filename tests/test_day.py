@@ -124,7 +124,7 @@ def test_a_busted_trade_settles_nothing():
     assert exchange.desk.ask(request).type == "COMMAND_DONE"
     [first, second] = exchange.days()
     assert first.settlements["B_USD"] == Settlement(90, "last")
-    assert [(each.price_ticks, each.quantity_lots, each.status) for each in first.trades] == [
+    assert [(each.price_ticks, each.lots, each.status) for each in first.trades] == [
         (90, 1, ""), (200, 0, "BUSTED"),
     ]  # fmt: skip
     assert (second.complete, second.trades) == (False, [])

@@ -21,7 +21,7 @@ from oms import (
 )
 from oms.errors import OMSError, StoreError
 from oms.reports import ROW_COLUMNS
-from oms.stores import Snapshot, checksum
+from oms.stores import Noted, Snapshot, checksum
 from oms.stores.schema import OF_ORDER, SCHEMA_VERSION, SELECT_REPORT
 from oms.turn.journal import Fold, differences
 from tests.databases import SmallDisk, alter, storage, traded
@@ -197,7 +197,7 @@ def test_an_upgrade_that_fails_changes_nothing(path):
     store = storage(path)
 
     def turns():
-        yield [claim(1, "A")], []
+        yield [claim(1, "A")], [], Noted(1, None, [])
         raise StoreError("a journal that cannot be read")
 
     with pytest.raises(StoreError, match="cannot be read"):

@@ -1,4 +1,4 @@
-"""`order`, `cancel`, `modify`, `mass-cancel`, `orders`, `trades`, `depth`, `watch`: by hand.
+"""`order`, `cancel`, `modify`, `mass-cancel`, `orders`, `trades`, `positions`, ...: by hand.
 
 Flow:  arguments -> [control] -> request or question, as an object -> reach -> the answer, printed
 Owner: MainThread. Requests are made and checked by their own classes, before anything is sent.
@@ -47,7 +47,13 @@ ORDERS = """\
 Lists the open orders of an account, oldest first; with ORDER, how that one stands, open or not:
 named by a client order id it has had or by --order-id."""
 TRADES = """\
-Lists the latest trades of a symbol, oldest first, since the order manager started."""
+Lists the latest trades of a symbol, or of all, oldest first, with both accounts, the aggressor
+and the fees; with --account those of one account. As they stand: a busted trade is marked and
+has no quantity, a corrected one has its new price and quantity. --before ID goes further back."""
+POSITIONS = """\
+Lists what an account holds of each symbol it has traded: quantity, average cost, the profit it
+realized, the profit it has not realized at the last price, fees; then the sums of each quote
+asset. docs/reports.md says how they are reckoned."""
 CANDLES = """\
 Lists what was traded of a symbol in each minute, or another --width from 1s to 1d: open, high,
 low, close, volume, volume in the quote asset, average price by volume, trades. A day begins at
@@ -127,9 +133,15 @@ def _add_questions(add: AddCommand) -> None:
     option("--after", metavar="N", type=whole_number(0), default=0, help="order ids above N")
     _add_limit(option)
 
-    option = add("trades", trades, "the latest trades of a symbol", TRADES)
-    option("symbol", metavar="SYMBOL")
+    option = add("trades", trades, "the latest trades of a symbol or an account", TRADES)
+    option("symbol", metavar="SYMBOL", nargs="?", default="")
+    option("--account", metavar="A", default="", help="of this account alone")
+    option("--before", metavar="ID", default="", help="trades before this execution id")
     _add_limit(option)
+
+    option = add("positions", positions, "what an account holds, and what it has made", POSITIONS)
+    option("account", metavar="ACCOUNT")
+    option("--json", action="store_true", help="the answer as one JSON object")
 
     option = add("candles", candles, "prices and volumes of spans of time", CANDLES)
     option("symbol", metavar="SYMBOL")
@@ -305,15 +317,20 @@ def _order_lines(told: Told) -> list[str]:
 
 
 def trades(args: argparse.Namespace, place: Place) -> int:
-    return _ask(
-        args, place, {"ask": "trades", "symbol": args.symbol, "limit": args.limit}, _trade_lines
-    )
+    given = {
+        "ask": "trades", "symbol": args.symbol, "account": args.account, "before": args.before,
+        "limit": args.limit,
+    }  # fmt: skip
+    return _ask(args, place, given, _trade_lines)
 
 
 def _trade_lines(told: Told) -> list[str]:
     return [
-        f"{datetime_of(each['wall_ns']):%Y-%m-%d %H:%M:%S.%f} {each['taker_side'] or 'AUCTION':<7} "
-        f"{each['quantity']:>12} at {each['price']:>12}  {each['execution_id']}"
+        f"{datetime_of(each['wall_ns']):%Y-%m-%d %H:%M:%S.%f} {each['symbol']:<10} "
+        f"{each['aggressor'] or 'AUCTION':<7} {each['quantity']:>12} at {each['price']:>12}  "
+        f"{each['buy_account'] or '-'} from {each['sell_account'] or '-'}, fees "
+        f"{each['buy_fee']} and {each['sell_fee']}  {each['execution_id']}"
+        + (f"  {each['status']}" if each["status"] else "")
         for each in told["trades"]
     ] or ["none"]
 
@@ -353,6 +370,29 @@ def _statistics_lines(told: Told) -> list[str]:
     rows = [f"{name:<13} {'-' if found[name] is None else found[name]}" for name in names]
     changed = f", {found['changed']} busted or corrected since" if found["changed"] else ""
     return [f"{found['symbol']}, {span}", *rows, f"{'trades':<13} {found['count']}{changed}"]
+
+
+def positions(args: argparse.Namespace, place: Place) -> int:
+    return _ask(args, place, {"ask": "positions", "account": args.account}, _position_lines)
+
+
+def _position_lines(told: Told) -> list[str]:
+    if not told["positions"]:
+        return ["none"]
+    lines = [
+        f"{'symbol':<12} {'quantity':>14} {'average cost':>16} {'realized':>16} "
+        f"{'unrealized':>16} {'fees':>14}"
+    ]
+    lines += [
+        f"{each['symbol']:<12} {each['quantity']:>14} {each['average_cost'] or '-':>16} "
+        f"{each['realized']:>16} {each['unrealized']:>16} {each['fees']:>14}"
+        for each in told["positions"]
+    ]
+    return lines + [
+        f"{each['asset'] or 'in all':<12} {'':>14} {'':>16} {each['realized']:>16} "
+        f"{each['unrealized']:>16} {each['fees']:>14}  net {each['net']}"
+        for each in told["pnl"]
+    ]
 
 
 def depth(args: argparse.Namespace, place: Place) -> int:

@@ -91,7 +91,7 @@ def files_of(day: Day) -> Iterator[tuple[str, str]]:
         "positions": (POSITIONS, list(_position_rows(day))),
         "trades": (
             tuple(TRADE_COLUMNS),
-            [trade_row(each, day.instruments.get(each.symbol)) for each in day.trades],
+            [trade_row(each) for each in day.trades],
         ),
     }
     whole = {

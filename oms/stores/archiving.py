@@ -31,6 +31,8 @@ COPY = (
     WHERE report_id < ?1 AND report_id IN (SELECT report_id FROM main.reports)""",
     """INSERT INTO main.trade_changes SELECT * FROM live.trade_changes
     WHERE report_id < ?1 AND report_id IN (SELECT report_id FROM main.reports)""",
+    # So that the views of the archive know the scales.
+    "INSERT INTO main.instruments SELECT * FROM live.instruments",
     f"""INSERT INTO main.journal SELECT * FROM live.journal WHERE last_seq <= ?2 AND (last_seq > ?3
     OR last_seq IN (SELECT report_id >> {NUMBER_BITS} FROM main.reports))""",
     """INSERT INTO main.orders SELECT * FROM live.orders WHERE (seq > ?3 AND seq <= ?2)
@@ -138,7 +140,7 @@ def _numbers(store: PersistentStorage, cut_seq: int) -> tuple[int, int, int]:
 
 def _of(statement: str, numbers: tuple[int, int, int]) -> tuple[int, ...]:
     """As many of the numbers as the statement names."""
-    return numbers[: max(n for n in (1, 2, 3) if f"?{n}" in statement)]
+    return numbers[: max(n for n in (0, 1, 2, 3) if n == 0 or f"?{n}" in statement)]
 
 
 def _keep(

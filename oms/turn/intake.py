@@ -20,6 +20,7 @@ from oms.errors import ValidationError
 from oms.exchange.order import Order, Terms
 from oms.instruments import Instrument
 from oms.money import Number, to_text, to_units
+from oms.positions import BUSTED, CHANGES
 from oms.reject_reasons import RejectReason
 from oms.reports import (
     COMMAND_ANSWERS,
@@ -51,7 +52,7 @@ from oms.requests.orders import NO_ORIGIN, NUMBERS
 from oms.stores import CONTENT_UNKNOWN, Claim, Store
 from oms.stores.tally import Rest
 from oms.turn.listing import terms_of
-from oms.turn.tape import BUSTED, CHANGES, Wanted, tape
+from oms.turn.tape import Wanted, tape
 
 STATUS, TRADE = ResponseType.ORDER_STATUS.value, ResponseType.TRADE.value
 REJECTED, CANCEL_REJECTED = ResponseType.REJECTED.value, ResponseType.CANCEL_REJECTED.value

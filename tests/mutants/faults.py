@@ -31,8 +31,8 @@ JOURNAL = [
     ),
     Fault(
         "a turn is told before it is committed", "turn/dispatcher.py",
-        "        self._store.commit()\n        fold.advance(record)",
-        "        fold.advance(record)", ("store_faults", "sqlite"),
+        "        self._store.commit()\n        self._notes.committed()",
+        "        self._notes.committed()", ("store_faults", "sqlite"),
     ),
     Fault(
         "a turn that failed stays in memory", "turn/dispatcher.py",
@@ -326,6 +326,15 @@ VIEWS = [
     Fault(
         "a fee tier goes while accounts have it", "desk/listings.py",
         "if tier in before - after:", "if False:", ("listings",),
+    ),
+    Fault(
+        "busts that were archived are forgotten", "stores/sqlite.py",
+        "self._archives.merged(own, lambda file: file.change_reports(start_ns))", "own",
+        ("archived_trades",),
+    ),
+    Fault(
+        "a bust forgets the archived trades of its account", "stores/sqlite.py",
+        "lambda file: file.executions_of(key)", "lambda file: iter(())", ("archived_trades",),
     ),
 ]  # fmt: skip
 FAULTS = JOURNAL + IDS + LEDGER + MATCHING + THROTTLE + SESSION + VIEWS
