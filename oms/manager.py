@@ -60,6 +60,7 @@ from oms.turn.fair import FairInbox
 from oms.turn.history import Grid, Instant, candles_of, instant_ns, statistics_of
 from oms.turn.inbox import Inbox
 from oms.turn.intake import Intake
+from oms.turn.movements import MovementPage, movements_of
 from oms.turn.one_shot import DryRun, dry_run, place_pair
 from oms.turn.publisher import Listener, MarketListener, Publisher, settle
 from oms.turn.session_keeper import SessionKeeper
@@ -72,7 +73,7 @@ T = TypeVar("T")
 
 FOLLOW_S_MAX = 5.0  # a turn takes milliseconds, unless the disk is stuck
 BATCH_MAX = 100
-ORDERS_MAX = 1_000  # in one answer
+MOVEMENTS_MAX = ORDERS_MAX = 1_000  # in one answer
 TRADES_MAX = 1_000  # in one answer
 DISPATCHER = "oms-dispatch"
 REFUSALS_FREE = 8  # of one thread, so many at once cost it no pause
@@ -631,6 +632,25 @@ class OrderManagement:
         if not account.isascii():
             return []
         return [position_of(each) for each in self.store.find_holdings(account)]
+
+    def ledger(self, account: str, *, before: int = 0, limit: int = MOVEMENTS_MAX) -> MovementPage:
+        """What moved an account's money, newest first: amounts of trades, fees, busts, corrections
+        and funds; of `limit` reports at most, each of which may have three.
+
+        before: the `before` of the page before; 0: from the newest on. A page may have nothing, and
+        yet a `before`. From stored reports and funds entries, without a fold. Orders that traded
+        by rules number 1 are reckoned as if by later ones. Raises ValidationError.
+        """
+        _check_text("account", account)
+        if type(limit) is not int or not 1 <= limit <= MOVEMENTS_MAX:
+            raise ValidationError("limit", limit, f"1 to {MOVEMENTS_MAX}")
+        if type(before) is not int or not 0 <= before <= SEQUENCE_MAX:
+            raise ValidationError("before", before, f"0 to {SEQUENCE_MAX}")
+        if not account.isascii():
+            return MovementPage([], 0)
+        found, following = self.store.find_moved(account, before or SEQUENCE_MAX, limit)
+        known, scales = self.publisher.instruments, self.dispatcher.feed.scales()
+        return MovementPage(list(movements_of(account, found, known, scales)), following)
 
     def pnl(self, account: str) -> dict[str, Pnl]:
         """What an account has made, by quote asset: the sums over its positions."""

@@ -9,7 +9,7 @@ from oms.errors import JournalError
 from oms.instruments import Instrument
 from oms.positions import CHANGES, Changes, Scales, Standing, TradeRow, standing
 from oms.reports import EXEC_TYPES, TRADE, Report, execution_id_of
-from oms.requests.codec import LOSS, Line, decode_all
+from oms.requests.codec import FUNDS, LOSS, Line, decode_all
 
 Claim = tuple[int, str, str, str, str, str, int]
 """A row of `orders`: sequence, account, client order id; symbol and side; what else the order
@@ -170,6 +170,24 @@ class Asked(NamedTuple):
     changes: list[Changed]
 
 
+class Moved(NamedTuple):
+    """What moved an account's money: a fill, a bust or a correction of its order, or a request
+    about funds, whose line this is. earlier: of a bust or correction, the order's reports before.
+    """
+
+    report: Report
+    earlier: list[Report]
+    line: Line | None
+
+
+class MovedPage(NamedTuple):
+    """Newest first. before: go on with reports before this one; 0: there are no more. There may be
+    fewer than were asked for, and yet more of them: a look is bounded."""
+
+    moved: list[Moved]
+    before: int
+
+
 class OrderIds(NamedTuple):
     """Order ids, newest first. before: go on with those before this one; 0: there are no more.
     There may be fewer than were asked for, and yet more of them: a look is bounded."""
@@ -286,6 +304,10 @@ class Store(Protocol):
         and a side ("": of all); durable; from any thread."""
         ...
 
+    def find_moved(self, account: str, before: int, limit: int) -> MovedPage:
+        """What moved an account's money, before report id `before`; durable; from any thread."""
+        ...
+
     def find_holdings(self, account: str) -> list[Standing]:
         """An account's positions, by symbol; durable; from any thread."""
         ...
@@ -340,6 +362,7 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
+COMMAND_DONE = "COMMAND_DONE"
 EXECUTIONS = (TRADE, *CHANGES)  # types of what `executions` gives
 
 
@@ -371,6 +394,17 @@ def asked_in(
         for code, seq, text, lots in told
     ]
     return Asked(claim, line_of(claim[0]), changes)
+
+
+def moved_of(report: Report, account: str, store: "Store") -> Moved | None:
+    """How a report moved an account's money; None if it did not. Of fills, busts, corrections and
+    answers to requests about funds."""
+    if report.type != COMMAND_DONE:
+        earlier = store.reports_of(report.order_id) if report.type in CHANGES else []
+        return Moved(report, [e for e in earlier if e.report_id < report.report_id], None)
+    line = store.line_of(report.request_seq)
+    is_mine = line[0] == FUNDS and account in (line[1], line[6])
+    return Moved(report, [], line) if is_mine else None
 
 
 def answers_in(reports: Sequence[Report], seq: int) -> list[Report]:

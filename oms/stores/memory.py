@@ -17,10 +17,12 @@ from oms.reports import Report
 from oms.requests.codec import Line
 from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import (
+    COMMAND_DONE,
     EXECUTIONS,
     Asked,
     Claim,
     JournalRecord,
+    MovedPage,
     Noted,
     OrderIds,
     Snapshot,
@@ -30,6 +32,7 @@ from oms.stores import (
     as_it_stands,
     asked_in,
     line_in,
+    moved_of,
     names_trade,
 )
 
@@ -161,6 +164,19 @@ class MemoryStore:
         ]  # fmt: skip
         ids = sorted(found, reverse=True)[:limit]
         return OrderIds(ids, ids[-1] if len(ids) < len(found) else 0)
+
+    def find_moved(self, account: str, before: int, limit: int) -> MovedPage:
+        reports = sorted(
+            each for each in self.all_reports()
+            if each.report_id < before and (
+                (each.type in EXECUTIONS and each.account == account)
+                or (each.type == COMMAND_DONE and each.reason.startswith("asset="))
+            )
+        )  # fmt: skip
+        moved = (moved_of(each, account, self) for each in reversed(reports))
+        found = [each for each in moved if each is not None]
+        page = found[:limit]
+        return MovedPage(page, page[-1].report.report_id if len(page) < len(found) else 0)
 
     def find_holdings(self, account: str) -> list[Standing]:
         executions = list(self._executions())

@@ -233,6 +233,14 @@ FILLS_BEFORE = f"""SELECT r.report_id FROM reports AS r
 FILLS_OF_ACCOUNT = f"""SELECT r.report_id FROM orders AS o
     CROSS JOIN reports AS r ON r.order_id = o.seq
     WHERE o.account = ?1 AND {OF_FILLS} ORDER BY r.report_id DESC"""
+# What find_moved looks for, in a stretch of reports: fills, busts and corrections of the account's
+# orders; and answers about funds, its own or with its name in their turn: a transfer may be to it.
+OF_MOVED = f"""WHERE r.report_id >= ?1 AND r.report_id < ?2 AND (
+    (({FILL.format("r")} OR {CHANGE.format("r")}) AND o.account = ?3)
+    OR (substr(r.code, 1, 1) = '{EXEC_TYPES["COMMAND_DONE"]}' AND r.reason LIKE 'asset=%'
+        AND (o.account = ?3 OR instr(j.body, '"' || ?3 || '"'))))
+    ORDER BY r.report_id DESC"""
+BACK = "SELECT report_id FROM reports WHERE report_id < ? ORDER BY report_id DESC LIMIT 1 OFFSET ?"
 UPSERT_PRICE = "INSERT OR REPLACE INTO last_prices VALUES (?, ?, ?)"
 UPSERT_BALANCE = "INSERT OR REPLACE INTO account_balances VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_INSTRUMENT = f"INSERT OR REPLACE INTO instruments VALUES ({', '.join('?' * 15)})"

@@ -58,6 +58,7 @@ from oms.stores import (
     Asked,
     Claim,
     JournalRecord,
+    MovedPage,
     Noted,
     OrderIds,
     Snapshot,
@@ -67,6 +68,7 @@ from oms.stores import (
     as_it_stands,
     asked_in,
     line_in,
+    moved_of,
 )
 from oms.stores.archives import ArchiveRow, Archives
 from oms.stores.high_water import (
@@ -85,6 +87,7 @@ from oms.stores.schema import (
     ALL_EXECUTIONS,
     ALL_VIEWS,
     ARCHIVED_VERSION,
+    BACK,
     BY_ACCOUNT_MAX,
     COUNT,
     COUNT_ALL,
@@ -102,6 +105,7 @@ from oms.stores.schema import (
     KEPT,
     OF_CHANGES,
     OF_KEY,
+    OF_MOVED,
     OF_ORDER,
     OF_TRADES,
     OTHERS,
@@ -652,6 +656,26 @@ class PersistentStorage:
     ) -> OrderIds:
         with self._read_only_one() as reader:
             return reader._orders(account, symbol, side, before, limit)
+
+    def find_moved(self, account: str, before: int, limit: int) -> MovedPage:
+        with self._of_one_instant() as reader:
+            return reader._moved(account, before, limit)
+
+    def _moved(self, account: str, before: int, limit: int) -> MovedPage:
+        back = self._one(BACK, before, SCANNED_MAX)
+        first = back[0] if back is not None else 0
+        found = self._archives.merged(
+            iter(self.moved_in(account, first, before)),
+            lambda file: iter(file.moved_in(account, first, before)),
+            newest_first=True,
+        )
+        moved = (moved_of(report, account, self) for report in found)
+        page = list(islice((each for each in moved if each is not None), limit))
+        return MovedPage(page, page[-1].report.report_id if len(page) == limit else first)
+
+    def moved_in(self, account: str, first: int, before: int) -> list[Report]:
+        """Reports in [first, before) that may have moved an account's money, newest first."""
+        return self._reports(OF_MOVED, first, before, account)
 
     def find_holdings(self, account: str) -> list[Standing]:
         query = (
