@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from oms.desk.calendar import Schedule
 from oms.sections import SessionConfig
 from tests.web.doors import front_config
 
@@ -54,7 +53,7 @@ def test_hours_are_told_with_the_next_open_and_close(start_door, tmp_path):
     always = start_door()
     told = ask(always, "/session")
     assert (told["state"], told["opens"], told["closes"]) == ("open", None, None)
-    hours = SessionConfig(schedule=Schedule.parse(hours="Mon 00:00 - Sun 23:59", time_zone="UTC"))
+    hours = SessionConfig(hours="Mon-Sun 00:00-23:59")
     (tmp_path / "b").mkdir()
     with_hours = start_door(replace(front_config(), session=hours), tmp_path / "b")
     told = ask(with_hours, "/markets")["session"]

@@ -224,6 +224,32 @@ class TradesTold(TypedDict):
     trades: list[TradeTold]
 
 
+class PastTradeTold(TypedDict):
+    """One trade as it stands. status: null, BUSTED (its quantity is 0) or CORRECTED. Of yours:
+    account, side, orderId and fee, too."""
+
+    tradeId: Digits
+    executionId: str
+    symbol: str
+    price: Decimal
+    quantity: Decimal
+    takerSide: Side | None
+    status: str | None
+    time: Digits
+    account: NotRequired[str]
+    side: NotRequired[Side]
+    orderId: NotRequired[Digits]
+    fee: NotRequired[Decimal]
+    feeAsset: NotRequired[str]
+
+
+class TradePageTold(TypedDict):
+    """Newest first. next: `before` of the page behind this one; null: this is the last."""
+
+    trades: list[PastTradeTold]
+    next: str | None
+
+
 class CandleTold(TypedDict):
     """changed: how many of its trades were busted or corrected since they were told."""
 
@@ -279,6 +305,60 @@ class BalancesTold(TypedDict):
     account: str
     balances: list[BalanceTold]
     seq: NotRequired[Digits]
+
+
+class PositionTold(TypedDict):
+    """In the quote asset. quantity: below zero if more was sold than bought."""
+
+    symbol: str
+    quantity: Decimal
+    averageCost: Decimal | None
+    cost: Decimal
+    realized: Decimal
+    unrealized: Decimal
+    fees: Decimal
+    lastPrice: Decimal | None
+    asset: str
+
+
+class PnlTold(TypedDict):
+    """Of all positions of one quote asset. net: realized and unrealized less fees."""
+
+    asset: str
+    realized: Decimal
+    unrealized: Decimal
+    fees: Decimal
+    net: Decimal
+
+
+class PositionsTold(TypedDict):
+    account: str
+    positions: list[PositionTold]
+    pnl: list[PnlTold]
+
+
+class MovementTold(TypedDict):
+    """One amount of one asset; below zero if it went out. kind: TRADE, FEE, TRADE_BUSTED,
+    TRADE_CORRECTED, DEPOSIT, WITHDRAW, TRANSFER."""
+
+    seq: Digits
+    executionId: str
+    time: Digits
+    asset: str
+    amount: Decimal
+    kind: str
+    orderId: Digits | None
+    clientOrderId: str
+    symbol: str | None
+    otherAccount: str | None
+
+
+class LedgerTold(TypedDict):
+    """Newest first; next: the cursor of the page behind this one."""
+
+    account: str
+    entries: list[MovementTold]
+    next: Digits | None
 
 
 # --- users ---

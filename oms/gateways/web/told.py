@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from oms.enums import OrderState
+from oms.enums import OrderState, Side
 from oms.instruments import Instrument
 from oms.market_data import Candle, Level, TradePrint
 from oms.money import to_text
+from oms.positions import Pnl, Position, Trade
 from oms.reports import OrderResponse
 from oms.turn.details import OrderDetails
+from oms.turn.movements import Movement
 
 Told = dict[str, Any]
 
@@ -101,6 +103,65 @@ def trade_told(trade: TradePrint) -> Told:
         "quantity": decimal_told(trade.quantity),
         "takerSide": trade.taker_side or None, "seq": str(trade.seq),
         "time": str(trade.wall_ns),
+    }  # fmt: skip
+
+
+def past_trade_told(trade: Trade) -> Told:
+    """One trade of a market's history, as it stands, for everybody."""
+    return {
+        "tradeId": str(trade.match_number), "executionId": trade.execution_id,
+        "symbol": trade.symbol, "price": decimal_told(trade.price),
+        "quantity": decimal_told(trade.quantity), "takerSide": trade.aggressor or None,
+        "status": trade.status or None, "time": str(trade.wall_ns),
+    }  # fmt: skip
+
+
+def own_trades_told(trade: Trade, account: str, instrument: Instrument | None) -> list[Told]:
+    """The same for the account, from its side; from both, if it traded with itself."""
+    sides = (
+        (Side.BUY, trade.buy_account, trade.buy_order_id, trade.buy_fee),
+        (Side.SELL, trade.sell_account, trade.sell_order_id, trade.sell_fee),
+    )
+    return [
+        {
+            **past_trade_told(trade), "account": account, "side": side.value,
+            "orderId": str(order_id), "fee": decimal_told(fee),
+            "feeAsset": instrument.quote if instrument is not None else "",
+        }
+        for side, owner, order_id, fee in sides
+        if owner == account
+    ]  # fmt: skip
+
+
+def position_told(position: Position) -> Told:
+    """quantity: below zero if more was sold than bought; null: no position, or no price."""
+    return {
+        "symbol": position.symbol, "quantity": decimal_told(position.quantity),
+        "averageCost": decimal_told(position.average_cost), "cost": decimal_told(position.cost),
+        "realized": decimal_told(position.realized),
+        "unrealized": decimal_told(position.unrealized), "fees": decimal_told(position.fees),
+        "lastPrice": decimal_told(position.last_price), "asset": position.quote,
+    }  # fmt: skip
+
+
+def pnl_told(pnl: Pnl) -> Told:
+    """The sums over all positions of one quote asset."""
+    return {
+        "asset": pnl.asset, "realized": decimal_told(pnl.realized),
+        "unrealized": decimal_told(pnl.unrealized), "fees": decimal_told(pnl.fees),
+        "net": decimal_told(pnl.net),
+    }  # fmt: skip
+
+
+def movement_told(movement: Movement) -> Told:
+    """One amount of one asset, in or out of an account."""
+    return {
+        "seq": str(movement.seq), "executionId": movement.execution_id,
+        "time": str(movement.wall_ns), "asset": movement.asset,
+        "amount": decimal_told(movement.amount), "kind": movement.kind,
+        "orderId": str(movement.order_id) if movement.order_id else None,
+        "clientOrderId": movement.client_order_id, "symbol": movement.symbol or None,
+        "otherAccount": movement.other or None,
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-from oms.enums import OrderState, OrderType, PostOnly, RequestType, SelfTrade, Side, TimeInForce
+from oms.enums import OrderType, PostOnly, RequestType, SelfTrade, Side, TimeInForce
 from oms.errors import ValidationError
 from oms.gateways.web.errors import REPLAYED, HttpError, Reply, error_reply, refusal
 from oms.gateways.web.front import Ask, Entry, Right
@@ -117,19 +117,6 @@ class OpenOrders(Body):
     account: Id | None = None
     symbol: Id | None = None
     after: WholeText = "0"
-    limit: COUNT = PAGE
-
-
-class History(Body):
-    """All orders of an account: open, ended and refused. before: `next` of the page before. A page
-    may have fewer orders than `limit`, or none, and yet a `next`: only null says that it is the
-    last."""
-
-    account: Id | None = None
-    symbol: Id | None = None
-    side: Side | None = None
-    status: OrderState | None = None
-    before: WholeText = "0"
     limit: COUNT = PAGE
 
 
@@ -417,29 +404,14 @@ async def order(ask: Ask, named: Named) -> Reply:
 async def open_orders(ask: Ask, page: OpenOrders) -> Reply:
     account = ask.account(page.account)
     found = await ask.door.in_thread(ask.oms.open_orders, account)
-    after = _cursor("after", page.after)
+    after = cursor("after", page.after)
     rows = [o for o in found if o.order_id > after and page.symbol in (None, o.symbol)]
     told = await ask.door.orders_told(rows[: page.limit])
     following = told[-1]["orderId"] if len(rows) > page.limit else None
     return Reply({"orders": told, "next": following})
 
 
-async def history(ask: Ask, page: History) -> Reply:
-    """Newest first."""
-    account, before = ask.account(page.account), _cursor("before", page.before)
-
-    def look() -> Told:
-        found = ask.oms.orders(
-            account, symbol=page.symbol or "", side=page.side, before=before, limit=page.limit
-        )
-        rows = [each for each in found.orders if page.status in (None, each.state)]
-        following = str(found.before) if found.before else None
-        return {"orders": orders_told(ask.oms, rows), "next": following}
-
-    return Reply(await ask.door.in_thread(look))
-
-
-def _cursor(name: str, text: str) -> int:
+def cursor(name: str, text: str) -> int:
     value = int(text)
     if value > SEQUENCE_MAX:
         raise ValidationError(name, text, f"0 to {SEQUENCE_MAX}")
@@ -459,8 +431,6 @@ def entries() -> list[Entry]:
               CHANGED),
         Entry("GET", "/order", order, read, "how an order stands", query=Named,
               answer=Answer(OrderTold)),
-        Entry("GET", "/orders", history, read, "all orders, newest first", query=History,
-              answer=Answer(OrderPageTold)),
         Entry("GET", "/orders/open", open_orders, read, "open orders, oldest first",
               query=OpenOrders, answer=Answer(OrderPageTold)),
         Entry(
