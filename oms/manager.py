@@ -24,7 +24,7 @@ from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
 from oms.desk.hours import zone_of
-from oms.enums import Phase
+from oms.enums import Phase, Scope, Side
 from oms.errors import DeadlockError, StoppedError, ValidationError
 from oms.instruments import Instrument
 from oms.market_data import (
@@ -39,17 +39,28 @@ from oms.market_data import (
 from oms.money import plain, to_decimal
 from oms.positions import LATEST, Pnl, Position, Trade, pnl_of, position_of, report_id_of, trade_of
 from oms.reject_reasons import RejectReason
-from oms.reports import COMMAND_ANSWERS, OF_CHANGES, OrderResponse, refused, standing_of
+from oms.reports import (
+    COMMAND_ANSWERS,
+    OF_CHANGES,
+    TRADE,
+    OrderResponse,
+    refused,
+    standing_of,
+)
 from oms.requests import OrderRequest, Request, line_of
 from oms.requests.internal import VenueReport, check_venue_report
+from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import Store
 from oms.stores.lock import DataLock
 from oms.stores.sqlite import PersistentStorage
 from oms.turn.answer import Answer, answer_of
+from oms.turn.details import OrderDetails, details_of
 from oms.turn.dispatcher import Dispatcher
+from oms.turn.fair import FairInbox
 from oms.turn.history import Grid, Instant, candles_of, instant_ns, statistics_of
 from oms.turn.inbox import Inbox
 from oms.turn.intake import Intake
+from oms.turn.movements import MovementPage, movements_of
 from oms.turn.one_shot import DryRun, dry_run, place_pair
 from oms.turn.publisher import Listener, MarketListener, Publisher, settle
 from oms.turn.session_keeper import SessionKeeper
@@ -62,6 +73,7 @@ T = TypeVar("T")
 
 FOLLOW_S_MAX = 5.0  # a turn takes milliseconds, unless the disk is stuck
 BATCH_MAX = 100
+MOVEMENTS_MAX = ORDERS_MAX = 1_000  # in one answer
 TRADES_MAX = 1_000  # in one answer
 DISPATCHER = "oms-dispatch"
 REFUSALS_FREE = 8  # of one thread, so many at once cost it no pause
@@ -83,6 +95,13 @@ class AccountSnapshot(NamedTuple):
     seq: int
     orders: list[OrderResponse]
     balances: dict[str, tuple[Decimal, Decimal]]
+
+
+class OrderPage(NamedTuple):
+    """Some orders, and where the next page begins; before: 0 if there is none."""
+
+    orders: list[OrderResponse]
+    before: int
 
 
 class OrderManagement:
@@ -129,7 +148,7 @@ class OrderManagement:
             self.config.session.logon_lead_ns / NANOS,
             self.config.session.logout_grace_ns / NANOS,
         )
-        self.inbox = Inbox(self.config.queue.inbox_max)
+        self.inbox = (FairInbox if is_fair(self.config) else Inbox)(self.config.queue.inbox_max)
         self.publisher = Publisher(self.config.market_data.trades_kept)
         configured = {each.symbol: each for each in self.config.instruments}
         self.publisher.list_instruments(configured, configured)
@@ -365,20 +384,20 @@ class OrderManagement:
         return self.between_turns(lambda desk, intake: dry_run(intake, desk, line))
 
     def between_turns(
-        self, question: Callable[[Desk, Intake], T], *, behind: bool = False
+        self, question: Callable[[Desk, Intake], T], *, behind: str | None = None
     ) -> "Future[T]":
         """Have a question answered on the dispatcher's thread, between two turns: what it sees
         is on disk. It must only look. The future holds what it raised, or StoppedError. Once
         the order manager has stopped it is answered at once, on the caller's thread.
 
-        behind: only once all requests are answered that were handed over before.
+        behind: only once all requests of this account are answered that were handed over before.
         """
         _check_callable("question", question)
         answer: Future[T] = answer_of(self.dispatcher)
-        until = self.inbox.arrived if behind else 0
+        is_done = self.inbox.behind(behind) if behind is not None else None
 
         def ask(intake: Intake | None) -> None:
-            if intake is not None and self.dispatcher.answered < until and self._running:
+            if intake is not None and self._running and is_done is not None and not is_done():
                 self.dispatcher.questions.append(ask)
                 self.inbox.wake()
                 return
@@ -479,12 +498,61 @@ class OrderManagement:
             return None
         return self.publisher.response(report)
 
+    def order_details(self, order_ids: Sequence[int]) -> dict[int, OrderDetails]:
+        """What orders are for, by order id: type, price, quantity and terms as asked and changed
+        since; left out where there is no such order. From the store, some 50 us each."""
+        known = self.publisher.instruments
+        found = self.store.find_asked([each for each in order_ids if 0 < each <= SEQUENCE_MAX])
+        return {each.claim[0]: details_of(each, known) for each in found}
+
+    def orders(
+        self, account: str, *, symbol: str = "", side: Side | None = None, before: int = 0,
+        limit: int = ORDERS_MAX,
+    ) -> OrderPage:  # fmt: skip
+        """How an account's orders stand, the newest first: open ones, ended ones, refused ones.
+
+        before: the `before` of the page before; 0: from the newest on. A page has `limit` orders
+        at most; fewer do not mean that there are no more, `before` = 0 does. From the store.
+        Raises ValidationError, naming the field.
+        """
+        _check_text("account", account)
+        _check_text("symbol", symbol)
+        limit = plain(limit)  # type: ignore[assignment]
+        if type(limit) is not int or not 1 <= limit <= ORDERS_MAX:
+            raise ValidationError("limit", limit, f"1 to {ORDERS_MAX}")
+        if type(before) is not int or not 0 <= before <= SEQUENCE_MAX:
+            raise ValidationError("before", before, f"0 to {SEQUENCE_MAX}")
+        if not f"{account}{symbol}".isascii():
+            return OrderPage([], 0)
+        ids, following = self.store.find_orders(
+            account, symbol, side.value if side is not None else "", before or SEQUENCE_MAX, limit
+        )
+        standing = [standing_of(self.store.find_reports(account, order_id)) for order_id in ids]
+        return OrderPage(
+            [self.publisher.response(each) for each in standing if each is not None], following
+        )
+
+    def fills(self, account: str, order_id: int, *, limit: int = ORDERS_MAX) -> list[OrderResponse]:
+        """The latest fills of an order, oldest first, as they were told; at most `limit`."""
+        _check_text("account", account)
+        found = [each for each in self.store.find_reports(account, order_id) if each.type == TRADE]
+        return [self.publisher.response(each) for each in found[-limit:]]
+
+    def symbol_limits(self) -> "Future[dict[str, dict[str, str]]]":
+        """What an order of each symbol may be: limit -> text, as configured and as operators set
+        it since; only what is limited."""
+        return self.between_turns(
+            lambda desk, _intake: {
+                symbol: desk.risk.texts(Scope.SYMBOL, symbol) for symbol in desk.instruments
+            }
+        )
+
     def find_order(self, account: str, named: str | int) -> "Future[OrderResponse | None]":
-        """The same, asked behind every request that was handed over before: what is answered
-        None was not among them. Raises as `get_order`."""
+        """The same, asked behind every request of the account that was handed over before: what is
+        answered None was not among them. Raises as `get_order`."""
         self.get_order(account, named)  # what cannot be a name is said at once
         return self.between_turns(
-            lambda _desk, _intake: self.get_order(account, named), behind=True
+            lambda _desk, _intake: self.get_order(account, named), behind=account
         )
 
     def journal_seq(self) -> "Future[int]":
@@ -564,6 +632,25 @@ class OrderManagement:
         if not account.isascii():
             return []
         return [position_of(each) for each in self.store.find_holdings(account)]
+
+    def ledger(self, account: str, *, before: int = 0, limit: int = MOVEMENTS_MAX) -> MovementPage:
+        """What moved an account's money, newest first: amounts of trades, fees, busts, corrections
+        and funds; of `limit` reports at most, each of which may have three.
+
+        before: the `before` of the page before; 0: from the newest on. A page may have nothing, and
+        yet a `before`. From stored reports and funds entries, without a fold. Orders that traded
+        by rules number 1 are reckoned as if by later ones. Raises ValidationError.
+        """
+        _check_text("account", account)
+        if type(limit) is not int or not 1 <= limit <= MOVEMENTS_MAX:
+            raise ValidationError("limit", limit, f"1 to {MOVEMENTS_MAX}")
+        if type(before) is not int or not 0 <= before <= SEQUENCE_MAX:
+            raise ValidationError("before", before, f"0 to {SEQUENCE_MAX}")
+        if not account.isascii():
+            return MovementPage([], 0)
+        found, following = self.store.find_moved(account, before or SEQUENCE_MAX, limit)
+        known, scales = self.publisher.instruments, self.dispatcher.feed.scales()
+        return MovementPage(list(movements_of(account, found, known, scales)), following)
 
     def pnl(self, account: str) -> dict[str, Pnl]:
         """What an account has made, by quote asset: the sums over its positions."""
@@ -688,11 +775,13 @@ class OrderManagement:
         desk, limited = dispatcher.desk, self.config.throttle.policy != "off"
         wall_ns = self.clock.wall_ns()
         window, open_ns = self.session.window_at(wall_ns), self.session.next_open_ns(wall_ns)
+        close_ns = self.session.next_close_ns(wall_ns)
         return {
             "health": self._health(),
             "session": "open" if window else "closed",
             "trading_date": window.trading_date.isoformat() if window else None,
             "opens": utc_text(open_ns) if open_ns is not None else None,
+            "closes": utc_text(close_ns) if close_ns is not None else None,
             "link": "up" if self.session.logged_on else "down",
             "logon_attempts": self.keeper.attempts,
             "inbox": inbox.size,
@@ -730,6 +819,11 @@ class OrderManagement:
             return "stopped" if self.failure is None else "failed"
         degraded = self.dispatcher.blocked is not None or self.keeper.gave_up
         return "degraded" if degraded else "ok"
+
+
+def is_fair(config: Config) -> bool:
+    """Do clients take turns? By default where the front door lets many in."""
+    return config.queue.fair == "yes" or (config.queue.fair == "auto" and config.web.enabled)
 
 
 def _check_callable(name: str, value: object) -> None:

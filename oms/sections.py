@@ -311,11 +311,15 @@ class ThrottleConfig(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueConfig(Section):
-    """Bounds, in requests, orders and requests a turn."""
+    """Bounds, in requests, orders and requests a turn.
+
+    fair: whether clients take turns; auto: where the front door is open.
+    """
 
     inbox_max: Annotated[int, whole(1, 10_000_000)] = 100_000
     waiting_max: Annotated[int, whole(1, 10_000_000)] = 100_000
     batch_max: Annotated[int, whole(1, 100_000)] = 1_000
+    fair: Literal["auto", "yes", "no"] = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -366,6 +366,11 @@ class TradingSession:
         window = self._current.after(wall_ns)
         return window.open_ns if window is not None and wall_ns < window.open_ns else None
 
+    def next_close_ns(self, wall_ns: int) -> int | None:
+        """When trading ends next; None if it never does, or does not begin within 400 days."""
+        window = self._current.after(wall_ns)
+        return window.close_ns if window is not None and not self.schedule.always_open else None
+
     def next_change_ns(self, wall_ns: int) -> int | None:
         """When trading ends, else when it begins next; None if not within 400 days."""
         window = self._current.after(wall_ns)

@@ -113,11 +113,11 @@ class Risk:
         )
         self.free = self.everybody is Trading.ACTIVE and not self.accounts and not self.symbols
         self.idle = self.free and not limited
-        self._limited_groups = any(self._texts(Scope.GROUP, name) for name in self.known_groups)
+        self._limited_groups = any(self.texts(Scope.GROUP, name) for name in self.known_groups)
         states = (self.everybody, *self.accounts.values(), *self.symbols.values())
         self._reducing_somewhere = Trading.REDUCING in states
 
-    def _texts(self, scope: Scope, target: str) -> Limits:
+    def texts(self, scope: Scope, target: str) -> Limits:
         """What holds for one account or symbol: everybody's, its own, the operator's."""
         found: Limits = {}
         for source in (self._configured, self.set_by_operator):
@@ -129,7 +129,7 @@ class Risk:
         if account not in self._of_account:
             if len(self._of_account) >= CACHED_MAX:
                 self._of_account = {}
-            texts = self._texts(Scope.ACCOUNT, account)
+            texts = self.texts(Scope.ACCOUNT, account)
             self._of_account[account] = AccountLimits(texts) if texts else None
         return self._of_account[account]
 
@@ -143,7 +143,7 @@ class Risk:
         if not self._limited_groups or account not in self._groups:
             return ()
         if account not in self._of_groups:
-            texts = {name: self._texts(Scope.GROUP, name) for name in self._groups[account]}
+            texts = {name: self.texts(Scope.GROUP, name) for name in self._groups[account]}
             self._of_groups[account] = tuple(
                 self._group(name, limits) for name, limits in texts.items() if limits
             )
@@ -165,7 +165,7 @@ class Risk:
     def _symbol(self, instrument: Instrument) -> SymbolLimits | None:
         symbol = instrument.symbol
         if symbol not in self._of_symbol:
-            texts = self._texts(Scope.SYMBOL, symbol)
+            texts = self.texts(Scope.SYMBOL, symbol)
             self._of_symbol[symbol] = SymbolLimits(texts, instrument) if texts else None
         return self._of_symbol[symbol]
 
@@ -174,7 +174,7 @@ class Risk:
         before, self.exposures = self.exposures, {}
         groups_before, self.group_exposures, self._of_groups = self.group_exposures, {}, {}
         for name, group in groups_before.items():
-            if self._texts(Scope.GROUP, name):
+            if self.texts(Scope.GROUP, name):
                 self.group_exposures[name] = Exposure()
                 self.group_exposures[name].stamps = group.stamps
         for order in orders:

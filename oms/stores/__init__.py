@@ -1,15 +1,15 @@
 """Stores: where the journal and the reports are kept. SQLite for keeps, memory for tests."""
 
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from oms.clock import Instant
 from oms.errors import JournalError
 from oms.instruments import Instrument
 from oms.positions import CHANGES, Changes, Scales, Standing, TradeRow, standing
-from oms.reports import TRADE, Report, execution_id_of
-from oms.requests.codec import LOSS, Line, decode_all
+from oms.reports import EXEC_TYPES, TRADE, Report, execution_id_of
+from oms.requests.codec import FUNDS, LOSS, Line, decode_all
 
 Claim = tuple[int, str, str, str, str, str, int]
 """A row of `orders`: sequence, account, client order id; symbol and side; what else the order
@@ -152,6 +152,50 @@ class Snapshot(NamedTuple):
     parts: tuple[str, ...] = ()
 
 
+class Changed(NamedTuple):
+    """One change of an order that was made: by a modify, whose line this is, or by the exchange
+    itself (None), which says why. lots: its total quantity since."""
+
+    line: Line | None
+    text: str
+    lots: int
+
+
+class Asked(NamedTuple):
+    """What was asked of one order. line: of its request; an answer, if that was refused for its
+    numbers. changes: oldest first."""
+
+    claim: Claim
+    line: Line
+    changes: list[Changed]
+
+
+class Moved(NamedTuple):
+    """What moved an account's money: a fill, a bust or a correction of its order, or a request
+    about funds, whose line this is. earlier: of a bust or correction, the order's reports before.
+    """
+
+    report: Report
+    earlier: list[Report]
+    line: Line | None
+
+
+class MovedPage(NamedTuple):
+    """Newest first. before: go on with reports before this one; 0: there are no more. There may be
+    fewer than were asked for, and yet more of them: a look is bounded."""
+
+    moved: list[Moved]
+    before: int
+
+
+class OrderIds(NamedTuple):
+    """Order ids, newest first. before: go on with those before this one; 0: there are no more.
+    There may be fewer than were asked for, and yet more of them: a look is bounded."""
+
+    ids: list[int]
+    before: int
+
+
 class Noted(NamedTuple):
     """What a turn changed of what is kept for readers, beside reports.
 
@@ -249,6 +293,21 @@ class Store(Protocol):
         id; from any thread."""
         ...
 
+    def find_asked(self, order_ids: Sequence[int]) -> list[Asked]:
+        """What was asked of orders; durable; those left out that are none. From any thread."""
+        ...
+
+    def find_orders(
+        self, account: str, symbol: str, side: str, before: int, limit: int
+    ) -> OrderIds:
+        """The latest orders of an account before order id `before`, also refused ones, of a symbol
+        and a side ("": of all); durable; from any thread."""
+        ...
+
+    def find_moved(self, account: str, before: int, limit: int) -> MovedPage:
+        """What moved an account's money, before report id `before`; durable; from any thread."""
+        ...
+
     def find_holdings(self, account: str) -> list[Standing]:
         """An account's positions, by symbol; durable; from any thread."""
         ...
@@ -303,6 +362,7 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
+COMMAND_DONE = "COMMAND_DONE"
 EXECUTIONS = (TRADE, *CHANGES)  # types of what `executions` gives
 
 
@@ -322,6 +382,29 @@ def names_trade(report: Report) -> bool:
         return False
     in_auction = report.liquidity not in ("MAKER", "TAKER") and report.match_number > 0
     return report.liquidity == "TAKER" or (in_auction and report.side == "BUY")
+
+
+def asked_in(
+    claim: Claim, line_of: Callable[[int], Line], told: Iterable[tuple[str, int, str, int]]
+) -> Asked:
+    """told: code, request, text and total quantity of the order's reports that are REPLACED or
+    RESTATED."""
+    changes = [
+        Changed(line_of(seq) if code[:1] == EXEC_TYPES["REPLACED"] else None, text, lots)
+        for code, seq, text, lots in told
+    ]
+    return Asked(claim, line_of(claim[0]), changes)
+
+
+def moved_of(report: Report, account: str, store: "Store") -> Moved | None:
+    """How a report moved an account's money; None if it did not. Of fills, busts, corrections and
+    answers to requests about funds."""
+    if report.type != COMMAND_DONE:
+        earlier = store.reports_of(report.order_id) if report.type in CHANGES else []
+        return Moved(report, [e for e in earlier if e.report_id < report.report_id], None)
+    line = store.line_of(report.request_seq)
+    is_mine = line[0] == FUNDS and account in (line[1], line[6])
+    return Moved(report, [], line) if is_mine else None
 
 
 def answers_in(reports: Sequence[Report], seq: int) -> list[Report]:

@@ -17,16 +17,22 @@ from oms.reports import Report
 from oms.requests.codec import Line
 from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import (
+    COMMAND_DONE,
     EXECUTIONS,
+    Asked,
     Claim,
     JournalRecord,
+    MovedPage,
     Noted,
+    OrderIds,
     Snapshot,
     StoredTrade,
     Turn,
     answers_in,
     as_it_stands,
+    asked_in,
     line_in,
+    moved_of,
     names_trade,
 )
 
@@ -42,6 +48,8 @@ class MemoryStore:
         self._reports: dict[int, list[Report]] = {}
         self._pending: list[tuple[JournalRecord, Sequence[Report]]] = []
         self._claimed: dict[tuple[str, str], tuple[int, int]] = {}
+        self._orders: dict[int, Claim] = {}  # of new orders, by sequence
+        self._ordered: dict[int, Claim] = {}  # the same, of this turn
         self._noted: list[Noted] = []  # of the turn under way
         self._listed: list[Noted] = []  # those with instruments
         self._snapshots: list[Snapshot] = []
@@ -56,18 +64,22 @@ class MemoryStore:
     def begin(self) -> None:
         self._pending, self._noted = [], []
         self._claimed = {}
+        self._ordered = {}
 
     def hurry(self) -> None:
         pass
 
     def claim(self, claims: Sequence[Claim]) -> bool:
         fresh = True
-        for seq, account, client_order_id, *_, content in claims:
+        for claim in claims:
+            seq, account, client_order_id, _, side, _, content = claim
             key = (account, client_order_id)
             if key in self._ids or key in self._claimed:
                 fresh = False
             else:
                 self._claimed[key] = seq, content
+                if side:
+                    self._ordered[seq] = claim
         return fresh
 
     def owner(self, account: str, client_order_id: str) -> tuple[int, int]:
@@ -89,6 +101,7 @@ class MemoryStore:
             self._records.append(record)
             for report in reports:
                 self._reports.setdefault(report.order_id, []).append(report)
+        self._orders.update(self._ordered)
         self._ids.update(self._claimed)  # last: what an id leads a reader to is there
         self.begin()
 
@@ -128,6 +141,42 @@ class MemoryStore:
         if told is None or told.type == "CANCEL_REJECTED":  # then it never was a name of the order
             return []
         return self.reports_of(told.order_id)
+
+    def find_asked(self, order_ids: Sequence[int]) -> list[Asked]:
+        return [
+            asked_in(claim, self.line_of, [
+                (each.code, each.request_seq, each.reason,
+                 each.cumulative_lots + each.leaves_lots)
+                for each in self.reports_of(order_id)
+                if each.type in ("REPLACED", "RESTATED")
+            ])
+            for order_id in order_ids
+            if (claim := self._orders.get(order_id)) is not None
+        ]  # fmt: skip
+
+    def find_orders(
+        self, account: str, symbol: str, side: str, before: int, limit: int
+    ) -> OrderIds:
+        found = [
+            seq for seq, claim in list(self._orders.items())
+            if claim[1] == account and symbol in ("", claim[3]) and side in ("", claim[4])
+            and seq < before
+        ]  # fmt: skip
+        ids = sorted(found, reverse=True)[:limit]
+        return OrderIds(ids, ids[-1] if len(ids) < len(found) else 0)
+
+    def find_moved(self, account: str, before: int, limit: int) -> MovedPage:
+        reports = sorted(
+            each for each in self.all_reports()
+            if each.report_id < before and (
+                (each.type in EXECUTIONS and each.account == account)
+                or (each.type == COMMAND_DONE and each.reason.startswith("asset="))
+            )
+        )  # fmt: skip
+        moved = (moved_of(each, account, self) for each in reversed(reports))
+        found = [each for each in moved if each is not None]
+        page = found[:limit]
+        return MovedPage(page, page[-1].report.report_id if len(page) < len(found) else 0)
 
     def find_holdings(self, account: str) -> list[Standing]:
         executions = list(self._executions())

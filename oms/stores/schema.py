@@ -149,6 +149,21 @@ COUNT_ALL = """SELECT (SELECT count(*) FROM orders WHERE client_order_id >= ' ')
     (SELECT count(*) FROM reports)"""  # each by an index alone
 COUNT = """SELECT (SELECT count(*) FROM orders WHERE client_order_id >= ' ' AND seq <= ?),
     (SELECT count(*) FROM reports WHERE report_id < ?)"""
+# A new order's claim, and no other, has a side; a stand-in may have one, but not such an id.
+_OF_ORDERS = "side <> '' AND client_order_id >= ' '"
+SELECT_ORDER = f"SELECT * FROM orders WHERE seq = ? AND {_OF_ORDERS}"
+SELECT_CHANGES_OF_ORDER = f"""SELECT code, request_seq, reason, cumulative_lots + leaves_lots
+    FROM reports WHERE order_id = ?
+    AND substr(code, 1, 1) IN ('{EXEC_TYPES["REPLACED"]}', '{EXEC_TYPES["RESTATED"]}')
+    ORDER BY report_id"""
+BY_ACCOUNT_MAX = 10_000  # ids of an account that are sorted to find its latest orders
+SCANNED_MAX = 100_000  # ids of all that are looked through, at 0.2 us each
+COUNT_IDS = "SELECT count(*) FROM (SELECT 1 FROM orders WHERE account = ? LIMIT ?)"
+_HISTORY = f"""SELECT seq FROM orders {{}} WHERE account = ?1 AND {_OF_ORDERS}
+    AND (symbol = ?2 OR ?2 = '') AND (side = ?3 OR ?3 = '') AND seq >= ?4 AND seq < ?5
+    ORDER BY seq DESC LIMIT ?6"""
+SELECT_BY_ACCOUNT = _HISTORY.format("INDEXED BY orders_by_id")
+SELECT_BY_SEQ = _HISTORY.format("NOT INDEXED")
 SELECT_END = "SELECT last_seq, checksum FROM journal ORDER BY last_seq DESC LIMIT 1"
 SELECT_USED = (
     "SELECT account, client_order_id FROM json_each(?) AS name JOIN orders "
@@ -223,6 +238,14 @@ FILLS_BEFORE = f"""SELECT r.report_id FROM reports AS r
 FILLS_OF_ACCOUNT = f"""SELECT r.report_id FROM orders AS o
     CROSS JOIN reports AS r ON r.order_id = o.seq
     WHERE o.account = ?1 AND {OF_FILLS} ORDER BY r.report_id DESC"""
+# What find_moved looks for, in a stretch of reports: fills, busts and corrections of the account's
+# orders; and answers about funds, its own or with its name in their turn: a transfer may be to it.
+OF_MOVED = f"""WHERE r.report_id >= ?1 AND r.report_id < ?2 AND (
+    (({FILL.format("r")} OR {CHANGE.format("r")}) AND o.account = ?3)
+    OR (substr(r.code, 1, 1) = '{EXEC_TYPES["COMMAND_DONE"]}' AND r.reason LIKE 'asset=%'
+        AND (o.account = ?3 OR instr(j.body, '"' || ?3 || '"'))))
+    ORDER BY r.report_id DESC"""
+BACK = "SELECT report_id FROM reports WHERE report_id < ? ORDER BY report_id DESC LIMIT 1 OFFSET ?"
 UPSERT_PRICE = "INSERT OR REPLACE INTO last_prices VALUES (?, ?, ?)"
 UPSERT_BALANCE = "INSERT OR REPLACE INTO account_balances VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_INSTRUMENT = f"INSERT OR REPLACE INTO instruments VALUES ({', '.join('?' * 15)})"

@@ -41,20 +41,34 @@ from oms.positions import (
     last_price,
     trade_rows,
 )
-from oms.reports import NUMBER_BITS, NUMBER_MASK, STORED, TRADE, Report, stored_report, type_of
+from oms.reports import (
+    EXEC_TYPES,
+    NUMBER_BITS,
+    NUMBER_MASK,
+    STORED,
+    TRADE,
+    Report,
+    stored_report,
+    type_of,
+)
 from oms.requests.codec import Line
 from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import (
     EXECUTIONS,
+    Asked,
     Claim,
     JournalRecord,
+    MovedPage,
     Noted,
+    OrderIds,
     Snapshot,
     StoredTrade,
     Turn,
     answers_in,
     as_it_stands,
+    asked_in,
     line_in,
+    moved_of,
 )
 from oms.stores.archives import ArchiveRow, Archives
 from oms.stores.high_water import (
@@ -73,8 +87,11 @@ from oms.stores.schema import (
     ALL_EXECUTIONS,
     ALL_VIEWS,
     ARCHIVED_VERSION,
+    BACK,
+    BY_ACCOUNT_MAX,
     COUNT,
     COUNT_ALL,
+    COUNT_IDS,
     DROP_PARTS,
     FILLS_BEFORE,
     FILLS_OF_ACCOUNT,
@@ -88,14 +105,20 @@ from oms.stores.schema import (
     KEPT,
     OF_CHANGES,
     OF_KEY,
+    OF_MOVED,
     OF_ORDER,
     OF_TRADES,
     OTHERS,
+    SCANNED_MAX,
     SCHEMA_VERSION,
     SELECT_ARCHIVES,
+    SELECT_BY_ACCOUNT,
+    SELECT_BY_SEQ,
+    SELECT_CHANGES_OF_ORDER,
     SELECT_CLAIMS,
     SELECT_END,
     SELECT_HOLDING,
+    SELECT_ORDER,
     SELECT_RECORD,
     SELECT_REPORT,
     SELECT_TRADES_OF_TIME,
@@ -630,6 +653,37 @@ class PersistentStorage:
         with self._read_only_one() as reader:
             return reader._find(account, named)
 
+    def find_asked(self, order_ids: Sequence[int]) -> list[Asked]:
+        with self._read_only_one() as reader:
+            found = [reader._asked(order_id) for order_id in order_ids]
+        return [each for each in found if each is not None]
+
+    def find_orders(
+        self, account: str, symbol: str, side: str, before: int, limit: int
+    ) -> OrderIds:
+        with self._read_only_one() as reader:
+            return reader._orders(account, symbol, side, before, limit)
+
+    def find_moved(self, account: str, before: int, limit: int) -> MovedPage:
+        with self._of_one_instant() as reader:
+            return reader._moved(account, before, limit)
+
+    def _moved(self, account: str, before: int, limit: int) -> MovedPage:
+        back = self._one(BACK, before, SCANNED_MAX)
+        first = back[0] if back is not None else 0
+        found = self._archives.merged(
+            iter(self.moved_in(account, first, before)),
+            lambda file: iter(file.moved_in(account, first, before)),
+            newest_first=True,
+        )
+        moved = (moved_of(report, account, self) for report in found)
+        page = list(islice((each for each in moved if each is not None), limit))
+        return MovedPage(page, page[-1].report.report_id if len(page) == limit else first)
+
+    def moved_in(self, account: str, first: int, before: int) -> list[Report]:
+        """Reports in [first, before) that may have moved an account's money, newest first."""
+        return self._reports(OF_MOVED, first, before, account)
+
     def find_holdings(self, account: str) -> list[Standing]:
         query = (
             f"SELECT {', '.join('h.' + name for name in Holding._fields)}, "
@@ -680,6 +734,32 @@ class PersistentStorage:
             finally:
                 if self._reader is None:
                     reader.close()
+
+    def _asked(self, order_id: int) -> Asked | None:
+        claim = self._one(SELECT_ORDER, order_id)
+        if claim is None:
+            return None
+        told = list(_guarded(self._read(SELECT_CHANGES_OF_ORDER, (order_id,))))
+        told = told or [
+            (each.code, each.request_seq, each.reason, each.cumulative_lots + each.leaves_lots)
+            for each in self._archives.reports_of(order_id)
+            if each.code[:1] in (EXEC_TYPES["REPLACED"], EXEC_TYPES["RESTATED"])
+        ]
+        return asked_in(claim, self.line_of, told)
+
+    def _orders(self, account: str, symbol: str, side: str, before: int, limit: int) -> OrderIds:
+        """An account with few ids has an index for them; of one with many, the latest orders are
+        among the latest ids of all."""
+        given = account, symbol, side
+        few = self._one(COUNT_IDS, account, BY_ACCOUNT_MAX) != (BY_ACCOUNT_MAX,)
+        select, first = (SELECT_BY_ACCOUNT, 0) if few else (SELECT_BY_SEQ, 0)
+        if not few:
+            last = self._one("SELECT max(seq) FROM orders") or (0,)
+            before = min(before, (last[0] or 0) + 1)
+            first = max(0, before - SCANNED_MAX)
+        rows = _guarded(self._read(select, (*given, first, before, limit)))
+        ids = [row[0] for row in rows]
+        return OrderIds(ids, ids[-1] if len(ids) == limit else first)
 
     @contextmanager
     def _of_one_instant(self) -> "Iterator[PersistentStorage]":

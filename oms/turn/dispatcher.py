@@ -114,7 +114,6 @@ class Dispatcher:
         self.blocked: RejectReason | None = None  # why nothing can be stored now
         self.anomalies = 0  # venue reports that fit no open order
         self.turns = 0
-        self.answered = 0  # so many of the inbox's items are done with
         self.thread_id = 0  # of the thread that is taking a turn; 0 between turns
         self.started = False
         inbox.close()  # until the start: nobody would take requests out
@@ -286,7 +285,7 @@ class Dispatcher:
     def _take_turn(self, wait_s: float) -> None:
         for items in self._lane.turns(self.intake, wait_s):
             self.turn(items)
-        self.answered = self._inbox.taken
+        self._inbox.done()
 
     def wake(self) -> None:
         self._inbox.wake()

@@ -11,7 +11,7 @@ kill switch the orders that were there before it (`sweep`).
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from itertools import islice
 from typing import Any, cast
@@ -48,6 +48,7 @@ class Inbox:
         self._left = 0  # how many of them are None
         self._length_max = size_max  # of _items; once closed, too little even for the urgent
         self._taken = 0  # the number of the first of _items
+        self._done = 0  # so many were taken, and are answered
         self._urgent: deque[int] = deque()  # the numbers of urgent ones, and of some taken already
         self._numbers: dict[tuple[str, str], int] = {}  # (account, client order id) -> number
         self._numbered = 0  # up to where they are known
@@ -86,20 +87,15 @@ class Inbox:
     def take(self, count_max: int, wait_s: float) -> list[Item]:
         """Up to `count_max` items, oldest first; waits for the first, at most `wait_s`."""
         with self._lock:
-            items = self._items
-            if not items and not self._woken and wait_s > 0:
+            if not self.size and not self._woken and wait_s > 0:
                 self._sleeps = True
                 self._filled.wait(wait_s)
                 self._sleeps = False
             self._woken = False
             self._peak = self.peak
-            if len(items) > count_max or self._unusual:
+            if self.size > count_max or self._unusual:
                 return self._pop(count_max)
-            taken = cast("list[Item]", list(items))  # by far the most
-            items.clear()
-            self._urgent.clear()
-            self._taken += len(taken)
-            return taken
+            return self._pop_all()  # by far the most
 
     def take_urgent(self, count_max: int, backlog_max: int) -> list[tuple[int, Item]]:
         """Urgent items with their numbers, oldest first, if more than `backlog_max` wait here."""
@@ -107,11 +103,10 @@ class Inbox:
             return []
         with self._lock:
             self._peak = self.peak
-            items, urgent, first = self._items, self._urgent, self._taken
-            found = list[tuple[int, Item]]()
+            urgent, found = self._urgent, list[tuple[int, Item]]()
             while urgent and len(found) < count_max:
                 number = urgent.popleft()
-                item = items[number - first] if number >= first else None
+                item = self._at(number)
                 if item is not None:
                     found.append((number, item))
                     self._leave(number)
@@ -121,8 +116,8 @@ class Inbox:
         """Those of (account, client order id) that are perhaps of orders or modifies here."""
         with self._lock:
             self._number()
-            numbers, taken = self._numbers, self._taken
-            return {name for name in names if numbers.get(name, -1) >= taken}
+            numbers, at = self._numbers, self._at
+            return {name for name in names if at(numbers.get(name, -1)) is not None}
 
     def withdraw(self, wanted: Iterable[tuple[str, str, int]]) -> list[tuple[str, Item | None]]:
         """Take new orders out; each by a client order id that it has, or is to get by a modify.
@@ -142,7 +137,29 @@ class Inbox:
                 self._swept = max(self._swept, before)
                 self._unusual = True
 
+    def behind(self, account: str) -> Callable[[], bool]:  # noqa: ARG002 - the fair one asks
+        """Whether all that is here now of an account is done with, to be asked by the dispatcher:
+        here, all that is here."""
+        until = self.arrived
+        return lambda: self._done >= until
+
+    def done(self) -> None:
+        """What was taken until now is answered."""
+        self._done = self._taken
+
     # --- under the lock ---
+
+    def _at(self, number: int) -> Item | None:
+        """What is here under a number."""
+        return self._items[number - self._taken] if number >= self._taken else None
+
+    def _pop_all(self) -> list[Item]:
+        """Everything; nothing has left out of turn."""
+        taken = cast("list[Item]", list(self._items))
+        self._items.clear()
+        self._urgent.clear()
+        self._taken += len(taken)
+        return taken
 
     def _set_length_max(self) -> None:
         self._length_max = -self.size_max if self._closed else self.size_max + self._left
@@ -156,7 +173,7 @@ class Inbox:
     def _withdraw(self, account: str, named: str, before: int) -> tuple[str, Item | None]:
         for _ in range(NAMES_MAX):
             number = self._numbers.get((account, named), -1)
-            item = self._items[number - self._taken] if number >= self._taken else None
+            item = self._at(number)
             if item is None or number >= before:
                 break
             if item[0][0] == NEW:
@@ -248,11 +265,6 @@ class Inbox:
     @property
     def closed(self) -> bool:
         return self._closed
-
-    @property
-    def taken(self) -> int:
-        """How many items have left, but for those that overtook."""
-        return self._taken
 
     @property
     def arrived(self) -> int:

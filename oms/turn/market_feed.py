@@ -147,6 +147,10 @@ class MarketFeed:
         """How many decimals an asset has that an account has had any of."""
         return self._asset_scales.get(asset, 0)
 
+    def scales(self) -> dict[str, int]:
+        """Of all assets that an account has had any of."""
+        return dict(self._asset_scales)
+
     def phases(self) -> dict[str, Phase]:
         with self._lock:
             return self._phases.copy()

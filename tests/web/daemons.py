@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from oms.commands.serving import SANDBOX_SETTINGS
+from oms.commands.sandbox import SETTINGS as SANDBOX_SETTINGS
 from tests.processes import wait_until
 from tests.web.doors import PASSWORD
 

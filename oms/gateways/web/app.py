@@ -135,8 +135,10 @@ async def _not_found(request: Any, _error: Exception) -> Any:
     return _plain(http_error(404, "NOT_FOUND", "there is no such path: see /docs"), request)
 
 
-async def _not_allowed(request: Any, _error: Exception) -> Any:
-    return _plain(http_error(405, "METHOD_NOT_ALLOWED", "the path has other methods"), request)
+async def _not_allowed(request: Any, error: Any) -> Any:
+    allowed = {"allow": error.headers["Allow"]}
+    text = f"the path has other methods: {allowed['allow']}"
+    return _plain(http_error(405, "METHOD_NOT_ALLOWED", text, headers=allowed), request)
 
 
 def _plain(error: Exception, request: Any) -> ASGIApp:

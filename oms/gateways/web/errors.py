@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from oms.errors import OMSError, OverrunError, StoppedError, ValidationError
+from oms.errors import OMSError, OverrunError, StoppedError, StoreError, ValidationError
 from oms.gateways.gate import Denied
 from oms.gateways.web.told import Told
 from oms.reject_reasons import RejectReason
@@ -18,6 +18,10 @@ from oms.reports import OrderResponse
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 1
+REPLAYED = {"idempotency-replayed": "true"}
+LATER = {"retry-after": str(RETRY_AFTER_S)}
+# Fields of the library's requests that have another name here than in camelCase.
+FIELDS = {"order_type": "type", "expire_ns": "expireTime", "order": "orderId"}
 
 
 @dataclass(slots=True)
@@ -59,8 +63,14 @@ NUMBERS = {
 
 
 def unknown(why: str) -> HttpError:
+    """Only where nothing durable says what became of a request that was handed over."""
     text = f"the outcome is unknown ({why}): ask by clientOrderId, or send the same again"
-    return HttpError(504, "OUTCOME_UNKNOWN", text, number=NUMBERS["OUTCOME_UNKNOWN"])
+    return http_error(504, "OUTCOME_UNKNOWN", text, headers=LATER)
+
+
+def unavailable(why: str) -> HttpError:
+    """A question that cannot be answered now."""
+    return http_error(503, "UNAVAILABLE", why, headers=LATER)
 
 
 def http_error(status: int, code: str, message: str, **more: Any) -> HttpError:
@@ -71,9 +81,9 @@ def refusal(response: OrderResponse, order: Told | None = None) -> HttpError:
     """A refusal of the exchange as HTTP has it."""
     reason = response.reason
     status = reason.http if reason is not None else 422
-    headers = {"retry-after": str(RETRY_AFTER_S)} if status in (429, 503) else {}
+    headers = dict(LATER) if status in (429, 503) else {}
     if response.repeated:
-        headers["idempotency-replayed"] = "true"
+        headers |= REPLAYED
     return HttpError(
         status,
         reason.value if reason is not None else "REJECTED",
@@ -96,6 +106,12 @@ def refused(reason: RejectReason, text: str, field: str = "") -> HttpError:
     return HttpError(reason.http, reason.value, text, number=reason.api, field=field)
 
 
+def field_told(name: str) -> str:
+    """A field of the library's requests as clients know it."""
+    first, *rest = FIELDS.get(name, name).split("_")
+    return first + "".join(each.title() for each in rest)
+
+
 def error_reply(error: BaseException, request_id: str) -> Reply:
     """Any error as the one object that errors are."""
     order, headers, where = None, {}, ""
@@ -104,11 +120,12 @@ def error_reply(error: BaseException, request_id: str) -> Reply:
         message, headers, order = str(error), error.headers, error.order
     elif isinstance(error, ValidationError):
         reason = RejectReason.MALFORMED
-        status, code, number, where = reason.http, reason.value, reason.api, error.field
-        message = str(error)
-    elif isinstance(error, StoppedError | OverrunError):
+        status, code, number = reason.http, reason.value, reason.api
+        where = field_told(error.field)
+        message = where + str(error).removeprefix(error.field)
+    elif isinstance(error, StoppedError | OverrunError | StoreError):
         status, code, number, message = 503, "UNAVAILABLE", NUMBERS["UNAVAILABLE"], str(error)
-        headers = {"retry-after": str(RETRY_AFTER_S)}
+        headers = dict(LATER)
     else:
         log.error("request %s failed", request_id, exc_info=error)
         status, code, number = 500, "INTERNAL", NUMBERS["INTERNAL"]

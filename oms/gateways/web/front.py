@@ -13,7 +13,7 @@ import asyncio
 import itertools
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from enum import StrEnum
 from pathlib import Path
@@ -22,18 +22,20 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from starlette.types import Receive, Scope
 
 from oms.clock import NANOS
-from oms.errors import StoppedError, StoreError
+from oms.errors import StoppedError, StoreError, ValidationError
 from oms.gateways.gate import Caller, may
 from oms.gateways.web.bridge import Bridge
 from oms.gateways.web.counts import Counts
 from oms.gateways.web.ends import Ends
-from oms.gateways.web.errors import HttpError, Reply, http_error, refused, unknown
+from oms.gateways.web.errors import HttpError, Reply, http_error, refused, unavailable, unknown
 from oms.gateways.web.limits import ADDRESS, CANCEL, LOGIN, ORDER, REQUEST, Allowance, Limits
+from oms.gateways.web.orders import fills_told, orders_told
 from oms.gateways.web.pools import ASKING, HASHING, Pool
-from oms.gateways.web.told import Told, order_told
+from oms.gateways.web.shapes import DONE, Answer
+from oms.gateways.web.told import Told
 from oms.gateways.web.words import Body, read_body, read_query
 from oms.manager import OrderManagement
-from oms.market_data import DepthSnapshot
+from oms.market_data import Candle, DepthSnapshot
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse
 from oms.requests import FundsAction, Origin, Request
@@ -43,6 +45,7 @@ GATEWAY = "rest"
 ANSWER_S_MAX = 10.0  # then 504: the outcome is unknown; up to a second later
 ANSWER_NS_MAX = int(ANSWER_S_MAX * NANOS)
 LOGINS_MAX = 5  # a second and address: each costs a hash
+STATISTICS_NS = 5 * NANOS
 
 T = TypeVar("T")
 
@@ -114,6 +117,8 @@ class Door:
         self._asking = Pool(ASKING, self._died)
         self._hashing = Pool(HASHING, self._died)
         self._failure: BaseException | None = None
+        self._slow = asyncio.Semaphore(1)
+        self._days: dict[str, tuple[int, asyncio.Task[Candle]]] = {}  # until when each is good
         self._numbers, self._process = itertools.count(1), os.getpid()
         self._follows = False
 
@@ -167,6 +172,16 @@ class Door:
         except (StoreError, StoppedError) as error:
             raise unknown(str(error)) from error
 
+    async def answered(self, future: "Future[T]") -> T:
+        """The same of a question: nothing was to happen. Raises HttpError 503."""
+        try:
+            async with asyncio.timeout(ANSWER_S_MAX):
+                return await self.awaitable(future)
+        except TimeoutError:
+            raise unavailable(f"no answer within {ANSWER_S_MAX:g} s") from None
+        except (StoreError, StoppedError) as error:
+            raise unavailable(str(error)) from error
+
     def awaitable(self, future: "Future[T]") -> "asyncio.Future[T]":
         assert self._bridge is not None, "the loop runs"
         return self._bridge.awaitable(future)
@@ -179,14 +194,31 @@ class Door:
         """The same of what hashes a password."""
         return await self.awaitable(self._hashing.ask(call, *given))
 
+    async def slowly(self, call: Callable[..., T], *given: object) -> T:
+        """The same of what may read a day's trades: one at a time, so that others have threads."""
+        async with self._slow:
+            return await self.in_thread(call, *given)
+
     # --- what routes ask ---
 
     async def order(self, account: str, named: str | int) -> Told | None:
         """How an order stands, asked behind every request that came before."""
         found = await self.in_thread(self.oms.get_order, account, named)
         if found is None:
-            found = await self.settled(self.oms.find_order(account, named))
-        return None if found is None else order_told(found)
+            found = await self.answered(self.oms.find_order(account, named))
+        if found is None:
+            return None
+        return {
+            **await self.order_told(found),
+            "fills": await self.in_thread(fills_told, self.oms, account, found),
+        }
+
+    async def order_told(self, response: OrderResponse) -> Told:
+        """How its order stands, with what it is for."""
+        return (await self.orders_told([response]))[0]
+
+    async def orders_told(self, responses: Sequence[OrderResponse]) -> list[Told]:
+        return await self.in_thread(orders_told, self.oms, responses)
 
     async def book(self, symbol: str) -> DepthSnapshot:
         if not self._follows:  # the very first waits for a turn
@@ -194,12 +226,22 @@ class Door:
             return await self.in_thread(self.oms.depth_snapshot, symbol)
         return self.oms.depth_snapshot(symbol)
 
+    async def statistics(self, symbol: str) -> Candle:
+        """The last 24 hours of a market: at most STATISTICS_NS old, summed up once for all."""
+        now_ns = self.oms.clock.monotonic_ns()
+        ends_ns, task = self._days.get(symbol, (0, None))
+        if task is None or (task.done() and (now_ns >= ends_ns or task.exception())):
+            task = asyncio.create_task(self.slowly(self.oms.statistics, symbol))
+            self._days[symbol] = now_ns + STATISTICS_NS, task
+        return await asyncio.shield(task)
+
     def session_told(self) -> Told:
-        """Whether orders trade now, of which date, and when the market opens and closes next."""
+        """Whether orders trade now, of which date, and when the market opens and closes next; null
+        where it never does."""
         status = self.oms.get_status()
         return {
             "state": status["session"], "tradingDate": status["trading_date"],
-            "opens": status["opens"], "link": status["link"],
+            "opens": status["opens"], "closes": status["closes"], "link": status["link"],
         }  # fmt: skip
 
 
@@ -293,12 +335,23 @@ class Entry(NamedTuple):
     body: type[Body] | None = None
     query: type[Body] | None = None
     cost: str = REQUEST  # which allowance it counts against: see limits.py
+    answer: Answer = DONE
+    sent: Any = None  # the type of a body that the function reads by itself
 
     def said(self, ask: Ask) -> Body | None:
-        """What the request says. Raises ValidationError, naming the field."""
-        if self.body is not None and (ask.body or self.query is not self.body):
-            return read_body(self.body, ask.body or b"{}")
-        return None if self.query is None else read_query(self.query, ask.query)
+        """What the request says. Raises ValidationError, naming the field: also of a query or a
+        body that nobody would read."""
+        if self.query is None and ask.query:
+            raise ValidationError("query", ask.query[:40], "none: this route reads no query")
+        if self.body is None:
+            if self.sent is None and ask.body not in (b"", b"{}"):
+                raise ValidationError("body", ascii(ask.body[:40]), "none: this route reads none")
+            return None if self.query is None else read_query(self.query, ask.query)
+        if self.query is self.body and not ask.body:
+            return read_query(self.query, ask.query)
+        if self.query is self.body and ask.query:
+            raise ValidationError("query", ask.query[:40], "none beside a body")
+        return read_body(self.body, ask.body or b"{}")
 
 
 def headers_of(scope: Scope) -> Mapping[str, str]:

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from oms.gateways.web.frames import frame_of
-from oms.gateways.web.told import Told, decimal_told, fill_told, levels_told, order_told, trade_told
+from oms.gateways.web.orders import Remembered
+from oms.gateways.web.told import Told, decimal_told, levels_told, trade_told
 from oms.manager import OrderManagement
 from oms.market_data import (
     BalanceChange,
@@ -87,6 +88,7 @@ class Hub:
     def __init__(self, oms: OrderManagement, loop: asyncio.AbstractEventLoop) -> None:
         self._oms = oms
         self._loop = loop
+        self._orders = Remembered(oms)
         self._events: deque[Event] = deque()
         self._woken = self._lost = False
         self._clients: set[Subscriber] = set()
@@ -122,6 +124,7 @@ class Hub:
                 self._heart.cancel()
                 self._heart = None
             self._events.clear()
+            self._orders.forget()
 
     def subscribe(self, client: Subscriber, topic: Topic) -> None:
         self._topics.setdefault(topic, set()).add(client)
@@ -188,17 +191,22 @@ class Hub:
 
     def _report(self, response: OrderResponse) -> None:
         report = response.report
+        self._orders.heard(response)
         self.seq = max(self.seq, report.journal_seq)
         if not report.state and not report.order_id:
             return
         topic = (ORDERS, report.account)
         if topic in self._topics and report.state:
             told = {"channel": ORDERS, "event": report.type, **place_of(response),
-                    "data": order_told(response)}  # fmt: skip
+                    "data": self._orders.told(response)}  # fmt: skip
             self.publish(topic, told, report.journal_seq)
         topic = (FILLS, report.account)
         if report.type == TRADE and topic in self._topics:
-            told = {"channel": FILLS, **place_of(response), "data": fill_told(response)}
+            told = {
+                "channel": FILLS,
+                **place_of(response),
+                "data": self._orders.fill_told(response),
+            }
             self.publish(topic, told, report.journal_seq)
 
     def _trade(self, trade: TradePrint) -> None:

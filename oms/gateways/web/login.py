@@ -15,6 +15,22 @@ from oms.gateways.web.errors import Reply, denied, http_error, refusal
 from oms.gateways.web.front import Ask, Door, Entry, Right
 from oms.gateways.web.keeper import DoorKeeper
 from oms.gateways.web.limits import LOGIN
+from oms.gateways.web.shapes import (
+    Answer,
+    ChangedTold,
+    CodeTold,
+    FactorPending,
+    FactorTold,
+    KeysTold,
+    KeyTold,
+    LoggedOut,
+    Revoked,
+    SignedUp,
+    TicketTold,
+    TokensTold,
+    UsersTold,
+    UserTold,
+)
 from oms.gateways.web.told import Told
 from oms.gateways.web.trading import made_id
 from oms.gateways.web.words import Body, WholeText
@@ -25,6 +41,7 @@ from oms.requests.access import AccessAction, told_facts
 from oms.requests.operators import OPERATOR
 from oms.users import AccessScope, Key, Role, User
 
+SIGNED_IN = Answer(TokensTold, (200, 202), other=FactorPending)
 CODE_LIFE_S = 24 * 3_600
 ISSUER = "oms"
 Password = Annotated[str, msgspec.Meta(max_length=1_024)]
@@ -371,29 +388,40 @@ class LoginRoutes:
     def entries(self) -> list[Entry]:
         public, read, admin = Right.PUBLIC, Right.READ, Right.ADMIN
         return [
-            Entry("POST", "/signup", self.sign_up, public, "become a user", SignUp),
-            Entry("POST", "/login", self.log_in, public, "sign in", Login),
-            Entry("POST", "/signin", self.log_in, public, "sign in", Login),
-            Entry("POST", "/refresh", self.refresh, public, "a new access token", Refresh),
-            Entry("POST", "/logout", self.log_out, read, "end this login", Logout),
-            Entry("GET", "/me", self.me, read, "who you are"),
+            Entry("POST", "/signup", self.sign_up, public, "become a user", SignUp,
+                  answer=Answer(SignedUp, (201,))),
+            Entry("POST", "/login", self.log_in, public, "sign in", Login, answer=SIGNED_IN),
+            Entry("POST", "/signin", self.log_in, public, "sign in", Login, answer=SIGNED_IN),
+            Entry("POST", "/refresh", self.refresh, public, "a new access token", Refresh,
+                  answer=Answer(TokensTold)),
+            Entry("POST", "/logout", self.log_out, read, "end this login", Logout,
+                  answer=Answer(LoggedOut)),
+            Entry("GET", "/me", self.me, read, "who you are", answer=Answer(UserTold)),
             Entry("POST", "/password", self.change_password, read, "change the password",
-                  ChangePassword),
+                  ChangePassword, answer=Answer(ChangedTold)),
             Entry("POST", "/password/reset", self.reset, public, "set a password by a code",
-                  Reset),
-            Entry("POST", "/ticket", self.ticket, read, "a ticket for one WebSocket"),
-            Entry("GET", "/factor", self.factor, read, "the second factor"),
-            Entry("POST", "/factor", self.factor_on, read, "turn it on", CodeOnly),
-            Entry("DELETE", "/factor", self.factor_off, read, "turn it off", CodeOnly),
-            Entry("GET", "/keys", self.keys, read, "your API keys"),
-            Entry("POST", "/keys", self.create_key, read, "make an API key", NewKey),
-            Entry("DELETE", "/keys/{id}", self.revoke_key, read, "revoke an API key"),
-            Entry("GET", "/admin/users", self.users, admin, "all users"),
-            Entry("POST", "/admin/users", self.add_user, admin, "add a user", AddUser),
+                  Reset, answer=Answer(ChangedTold)),
+            Entry("POST", "/ticket", self.ticket, read, "a ticket for one WebSocket",
+                  answer=Answer(TicketTold, (201,))),
+            Entry("GET", "/factor", self.factor, read, "the second factor",
+                  answer=Answer(FactorTold)),
+            Entry("POST", "/factor", self.factor_on, read, "turn it on", CodeOnly,
+                  answer=Answer(FactorTold)),
+            Entry("DELETE", "/factor", self.factor_off, read, "turn it off", CodeOnly,
+                  answer=Answer(FactorTold)),
+            Entry("GET", "/keys", self.keys, read, "your API keys", answer=Answer(KeysTold)),
+            Entry("POST", "/keys", self.create_key, read, "make an API key", NewKey,
+                  answer=Answer(KeyTold, (201,))),
+            Entry("DELETE", "/keys/{id}", self.revoke_key, read, "revoke an API key",
+                  answer=Answer(Revoked)),
+            Entry("GET", "/admin/users", self.users, admin, "all users", answer=Answer(UsersTold)),
+            Entry("POST", "/admin/users", self.add_user, admin, "add a user", AddUser,
+                  answer=Answer(SignedUp, (201,))),
             Entry("PATCH", "/admin/users/{name}", self.change_user, admin, "change a user",
-                  ChangeUser),
+                  ChangeUser, answer=Answer(UserTold)),
             Entry("POST", "/admin/users/{name}/code", self.issue_code, admin,
-                  "a one-time code for a new password"),
+                  "a one-time code for a new password",
+                  answer=Answer(CodeTold, (201,))),
         ]  # fmt: skip
 
 

@@ -4,20 +4,37 @@ from typing import Annotated
 
 import msgspec
 
+from oms.errors import ValidationError
 from oms.gateways.web.errors import HttpError, Reply
 from oms.gateways.web.front import Ask, Entry, Right
+from oms.gateways.web.shapes import (
+    Answer,
+    CandlesTold,
+    DepthTold,
+    MarketsTold,
+    SessionTold,
+    TickerTold,
+    TimeTold,
+    TradesTold,
+)
 from oms.gateways.web.told import (
+    candle_told,
+    filters_told,
     instrument_told,
     levels_told,
+    statistics_told,
     trade_told,
 )
 from oms.gateways.web.trading import Id
-from oms.gateways.web.words import Body
+from oms.gateways.web.words import Body, WholeText
 from oms.instruments import Instrument
 from oms.reject_reasons import RejectReason
+from oms.requests.orders import SEQUENCE_MAX
+from oms.turn.history import width_ns
 
 LEVELS, LEVELS_MAX = 20, 5_000
 TRADES, TRADES_MAX = 100, 1_000
+CANDLES, CANDLES_MAX = 100, 1_000
 
 
 class OfSymbol(Body):
@@ -31,6 +48,18 @@ class Depth(Body):
 
     symbol: Id
     limit: Annotated[int, msgspec.Meta(ge=1, le=LEVELS_MAX)] = LEVELS
+
+
+class Candles(Body):
+    """interval: 1s to 1d, such as 30s, 5m, 4h; alias width. start, end: nanoseconds since 1970 UTC,
+    the latter excluded; by default the time of `limit` intervals until now. From trades as they
+    stand, also of the time before this start. Spans without a trade have no candle."""
+
+    symbol: Id
+    interval: Annotated[str, msgspec.Meta(pattern="^[0-9]{1,5}[smhd]$")] = "1m"
+    start: WholeText | None = None
+    end: WholeText | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=CANDLES_MAX)] = CANDLES
 
 
 class Trades(Body):
@@ -53,8 +82,12 @@ def instrument_of(ask: Ask, symbol: str) -> Instrument:
 
 async def markets(ask: Ask, _: None) -> Reply:
     phases = ask.oms.market_states()
+    limits = await ask.door.answered(ask.oms.symbol_limits())
     told = [
-        instrument_told(each, phase.value if (phase := phases.get(symbol)) else None)
+        {
+            **instrument_told(each, phase.value if (phase := phases.get(symbol)) else None),
+            "filters": filters_told(limits.get(symbol, {})),
+        }
         for symbol, each in sorted(ask.oms.instruments().items())
     ]
     return Reply({"markets": told, "session": ask.door.session_told()})
@@ -83,8 +116,43 @@ async def trades(ask: Ask, wanted: Trades) -> Reply:
     return Reply({"trades": [trade_told(each) for each in found]})
 
 
+async def candles(ask: Ask, wanted: Candles) -> Reply:
+    """Oldest first; with `next`, where a following page would start, if there are more."""
+    instrument_of(ask, wanted.symbol)
+    width, now_ns = _width(wanted.interval), ask.oms.clock.wall_ns()
+    end = _instant("end", wanted.end) or now_ns + 1
+    start = _instant("start", wanted.start)
+    if start is None:
+        start = max(0, end - wanted.limit * width)
+    last = min(end, start + wanted.limit * width)
+    found = await ask.door.slowly(ask.oms.candles, wanted.symbol, wanted.interval, start, last)
+    following = max([last, *(each.end_ns for each in found[-1:])])  # the last candle is whole
+    return Reply({
+        "symbol": wanted.symbol, "interval": wanted.interval,
+        "candles": [candle_told(each) for each in found],
+        "next": str(following) if following < min(end, now_ns) else None,
+    })  # fmt: skip
+
+
+def _width(interval: str) -> int:
+    try:
+        return width_ns(interval)
+    except ValidationError as error:
+        raise ValidationError("interval", interval, error.expected) from None
+
+
+def _instant(name: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    value = int(text)
+    if value > SEQUENCE_MAX:
+        raise ValidationError(name, text, "nanoseconds since 1970")
+    return value
+
+
 async def ticker(ask: Ask, wanted: OfSymbol) -> Reply:
-    """Last price and the best of both sides; null where there is none."""
+    """Last price, the best of both sides, and the last 24 hours, which are at most 5 s old; null
+    where there is none."""
     instrument_of(ask, wanted.symbol)
     book = await ask.door.book(wanted.symbol)
     scales = book.price_scale, book.quantity_scale
@@ -97,6 +165,7 @@ async def ticker(ask: Ask, wanted: OfSymbol) -> Reply:
             "symbol": wanted.symbol, "last": last["price"] if last else None,
             "lastQuantity": last["quantity"] if last else None,
             "bid": bid[0] if bid else None, "ask": ask_[0] if ask_ else None,
+            **statistics_told(await ask.door.statistics(wanted.symbol)),
         }
     )  # fmt: skip
 
@@ -109,10 +178,17 @@ async def time(ask: Ask, _: None) -> Reply:
 def entries() -> list[Entry]:
     public = Right.PUBLIC
     return [
-        Entry("GET", "/markets", markets, public, "what is traded, and how it stands"),
-        Entry("GET", "/session", session, public, "whether orders trade, and when next"),
-        Entry("GET", "/depth", depth, public, "a market's book", query=Depth),
-        Entry("GET", "/trades", trades, public, "a market's latest trades", query=Trades),
-        Entry("GET", "/ticker", ticker, public, "a market's prices", query=OfSymbol),
-        Entry("GET", "/time", time, public, "the exchange's clock"),
-    ]
+        Entry("GET", "/markets", markets, public, "what is traded, and how it stands",
+              answer=Answer(MarketsTold)),
+        Entry("GET", "/session", session, public, "whether orders trade, and when next",
+              answer=Answer(SessionTold)),
+        Entry("GET", "/depth", depth, public, "a market's book", query=Depth,
+              answer=Answer(DepthTold)),
+        Entry("GET", "/trades", trades, public, "a market's latest trades", query=Trades,
+              answer=Answer(TradesTold)),
+        Entry("GET", "/ticker", ticker, public, "a market's prices", query=OfSymbol,
+              answer=Answer(TickerTold)),
+        Entry("GET", "/candles", candles, public, "what was traded in spans of time",
+              query=Candles, answer=Answer(CandlesTold)),
+        Entry("GET", "/time", time, public, "the exchange's clock", answer=Answer(TimeTold)),
+    ]  # fmt: skip

@@ -4,13 +4,15 @@ from typing import Annotated
 
 import msgspec
 
-from oms.gateways.web.errors import Reply, refusal
+from oms.gateways.web.errors import REPLAYED, Reply, refusal
 from oms.gateways.web.front import Ask, Entry, Right
+from oms.gateways.web.shapes import Answer, BalancesTold
 from oms.gateways.web.told import balances_told
 from oms.gateways.web.trading import Id, made_id
 from oms.gateways.web.words import Body, DecimalText, decimal_text
 from oms.requests import FundsAction, FundsRequest
 
+OWNED = Answer(BalancesTold)
 Asset = Annotated[str, msgspec.Meta(min_length=1, max_length=16)]
 
 
@@ -71,7 +73,7 @@ async def _move(ask: Ask, action: FundsAction, body: "Amount | Transfer") -> Rep
     if response.refused:
         raise refusal(response)
     told = balances_told(ask.oms.balances(account))
-    headers = {"idempotency-replayed": "true"} if response.repeated else {}
+    headers = dict(REPLAYED) if response.repeated else {}
     return Reply({"account": account, "seq": str(response.journal_seq), "balances": told},
                  200, headers)  # fmt: skip
 
@@ -79,9 +81,11 @@ async def _move(ask: Ask, action: FundsAction, body: "Amount | Transfer") -> Rep
 def entries() -> list[Entry]:
     read, trade = Right.READ, Right.TRADE
     return [
-        Entry("GET", "/balance", balances, read, "what an account owns", query=OfAccount),
-        Entry("POST", "/balance/deposit", deposit, trade, "pay money in", Amount),
-        Entry("POST", "/funds", deposit, trade, "pay money in", Amount),
-        Entry("POST", "/balance/withdraw", withdraw, trade, "pay money out", Amount),
-        Entry("POST", "/balance/transfer", transfer, trade, "to another account", Transfer),
-    ]
+        Entry("GET", "/balance", balances, read, "what an account owns", query=OfAccount,
+              answer=OWNED),
+        Entry("POST", "/balance/deposit", deposit, trade, "pay money in", Amount, answer=OWNED),
+        Entry("POST", "/funds", deposit, trade, "pay money in", Amount, answer=OWNED),
+        Entry("POST", "/balance/withdraw", withdraw, trade, "pay money out", Amount, answer=OWNED),
+        Entry("POST", "/balance/transfer", transfer, trade, "to another account", Transfer,
+              answer=OWNED),
+    ]  # fmt: skip

@@ -9,9 +9,10 @@ from typing import Annotated
 import msgspec
 
 from oms.enums import Phase, Scope, Trading
-from oms.gateways.web.errors import Reply, refusal
+from oms.gateways.web.errors import REPLAYED, Reply, refusal
 from oms.gateways.web.front import Ask, Entry, Right
-from oms.gateways.web.told import Told, order_told
+from oms.gateways.web.shapes import AccountOrders, AccountTold, Answer, Operated
+from oms.gateways.web.told import Told
 from oms.gateways.web.trading import Id, made_id
 from oms.gateways.web.words import Body
 from oms.requests import (
@@ -23,6 +24,7 @@ from oms.requests import (
 )
 from oms.requests.operators import OPERATOR
 
+OPERATED = Answer(Operated)
 Why = Annotated[str, msgspec.Meta(max_length=200)]
 Settings = dict[str, str]
 
@@ -218,7 +220,7 @@ async def _operate(
     )
     if response.refused:
         raise refusal(response)
-    headers = {"idempotency-replayed": "true"} if response.repeated else {}
+    headers = dict(REPLAYED) if response.repeated else {}
     told: Told = {"seq": str(response.journal_seq), "text": response.text, **response.facts}
     return Reply(told, 200, headers)
 
@@ -257,7 +259,7 @@ async def cancel_everything(ask: Ask, body: Stop) -> Reply:
 async def account_orders(ask: Ask, body: Account) -> Reply:
     """The open orders of any account."""
     found = await ask.door.in_thread(ask.oms.open_orders, body.account)
-    return Reply({"account": body.account, "orders": [order_told(each) for each in found]})
+    return Reply({"account": body.account, "orders": await ask.door.orders_told(found)})
 
 
 async def status(ask: Ask, _: None) -> Reply:
@@ -268,20 +270,74 @@ async def status(ask: Ask, _: None) -> Reply:
 def entries() -> list[Entry]:
     admin = Right.ADMIN
     return [
-        Entry("POST", "/admin/command", command, admin, "any command of an operator", Command),
-        Entry("POST", "/admin/halt", halt, admin, "halt trading", Halt),
-        Entry("POST", "/admin/resume", resume, admin, "let trading go on", Halt),
-        Entry("POST", "/admin/kill", kill, admin, "the kill switch", Stop),
-        Entry("POST", "/admin/cancel_all", cancel_everything, admin, "cancel open orders", Stop),
-        Entry("POST", "/admin/phase", phase, admin, "force a market's phase", SetPhase),
-        Entry("POST", "/admin/limits", limit, admin, "set a limit", SetLimit),
-        Entry("POST", "/admin/bust", bust, admin, "take a trade back", Trade),
-        Entry("POST", "/admin/correct", correct, admin, "correct a trade", Correction),
-        Entry("POST", "/admin/markets", list_market, admin, "list a market", Market),
-        Entry("PATCH", "/admin/markets", set_market, admin, "change a market", Market),
-        Entry("DELETE", "/admin/markets", delist_market, admin, "delist a market", Market, Market),
-        Entry("POST", "/admin/accounts", create_account, admin, "create an account", Account),
-        Entry("GET", "/admin/orders", account_orders, admin, "open orders of an account",
-              query=Account),
+        Entry(
+            "POST",
+            "/admin/command",
+            command,
+            admin,
+            "any command of an operator",
+            Command,
+            answer=OPERATED,
+        ),
+        Entry("POST", "/admin/halt", halt, admin, "halt trading", Halt, answer=OPERATED),
+        Entry("POST", "/admin/resume", resume, admin, "let trading go on", Halt, answer=OPERATED),
+        Entry("POST", "/admin/kill", kill, admin, "the kill switch", Stop, answer=OPERATED),
+        Entry(
+            "POST",
+            "/admin/cancel_all",
+            cancel_everything,
+            admin,
+            "cancel open orders",
+            Stop,
+            answer=OPERATED,
+        ),
+        Entry(
+            "POST",
+            "/admin/phase",
+            phase,
+            admin,
+            "force a market's phase",
+            SetPhase,
+            answer=OPERATED,
+        ),
+        Entry("POST", "/admin/limits", limit, admin, "set a limit", SetLimit, answer=OPERATED),
+        Entry("POST", "/admin/bust", bust, admin, "take a trade back", Trade, answer=OPERATED),
+        Entry(
+            "POST", "/admin/correct", correct, admin, "correct a trade", Correction, answer=OPERATED
+        ),
+        Entry(
+            "POST", "/admin/markets", list_market, admin, "list a market", Market, answer=OPERATED
+        ),
+        Entry(
+            "PATCH", "/admin/markets", set_market, admin, "change a market", Market, answer=OPERATED
+        ),
+        Entry(
+            "DELETE",
+            "/admin/markets",
+            delist_market,
+            admin,
+            "delist a market",
+            Market,
+            Market,
+            answer=OPERATED,
+        ),
+        Entry(
+            "POST",
+            "/admin/accounts",
+            create_account,
+            admin,
+            "create an account",
+            Account,
+            answer=Answer(AccountTold, (201,)),
+        ),
+        Entry(
+            "GET",
+            "/admin/orders",
+            account_orders,
+            admin,
+            "open orders of an account",
+            query=Account,
+            answer=Answer(AccountOrders),
+        ),
         Entry("GET", "/admin/status", status, admin, "the daemon's status"),
-    ]  # fmt: skip
+    ]

@@ -14,9 +14,11 @@ from typing import NamedTuple
 from oms.gateways.web.errors import Reply, http_error
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.openapi import document
+from oms.gateways.web.shapes import HTML, Answer
 from oms.gateways.web.told import Told
 
-HTML = "text/html; charset=utf-8"
+PAGE = Answer(str, content=HTML)
+FILE = Answer(str, content="text/*")
 STATIC = Path(__file__).with_name("static")
 KINDS = {
     ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
@@ -60,11 +62,14 @@ class Pages:
     def entries(self) -> list[Entry]:
         public = Right.PUBLIC
         return [
-            Entry("GET", "/", self.home, public, "how the market stands, and how to begin"),
-            Entry("GET", "/static/{name}", self.static, public, "how the pages look and act"),
+            Entry("GET", "/", self.home, public, "how the market stands, and how to begin",
+                  answer=PAGE),
+            Entry("GET", "/static/{name}", self.static, public, "how the pages look and act",
+                  answer=FILE),
             Entry("GET", "/openapi.json", self.openapi, public, "this description"),
-            Entry("GET", "/docs", self.docs, public, "the same, as a page to try things on"),
-        ]
+            Entry("GET", "/docs", self.docs, public, "the same, as a page to try things on",
+                  answer=PAGE),
+        ]  # fmt: skip
 
     async def openapi(self, _ask: Ask, _: None) -> Reply:
         self._document = self._document or document(self._entries)

@@ -40,7 +40,7 @@ from oms.gateways.web.hub import (
 from oms.gateways.web.limits import ADDRESS
 from oms.gateways.web.market import instrument_of
 from oms.gateways.web.replies import refuse_socket
-from oms.gateways.web.told import Told, balances_told, levels_told, order_told, trade_told
+from oms.gateways.web.told import Told, balances_told, levels_told, trade_told
 from oms.gateways.web.words import Body, parse_json, query_pairs, typed
 
 log = logging.getLogger(__name__)
@@ -316,7 +316,7 @@ class Client:
             found = await door.settled(door.oms.account_snapshot(str(topic[1])))
             told: Told = {"seq": str(found.seq)}
             if channel != BALANCES:
-                told["orders"] = [order_told(each) for each in found.orders]
+                told["orders"] = await door.orders_told(found.orders)
             if channel != FILLS:
                 told["balances"] = balances_told(found.balances)
             return told, found.seq

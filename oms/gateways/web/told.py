@@ -8,24 +8,33 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from oms.enums import OrderState
+from oms.enums import OrderState, Side
 from oms.instruments import Instrument
-from oms.market_data import Level, TradePrint
+from oms.market_data import Candle, Level, TradePrint
 from oms.money import to_text
+from oms.positions import Pnl, Position, Trade
 from oms.reports import OrderResponse
+from oms.turn.details import OrderDetails
+from oms.turn.movements import Movement
 
 Told = dict[str, Any]
 
 
-def order_told(response: OrderResponse, asked: Mapping[str, Any] | None = None) -> Told:
-    """How an order stands. asked: what its request said, where that is known."""
+def order_told(response: OrderResponse, details: OrderDetails | None) -> Told:
+    """How an order stands, and what it is for; details: None of a request that made no order.
+
+    clientOrderId is the order's own for as long as it lives; requestClientOrderId that of the
+    request told of here: of the order itself, of a change or a cancel; null if nobody asked.
+    """
     report, instrument = response.report, response.instrument
     told: Told = {
-        "orderId": str(report.order_id), "clientOrderId": report.client_order_id,
+        "orderId": str(report.order_id),
+        "clientOrderId": details.client_order_id if details else report.client_order_id,
+        "requestClientOrderId": report.client_order_id if report.request_seq else None,
         "account": report.account, "symbol": report.symbol, "side": report.side,
     }  # fmt: skip
-    if asked:
-        told.update(asked)
+    if details is not None:
+        told.update(details_told(details))
     told["status"] = report.state
     if instrument is not None:
         quantity = instrument.quantity_scale
@@ -42,8 +51,33 @@ def order_told(response: OrderResponse, asked: Mapping[str, Any] | None = None) 
     return told
 
 
-def fill_told(response: OrderResponse) -> Told:
-    """One fill of an order, for its owner."""
+def details_told(details: OrderDetails) -> Told:
+    """What an order is for; terms that it does not have are left out."""
+    told: Told = {
+        "type": details.type, "timeInForce": details.time_in_force,
+        "price": decimal_told(details.price), "quantity": decimal_told(details.quantity),
+    }  # fmt: skip
+    return told | {
+        name: value
+        for name, value in (
+            ("hold", details.hold or None),
+            ("stopPrice", decimal_told(details.stop_price)),
+            ("displayQuantity", decimal_told(details.display_quantity)),
+            ("postOnly", details.post_only),
+            ("expireTime", str(details.expire_ns) if details.expire_ns else None),
+            ("minQuantity", decimal_told(details.min_quantity)),
+            ("quoteQuantity", decimal_told(details.quote_quantity)),
+            ("protectionPrice", decimal_told(details.protection_price)),
+            ("ocoWith", details.oco_with or None),
+            ("selfTrade", details.self_trade),
+        )
+        if value is not None
+    }
+
+
+def fill_told(response: OrderResponse, own_id: str = "") -> Told:
+    """One fill of an order, for its owner. own_id: the order's own client order id, where a modify
+    may have given it another since."""
     report, instrument = response.report, response.instrument
     price = quantity = fee = 0
     if instrument is not None:
@@ -51,7 +85,7 @@ def fill_told(response: OrderResponse) -> Told:
         fee = instrument.quote_scale
     return {
         "tradeId": str(report.match_number), "executionId": report.execution_id,
-        "orderId": str(report.order_id), "clientOrderId": report.client_order_id,
+        "orderId": str(report.order_id), "clientOrderId": own_id or report.client_order_id,
         "account": report.account, "symbol": report.symbol, "side": report.side,
         "price": to_text(report.last_price_ticks, price),
         "quantity": to_text(report.last_quantity_lots, quantity),
@@ -69,6 +103,65 @@ def trade_told(trade: TradePrint) -> Told:
         "quantity": decimal_told(trade.quantity),
         "takerSide": trade.taker_side or None, "seq": str(trade.seq),
         "time": str(trade.wall_ns),
+    }  # fmt: skip
+
+
+def past_trade_told(trade: Trade) -> Told:
+    """One trade of a market's history, as it stands, for everybody."""
+    return {
+        "tradeId": str(trade.match_number), "executionId": trade.execution_id,
+        "symbol": trade.symbol, "price": decimal_told(trade.price),
+        "quantity": decimal_told(trade.quantity), "takerSide": trade.aggressor or None,
+        "status": trade.status or None, "time": str(trade.wall_ns),
+    }  # fmt: skip
+
+
+def own_trades_told(trade: Trade, account: str, instrument: Instrument | None) -> list[Told]:
+    """The same for the account, from its side; from both, if it traded with itself."""
+    sides = (
+        (Side.BUY, trade.buy_account, trade.buy_order_id, trade.buy_fee),
+        (Side.SELL, trade.sell_account, trade.sell_order_id, trade.sell_fee),
+    )
+    return [
+        {
+            **past_trade_told(trade), "account": account, "side": side.value,
+            "orderId": str(order_id), "fee": decimal_told(fee),
+            "feeAsset": instrument.quote if instrument is not None else "",
+        }
+        for side, owner, order_id, fee in sides
+        if owner == account
+    ]  # fmt: skip
+
+
+def position_told(position: Position) -> Told:
+    """quantity: below zero if more was sold than bought; null: no position, or no price."""
+    return {
+        "symbol": position.symbol, "quantity": decimal_told(position.quantity),
+        "averageCost": decimal_told(position.average_cost), "cost": decimal_told(position.cost),
+        "realized": decimal_told(position.realized),
+        "unrealized": decimal_told(position.unrealized), "fees": decimal_told(position.fees),
+        "lastPrice": decimal_told(position.last_price), "asset": position.quote,
+    }  # fmt: skip
+
+
+def pnl_told(pnl: Pnl) -> Told:
+    """The sums over all positions of one quote asset."""
+    return {
+        "asset": pnl.asset, "realized": decimal_told(pnl.realized),
+        "unrealized": decimal_told(pnl.unrealized), "fees": decimal_told(pnl.fees),
+        "net": decimal_told(pnl.net),
+    }  # fmt: skip
+
+
+def movement_told(movement: Movement) -> Told:
+    """One amount of one asset, in or out of an account."""
+    return {
+        "seq": str(movement.seq), "executionId": movement.execution_id,
+        "time": str(movement.wall_ns), "asset": movement.asset,
+        "amount": decimal_told(movement.amount), "kind": movement.kind,
+        "orderId": str(movement.order_id) if movement.order_id else None,
+        "clientOrderId": movement.client_order_id, "symbol": movement.symbol or None,
+        "otherAccount": movement.other or None,
     }  # fmt: skip
 
 
@@ -93,6 +186,46 @@ def instrument_told(instrument: Instrument, phase: str | None) -> Told:
         "makerFeeBps": instrument.maker_fee_bps, "takerFeeBps": instrument.taker_fee_bps,
         "referencePrice": to_text(instrument.reference_price_ticks, price)
         if instrument.reference_price_ticks else None,
+    }  # fmt: skip
+
+
+# A limit of the exchange -> the filter that says so, and of which numbers it is.
+FILTERS = {
+    "quantity_min": "minQuantity", "quantity_max": "maxQuantity",
+    "market_quantity_max": "maxMarketQuantity", "notional_min": "minNotional",
+    "notional_max": "maxNotional", "market_notional_max": "maxMarketNotional",
+}  # fmt: skip
+
+
+def filters_told(limits: Mapping[str, str]) -> Told:
+    """What an order of a market may be, beside its grid; null where nothing limits it."""
+    told: Told = {name: limits.get(limit) for limit, name in FILTERS.items()}
+    band = limits.get("price_band_bps")
+    told["priceBandBps"] = int(band) if band else None
+    told["priceBandAround"] = limits.get("price_band_around", "last") if band else None
+    return told
+
+
+def candle_told(candle: Candle) -> Told:
+    """One span of time. changed: how many of its trades were busted or corrected since they were
+    told."""
+    return {
+        "start": str(candle.start_ns), "end": str(candle.end_ns),
+        "open": decimal_told(candle.open), "high": decimal_told(candle.high),
+        "low": decimal_told(candle.low), "close": decimal_told(candle.close),
+        "volume": decimal_told(candle.volume), "quoteVolume": decimal_told(candle.quote_volume),
+        "vwap": decimal_told(candle.vwap), "count": candle.count, "changed": candle.changed,
+    }  # fmt: skip
+
+
+def statistics_told(day: Candle) -> Told:
+    """The last 24 hours of a market, for its ticker."""
+    told = candle_told(day)
+    return {
+        **{name: told[name] for name in (
+            "open", "high", "low", "volume", "quoteVolume", "vwap", "count"
+        )},
+        "change": decimal_told(day.change), "from": told["start"], "to": told["end"],
     }  # fmt: skip
 
 

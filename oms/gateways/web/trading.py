@@ -5,31 +5,50 @@ order stands once it is on disk.
 """
 
 import secrets
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
 from oms.enums import OrderType, PostOnly, RequestType, SelfTrade, Side, TimeInForce
 from oms.errors import ValidationError
-from oms.gateways.web.errors import HttpError, Reply, error_reply, refusal
+from oms.gateways.web.errors import REPLAYED, HttpError, Reply, error_reply, refusal
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.limits import CANCEL, ORDER
+from oms.gateways.web.orders import FILLS_MAX, fills_told, orders_told
+from oms.gateways.web.shapes import (
+    Answer,
+    CanceledAll,
+    OneOfMany,
+    OrderPageTold,
+    OrderTold,
+    Tried,
+)
 from oms.gateways.web.told import Told, decimal_told, ended, fill_told, order_told
 from oms.gateways.web.words import (
+    ID,
     Body,
     DecimalText,
     WholeText,
     decimal_text,
     parse_json,
     read_query,
+    shortest,
     typed,
 )
+from oms.manager import OrderManagement
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse
 from oms.requests import MassCancelRequest, OrderRequest, OrderTerms
 from oms.requests.orders import SEQUENCE_MAX
 
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Id = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1, max_length=64, pattern=ID,
+        description="1 to 64 printable ASCII characters, no quote or backslash.",
+    ),
+]  # fmt: skip
+PLACED, CHANGED = Answer(OrderTold, (200, 201, 202)), Answer(OrderTold, (200, 202))
 BATCH_MAX = 20
 WAIT_S = 30
 PAGE, PAGE_MAX = 100, 1_000
@@ -120,12 +139,15 @@ async def place(ask: Ask, body: NewOrder) -> Reply:
         raise ValidationError("wait", waiting.wait, "done")
     request = new_request(ask, body)
     response = await ask.submit(request)
-    if waiting.wait and not response.refused and not ended(response):
-        response = await ask.door.ends.wait(response, waiting.seconds)
-        reply = placed(response, body)
-        reply.status = 201 if ended(response) else 202
-        return reply
-    return placed(response, body)
+    if not waiting.wait or response.refused or ended(response):
+        return await placed(ask, body, request, response)
+    door = ask.door
+    now = await door.ends.wait(response, waiting.seconds)
+    told = await door.order_told(now)
+    told["fills"] = await door.in_thread(fills_told, door.oms, request.account, now)
+    if response.repeated:
+        return Reply(told, 200, dict(REPLAYED))
+    return Reply(told, 201 if ended(now) else 202)
 
 
 def new_request(ask: Ask, body: NewOrder) -> OrderRequest:
@@ -179,19 +201,43 @@ def made_id() -> str:
     return f"g-{secrets.token_hex(12)}"
 
 
-def placed(response: OrderResponse, body: NewOrder) -> Reply:
+async def placed(ask: Ask, body: NewOrder, request: OrderRequest, response: OrderResponse) -> Reply:
     """201 accepted, 202 it waits, 200 known already; a refusal is raised with its order."""
-    asked: dict[str, Any] = {
-        "type": body.type.value, "timeInForce": body.time_in_force.value,
-        "price": body.price, "quantity": body.quantity,
-    }  # fmt: skip
-    order = order_told(response, asked)
-    if response.refused:
-        raise refusal(response, order)
-    order["fills"] = [fill_told(each) for each in response.trades]
+    if response.order_id == response.request_seq and not response.repeated:
+        order = order_told(response, None) | asked_told(body, request)
+        if response.refused:
+            raise refusal(response, order if response.journal_seq else None)
+    else:  # under this id there was an order before
+        order = await ask.door.order_told(response)
+        if response.refused:
+            raise refusal(response, order)
+    order["fills"] = [fill_told(each) for each in response.trades[:FILLS_MAX]]
     if response.repeated:
-        return Reply(order, 200, {"idempotency-replayed": "true"})
-    return Reply(order, 202 if response.report.state == "PENDING_NEW" else 201)
+        return Reply(order, 200, dict(REPLAYED))
+    return Reply(order, 202 if response.report.state in ("PENDING_NEW", "UNKNOWN") else 201)
+
+
+def asked_told(body: NewOrder, request: OrderRequest) -> Told:
+    """What a new order is for, as `details_told` has it, without a look into the store."""
+    return {
+        name: value
+        for name, value in (
+            ("clientOrderId", request.client_order_id),
+            ("type", body.type), ("timeInForce", body.time_in_force),
+            ("price", shortest(body.price)), ("quantity", shortest(body.quantity)),
+            ("hold", body.hold or None),
+            ("stopPrice", shortest(body.stop_price)),
+            ("displayQuantity", shortest(body.display_quantity)),
+            ("postOnly", body.post_only),
+            ("expireTime", body.expire_time),
+            ("minQuantity", shortest(body.min_quantity)),
+            ("quoteQuantity", shortest(body.quote_quantity)),
+            ("protectionPrice", shortest(body.protection_price)),
+            ("ocoWith", body.oco_with),
+            ("selfTrade", body.self_trade),
+        )
+        if value is not None or name in ("price", "quantity")
+    }  # fmt: skip
 
 
 async def place_many(ask: Ask, _: None) -> Reply:
@@ -209,11 +255,12 @@ async def place_many(ask: Ask, _: None) -> Reply:
             bodies.append(typed(NewOrder, item))
         except ValidationError as error:
             raise ValidationError(f"[{place_}].{error.field}", None, error.expected) from None
-    futures = [ask.oms.try_submit(new_request(ask, body)) for body in bodies]
+    requests = [new_request(ask, body) for body in bodies]
+    futures = [ask.oms.try_submit(each) for each in requests]
     told: list[Told] = []
-    for body, future in zip(bodies, futures, strict=True):
+    for body, request, future in zip(bodies, requests, futures, strict=True):
         try:
-            reply = placed(await ask.door.settled(future), body)
+            reply = await placed(ask, body, request, await ask.door.settled(future))
             told.append({"status": reply.status, "order": reply.told})
         except HttpError as error:
             reply = error_reply(error, ask.request_id)
@@ -223,7 +270,7 @@ async def place_many(ask: Ask, _: None) -> Reply:
 
 async def test(ask: Ask, body: NewOrder) -> Reply:
     """What would become of the order now; nothing is recorded."""
-    found = await ask.door.settled(ask.oms.dry_run(new_request(ask, body)))
+    found = await ask.door.answered(ask.oms.dry_run(new_request(ask, body)))
     if found.reason is not None:
         raise HttpError(found.reason.http, found.reason.value, found.text, number=found.reason.api)
     return Reply({"accepted": True, "reserved": decimal_told(found.reserved),
@@ -254,7 +301,7 @@ async def modify(ask: Ask, body: Change) -> Reply:
             origin=ask.origin,
         )
     )
-    return changed(response)
+    return await changed(ask, response)
 
 
 async def cancel(ask: Ask, named: Named) -> Reply:
@@ -274,15 +321,16 @@ async def cancel(ask: Ask, named: Named) -> Reply:
             origin=ask.origin,
         )
     )
-    return changed(response)
+    return await changed(ask, response)
 
 
-def changed(response: OrderResponse) -> Reply:
+async def changed(ask: Ask, response: OrderResponse) -> Reply:
     """200 done, 202 on its way; a refusal is raised, with the order if there is one."""
-    order = order_told(response)
+    is_order = response.order_id != response.request_seq
+    order = await ask.door.order_told(response) if is_order else None
     if response.refused:
-        raise refusal(response, order if response.order_id != response.request_seq else None)
-    headers = {"idempotency-replayed": "true"} if response.repeated else {}
+        raise refusal(response, order)
+    headers = dict(REPLAYED) if response.repeated else {}
     pending = response.report.state in ("PENDING_CANCEL", "PENDING_REPLACE", "UNKNOWN")
     return Reply(order, 202 if pending else 200, headers)
 
@@ -306,11 +354,11 @@ def _which(ask: Ask, order_id: str | None, client_order_id: str | None) -> tuple
 async def cancel_all(ask: Ask, body: CancelAll) -> Reply:
     """Each order that is canceled is told by its id."""
     account = ask.account(body.account)
-    before = {
-        each.order_id: each
-        for each in ask.oms.open_orders(account)
+    before = [
+        each.order_id
+        for each in await ask.door.in_thread(ask.oms.open_orders, account)
         if body.symbol in (None, each.symbol) and body.side in (None, each.side)
-    }
+    ]
     response = await ask.submit(
         MassCancelRequest(
             account=account,
@@ -322,15 +370,17 @@ async def cancel_all(ask: Ask, body: CancelAll) -> Reply:
     )
     if response.refused:
         raise refusal(response)
-    canceled = []
-    for order_id in before:
-        now = await ask.door.in_thread(ask.oms.get_order, account, order_id)
-        if now is not None and now.report.state in ("CANCELED", "PENDING_CANCEL"):
-            canceled.append(
-                {"orderId": str(order_id), "clientOrderId": now.report.client_order_id,
-                 "status": now.report.state}
-            )  # fmt: skip
-    return Reply({**response.facts, "orders": canceled})
+    canceled = await ask.door.in_thread(_canceled, ask.oms, account, before)
+    headers = dict(REPLAYED) if response.repeated else {}
+    return Reply({**response.facts, "orders": canceled}, 200, headers)
+
+
+def _canceled(oms: OrderManagement, account: str, order_ids: list[int]) -> list[Told]:
+    """Those of them that are canceled now, or about to be."""
+    found = [oms.get_order(account, order_id) for order_id in order_ids]
+    states = ("CANCELED", "PENDING_CANCEL")
+    told = orders_told(oms, [each for each in found if each and each.report.state in states])
+    return [{name: each[name] for name in ("orderId", "clientOrderId", "status")} for each in told]
 
 
 # --- looking ---
@@ -353,28 +403,46 @@ async def order(ask: Ask, named: Named) -> Reply:
 async def open_orders(ask: Ask, page: OpenOrders) -> Reply:
     account = ask.account(page.account)
     found = await ask.door.in_thread(ask.oms.open_orders, account)
-    after = int(page.after)
+    after = cursor("after", page.after)
     rows = [o for o in found if o.order_id > after and page.symbol in (None, o.symbol)]
-    told = [order_told(each) for each in rows[: page.limit]]
+    told = await ask.door.orders_told(rows[: page.limit])
     following = told[-1]["orderId"] if len(rows) > page.limit else None
     return Reply({"orders": told, "next": following})
+
+
+def cursor(name: str, text: str) -> int:
+    value = int(text)
+    if value > SEQUENCE_MAX:
+        raise ValidationError(name, text, f"0 to {SEQUENCE_MAX}")
+    return value
 
 
 def entries() -> list[Entry]:
     trade, read = Right.TRADE, Right.READ
     return [
-        Entry("POST", "/order", place, trade, "place an order", NewOrder, Waiting, ORDER),
-        Entry("POST", "/order/test", test, trade, "what would become of an order", NewOrder),
-        Entry("PATCH", "/order", modify, trade, "change an order", Change, cost=ORDER),
-        Entry("DELETE", "/order", cancel, trade, "cancel an order", Named, Named, CANCEL),
-        Entry("GET", "/order", order, read, "how an order stands", query=Named),
-        Entry("GET", "/orders/open", open_orders, read, "open orders", query=OpenOrders),
+        Entry("POST", "/order", place, trade, "place an order", NewOrder, Waiting, ORDER,
+              PLACED),
+        Entry("POST", "/order/test", test, trade, "what would become of an order", NewOrder,
+              answer=Answer(Tried)),
+        Entry("PATCH", "/order", modify, trade, "change an order", Change, None, ORDER,
+              CHANGED),
+        Entry("DELETE", "/order", cancel, trade, "cancel an order", Named, Named, CANCEL,
+              CHANGED),
+        Entry("GET", "/order", order, read, "how an order stands", query=Named,
+              answer=Answer(OrderTold)),
+        Entry("GET", "/orders/open", open_orders, read, "open orders, oldest first",
+              query=OpenOrders, answer=Answer(OrderPageTold)),
         Entry(
             "POST", "/order/cancel_all", cancel_all, trade, "cancel what is open", CancelAll,
-            CancelAll, CANCEL,
+            CancelAll, CANCEL, Answer(CanceledAll),
         ),
-        Entry("POST", "/orders", place_many, trade, "place one order or several", cost=ORDER),
-        Entry("PATCH", "/orders/{id}", modify, trade, "change an order", Change, cost=ORDER),
-        Entry("DELETE", "/orders/{id}", cancel, trade, "cancel an order", Named, Named, CANCEL),
-        Entry("GET", "/orders/{id}", order, read, "how an order stands", query=Named),
+        Entry("POST", "/orders", place_many, trade, "place one order or several",
+              query=None, cost=ORDER, sent=NewOrder | list[NewOrder],
+              answer=Answer(OrderTold | list[OneOfMany], (200, 201, 202))),
+        Entry("PATCH", "/orders/{id}", modify, trade, "change an order", Change, None, ORDER,
+              CHANGED),
+        Entry("DELETE", "/orders/{id}", cancel, trade, "cancel an order", Named, Named, CANCEL,
+              CHANGED),
+        Entry("GET", "/orders/{id}", order, read, "how an order stands", query=Named,
+              answer=Answer(OrderTold)),
     ]  # fmt: skip

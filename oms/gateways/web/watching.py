@@ -18,6 +18,7 @@ from oms.clock import NANOS
 from oms.gateways.web.counts import HOP_EDGES, Timed
 from oms.gateways.web.errors import Reply
 from oms.gateways.web.front import Ask, Door, Entry, Right
+from oms.gateways.web.shapes import Answer, HealthTold, ReadyTold
 from oms.gateways.web.told import Told
 
 READY_S_MAX = 1.0  # within which the engine has to answer
@@ -188,7 +189,28 @@ def free_bytes(door: Door) -> int:
 def entries() -> list[Entry]:
     public = Right.PUBLIC
     return [
-        Entry("GET", "/health", health, public, "whether the front door answers"),
-        Entry("GET", "/ready", ready, public, "whether orders are taken now"),
-        Entry("GET", "/metrics", metrics, Right.METRICS, "figures for Prometheus"),
+        Entry(
+            "GET",
+            "/health",
+            health,
+            public,
+            "whether the front door answers",
+            answer=Answer(HealthTold),
+        ),
+        Entry(
+            "GET",
+            "/ready",
+            ready,
+            public,
+            "whether orders are taken now",
+            answer=Answer(ReadyTold, (200, 503)),
+        ),
+        Entry(
+            "GET",
+            "/metrics",
+            metrics,
+            Right.METRICS,
+            "figures for Prometheus",
+            answer=Answer(str, content=TEXT_TYPE),
+        ),
     ]

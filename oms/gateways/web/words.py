@@ -26,16 +26,25 @@ TEXT_LENGTH_MAX = 1_024
 FIELDS_MAX = 100  # of one object or query
 NUMBER = r"^-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?$"
 WHOLE = r"^[0-9]{1,19}$"
+ID = r"^[ !#-\[\]-~]*$"
 SHOWN = 40
 SECRET = re.compile("pass|secret|token|code|pending|ticket|signature", re.IGNORECASE)
 
 DecimalText = Annotated[
     str,
-    msgspec.Meta(pattern=NUMBER, description="A decimal number as text, such as 100.50."),
+    msgspec.Meta(
+        pattern=NUMBER,
+        description="A decimal number, as text or as a JSON number: 100.50.",
+        extra_json_schema={"type": ["string", "number"]},
+    ),
 ]
 WholeText = Annotated[
     str,
-    msgspec.Meta(pattern=WHOLE, description="A whole number as text: it may pass 2^53."),
+    msgspec.Meta(
+        pattern=WHOLE,
+        description="A whole number, as text: it may pass 2^53.",
+        extra_json_schema={"type": ["string", "integer"]},
+    ),
 ]
 
 
@@ -58,7 +67,7 @@ class Body(msgspec.Struct, forbid_unknown_fields=True, rename="camel", kw_only=T
 # Other names that clients know: of the sources' own requests, mostly.
 ALIASES = {
     "market": "symbol", "order_type": "side", "order_kind": "type", "qty": "quantity",
-    "currency": "asset",
+    "currency": "asset", "width": "interval",
 }  # fmt: skip
 Kind = TypeVar("Kind", bound=Body)
 
@@ -121,6 +130,17 @@ def decimal_text(value: str | None) -> str | None:
     if value is None or ("e" not in value and "E" not in value):
         return value
     return format(Decimal(value), "f")  # at most some 130 digits: the grammar bounds it
+
+
+def shortest(value: str | None) -> str | None:
+    """The same number without zeros that say nothing: as it is told, once it is on the grid."""
+    text = decimal_text(value)
+    if text is None:
+        return None
+    sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
+    whole, _, fraction = digits.partition(".")
+    whole, fraction = whole.lstrip("0") or "0", fraction.rstrip("0")
+    return f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}"
 
 
 # --- the parts ---
@@ -280,4 +300,6 @@ def _refuse(text: str, values: Mapping[str, Any], known: Mapping[str, Sort]) -> 
         expected = {NUMERIC: "a number such as 100.50", FLAG: FLAG}[sort]
     else:
         expected = (at["expected"] if at else text).removeprefix("Expected ").replace("`", "")
+        if ID in expected:
+            expected = "1 to 64 printable ASCII characters, no quote or backslash"
     raise ValidationError(path, told_value(name, value), expected) from None

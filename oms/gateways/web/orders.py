@@ -1,0 +1,71 @@
+"""Orders: how they stand together with what they are for, as clients are told of them.
+
+Flow:  responses, OrderManagement.order_details -> [orders] -> told
+A report says how an order stands; type, price, quantity and terms are read from the store. Where
+many reports of one order follow each other, on a socket, they are remembered until they change.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from oms.enums import ResponseType
+from oms.gateways.web.told import Told, fill_told, order_told
+from oms.manager import OrderManagement
+from oms.reports import OrderResponse
+from oms.turn.details import OrderDetails
+
+REMEMBERED_MAX = 10_000
+FILLS_MAX = 1_000  # told of one order
+CHANGES = (ResponseType.REPLACED.value, ResponseType.RESTATED.value)
+
+
+def orders_told(oms: OrderManagement, responses: Sequence[OrderResponse]) -> list[Told]:
+    """All of them, with one look into the store. Not for an event loop."""
+    details = oms.order_details([each.order_id for each in responses])
+    return [order_told(each, details.get(each.order_id)) for each in responses]
+
+
+def fills_told(oms: OrderManagement, account: str, order: OrderResponse) -> list[Told]:
+    """The latest fills of an order. Not for an event loop."""
+    if not order.cumulative_lots:
+        return []
+    found = oms.fills(account, order.order_id, limit=FILLS_MAX)
+    details = oms.order_details([order.order_id]).get(order.order_id)
+    return [fill_told(each, details.client_order_id if details else "") for each in found]
+
+
+class Remembered:
+    """What the orders are for that were told of lately. Owner: one event loop, which hears of every
+    report as long as it is used."""
+
+    def __init__(self, oms: OrderManagement) -> None:
+        self._oms = oms
+        self._details: OrderedDict[int, OrderDetails] = OrderedDict()
+
+    def heard(self, response: OrderResponse) -> None:
+        """Of any order, whether anybody is told or not: it may be another than before."""
+        if response.report.type in CHANGES:
+            self._details.pop(response.report.order_id, None)
+
+    def told(self, response: OrderResponse) -> Told:
+        return order_told(response, self._details_of(response))
+
+    def fill_told(self, response: OrderResponse) -> Told:
+        details = self._details_of(response)
+        return fill_told(response, details.client_order_id if details else "")
+
+    def _details_of(self, response: OrderResponse) -> OrderDetails | None:
+        """Reads the store for an order that is not remembered: some 50 us."""
+        order_id = response.report.order_id
+        details = self._details.get(order_id)
+        if details is None:
+            details = self._oms.order_details([order_id]).get(order_id)
+            if details is not None:
+                self._details[order_id] = details
+                if len(self._details) > REMEMBERED_MAX:
+                    self._details.popitem(last=False)
+        return details
+
+    def forget(self) -> None:
+        """Changes are no longer heard of."""
+        self._details.clear()

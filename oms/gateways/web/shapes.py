@@ -1,0 +1,484 @@
+"""Shapes: what routes answer, as types; /openapi.json is made from them.
+
+The functions that tell (told.py and the routes) make plain dictionaries; schemathesis holds them to
+these shapes in the tests. Decimals, ids, sequences and nanoseconds are text, see `Digits`.
+"""
+
+from typing import Annotated, Any, NamedTuple, NotRequired, TypedDict
+
+import msgspec
+
+from oms.enums import (
+    OrderState,
+    OrderType,
+    Phase,
+    PostOnly,
+    SelfTrade,
+    Side,
+    TimeInForce,
+)
+from oms.users import AccessScope, Role
+
+JSON = "application/json"
+HTML = "text/html; charset=utf-8"
+
+Decimal = Annotated[
+    str, msgspec.Meta(pattern=r"^-?[0-9]+(\.[0-9]+)?$", description="A decimal number as text.")
+]
+Digits = Annotated[
+    str, msgspec.Meta(pattern="^[0-9]+$", description="A whole number as text: it may pass 2^53.")
+]
+Level = Annotated[list[Decimal], msgspec.Meta(min_length=2, max_length=2)]
+
+
+class Answer(NamedTuple):
+    """What a route answers when it does what it is asked: a shape, with which statuses. other: a
+    second shape that it may be."""
+
+    shape: Any
+    statuses: tuple[int, ...] = (200,)
+    content: str = JSON
+    other: Any = None
+
+    @property
+    def shapes(self) -> tuple[Any, ...]:
+        return (self.shape,) if self.other is None else (self.shape, self.other)
+
+
+DONE = Answer(dict[str, Any])
+
+# --- orders ---
+
+
+class FillTold(TypedDict):
+    """One fill of an order."""
+
+    tradeId: Digits
+    executionId: str
+    orderId: Digits
+    clientOrderId: str
+    account: str
+    symbol: str
+    side: Side
+    price: Decimal
+    quantity: Decimal
+    fee: Decimal
+    feeAsset: str
+    liquidity: str
+    time: Digits
+
+
+class OrderTold(TypedDict):
+    """An order: what it is for, and how it stands. clientOrderId: its own for as long as it lives;
+    requestClientOrderId: of the request that this tells of. quantity: the total. A term that it
+    does not have is left out."""
+
+    orderId: Digits
+    clientOrderId: str
+    requestClientOrderId: str | None
+    account: str
+    symbol: str
+    side: Side
+    status: OrderState
+    seq: Digits
+    time: Digits
+    type: NotRequired[OrderType | None]
+    timeInForce: NotRequired[TimeInForce | None]
+    price: NotRequired[str | None]
+    quantity: NotRequired[str | None]
+    hold: NotRequired[bool]
+    stopPrice: NotRequired[str]
+    displayQuantity: NotRequired[str]
+    postOnly: NotRequired[PostOnly]
+    expireTime: NotRequired[Digits]
+    minQuantity: NotRequired[str]
+    quoteQuantity: NotRequired[str]
+    protectionPrice: NotRequired[str]
+    ocoWith: NotRequired[str]
+    selfTrade: NotRequired[SelfTrade]
+    filledQuantity: NotRequired[Decimal]
+    openQuantity: NotRequired[Decimal]
+    averagePrice: NotRequired[Decimal | None]
+    reason: NotRequired[str]
+    text: NotRequired[str]
+    fills: NotRequired[list[FillTold]]
+
+
+class OrderPageTold(TypedDict):
+    """next: the cursor of the page behind this one; null: this is the last."""
+
+    orders: list[OrderTold]
+    next: Digits | None
+
+
+class OneOfMany(TypedDict):
+    """The answer to one order of a list: order or error, with the status it would have had alone.
+    A refused order that was recorded has both."""
+
+    status: int
+    order: NotRequired[OrderTold]
+    error: NotRequired[dict[str, Any]]
+
+
+class Tried(TypedDict):
+    """accepted: always true; what would be refused is answered as the order would be. reserved:
+    what the order would reserve of the asset."""
+
+    accepted: bool
+    reserved: Decimal
+    asset: str | None
+
+
+class CanceledTold(TypedDict):
+    orderId: Digits
+    clientOrderId: str
+    status: OrderState
+
+
+class CanceledAll(TypedDict):
+    """orders: those that were canceled, or asked to be at a remote venue."""
+
+    orders: list[CanceledTold]
+    canceled: NotRequired[Digits]
+    cancel_requested: NotRequired[Digits]
+
+
+# --- markets ---
+
+
+Tick = TypedDict("Tick", {"from": Decimal, "tickSize": Decimal})
+
+
+class FiltersTold(TypedDict):
+    """What an order may be, beside the grid; null: nothing limits it."""
+
+    minQuantity: Decimal | None
+    maxQuantity: Decimal | None
+    maxMarketQuantity: Decimal | None
+    minNotional: Decimal | None
+    maxNotional: Decimal | None
+    maxMarketNotional: Decimal | None
+    priceBandBps: int | None
+    priceBandAround: str | None
+
+
+class MarketTold(TypedDict):
+    """What is traded, on which grid, at which fees (signed basis points; below 0: a rebate)."""
+
+    symbol: str
+    base: str
+    quote: str
+    phase: Phase | None
+    priceScale: int
+    quantityScale: int
+    tickSize: Decimal
+    lotSize: Decimal
+    tickTable: list[Tick]
+    makerFeeBps: int
+    takerFeeBps: int
+    referencePrice: Decimal | None
+    filters: FiltersTold
+
+
+class SessionTold(TypedDict):
+    """opens, closes: when next, as ISO 8601 in UTC; null: never, or it is open. link: to the
+    venue."""
+
+    state: str
+    tradingDate: str | None
+    opens: str | None
+    closes: str | None
+    link: str
+
+
+class MarketsTold(TypedDict):
+    markets: list[MarketTold]
+    session: SessionTold
+
+
+class DepthTold(TypedDict):
+    """Price and quantity of each level, best first."""
+
+    symbol: str
+    lastUpdateId: Digits
+    bids: list[Level]
+    asks: list[Level]
+
+
+class TradeTold(TypedDict):
+    """One trade of a market. takerSide: null in an auction."""
+
+    tradeId: Digits
+    executionId: str
+    symbol: str
+    price: Decimal
+    quantity: Decimal
+    takerSide: Side | None
+    seq: Digits
+    time: Digits
+
+
+class TradesTold(TypedDict):
+    """Oldest first."""
+
+    trades: list[TradeTold]
+
+
+class PastTradeTold(TypedDict):
+    """One trade as it stands. status: null, BUSTED (its quantity is 0) or CORRECTED. Of yours:
+    account, side, orderId and fee, too."""
+
+    tradeId: Digits
+    executionId: str
+    symbol: str
+    price: Decimal
+    quantity: Decimal
+    takerSide: Side | None
+    status: str | None
+    time: Digits
+    account: NotRequired[str]
+    side: NotRequired[Side]
+    orderId: NotRequired[Digits]
+    fee: NotRequired[Decimal]
+    feeAsset: NotRequired[str]
+
+
+class TradePageTold(TypedDict):
+    """Newest first. next: `before` of the page behind this one; null: this is the last."""
+
+    trades: list[PastTradeTold]
+    next: str | None
+
+
+class CandleTold(TypedDict):
+    """changed: how many of its trades were busted or corrected since they were told."""
+
+    start: Digits
+    end: Digits
+    open: Decimal | None
+    high: Decimal | None
+    low: Decimal | None
+    close: Decimal | None
+    volume: Decimal
+    quoteVolume: Decimal
+    vwap: Decimal | None
+    count: int
+    changed: int
+
+
+class CandlesTold(TypedDict):
+    """next: where a following page starts; null: there is none."""
+
+    symbol: str
+    interval: str
+    candles: list[CandleTold]
+    next: Digits | None
+
+
+TickerTold = TypedDict("TickerTold", {
+    "symbol": str, "last": Decimal | None, "lastQuantity": Decimal | None, "bid": Level | None,
+    "ask": Level | None, "open": Decimal | None, "high": Decimal | None, "low": Decimal | None,
+    "change": Decimal | None, "volume": Decimal, "quoteVolume": Decimal, "vwap": Decimal | None,
+    "count": int, "from": Digits, "to": Digits,
+})  # fmt: skip
+
+
+class TimeTold(TypedDict):
+    """Of the exchange's clock: milliseconds and nanoseconds since 1970."""
+
+    serverTime: Digits
+    serverTimeNs: Digits
+
+
+# --- money ---
+
+
+class BalanceTold(TypedDict):
+    asset: str
+    available: Decimal
+    reserved: Decimal
+
+
+class BalancesTold(TypedDict):
+    """seq: of the entry that moved money, in an answer to one."""
+
+    account: str
+    balances: list[BalanceTold]
+    seq: NotRequired[Digits]
+
+
+class PositionTold(TypedDict):
+    """In the quote asset. quantity: below zero if more was sold than bought."""
+
+    symbol: str
+    quantity: Decimal
+    averageCost: Decimal | None
+    cost: Decimal
+    realized: Decimal
+    unrealized: Decimal
+    fees: Decimal
+    lastPrice: Decimal | None
+    asset: str
+
+
+class PnlTold(TypedDict):
+    """Of all positions of one quote asset. net: realized and unrealized less fees."""
+
+    asset: str
+    realized: Decimal
+    unrealized: Decimal
+    fees: Decimal
+    net: Decimal
+
+
+class PositionsTold(TypedDict):
+    account: str
+    positions: list[PositionTold]
+    pnl: list[PnlTold]
+
+
+class MovementTold(TypedDict):
+    """One amount of one asset; below zero if it went out. kind: TRADE, FEE, TRADE_BUSTED,
+    TRADE_CORRECTED, DEPOSIT, WITHDRAW, TRANSFER."""
+
+    seq: Digits
+    executionId: str
+    time: Digits
+    asset: str
+    amount: Decimal
+    kind: str
+    orderId: Digits | None
+    clientOrderId: str
+    symbol: str | None
+    otherAccount: str | None
+
+
+class LedgerTold(TypedDict):
+    """Newest first; next: the cursor of the page behind this one."""
+
+    account: str
+    entries: list[MovementTold]
+    next: Digits | None
+
+
+# --- users ---
+
+
+class SignedUp(TypedDict):
+    user: str
+    accounts: list[str]
+    role: NotRequired[Role]
+
+
+class TokensTold(TypedDict):
+    """token and accessToken are the same; expiresIn: seconds."""
+
+    token: str
+    accessToken: str
+    refreshToken: str
+    tokenType: str
+    expiresIn: int
+
+
+class FactorPending(TypedDict):
+    """The password was right; log in again with `pending` and the code."""
+
+    secondFactor: bool
+    pending: str
+
+
+class UserTold(TypedDict):
+    user: str
+    email: str
+    role: Role
+    accounts: list[str]
+    locked: str | bool | None
+    secondFactor: bool
+    logins: int
+    keys: int
+    created: Digits
+    scopes: NotRequired[list[AccessScope]]
+
+
+class UsersTold(TypedDict):
+    users: list[UserTold]
+
+
+class KeyTold(TypedDict):
+    """secret: in the answer that creates it, and never again."""
+
+    id: str
+    name: str
+    scopes: list[AccessScope]
+    addresses: list[str]
+    ends: Digits | None
+    created: Digits
+    secret: NotRequired[str]
+
+
+class KeysTold(TypedDict):
+    keys: list[KeyTold]
+
+
+class FactorTold(TypedDict):
+    """uri: for an authenticator, while it is off."""
+
+    on: bool
+    uri: NotRequired[str]
+
+
+class TicketTold(TypedDict):
+    ticket: str
+    expiresIn: int
+
+
+class CodeTold(TypedDict):
+    user: str
+    code: str
+    ends: Digits
+
+
+class LoggedOut(TypedDict):
+    loggedOut: bool
+
+
+class ChangedTold(TypedDict):
+    changed: bool
+
+
+class Revoked(TypedDict):
+    revoked: str
+
+
+# --- operators ---
+
+
+class Operated(TypedDict):
+    """And the facts of the command, each under its name."""
+
+    seq: Digits
+    text: NotRequired[str]
+
+
+class AccountTold(TypedDict):
+    account: str
+    seq: Digits
+
+
+class AccountOrders(TypedDict):
+    account: str
+    orders: list[OrderTold]
+
+
+# --- is it well? ---
+
+
+class HealthTold(TypedDict):
+    status: str
+
+
+class ReadyTold(TypedDict):
+    """parts: each with `ready`, and why not."""
+
+    ready: bool
+    parts: dict[str, dict[str, Any]]
