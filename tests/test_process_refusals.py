@@ -15,6 +15,7 @@ import pytest
 from oms.errors import StoreError
 from oms.reports import ROW_COLUMNS
 from oms.stores import JournalRecord
+from oms.stores.schema import SCHEMA_VERSION
 from oms.stores.sqlite import PersistentStorage
 from tests.places import after_place
 from tests.processes import DATABASE, Driver, audit, wait_until
@@ -151,7 +152,7 @@ def has_dbstat(database: sqlite3.Connection) -> bool:
 def test_a_database_of_a_newer_program(data: Path) -> None:
     with closing(sqlite3.connect(data / DATABASE)) as database:
         database.execute("PRAGMA user_version = 99")
-    assert_refused(data, "expected schema version 4, was 99")
+    assert_refused(data, f"expected schema version {SCHEMA_VERSION}, was 99")
 
 
 def test_a_broken_snapshot_is_ignored_and_the_journal_replayed(data: Path, tmp_path: Path) -> None:
