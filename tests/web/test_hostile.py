@@ -3,6 +3,8 @@ nothing: no line of the journal, no 500, no death."""
 
 import json
 import socket
+import subprocess
+import sys
 from http.client import HTTPException
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from oms.gateways.web import lines
 from tests.processes import wait_until
-from tests.web.daemons import ROOT, Daemon, read, request
+from tests.web.daemons import ROOT, Daemon, connect, read, request
 
 ORDER = {"symbol": "BTC_USD", "side": "BUY", "price": "100.50", "quantity": "2"}
 MIB = 1 << 20
@@ -144,6 +146,7 @@ def test_a_client_that_sends_ever_more_is_cut_off(daemon):
     assert daemon.rss < before + 20 * MIB
 
 
+@pytest.mark.slow
 def test_slow_headers_and_bodies_from_200_sockets(daemon):
     """They are told 408 within their time; meanwhile a good client is served."""
     slow = [daemon.connect() for _ in range(200)]
@@ -239,3 +242,60 @@ def test_what_the_bounds_are_is_documented():
         lines.REQUEST_BYTES_MAX, lines.PIPELINED_MAX,
     ):  # fmt: skip
         assert f"{bound:,}" in page
+
+
+# --- time: the same bounds, shorter ---
+
+
+@pytest.fixture
+def hasty(door, monkeypatch):
+    """A front door whose clients have no time at all."""
+    for part in (lines.IDLE, lines.HEAD, lines.BODY):
+        monkeypatch.setitem(lines.WAIT_S_MAX, part, 0.1)
+    return door
+
+
+@pytest.mark.parametrize("start", [HEAD, HEAD + b"x: ", HEAD + LENGTH + b"\r\nab", b"P"])
+def test_a_request_that_comes_too_slowly_is_told_so(hasty, start):
+    with connect(hasty.url) as slow:
+        slow.sendall(start)
+        answer = read(slow)
+        assert (answer.status, answer.code) == (408, "TOO_SLOW")
+        assert slow.recv(1) == b""
+
+
+def test_a_connection_without_a_request_is_closed(hasty):
+    """Before its first one, and after its latest."""
+    with connect(hasty.url) as silent, connect(hasty.url) as served:
+        served.sendall(request("GET", "/time"))
+        assert read_one(served) == 200
+        for each in (silent, served):
+            assert gone(each)
+
+
+def gone(connection):
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_an_answer_that_nobody_reads_is_not_kept(door, monkeypatch):
+    """Without anything read of it for so long, the connection is reset."""
+    monkeypatch.setattr(lines, "UNREAD_S_MAX", 0.1)
+    with connect(door.url) as connection:
+        connection.settimeout(0.5)
+        with pytest.raises(OSError, match=r"timed out|reset|pipe"):
+            while True:
+                connection.sendall(request("GET", "/openapi.json"))
+        wait_until(lambda: len(door.server.connections) == 0)
+
+
+@pytest.mark.slow
+def test_a_good_client_is_served_beside_a_hostile_crowd():
+    """The bound is generous here; benchmarks/web_hostile.py has the claim."""
+    command = [sys.executable, ROOT / "benchmarks" / "web_hostile.py", "--trials", "1"]
+    done = subprocess.run([*command, "--seconds", "10"], capture_output=True, text=True, check=True)
+    figures = json.loads(done.stdout.splitlines()[-1])["medians"]
+    assert figures["p99_ms"] < 5_000
+    assert figures["grown_mb"] < 50

@@ -174,6 +174,13 @@ def test_a_name_that_we_do_not_have_is_not_answered_for(start_door):
         assert ask("/time", headers={"host": name}).status_code == 421, name
 
 
+def test_nobody_is_sent_elsewhere(door):
+    """A path with a slash too many is not there, whatever name it was asked by."""
+    answer = door.http.get("/time/", headers={"host": "evil.example"})
+    assert answer.status_code == 404
+    assert "location" not in answer.headers
+
+
 def test_pages_of_other_sites_may_not_ask_unless_they_are_named(start_door):
     door = start_door(front_config(allowed_origins="https://trade.example.com"))
     good, evil = {"origin": "https://trade.example.com"}, {"origin": "https://evil.example"}
