@@ -119,7 +119,7 @@ def daemon(pipe: Connection, directory: str, ledger: bool, empty: bool) -> None:
     oms.start()
     server = open_web(oms, Path(directory))
     if empty:
-        server._server.config.loaded_app = nothing  # type: ignore[assignment]
+        server._server.config.loaded_app = nothing
     worker = Worker("oms-web", server, lambda name, error: sys.exit(f"{name}: {error!r}"))
     worker.start()
     gc.collect()
