@@ -1,6 +1,7 @@
 """Hostile input over HTTP, against a daemon of its own: each is answered as documented, and changes
 nothing: no line of the journal, no 500, no death."""
 
+import itertools
 import json
 import socket
 import subprocess
@@ -9,6 +10,8 @@ from http.client import HTTPException
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from oms.gateways.web import lines
 from tests.processes import wait_until
@@ -174,7 +177,7 @@ def test_requests_in_advance_are_answered_in_order_and_bounded(daemon):
         assert answered >= 1
 
 
-def read_one(connection):
+def read_one(connection, *, body=True):
     """The status of one answer, byte by byte: the next one stays in the socket."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
@@ -182,7 +185,7 @@ def read_one(connection):
         assert byte, "closed"
         head += byte
     size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-    while size:
+    while body and size:
         size -= len(connection.recv(size))
     return int(head.split()[1])
 
@@ -242,6 +245,45 @@ def test_what_the_bounds_are_is_documented():
         lines.REQUEST_BYTES_MAX, lines.PIPELINED_MAX,
     ):  # fmt: skip
         assert f"{bound:,}" in page
+
+
+# --- the connection beside a simpler one ---
+
+
+def chunked(body):
+    """The same body in chunks of seven bytes."""
+    parts = [body[n : n + 7] for n in range(0, len(body), 7)]
+    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+
+
+ORDER_HEAD = b"POST /order HTTP/1.1\r\nhost: localhost\r\n"
+GOOD = [
+    request("GET", "/time"), request("HEAD", "/time"), request("GET", "/none"),
+    request("POST", "/order", {}, b"{}"), request("GET", "/depth?symbol=BTC_USD"),
+    ORDER_HEAD + b"transfer-encoding: chunked\r\n\r\n" + chunked(b'{"symbol": "x"}'),
+    request("POST", "/refresh", {}, b'{"x": 1}'),
+]  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(st.sampled_from(range(len(GOOD))), min_size=1, max_size=12),
+    st.lists(st.integers(1, 200), min_size=1, max_size=20),
+)
+def test_however_requests_are_cut_into_pieces_they_are_answered_alike(daemon, which, sizes):
+    """All on one connection, in pieces of any size, not waiting for answers: the statuses are
+    those that each has alone, in the order in which they were sent."""
+    alone = [daemon.say(GOOD[n]).status if n != 1 else 200 for n in which]
+    stream = b"".join(GOOD[n] for n in which)
+    with daemon.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for size in itertools.cycle(sizes):
+            if not stream:
+                break
+            connection.sendall(stream[:size])
+            stream = stream[size:]
+        got = [read_one(connection, body=n != 1) for n in which]
+    assert got == alone
 
 
 # --- time: the same bounds, shorter ---
