@@ -247,6 +247,17 @@ def test_what_the_bounds_are_is_documented():
         assert f"{bound:,}" in page
 
 
+def test_a_client_that_asks_whether_to_go_on_is_told(daemon):
+    """Expect: 100-continue; a body that is too large is refused before it is sent."""
+    with daemon.connect() as connection:
+        connection.sendall(HEAD + b"expect: 100-continue\r\ncontent-length: 2\r\n\r\n")
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"{}")
+        assert read(connection).status == 401
+    answer = daemon.say(HEAD + b"expect: 100-continue\r\ncontent-length: 99999999\r\n\r\n")
+    assert answer.status == 413
+
+
 # --- the connection beside a simpler one ---
 
 
