@@ -10,7 +10,9 @@ used for one order, with matching and fsync in it.
 
 import argparse
 import asyncio
+import gc
 import json
+import logging
 import multiprocessing
 import os
 import sys
@@ -112,6 +114,7 @@ def daemon(pipe: Connection, directory: str, ledger: bool, empty: bool) -> None:
             address_max=1_000_000,
         ),
     )  # fmt: skip
+    logging.getLogger().addHandler(logging.NullHandler())  # what is refused is no news here
     oms = OrderManagement(config, directory=Path(directory))
     oms.start()
     server = open_web(oms, Path(directory))
@@ -119,6 +122,8 @@ def daemon(pipe: Connection, directory: str, ledger: bool, empty: bool) -> None:
         server._server.config.loaded_app = nothing
     worker = Worker("oms-web", server, lambda name, error: sys.exit(f"{name}: {error!r}"))
     worker.start()
+    gc.collect()
+    gc.freeze()  # as the daemon does
     pipe.send(server.urls[0])
     pipe.recv()
     before = os.times()

@@ -70,6 +70,7 @@ def archive(store: PersistentStorage, cut_seq: int, open_ids: Collection[int]) -
     path = store.path.resolve().with_name(name)
     new = path.with_name(f"{name}.new")
     remove(new)  # of one that was killed
+    store.keep_private(new)
     reports = _write(store, new, cut_seq, open_ids)
     row = ArchiveRow(cut_seq, record.checksum, reports, name)
     _check(new, store.begins, row)
@@ -81,7 +82,6 @@ def archive(store: PersistentStorage, cut_seq: int, open_ids: Collection[int]) -
 
 def _write(store: PersistentStorage, new: Path, cut_seq: int, open_ids: Collection[int]) -> int:
     """A database of its own with what is to be moved; how many reports that is."""
-    store.make_private(new)
     with closing(sqlite3.connect(new.as_uri(), uri=True, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = FULL")
         create(connection)

@@ -582,6 +582,10 @@ class PersistentStorage:
         except sqlite3.Error as error:
             raise _translated(error, "writing a snapshot") from error
 
+    def keep_private(self, path: Path) -> None:
+        """Make a file for data of this database, that nobody may read who may not read this one."""
+        keep_private(path, self._group, create=True)
+
     def copy_to(self, path: Path) -> None:
         """A copy of this database as of one instant, synced; nobody who writes it waits.
 
@@ -589,17 +593,13 @@ class PersistentStorage:
         Who may read the database may read the copy, and nobody else.
         """
         remove(path)
-        self.make_private(path)
+        self.keep_private(path)
         try:
             with closing(sqlite3.connect(path)) as copy:
                 copy.execute("PRAGMA synchronous = FULL")
                 self._db.backup(copy)
         except READ_ERRORS as error:
             raise _translated(error, f"{path}: copying") from error
-
-    def make_private(self, path: Path) -> None:
-        """An empty database at `path`, for whom this one is; it is to have what this one has."""
-        keep_private(path, self._group, create=True)
 
     # --- reading ---
 

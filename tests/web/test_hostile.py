@@ -1,16 +1,21 @@
 """Hostile input over HTTP, against a daemon of its own: each is answered as documented, and changes
 nothing: no line of the journal, no 500, no death."""
 
+import itertools
 import json
 import socket
+import subprocess
+import sys
 from http.client import HTTPException
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from oms.gateways.web import lines
 from tests.processes import wait_until
-from tests.web.daemons import ROOT, Daemon, read, request
+from tests.web.daemons import ROOT, Daemon, connect, read, request
 
 ORDER = {"symbol": "BTC_USD", "side": "BUY", "price": "100.50", "quantity": "2"}
 MIB = 1 << 20
@@ -144,6 +149,7 @@ def test_a_client_that_sends_ever_more_is_cut_off(daemon):
     assert daemon.rss < before + 20 * MIB
 
 
+@pytest.mark.slow
 def test_slow_headers_and_bodies_from_200_sockets(daemon):
     """They are told 408 within their time; meanwhile a good client is served."""
     slow = [daemon.connect() for _ in range(200)]
@@ -171,7 +177,7 @@ def test_requests_in_advance_are_answered_in_order_and_bounded(daemon):
         assert answered >= 1
 
 
-def read_one(connection):
+def read_one(connection, *, body=True):
     """The status of one answer, byte by byte: the next one stays in the socket."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
@@ -179,7 +185,7 @@ def read_one(connection):
         assert byte, "closed"
         head += byte
     size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-    while size:
+    while body and size:
         size -= len(connection.recv(size))
     return int(head.split()[1])
 
@@ -239,3 +245,110 @@ def test_what_the_bounds_are_is_documented():
         lines.REQUEST_BYTES_MAX, lines.PIPELINED_MAX,
     ):  # fmt: skip
         assert f"{bound:,}" in page
+
+
+def test_a_client_that_asks_whether_to_go_on_is_told(daemon):
+    """Expect: 100-continue; a body that is too large is refused before it is sent."""
+    with daemon.connect() as connection:
+        connection.sendall(HEAD + b"expect: 100-continue\r\ncontent-length: 2\r\n\r\n")
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"{}")
+        assert read(connection).status == 401
+    answer = daemon.say(HEAD + b"expect: 100-continue\r\ncontent-length: 99999999\r\n\r\n")
+    assert answer.status == 413
+
+
+# --- the connection beside a simpler one ---
+
+
+def chunked(body):
+    """The same body in chunks of seven bytes."""
+    parts = [body[n : n + 7] for n in range(0, len(body), 7)]
+    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+
+
+ORDER_HEAD = b"POST /order HTTP/1.1\r\nhost: localhost\r\n"
+GOOD = [
+    request("GET", "/time"), request("HEAD", "/time"), request("GET", "/none"),
+    request("POST", "/order", {}, b"{}"), request("GET", "/depth?symbol=BTC_USD"),
+    ORDER_HEAD + b"transfer-encoding: chunked\r\n\r\n" + chunked(b'{"symbol": "x"}'),
+    request("POST", "/refresh", {}, b'{"x": 1}'),
+]  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(st.sampled_from(range(len(GOOD))), min_size=1, max_size=12),
+    st.lists(st.integers(1, 200), min_size=1, max_size=20),
+)
+def test_however_requests_are_cut_into_pieces_they_are_answered_alike(daemon, which, sizes):
+    """All on one connection, in pieces of any size, not waiting for answers: the statuses are
+    those that each has alone, in the order in which they were sent."""
+    alone = [daemon.say(GOOD[n]).status if n != 1 else 200 for n in which]
+    stream = b"".join(GOOD[n] for n in which)
+    with daemon.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for size in itertools.cycle(sizes):
+            if not stream:
+                break
+            connection.sendall(stream[:size])
+            stream = stream[size:]
+        got = [read_one(connection, body=n != 1) for n in which]
+    assert got == alone
+
+
+# --- time: the same bounds, shorter ---
+
+
+@pytest.fixture
+def hasty(door, monkeypatch):
+    """A front door whose clients have no time at all."""
+    for part in (lines.IDLE, lines.HEAD, lines.BODY):
+        monkeypatch.setitem(lines.WAIT_S_MAX, part, 0.1)
+    return door
+
+
+@pytest.mark.parametrize("start", [HEAD, HEAD + b"x: ", HEAD + LENGTH + b"\r\nab", b"P"])
+def test_a_request_that_comes_too_slowly_is_told_so(hasty, start):
+    with connect(hasty.url) as slow:
+        slow.sendall(start)
+        answer = read(slow)
+        assert (answer.status, answer.code) == (408, "TOO_SLOW")
+        assert slow.recv(1) == b""
+
+
+def test_a_connection_without_a_request_is_closed(hasty):
+    """Before its first one, and after its latest."""
+    with connect(hasty.url) as silent, connect(hasty.url) as served:
+        served.sendall(request("GET", "/time"))
+        assert read_one(served) == 200
+        for each in (silent, served):
+            assert gone(each)
+
+
+def gone(connection):
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_an_answer_that_nobody_reads_is_not_kept(door, monkeypatch):
+    """Without anything read of it for so long, the connection is reset."""
+    monkeypatch.setattr(lines, "UNREAD_S_MAX", 0.1)
+    with connect(door.url) as connection:
+        connection.settimeout(0.5)
+        with pytest.raises(OSError, match=r"timed out|reset|pipe"):
+            while True:
+                connection.sendall(request("GET", "/openapi.json"))
+        wait_until(lambda: len(door.server.connections) == 0)
+
+
+@pytest.mark.slow
+def test_a_good_client_is_served_beside_a_hostile_crowd():
+    """The bound is generous here; benchmarks/web_hostile.py has the claim."""
+    command = [sys.executable, ROOT / "benchmarks" / "web_hostile.py", "--trials", "1"]
+    done = subprocess.run([*command, "--seconds", "10"], capture_output=True, text=True, check=True)
+    figures = json.loads(done.stdout.splitlines()[-1])["medians"]
+    assert figures["p99_ms"] < 5_000
+    assert figures["grown_mb"] < 50

@@ -89,6 +89,7 @@ class Front:
             routes=routes,
             exception_handlers={404: _not_found, 405: _not_allowed},
         )
+        self._router.router.redirect_slashes = False  # nobody is sent where a Host header says
         self._router.state.door = door
         self._place = {
             f"{prefix}/order": Served(door, each)

@@ -31,6 +31,10 @@ EXPOSED = (
     "ratelimit-reset"
 )
 WILDCARDS = {"0.0.0.0", "[::]"}
+NEEDED = {
+    Right.METRICS: AccessScope.ADMIN, Right.READ: AccessScope.READ,
+    Right.TRADE: AccessScope.TRADE, Right.ADMIN: AccessScope.ADMIN,
+}  # fmt: skip
 SIGNED = ("x-api-time", "x-api-nonce", "x-api-signature")
 
 
@@ -173,7 +177,7 @@ class DoorKeeper:
         if caller is None:
             headers = {"www-authenticate": 'Bearer realm="oms"'}
             raise http_error(401, "UNAUTHORIZED", "sign in first: POST /login", headers=headers)
-        scope = AccessScope.ADMIN if right is Right.METRICS else AccessScope(right.value)
+        scope = NEEDED[right]
         if not may(caller, scope):
             raise http_error(403, "FORBIDDEN", f"this needs the right to {scope.value}")
 
