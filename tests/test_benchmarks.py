@@ -40,6 +40,7 @@ FIGURES = {
         "entries", "seconds_without_snapshot", "seconds_with_snapshot", "digests_differ",
     },
     "full_inbox": {"idle_mb", "full_mb", "drained_mb", "refusal_us"},
+    "web_scrape": {"scrape_ms", "scrape_ms_worst", "idle_ms", "load_per_s", "kib"},
 }  # fmt: skip
 FIGURES["latency --ledger"] = FIGURES["latency"]
 HELPERS = {"client", "common", "compare"}  # compare runs the others, on two commits
