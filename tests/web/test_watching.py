@@ -153,6 +153,12 @@ def test_it_names_the_part_that_is_not_ready(door, monkeypatch):
     assert parts["disk"]["ready"] is False
 
 
+def test_what_a_proxy_passes_on_is_not_of_this_machine(door):
+    """Though nobody has said that there is one: its clients would all read the figures."""
+    for header in ("x-forwarded-for", "forwarded", "x-real-ip"):
+        assert door.http.get("/metrics", headers={header: "127.0.0.1"}).status_code == 401
+
+
 def test_figures_are_for_this_machine_and_for_operators(start_door):
     """Through a trusted proxy a client from elsewhere needs an operator's token."""
     from tests.web.doors import front_config
