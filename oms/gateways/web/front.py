@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from starlette.types import Receive, Scope
 
+from oms.clock import NANOS
 from oms.errors import StoppedError, StoreError
 from oms.gateways.gate import Caller, may
 from oms.gateways.web.bridge import Bridge
@@ -40,6 +41,7 @@ BODY_BYTES_MAX = 65_536
 BODY_S_MAX = 10.0  # from the end of the headers to the end of the body
 ANSWER_S_MAX = 10.0  # then 504: the outcome is unknown
 LOGINS_MAX = 5  # a second and address: each costs a hash
+STATUS_NS = NANOS // 10
 THREADS_MAX = 4  # questions of the database under way at once
 
 T = TypeVar("T")
@@ -108,6 +110,7 @@ class Door:
         self._threads = asyncio.Semaphore(THREADS_MAX)
         self._numbers = itertools.count(1)
         self._follows = False
+        self._status: tuple[int, Told] | None = None
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """The loop runs, whose coroutines these are."""
@@ -165,9 +168,17 @@ class Door:
             return await self.in_thread(self.oms.depth_snapshot, symbol)
         return self.oms.depth_snapshot(symbol)
 
+    def status(self) -> Told:
+        """The order manager's status, STATUS_NS old at most: to make it takes a millisecond of the
+        loop, and anybody may ask for what is in it, again and again."""
+        now_ns = self.oms.clock.monotonic_ns()
+        if self._status is None or now_ns - self._status[0] > STATUS_NS:
+            self._status = now_ns, self.oms.get_status()
+        return self._status[1]
+
     def session_told(self) -> Told:
         """Whether orders trade now, of which date, and when the market opens and closes next."""
-        status = self.oms.get_status()
+        status = self.status()
         return {
             "state": status["session"], "tradingDate": status["trading_date"],
             "opens": status["opens"], "link": status["link"],
