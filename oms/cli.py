@@ -147,8 +147,7 @@ def build_parser() -> Parser:
     def add(name: str, command: Command, brief: str, text: str) -> AddOption:
         """What adds its options; `parser_error` is for a mistake found later."""
         parser = parsers.add_parser(name, help=brief, description=text, parents=[common])
-        program = program_name(sys.argv[0])
-        parser.set_defaults(command=command, parser_error=parser.error, program=program)
+        parser.set_defaults(command=command, parser_error=parser.error)
         return parser.add_argument
 
     for module in MODULES:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import venv
+import zipfile
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -72,6 +73,7 @@ def test_data_is_in_the_current_directory_or_where_it_is_told(tmp_path):
     ]  # fmt: skip
 
 
+STATIC = "gateways/web/static"  # what pages name
 DAEMONS = ("run", "serve")  # go on until a signal
 
 
@@ -243,6 +245,10 @@ def test_an_installed_wheel_carries_everything(tmp_path):
         pytest.skip("no network, from which the build's setuptools come")
     assert built.returncode == 0, built.stderr
     (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as files:
+        packed = set(files.namelist())
+    pages = [path.name for path in (source / "oms" / STATIC).iterdir()]
+    assert {f"oms/{STATIC}/{name}" for name in pages} <= packed
     venv.create(tmp_path / "venv", with_pip=True)
     program = tmp_path / "venv" / "bin" / "oms"
     for command in (

@@ -42,6 +42,7 @@ FIGURES = {
     "full_inbox": {"idle_mb", "full_mb", "drained_mb", "refusal_us"},
     "web_orders": {"orders_per_s", "of_empty", "cpu_us", "p50_ms", "p99_ms", "one_p50_ms"},
     "web_hostile": {"alone_p99_ms", "p50_ms", "p99_ms", "max_ms", "grown_mb"},
+    "web_scrape": {"scrape_ms", "scrape_ms_worst", "idle_ms", "load_per_s", "kib"},
 }  # fmt: skip
 FIGURES["latency --ledger"] = FIGURES["latency"]
 HELPERS = {"client", "common", "compare"}  # compare runs the others, on two commits

@@ -4,11 +4,13 @@ Flow:  serve -> [sandbox] -> agents, the demo user, what is printed
 Owner: MainThread. Only who may read the directory comes by here, so no password is asked for.
 """
 
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 from oms.app import App
 from oms.clock import NANOS
+from oms.commands import data_option, program_name
 from oms.config import CONFIG_PATH
 from oms.enums import Side
 from oms.errors import GatewayError
@@ -62,16 +64,16 @@ def settings_text() -> str:
     return "\n".join(lines) + "\n"
 
 
-def open_sandbox(app: App, stack: ExitStack, rate: int, program: str) -> None:
+def open_sandbox(app: App, stack: ExitStack, rate: int) -> None:
     """Let the agents trade, and tell whoever started it how to begin.
 
-    rate: requests a second of the agents; 0: there are none. program: what the user typed.
+    rate: requests a second of the agents; 0: there are none.
     """
     if rate:
         agents = LivingMarket(app.manager, app.manager.config.simulate.seed, rate)
         agents.begin()
         app.start_job(stack, "oms-agents", agents)
-    print("\n".join([*beginning(app, rate), *more(app, program)]), flush=True)
+    print("\n".join([*beginning(app, rate), *more(app)]), flush=True)
 
 
 def beginning(app: App, rate: int) -> list[str]:
@@ -105,12 +107,13 @@ def beginning(app: App, rate: int) -> list[str]:
     return told
 
 
-def more(app: App, program: str) -> list[str]:
+def more(app: App) -> list[str]:
     """Who may halt the market, and how it ends."""
+    program = program_name(sys.argv[0])
     return [
         "",
         f"To make {DEMO_USER} an operator, who may halt the market and pay money in:",
-        f"{program} user role {DEMO_USER} operator --data-dir {app.directory.name}",
+        f"{program} user role {DEMO_USER} operator{data_option(app.directory)}",
         "",
         f"Ctrl-C stops it; the next start goes on from there. All of it is in {app.directory}.",
     ]

@@ -59,9 +59,10 @@ def serve(args: argparse.Namespace, place: Place) -> int:
     def opened(app: App, stack: ExitStack) -> None:
         if args.sandbox:
             rate = AGENTS_RATE if args.agents is None else args.agents
-            open_sandbox(app, stack, rate, args.program)
+            open_sandbox(app, stack, rate)
         else:
-            print(f"front door: {', '.join(app.web.urls)}", flush=True)
+            # In one piece: the log's thread writes there, too.
+            print(f"front door: {', '.join(app.web.urls)}\n", end="", flush=True)
 
     app = App(
         replace(place.config, web=web), place.directory,

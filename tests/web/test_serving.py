@@ -13,7 +13,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from tests.web.served import ROOT, Served
+from tests.web.sandboxed import ROOT, Served
 
 READY = "Ctrl-C stops it"
 

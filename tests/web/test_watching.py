@@ -142,15 +142,32 @@ def test_it_names_the_part_that_is_not_ready(door, monkeypatch):
     store.commit = full
     try:
         assert ann.buy("1", "100").status_code in (503, 504)
-        answer = door.http.get("/ready")
-        assert answer.status_code == 503
-        assert answer.json()["parts"]["journal"]["ready"] is False
+        wait_until(lambda: door.http.get("/ready").status_code == 503)
+        assert door.http.get("/ready").json()["parts"]["journal"]["ready"] is False
         assert door.http.get("/health").status_code == 200
     finally:
         store.commit = real
     monkeypatch.setattr(watching, "DISK_BYTES_MIN", 10**18)
     parts = door.http.get("/ready").json()["parts"]
     assert parts["disk"]["ready"] is False
+
+
+def test_what_anybody_may_ask_is_made_ten_times_a_second_at_most(door, monkeypatch):
+    """To make the status takes a millisecond of the loop that all requests share."""
+    made, make = [], door.oms.get_status
+    monkeypatch.setattr(door.oms, "get_status", lambda: made.append(0) or make())
+    began_ns = door.oms.clock.monotonic_ns()
+    for _ in range(50):
+        for path in ("/session", "/markets", "/", "/ready"):
+            assert door.http.get(path).status_code == 200
+    tenths = (door.oms.clock.monotonic_ns() - began_ns) // 10**8 + 1
+    assert 1 <= len(made) <= tenths + 1
+
+
+def test_what_a_proxy_passes_on_is_not_of_this_machine(door):
+    """Though nobody has said that there is one: its clients would all read the figures."""
+    for header in ("x-forwarded-for", "forwarded", "x-real-ip"):
+        assert door.http.get("/metrics", headers={header: "127.0.0.1"}).status_code == 401
 
 
 def test_figures_are_for_this_machine_and_for_operators(start_door):

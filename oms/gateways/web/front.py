@@ -46,6 +46,7 @@ ANSWER_S_MAX = 10.0  # then 504: the outcome is unknown; up to a second later
 ANSWER_NS_MAX = int(ANSWER_S_MAX * NANOS)
 LOGINS_MAX = 5  # a second and address: each costs a hash
 STATISTICS_NS = 5 * NANOS
+STATUS_NS = NANOS // 10
 
 T = TypeVar("T")
 
@@ -121,6 +122,7 @@ class Door:
         self._days: dict[str, tuple[int, asyncio.Task[Candle]]] = {}  # until when each is good
         self._numbers, self._process = itertools.count(1), os.getpid()
         self._follows = False
+        self._status: tuple[int, Told] | None = None
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """The loop runs, whose coroutines these are."""
@@ -235,10 +237,18 @@ class Door:
             self._days[symbol] = now_ns + STATISTICS_NS, task
         return await asyncio.shield(task)
 
+    def status(self) -> Told:
+        """The order manager's status, STATUS_NS old at most: to make it takes a millisecond of the
+        loop, and anybody may ask for what is in it, again and again."""
+        now_ns = self.oms.clock.monotonic_ns()
+        if self._status is None or now_ns - self._status[0] > STATUS_NS:
+            self._status = now_ns, self.oms.get_status()
+        return self._status[1]
+
     def session_told(self) -> Told:
         """Whether orders trade now, of which date, and when the market opens and closes next; null
         where it never does."""
-        status = self.oms.get_status()
+        status = self.status()
         return {
             "state": status["session"], "tradingDate": status["trading_date"],
             "opens": status["opens"], "closes": status["closes"], "link": status["link"],

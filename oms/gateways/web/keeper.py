@@ -30,6 +30,7 @@ EXPOSED = (
     "x-request-id, retry-after, idempotency-replayed, ratelimit-limit, ratelimit-remaining, "
     "ratelimit-reset"
 )
+FORWARDED = frozenset(("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"))
 WILDCARDS = {"0.0.0.0", "[::]"}
 NEEDED = {
     Right.METRICS: AccessScope.ADMIN, Right.READ: AccessScope.READ,
@@ -111,10 +112,16 @@ class DoorKeeper:
         """Raises HttpError 401 if nobody is known who had to be, 403 if they may not."""
         self.check_place(headers)
         caller = self._shown(scope, headers, address, body)
-        if right is Right.METRICS and caller is None and is_among(address, LOOPBACK):
+        if right is Right.METRICS and caller is None and self._is_here(address, headers):
             return None
         self.check(right, caller)
         return caller
+
+    def _is_here(self, address: str, headers: Mapping[str, str]) -> bool:
+        """Does it come from this machine? Not what a proxy of this machine passes on, whether it
+        is trusted to say for whom or not."""
+        passed_on = not self._proxies and not FORWARDED.isdisjoint(headers)
+        return is_among(address, LOOPBACK) and not passed_on
 
     def _shown(
         self, scope: Scope, headers: Mapping[str, str], address: str, body: bytes

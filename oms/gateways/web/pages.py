@@ -141,7 +141,8 @@ def route_text(
     method: str, path: str, about: Told, described: Told, symbols: list[str]
 ) -> str:  # fmt: skip
     schemas = described["components"]["schemas"]
-    lock = "<small>signed in</small>" if "security" in about else ""
+    security = about.get("security", [])
+    lock = "<small>signed in</small>" if security and {} not in security else ""
     fields = list(inputs_of(about, schemas))
     rows = "".join(row_text(each, schemas, symbols) for each in fields)
     body = about.get("requestBody", {}).get("content", {}).get("application/json", {})
@@ -203,10 +204,8 @@ def named_schema(about: Told, schemas: Told) -> Told:
     """The schema itself, where only its name is said; of what may be null, the rest."""
     if "$ref" in about:
         return named_schema(schemas[about["$ref"].rsplit("/", 1)[1]], schemas)
-    for each in about.get("anyOf", ()):
-        if each.get("type") != "null":
-            return named_schema(each, schemas)
-    return about
+    some = [each for each in about.get("anyOf", ()) if each.get("type") != "null"]
+    return named_schema(some[0], schemas) if some else about
 
 
 def choices_of(about: Told, schemas: Told) -> list[object]:
@@ -220,7 +219,8 @@ def kind_of(about: Told, schemas: Told) -> str:
         return ", ".join(map(str, about["enum"]))
     if "pattern" in about:
         return "number as text" if "." in about["pattern"] else "whole number as text"
-    kind = str(about.get("type", "anything"))
+    given = about.get("type", "anything")
+    kind = given if isinstance(given, str) else " or ".join(given)
     return {"string": "text", "integer": "whole number"}.get(kind, kind)
 
 

@@ -42,7 +42,7 @@ async def ready(ask: Ask, _: None) -> Reply:
 
 async def readiness(door: Door) -> dict[str, Told]:
     oms = door.oms
-    status, began_ns = oms.get_status(), oms.clock.monotonic_ns()
+    status, began_ns = door.status(), oms.clock.monotonic_ns()
     engine: Told
     try:
         async with asyncio.timeout(READY_S_MAX):
