@@ -11,7 +11,7 @@ import msgspec
 
 from oms.enums import OrderType, PostOnly, RequestType, SelfTrade, Side, TimeInForce
 from oms.errors import ValidationError
-from oms.gateways.web.errors import REPLAYED, HttpError, Reply, error_reply, refusal
+from oms.gateways.web.errors import REPLAYED, HttpError, Reply, error_reply, our_fields, refusal
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.limits import CANCEL, ORDER
 from oms.gateways.web.orders import FILLS_MAX, fills_told, orders_told
@@ -148,6 +148,7 @@ async def place(ask: Ask, body: NewOrder) -> Reply:
     return Reply(told, 201 if ended(now) else 202)
 
 
+@our_fields()
 def new_request(ask: Ask, body: NewOrder) -> OrderRequest:
     """The library's request for what the body says."""
     terms = None
@@ -282,6 +283,11 @@ async def test(ask: Ask, body: NewOrder) -> Reply:
 
 
 async def modify(ask: Ask, body: Change) -> Reply:
+    return await changed(ask, await ask.submit(_modify(ask, body)))
+
+
+@our_fields()
+def _modify(ask: Ask, body: Change) -> OrderRequest:
     order_id, client_order_id = _which(ask, body.order_id, body.orig_client_order_id)
     terms = None
     if body.stop_price is not None or body.display_quantity is not None:
@@ -289,20 +295,17 @@ async def modify(ask: Ask, body: Change) -> Reply:
             stop_price=decimal_text(body.stop_price),
             display_quantity=decimal_text(body.display_quantity),
         )
-    response = await ask.submit(
-        OrderRequest(
-            type=RequestType.MODIFY,
-            account=ask.account(body.account),
-            client_order_id=body.client_order_id or made_id(),
-            orig_client_order_id=client_order_id,
-            order_id=order_id,
-            price=decimal_text(body.price),
-            quantity=decimal_text(body.quantity),
-            terms=terms,
-            origin=ask.origin,
-        )
+    return OrderRequest(
+        type=RequestType.MODIFY,
+        account=ask.account(body.account),
+        client_order_id=body.client_order_id or made_id(),
+        orig_client_order_id=client_order_id,
+        order_id=order_id,
+        price=decimal_text(body.price),
+        quantity=decimal_text(body.quantity),
+        terms=terms,
+        origin=ask.origin,
     )
-    return await changed(ask, response)
 
 
 async def cancel(ask: Ask, named: Named) -> Reply:
