@@ -10,6 +10,7 @@ from tests.fakes import SOON_S
 from tests.web.doors import front_config
 
 ORDER = {"symbol": "BTC_USD", "side": "BUY", "price": "100", "quantity": "1"}
+DISPLAY = ("MALFORMED", "displayQuantity", False)
 ERROR = {"code", "number", "message", "field", "requestId"}
 
 
@@ -42,7 +43,7 @@ class Stuck:
         ({"price": "x"}, 400, "MALFORMED", "price", False),
         ({"quantity": 1e400}, 400, "MALFORMED", "body", False),
         ({"stopPrice": "1"}, 400, "MALFORMED", "stopPrice", False),
-        ({"displayQuantity": "1", "type": "STOP"}, 400, "MALFORMED", "displayQuantity", False),
+        ({"displayQuantity": "1", "timeInForce": "IOC"}, 400, *DISPLAY),
         ({"expireTime": "5"}, 400, "MALFORMED", "expireTime", False),
         ({"account": "eve"}, 422, "ACCOUNT_UNKNOWN", "account", False),
         ({"symbol": "NO"}, 422, "SYMBOL_UNKNOWN", None, True),
