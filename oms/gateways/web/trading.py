@@ -221,25 +221,24 @@ async def placed(ask: Ask, body: NewOrder, request: OrderRequest, response: Orde
 
 def asked_told(body: NewOrder, request: OrderRequest) -> Told:
     """What a new order is for, as `details_told` has it, without a look into the store."""
-    return {
-        name: value
-        for name, value in (
-            ("clientOrderId", request.client_order_id),
-            ("type", body.type), ("timeInForce", body.time_in_force),
-            ("price", shortest(body.price)), ("quantity", shortest(body.quantity)),
-            ("hold", body.hold or None),
-            ("stopPrice", shortest(body.stop_price)),
-            ("displayQuantity", shortest(body.display_quantity)),
-            ("postOnly", body.post_only),
-            ("expireTime", body.expire_time),
-            ("minQuantity", shortest(body.min_quantity)),
-            ("quoteQuantity", shortest(body.quote_quantity)),
-            ("protectionPrice", shortest(body.protection_price)),
-            ("ocoWith", body.oco_with),
-            ("selfTrade", body.self_trade),
-        )
-        if value is not None or name in ("price", "quantity")
+    told: Told = {
+        "clientOrderId": request.client_order_id, "type": body.type,
+        "timeInForce": body.time_in_force, "price": shortest(body.price),
+        "quantity": shortest(body.quantity),
     }  # fmt: skip
+    if body.hold:
+        told["hold"] = True
+    if request.terms is None:  # by far the most
+        return told
+    terms = {
+        "stopPrice": shortest(body.stop_price),
+        "displayQuantity": shortest(body.display_quantity), "postOnly": body.post_only,
+        "expireTime": body.expire_time, "minQuantity": shortest(body.min_quantity),
+        "quoteQuantity": shortest(body.quote_quantity),
+        "protectionPrice": shortest(body.protection_price), "ocoWith": body.oco_with,
+        "selfTrade": body.self_trade,
+    }  # fmt: skip
+    return told | {name: value for name, value in terms.items() if value is not None}
 
 
 async def place_many(ask: Ask, _: None) -> Reply:
