@@ -18,6 +18,7 @@ class ValidationError(OMSError, ValueError):
         super().__init__(f"{field}: expected {expected}, was {_shown(value)}")
         self.field = field
         self.expected = expected
+        self.value = value
 
 
 def _shown(value: object) -> str:

@@ -493,7 +493,10 @@ class OrderResponse:
     @property
     def repeated(self) -> bool:
         """Was the request known, with the same content? Then nothing was done again."""
-        return self.report.type == ORDER_STATUS
+        report = self.report
+        if report.type in COMMAND_ANSWERS:  # the first answer again, which is of the first request
+            return 0 < report.order_id != report.request_seq > 0
+        return report.type == ORDER_STATUS
 
     @property
     def facts(self) -> dict[str, str]:

@@ -19,7 +19,8 @@ CHECKS = [
     checks.response_headers_conformance, checks.response_schema_conformance,
     checks.negative_data_rejection, checks.unsupported_method,
 ]  # fmt: skip
-EXAMPLES = 8
+EXAMPLES = 4
+ASKED = ("NewOrder", "Change", "Named", "CancelAll", "Amount", "Transfer")
 PLAIN = {"symbol", "side", "type", "price", "quantity", "timeInForce", "clientOrderId", "hold"}
 PRICE = {"enum": ["1", "2.5", 100, "0.01"]}
 LAST = ("post_logout",)  # what it asks ends the login that the others need
@@ -67,10 +68,10 @@ def sensible(told, account):
     order = told["components"]["schemas"]["NewOrder"]
     for name in order["properties"].keys() - PLAIN:
         del order["properties"][name]
-    for schema in told["components"]["schemas"].values():
+    for kind in ASKED:
+        schema = told["components"]["schemas"][kind]
         for name in few.keys() & schema.get("properties", {}).keys():
-            if "Told" not in schema["title"]:
-                schema["properties"][name] = few[name]
+            schema["properties"][name] = few[name]
     for methods in told["paths"].values():
         for operation in methods.values():
             for each in operation["parameters"]:
@@ -90,6 +91,55 @@ def ask(operation, mode, url, headers):
         case.call_and_validate(base_url=url, headers=headers, checks=CHECKS)
 
     checked()
+
+
+def test_what_can_be_done_is_answered_as_described(door):
+    """A day's work, each answer held to its shape: what chance seldom gets to."""
+    ann, boss = door.user("anna"), door.user("bossa", role="operator")
+    schema = schemathesis.openapi.from_dict(door.http.get("/openapi.json").json())
+
+    def do(user, method, path, status, body=None, query=None, **ids):
+        sent = {} if body is None else {"body": body, "media_type": "application/json"}
+        case = schema[path][method].Case(query=query or {}, path_parameters=ids, **sent)
+        answer = case.call_and_validate(base_url=door.url, headers=user.headers, checks=CHECKS[:5])
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    order = {"symbol": "BTC_USD", "side": "SELL", "price": "100", "quantity": "2"}
+    placed = do(ann, "POST", "/order", 201, {**order, "clientOrderId": "s"})
+    do(ann, "POST", "/order", 200, {**order, "clientOrderId": "s"})
+    do(ann, "POST", "/order", 409, {**order, "clientOrderId": "s", "quantity": "3"})
+    do(ann, "POST", "/order", 422, {**order, "price": "0.001"})
+    do(ann, "POST", "/order/test", 200, order)
+    terms = {
+        "type": "STOP_LIMIT",
+        "stopPrice": "90",
+        "expireTime": "4" + "0" * 18,
+        "selfTrade": "NONE",
+    }
+    do(ann, "POST", "/order", 201, {**order, **terms, "timeInForce": "GTD"})
+    do(ann, "POST", "/orders", 200, [order, {**order, "symbol": "NO"}])
+    do(boss, "POST", "/order", 201, {**order, "side": "BUY", "quantity": "0.5"})
+    do(ann, "PATCH", "/orders/{id}", 200, {"price": "101"}, id=placed["orderId"])
+    do(ann, "GET", "/order", 200, query={"clientOrderId": "s"})
+    do(ann, "GET", "/orders", 200)
+    do(ann, "GET", "/orders/open", 200)
+    do(ann, "GET", "/trade/history", 200, query={"mine": "true"})
+    do(ann, "GET", "/positions", 200)
+    do(ann, "GET", "/ledger", 200)
+    do(ann, "GET", "/ticker", 200, query={"symbol": "BTC_USD"})
+    do(ann, "GET", "/candles", 200, query={"symbol": "BTC_USD", "interval": "1h"})
+    do(ann, "DELETE", "/orders/{id}", 200, id=placed["orderId"])
+    do(ann, "DELETE", "/orders/{id}", 409, id=placed["orderId"])
+    do(ann, "POST", "/order/cancel_all", 200, {})
+    key = do(ann, "POST", "/keys", 201, {"name": "k", "scopes": ["trade"]})
+    do(ann, "GET", "/keys", 200)
+    do(ann, "DELETE", "/keys/{id}", 200, id=key["id"])
+    do(boss, "POST", "/admin/users/{name}/code", 201, name="anna")
+    do(boss, "PATCH", "/admin/users/{name}", 200, {"locked": True, "why": "x"}, name="anna")
+    trade = do(boss, "GET", "/trade/history", 200, query={"symbol": "BTC_USD"})["trades"][0]
+    body = {"symbol": "BTC_USD", "executionId": trade["executionId"]}
+    do(boss, "POST", "/admin/bust", 200, body)
 
 
 def test_every_route_says_what_it_answers(front):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from oms.gateways.web.counts import NO_ROUTE
@@ -136,10 +136,18 @@ async def _not_found(request: Any, _error: Exception) -> Any:
     return _plain(http_error(404, "NOT_FOUND", "there is no such path: see /docs"), request)
 
 
-async def _not_allowed(request: Any, error: Any) -> Any:
-    allowed = {"allow": error.headers["Allow"]}
-    text = f"the path has other methods: {allowed['allow']}"
-    return _plain(http_error(405, "METHOD_NOT_ALLOWED", text, headers=allowed), request)
+async def _not_allowed(request: Any, _error: Exception) -> Any:
+    """The router names the methods of the first route of the path alone."""
+    methods = {
+        method
+        for route in request.app.routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods
+    }
+    allowed = ", ".join(sorted(methods))
+    text = f"the path has other methods: {allowed}"
+    error = http_error(405, "METHOD_NOT_ALLOWED", text, headers={"allow": allowed})
+    return _plain(error, request)
 
 
 def _plain(error: Exception, request: Any) -> ASGIApp:

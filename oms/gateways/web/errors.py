@@ -5,7 +5,8 @@ In:  an exception. Out: a Reply with `{"error": {code, number, message, field, r
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,10 +107,16 @@ def refused(reason: RejectReason, text: str, field: str = "") -> HttpError:
     return HttpError(reason.http, reason.value, text, number=reason.api, field=field)
 
 
-def field_told(name: str) -> str:
-    """A field of the library's requests as clients know it."""
-    first, *rest = FIELDS.get(name, name).split("_")
-    return first + "".join(each.title() for each in rest)
+@contextmanager
+def our_fields() -> Iterator[None]:
+    """Around the making of a request of the library: what it refuses is told by the name that the
+    field has here."""
+    try:
+        yield
+    except ValidationError as error:
+        first, *rest = FIELDS.get(error.field, error.field).split("_")
+        name = first + "".join(each.title() for each in rest)
+        raise ValidationError(name, error.value, error.expected) from None
 
 
 def error_reply(error: BaseException, request_id: str) -> Reply:
@@ -121,8 +128,7 @@ def error_reply(error: BaseException, request_id: str) -> Reply:
     elif isinstance(error, ValidationError):
         reason = RejectReason.MALFORMED
         status, code, number = reason.http, reason.value, reason.api
-        where = field_told(error.field)
-        message = where + str(error).removeprefix(error.field)
+        where, message = error.field, str(error)
     elif isinstance(error, StoppedError | OverrunError | StoreError):
         status, code, number, message = 503, "UNAVAILABLE", NUMBERS["UNAVAILABLE"], str(error)
         headers = dict(LATER)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from oms.gateways.web.errors import REPLAYED, Reply, refusal
+from oms.gateways.web.errors import REPLAYED, Reply, our_fields, refusal
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.shapes import Answer, BalancesTold
 from oms.gateways.web.told import balances_told
@@ -59,8 +59,8 @@ async def transfer(ask: Ask, body: Transfer) -> Reply:
 
 async def _move(ask: Ask, action: FundsAction, body: "Amount | Transfer") -> Reply:
     account = ask.funds_account(body.account, action)
-    response = await ask.submit(
-        FundsRequest(
+    with our_fields():
+        request = FundsRequest(
             account=account,
             client_order_id=body.client_order_id or made_id(),
             action=action,
@@ -69,7 +69,7 @@ async def _move(ask: Ask, action: FundsAction, body: "Amount | Transfer") -> Rep
             to_account=body.to_account if isinstance(body, Transfer) else "",
             origin=ask.origin,
         )
-    )
+    response = await ask.submit(request)
     if response.refused:
         raise refusal(response)
     told = balances_told(ask.oms.balances(account))

@@ -47,8 +47,8 @@ STATUSES = {
     429: "too often; see Retry-After", 503: "not now; see Retry-After",
     504: "the outcome is unknown: ask by clientOrderId, or send the same again",
 }  # fmt: skip
-EVERYWHERE = (400, 403, 421, 429)
-OF_CALLERS = (401, 404, 422, 503)  # whose account, order or key is it?
+EVERYWHERE = (400, 401, 403, 421, 429)  # 401 also where nobody need be known: a token that is bad
+OF_CALLERS = (404, 422, 503)  # whose account, order or key is it?
 OF_WRITES = (404, 408, 409, 413, 422, 503, 504)
 KEY_HEADERS = ("X-Api-Key", "X-Api-Time", "X-Api-Nonce", "X-Api-Signature")
 HEADERS = {
@@ -131,12 +131,8 @@ def responses(entry: Entry, shapes: list[Told]) -> Told:
     """What each status means here."""
     answer, writes = entry.answer, entry.method != "GET"
     found = {*EVERYWHERE, *(OF_WRITES if writes else ())}
-    if entry.right is not Right.PUBLIC:
+    if entry.right is not Right.PUBLIC or entry.query is not None:
         found |= set(OF_CALLERS)
-    elif entry.query is not None:
-        found |= {404, 503}
-    if entry.path == "/login" or entry.path == "/signin" or writes:
-        found.add(401)
     told: Told = {}
     for status in sorted({*found, *answer.statuses}):
         done = status in answer.statuses

@@ -11,7 +11,7 @@ import msgspec
 
 from oms.enums import OrderType, PostOnly, RequestType, SelfTrade, Side, TimeInForce
 from oms.errors import ValidationError
-from oms.gateways.web.errors import REPLAYED, HttpError, Reply, error_reply, refusal
+from oms.gateways.web.errors import REPLAYED, HttpError, Reply, error_reply, our_fields, refusal
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.limits import CANCEL, ORDER
 from oms.gateways.web.orders import FILLS_MAX, fills_told, orders_told
@@ -150,6 +150,7 @@ async def place(ask: Ask, body: NewOrder) -> Reply:
     return Reply(told, 201 if ended(now) else 202)
 
 
+@our_fields()
 def new_request(ask: Ask, body: NewOrder) -> OrderRequest:
     """The library's request for what the body says."""
     terms = None
@@ -219,25 +220,24 @@ async def placed(ask: Ask, body: NewOrder, request: OrderRequest, response: Orde
 
 def asked_told(body: NewOrder, request: OrderRequest) -> Told:
     """What a new order is for, as `details_told` has it, without a look into the store."""
-    return {
-        name: value
-        for name, value in (
-            ("clientOrderId", request.client_order_id),
-            ("type", body.type), ("timeInForce", body.time_in_force),
-            ("price", shortest(body.price)), ("quantity", shortest(body.quantity)),
-            ("hold", body.hold or None),
-            ("stopPrice", shortest(body.stop_price)),
-            ("displayQuantity", shortest(body.display_quantity)),
-            ("postOnly", body.post_only),
-            ("expireTime", body.expire_time),
-            ("minQuantity", shortest(body.min_quantity)),
-            ("quoteQuantity", shortest(body.quote_quantity)),
-            ("protectionPrice", shortest(body.protection_price)),
-            ("ocoWith", body.oco_with),
-            ("selfTrade", body.self_trade),
-        )
-        if value is not None or name in ("price", "quantity")
+    told: Told = {
+        "clientOrderId": request.client_order_id, "type": body.type,
+        "timeInForce": body.time_in_force, "price": shortest(body.price),
+        "quantity": shortest(body.quantity),
     }  # fmt: skip
+    if body.hold:
+        told["hold"] = True
+    if request.terms is None:  # by far the most
+        return told
+    terms = {
+        "stopPrice": shortest(body.stop_price),
+        "displayQuantity": shortest(body.display_quantity), "postOnly": body.post_only,
+        "expireTime": body.expire_time, "minQuantity": shortest(body.min_quantity),
+        "quoteQuantity": shortest(body.quote_quantity),
+        "protectionPrice": shortest(body.protection_price), "ocoWith": body.oco_with,
+        "selfTrade": body.self_trade,
+    }  # fmt: skip
+    return told | {name: value for name, value in terms.items() if value is not None}
 
 
 async def place_many(ask: Ask, _: None) -> Reply:
@@ -281,6 +281,11 @@ async def test(ask: Ask, body: NewOrder) -> Reply:
 
 
 async def modify(ask: Ask, body: Change) -> Reply:
+    return await changed(ask, await ask.submit(_modify(ask, body)))
+
+
+@our_fields()
+def _modify(ask: Ask, body: Change) -> OrderRequest:
     order_id, client_order_id = _which(ask, body.order_id, body.orig_client_order_id)
     terms = None
     if body.stop_price is not None or body.display_quantity is not None:
@@ -288,20 +293,17 @@ async def modify(ask: Ask, body: Change) -> Reply:
             stop_price=decimal_text(body.stop_price),
             display_quantity=decimal_text(body.display_quantity),
         )
-    response = await ask.submit(
-        OrderRequest(
-            type=RequestType.MODIFY,
-            account=ask.account(body.account),
-            client_order_id=body.client_order_id or made_id(),
-            orig_client_order_id=client_order_id,
-            order_id=order_id,
-            price=decimal_text(body.price),
-            quantity=decimal_text(body.quantity),
-            terms=terms,
-            origin=ask.origin,
-        )
+    return OrderRequest(
+        type=RequestType.MODIFY,
+        account=ask.account(body.account),
+        client_order_id=body.client_order_id or made_id(),
+        orig_client_order_id=client_order_id,
+        order_id=order_id,
+        price=decimal_text(body.price),
+        quantity=decimal_text(body.quantity),
+        terms=terms,
+        origin=ask.origin,
     )
-    return await changed(ask, response)
 
 
 async def cancel(ask: Ask, named: Named) -> Reply:
