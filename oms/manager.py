@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from datetime import tzinfo
 from decimal import Decimal
 from fractions import Fraction
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from threading import get_ident
 from types import TracebackType
@@ -33,14 +33,25 @@ from oms.market_data import (
     DepthSnapshot,
     Level,
     Prices,
+    TradeEvent,
     TradePrint,
+    in_units,
     levels_of,
 )
 from oms.money import plain, to_decimal
 from oms.reject_reasons import RejectReason
-from oms.reports import COMMAND_ANSWERS, OF_CHANGES, OrderResponse, refused, standing_of
+from oms.reports import (
+    COMMAND_ANSWERS,
+    NUMBER_BITS,
+    NUMBER_MASK,
+    OF_CHANGES,
+    OrderResponse,
+    refused,
+    standing_of,
+)
 from oms.requests import OrderRequest, Request, line_of
 from oms.requests.internal import VenueReport, check_venue_report
+from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import Store
 from oms.stores.lock import DataLock
 from oms.stores.sqlite import PersistentStorage
@@ -52,6 +63,7 @@ from oms.turn.intake import Intake
 from oms.turn.one_shot import DryRun, dry_run, place_pair
 from oms.turn.publisher import Listener, MarketListener, Publisher, settle
 from oms.turn.session_keeper import SessionKeeper
+from oms.turn.tape import told_of
 from oms.turn.threads import Job, Worker
 from oms.venues import EmbeddedVenue, Venue
 
@@ -499,6 +511,28 @@ class OrderManagement:
             )
         )
 
+    def reports_after(
+        self, account: str, seq: int, number: int, upto_seq: int
+    ) -> list[OrderResponse] | None:
+        """Every report of an account behind report `number` of the turn `seq`, up to the turn
+        `upto_seq`, in order; None if that lies too far back: see Store.find_after. From the
+        store, on the caller's thread. Raises ValidationError."""
+        _check_text("account", account)
+        after, before = _id_of("seq", seq, number), _id_of("upto_seq", upto_seq + 1)
+        found = self.store.find_after(after, before, account=account) if account else []
+        return None if found is None else [self.publisher.response(each) for each in found]
+
+    def trades_after(self, symbol: str, seq: int, upto_seq: int) -> list[TradeEvent] | None:
+        """What the turns behind `seq` and up to `upto_seq` traded, busted and corrected of a
+        symbol, as it was told then; None and errors as above."""
+        instrument = self._traded(symbol)
+        after, before = _id_of("seq", seq + 1), _id_of("upto_seq", upto_seq + 1)
+        found = self.store.find_after(after, before, symbol=symbol)
+        if found is None:
+            return None
+        turns = groupby(found, lambda report: report.journal_seq)
+        return [in_units(each, instrument) for _, turn in turns for each in told_of(turn)]
+
     def open_orders(self, account: str) -> list[OrderResponse]:
         """How each open order of an account stands, oldest first."""
         _check_text("account", account)
@@ -699,6 +733,15 @@ class OrderManagement:
 def _check_callable(name: str, value: object) -> None:
     if not callable(value):
         raise ValidationError(name, value, "a function, or what can be called like one")
+
+
+def _id_of(name: str, seq: int, number: int = 0) -> int:
+    """The id of a turn's report; number 0: of none yet. Raises ValidationError."""
+    if type(seq) is not int or not 0 <= seq <= SEQUENCE_MAX >> NUMBER_BITS:
+        raise ValidationError(name, seq, f"0 to {SEQUENCE_MAX >> NUMBER_BITS}")
+    if type(number) is not int or not 0 <= number <= NUMBER_MASK:
+        raise ValidationError("number", number, f"0 to {NUMBER_MASK}")
+    return seq << NUMBER_BITS | number
 
 
 def _check_text(name: str, value: object) -> None:

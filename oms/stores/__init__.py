@@ -15,6 +15,7 @@ is, as JSON, "" for a plain limit order; a hash of the request's content."""
 
 SLICE_BYTES = 4_096  # zlib lets other threads run during more than 5 KB
 CONTENT_UNKNOWN = 0  # of requests that were refused before contents were kept
+LOOKED_AT_MAX = 100_000  # reports, to find those after some point: a tenth of a second or two
 
 
 class JournalRecord(NamedTuple):
@@ -162,7 +163,7 @@ class Snapshot(NamedTuple):
 class Store(Protocol):
     """One transaction per dispatcher turn: begin, claim, append, commit.
 
-    Used by one thread, but for `find_reports`, which any thread may call.
+    Used by one thread, but for `find_reports` and `find_after`, which any thread may call.
     StoreBusyError and StoreFullError leave nothing behind; OutcomeUnknownError means that
     only a restart can tell.
 
@@ -235,6 +236,17 @@ class Store(Protocol):
         id; from any thread."""
         ...
 
+    def find_after(
+        self, after: int, before: int, *, account: str = "", symbol: str = ""
+    ) -> list[Report] | None:
+        """Durable reports with an id above `after` and below `before`, oldest first: all of an
+        account, or of a symbol those of trades, busts and corrections; from any thread.
+
+        None where that would be to look at more than LOOKED_AT_MAX reports, whosever they are, or
+        into an archive: what is asked for lies too far back.
+        """
+        ...
+
     def last_told_seq(self) -> int:
         """The journal sequence of the latest report; 0 if there is none."""
         ...
@@ -303,6 +315,10 @@ def names_trade(report: Report) -> bool:
         return False
     in_auction = report.liquidity not in ("MAKER", "TAKER") and report.match_number > 0
     return report.liquidity == "TAKER" or (in_auction and report.side == "BUY")
+
+
+def is_of_trades(report: Report, symbol: str) -> bool:
+    return report.type in EXECUTIONS and report.symbol == symbol
 
 
 def answers_in(reports: Sequence[Report], seq: int) -> list[Report]:

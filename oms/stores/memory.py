@@ -7,6 +7,7 @@ from oms.requests.codec import Line
 from oms.stores import (
     CHANGES,
     EXECUTIONS,
+    LOOKED_AT_MAX,
     Claim,
     JournalRecord,
     Snapshot,
@@ -14,6 +15,7 @@ from oms.stores import (
     TradeTerms,
     answers_in,
     as_it_stands,
+    is_of_trades,
     line_in,
     names_trade,
     terms_of_change,
@@ -111,6 +113,21 @@ class MemoryStore:
         if told is None or told.type == "CANCEL_REJECTED":  # then it never was a name of the order
             return []
         return self.reports_of(told.order_id)
+
+    def find_after(
+        self, after: int, before: int, *, account: str = "", symbol: str = ""
+    ) -> list[Report] | None:
+        # Copies: the dispatcher adds meanwhile, what is not below `before`.
+        every = [report for each in list(self._reports.values()) for report in tuple(each)]
+        recent = sorted(report for report in every if report.report_id > after)
+        if len(recent) > LOOKED_AT_MAX:
+            return None
+        return [
+            report
+            for report in recent
+            if report.report_id < before
+            and (report.account == account if account else is_of_trades(report, symbol))
+        ]
 
     def last_told_seq(self) -> int:
         return max((each[-1].journal_seq for each in self._reports.values()), default=0)

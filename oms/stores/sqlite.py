@@ -37,6 +37,7 @@ from oms.requests.codec import Line
 from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import (
     CHANGES,
+    LOOKED_AT_MAX,
     Claim,
     JournalRecord,
     Snapshot,
@@ -64,13 +65,16 @@ from oms.stores.schema import (
     DROP_PARTS,
     HAS_ARCHIVES,
     HAS_CHANGES,
+    HAS_MORE,
     INSERT_CHANGE,
     INSERT_CLAIM,
     INSERT_NAMES,
     INSERT_RECORD,
     INSERT_REPORT,
     INSERT_STAND_IN,
+    OF_ACCOUNT_AFTER,
     OF_ORDER,
+    OF_SYMBOL_AFTER,
     OF_TRADES,
     OTHERS,
     SCAN_CHANGES,
@@ -557,6 +561,18 @@ class PersistentStorage:
         if told is None or told.type == CANCEL_REJECTED:  # then it never was a name of the order
             return []
         return self.reports_of(told.order_id)
+
+    def find_after(
+        self, after: int, before: int, *, account: str = "", symbol: str = ""
+    ) -> list[Report] | None:
+        # A connection of its own: it takes a while, and nobody else waits for it.
+        with PersistentStorage(self.path, read_only=True) as reader:
+            reader._write("BEGIN")  # the archives and the rest as of one instant
+            too_far = after >> NUMBER_BITS < reader._archives.last_seq
+            if too_far or reader._one(HAS_MORE, after, LOOKED_AT_MAX):
+                return None
+            where = OF_ACCOUNT_AFTER if account else OF_SYMBOL_AFTER
+            return reader._reports(where, after, before, account or symbol)
 
     def last_told_seq(self) -> int:
         found = self._one("SELECT max(report_id) FROM reports")
