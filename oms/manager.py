@@ -43,7 +43,6 @@ from oms.reject_reasons import RejectReason
 from oms.reports import (
     COMMAND_ANSWERS,
     NUMBER_BITS,
-    NUMBER_MASK,
     OF_CHANGES,
     OrderResponse,
     refused,
@@ -511,20 +510,18 @@ class OrderManagement:
             )
         )
 
-    def reports_after(
-        self, account: str, seq: int, number: int, upto_seq: int
-    ) -> list[OrderResponse] | None:
-        """Every report of an account behind report `number` of the turn `seq`, up to the turn
-        `upto_seq`, in order; None if that lies too far back: see Store.find_after. From the
-        store, on the caller's thread. Raises ValidationError."""
+    def reports_after(self, account: str, seq: int, upto_seq: int) -> list[OrderResponse] | None:
+        """Every report of an account that the turns behind `seq` and up to `upto_seq` made, in
+        order; None if that lies too far back: see Store.find_after. From the store, on the
+        caller's thread. Raises ValidationError."""
         _check_text("account", account)
-        after, before = _id_of("seq", seq, number), _id_of("upto_seq", upto_seq + 1)
+        after, before = _id_of("seq", seq + 1), _id_of("upto_seq", upto_seq + 1)
         found = self.store.find_after(after, before, account=account) if account else []
         return None if found is None else [self.publisher.response(each) for each in found]
 
     def trades_after(self, symbol: str, seq: int, upto_seq: int) -> list[TradeEvent] | None:
-        """What the turns behind `seq` and up to `upto_seq` traded, busted and corrected of a
-        symbol, as it was told then; None and errors as above."""
+        """What the same turns traded, busted and corrected of a symbol, as it was told then; None
+        and errors as above."""
         instrument = self._traded(symbol)
         after, before = _id_of("seq", seq + 1), _id_of("upto_seq", upto_seq + 1)
         found = self.store.find_after(after, before, symbol=symbol)
@@ -636,18 +633,20 @@ class OrderManagement:
         )
 
     def candles(
-        self, symbol: str, width: str, start: Instant, end: Instant | None = None
-    ) -> list[Candle]:
+        self, symbol: str, width: str, start: Instant, end: Instant | None = None,
+        upto_seq: int | None = None,
+    ) -> list[Candle]:  # fmt: skip
         """What was traded in [start, end), as whole candles, oldest first; spans without a trade
         have none.
 
         width: whole seconds, minutes or hours, or a day: "1s" to "1d". start, end: nanoseconds
-        since 1970, or a datetime with a zone; by default until now. From the store, on the
-        caller's thread: a day of 100,000 trades takes about a third of a second.
+        since 1970, or a datetime with a zone; by default until now. upto_seq: without what later
+        turns traded, for whoever adds that from events. From the store, on the caller's thread: a
+        day of 100,000 trades takes about a third of a second.
         """
         instrument, grid = self._traded(symbol), Grid(width, self._zone)
         start_ns, end_ns = instant_ns("start", start), self._until(end)
-        return candles_of(self.store, instrument, grid, start_ns, end_ns)
+        return candles_of(self.store, instrument, grid, start_ns, end_ns, upto_seq)
 
     def statistics(self, symbol: str, end: Instant | None = None) -> Candle:
         """Open, high, low, last, change, volume, quote volume, VWAP and number of trades of the
@@ -735,13 +734,11 @@ def _check_callable(name: str, value: object) -> None:
         raise ValidationError(name, value, "a function, or what can be called like one")
 
 
-def _id_of(name: str, seq: int, number: int = 0) -> int:
-    """The id of a turn's report; number 0: of none yet. Raises ValidationError."""
+def _id_of(name: str, seq: int) -> int:
+    """What the ids of a turn's reports are above. Raises ValidationError."""
     if type(seq) is not int or not 0 <= seq <= SEQUENCE_MAX >> NUMBER_BITS:
         raise ValidationError(name, seq, f"0 to {SEQUENCE_MAX >> NUMBER_BITS}")
-    if type(number) is not int or not 0 <= number <= NUMBER_MASK:
-        raise ValidationError("number", number, f"0 to {NUMBER_MASK}")
-    return seq << NUMBER_BITS | number
+    return seq << NUMBER_BITS
 
 
 def _check_text(name: str, value: object) -> None:

@@ -484,6 +484,7 @@ class WebConfig(Section):
     access_token_ns: how long an access token is good.
     requests_max, orders_max, cancels_max: of one user or key, a second; address_max: of one
     address, before it is known whose requests they are. Twice as many may come at once.
+    user_sockets_max, address_sockets_max: WebSockets that a user and an address may have open.
     """
 
     enabled: Annotated[bool, FLAG] = False
@@ -500,6 +501,8 @@ class WebConfig(Section):
     orders_max: Annotated[int, whole(1, 1_000_000)] = 100
     cancels_max: Annotated[int, whole(1, 1_000_000)] = 400
     address_max: Annotated[int, whole(1, 1_000_000)] = 1_000
+    user_sockets_max: Annotated[int, whole(1, 100_000)] = 20
+    address_sockets_max: Annotated[int, whole(1, 100_000)] = 100
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)

@@ -25,7 +25,16 @@ from oms.gateways.gate import Caller, may
 from oms.gateways.web.bridge import Bridge
 from oms.gateways.web.ends import Ends
 from oms.gateways.web.errors import HttpError, Reply, http_error, refused, unknown
-from oms.gateways.web.limits import ADDRESS, CANCEL, LOGIN, ORDER, REQUEST, Allowance, Limits
+from oms.gateways.web.limits import (
+    ADDRESS,
+    CANCEL,
+    EXTRA,
+    LOGIN,
+    ORDER,
+    REQUEST,
+    Allowance,
+    Limits,
+)
 from oms.gateways.web.told import Told, order_told
 from oms.gateways.web.words import Body, read_body, read_query
 from oms.manager import OrderManagement
@@ -40,6 +49,7 @@ BODY_BYTES_MAX = 65_536
 BODY_S_MAX = 10.0  # from the end of the headers to the end of the body
 ANSWER_S_MAX = 10.0  # then 504: the outcome is unknown
 LOGINS_MAX = 5  # a second and address: each costs a hash
+EXTRA_MAX = 50  # a second and socket: see EXTRA
 THREADS_MAX = 4  # questions of the database under way at once
 
 T = TypeVar("T")
@@ -85,6 +95,10 @@ class Keeper(Protocol):
         """Why a socket of this caller has to be closed; None if it may stay."""
         ...
 
+    def is_stale(self) -> bool:
+        """Are revocations not known at the moment?"""
+        ...
+
 
 class Door:
     """What all requests share: the order manager, its settings, who is let in, what they may ask,
@@ -101,7 +115,7 @@ class Door:
         self.web = web = oms.config.web
         rates = {
             REQUEST: web.requests_max, ORDER: web.orders_max, CANCEL: web.cancels_max,
-            ADDRESS: web.address_max, LOGIN: LOGINS_MAX,
+            ADDRESS: web.address_max, LOGIN: LOGINS_MAX, EXTRA: EXTRA_MAX,
         }  # fmt: skip
         self.limits = Limits({cost: Allowance(rate, 2 * rate) for cost, rate in rates.items()})
         self._bridge: Bridge | None = None  # of the loop, once it runs
@@ -203,6 +217,11 @@ class Ask:
     def caller(self) -> Caller:
         if self._caller is None:
             raise http_error(401, "UNAUTHORIZED", "sign in, and send the token as a bearer's")
+        return self._caller
+
+    @property
+    def known(self) -> Caller | None:
+        """The caller, or None if nobody says who it is."""
         return self._caller
 
     @property

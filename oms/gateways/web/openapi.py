@@ -14,6 +14,7 @@ import msgspec
 
 from oms.gateways.web.errors import NUMBERS, Reply
 from oms.gateways.web.front import Ask, Entry, Right
+from oms.gateways.web.messages import schema
 from oms.gateways.web.told import Told
 from oms.reject_reasons import RejectReason
 from oms.version import VERSION
@@ -169,12 +170,17 @@ class Pages:
     def __init__(self, entries: list[Entry]) -> None:
         self._entries = [*entries, *self.entries()]
         self._document: Told = {}
+        self._messages: Told = {}
         self._page = b""
         self._style = STYLE.read_bytes()
 
     async def openapi(self, _ask: Ask, _: None) -> Reply:
         self._document = self._document or document(self._entries)
         return Reply(self._document)
+
+    async def messages(self, _ask: Ask, _: None) -> Reply:
+        self._messages = self._messages or schema()
+        return Reply(self._messages)
 
     async def docs(self, _ask: Ask, _: None) -> Reply:
         self._page = self._page or docs_page(document(self._entries))
@@ -194,6 +200,7 @@ class Pages:
             Entry("GET", "/", self.home, public, "what is here"),
             Entry("GET", "/static/plain.css", self.style, public, "how the pages look"),
             Entry("GET", "/openapi.json", self.openapi, public, "this description"),
+            Entry("GET", "/ws-schema.json", self.messages, public, "messages of a WebSocket"),
             Entry("GET", "/docs", self.docs, public, "the same, as a page"),
         ]
 
