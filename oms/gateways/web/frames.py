@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
 
 # Of what a client has not read yet: beyond the first it is told why and let go; beyond the second,
 # as with pings whose answers nobody reads, it is cut off. Both directions count: a client that
@@ -123,7 +124,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
 
     def end(self, code: int, reason: str) -> None:
         """Say why, and close: behind what the client has not read; it is cut off soon."""
-        if self.is_open:
+        if self.is_open and self.conn.state is State.OPEN:  # the client has not said it first
             told = reason.encode()[:REASON_BYTES_MAX].decode("utf-8", "ignore")
             self.conn.send_close(code, told)
             self.transport.write(b"".join(self.conn.data_to_send()))
