@@ -163,7 +163,7 @@ class Snapshot(NamedTuple):
 class Store(Protocol):
     """One transaction per dispatcher turn: begin, claim, append, commit.
 
-    Used by one thread, but for `find_reports` and `find_after`, which any thread may call.
+    Used by one thread, but for `find_...`, which any thread may call.
     StoreBusyError and StoreFullError leave nothing behind; OutcomeUnknownError means that
     only a restart can tell.
 
@@ -234,6 +234,10 @@ class Store(Protocol):
     def find_reports(self, account: str, named: str | int) -> list[Report]:
         """Every durable report of an order, by any client order id it has had, or by its order
         id; from any thread."""
+        ...
+
+    def find_lines(self, seqs: Sequence[int]) -> list[Line]:
+        """Those lines of the journal; from any thread. Raises as `line_of`."""
         ...
 
     def find_after(

@@ -114,6 +114,9 @@ class MemoryStore:
             return []
         return self.reports_of(told.order_id)
 
+    def find_lines(self, seqs: Sequence[int]) -> list[Line]:
+        return [self.line_of(seq) for seq in seqs]
+
     def find_after(
         self, after: int, before: int, *, account: str = "", symbol: str = ""
     ) -> list[Report] | None:

@@ -562,6 +562,10 @@ class PersistentStorage:
             return []
         return self.reports_of(told.order_id)
 
+    def find_lines(self, seqs: Sequence[int]) -> list[Line]:
+        with PersistentStorage(self.path, read_only=True) as reader:
+            return [reader.line_of(seq) for seq in seqs]
+
     def find_after(
         self, after: int, before: int, *, account: str = "", symbol: str = ""
     ) -> list[Report] | None:

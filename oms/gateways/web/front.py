@@ -111,6 +111,7 @@ class Door:
         self.directory = directory
         self.counted: Counter[tuple[str, str, int]] = Counter()  # method, route, status
         self.sockets = 0  # that are open
+        self.at_open: list[Callable[[asyncio.AbstractEventLoop], None]] = []
         self.keeper = keeper
         self.web = web = oms.config.web
         rates = {
@@ -127,6 +128,8 @@ class Door:
         """The loop runs, whose coroutines these are."""
         self._bridge = Bridge(loop)
         self.ends = Ends(self.oms, loop)
+        for call in self.at_open:
+            call(loop)
 
     def next_id(self) -> str:
         """The id of one request, found again in its answer, in the log and in the journal."""
@@ -189,9 +192,12 @@ class Door:
 
 
 class Ask:
-    """One request. `caller` is None where nobody needs to be known."""
+    """One request. `caller` is None where nobody needs to be known. gateway: as the journal names
+    the way that its orders came."""
 
-    __slots__ = ("_caller", "address", "body", "door", "headers", "path", "query", "request_id")
+    __slots__ = (
+        "_caller", "address", "body", "door", "gateway", "headers", "path", "query", "request_id",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -203,8 +209,10 @@ class Ask:
         query: str,
         body: bytes,
         caller: Caller | None,
+        gateway: str = GATEWAY,
     ) -> None:
         self.door = door
+        self.gateway = gateway
         self.request_id = request_id
         self.headers = headers
         self.address = address
@@ -238,7 +246,7 @@ class Ask:
 
     @property
     def origin(self) -> Origin:
-        return Origin(self.caller.user, GATEWAY, self.request_id)
+        return Origin(self.caller.user, self.gateway, self.request_id)
 
     def account(self, named: str | None) -> str:
         """The account that is meant. One of somebody else answers like one that there is not."""

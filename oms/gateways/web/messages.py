@@ -74,6 +74,19 @@ class Auth(Body):
     id: Text = ""
 
 
+class CancelOnDisconnect(Body):
+    """Cancel open orders once this socket is lost: `session`, those that were placed over it from
+    now on; `account`, all of the account; `off`, none. grace: seconds that another socket has to
+    take over, with the `armed` of the answer as takeOver and nothing else."""
+
+    op: Literal["cancelOnDisconnect"]
+    scope: Literal["session", "account", "off"] | None = None
+    account: Text = ""
+    grace: Annotated[int, msgspec.Meta(ge=0, le=GRACE_S_MAX)] = 0
+    take_over: Text = ""
+    id: Text = ""
+
+
 OrderOp = Literal[
     "order.place", "order.test", "order.modify", "order.cancel", "order.cancel_all",
     "order.status",
@@ -112,18 +125,26 @@ class Topic(TypedDict):
 
 class Answer(TypedDict):
     """To a message with this op and id. An order's has status and result, as REST answers it; a
-    list has subscriptions, a ping time, an auth user and accounts."""
+    list has subscriptions, a ping time, an auth user and accounts, cancelOnDisconnect armed: the
+    name of what was armed, null for nothing. An unsubscription repeats its words."""
 
     op: str
     id: str | None
     ok: Literal[True]
     channel: NotRequired[str]
+    symbol: NotRequired[str]
+    interval: NotRequired[int]
+    width: NotRequired[str]
     status: NotRequired[int]
     result: NotRequired[dict[str, Any]]
     subscriptions: NotRequired[list[Topic]]
     time: NotRequired[str]
     user: NotRequired[str]
     accounts: NotRequired[list[str]]
+    armed: NotRequired[str | None]
+    scope: NotRequired[Literal["session", "account", "off"]]
+    account: NotRequired[str | None]
+    grace: NotRequired[int]
 
 
 class ErrorFacts(TypedDict):
@@ -395,7 +416,7 @@ class Heartbeat(TypedDict):
     time: str
 
 
-SAID = (Subscribe, Unsubscribe, ListSubscriptions, Ping, Auth, Do)
+SAID = (Subscribe, Unsubscribe, ListSubscriptions, Ping, Auth, CancelOnDisconnect, Do)
 TOLD = (
     Welcome, Answer, Refused, Begun, Ended, DepthEvent, TradeEvent, TickerEvent, CandleEvent,
     MarketEvent, SessionEvent, AuctionEvent, OrderEvent, FillEvent, BalanceEvent, Heartbeat,

@@ -20,15 +20,17 @@ from starlette.types import Receive, Scope, Send
 
 from oms.errors import OMSError, ValidationError
 from oms.gateways.gate import Caller
+from oms.gateways.web.disconnects import Disconnects, gateway_of
 from oms.gateways.web.errors import HttpError, Reply, error_reply, http_error
 from oms.gateways.web.events import DEPTH, HEARTBEAT
 from oms.gateways.web.frames import SOCKET, FrameProtocol, frame_of
-from oms.gateways.web.front import Ask, Door, Entry, headers_of
+from oms.gateways.web.front import Ask, Door, Entry, Right, headers_of
 from oms.gateways.web.guard import SLOW, TOO_MUCH, Guard
 from oms.gateways.web.hub import Hub, Topic
 from oms.gateways.web.limits import ADDRESS, EXTRA, REQUEST
 from oms.gateways.web.messages import (
     Auth,
+    CancelOnDisconnect,
     Do,
     Ended,
     ListSubscriptions,
@@ -45,8 +47,9 @@ from oms.gateways.web.streams import (
     topic_told,
 )
 from oms.gateways.web.told import Told
+from oms.gateways.web.trading import made_id
 from oms.gateways.web.words import Body, parse_json, query_pairs, typed
-from oms.users import AccessScope
+from oms.users import AccessScope, Arm
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +66,7 @@ ORDER_OPS = {
 }  # fmt: skip
 OPS: Mapping[str, type[Body]] = {
     "subscribe": Subscribe, "unsubscribe": Unsubscribe, "list": ListSubscriptions, "ping": Ping,
-    "auth": Auth, **dict.fromkeys(ORDER_OPS, Do),
+    "auth": Auth, "cancelOnDisconnect": CancelOnDisconnect, **dict.fromkeys(ORDER_OPS, Do),
 }  # fmt: skip
 Pending = list[tuple[bytes, int]]
 """What came of a topic whose beginning is on its way: frames, and their sequences."""
@@ -75,6 +78,7 @@ class Sockets:
     hub: Hub
     guard: Guard
     streams: Streams
+    disconnects: Disconnects
 
     def __init__(self, door: Door, entries: list[Entry]) -> None:
         self.door = door
@@ -83,20 +87,18 @@ class Sockets:
             op: next(each for each in entries if (each.method, each.path) == route)
             for op, route in ORDER_OPS.items()
         }
-        self._is_open = False
+        door.at_open.append(self._open)
 
-    def _open(self) -> None:
+    def _open(self, loop: asyncio.AbstractEventLoop) -> None:
         """The loop runs, whose these are."""
-        loop = asyncio.get_running_loop()
         self.hub = Hub(self.door, loop)
         self.guard = Guard(self.door, loop)
         self.streams = Streams(self.door, self.hub)
-        self._is_open = True
+        self.disconnects = Disconnects(self.door, loop)
+        self.disconnects.restore()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         door = self.door
-        if not self._is_open:
-            self._open()
         address = door.keeper.address(scope)
         try:
             door.allow(ADDRESS, address)
@@ -160,6 +162,7 @@ class Client:
         self.seq = 0  # of the last event it was told
         self.heard_ns = self._door.oms.clock.monotonic_ns()
         self.gone = False
+        self._armed: tuple[str, Arm] | None = None  # of which user
         connection.on_extra = self._extra
 
     @property
@@ -210,6 +213,12 @@ class Client:
         self._sockets.guard.leave(self)
         self._hub.leave(self)
         self.topics.clear()
+        self._lose_arm()
+
+    def _lose_arm(self) -> None:
+        if self._armed is not None:
+            self._sockets.disconnects.lost(*self._armed)
+            self._armed = None
 
     # --- from the client ---
 
@@ -267,6 +276,8 @@ class Client:
                 return None  # it has answered
             case Auth():
                 return await self._speak_for(said.token)
+            case CancelOnDisconnect():
+                return await self._arm(said)
             case ListSubscriptions():
                 return {"subscriptions": [topic_told(topic) for topic in self._subscribed()]}
         return {"time": str(self._door.oms.clock.wall_ns())}
@@ -287,7 +298,8 @@ class Client:
 
     def _ask(self) -> Ask:
         door = self._door
-        return Ask(door, door.next_id(), {}, self.address, {}, "", b"", self.caller)
+        way = gateway_of(self._armed[1] if self._armed is not None else None)
+        return Ask(door, door.next_id(), {}, self.address, {}, "", b"", self.caller, way)
 
     # --- who it is ---
 
@@ -295,6 +307,8 @@ class Client:
         """Another token: what its user may not see is told no more."""
         caller = await self._door.keeper.token_caller(token, self.address)
         self._sockets.guard.speak_for(self, caller)
+        if self._armed is not None and self._armed[0] != caller.user:
+            self._lose_arm()
         for topic in self._subscribed():
             if topic[0] in OF_ACCOUNT and not (
                 AccessScope.READ in caller.scopes and topic[1] in caller.accounts
@@ -303,6 +317,32 @@ class Client:
                 ended = cast(Ended, {**topic_told(topic), "event": "ENDED", "why": "AUTH"})
                 self.say(ended)
         return {"user": caller.user, "accounts": list(caller.accounts)}
+
+    async def _arm(self, said: CancelOnDisconnect) -> Told:
+        """What is to be canceled when this socket is lost, instead of what was before."""
+        self._door.keeper.check(Right.TRADE, self.caller)
+        ask, disconnects = self._ask(), self._sockets.disconnects
+        user, before = ask.caller.user, self._armed
+        if said.take_over:
+            if said.scope is not None or said.account or said.grace:
+                raise ValidationError("takeOver", said.take_over, "nothing else beside it")
+            arm: Arm | None = disconnects.take_over(user, said.take_over)
+        elif said.scope is None:
+            raise ValidationError("scope", None, "session, account, off; or takeOver")
+        elif said.scope == "off":
+            arm = None
+        else:
+            account = ask.account(said.account or None)
+            arm = await disconnects.arm(user, account, said.scope, said.grace, made_id())
+        self._armed = (user, arm) if arm is not None else None
+        if self.gone:  # meanwhile
+            self._lose_arm()
+        if before is not None:
+            await disconnects.disarm(*before)
+        return {
+            "armed": arm.arm_id if arm else None, "scope": arm.scope if arm else "off",
+            "account": arm.account if arm else None, "grace": arm.grace_s if arm else 0,
+        }  # fmt: skip
 
     # --- what it listens to ---
 
