@@ -106,7 +106,7 @@ def run(coroutine: Callable[[], object]) -> object:
 def serve(pipe: Connection, directory: str) -> None:
     """Answer a number with the process's figures, or place as many orders; until the pipe ends."""
     from oms import Config, Instrument, OrderManagement, OrderRequest, Side
-    from oms.config import ThrottleConfig
+    from oms.config import SessionConfig, ThrottleConfig
     from oms.gateways.web import open_web
     from oms.sections import WebConfig
     from oms.turn.threads import Worker
@@ -117,6 +117,7 @@ def serve(pipe: Connection, directory: str) -> None:
     )  # fmt: skip
     config = replace(
         Config(), web=web, throttle=ThrottleConfig(policy="off"),
+        session=SessionConfig(always_open=True),
         instruments=(Instrument(symbol=SYMBOL, price_scale=2, quantity_scale=4),),
     )  # fmt: skip
     with OrderManagement(config, directory=directory) as oms:

@@ -96,11 +96,12 @@ class FrameProtocol(WebSocketsSansIOProtocol):
 
     def write_frame(self, frame: bytes) -> bool:
         """Write a ready frame; False if the client is gone, or does not read."""
-        if not self.is_open:
+        transport = self.transport
+        if self.close_sent or self.disconnected or transport.is_closing():
             return False
-        if self.unread > UNREAD_BYTES_MAX + self._snapshot_bytes:
+        if transport.get_write_buffer_size() > UNREAD_BYTES_MAX + self._snapshot_bytes:
             return False
-        self.transport.write(frame)
+        transport.write(frame)
         return True
 
     async def write_snapshot(self, frame: bytes) -> bool:

@@ -176,10 +176,7 @@ class Client:
     # --- to the client ---
 
     def say(self, told: Mapping[str, object]) -> None:
-        self._write(frame_of(encode(told)))
-
-    def _write(self, frame: bytes) -> None:
-        if not self._connection.write_frame(frame):
+        if not self._connection.write_frame(frame_of(encode(told))):
             self._slow()
 
     def _slow(self) -> None:
@@ -200,7 +197,8 @@ class Client:
             return
         if seq > self.seq:
             self.seq = seq
-        self._write(frame)
+        if not self._connection.write_frame(frame):
+            self._slow()
 
     def cut(self, code: int, reason: str) -> None:
         self.leave()
