@@ -522,7 +522,7 @@ class OrderManagement:
         order; None if that lies too far back: see Store.find_after. From the store, on the
         caller's thread. Raises ValidationError."""
         _check_text("account", account)
-        after, before = _id_of("seq", seq + 1), _id_of("upto_seq", upto_seq + 1)
+        after, before = _behind("seq", seq), _behind("upto_seq", upto_seq)
         found = self.store.find_after(after, before, account=account) if account else []
         return None if found is None else [self.publisher.response(each) for each in found]
 
@@ -530,7 +530,7 @@ class OrderManagement:
         """What the same turns traded, busted and corrected of a symbol, as it was told then; None
         and errors as above."""
         instrument = self._traded(symbol)
-        after, before = _id_of("seq", seq + 1), _id_of("upto_seq", upto_seq + 1)
+        after, before = _behind("seq", seq), _behind("upto_seq", upto_seq)
         found = self.store.find_after(after, before, symbol=symbol)
         if found is None:
             return None
@@ -741,11 +741,12 @@ def _check_callable(name: str, value: object) -> None:
         raise ValidationError(name, value, "a function, or what can be called like one")
 
 
-def _id_of(name: str, seq: int) -> int:
-    """What the ids of a turn's reports are above. Raises ValidationError."""
-    if type(seq) is not int or not 0 <= seq <= SEQUENCE_MAX >> NUMBER_BITS:
-        raise ValidationError(name, seq, f"0 to {SEQUENCE_MAX >> NUMBER_BITS}")
-    return seq << NUMBER_BITS
+def _behind(name: str, seq: int) -> int:
+    """Above the ids of a turn's reports, and below those of the next. Raises ValidationError."""
+    seq_max = (SEQUENCE_MAX >> NUMBER_BITS) - 1
+    if type(seq) is not int or not 0 <= seq <= seq_max:
+        raise ValidationError(name, seq, f"0 to {seq_max}")
+    return (seq + 1) << NUMBER_BITS
 
 
 def _check_text(name: str, value: object) -> None:

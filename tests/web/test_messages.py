@@ -81,7 +81,10 @@ def flow(wire, users, operator, steps, seed):
             body |= {"quantity": "0.5"} if how == "correct" else {}
             operator.ask("POST", f"/admin/{how}", body)
         elif draw < 0.9:
-            phase = {"symbol": SYMBOLS[0], "phase": chance.choice(("OPENING_AUCTION", "CONTINUOUS"))}
+            phase = {
+                "symbol": SYMBOLS[0],
+                "phase": chance.choice(("OPENING_AUCTION", "CONTINUOUS")),
+            }
             operator.ask("POST", "/admin/phase", phase)
         elif draw < 0.95:
             where = {"scope": "SYMBOL", "target": SYMBOLS[1]}
