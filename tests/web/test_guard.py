@@ -3,12 +3,12 @@
 import json
 import socket
 import threading
-from contextlib import suppress
 
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import InvalidStatus
 
 from oms.clock import ManualClock
+from oms.gateways.web.front import EXTRA_MAX
 from oms.gateways.web.guard import IDLE, IDLE_S, REVOKED, STALE, TOO_MUCH
 from tests.web.doors import front_config
 from tests.web.wires import Wire
@@ -124,9 +124,9 @@ def test_a_socket_that_says_nothing_and_listens_to_nothing_is_closed(start_door)
 
 
 def test_messages_beyond_the_allowance_are_refused_and_who_goes_on_is_closed(start_door):
-    door = start_door(front_config(requests_max=5))
+    door = start_door(front_config(requests_max=5), clock=ManualClock())
     with Wire(door) as wire, Wire(door, door.user("ann")) as other:
-        for _ in range(500):
+        for _ in range(10 + 2 * EXTRA_MAX + 1):  # allowed at once, refused, and one more
             wire.say(op="ping")
         assert wire.closed()[0] == TOO_MUCH
         refused = [m for m in wire.told if not m.get("ok", True)]
@@ -134,14 +134,19 @@ def test_messages_beyond_the_allowance_are_refused_and_who_goes_on_is_closed(sta
         assert other.ask(op="ping")["ok"]
 
 
-def test_control_frames_and_fragments_are_few(door):
+def test_control_frames_and_fragments_are_few(start_door):
+    """A hundred at once; by this clock nothing is forgiven."""
+    door = start_door(clock=ManualClock())
+    most = 2 * EXTRA_MAX
     with Wire(door) as pings, Wire(door) as fragments:
-        with suppress(ConnectionClosed):
-            for number in range(5_000):
-                pings.socket.ping(str(number))
+        for number in range(most):
+            pings.socket.ping(str(number))
+        fragments.socket.send(iter(["{", *[" "] * (most - 2), "}"]))
+        assert pings.ask(op="ping")["ok"]
+        assert not fragments.read()["ok"]  # `{ }` is no message, but it was read
+        pings.socket.ping("one more")
         assert pings.closed()[0] == TOO_MUCH
-        with suppress(ConnectionClosed):
-            fragments.socket.send(iter(["x"] * 5_000))
+        fragments.socket.send(iter(["{", "}"]))
         assert fragments.closed()[0] == TOO_MUCH
 
 

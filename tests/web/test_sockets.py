@@ -89,6 +89,22 @@ def test_orders_are_placed_changed_and_canceled_over_the_socket(door):
         assert refused["order"]["status"] == "REJECTED"
 
 
+def test_many_orders_may_be_on_their_way_and_keep_their_order(door):
+    """A hundred at once: all are answered, and rest in the order in which they were sent."""
+    ann = door.user("ann")
+    with Wire(door, ann) as wire:
+        for number in range(100):
+            wire.say(op="order.place", id=str(number), params={
+                "symbol": "BTC_USD", "side": "BUY", "price": "9", "quantity": "1",
+                "clientOrderId": f"a-{number}",
+            })  # fmt: skip
+        assert wire.ask(op="ping", id="last")["ok"]
+        answers = [m for m in wire.told if m.get("op") == "order.place"]
+        assert {m["id"] for m in answers} == {str(number) for number in range(100)}
+        told = ann.ask("GET", "/orders/open").json()["orders"]
+        assert [each["clientOrderId"] for each in told] == [f"a-{n}" for n in range(100)]
+
+
 @pytest.mark.parametrize(
     ("message", "field"),
     [

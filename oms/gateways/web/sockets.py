@@ -56,6 +56,7 @@ log = logging.getLogger(__name__)
 MESSAGE_LENGTH_MAX = 65_536
 TOPICS_MAX = 200  # of one socket
 PENDING_MAX = 10_000  # frames of a socket that wait for the beginnings of their topics
+ORDERS_AT_ONCE_MAX = 64  # of one socket that are not answered yet; then it is not read from
 FRAMES_AT_ONCE = 64  # of what was missed; then it waits until they are read
 encode = msgspec.json.Encoder().encode
 
@@ -129,6 +130,7 @@ class Sockets:
         finally:
             client.leave()
             door.sockets -= 1
+            await client.finish()
 
 
 async def refuse(send: Send, reply: Reply) -> None:
@@ -163,6 +165,8 @@ class Client:
         self.heard_ns = self._door.oms.clock.monotonic_ns()
         self.gone = False
         self._armed: tuple[str, Arm] | None = None  # of which user
+        self._doing: set[asyncio.Task[None]] = set()
+        self._may_do = asyncio.Semaphore(ORDERS_AT_ONCE_MAX)
         connection.on_extra = self._extra
 
     @property
@@ -211,7 +215,15 @@ class Client:
         self._sockets.guard.leave(self)
         self._hub.leave(self)
         self.topics.clear()
+
+    async def finish(self) -> None:
+        """The connection is gone: once its last orders are answered, it is known which they are."""
+        await self._all_done()
         self._lose_arm()
+
+    async def _all_done(self) -> None:
+        if self._doing:
+            await asyncio.wait(self._doing)
 
     def _lose_arm(self) -> None:
         if self._armed is not None:
@@ -227,7 +239,11 @@ class Client:
             self.cut(TOO_MUCH, "too many control frames and fragments")
 
     async def hear(self, text: str | None) -> None:
-        """One message; a mistake in it is answered, and harms nobody."""
+        """One message; a mistake in it is answered, and harms nobody.
+
+        Orders are handed over in the order in which they came, and answered as they are done; all
+        else is done alone.
+        """
         if self.gone:
             return
         self.heard_ns = self._door.oms.clock.monotonic_ns()
@@ -238,14 +254,37 @@ class Client:
             kind = OPS.get(op)
             if kind is None:
                 raise ValidationError("op", op, "one of " + ", ".join(OPS))
-            told = await self._do(typed(kind, given), request_id)
+            said = typed(kind, given)
+        except OMSError as error:
+            self._refuse(op, request_id, error)
+            return
+        if isinstance(said, Do):
+            await self._may_do.acquire()
+            task = asyncio.create_task(self._answer(said, op, request_id))
+            self._doing.add(task)
+            task.add_done_callback(self._done)
+        else:
+            await self._all_done()
+            await self._answer(said, op, request_id)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._doing.discard(task)
+        self._may_do.release()
+
+    async def _answer(self, said: Body, op: str, request_id: str) -> None:
+        try:
+            told = await self._do(said, request_id)
+        except Exception as error:
+            self._refuse(op, request_id, error)
+        else:
             if told is not None:
                 self.say({"op": op, "id": request_id or None, "ok": True, **told})
-        except OMSError as error:
-            reply = error_reply(error, self._door.next_id())
-            self.say({"op": op or None, "id": request_id or None, "ok": False, **reply.told})
-            if isinstance(error, HttpError) and error.status == 429:
-                self._extra()  # who does not heed it is closed
+
+    def _refuse(self, op: str, request_id: str, error: Exception) -> None:
+        reply = error_reply(error, self._door.next_id())
+        self.say({"op": op or None, "id": request_id or None, "ok": False, **reply.told})
+        if isinstance(error, HttpError) and error.status == 429:
+            self._extra()  # who does not heed it is closed
 
     def _read(self, text: str | None) -> Told:
         self._door.allow(ADDRESS, self.address)
