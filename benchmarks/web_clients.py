@@ -9,13 +9,17 @@ import contextlib
 import multiprocessing
 import resource
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import common
 import uvloop
+
+from oms import OrderManagement
 
 SYMBOL = "BTC_USD"
 MEDIUM = b"\x81~"  # the begin of a text frame of 126 to 65,535 bytes; JSON has no such byte
@@ -25,6 +29,7 @@ HANDSHAKE = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 FILES = 20_000
+IN_FLIGHT_MAX = 500
 
 
 def masked(opcode: int, payload: bytes) -> bytes:
@@ -104,8 +109,9 @@ def run(coroutine: Callable[[], object]) -> object:
 
 
 def serve(pipe: Connection, directory: str) -> None:
-    """Answer a number with the process's figures, or place as many orders; until the pipe ends."""
-    from oms import Config, Instrument, OrderManagement, OrderRequest, Side
+    """Until the pipe ends: place so many orders; of 0, answer with the process's figures; of a
+    time in seconds, with how many orders a second could be placed in it."""
+    from oms import Config, Instrument, OrderRequest, Side
     from oms.config import SessionConfig, ThrottleConfig
     from oms.gateways.web import open_web
     from oms.sections import WebConfig
@@ -129,6 +135,10 @@ def serve(pipe: Connection, directory: str) -> None:
         with contextlib.suppress(EOFError):
             while True:
                 count = pipe.recv()
+                if type(count) is float:
+                    pipe.send(_flood(oms, count, f"f-{placed}-"))
+                    placed += 1
+                    continue
                 if count:  # orders, each of which changes one level of the book
                     for _ in range(count):
                         placed += 1
@@ -143,6 +153,26 @@ def serve(pipe: Connection, directory: str) -> None:
                 pipe.send((usage.ru_utime + usage.ru_stime, common.rss_bytes()))
         worker.stop(10)
         server.close()
+
+
+def _flood(oms: OrderManagement, seconds: float, prefix: str) -> float:
+    """Orders a second, half of which meet the other half; IN_FLIGHT_MAX are under way at once."""
+    from oms import OrderRequest, Side
+
+    clock = oms.clock
+    under_way: deque[Future[object]] = deque()
+    began_ns, placed = clock.monotonic_ns(), 0
+    while clock.monotonic_ns() - began_ns < seconds * 1e9:
+        for side in (Side.BUY, Side.SELL):
+            placed += 1
+            price = str(2_000 + placed % 10 // 2)
+            request = OrderRequest.new("maker", f"{prefix}{placed}", SYMBOL, side, "1", price)
+            under_way.append(oms.submit(request))  # type: ignore[arg-type]
+        while len(under_way) > IN_FLIGHT_MAX:
+            under_way.popleft().result(60)
+    while under_way:
+        under_way.popleft().result(60)
+    return placed / ((clock.monotonic_ns() - began_ns) / 1e9)
 
 
 @contextlib.contextmanager

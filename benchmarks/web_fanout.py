@@ -2,6 +2,9 @@
 
 Each order changes one level of the book, and each change is told to everybody. The next order
 comes as soon as all but `--window` changes were read by all. Client and daemon share the machine.
+
+Then, what subscribers cost the orders: as many as can be placed, alone and beside the same number
+of subscribers that are told ten updates a second each.
 """
 
 import argparse
@@ -14,7 +17,10 @@ from web_clients import SYMBOL, daemon, open_clients, run
 
 from oms.clock import NANOS, SystemClock
 
-CLAIM = Claim("messages_per_s", ">=", 40_000)
+CLAIMS = [Claim("messages_per_s", ">=", 40_000), Claim("orders_beside_ratio", ">=", 0.7)]
+TEN_A_SECOND = json.dumps(
+    {"op": "subscribe", "channel": "depth", "symbol": SYMBOL, "interval": 100}
+).encode()
 SUBSCRIBE = json.dumps({"op": "subscribe", "channel": "depth", "symbol": SYMBOL}).encode()
 
 
@@ -66,10 +72,41 @@ async def fan_out(args: argparse.Namespace, port: int, pipe: Connection) -> Figu
     }  # fmt: skip
 
 
+async def beside(args: argparse.Namespace, port: int, pipe: Connection) -> Figures:
+    """Alone before and after, so that a busy machine is busy for both."""
+    loop, seconds = asyncio.get_running_loop(), 1.0 if args.quick else args.seconds / 2
+
+    async def orders() -> float:
+        pipe.send(seconds)
+        return float(await loop.run_in_executor(None, pipe.recv))
+
+    received = 0
+
+    def told(frames: int) -> None:
+        nonlocal received
+        received += frames
+
+    before = await orders()
+    clients = await open_clients(port, args.subscribers, TEN_A_SECOND, told)
+    received = 0
+    under_way = await orders()
+    messages = received
+    for client in clients:
+        client.transport.abort()
+    after = await orders()
+    alone = (before + after) / 2
+    return {
+        "orders_per_s_alone": alone, "orders_per_s_beside": under_way,
+        "orders_beside_ratio": under_way / alone, "messages_per_s_beside": messages / seconds,
+    }  # fmt: skip
+
+
 def measure(args: argparse.Namespace) -> Figures:
     with daemon(args.directory) as (port, pipe):
-        return run(lambda: fan_out(args, port, pipe))  # type: ignore[return-value]
+        figures: Figures = run(lambda: fan_out(args, port, pipe))  # type: ignore[assignment]
+    with daemon(args.directory) as (port, pipe):
+        return {**figures, **run(lambda: beside(args, port, pipe))}  # type: ignore[dict-item]
 
 
 if __name__ == "__main__":
-    raise SystemExit(report("web_fanout", arguments().parse_args(), measure, [CLAIM]))
+    raise SystemExit(report("web_fanout", arguments().parse_args(), measure, CLAIMS))

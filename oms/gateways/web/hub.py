@@ -1,8 +1,9 @@
 """Hub: every event of the order manager, once, to all who subscribed to it.
 
 Flow:  dispatcher's thread -> [hub: queue] -> event loop -> a frame a topic -> subscribers
-Owner: the event loop. The dispatcher's thread adds to the queue and wakes the loop once a burst; it
-       listens only while somebody is connected, because a listener costs every report a call.
+Owner: the event loop. The dispatcher's thread adds to the queue what somebody wants, and wakes the
+       loop once a burst; it listens only while somebody is connected, because a listener costs
+       every report a call.
 
 An event is made a frame once, and only if somebody wants it. Depth may be conflated: the updates of
 an interval become one, its ids from the first to the last, so none is skipped.
@@ -10,7 +11,7 @@ an interval become one, its ids from the first to the last, so none is skipped.
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from typing import Any, NamedTuple, Protocol
@@ -84,6 +85,13 @@ class Beat(NamedTuple):
 
 
 Event = OrderResponse | MarketEvent | Beat
+OF_TRADES = (TradePrint, TradeBust, TradeCorrection)
+# Which events a channel is made of; all others are made of all that there are.
+MADE_OF: Mapping[Hashable, tuple[type, ...]] = {
+    DEPTH: (DepthUpdate,), TICKER: (TopOfBook, *OF_TRADES), TRADES: OF_TRADES, CANDLES: OF_TRADES,
+    AUCTION: (IndicativePrice,), ORDERS: (OrderResponse,), FILLS: (OrderResponse,),
+    BALANCES: (BalanceChange,),
+}  # fmt: skip
 
 
 class Subscriber(Protocol):
@@ -126,6 +134,11 @@ class Hub:
         self._woken = self._lost = self._asked = False
         self.clients: set[Subscriber] = set()
         self._topics: dict[Topic, set[Subscriber]] = {}
+        # How many topics want events of a type, by symbol or account. The dispatcher's thread looks
+        # whether there are any: what nobody wants costs the loop nothing.
+        self._wanted: dict[type, Counter[Hashable]] = {
+            kind: Counter() for kinds in MADE_OF.values() for kind in kinds
+        }
         self._levels: dict[Topic, Levels] = {}  # of depth that is told at intervals
         self._due_seqs: dict[Topic, int] = {}  # of what else is told at intervals
         self._timers: dict[int, asyncio.TimerHandle] = {}
@@ -146,8 +159,8 @@ class Hub:
 
     def join(self, client: Subscriber) -> None:
         if not self.clients:
-            self._oms.add_listener(self._put)
-            self._oms.add_market_listener(self._put)
+            self._oms.add_listener(self._heard)
+            self._oms.add_market_listener(self._happened)
             self._beat()
         self.clients.add(client)
 
@@ -159,14 +172,23 @@ class Hub:
             self.unsubscribe(client, topic)
         self.clients.discard(client)
         if not self.clients:
-            self._oms.remove_listener(self._put)
+            self._stop_listening()
             if self._heart is not None:
                 self._heart.cancel()
                 self._heart = None
             self._events.clear()
 
+    def _stop_listening(self) -> None:
+        self._oms.remove_listener(self._heard)
+        self._oms.remove_listener(self._happened)
+
     def subscribe(self, client: Subscriber, topic: Topic) -> None:
-        self._topics.setdefault(topic, set()).add(client)
+        those = self._topics.get(topic)
+        if those is None:
+            those = self._topics[topic] = set()
+            for kind in MADE_OF.get(topic[0], ()):
+                self._wanted[kind][topic[1]] += 1
+        those.add(client)
 
     def unsubscribe(self, client: Subscriber, topic: Topic) -> None:
         those = self._topics.get(topic)
@@ -176,6 +198,10 @@ class Hub:
         if those:
             return
         del self._topics[topic]
+        for kind in MADE_OF.get(topic[0], ()):
+            self._wanted[kind][topic[1]] -= 1
+            if not self._wanted[kind][topic[1]]:
+                del self._wanted[kind][topic[1]]
         self._levels.pop(topic, None)
         self._due_seqs.pop(topic, None)
         symbol = str(topic[1]) if len(topic) > 1 else ""
@@ -191,6 +217,15 @@ class Hub:
 
     # --- the threads that publish ---
 
+    def _heard(self, response: OrderResponse) -> None:
+        if response.report.account in self._wanted[OrderResponse]:
+            self._put(response)
+
+    def _happened(self, event: MarketEvent) -> None:
+        wanted = self._wanted.get(type(event))
+        if wanted is None or _whose(event) in wanted:
+            self._put(event)
+
     def _put(self, event: Event) -> None:
         if len(self._events) >= EVENTS_MAX:
             self._lost = True
@@ -201,7 +236,7 @@ class Hub:
             try:
                 self._loop.call_soon_threadsafe(self._drain)
             except RuntimeError:  # the loop is closed
-                self._oms.remove_listener(self._put)
+                self._stop_listening()
 
     # --- the loop ---
 
@@ -422,6 +457,10 @@ class Hub:
         """As it is now, and as subscribers know it from now on."""
         self._session = session_facts(self._door.session_told())
         return self._session
+
+
+def _whose(event: MarketEvent) -> str:
+    return event.account if type(event) is BalanceChange else event.symbol  # type: ignore[union-attr]
 
 
 def last_told(latest: list[TradePrint]) -> dict[str, str | None]:
