@@ -23,7 +23,8 @@ from oms import OrderManagement
 
 SYMBOL = "BTC_USD"
 MEDIUM = b"\x81~"  # the begin of a text frame of 126 to 65,535 bytes; JSON has no such byte
-PING, PONG, TEXT = 0x89, 0x8A, 0x81
+PING = b"\x89\x04"  # of the daemon: with four bytes
+PONG, TEXT = 0x8A, 0x81
 HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -67,9 +68,9 @@ class Client(asyncio.Protocol):
             self.is_open.set_result(None)
             if self.first:
                 self.transport.write(masked(TEXT, self.first))
-        if data[:1] == b"\x89":  # a ping comes alone, or first
-            size = data[1]
-            self.transport.write(masked(PONG, data[2 : 2 + size]))
+        at = data.find(PING)
+        if at >= 0:
+            self.transport.write(masked(PONG, data[at + 2 : at + 6]))
         count = data.count(MEDIUM) + (self._split and data[:1] == b"~")
         self._split = data[-1:] == b"\x81"
         if count:
