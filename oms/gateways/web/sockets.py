@@ -58,6 +58,7 @@ TOPICS_MAX = 200  # of one socket
 PENDING_MAX = 10_000  # frames of a socket that wait for the beginnings of their topics
 ORDERS_AT_ONCE_MAX = 64  # of one socket that are not answered yet; then it is not read from
 FRAMES_AT_ONCE = 64  # of what was missed; then it waits until they are read
+BEATS: Topic = (HEARTBEAT,)
 encode = msgspec.json.Encoder().encode
 
 ORDER_OPS = {
@@ -197,7 +198,7 @@ class Client:
                 self._pending += 1
                 at.append((frame, seq))
             return
-        if seq <= at and topic[0] != HEARTBEAT:  # its beginning has it
+        if seq <= at and topic != BEATS:  # its beginning has it
             return
         if seq > self.seq:
             self.seq = seq
@@ -384,7 +385,7 @@ class Client:
     # --- what it listens to ---
 
     def _subscribed(self) -> list[Topic]:
-        return [topic for topic in self.topics if topic[0] != HEARTBEAT]
+        return [topic for topic in self.topics if topic != BEATS]
 
     def _end(self, topic: Topic) -> None:
         self._hub.unsubscribe(self, topic)
@@ -392,8 +393,8 @@ class Client:
         if isinstance(waiting, list):
             self._pending -= len(waiting)
         if not self._subscribed():
-            self._hub.unsubscribe(self, (HEARTBEAT,))
-            self.topics.pop((HEARTBEAT,), None)
+            self._hub.unsubscribe(self, BEATS)
+            self.topics.pop(BEATS, None)
 
     async def _subscribe(self, said: Subscribe, request_id: str) -> None:
         """Listen first, then find out how things stand or what was missed, then tell what came
@@ -413,9 +414,9 @@ class Client:
             raise
         if self.topics.get(topic) is not pending:
             return  # it left meanwhile, or may not see it any more
-        if (HEARTBEAT,) not in self.topics:
-            self.topics[HEARTBEAT,] = -1
-            self._hub.subscribe(self, (HEARTBEAT,))
+        if BEATS not in self.topics:
+            self.topics[BEATS] = -1
+            self._hub.subscribe(self, BEATS)
         answer = {"op": "subscribe", "id": request_id or None, "ok": True, **topic_told(topic)}
         frames = [frame_of(encode({**answer, **start.told}))]
         frames += [frame_of(encode(told)) for told in start.missed]
