@@ -151,7 +151,7 @@ def serve(pipe: Connection, directory: str) -> None:
                         )  # fmt: skip
                     continue
                 usage = resource.getrusage(resource.RUSAGE_SELF)
-                pipe.send((usage.ru_utime + usage.ru_stime, common.rss_bytes()))
+                pipe.send((usage.ru_utime, usage.ru_stime, common.rss_bytes()))
         worker.stop(10)
         server.close()
 

@@ -27,16 +27,16 @@ def arguments() -> argparse.ArgumentParser:
 async def hold(args: argparse.Namespace, port: int, pipe: Connection) -> Figures:
     clock = SystemClock()
     pipe.send(0)
-    _, empty = pipe.recv()
+    *_, empty = pipe.recv()
     began_ns = clock.monotonic_ns()
     clients = await open_clients(port, args.connections, SUBSCRIBE, lambda _: None)
     opened_ns = clock.monotonic_ns()
     pipe.send(0)
-    began_cpu_s, _ = pipe.recv()
+    began_cpu_s = sum(pipe.recv()[:2])
     seconds = 5.0 if args.quick else args.seconds
     await asyncio.sleep(seconds)
     pipe.send(0)
-    cpu_s, memory = pipe.recv()
+    user_s, kernel_s, memory = pipe.recv()
     lost = sum(client.lost for client in clients)
     for client in clients:
         client.transport.abort()
@@ -45,7 +45,7 @@ async def hold(args: argparse.Namespace, port: int, pipe: Connection) -> Figures
         "kib_per_connection": (memory - empty) / args.connections / 1024,
         "connections_lost": lost,
         "opened_per_s": args.connections / ((opened_ns - began_ns) / NANOS),
-        "daemon_cpu_percent": 100 * (cpu_s - began_cpu_s) / seconds,
+        "daemon_cpu_percent": 100 * (user_s + kernel_s - began_cpu_s) / seconds,
     }  # fmt: skip
 
 

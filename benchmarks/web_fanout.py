@@ -48,7 +48,7 @@ async def fan_out(args: argparse.Namespace, port: int, pipe: Connection) -> Figu
         await read.wait()
     received, sent = 0, 0
     pipe.send(0)
-    began_cpu_s, _ = pipe.recv()
+    began_user_s, began_kernel_s, _ = pipe.recv()
     began_ns = clock.monotonic_ns()
     end_ns = began_ns + int((1.0 if args.quick else args.seconds) * NANOS)
     while clock.monotonic_ns() < end_ns:
@@ -61,13 +61,15 @@ async def fan_out(args: argparse.Namespace, port: int, pipe: Connection) -> Figu
     seconds = (clock.monotonic_ns() - began_ns) / NANOS
     messages = received
     pipe.send(0)
-    cpu_s, memory = pipe.recv()
+    user_s, kernel_s, memory = pipe.recv()
+    kernel_s, user_s = kernel_s - began_kernel_s, user_s - began_user_s
     lost = sum(client.lost for client in clients)
     for client in clients:
         client.transport.abort()
     return {
         "messages_per_s": messages / seconds, "changes_per_s": messages / count / seconds,
-        "daemon_cpu_us_per_message": 1e6 * (cpu_s - began_cpu_s) / messages,
+        "daemon_user_us_per_message": 1e6 * user_s / messages,
+        "daemon_kernel_us_per_message": 1e6 * kernel_s / messages,
         "daemon_mb": memory / 1e6, "subscribers_lost": lost,
     }  # fmt: skip
 
