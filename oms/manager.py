@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from datetime import tzinfo
 from decimal import Decimal
 from fractions import Fraction
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from threading import get_ident
 from types import TracebackType
@@ -33,7 +33,9 @@ from oms.market_data import (
     DepthSnapshot,
     Level,
     Prices,
+    TradeEvent,
     TradePrint,
+    in_units,
     levels_of,
 )
 from oms.money import plain, to_decimal
@@ -41,6 +43,7 @@ from oms.positions import LATEST, Pnl, Position, Trade, pnl_of, position_of, rep
 from oms.reject_reasons import RejectReason
 from oms.reports import (
     COMMAND_ANSWERS,
+    NUMBER_BITS,
     OF_CHANGES,
     TRADE,
     OrderResponse,
@@ -48,8 +51,9 @@ from oms.reports import (
     standing_of,
 )
 from oms.requests import OrderRequest, Request, line_of
+from oms.requests.codec import origin_of
 from oms.requests.internal import VenueReport, check_venue_report
-from oms.requests.orders import SEQUENCE_MAX
+from oms.requests.orders import SEQUENCE_MAX, Origin
 from oms.stores import Store
 from oms.stores.lock import DataLock
 from oms.stores.sqlite import PersistentStorage
@@ -64,6 +68,7 @@ from oms.turn.movements import MovementPage, movements_of
 from oms.turn.one_shot import DryRun, dry_run, place_pair
 from oms.turn.publisher import Listener, MarketListener, Publisher, settle
 from oms.turn.session_keeper import SessionKeeper
+from oms.turn.tape import told_of
 from oms.turn.threads import Job, Worker
 from oms.venues import EmbeddedVenue, Venue
 
@@ -569,6 +574,32 @@ class OrderManagement:
             )
         )
 
+    def origins(self, order_ids: Sequence[int]) -> dict[int, Origin]:
+        """How each of these orders came; from the journal, on the caller's thread, some 0.1 ms
+        each. Raises JournalError if one was never placed."""
+        lines = self.store.find_lines(order_ids)
+        return {each: origin_of(line) for each, line in zip(order_ids, lines, strict=True)}
+
+    def reports_after(self, account: str, seq: int, upto_seq: int) -> list[OrderResponse] | None:
+        """Every report of an account that the turns behind `seq` and up to `upto_seq` made, in
+        order; None if that lies too far back: see Store.find_after. From the store, on the
+        caller's thread. Raises ValidationError."""
+        _check_text("account", account)
+        after, before = _behind("seq", seq), _behind("upto_seq", upto_seq)
+        found = self.store.find_after(after, before, account=account) if account else []
+        return None if found is None else [self.publisher.response(each) for each in found]
+
+    def trades_after(self, symbol: str, seq: int, upto_seq: int) -> list[TradeEvent] | None:
+        """What the same turns traded, busted and corrected of a symbol, as it was told then; None
+        and errors as above."""
+        instrument = self._traded(symbol)
+        after, before = _behind("seq", seq), _behind("upto_seq", upto_seq)
+        found = self.store.find_after(after, before, symbol=symbol)
+        if found is None:
+            return None
+        turns = groupby(found, lambda report: report.journal_seq)
+        return [in_units(each, instrument) for _, turn in turns for each in told_of(turn)]
+
     def open_orders(self, account: str) -> list[OrderResponse]:
         """How each open order of an account stands, oldest first."""
         _check_text("account", account)
@@ -725,18 +756,20 @@ class OrderManagement:
         )
 
     def candles(
-        self, symbol: str, width: str, start: Instant, end: Instant | None = None
-    ) -> list[Candle]:
+        self, symbol: str, width: str, start: Instant, end: Instant | None = None,
+        upto_seq: int | None = None,
+    ) -> list[Candle]:  # fmt: skip
         """What was traded in [start, end), as whole candles, oldest first; spans without a trade
         have none.
 
         width: whole seconds, minutes or hours, or a day: "1s" to "1d". start, end: nanoseconds
-        since 1970, or a datetime with a zone; by default until now. From the store, on the
-        caller's thread: a day of 100,000 trades takes about a third of a second.
+        since 1970, or a datetime with a zone; by default until now. upto_seq: without what later
+        turns traded, for whoever adds that from events. From the store, on the caller's thread: a
+        day of 100,000 trades takes about a third of a second.
         """
         instrument, grid = self._traded(symbol), Grid(width, self._zone)
         start_ns, end_ns = instant_ns("start", start), self._until(end)
-        return candles_of(self.store, instrument, grid, start_ns, end_ns)
+        return candles_of(self.store, instrument, grid, start_ns, end_ns, upto_seq)
 
     def statistics(self, symbol: str, end: Instant | None = None) -> Candle:
         """Open, high, low, last, change, volume, quote volume, VWAP and number of trades of the
@@ -829,6 +862,14 @@ def is_fair(config: Config) -> bool:
 def _check_callable(name: str, value: object) -> None:
     if not callable(value):
         raise ValidationError(name, value, "a function, or what can be called like one")
+
+
+def _behind(name: str, seq: int) -> int:
+    """Above the ids of a turn's reports, and below those of the next. Raises ValidationError."""
+    seq_max = (SEQUENCE_MAX >> NUMBER_BITS) - 1
+    if type(seq) is not int or not 0 <= seq <= seq_max:
+        raise ValidationError(name, seq, f"0 to {seq_max}")
+    return (seq + 1) << NUMBER_BITS
 
 
 def _check_text(name: str, value: object) -> None:

@@ -501,6 +501,7 @@ class WebConfig(Section):
     requests_max, orders_max, cancels_max: of one user or key, a second; address_max: of one
     address, before it is known whose requests they are. Twice as many may come at once.
     address_connections_max: connections of one address, WebSockets too.
+    user_sockets_max, address_sockets_max: WebSockets that a user and an address may have open.
     """
 
     enabled: Annotated[bool, FLAG] = False
@@ -518,6 +519,8 @@ class WebConfig(Section):
     cancels_max: Annotated[int, whole(1, 1_000_000)] = 400
     address_max: Annotated[int, whole(1, 1_000_000)] = 1_000
     address_connections_max: Annotated[int, whole(1, 1_000_000)] = 1_000
+    user_sockets_max: Annotated[int, whole(1, 100_000)] = 20
+    address_sockets_max: Annotated[int, whole(1, 100_000)] = 100
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)

@@ -75,6 +75,23 @@ class Code(NamedTuple):
     misses: int = 0
 
 
+class LossScope(StrEnum):
+    """Which orders are canceled once a connection is lost: those that were placed over it, or all
+    of the account."""
+
+    SESSION = "session"
+    ACCOUNT = "account"
+
+
+class Arm(NamedTuple):
+    """One connection whose loss cancels orders. grace_s: so long another may take its place."""
+
+    arm_id: str
+    account: str
+    scope: str
+    grace_s: int
+
+
 class User(NamedTuple):
     """One user. user_id, credential: of the user and of the password that is set: journal
     sequence and stamp of the request that made it, never used twice. locked: why an operator
@@ -93,9 +110,13 @@ class User(NamedTuple):
     keys: tuple[Key, ...] = ()
     factor: Factor = Factor()
     code: Code | None = None
+    arms: tuple[Arm, ...] = ()
 
     def family(self, family_id: str) -> Family | None:
         return next((each for each in self.families if each.family_id == family_id), None)
 
     def key(self, key_id: str) -> Key | None:
         return next((each for each in self.keys if each.key_id == key_id), None)
+
+    def arm(self, arm_id: str) -> Arm | None:
+        return next((each for each in self.arms if each.arm_id == arm_id), None)

@@ -39,6 +39,7 @@ class ReferenceAccess:
                     for s in u["sessions"]
                 ],
                 "keys": [(k["id"], k["scopes"]) for k in u["keys"]],
+                "arms": u["arms"],
                 "factor": u["factor"],
                 "code": u["code"] is not None,
             }
@@ -56,7 +57,7 @@ class ReferenceAccess:
             return self.reset(user, facts, now_ns, made_id)
         if user is None:
             return "USER_UNKNOWN"
-        takes_away = action in ("LOGOUT", "LOGOUT_ALL", "REVOKE_KEY")
+        takes_away = action in ("LOGOUT", "LOGOUT_ALL", "REVOKE_KEY", "DISARM")
         if user["locked"] and not operator and not takes_away:
             return "USER_LOCKED"
         return getattr(self, action.lower())(user, facts, now_ns, made_id, operator)
@@ -75,6 +76,7 @@ class ReferenceAccess:
             "name": name, "email": facts["email"], "hash": facts["hash"], "role": facts["role"],
             "accounts": accounts, "locked": False, "credential": made_id, "sessions": [],
             "tokens": [], "keys": [], "factor": False, "last_step": 0, "code": None,
+            "arms": [],
         })  # fmt: skip
         return ""
 
@@ -195,6 +197,18 @@ class ReferenceAccess:
         if facts["ends_ns"] != "0" and int(facts["ends_ns"]) <= now_ns:
             return "COMMAND_INVALID"
         user["keys"].append({"id": made_id, "scopes": scopes})
+        return ""
+
+    def arm(self, user, facts, _now_ns, made_id, _operator):
+        if facts["account"] not in user["accounts"]:
+            return "NOT_ALLOWED"
+        if len(user["arms"]) == 32:
+            return "ACCESS_EXCEEDS_MAXIMUM"
+        user["arms"].append((made_id, facts["account"], facts["scope"], int(facts["grace_s"])))
+        return ""
+
+    def disarm(self, user, facts, _now_ns, _made_id, _operator):
+        user["arms"] = [arm for arm in user["arms"] if arm[0] != facts["arm"]]
         return ""
 
     def revoke_key(self, user, facts, _now_ns, _made_id, _operator):

@@ -41,7 +41,7 @@ class AccessMachine(RuleBasedStateMachine):
         self.twin = ReferenceAccess()
         self.count = 0
         self.given = [("none-0", 1)]  # refresh tokens: family and generation
-        self.keys, self.credentials = ["none-0"], ["none-0"]
+        self.keys, self.credentials, self.arms = ["none-0"], ["none-0"], ["none-0"]
         create = FundsRequest(account="rich", client_order_id="c", action=FundsAction.CREATE)
         assert not self.desk.ask(create).refused
         self.twin.used_accounts.append("rich")
@@ -174,6 +174,22 @@ class AccessMachine(RuleBasedStateMachine):
     def revoke_key(self, name, pick):
         self.ask(AccessAction.REVOKE_KEY, name, {"key": self.keys[-1 - pick % len(self.keys)]})
 
+    @rule(
+        name=names, account=st.sampled_from(["a", "b", "rich"]),
+        scope=st.sampled_from(["session", "account"]), grace_s=st.integers(0, 60),
+        times=st.sampled_from([1, 1, 33]),
+    )  # fmt: skip
+    def arm(self, name, account, scope, grace_s, times):
+        for _ in range(times):
+            facts = {"account": account, "scope": scope, "grace_s": str(grace_s)}
+            made = self.ask(AccessAction.ARM, name, facts)
+            if made:
+                self.arms.append(made)
+
+    @rule(name=names, pick=picks)
+    def disarm(self, name, pick):
+        self.ask(AccessAction.DISARM, name, {"arm": self.arms[-1 - pick % len(self.arms)]})
+
     @rule(name=names, step=st.integers(1, 4))
     def factor_on(self, name, step):
         self.ask(AccessAction.FACTOR_ON, name, {"step": str(step)})
@@ -219,6 +235,7 @@ class AccessMachine(RuleBasedStateMachine):
                 "credential": u.credential,
                 "families": [(f.family_id, f.generation) for f in u.families],
                 "keys": [(k.key_id, list(k.scopes)) for k in u.keys],
+                "arms": [tuple(each) for each in u.arms],
                 "factor": u.factor.on, "code": u.code is not None,
             }
             for u in view.users()

@@ -18,7 +18,7 @@ from oms.reject_reasons import RejectReason
 from oms.requests.access import GATE, AccessAction, names_in
 from oms.requests.codec import Line
 from oms.requests.operators import OPERATOR
-from oms.users import SCOPES_OF, Code, Factor, Family, Key, User
+from oms.users import SCOPES_OF, Arm, Code, Factor, Family, Key, User
 
 if TYPE_CHECKING:
     from oms.desk.desk import Desk
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 GRACE_NS = 5 * NANOS
 """The refresh token before the current one is good for so long after it was exchanged: the answer
 may have been lost, or two tabs of a browser may have asked at once."""
-USERS_MAX, FAMILIES_MAX, KEYS_MAX = 100_000, 10, 32
+USERS_MAX, FAMILIES_MAX, KEYS_MAX, ARMS_MAX = 100_000, 10, 32, 32
 CODE_MISSES_MAX = 5  # then a one-time code is void
 DONE, REFUSED = ResponseType.COMMAND_DONE.value, ResponseType.COMMAND_REJECTED.value
 RESERVED = (OPERATOR, GATE, *HOUSE)  # accounts that no user owns
@@ -35,7 +35,9 @@ CODE_INVALID = RejectReason.CODE_INVALID.value
 EXCEEDS = RejectReason.ACCESS_EXCEEDS_MAXIMUM.value
 REVOKED = RejectReason.SESSION_REVOKED.value
 # What may be asked about a locked user by others than operators: it takes rights away.
-EVEN_IF_LOCKED = (AccessAction.LOGOUT, AccessAction.LOGOUT_ALL, AccessAction.REVOKE_KEY)
+EVEN_IF_LOCKED = (
+    AccessAction.LOGOUT, AccessAction.LOGOUT_ALL, AccessAction.REVOKE_KEY, AccessAction.DISARM,
+)  # fmt: skip
 
 
 class Asked(NamedTuple):
@@ -85,6 +87,8 @@ class Access:
             AccessAction.REVOKE_KEY: (self._why_not_revoke, self._revoke_key),
             AccessAction.FACTOR_ON: (self._why_not_factor_on, self._factor_on),
             AccessAction.FACTOR_OFF: (self._why_not_factor_off, self._factor_off),
+            AccessAction.ARM: (self._why_not_arm, self._arm),
+            AccessAction.DISARM: (self._never, self._disarm),
         }
 
     # --- a line ---
@@ -163,7 +167,7 @@ class Access:
 
     def load(self, dumped: Iterable[list[Any]]) -> None:
         for fields in dumped:
-            said = dict(zip(User._fields, fields, strict=True))
+            said = dict(zip(User._fields, fields, strict=False))  # an older program's had no arms
             keys = [Key(*each) for each in said["keys"]]
             self._add(
                 User(**{
@@ -176,6 +180,7 @@ class Access:
                     ),
                     "factor": Factor(*said["factor"]),
                     "code": Code(*said["code"]) if said["code"] is not None else None,
+                    "arms": tuple(Arm(*each) for each in said.get("arms", ())),
                 })
             )  # fmt: skip
 
@@ -393,6 +398,27 @@ class Access:
         """The next one has another secret, of which no code was used."""
         factor = Factor(number=user.factor.number + 1)
         return self._put(user._replace(factor=factor)) + ", second_factor=off"
+
+    # --- connections whose loss cancels orders ---
+
+    @staticmethod
+    def _why_not_arm(asked: Asked, user: User) -> str:
+        account = asked.facts["account"]
+        if account not in user.accounts:
+            return f"{RejectReason.NOT_ALLOWED}: account={account}"
+        if len(user.arms) >= ARMS_MAX:
+            return f"{EXCEEDS}: arms={len(user.arms)}, max={ARMS_MAX}"
+        return ""
+
+    def _arm(self, asked: Asked, user: User) -> str:
+        facts = asked.facts
+        arm = Arm(asked.made_id, facts["account"], facts["scope"], asked.number("grace_s"))
+        return self._put(user._replace(arms=(*user.arms, arm))) + f", arm={arm.arm_id}"
+
+    def _disarm(self, asked: Asked, user: User) -> str:
+        """One that there is not is none any more."""
+        left = tuple(each for each in user.arms if each.arm_id != asked.facts["arm"])
+        return self._put(user._replace(arms=left)) + f", arm={asked.facts['arm']}"
 
 
 def _told(family: Family) -> str:

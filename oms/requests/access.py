@@ -26,7 +26,7 @@ from oms.requests.orders import (
     member_of,
     set_field,
 )
-from oms.users import AccessScope, Role
+from oms.users import AccessScope, LossScope, Role
 
 GATE = "gate"
 """The account in whose name a gateway asks for users who have none yet."""
@@ -48,7 +48,9 @@ class AccessAction(StrEnum):
     RESET_PASSWORD: by that code; all sessions end. SET_ROLE*, SET_USER_ACCOUNTS*. LOCK_USER*: all
     sessions end, keys rest; UNLOCK_USER*. LOGIN: a session begins. REFRESH: it goes on with the
     next generation of its token. LOGOUT, LOGOUT_ALL: one session ends, or all. CREATE_KEY,
-    REVOKE_KEY: for programs. FACTOR_ON, FACTOR_OFF: a second factor (TOTP, RFC 6238).
+    REVOKE_KEY: for programs. FACTOR_ON, FACTOR_OFF: a second factor (TOTP, RFC 6238). ARM: cancel
+    orders once a connection is lost, this process or a later one; DISARM: that is no longer meant,
+    or done.
     """
 
     SIGN_UP = "SIGN_UP"
@@ -68,6 +70,8 @@ class AccessAction(StrEnum):
     REVOKE_KEY = "REVOKE_KEY"
     FACTOR_ON = "FACTOR_ON"
     FACTOR_OFF = "FACTOR_OFF"
+    ARM = "ARM"
+    DISARM = "DISARM"
 
 
 OF_OPERATORS = (
@@ -164,6 +168,10 @@ def _name(name: str, text: str) -> None:
     check_id(name, text)
 
 
+def _lost(name: str, text: str) -> None:
+    member_of(name, text, LossScope)
+
+
 _accounts = _list(ACCOUNTS_MAX, _name)
 _addresses = _list(ADDRESSES_MAX, _network)
 Check = Callable[[str, str], object]
@@ -190,6 +198,8 @@ FACTS: dict[AccessAction, tuple[dict[str, Check], dict[str, Check]]] = {
     AccessAction.REVOKE_KEY: ({"key": _name}, {}),
     AccessAction.FACTOR_ON: ({"step": _whole}, {}),
     AccessAction.FACTOR_OFF: ({}, {"step": _whole}),
+    AccessAction.ARM: ({"account": _name, "scope": _lost, "grace_s": _whole}, {}),
+    AccessAction.DISARM: ({"arm": _name}, {}),
 }  # fmt: skip
 
 
@@ -204,7 +214,9 @@ class AccessRequest:
         role: a Role. accounts, scopes, addresses: lists, separated by commas. email. name: of a
         key, for people. code: SHA-256 of a one-time code, hexadecimal. ends_ns: nanoseconds since
         1970; of a key 0 for never. step: of the second factor's code, counted from 1970 in steps
-        of 30 s. family, generation: of the refresh token. key: its id. why: for the record.
+        of 30 s. family, generation: of the refresh token. key: its id. why: for the record. scope:
+        a LossScope. account: whose orders. grace_s: how long to wait for a new connection. arm:
+        its id.
 
     Raises ValidationError, naming the field or the fact; `facts` if one is missing or unknown.
     """

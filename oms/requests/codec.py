@@ -113,6 +113,14 @@ def with_origin(line: Line, origin: Origin) -> Line:
     return (*line, [origin.user, origin.gateway, origin.sequence])
 
 
+def origin_of(line: Line) -> Origin:
+    """The origin of a new order; an empty one if it came from a caller of the library."""
+    if line[0] != NEW or len(line) < LENGTHS[NEW][-1]:
+        return NO_ORIGIN
+    user, gateway, sequence = line[-1]
+    return Origin(user, gateway, line[10], sequence)
+
+
 # --- requests as JSON objects ---
 
 REQUEST = "request"  # the field that says which request it is

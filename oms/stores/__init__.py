@@ -17,6 +17,7 @@ is, as JSON, "" for a plain limit order; a hash of the request's content."""
 
 SLICE_BYTES = 4_096  # zlib lets other threads run during more than 5 KB
 CONTENT_UNKNOWN = 0  # of requests that were refused before contents were kept
+LOOKED_AT_MAX = 100_000  # reports, to find those after some point: a tenth of a second or two
 
 
 class JournalRecord(NamedTuple):
@@ -317,6 +318,21 @@ class Store(Protocol):
         ("": of all); durable; from any thread."""
         ...
 
+    def find_lines(self, seqs: Sequence[int]) -> list[Line]:
+        """Those lines of the journal; from any thread. Raises as `line_of`."""
+        ...
+
+    def find_after(
+        self, after: int, before: int, *, account: str = "", symbol: str = ""
+    ) -> list[Report] | None:
+        """Durable reports with an id above `after` and below `before`, oldest first: all of an
+        account, or of a symbol those of trades, busts and corrections; from any thread.
+
+        None where that would be to look at more than LOOKED_AT_MAX reports, whosever they are, or
+        into an archive: what is asked for lies too far back.
+        """
+        ...
+
     def last_told_seq(self) -> int:
         """The journal sequence of the latest report; 0 if there is none."""
         ...
@@ -405,6 +421,10 @@ def moved_of(report: Report, account: str, store: "Store") -> Moved | None:
     line = store.line_of(report.request_seq)
     is_mine = line[0] == FUNDS and account in (line[1], line[6])
     return Moved(report, [], line) if is_mine else None
+
+
+def is_of_trades(report: Report, symbol: str) -> bool:
+    return report.type in EXECUTIONS and report.symbol == symbol
 
 
 def answers_in(reports: Sequence[Report], seq: int) -> list[Report]:

@@ -19,6 +19,7 @@ from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import (
     COMMAND_DONE,
     EXECUTIONS,
+    LOOKED_AT_MAX,
     Asked,
     Claim,
     JournalRecord,
@@ -31,6 +32,7 @@ from oms.stores import (
     answers_in,
     as_it_stands,
     asked_in,
+    is_of_trades,
     line_in,
     moved_of,
     names_trade,
@@ -216,6 +218,24 @@ class MemoryStore:
         """Of the price, the quantity and the quote asset, as they were then."""
         instrument = self._instrument(symbol, seq)
         return instrument.price_scale, instrument.quantity_scale, instrument.quote_scale
+
+    def find_lines(self, seqs: Sequence[int]) -> list[Line]:
+        return [self.line_of(seq) for seq in seqs]
+
+    def find_after(
+        self, after: int, before: int, *, account: str = "", symbol: str = ""
+    ) -> list[Report] | None:
+        # Copies: the dispatcher adds meanwhile, what is not below `before`.
+        every = [report for each in list(self._reports.values()) for report in tuple(each)]
+        recent = sorted(report for report in every if report.report_id > after)
+        if len(recent) > LOOKED_AT_MAX:
+            return None
+        return [
+            report
+            for report in recent
+            if report.report_id < before
+            and (report.account == account if account else is_of_trades(report, symbol))
+        ]
 
     def last_told_seq(self) -> int:
         return max((each[-1].journal_seq for each in self._reports.values()), default=0)

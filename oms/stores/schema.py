@@ -220,6 +220,18 @@ SELECT_TURN_BEFORE = """SELECT max(last_seq) FROM journal
     WHERE wall_ns < ? AND last_seq <= ? AND last_seq > ?
     AND last_seq < (SELECT max(last_seq) FROM journal)"""
 ALL_VIEWS = {"order_responses": VIEW, **VIEWS}
+# Those of a point of time on: a stretch of `reports`, in its own order, so that it needs no index
+# by account, which every report would pay for.
+HAS_MORE = "SELECT 1 FROM reports WHERE report_id > ? LIMIT 1 OFFSET ?"
+_STRETCH = """WHERE r.report_id IN (
+    SELECT s.report_id FROM reports AS s CROSS JOIN orders AS p ON p.seq = s.order_id
+    WHERE s.report_id > ? AND s.report_id < ? AND {}) ORDER BY r.report_id"""
+OF_ACCOUNT_AFTER = _STRETCH.format("p.account = ?")
+OF_SYMBOL_AFTER = _STRETCH.format(
+    "substr(s.code, 1, 1) IN ("
+    + ", ".join(f"'{EXEC_TYPES[kind]}'" for kind in EXECUTIONS)
+    + ") AND p.symbol = ?"
+)
 OF_ORDER = "WHERE r.order_id = ? ORDER BY r.report_id"
 ALL_CHANGES = f"WHERE {CHANGE.format('r')} ORDER BY r.report_id"
 ALL_EXECUTIONS = f"WHERE ({FILL.format('r')} OR {CHANGE.format('r')}) ORDER BY r.report_id"

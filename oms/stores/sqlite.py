@@ -55,6 +55,7 @@ from oms.requests.codec import Line
 from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import (
     EXECUTIONS,
+    LOOKED_AT_MAX,
     Asked,
     Claim,
     JournalRecord,
@@ -95,6 +96,7 @@ from oms.stores.schema import (
     DROP_PARTS,
     FILLS_BEFORE,
     FILLS_OF_ACCOUNT,
+    HAS_MORE,
     INSERT_CHANGE,
     INSERT_CLAIM,
     INSERT_INSTRUMENT,
@@ -103,10 +105,12 @@ from oms.stores.schema import (
     INSERT_REPORT,
     INSERT_STAND_IN,
     KEPT,
+    OF_ACCOUNT_AFTER,
     OF_CHANGES,
     OF_KEY,
     OF_MOVED,
     OF_ORDER,
+    OF_SYMBOL_AFTER,
     OF_TRADES,
     OTHERS,
     SCANNED_MAX,
@@ -804,6 +808,20 @@ class PersistentStorage:
         if told is None or told.type == CANCEL_REJECTED:  # then it never was a name of the order
             return []
         return self.reports_of(told.order_id)
+
+    def find_lines(self, seqs: Sequence[int]) -> list[Line]:
+        with self._read_only_one() as reader:
+            return [reader.line_of(seq) for seq in seqs]
+
+    def find_after(
+        self, after: int, before: int, *, account: str = "", symbol: str = ""
+    ) -> list[Report] | None:
+        with self._of_one_instant() as reader:
+            too_far = after >> NUMBER_BITS < reader._archives.last_seq
+            if too_far or reader._one(HAS_MORE, after, LOOKED_AT_MAX):
+                return None
+            where = OF_ACCOUNT_AFTER if account else OF_SYMBOL_AFTER
+            return reader._reports(where, after, before, account or symbol)
 
     def last_told_seq(self) -> int:
         found = self._one("SELECT max(report_id) FROM reports")

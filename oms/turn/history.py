@@ -8,12 +8,13 @@ Owner: whoever asks, on its own thread and its own connection to the database.
 
 from collections.abc import Iterable
 from datetime import datetime, time, timedelta, tzinfo
-from itertools import groupby
+from itertools import groupby, takewhile
 
 from oms.clock import NANOS, datetime_of, wall_ns_of
 from oms.errors import ValidationError
 from oms.instruments import Instrument
 from oms.market_data import Candle
+from oms.reports import NUMBER_BITS
 from oms.stores import Store, StoredTrade
 
 UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -78,15 +79,20 @@ def instant_ns(field: str, given: Instant) -> int:
 
 
 def candles_of(
-    store: Store, instrument: Instrument, grid: Grid, start_ns: int, end_ns: int
-) -> list[Candle]:
-    """Whole candles, oldest first, that have a part of [start_ns, end_ns) and a trade."""
+    store: Store, instrument: Instrument, grid: Grid, start_ns: int, end_ns: int,
+    upto_seq: int | None = None,
+) -> list[Candle]:  # fmt: skip
+    """Whole candles, oldest first, that have a part of [start_ns, end_ns) and a trade; upto_seq:
+    of trades up to that turn."""
     if end_ns <= start_ns:
         return []
     if (end_ns - start_ns) // grid.width_ns >= CANDLES_MAX:
         raise ValidationError("start", start_ns, f"at most {CANDLES_MAX} widths before end")
     first_ns, last_ns = grid.span(start_ns)[0], grid.span(end_ns - 1)[1]
     trades = store.trades(instrument.symbol, first_ns, last_ns)
+    if upto_seq is not None:
+        end_id = (upto_seq + 1) << NUMBER_BITS
+        trades = takewhile(lambda trade: trade.report_id < end_id, trades)
     spans = groupby(trades, lambda trade: grid.span(trade.wall_ns))
     return [summed(some, instrument, *span) for span, some in spans]
 

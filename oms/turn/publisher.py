@@ -19,14 +19,12 @@ from oms.instruments import Instrument
 from oms.market_data import (
     Depth,
     MarketEvent,
-    TradeBust,
-    TradeCorrection,
     TradeEvent,
     TradePrint,
     in_units,
 )
 from oms.money import to_text
-from oms.positions import BUSTED, CHANGES
+from oms.positions import CHANGES
 from oms.reports import (
     OF_CHANGES,
     ORDER_STATUS,
@@ -35,9 +33,8 @@ from oms.reports import (
     OrderResponse,
     Report,
     status_of,
-    trade_named,
 )
-from oms.turn.tape import TAKER, print_of
+from oms.turn.tape import told_of
 
 log = logging.getLogger(__name__)
 
@@ -152,27 +149,14 @@ class Publisher:
         return trades
 
     def _print(self, fills: list[Report], trades: list[TradeEvent]) -> None:
-        """Each trade once, when both of its reports are there; a remote venue tells one."""
-        halves: dict[tuple[str, int], Report] = {}  # one side of a trade, until the other comes
-        for report in fills:
-            number, other = report.match_number, None
-            if number:
-                key = (report.symbol, number)
-                other = halves.pop(key, None)
-                if other is None:
-                    halves[key] = report
-                    continue
-            elif report.type == TRADE and report.liquidity != TAKER:
-                continue
-            if report.type != TRADE:
-                trades.append(_changed(report if other is None else other))
-                continue
-            made = print_of(report, other)
+        """Note each trade, and keep it among the latest of its market."""
+        for made in told_of(fills):
             trades.append(made)
-            kept = self._trades.get(report.symbol)
-            if kept is None:
-                kept = self._trades[report.symbol] = deque(maxlen=self._trades_kept)
-            kept.append(made)
+            if type(made) is TradePrint:
+                kept = self._trades.get(made.symbol)
+                if kept is None:
+                    kept = self._trades[made.symbol] = deque(maxlen=self._trades_kept)
+                kept.append(made)
 
     def tell(
         self,
@@ -294,15 +278,6 @@ class Publisher:
 
     def response(self, report: Report) -> OrderResponse:
         return OrderResponse(report, self.instruments.get(report.symbol))
-
-
-def _changed(report: Report) -> TradeBust | TradeCorrection:
-    """What became of a trade, by the first report of it: as the trade, it is named by that."""
-    kind = TradeBust if report.type == BUSTED else TradeCorrection
-    return kind(
-        report.journal_seq, 0, report.symbol, trade_named(report), report.match_number,
-        report.last_price_ticks, report.last_quantity_lots,
-    )  # fmt: skip
 
 
 class _Told:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from oms.enums import Liquidity, Side
-from oms.market_data import TradePrint
-from oms.positions import CHANGES, CORRECTED, LATEST
+from oms.market_data import TradeBust, TradeCorrection, TradeEvent, TradePrint
+from oms.positions import BUSTED, CHANGES, CORRECTED, LATEST
 from oms.reports import NUMBER_BITS, NUMBER_MASK, TRADE, Report, new_tuple, trade_named
 
 TAKER, BUYER = Liquidity.TAKER.value, Side.BUY.value
@@ -56,6 +56,37 @@ def print_of(one: Report, other: Report | None) -> TradePrint:
             first.last_price_ticks, first.last_quantity_lots, first.wall_ns, buy_id, sell_id,
             0, 0,
         ),
+    )  # fmt: skip
+
+
+def told_of(fills: Iterable[Report]) -> list[TradeEvent]:
+    """What a turn traded, took back and corrected, by its reports: each once, when both of its
+    reports are there; a remote venue tells one. As it was then, whatever became of it later."""
+    halves: dict[tuple[str, int], Report] = {}  # one side of a trade, until the other comes
+    told: list[TradeEvent] = []
+    for report in fills:
+        number, other = report.match_number, None
+        if number:
+            key = (report.symbol, number)
+            other = halves.pop(key, None)
+            if other is None:
+                halves[key] = report
+                continue
+        elif report.type == TRADE and report.liquidity != TAKER:
+            continue
+        if report.type == TRADE:
+            told.append(print_of(report, other))
+        else:
+            told.append(_changed(report if other is None else other))
+    return told
+
+
+def _changed(report: Report) -> TradeBust | TradeCorrection:
+    """What became of a trade, by the first report of it: as the trade, it is named by that."""
+    kind = TradeBust if report.type == BUSTED else TradeCorrection
+    return kind(
+        report.journal_seq, 0, report.symbol, trade_named(report), report.match_number,
+        report.last_price_ticks, report.last_quantity_lots,
     )  # fmt: skip
 
 

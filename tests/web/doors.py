@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 
 from oms import Config, Instrument, OrderManagement
+from oms.clock import Clock
 from oms.config import ExchangeConfig
 from oms.gateways.web import open_web
 from oms.requests.access import AccessAction, AccessRequest
@@ -39,10 +40,12 @@ class FrontDoor:
     Call `stop` at the end; `died`: what killed a thread.
     """
 
-    def __init__(self, directory: Path, config: Config | None = None) -> None:
+    def __init__(
+        self, directory: Path, config: Config | None = None, clock: Clock | None = None
+    ) -> None:
         self.died: list[tuple[str, BaseException]] = []
         self.oms = OrderManagement(
-            config or front_config(), directory=directory,
+            config or front_config(), directory=directory, clock=clock,
             on_failure=lambda name, error: self.died.append((name, error)),
         )  # fmt: skip
         self.oms.start()

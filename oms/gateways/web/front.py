@@ -28,7 +28,16 @@ from oms.gateways.web.bridge import Bridge
 from oms.gateways.web.counts import Counts
 from oms.gateways.web.ends import Ends
 from oms.gateways.web.errors import HttpError, Reply, http_error, refused, unavailable, unknown
-from oms.gateways.web.limits import ADDRESS, CANCEL, LOGIN, ORDER, REQUEST, Allowance, Limits
+from oms.gateways.web.limits import (
+    ADDRESS,
+    CANCEL,
+    EXTRA,
+    LOGIN,
+    ORDER,
+    REQUEST,
+    Allowance,
+    Limits,
+)
 from oms.gateways.web.orders import fills_told, orders_told
 from oms.gateways.web.pools import ASKING, HASHING, Pool
 from oms.gateways.web.shapes import DONE, Answer
@@ -45,6 +54,7 @@ GATEWAY = "rest"
 ANSWER_S_MAX = 10.0  # then 504: the outcome is unknown; up to a second later
 ANSWER_NS_MAX = int(ANSWER_S_MAX * NANOS)
 LOGINS_MAX = 5  # a second and address: each costs a hash
+EXTRA_MAX = 50  # a second and socket: see EXTRA
 STATISTICS_NS = 5 * NANOS
 STATUS_NS = NANOS // 10
 
@@ -95,6 +105,10 @@ class Keeper(Protocol):
         """The headers that let a page of another site read the answer; none, mostly."""
         ...
 
+    def is_stale(self) -> bool:
+        """Are revocations not known at the moment?"""
+        ...
+
 
 class Door:
     """What all requests share: the order manager, its settings, who is let in, what they may ask,
@@ -107,11 +121,12 @@ class Door:
         self.directory = directory
         self.counts = Counts()
         self.sockets = 0  # that are open
+        self.at_open: list[Callable[[asyncio.AbstractEventLoop], None]] = []
         self.keeper = keeper
         self.web = web = oms.config.web
         rates = {
             REQUEST: web.requests_max, ORDER: web.orders_max, CANCEL: web.cancels_max,
-            ADDRESS: web.address_max, LOGIN: LOGINS_MAX,
+            ADDRESS: web.address_max, LOGIN: LOGINS_MAX, EXTRA: EXTRA_MAX,
         }  # fmt: skip
         self.limits = Limits({cost: Allowance(rate, 2 * rate) for cost, rate in rates.items()})
         self._bridge: Bridge | None = None  # of the loop, once it runs
@@ -130,6 +145,8 @@ class Door:
         self.ends = Ends(self.oms, loop, self.in_thread)
         self._asking.start()
         self._hashing.start()
+        for call in self.at_open:
+            call(loop)
 
     def close(self) -> None:
         """The loop has ended."""
@@ -256,9 +273,12 @@ class Door:
 
 
 class Ask:
-    """One request. `caller` is None where nobody needs to be known."""
+    """One request. `caller` is None where nobody needs to be known. gateway: as the journal names
+    the way that its orders came."""
 
-    __slots__ = ("_caller", "address", "body", "door", "headers", "path", "query", "request_id")
+    __slots__ = (
+        "_caller", "address", "body", "door", "gateway", "headers", "path", "query", "request_id",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -270,8 +290,10 @@ class Ask:
         query: str,
         body: bytes,
         caller: Caller | None,
+        gateway: str = GATEWAY,
     ) -> None:
         self.door = door
+        self.gateway = gateway
         self.request_id = request_id
         self.headers = headers
         self.address = address
@@ -284,6 +306,11 @@ class Ask:
     def caller(self) -> Caller:
         if self._caller is None:
             raise http_error(401, "UNAUTHORIZED", "sign in, and send the token as a bearer's")
+        return self._caller
+
+    @property
+    def known(self) -> Caller | None:
+        """The caller, or None if nobody says who it is."""
         return self._caller
 
     @property
@@ -300,7 +327,7 @@ class Ask:
 
     @property
     def origin(self) -> Origin:
-        return Origin(self.caller.user, GATEWAY, self.request_id)
+        return Origin(self.caller.user, self.gateway, self.request_id)
 
     def account(self, named: str | None) -> str:
         """The account that is meant. One of somebody else answers like one that there is not."""

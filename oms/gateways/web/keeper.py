@@ -193,6 +193,9 @@ class DoorKeeper:
         found = self.gate.stands(caller)
         return denied(found) if found is not None else None
 
+    def is_stale(self) -> bool:
+        return self.gate.is_stale()
+
 
 def _let(found: Caller | Denied) -> Caller:
     if isinstance(found, Denied):

@@ -12,6 +12,7 @@ from oms.clock import NANOS
 
 BUCKETS_MAX = 100_000  # the one that was used longest ago is forgotten: by then it is full
 REQUEST, ORDER, CANCEL, ADDRESS, LOGIN = "request", "order", "cancel", "address", "login"
+EXTRA = "extra"  # of one socket: control frames, fragments, and messages that were too many
 
 
 class Allowance(NamedTuple):

@@ -21,22 +21,29 @@ CHANGES = (ResponseType.REPLACED.value, ResponseType.RESTATED.value)
 
 def orders_told(oms: OrderManagement, responses: Sequence[OrderResponse]) -> list[Told]:
     """All of them, with one look into the store. Not for an event loop."""
-    details = oms.order_details([each.order_id for each in responses])
+    details = oms.order_details(list({each.order_id: None for each in responses}))
     return [order_told(each, details.get(each.order_id)) for each in responses]
+
+
+def each_fill_told(oms: OrderManagement, fills: Sequence[OrderResponse]) -> list[Told]:
+    """The same of fills."""
+    details = oms.order_details(list({each.order_id: None for each in fills}))
+    return [
+        fill_told(each, found.client_order_id if (found := details.get(each.order_id)) else "")
+        for each in fills
+    ]
 
 
 def fills_told(oms: OrderManagement, account: str, order: OrderResponse) -> list[Told]:
     """The latest fills of an order. Not for an event loop."""
     if not order.cumulative_lots:
         return []
-    found = oms.fills(account, order.order_id, limit=FILLS_MAX)
-    details = oms.order_details([order.order_id]).get(order.order_id)
-    return [fill_told(each, details.client_order_id if details else "") for each in found]
+    return each_fill_told(oms, oms.fills(account, order.order_id, limit=FILLS_MAX))
 
 
 class Remembered:
     """What the orders are for that were told of lately. Owner: one event loop, which hears of every
-    report as long as it is used."""
+    change of an order as long as it is used."""
 
     def __init__(self, oms: OrderManagement) -> None:
         self._oms = oms

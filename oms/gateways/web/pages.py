@@ -13,9 +13,11 @@ from typing import NamedTuple
 
 from oms.gateways.web.errors import Reply, http_error
 from oms.gateways.web.front import Ask, Entry, Right
+from oms.gateways.web.messages import schema
 from oms.gateways.web.openapi import document
 from oms.gateways.web.shapes import HTML, Answer
 from oms.gateways.web.told import Told
+from oms.gateways.web.words import Body
 
 PAGE = Answer(str, content=HTML)
 FILE = Answer(str, content="text/*")
@@ -51,6 +53,12 @@ class Static:
         return f"/static/{name}?v={sha256(self.files[name][0]).hexdigest()[:12]}"
 
 
+class OfPage(Body):
+    """v: which version of a file the page means. Another one is answered as it is now."""
+
+    v: str = ""
+
+
 class Pages:
     """What is read by people, and by programs that make clients. entries: all other routes."""
 
@@ -58,6 +66,7 @@ class Pages:
         self._entries = [*entries, *self.entries()]
         self._static = Static()
         self._document: Told = {}
+        self._messages: Told = {}
 
     def entries(self) -> list[Entry]:
         public = Right.PUBLIC
@@ -65,8 +74,9 @@ class Pages:
             Entry("GET", "/", self.home, public, "how the market stands, and how to begin",
                   answer=PAGE),
             Entry("GET", "/static/{name}", self.static, public, "how the pages look and act",
-                  answer=FILE),
+                  query=OfPage, answer=FILE),
             Entry("GET", "/openapi.json", self.openapi, public, "this description"),
+            Entry("GET", "/ws-schema.json", self.messages, public, "messages of a WebSocket"),
             Entry("GET", "/docs", self.docs, public, "the same, as a page to try things on",
                   answer=PAGE),
         ]  # fmt: skip
@@ -74,6 +84,10 @@ class Pages:
     async def openapi(self, _ask: Ask, _: None) -> Reply:
         self._document = self._document or document(self._entries)
         return Reply(self._document)
+
+    async def messages(self, _ask: Ask, _: None) -> Reply:
+        self._messages = self._messages or schema()
+        return Reply(self._messages)
 
     async def docs(self, ask: Ask, _: None) -> Reply:
         described = self._document = self._document or document(self._entries)
@@ -83,7 +97,7 @@ class Pages:
     async def home(self, ask: Ask, _: None) -> Reply:
         return self._page("Order management", "".join(home_parts(ask)))
 
-    async def static(self, ask: Ask, _: None) -> Reply:
+    async def static(self, ask: Ask, _: OfPage) -> Reply:
         found = self._static.files.get(ask.path["name"])
         if found is None:
             raise http_error(404, "NOT_FOUND", "there is no such file")

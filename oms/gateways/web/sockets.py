@@ -4,93 +4,63 @@ Flow:  text of a client -> [sockets] -> hub, routes -> frames -> client
 A message is one JSON object with `op` and, if the client likes, an `id` that its answer repeats.
 Orders go the way of REST: the same entries, the same fields, the same errors.
 
-A subscription begins with a snapshot at a named sequence; what comes later comes behind it, without
-a gap and without a repeat. Who does not read is let go, told their last sequence, and nobody else
-notices.
+A subscription begins with how things stand, or with what was missed; what comes later comes behind
+it, without a gap and without a repeat. Who does not read is let go, told their last sequence, and
+nobody else notices.
 """
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import cast
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
 from oms.errors import OMSError, ValidationError
 from oms.gateways.gate import Caller
+from oms.gateways.web.disconnects import Disconnects, gateway_of
 from oms.gateways.web.errors import HttpError, Reply, error_reply, http_error
+from oms.gateways.web.events import DEPTH, HEARTBEAT
 from oms.gateways.web.frames import SOCKET, FrameProtocol, frame_of
 from oms.gateways.web.front import Ask, Door, Entry, Right, headers_of
-from oms.gateways.web.hub import (
-    AUCTION,
-    BALANCES,
-    DEPTH,
-    FILLS,
-    HEARTBEAT,
-    INTERVALS_MS,
-    MARKETS,
-    ORDERS,
-    TICKER,
-    TRADES,
-    Hub,
-    Topic,
+from oms.gateways.web.guard import SLOW, TOO_MUCH, Guard
+from oms.gateways.web.hub import Hub, Topic
+from oms.gateways.web.limits import ADDRESS, EXTRA, REQUEST
+from oms.gateways.web.messages import (
+    Auth,
+    CancelOnDisconnect,
+    Do,
+    Ended,
+    ListSubscriptions,
+    Ping,
+    Subscribe,
+    Unsubscribe,
+    Welcome,
 )
-from oms.gateways.web.limits import ADDRESS
-from oms.gateways.web.market import instrument_of
 from oms.gateways.web.replies import refuse_socket
-from oms.gateways.web.told import Told, balances_told, levels_told, trade_told
+from oms.gateways.web.streams import (
+    OF_ACCOUNT,
+    Streams,
+    place_of,
+    topic_of,
+    topic_told,
+)
+from oms.gateways.web.told import Told
+from oms.gateways.web.trading import made_id
 from oms.gateways.web.words import Body, parse_json, query_pairs, typed
+from oms.users import AccessScope, Arm
 
 log = logging.getLogger(__name__)
 
 MESSAGE_LENGTH_MAX = 65_536
 TOPICS_MAX = 200  # of one socket
-PENDING_MAX = 10_000  # frames that wait for the snapshot of their topic
-SLOW, REPLACED, REVOKED = 4008, 4009, 4003
-OF_SYMBOL, OF_ACCOUNT = (DEPTH, TRADES, TICKER, AUCTION), (ORDERS, FILLS, BALANCES)
+PENDING_MAX = 10_000  # frames of a socket that wait for the beginnings of their topics
+ORDERS_AT_ONCE_MAX = 64  # of one socket that are not answered yet; then it is not read from
+FRAMES_AT_ONCE = 64  # of what was missed; then it waits until they are read
+BEATS: Topic = (HEARTBEAT,)
 encode = msgspec.json.Encoder().encode
-Text = Annotated[str, msgspec.Meta(max_length=64)]
-
-
-class Subscribe(Body):
-    """interval: how many milliseconds of depth or ticker may become one message; 0: none."""
-
-    op: str
-    channel: str
-    id: Text = ""
-    symbol: Text = ""
-    account: Text = ""
-    interval: int = 0
-
-
-class Unsubscribe(Subscribe):
-    """The same words as the subscription."""
-
-
-class Simple(Body):
-    """list, ping: nothing more to say."""
-
-    op: str
-    id: Text = ""
-
-
-class Auth(Body):
-    """token: what an Authorization header would have behind Bearer."""
-
-    op: str
-    token: Annotated[str, msgspec.Meta(max_length=2_048)]
-    id: Text = ""
-
-
-class Do(Body):
-    """An order to place, change or cancel: with the fields that REST has."""
-
-    op: str
-    params: dict[str, Any]
-    id: Text = ""
-
 
 ORDER_OPS = {
     "order.place": ("POST", "/order"), "order.test": ("POST", "/order/test"),
@@ -98,161 +68,262 @@ ORDER_OPS = {
     "order.cancel_all": ("POST", "/order/cancel_all"), "order.status": ("GET", "/order"),
 }  # fmt: skip
 OPS: Mapping[str, type[Body]] = {
-    "subscribe": Subscribe, "unsubscribe": Unsubscribe, "list": Simple, "ping": Simple,
-    "auth": Auth, **dict.fromkeys(ORDER_OPS, Do),
+    "subscribe": Subscribe, "unsubscribe": Unsubscribe, "list": ListSubscriptions, "ping": Ping,
+    "auth": Auth, "cancelOnDisconnect": CancelOnDisconnect, **dict.fromkeys(ORDER_OPS, Do),
 }  # fmt: skip
-
-
-@dataclass(slots=True)
-class Pending:
-    """A topic whose snapshot is on its way: what came meanwhile."""
-
-    frames: list[tuple[bytes, int]]
+Pending = list[tuple[bytes, int]]
+"""What came of a topic whose beginning is on its way: frames, and their sequences."""
 
 
 class Sockets:
     """The application of every WebSocket: at /ws and at /."""
 
+    hub: Hub
+    guard: Guard
+    streams: Streams
+    disconnects: Disconnects
+
     def __init__(self, door: Door, entries: list[Entry]) -> None:
         self.door = door
+        self.numbers = itertools.count(1)
         self.entries = {
             op: next(each for each in entries if (each.method, each.path) == route)
             for op, route in ORDER_OPS.items()
         }
-        self.hub: Hub | None = None
+        door.at_open.append(self._open)
+
+    def _open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The loop runs, whose these are."""
+        self.hub = Hub(self.door, loop)
+        self.guard = Guard(self.door, loop)
+        self.streams = Streams(self.door, self.hub)
+        self.disconnects = Disconnects(self.door, loop)
+        self.disconnects.restore()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         door = self.door
-        if self.hub is None:
-            self.hub = Hub(door.oms, asyncio.get_running_loop())
+        address = door.keeper.address(scope)
         try:
+            door.allow(ADDRESS, address)
             caller = await door.keeper.socket_caller(scope, headers_of(scope))
-        except HttpError as error:
+            self.guard.admit(caller, address)
+            query = query_pairs(scope["query_string"].decode("ascii", "replace"))
+        except OMSError as error:
             request_id = door.next_id()
             await refuse_socket(send, error_reply(error, request_id), request_id)
             return
         await receive()  # websocket.connect
         await send({"type": "websocket.accept"})
         connection = cast(FrameProtocol, scope["extensions"][SOCKET])
-        client = Client(self, connection, caller, door.keeper.address(scope))
+        client = Client(self, connection, caller, address)
         self.hub.join(client)
+        self.guard.join(client)
         door.sockets += 1
         door.counts.sockets_opened += 1
         try:
-            user_id = query_pairs(scope["query_string"].decode("ascii", "replace")).get("user_id")
-            client.say({"op": "welcome", "user": caller.user if caller else None,
-                        "authenticated": caller is not None, "userId": user_id})  # fmt: skip
+            welcome: Welcome = {
+                "op": "welcome", "user": caller.user if caller else None,
+                "authenticated": caller is not None, "userId": query.get("user_id"),
+            }  # fmt: skip
+            client.say(welcome)
             while True:
                 message = await receive()
                 if message["type"] == "websocket.disconnect":
                     return
                 await client.hear(message.get("text"))
-        except ValidationError as error:
-            client.cut(1008, str(error))
         finally:
-            self.hub.leave(client)
+            client.leave()
             door.sockets -= 1
-            client.gone = True
+            await client.finish()
 
 
 class Client:
-    """One connection: who it is, what it listens to, how far it was told."""
+    """One connection: who it is, what it listens to, how far it was told.
+
+    topics: of each what waits for its beginning, or the sequence that its beginning reached.
+    """
 
     def __init__(
         self, sockets: Sockets, connection: FrameProtocol, caller: Caller | None, address: str
     ) -> None:
         self._sockets = sockets
         self._door = sockets.door
-        assert sockets.hub is not None
         self._hub = sockets.hub
         self._connection = connection
+        self._name = f"socket:{next(sockets.numbers)}"
         self.caller = caller
-        self._address = address
-        self._topics: dict[Topic, Pending | int] = {}  # its snapshot is due; or it is at this seq
+        self.address = address
+        self.topics: dict[Topic, Pending | int] = {}
+        self._pending = 0
         self.seq = 0  # of the last event it was told
+        self.heard_ns = self._door.oms.clock.monotonic_ns()
         self.gone = False
+        self._armed: tuple[str, Arm] | None = None  # of which user
+        self._doing: set[asyncio.Task[None]] = set()
+        self._may_do = asyncio.Semaphore(ORDERS_AT_ONCE_MAX)
+        connection.on_extra = self._extra
+
+    @property
+    def listens(self) -> bool:
+        return bool(self.topics)
+
+    @property
+    def is_private(self) -> bool:
+        return any(topic[0] in OF_ACCOUNT for topic in self.topics)
 
     # --- to the client ---
 
-    def say(self, told: Told) -> None:
+    def say(self, told: Mapping[str, object]) -> None:
         self._write(frame_of(encode(told)))
 
     def _write(self, frame: bytes) -> None:
         self._door.counts.frames += 1
-        if not self._connection.write_frame(frame) and self._connection.is_open:
-            log.info("web: a socket of %s does not read; closed at seq=%d", self._address, self.seq)
+        if not self._connection.write_frame(frame):
+            self._slow()
+
+    def _slow(self) -> None:
+        if self._connection.is_open:
+            log.info("web: a socket of %s does not read; closed at seq=%d", self.address, self.seq)
             self._door.counts.sockets_slow += 1
             self.cut(SLOW, f"it does not read: the last event told was seq={self.seq}")
 
     def tell(self, topic: Topic, frame: bytes, seq: int) -> None:
-        at = self._topics.get(topic, -1)
-        if isinstance(at, Pending):
-            if len(at.frames) >= PENDING_MAX:
-                self.cut(SLOW, f"{topic[0]}: too much came before its snapshot")
+        at = self.topics.get(topic, -1)
+        if isinstance(at, list):
+            if self._pending >= PENDING_MAX:
+                self.cut(SLOW, f"{topic[0]}: too much came before its beginning was read")
             else:
-                at.frames.append((frame, seq))
+                self._pending += 1
+                at.append((frame, seq))
             return
-        if seq <= at and topic[0] != HEARTBEAT:  # the snapshot has it
+        if seq <= at and topic != BEATS:  # its beginning has it
             return
         if seq > self.seq:
             self.seq = seq
         self._write(frame)
 
     def cut(self, code: int, reason: str) -> None:
-        self._hub.leave(self)
+        self.leave()
         self._connection.end(code, reason)
+
+    def leave(self) -> None:
+        """It is told nothing more. Safe to repeat."""
+        self.gone = True
+        self._connection.on_extra = None
+        self._sockets.guard.leave(self)
+        self._hub.leave(self)
+        self.topics.clear()
+
+    async def finish(self) -> None:
+        """The connection is gone: once its last orders are answered, it is known which they are."""
+        await self._all_done()
+        self._lose_arm()
+
+    async def _all_done(self) -> None:
+        if self._doing:
+            await asyncio.wait(self._doing)
+
+    def _lose_arm(self) -> None:
+        if self._armed is not None:
+            self._sockets.disconnects.lost(*self._armed)
+            self._armed = None
 
     # --- from the client ---
 
+    def _extra(self) -> None:
+        """A control frame or a fragment: few are needed."""
+        now_ns = self._door.oms.clock.monotonic_ns()
+        if self._door.limits.take(EXTRA, self._name, now_ns).wait_s:
+            self.cut(TOO_MUCH, "too many control frames and fragments")
+
     async def hear(self, text: str | None) -> None:
-        """One message; a mistake in it is answered, and harms nobody."""
+        """One message; a mistake in it is answered, and harms nobody.
+
+        Orders are handed over in the order in which they came, and answered as they are done; all
+        else is done alone.
+        """
+        if self.gone:
+            return
+        self.heard_ns = self._door.oms.clock.monotonic_ns()
         op, request_id = "", ""
         try:
-            if text is None or len(text) > MESSAGE_LENGTH_MAX:
-                raise ValidationError("message", None, f"text of up to {MESSAGE_LENGTH_MAX}")
-            self._door.allow(ADDRESS, self._address)
-            given = parse_json(text.encode("utf-8", "surrogatepass"))
-            if not isinstance(given, dict):
-                raise ValidationError("message", text[:40], "a JSON object")
-            if "SubscribeOrderbook" in given and len(given) == 1:
-                given = {
-                    "op": "subscribe", "channel": DEPTH, "symbol": given["SubscribeOrderbook"],
-                }  # fmt: skip
+            given = self._read(text)
             op, request_id = str(given.get("op", ""))[:40], str(given.get("id", ""))[:64]
             kind = OPS.get(op)
             if kind is None:
                 raise ValidationError("op", op, "one of " + ", ".join(OPS))
-            told = await self._do(op, typed(kind, given))
+            said = typed(kind, given)
+        except OMSError as error:
+            self._refuse(op, request_id, error)
+            return
+        if isinstance(said, Do):
+            await self._may_do.acquire()
+            task = asyncio.create_task(self._answer(said, op, request_id))
+            self._doing.add(task)
+            task.add_done_callback(self._done)
+        else:
+            await self._all_done()
+            await self._answer(said, op, request_id)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._doing.discard(task)
+        self._may_do.release()
+
+    async def _answer(self, said: Body, op: str, request_id: str) -> None:
+        try:
+            told = await self._do(said, request_id)
+        except Exception as error:
+            self._refuse(op, request_id, error)
+        else:
             if told is not None:
                 self.say({"op": op, "id": request_id or None, "ok": True, **told})
-        except OMSError as error:
-            reply = error_reply(error, self._door.next_id())
-            self.say({"op": op or None, "id": request_id or None, "ok": False, **reply.told})
 
-    async def _do(self, op: str, said: Body) -> Told | None:
+    def _refuse(self, op: str, request_id: str, error: Exception) -> None:
+        reply = error_reply(error, self._door.next_id())
+        self.say({"op": op or None, "id": request_id or None, "ok": False, **reply.told})
+        if isinstance(error, HttpError) and error.status == 429:
+            self._extra()  # who does not heed it is closed
+
+    def _read(self, text: str | None) -> Told:
+        self._door.allow(ADDRESS, self.address)
+        if text is None or len(text) > MESSAGE_LENGTH_MAX:
+            raise ValidationError("message", None, f"text of up to {MESSAGE_LENGTH_MAX}")
+        given = parse_json(text.encode("utf-8", "surrogatepass"))
+        if not isinstance(given, dict):
+            raise ValidationError("message", text[:40], "a JSON object")
+        if "SubscribeOrderbook" in given and len(given) == 1:
+            return {"op": "subscribe", "channel": DEPTH, "symbol": given["SubscribeOrderbook"]}
+        return given
+
+    async def _do(self, said: Body, request_id: str) -> Told | None:
+        if isinstance(said, Do):
+            return await self._route(said)
+        self._door.allow(REQUEST, self._ask().client)
         match said:
-            case Do():
-                return await self._route(op, said)
             case Unsubscribe():
-                topic = self._topic(said)
-                self._topics.pop(topic, None)
-                if not self._hub.unsubscribe(self, topic):
+                topic = topic_of(self._ask(), said, self._door)
+                if topic not in self.topics:
                     raise http_error(404, "NOT_FOUND", "there is no such subscription")
-                return {"channel": said.channel}
+                self._end(topic)
+                return dict(topic_told(topic))
             case Subscribe():
-                await self._subscribe(self._topic(said), said)
+                await self._subscribe(said, request_id)
                 return None  # it has answered
             case Auth():
-                self.caller = await self._door.keeper.token_caller(said.token, self._address)
-                return {"user": self.caller.user, "accounts": list(self.caller.accounts)}
-        if op == "list":
-            return {"subscriptions": [_topic_told(topic) for topic in self._topics]}
+                return await self._speak_for(said.token)
+            case CancelOnDisconnect():
+                return await self._arm(said)
+            case ListSubscriptions():
+                return {"subscriptions": [topic_told(topic) for topic in self._subscribed()]}
         return {"time": str(self._door.oms.clock.wall_ns())}
 
-    async def _route(self, op: str, said: Do) -> Told:
+    async def _route(self, said: Do) -> Told:
         """What REST does, over the socket."""
-        entry = self._sockets.entries[op]
+        entry = self._sockets.entries[said.op]
         ask = self._ask()
+        error = self._sockets.guard.check(self)
+        if error is not None:
+            raise error
         self._door.keeper.check(entry.right, self.caller)
         self._door.allow(entry.cost, ask.client)
         kind = entry.body or entry.query
@@ -262,94 +333,99 @@ class Client:
 
     def _ask(self) -> Ask:
         door = self._door
-        return Ask(door, door.next_id(), {}, self._address, {}, "", b"", self.caller)
+        way = gateway_of(self._armed[1] if self._armed is not None else None)
+        return Ask(door, door.next_id(), {}, self.address, {}, "", b"", self.caller, way)
 
-    def _topic(self, said: Subscribe) -> Topic:
-        """Raises ValidationError and HttpError: no such channel, symbol, or right to it."""
-        channel = said.channel
-        if channel in OF_SYMBOL:
-            instrument_of(self._ask(), said.symbol)
-            if channel not in (DEPTH, TICKER):
-                return (channel, said.symbol)
-            if said.interval not in INTERVALS_MS:
-                expected = "one of " + ", ".join(map(str, INTERVALS_MS))
-                raise ValidationError("interval", said.interval, expected)
-            return (channel, said.symbol, said.interval)
-        if channel in OF_ACCOUNT:
-            ask = self._ask()
-            self._door.keeper.check(Right.READ, self.caller)
-            return (channel, ask.account(said.account or None))
-        if channel == MARKETS:
-            return (channel,)
-        raise ValidationError(
-            "channel", channel, "one of " + ", ".join((*OF_SYMBOL, *OF_ACCOUNT, MARKETS))
-        )
+    # --- who it is ---
 
-    async def _subscribe(self, topic: Topic, said: Subscribe) -> None:
-        """Listen first, then take the snapshot, then tell what came meanwhile and is not in it."""
-        if topic in self._topics:
+    async def _speak_for(self, token: str) -> Told:
+        """Another token: what its user may not see is told no more."""
+        caller = await self._door.keeper.token_caller(token, self.address)
+        self._sockets.guard.speak_for(self, caller)
+        if self._armed is not None and self._armed[0] != caller.user:
+            self._lose_arm()
+        for topic in self._subscribed():
+            if topic[0] in OF_ACCOUNT and not (
+                AccessScope.READ in caller.scopes and topic[1] in caller.accounts
+            ):
+                self._end(topic)
+                ended = cast(Ended, {**topic_told(topic), "event": "ENDED", "why": "AUTH"})
+                self.say(ended)
+        return {"user": caller.user, "accounts": list(caller.accounts)}
+
+    async def _arm(self, said: CancelOnDisconnect) -> Told:
+        """What is to be canceled when this socket is lost, instead of what was before."""
+        self._door.keeper.check(Right.TRADE, self.caller)
+        ask, disconnects = self._ask(), self._sockets.disconnects
+        user, before = ask.caller.user, self._armed
+        if said.take_over:
+            if said.scope is not None or said.account or said.grace:
+                raise ValidationError("takeOver", said.take_over, "nothing else beside it")
+            arm: Arm | None = disconnects.take_over(user, said.take_over)
+        elif said.scope is None:
+            raise ValidationError("scope", None, "session, account, off; or takeOver")
+        elif said.scope == "off":
+            arm = None
+        else:
+            account = ask.account(said.account or None)
+            arm = await disconnects.arm(user, account, said.scope, said.grace, made_id())
+        self._armed = (user, arm) if arm is not None else None
+        if self.gone:  # meanwhile
+            self._lose_arm()
+        if before is not None:
+            await disconnects.disarm(*before)
+        return {
+            "armed": arm.arm_id if arm else None, "scope": arm.scope if arm else "off",
+            "account": arm.account if arm else None, "grace": arm.grace_s if arm else 0,
+        }  # fmt: skip
+
+    # --- what it listens to ---
+
+    def _subscribed(self) -> list[Topic]:
+        return [topic for topic in self.topics if topic != BEATS]
+
+    def _end(self, topic: Topic) -> None:
+        self._hub.unsubscribe(self, topic)
+        waiting = self.topics.pop(topic, 0)
+        if isinstance(waiting, list):
+            self._pending -= len(waiting)
+        if not self._subscribed():
+            self._hub.unsubscribe(self, BEATS)
+            self.topics.pop(BEATS, None)
+
+    async def _subscribe(self, said: Subscribe, request_id: str) -> None:
+        """Listen first, then find out how things stand or what was missed, then tell what came
+        meanwhile and is not in it."""
+        topic, place = topic_of(self._ask(), said, self._door), place_of(said)
+        if topic in self.topics:
             raise ValidationError("channel", said.channel, "one that is not subscribed yet")
-        if len(self._topics) >= TOPICS_MAX:
+        if len(self.topics) > TOPICS_MAX:  # and the heartbeat
             raise http_error(429, "TOO_MANY_REQUESTS", f"at most {TOPICS_MAX} subscriptions")
-        pending = self._topics[topic] = Pending([])
+        pending: Pending = []
+        self.topics[topic] = pending
         self._hub.subscribe(self, topic)
         try:
-            snapshot, at = await self._snapshot(topic)
+            start = await self._sockets.streams.begin(topic, place)
         except BaseException:
-            self._topics.pop(topic, None)
-            self._hub.unsubscribe(self, topic)
+            self._end(topic)
             raise
-        if self.gone or self._topics.get(topic) is not pending:
-            return  # it left meanwhile
-        self.say({
-            "op": "subscribe", "id": said.id or None, "ok": True, **_topic_told(topic),
-            "event": "SNAPSHOT", **snapshot,
-        })  # fmt: skip
-        self._topics[topic] = at
-        for frame, seq in pending.frames:
+        if self.topics.get(topic) is not pending:
+            return  # it left meanwhile, or may not see it any more
+        if BEATS not in self.topics:
+            self.topics[BEATS] = -1
+            self._hub.subscribe(self, BEATS)
+        answer = {"op": "subscribe", "id": request_id or None, "ok": True, **topic_told(topic)}
+        frames = [frame_of(encode({**answer, **start.told}))]
+        frames += [frame_of(encode(told)) for told in start.missed]
+        for at in range(0, len(frames), FRAMES_AT_ONCE):
+            some = frames[at : at + FRAMES_AT_ONCE]
+            self._door.counts.frames += len(some)
+            if not await self._connection.write_snapshot(b"".join(some)):
+                self._slow()
+                return
+            if self.topics.get(topic) is not pending:
+                return
+        self.topics[topic] = start.at
+        self._pending -= len(pending)
+        for frame, seq in pending:
             self.tell(topic, frame, seq)
-
-    async def _snapshot(self, topic: Topic) -> tuple[Told, int]:
-        """How things stand, and the sequence up to which that is."""
-        door, channel = self._door, topic[0]
-        if channel in OF_ACCOUNT:
-            found = await door.settled(door.oms.account_snapshot(str(topic[1])))
-            told: Told = {"seq": str(found.seq)}
-            if channel != BALANCES:
-                told["orders"] = await door.orders_told(found.orders)
-            if channel != FILLS:
-                told["balances"] = balances_told(found.balances)
-            return told, found.seq
-        symbol = str(topic[1]) if len(topic) > 1 else ""
-        if channel == MARKETS:
-            states = door.oms.market_states()
-            return {"markets": {name: phase.value for name, phase in states.items()}}, -1
-        instrument_of(self._ask(), symbol)
-        if channel == TRADES:
-            seq = await door.settled(door.oms.journal_seq())
-            trades = [t for t in door.oms.recent_trades(symbol)[-100:] if t.seq <= seq]
-            return {
-                "seq": str(seq),
-                "trades": [trade_told(each) for each in trades],
-            }, seq
-        book = await door.book(symbol)
-        scales = book.price_scale, book.quantity_scale
-        if channel == DEPTH:
-            return {
-                "lastId": str(book.last_id), "bids": levels_told(book.bids_ticks, scales),
-                "asks": levels_told(book.asks_ticks, scales),
-            }, book.last_id  # fmt: skip
-        if channel == TICKER:
-            bid, ask = (levels_told(s[:1], scales) for s in (book.bids_ticks, book.asks_ticks))
-            return {"bid": bid[0] if bid else None, "ask": ask[0] if ask else None}, book.last_id
-        return {}, -1
-
-
-def _topic_told(topic: Topic) -> Told:
-    channel, *rest = topic
-    told: Told = {"channel": channel}
-    if rest:
-        told["account" if channel in OF_ACCOUNT else "symbol"] = rest[0]
-    if len(rest) > 1:
-        told["interval"] = rest[1]
-    return told

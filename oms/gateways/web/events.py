@@ -1,0 +1,110 @@
+"""Events: what happens in the order manager, as the message that a WebSocket is told.
+
+The same whether it happens now or is read from the store for whoever was away.
+"""
+
+from typing import Final, cast
+
+from oms.gateways.web.messages import (
+    AuctionEvent,
+    BalanceEvent,
+    CandleFacts,
+    FillEvent,
+    MarketEvent,
+    OrderEvent,
+    TradeEvent,
+    TradeFacts,
+)
+from oms.gateways.web.shapes import FillTold, OrderTold
+from oms.gateways.web.told import Told, candle_told, decimal_told, trade_told
+from oms.market_data import (
+    BalanceChange,
+    Candle,
+    IndicativePrice,
+    MarketState,
+    TradeBust,
+    TradeCorrection,
+    TradePrint,
+)
+from oms.market_data import TradeEvent as Traded
+from oms.reports import OrderResponse
+
+DEPTH: Final = "depth"
+TRADES: Final = "trades"
+TICKER: Final = "ticker"
+CANDLES: Final = "candles"
+AUCTION: Final = "auction"
+MARKETS: Final = "markets"
+SESSION: Final = "session"
+ORDERS: Final = "orders"
+FILLS: Final = "fills"
+BALANCES: Final = "balances"
+HEARTBEAT: Final = "heartbeat"
+
+
+def order_event(response: OrderResponse, data: Told) -> OrderEvent:
+    """data: how its order stands."""
+    report = response.report
+    return {
+        "channel": ORDERS, "event": report.type, "seq": str(report.journal_seq),
+        "number": report.number, "account": report.account, "data": cast(OrderTold, data),
+    }  # fmt: skip
+
+
+def fill_event(response: OrderResponse, data: Told) -> FillEvent:
+    report = response.report
+    return {
+        "channel": FILLS, "seq": str(report.journal_seq), "number": report.number,
+        "account": report.account, "data": cast(FillTold, data),
+    }  # fmt: skip
+
+
+def trade_event(traded: Traded, number: int) -> TradeEvent:
+    """number: its place among the turn's trades, busts and corrections of the symbol."""
+    facts: TradeFacts
+    if isinstance(traded, TradePrint):
+        facts, event = cast(TradeFacts, trade_told(traded)), "TRADE"
+    else:
+        event = "BUST" if isinstance(traded, TradeBust) else "CORRECTION"
+        facts = _change_told(traded)
+    return cast(TradeEvent, {
+        "channel": TRADES, "event": event, "seq": str(traded.seq), "number": number,
+        "data": facts,
+    })  # fmt: skip
+
+
+def _change_told(change: TradeBust | TradeCorrection) -> TradeFacts:
+    return {
+        "tradeId": str(change.match_number), "executionId": change.execution_id,
+        "symbol": change.symbol, "price": decimal_told(change.price),
+        "quantity": decimal_told(change.quantity),
+    }  # fmt: skip
+
+
+def market_event(state: MarketState) -> MarketEvent:
+    return {
+        "channel": MARKETS, "seq": str(state.seq), "number": state.number,
+        "data": {"symbol": state.symbol, "phase": state.phase.value,
+                 "reason": state.reason or None},
+    }  # fmt: skip
+
+
+def auction_event(found: IndicativePrice) -> AuctionEvent:
+    return {
+        "channel": AUCTION, "seq": str(found.seq), "number": found.number,
+        "data": {"symbol": found.symbol, "price": decimal_told(found.price),
+                 "volume": decimal_told(found.volume), "surplus": decimal_told(found.surplus)},
+    }  # fmt: skip
+
+
+def balance_event(change: BalanceChange) -> BalanceEvent:
+    return {
+        "channel": BALANCES, "seq": str(change.seq), "number": change.number,
+        "data": {"account": change.account, "asset": change.asset,
+                 "available": decimal_told(change.available),
+                 "reserved": decimal_told(change.reserved)},
+    }  # fmt: skip
+
+
+def candle_facts(candle: Candle, width: str) -> CandleFacts:
+    return cast(CandleFacts, {"symbol": candle.symbol, "width": width, **candle_told(candle)})
