@@ -237,8 +237,8 @@ class Ask:
         """Whose money may be moved: anybody's by an operator, one's own where it is play money."""
         if may(self.caller, AccessScope.ADMIN):
             return named or self.account(None)
-        if action is FundsAction.DEPOSIT and not self.door.web.play_money:
-            raise http_error(403, "FORBIDDEN", "an operator pays money in")
+        if not self.door.web.play_money:
+            raise http_error(403, "FORBIDDEN", f"an operator does this: {action.value.lower()}")
         return self.account(named)
 
     async def submit(self, request: Request) -> OrderResponse:

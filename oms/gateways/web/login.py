@@ -211,6 +211,7 @@ class LoginRoutes:
         )  # fmt: skip
 
     async def log_out(self, ask: Ask, body: Logout) -> Reply:
+        self._by_login(ask)
         await self._ask(self._gate.logout(ask.caller, everywhere=body.everywhere))
         return Reply({"loggedOut": True})
 
