@@ -69,7 +69,8 @@ def serve(args: argparse.Namespace, place: Place) -> int:
     place = place._replace(config=replace(place.config, web=web))
 
     def opened(app: App, stack: ExitStack) -> None:
-        print(f"front door: {', '.join(app.web.urls)}", flush=True)
+        # In one piece: the log's thread writes there, too.
+        print(f"front door: {', '.join(app.web.urls)}\n", end="", flush=True)
         if is_sandbox:
             open_sandbox(app, stack, args.agents, place.config)
 

@@ -108,6 +108,7 @@ class Daemon:
                 start_new_session=True,
             )  # fmt: skip
         self._url = ""
+        self._sessions: list[Session] = []
 
     def __enter__(self) -> "Daemon":
         return self
@@ -119,6 +120,8 @@ class Daemon:
         trace: TracebackType | None,
     ) -> None:
         self.kill()
+        for each in self._sessions:
+            each.close()
 
     @property
     def output(self) -> str:
@@ -140,7 +143,9 @@ class Daemon:
         return self.url.replace("http", "ws", 1) + "/ws"
 
     def session(self, token: str = "") -> Session:
-        return Session(self.url, token)
+        """A connection of its own; it is closed with the daemon."""
+        self._sessions.append(Session(self.url, token))
+        return self._sessions[-1]
 
     def sign_up(self, name: str) -> None:
         said = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
