@@ -13,8 +13,8 @@ def start_door(tmp_path):
 
     started = []
 
-    def start(config=None, directory=tmp_path):
-        door = FrontDoor(directory, config)
+    def start(config=None, directory=tmp_path, **parts):
+        door = FrontDoor(directory, config, **parts)
         started.append(door)
         return door
 

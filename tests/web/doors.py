@@ -4,6 +4,7 @@ import json
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -34,16 +35,16 @@ def front_config(**web) -> Config:
 
 
 class FrontDoor:
-    """An order manager in `directory` behind a listening server.
+    """An order manager in `directory` behind a listening server; parts: of it, such as a clock.
 
     Call `stop` at the end; `died`: what killed a thread.
     """
 
-    def __init__(self, directory: Path, config: Config | None = None) -> None:
+    def __init__(self, directory: Path, config: Config | None = None, **parts: Any) -> None:
         self.died: list[tuple[str, BaseException]] = []
         self.oms = OrderManagement(
             config or front_config(), directory=directory,
-            on_failure=lambda name, error: self.died.append((name, error)),
+            on_failure=lambda name, error: self.died.append((name, error)), **parts,
         )  # fmt: skip
         self.oms.start()
         self.server = open_web(self.oms, directory)
