@@ -175,6 +175,9 @@ class Watcher:
         self._thread.join(ANSWER_S_MAX)
         assert not self._thread.is_alive()
 
+    def close(self) -> None:
+        self._socket.close()
+
     def _run(self) -> None:
         try:
             while True:

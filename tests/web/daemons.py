@@ -24,6 +24,12 @@ from tests.processes import WAIT_S_MAX, wait_until
 
 PROGRAM = Path(__file__).parents[2] / "order_management.py"
 PASSWORD = "correct horse battery staple"
+BROKEN = """
+import runpy, sys
+sys.path.insert(0, {root!r})
+{fault}
+runpy.run_path({program!r}, run_name="__main__")
+"""
 SETTINGS: Mapping[str, Mapping[str, str]] = {
     "session": {"always_open": "yes"},
     "throttle": {"policy": "off"},
@@ -91,20 +97,26 @@ class Session:
 
 
 class Daemon:
-    """`serve` on one data directory. changes: settings other than those above."""
+    """`serve` on one data directory. changes: settings other than those above. fault: Python that
+    is run in the process before anything else. output: where its words go."""
 
     def __init__(
-        self, directory: Path, changes: Mapping[str, Mapping[str, str]] | None = None
-    ) -> None:
+        self, directory: Path, changes: Mapping[str, Mapping[str, str]] | None = None,
+        fault: str = "", output: Path | None = None,
+    ) -> None:  # fmt: skip
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         config = directory.with_suffix(".ini")
         config.write_text(config_text(changes or {}))
-        self.output_path = directory.with_suffix(".out")
-        with self.output_path.open("wb") as output:
+        program = [str(PROGRAM)]
+        if fault:
+            where = {"root": str(PROGRAM.parent), "program": str(PROGRAM)}
+            program = ["-c", BROKEN.format(fault=fault, **where)]
+        self.output_path = output or directory.with_suffix(".out")
+        with self.output_path.open("wb") as told:
             self.process = subprocess.Popen(
-                [sys.executable, PROGRAM, "serve", "--data-dir", directory, "--config", config],
-                stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                [sys.executable, *program, "serve", "--data-dir", directory, "--config", config],
+                stdout=told, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )  # fmt: skip
         self._url = ""
