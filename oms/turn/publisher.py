@@ -26,6 +26,7 @@ from oms.market_data import (
     in_units,
 )
 from oms.money import to_text
+from oms.positions import BUSTED, CHANGES
 from oms.reports import (
     OF_CHANGES,
     ORDER_STATUS,
@@ -36,7 +37,7 @@ from oms.reports import (
     status_of,
     trade_named,
 )
-from oms.turn.tape import BUSTED, CHANGES, TAKER, print_of
+from oms.turn.tape import TAKER, print_of
 
 log = logging.getLogger(__name__)
 
