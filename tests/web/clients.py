@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from tests.web.daemons import Answer, Session
+from tests.web.served import Answer, Session
 
 SYMBOL = "BTC_USD"
 BROKEN = (OSError, HTTPException, WebSocketException)

@@ -13,8 +13,8 @@ def start_door(tmp_path):
 
     started = []
 
-    def start(config=None, directory=tmp_path, **parts):
-        door = FrontDoor(directory, config, **parts)
+    def start(config=None, directory=tmp_path, clock=None):
+        door = FrontDoor(directory, config, clock)
         started.append(door)
         return door
 

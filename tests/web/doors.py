@@ -4,11 +4,11 @@ import json
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 from oms import Config, Instrument, OrderManagement
+from oms.clock import Clock
 from oms.config import ExchangeConfig
 from oms.gateways.web import open_web
 from oms.requests.access import AccessAction, AccessRequest
@@ -35,16 +35,18 @@ def front_config(**web) -> Config:
 
 
 class FrontDoor:
-    """An order manager in `directory` behind a listening server; parts: of it, such as a clock.
+    """An order manager in `directory` behind a listening server.
 
     Call `stop` at the end; `died`: what killed a thread.
     """
 
-    def __init__(self, directory: Path, config: Config | None = None, **parts: Any) -> None:
+    def __init__(
+        self, directory: Path, config: Config | None = None, clock: Clock | None = None
+    ) -> None:
         self.died: list[tuple[str, BaseException]] = []
         self.oms = OrderManagement(
-            config or front_config(), directory=directory,
-            on_failure=lambda name, error: self.died.append((name, error)), **parts,
+            config or front_config(), directory=directory, clock=clock,
+            on_failure=lambda name, error: self.died.append((name, error)),
         )  # fmt: skip
         self.oms.start()
         self.server = open_web(self.oms, directory)

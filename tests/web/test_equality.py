@@ -22,8 +22,8 @@ from oms.turn.threads import Worker
 from tests.driver import config_of
 from tests.exchange_flow import Trader, operator_wishes, request_of
 from tests.processes import audit
-from tests.web.daemons import Session
 from tests.web.doors import WEB, FrontDoor
+from tests.web.served import Session
 
 TRADERS, WISHES_EACH, SEED_RANGE = 3, 120, 10**9
 MONEY = {

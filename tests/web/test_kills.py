@@ -14,7 +14,7 @@ import pytest
 from oms.requests import codec
 from tests.processes import ABOUT_OTHERS, TERMINAL, Audit, Row, audit, let_run
 from tests.web.clients import Book, Client, RestClient, SocketClient, Watcher, socket_of
-from tests.web.daemons import Daemon
+from tests.web.served import Daemon
 
 TRADING_S_MAX = 0.6
 BY_REST, BY_SOCKET = ("ann", "bob"), ("cid",)

@@ -10,9 +10,9 @@ import pytest
 from oms import ManualClock
 from oms.gateways.signatures import STEP_S, totp
 from tests.processes import wait_until
-from tests.web.daemons import PASSWORD, Daemon
 from tests.web.doors import FrontDoor, User
 from tests.web.programs import Program
+from tests.web.served import PASSWORD, Daemon
 
 OTHER = "another staple battery horse"
 GRACE_S = 5

@@ -9,7 +9,7 @@ import pytest
 
 from tests.processes import audit, fill, let_run, wait_until
 from tests.web.clients import SYMBOL, Book, RestClient, SocketClient, Watcher, socket_of
-from tests.web.daemons import Daemon
+from tests.web.served import Daemon
 
 STOP_S_MAX = 5.0
 IDLE_SOCKETS = 100
