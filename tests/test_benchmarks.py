@@ -40,6 +40,10 @@ FIGURES = {
         "entries", "seconds_without_snapshot", "seconds_with_snapshot", "digests_differ",
     },
     "full_inbox": {"idle_mb", "full_mb", "drained_mb", "refusal_us"},
+    "web_latency": {
+        "one_ms_p50", "one_ms_p99", "alone_per_s", "listened_per_s", "told_per_s",
+        "listened_ratio",
+    },
 }  # fmt: skip
 FIGURES["latency --ledger"] = FIGURES["latency"]
 HELPERS = {"client", "common", "compare"}  # compare runs the others, on two commits
