@@ -447,6 +447,10 @@ DOOR = [
         "        self._door.keeper.check(entry.right, self.caller)\n", "", ("web.rights",),
     ),
     Fault(
+        "what a snapshot has is told again", "gateways/web/sockets.py",
+        "if seq <= at and topic[0] != HEARTBEAT:", "if False:", ("web.told_once",),
+    ),
+    Fault(
         "a key has the rights of its user", "gateways/gate.py",
         "scopes = SCOPES_OF[user.role] & set(key.scopes)", "scopes = SCOPES_OF[user.role]",
         ("web.rights",),

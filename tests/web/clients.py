@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
+from tests.web.doors import FrontDoor, User
 from tests.web.served import Answer, Session
 
 SYMBOL = "BTC_USD"
@@ -196,3 +197,30 @@ def socket_of(url: str, token: str) -> ClientConnection:
     """An open socket, to be closed by whoever asked for it."""
     headers = {"authorization": f"Bearer {token}"}
     return connect(url, additional_headers=headers, compression=None).__enter__()
+
+
+# --- a socket of a test's own ---
+
+
+def opened(door: FrontDoor, user: User | None) -> Any:
+    """An open socket; a user's says who it is in its header."""
+    return connect(door.ws_url, additional_headers=user.headers if user is not None else {})
+
+
+def said_to(socket: Any, op: str, **said: Any) -> dict[str, Any]:
+    """The answer to one message; what a subscription tells meanwhile is skipped."""
+    params = {"params": said.pop("params")} if op.startswith("order.") else {}
+    said.pop("params", None)
+    socket.send(json.dumps({"op": op, "id": "1", **said, **params}))
+    while True:
+        told: dict[str, Any] = json.loads(socket.recv(10))
+        if told.get("op") == op and "ok" in told:
+            return told
+
+
+def next_of(socket: Any, channel: str) -> dict[str, Any]:
+    """The next event of a channel."""
+    while True:
+        told: dict[str, Any] = json.loads(socket.recv(10))
+        if told.get("channel") == channel and "op" not in told:
+            return told

@@ -16,6 +16,7 @@ from websockets.sync.client import connect
 from oms.gateways.web import sockets
 from oms.gateways.web.front import Entry, Right
 from oms.requests.access import AccessAction, AccessRequest
+from tests.web.clients import next_of, opened, said_to
 from tests.web.doors import PASSWORD, FrontDoor, User, front_config
 from tests.web.programs import Program
 
@@ -236,7 +237,7 @@ def test_each_caller_comes_as_far_as_their_rights_over_a_socket(door):
     wrong = []
     for name in ("nobody", "viewer", "trader", "operator"):
         user = None if name == "nobody" else door.user(f"the-{name}", name)
-        with socket_of(door, user) as socket:
+        with opened(door, user) as socket:
             for op, right in OPS.items():
                 told = said_to(socket, op, params={"noSuchField": "1"})
                 may = right is PUBLIC or right in CALLERS[name]
@@ -338,7 +339,7 @@ def test_over_a_socket_too_what_is_another_users_is_not_there(door):
     ann, eve = door.user("ann"), door.user("eve")
     order_id = ann.buy("1", "100", clientOrderId="a-1").json()["orderId"]
     before, different = everything_of(ann), []
-    with socket_of(door, eve) as socket:
+    with opened(door, eve) as socket:
         for op in OPS:
             if not op.startswith("order."):
                 continue
@@ -515,30 +516,3 @@ def test_one_user_trades_for_several_accounts_as_long_as_they_have_them(door):
     absent = ann.ask("GET", "/order?account=fund-c&orderId=1")
     assert gone.status_code == absent.status_code
     assert gone.json()["error"]["code"] == absent.json()["error"]["code"]
-
-
-# --- sockets ---
-
-
-def socket_of(door: FrontDoor, user: User | None) -> Any:
-    """An open socket; a user's says who it is in its header."""
-    return connect(door.ws_url, additional_headers=user.headers if user is not None else {})
-
-
-def said_to(socket: Any, op: str, **said: Any) -> dict[str, Any]:
-    """The answer to one message; what a subscription tells meanwhile is skipped."""
-    params = {"params": said.pop("params")} if op.startswith("order.") else {}
-    said.pop("params", None)
-    socket.send(json.dumps({"op": op, "id": "1", **said, **params}))
-    while True:
-        told: dict[str, Any] = json.loads(socket.recv(10))
-        if told.get("op") == op and "ok" in told:
-            return told
-
-
-def next_of(socket: Any, channel: str) -> dict[str, Any]:
-    """The next event of a channel."""
-    while True:
-        told: dict[str, Any] = json.loads(socket.recv(10))
-        if told.get("channel") == channel and "op" not in told:
-            return told
