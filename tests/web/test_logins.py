@@ -10,7 +10,7 @@ import pytest
 from oms import ManualClock
 from oms.gateways.signatures import STEP_S, totp
 from tests.processes import wait_until
-from tests.web.doors import FrontDoor, User
+from tests.web.doors import WEB, FrontDoor, User
 from tests.web.programs import Program
 from tests.web.served import PASSWORD, Daemon
 
@@ -326,6 +326,22 @@ def test_a_key_ends_by_time_by_its_owner_and_is_for_its_addresses(door, clock):
 
 
 # --- over kills ---
+
+
+def test_a_sign_up_that_was_cut_short_is_finished_by_the_login(door):
+    """The user was there and the answer was not, nor the account: it comes with the login, once."""
+    gate = door.server.gate
+    request = gate.sign_up("ann", "ann@example.com", PASSWORD, ("ann",))
+    assert not door.oms.submit(request).result(30).refused
+    assert door.oms.balances("ann") == {}
+    for _ in range(2):
+        ann = door.login("ann")
+        owned = ann.ask("GET", "/balance").json()["balances"]
+        assert {each["available"] for each in owned} == {str(WEB.play_money)}
+        assert len(owned) == 4
+    ann.ask("POST", "/balance/withdraw", {"asset": "USD", "amount": "100000"})
+    owned = door.login("ann").ask("GET", "/balance").json()["balances"]
+    assert [each["available"] for each in owned if each["asset"] == "USD"] == ["0"]
 
 
 def test_users_logins_and_keys_are_the_same_after_a_kill(tmp_path):
