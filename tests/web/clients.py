@@ -9,6 +9,7 @@ import random
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPException
 from typing import Any, NamedTuple
 
@@ -149,6 +150,27 @@ class SocketClient(Client):
 def status_of(told: dict[str, Any]) -> int:
     """A refusal over a socket, as REST would have it: known, or not."""
     return 504 if told["error"]["code"] == "OUTCOME_UNKNOWN" else 422
+
+
+class Newcomer:
+    """Somebody who signs up, and may never hear of it. status: what they were answered."""
+
+    def __init__(self, session: Session, said: dict[str, str]) -> None:
+        self.said, self.status = said, 0
+        self._session = session
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> "Newcomer":
+        self._thread.start()
+        return self
+
+    def join(self) -> None:
+        self._thread.join(ANSWER_S_MAX)
+        assert not self._thread.is_alive()
+
+    def _run(self) -> None:
+        with suppress(*BROKEN):
+            self.status = self._session.ask("POST", "/signup", self.said).status
 
 
 class Watcher:

@@ -1,8 +1,8 @@
 """kill -9 under a front door that is used: what was answered stays, and nothing else appears.
 
 Ann and Bob trade by REST, Cid by WebSocket; somebody listens to Ann's orders, the trades and the
-book. After each kill the journal has what they were told, and a retry of what nobody answered
-makes exactly one order.
+book; and with each process somebody signs up. After each kill the journal has what they were told,
+and a retry of what nobody answered makes exactly one order.
 """
 
 import random
@@ -13,8 +13,8 @@ import pytest
 
 from oms.requests import codec
 from tests.processes import ABOUT_OTHERS, TERMINAL, Audit, Row, audit, let_run
-from tests.web.clients import Book, Client, RestClient, SocketClient, Watcher, socket_of
-from tests.web.served import Daemon
+from tests.web.clients import Book, Client, Newcomer, RestClient, SocketClient, Watcher, socket_of
+from tests.web.served import PASSWORD, Daemon
 
 TRADING_S_MAX = 0.6
 BY_REST, BY_SOCKET = ("ann", "bob"), ("cid",)
@@ -29,6 +29,7 @@ class House:
         self.books = {name: Book(name) for name in (*BY_REST, *BY_SOCKET)}
         self.tokens: dict[str, str] = {}
         self.retried = 0
+        self.newcomers: list[Newcomer] = []  # of the process before
 
     def clients_of(self, daemon: Daemon, cycle: object) -> list[Client]:
         """Signed in by the tokens that the very first process gave."""
@@ -64,6 +65,22 @@ class House:
             for client_order_id in self.chance.sample(placed, min(ASKED_AFTER_KILL, len(placed))):
                 told = session.good("GET", f"/order?clientOrderId={client_order_id}")
                 assert told["orderId"] == book.answers[client_order_id].told["orderId"]
+
+    def newcomer_of(self, daemon: Daemon, cycle: int) -> Newcomer:
+        name = f"new{cycle}"
+        said = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
+        self.newcomers.append(Newcomer(daemon.session(), said))
+        return self.newcomers[-1]
+
+    def welcome(self, daemon: Daemon) -> None:
+        """Whoever signed up is in, with all of their play money; or signs up now."""
+        for newcomer in self.newcomers:
+            again = daemon.session().ask("POST", "/signup", newcomer.said).status
+            assert again in ((409,) if newcomer.status == 201 else (201, 409)), newcomer.status
+            session = daemon.signed_in(newcomer.said["username"])
+            owned = session.good("GET", "/balance")["balances"]
+            assert [each["available"] for each in owned] == ["1000000", "1000000"]
+        self.newcomers.clear()
 
     def check(self, found: Audit) -> None:
         """The journal and its reports against the clients' books."""
@@ -133,13 +150,15 @@ def kill_again_and_again(directory: Path, cycles: int) -> None:
             clients = house.clients_of(daemon, cycle)
             house.retry(clients)
             house.still_there(daemon)
+            house.welcome(daemon)
             watcher = Watcher(daemon.ws_url, house.tokens["ann"], "ann").start()
             # when the daemon is killed under them
+            newcomer = house.newcomer_of(daemon, cycle).start()
             for client in clients:
                 client.start()
             let_run(chance.random() * TRADING_S_MAX)
             daemon.kill()
-            for thread in (*clients, watcher):
+            for thread in (*clients, watcher, newcomer):
                 thread.join()
         # then the journal has all that they were told
         found = audit(directory)
@@ -147,6 +166,7 @@ def kill_again_and_again(directory: Path, cycles: int) -> None:
         check_told(watcher, found)
     with Daemon(directory) as daemon:
         house.retry(house.clients_of(daemon, "last"))
+        house.welcome(daemon)
         assert daemon.stop()[0] == 0
     house.check(audit(directory))
     sent = sum(len(book.sent) for book in house.books.values())
