@@ -217,7 +217,7 @@ class Watcher:
 
 def socket_of(url: str, token: str) -> ClientConnection:
     """An open socket, to be closed by whoever asked for it."""
-    headers = {"authorization": f"Bearer {token}"}
+    headers = {"authorization": f"Bearer {token}"} if token else {}
     return connect(url, additional_headers=headers, compression=None).__enter__()
 
 
