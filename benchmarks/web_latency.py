@@ -8,7 +8,8 @@ Measured: `serve` as a process of its own; the orders come from this one, over r
 connection sending its next order when the last one was answered. The listeners are a third
 process, which counts messages and throws them away. Both figures of the slowdown are taken in
 turns, --rounds of each, in one daemon; the listeners join before their turn and leave behind it.
-Where three processes share two cores, the listeners' own work slows the orders, too.
+Where three processes share two cores, the listeners' own work slows the orders, too: what the
+daemon itself does for one message more is cpu_us_per_message.
 """
 
 import argparse
@@ -25,6 +26,7 @@ import tempfile
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import NamedTuple
 from urllib.request import Request, urlopen
 
 from common import TREE, Claim, Figures, parser, percentile, report
@@ -189,8 +191,15 @@ def listen(port: int, count: int, way: Connection) -> None:
     asyncio.run(all_of_them())
 
 
-def with_listeners(daemon: Daemon, count: int, first: int, args: argparse.Namespace) -> list[float]:
-    """Orders per second, the messages a second that the listeners were told."""
+class Heard(NamedTuple):
+    """What one measurement came to, while it was measured. cpu_s: of the daemon."""
+
+    orders: int
+    messages: int
+    cpu_s: float
+
+
+def with_listeners(daemon: Daemon, count: int, first: int, args: argparse.Namespace) -> Heard:
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(
         target=listen, args=(daemon.port, count, there)
@@ -198,13 +207,21 @@ def with_listeners(daemon: Daemon, count: int, first: int, args: argparse.Namesp
     process.start()
     try:
         here.recv()
+        cpu_s = daemon.cpu_s
         waits = asyncio.run(trade(daemon, args.connections, first, args.seconds))
+        cpu_s = daemon.cpu_s - cpu_s
         here.send("enough")
         told = here.recv()
     finally:
         process.join(WAIT_S)
         process.kill()
-    return [len(waits) / args.seconds, told / args.seconds]
+    return Heard(len(waits), told, cpu_s)
+
+
+def without_listeners(daemon: Daemon, first: int, args: argparse.Namespace) -> Heard:
+    cpu_s = daemon.cpu_s
+    waits = asyncio.run(trade(daemon, args.connections, first, args.seconds))
+    return Heard(len(waits), 0, daemon.cpu_s - cpu_s)
 
 
 def measure(args: argparse.Namespace) -> Figures:
@@ -222,20 +239,21 @@ def figures_of(daemon: Daemon, args: argparse.Namespace) -> Figures:
     figures: Figures = {"one_per_s": len(one) / args.seconds}
     for percent in (50.0, 99.0):
         figures[f"one_ms_p{percent:g}"] = percentile(one, percent)
-    alone, listened, told = [], [], []
+    alone, listened = list[Heard](), list[Heard]()
     for n in range(args.rounds):
-        first, cpu_s = (2 * n + 2) * 10**7, daemon.cpu_s
-        waits = asyncio.run(trade(daemon, args.connections, first, args.seconds))
-        alone.append(len(waits) / args.seconds)
-        figures["cpu_us_per_order"] = 1e6 * (daemon.cpu_s - cpu_s) / len(waits)
-        rate, messages = with_listeners(daemon, args.listeners, first + 10**7, args)
-        listened.append(rate)
-        told.append(messages)
+        first = (2 * n + 2) * 10**7
+        alone.append(without_listeners(daemon, first, args))
+        listened.append(with_listeners(daemon, args.listeners, first + 10**7, args))
+    cpu_us = 1e6 * sum(each.cpu_s for each in alone) / sum(each.orders for each in alone)
+    telling_s = sum(each.cpu_s - each.orders * cpu_us / 1e6 for each in listened)
     figures |= {
-        "alone_per_s": statistics.median(alone), "listened_per_s": statistics.median(listened),
-        "told_per_s": statistics.median(told),
+        "alone_per_s": statistics.median(each.orders for each in alone) / args.seconds,
+        "listened_per_s": statistics.median(each.orders for each in listened) / args.seconds,
+        "told_per_s": statistics.median(each.messages for each in listened) / args.seconds,
+        "cpu_us_per_order": cpu_us,
+        "cpu_us_per_message": 1e6 * telling_s / max(1, sum(each.messages for each in listened)),
         "listened_ratio": statistics.median(
-            with_ / without for with_, without in zip(listened, alone, strict=True)
+            there.orders / here.orders for there, here in zip(listened, alone, strict=True)
         ),
     }  # fmt: skip
     return figures
