@@ -1,7 +1,10 @@
 """Fixtures that many tests share."""
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -47,6 +50,23 @@ def start_manager() -> Iterator[Callable[..., OrderManagement]]:
     for manager in started:
         with suppress(StoppedError):
             manager.stop()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 16 MB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    if shutil.which("mount") is None:
+        pytest.skip("mount is not installed")
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=16m", "oms-test", str(path)]
+    mounted = subprocess.run(mounting, capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
 
 
 @pytest.fixture

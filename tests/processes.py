@@ -153,6 +153,19 @@ def why_no_strace() -> str:
     return "" if tried.returncode == 0 else "strace may not trace here"
 
 
+def fill(disk: Path) -> Path:
+    """Take every byte that is left; the file to remove for having them back."""
+    ballast = disk / "ballast"
+    with ballast.open("ab", buffering=0) as file:
+        for size in (1 << 16, 1 << 9, 1):
+            try:
+                while file.write(b"x" * size) == size:
+                    pass
+            except OSError:
+                continue
+    return ballast
+
+
 def injecting(fault: str, trace: Path, *also: str) -> tuple[object, ...]:
     """A command to run a driver `under`; fault: "CALL:error=EIO:when=3"; also: calls to log."""
     calls = ",".join((fault.partition(":")[0], *also))

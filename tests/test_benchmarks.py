@@ -43,9 +43,18 @@ FIGURES = {
     "web_orders": {"orders_per_s", "of_empty", "cpu_us", "p50_ms", "p99_ms", "one_p50_ms"},
     "web_hostile": {"alone_p99_ms", "p50_ms", "p99_ms", "max_ms", "grown_mb"},
     "web_scrape": {"scrape_ms", "scrape_ms_worst", "idle_ms", "load_per_s", "kib"},
+    "web_latency": {
+        "one_ms_p50", "one_ms_p99", "alone_per_s", "listened_per_s", "told_per_s",
+        "listened_ratio",
+    },
+    "web_fanout": {
+        "messages_per_s", "daemon_user_us_per_message", "daemon_mb", "subscribers_lost",
+        "orders_beside_ratio",
+    },
+    "web_connections": {"daemon_mb", "kib_per_connection", "connections_lost"},
 }  # fmt: skip
 FIGURES["latency --ledger"] = FIGURES["latency"]
-HELPERS = {"client", "common", "compare"}  # compare runs the others, on two commits
+HELPERS = {"client", "common", "compare", "web_clients"}  # compare runs the others, on two commits
 
 
 def test_each_benchmark_is_listed_here():

@@ -7,11 +7,8 @@ the process with exit code 1, and the next start knows.
 import json
 import random
 import re
-import shutil
 import sqlite3
-import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -25,6 +22,7 @@ from tests.processes import (
     Line,
     Row,
     audit,
+    fill,
     injecting,
     let_run,
     settle,
@@ -36,36 +34,6 @@ STOP_S_MAX = 5.0
 AT_ONCE_S = 30.0  # 1 s is promised; the rest is for a machine that has other things to do
 CLIENTS = 3
 SECOND = 1_000_000_000
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 16 MB."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    if shutil.which("mount") is None:
-        pytest.skip("mount is not installed")
-    mounting = ["mount", "-t", "tmpfs", "-o", "size=16m", "oms-test", str(path)]
-    mounted = subprocess.run(mounting, capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", str(path)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Take every byte that is left; the file to remove for having them back."""
-    ballast = disk / "ballast"
-    with ballast.open("ab", buffering=0) as file:
-        for size in (1 << 16, 1 << 9, 1):
-            try:
-                while file.write(b"x" * size) == size:
-                    pass
-            except OSError:
-                continue
-    return ballast
 
 
 def row_of(line: Line) -> Row:

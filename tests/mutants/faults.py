@@ -6,7 +6,7 @@ from typing import NamedTuple
 class Fault(NamedTuple):
     """One wrong line. file: under oms/. right stands there once; wrong takes its place.
 
-    tests: test modules, without "tests/test_" and ".py".
+    tests: test modules, without "tests/test_" and ".py"; "web.rights" is tests/web/test_rights.py.
     """
 
     name: str
@@ -14,6 +14,12 @@ class Fault(NamedTuple):
     right: str
     wrong: str
     tests: tuple[str, ...]
+
+    @property
+    def paths(self) -> list[str]:
+        """The files of its tests, below the checkout."""
+        parts = (name.rpartition(".") for name in self.tests)
+        return [f"tests/{part}{'/' if part else ''}test_{name}.py" for part, _, name in parts]
 
 
 JOURNAL = [
@@ -423,4 +429,111 @@ ACCESS = [
         "keep_private(self.path, self._group, create=True)", "pass", ("private",),
     ),
 ]  # fmt: skip
-FAULTS = JOURNAL + IDS + LEDGER + MATCHING + THROTTLE + SESSION + HISTORY + VIEWS + ACCESS
+DOOR = [
+    Fault(
+        "rights are not asked for", "gateways/web/keeper.py",
+        "        if not may(caller, scope):", "        if False:", ("web.rights",),
+    ),
+    Fault(
+        "a key does what needs a login", "gateways/web/login.py",
+        "if not ask.caller.family:", "if False:", ("web.rights",),
+    ),
+    Fault(
+        "whose account it is, nobody asks", "gateways/web/front.py",
+        "if named not in accounts:", "if False:", ("web.rights",),
+    ),
+    Fault(
+        "orders over a socket need no right", "gateways/web/sockets.py",
+        "        self._door.keeper.check(entry.right, self.caller)\n", "", ("web.rights",),
+    ),
+    Fault(
+        "what a snapshot has is told again", "gateways/web/sockets.py",
+        "if seq <= at and topic != BEATS:", "if False:", ("web.told_once",),
+    ),
+    Fault(
+        "a key has the rights of its user", "gateways/gate.py",
+        "scopes = SCOPES_OF[user.role] & set(key.scopes)", "scopes = SCOPES_OF[user.role]",
+        ("web.rights",),
+    ),
+    Fault(
+        "a key of a locked user is good", "gateways/gate.py",
+        "if user.locked or (key.ends_ns", "if (key.ends_ns", ("web.rights",),
+    ),
+    Fault(
+        "a token keeps the rights it had at first", "gateways/web/keeper.py",
+        "same = self._oms.access.user(known.caller.user) is known.user", "same = True",
+        ("web.rights",),
+    ),
+    Fault(
+        "traders pay out money that is real", "gateways/web/front.py",
+        "if not self.door.web.play_money:", "if False:", ("web.rights",),
+    ),
+    Fault(
+        "a user signs up as an account of the exchange", "desk/access.py",
+        "if account in RESERVED:", "if False:", ("web.rights",),
+    ),
+    Fault(
+        "a nonce is taken twice", "gateways/signatures.py",
+        "if at_ns <= self._floor_ns or nonce in taken or full:",
+        "if at_ns <= self._floor_ns or full:", ("web.logins",),
+    ),
+    Fault(
+        "nonces are new after a restart", "gateways/signatures.py",
+        "self._floor_ns = started_ns + AHEAD_NS", "self._floor_ns = 0", ("web.logins",),
+    ),
+    Fault(
+        "the body is not signed", "gateways/signatures.py",
+        "digest = hashlib.sha256(body).hexdigest()", 'digest = hashlib.sha256(b"").hexdigest()',
+        ("web.logins", "web.signed_client"),
+    ),
+    Fault(
+        "a key is good from anywhere", "gateways/gate.py",
+        "if key.addresses and not is_among(", "if False and not is_among(", ("web.logins",),
+    ),
+    Fault(
+        "a refresh token that is used again ends nothing", "desk/access.py",
+        'self._end(user, [asked.facts["family"]])\n        elif', "pass\n        elif",
+        ("web.logins",),
+    ),
+    Fault(
+        "two tabs log each other out", "desk/access.py",
+        "GRACE_NS = 5 * NANOS", "GRACE_NS = -1", ("web.logins",),
+    ),
+    Fault(
+        "a refresh token is good for ever", "desk/access.py",
+        "family.rotated_ns > GRACE_NS", "family.rotated_ns > GRACE_NS * 10**9", ("web.logins",),
+    ),
+    Fault(
+        "a token is good for everything", "gateways/tokens.py",
+        'if claims["kind"] != kind or not', "if not", ("web.logins",),
+    ),
+    Fault(
+        "a token does not end", "gateways/tokens.py",
+        '<= now_s < claims["exp"]:', "<= now_s:", ("web.logins",),
+    ),
+    Fault(
+        "the second factor is forgotten", "gateways/gate.py",
+        "        if user.factor.on:\n            if not code:",
+        "        if False:\n            if not code:", ("web.logins",),
+    ),
+    Fault(
+        "a new password ends no login", "desk/access.py",
+        "credential=asked.made_id, families=(), code=None",
+        "credential=asked.made_id, code=None", ("web.logins",),
+    ),
+    Fault(
+        "one-time codes may be guessed", "desk/access.py",
+        "CODE_MISSES_MAX = 5 ", "CODE_MISSES_MAX = 5_000 ", ("web.logins",),
+    ),
+    Fault(
+        "a client's id is not the order's", "gateways/web/trading.py",
+        "client_order_id=body.client_order_id or made_id(),\n        symbol=body.symbol,",
+        "client_order_id=made_id(),\n        symbol=body.symbol,", ("web.trading", "web.kills"),
+    ),
+    Fault(
+        "a thread that died is not noticed", "app.py",
+        "self.failure = self.failure or (name, error)\n        self._stop.set()",
+        "self.failure = self.failure or (name, error)", ("web.stops",),
+    ),
+]  # fmt: skip
+FAULTS = DOOR + JOURNAL + IDS + LEDGER + MATCHING + THROTTLE + SESSION + HISTORY + VIEWS + ACCESS

@@ -42,8 +42,16 @@ def seen(fault: Fault, parent: Path) -> tuple[bool, float]:
         root = Path(directory) / "checkout"
         shutil.copytree(ROOT, root, ignore=IGNORED)
         plant(fault, root)
-        files = [f"tests/test_{name}.py" for name in fault.tests]
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *files]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            *fault.paths,
+        ]
         start_s = time.monotonic()
         try:
             code = subprocess.run(

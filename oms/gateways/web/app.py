@@ -78,6 +78,7 @@ class Front:
 
     def __init__(self, door: Door, entries: Sequence[Entry]) -> None:
         self._door = door
+        self.entries = tuple(entries)
         routes: list[Any] = []
         for prefix in ("", VERSION_PREFIX):
             routes += [

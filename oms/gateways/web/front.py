@@ -149,9 +149,10 @@ class Door:
             call(loop)
 
     def close(self) -> None:
-        """The loop has ended."""
-        self._asking.stop()
-        self._hashing.stop()
+        """The loop has ended; or it never ran, as where the port is another's."""
+        if self._bridge is not None:
+            self._asking.stop()
+            self._hashing.stop()
 
     def sweep(self, now_ns: int) -> None:
         """Once a second: end what waits too long. Raises what a thread of ours has died of."""
@@ -345,8 +346,8 @@ class Ask:
         """Whose money may be moved: anybody's by an operator, one's own where it is play money."""
         if may(self.caller, AccessScope.ADMIN):
             return named or self.account(None)
-        if action is FundsAction.DEPOSIT and not self.door.web.play_money:
-            raise http_error(403, "FORBIDDEN", "an operator pays money in")
+        if not self.door.web.play_money:
+            raise http_error(403, "FORBIDDEN", f"an operator does this: {action.value.lower()}")
         return self.account(named)
 
     async def submit(self, request: Request) -> OrderResponse:

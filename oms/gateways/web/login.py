@@ -152,6 +152,21 @@ class LoginRoutes:
         await self._give_account(body.username)
         return Reply({"user": body.username, "accounts": [body.username]}, 201)
 
+    async def _finish_sign_up(self, user: User) -> None:
+        """A process that was killed within a sign-up left a user whose account is not all there.
+        What was given once is not given again."""
+        if not self._door.web.sign_up or user.name not in user.accounts:
+            return
+        owned = self._door.oms.balances(user.name)
+        due = self._assets() if self._door.web.play_money else set()
+        if not owned or due - owned.keys():
+            await self._give_account(user.name)
+
+    def _assets(self) -> set[str]:
+        """All that instruments are traded in."""
+        found = self._door.oms.instruments().values()
+        return {asset for each in found for asset in (each.base, each.quote) if asset}
+
     async def _give_account(self, account: str) -> None:
         """With a ledger: the account, and the play money of a trial."""
         door = self._door
@@ -162,18 +177,12 @@ class LoginRoutes:
         ]
         amount = door.web.play_money
         if amount:
-            assets = {
-                asset
-                for each in door.oms.instruments().values()
-                for asset in (each.base, each.quote)
-                if asset
-            }
             requests += [
                 FundsRequest(
                     account=account, client_order_id=f"play-{asset}", action=FundsAction.DEPOSIT,
                     asset=asset, amount=amount,
                 )
-                for asset in sorted(assets)
+                for asset in sorted(self._assets())
             ]  # fmt: skip
         for request in requests:
             response = await door.settled(door.oms.try_submit(request))
@@ -191,7 +200,9 @@ class LoginRoutes:
                 told = {"secondFactor": True, "pending": self._gate.pending(user)}
                 return Reply(told, 202)
             raise denied(found)
-        return self._opened(await self._ask(found))
+        response = await self._ask(found)
+        await self._finish_sign_up(user)
+        return self._opened(response)
 
     async def _shown(self, ask: Ask, body: Login) -> User:
         name = body.username or body.email
@@ -228,6 +239,7 @@ class LoginRoutes:
         )  # fmt: skip
 
     async def log_out(self, ask: Ask, body: Logout) -> Reply:
+        self._by_login(ask)
         await self._ask(self._gate.logout(ask.caller, everywhere=body.everywhere))
         return Reply({"loggedOut": True})
 

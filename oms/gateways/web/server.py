@@ -106,6 +106,7 @@ class WebServer:
         key: str = "",
     ) -> None:
         self._door = door
+        self.front = front
         self._addresses = addresses
         self._sockets: list[socket.socket] = []
         config = uvicorn.Config(
