@@ -39,6 +39,7 @@ from oms.errors import (
 from oms.exchange.alone import BookTrade, OrderBook
 from oms.instruments import Instrument
 from oms.manager import OrderManagement
+from oms.positions import Pnl, Position, Trade
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse
 from oms.requests import (
@@ -68,9 +69,9 @@ __all__ = [
     "ManualClock", "MassCancelRequest", "MemoryStore", "OMSError", "OperatorAction",
     "OperatorRequest", "OrderBook", "OrderManagement", "OrderQueue", "OrderRequest",
     "OrderResponse", "OrderState", "OrderTerms", "OrderThrottler", "OrderTracker", "OrderType",
-    "Origin", "OutcomeUnknownError", "OverrunError", "PersistentStorage", "Phase", "PostOnly",
-    "RejectReason", "RequestType", "ResponseType", "Schedule", "Scope", "SelfTrade", "Side",
-    "StoppedError", "StoreBusyError", "StoreError", "StoreFullError", "SystemClock",
-    "TimeInForce", "Trading", "TradingSession", "ValidationError", "VenueError", "VenueReport",
-    "load_config", "market_data",
+    "Origin", "OutcomeUnknownError", "OverrunError", "PersistentStorage", "Phase", "Pnl",
+    "Position", "PostOnly", "RejectReason", "RequestType", "ResponseType", "Schedule", "Scope",
+    "SelfTrade", "Side", "StoppedError", "StoreBusyError", "StoreError", "StoreFullError",
+    "SystemClock", "TimeInForce", "Trade", "Trading", "TradingSession", "ValidationError",
+    "VenueError", "VenueReport", "load_config", "market_data",
 ]  # fmt: skip

@@ -29,6 +29,7 @@ from oms.commands import (
     keeping,
     live,
     offline,
+    program_name,
     say,
     serving,
     users,
@@ -47,25 +48,28 @@ MODULES = (
 ALONE = ("-h", "--help", "--version")  # options that need no command
 
 DESCRIPTION = """\
-An order management system: it takes orders, lets them wait for the session and the
-throttle, matches them by price and time, and answers only what is on disk.
-Without a command it simulates a market on this machine and reports how it went."""
+An order management system: accepts orders, holds them for the session and the throttle,
+matches them by price and time, and answers only what is on disk. Without a command it
+simulates a market on this machine and prints a report."""
 
 EPILOG = """\
 examples:
-  %(prog)s                          simulate a market for about 20 seconds
-  %(prog)s simulate --speed max     as fast as this machine can
-  %(prog)s init DIR                 a config.ini to change, in a directory of its own
-  %(prog)s run --data-dir DIR       the daemon, in the hours of that config.ini
-  %(prog)s watch --data-dir DIR     what the daemon publishes, as JSON lines
-  %(prog)s fund ann USD 1000 --create --data-dir DIR   money for an account
-  %(prog)s explain ID               what happened to one order, and why
+  %(prog)s
+      simulate a market for 20 seconds
+  %(prog)s init DIR
+      write DIR/config.ini, with every setting
+  %(prog)s run --data-dir DIR
+      run the daemon in the hours of that file
+  %(prog)s order ann BTC_USD buy 1 98.50 --data-dir DIR
+      place an order, from a second shell
+  %(prog)s explain ID --data-dir DIR
+      tell the story of one order
 
 environment: OMS__SECTION__KEY and OMS__INSTRUMENT__SYMBOL__KEY override config.ini, such as
 OMS__THROTTLE__SENDS_MAX=50; each command prints those that do.
 
-exit codes: 0 done, 1 something is wrong with what was found, 2 wrong usage or settings, or
-the place cannot be used, 3 (status) no daemon is running, 130 interrupted"""
+exit codes: 0 done, 1 request refused or check failed, 2 wrong usage or settings, or a data
+directory that cannot be used, 3 (status) no daemon is running, 130 interrupted"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -154,12 +158,6 @@ def version_text() -> str:
     python = ".".join(map(str, sys.version_info[:3]))
     place = Path(__file__).resolve().parent
     return f"oms {VERSION}, schema version {SCHEMA_VERSION}, Python {python}, {place}"
-
-
-def program_name(path: str) -> str:
-    """What a user types to get this program."""
-    name = Path(path).name
-    return "python -m oms" if name == "__main__.py" else name or "order_management.py"
 
 
 def _common_options() -> Parser:

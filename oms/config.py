@@ -17,6 +17,7 @@ from typing import Any, TypeVar, get_type_hints
 from oms.clock import NANOS
 from oms.config_text import ConfigText, overrides
 from oms.errors import ConfigError, ValidationError
+from oms.idle import idle_settings
 from oms.instruments import Instrument
 from oms.money import to_units
 from oms.sections import (
@@ -338,6 +339,8 @@ def load_config(
         mistakes.append(f"{text.path} [instrument SYMBOL]: expected at least one, was none")
     parts, wrong = _parts_of(made)
     wrong.extend(contradictions(symbols, parts))
+    if not mistakes and not wrong:  # what is left out as a mistake would look like a default
+        wrong.extend(idle_settings(made))
     mistakes.extend(f"{text.where(name, mistake.field)} {mistake}" for name, mistake in wrong)
     if mistakes:
         raise ConfigError(mistakes)

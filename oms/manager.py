@@ -39,6 +39,7 @@ from oms.market_data import (
     levels_of,
 )
 from oms.money import plain, to_decimal
+from oms.positions import LATEST, Pnl, Position, Trade, pnl_of, position_of, report_id_of, trade_of
 from oms.reject_reasons import RejectReason
 from oms.reports import (
     COMMAND_ANSWERS,
@@ -73,6 +74,7 @@ T = TypeVar("T")
 
 FOLLOW_S_MAX = 5.0  # a turn takes milliseconds, unless the disk is stuck
 BATCH_MAX = 100
+TRADES_MAX = 1_000  # in one answer
 DISPATCHER = "oms-dispatch"
 REFUSALS_FREE = 8  # of one thread, so many at once cost it no pause
 AGAIN_NS = 100_000_000  # a refusal within this time of the one before is one again
@@ -592,6 +594,40 @@ class OrderManagement:
         """The same in whole units of 10**-scale, the asset's own scale."""
         _check_text("account", account)
         return self.dispatcher.feed.balances(account)
+
+    def positions(self, account: str) -> list[Position]:
+        """What an account holds of each symbol it ever traded, in the instrument's units: average
+        cost, realized and unrealized profit, fees; as of the last commit. See oms/positions.py."""
+        _check_text("account", account)
+        if not account.isascii():
+            return []
+        return [position_of(each) for each in self.store.find_holdings(account)]
+
+    def pnl(self, account: str) -> dict[str, Pnl]:
+        """What an account has made, by quote asset: the sums over its positions."""
+        return pnl_of(self.positions(account))
+
+    def trades(
+        self, account: str = "", symbol: str = "", *, before: str = "", limit: int = TRADES_MAX
+    ) -> list[Trade]:
+        """The latest trades of an account and of a symbol, if named, oldest first; at most `limit`.
+
+        From the store, and so all that there ever were. As they stand: busted ones are marked, and
+        have no quantity, corrected ones have their new price and quantity. before: the execution
+        id of a trade; those before it.
+        """
+        _check_text("account", account)
+        _check_text("symbol", symbol)
+        limit = plain(limit)  # type: ignore[assignment]
+        if type(limit) is not int or not 1 <= limit <= TRADES_MAX:
+            raise ValidationError("limit", limit, f"1 to {TRADES_MAX}")
+        report_id = report_id_of("before", before) if before else LATEST
+        if not f"{account}{symbol}".isascii():
+            return []
+        found = self.store.find_trades(account, symbol, report_id, limit)
+        if symbol and not found and symbol not in self.publisher.instruments:
+            self._check_symbol(symbol)  # it was never traded, so it is a mistake
+        return [trade_of(row) for row in reversed(found)]
 
     def instruments(self) -> dict[str, Instrument]:
         """What is traded: as configured, and as operators changed it."""

@@ -1,6 +1,6 @@
 """What each reason is called elsewhere: a number of the API, an HTTP status, three codes of FIX.
 
-One row a reason, published in docs/reports.md. A number, once given, is never given to another
+One row a reason, published in docs/reject-codes.md. A number, once given, is never given to another
 reason and never taken back: programs of others compare it. New reasons get new numbers, in the
 hundred of what they are about:
 
@@ -50,294 +50,294 @@ class RejectReason(StrEnum):
 
     # fmt: off
     # no request at all; the exchange never sees it
-    MALFORMED = "MALFORMED", 1000, 400, OTHER, OTHER, None, "not a request: a field is out of range"
-    # what was asked cannot be
+    MALFORMED = "MALFORMED", 1000, 400, OTHER, OTHER, None, "malformed: a field is out of range"
+    # what is requested cannot be done
     SYMBOL_UNKNOWN = (
         "SYMBOL_UNKNOWN", 1001, 422, UNKNOWN_SYMBOL, None, None,
-        "no such symbol is traded",
+        "unknown symbol",
     )
     PRICE_INVALID = (
         "PRICE_INVALID", 1002, 422, BROKER_OPTION, OTHER, None,
-        "a price that is no number above 0, or not on the tick",
+        "price not above 0, or not a multiple of the tick size",
     )
     QUANTITY_INVALID = (
         "QUANTITY_INVALID", 1003, 422, QUANTITY, OTHER, None,
-        "a quantity that is no number above 0, or not on the lot",
+        "quantity not above 0, or not a multiple of the lot size",
     )
     DISPLAY_INVALID = (
         "DISPLAY_INVALID", 1004, 422, QUANTITY, OTHER, None,
-        "an iceberg must show at least a thousandth",
+        "displayed quantity below a thousandth of the order",
     )
     EXPIRE_TIME_INVALID = (
         "EXPIRE_TIME_INVALID", 1005, 422, OTHER, None, None,
-        "the expiry is not in the future",
+        "expire time not in the future",
     )
     TERMS_UNSUPPORTED = (
         "TERMS_UNSUPPORTED", 1006, 422, UNSUPPORTED, OTHER, None,
-        "the order, or its market, cannot have such terms",
+        "terms not supported by this order type or market",
     )
     OCO_INVALID = (
         "OCO_INVALID", 1007, 422, OTHER, None, None,
-        "no open, untriggered, single stop of the same side to pair with",
+        "no open, untriggered stop order of the same side to pair with",
     )
     COMMAND_INVALID = (
         "COMMAND_INVALID", 1008, 400, OTHER, None, None,
-        "an operator's command that means nothing here",
+        "operator command not valid here",
     )
     # which order, which id
     DUPLICATE_ID = (
         "DUPLICATE_ID", 1101, 409, DUPLICATE, CXL_DUPLICATE, None,
-        "the id was used before, for something else",
+        "client order id already used for another request",
     )
     UNKNOWN_ORDER = (
         "UNKNOWN_ORDER", 1102, 404, UNKNOWN, CXL_UNKNOWN, None,
-        "the account has no such order",
+        "unknown order",
     )
     TOO_LATE = (
         "TOO_LATE", 1103, 409, ENTERED_LATE, CXL_TOO_LATE, None,
-        "the order, or what was to change of it, is over",
+        "too late: order ended, or quantity filled already",
     )
     ALREADY_PENDING = (
         "ALREADY_PENDING", 1104, 409, OTHER, CXL_PENDING, None,
-        "a cancel of the order is on its way",
+        "a cancel of the order is already pending",
     )
     # who may trade, and when
     KILL_SWITCH = (
         "KILL_SWITCH", 2001, 422, BROKER_OPTION, CXL_BROKER, RESTATED_BROKER,
-        "an operator stopped all trading",
+        "kill switch: an operator halted all trading",
     )
     ACCOUNT_HALTED = (
         "ACCOUNT_HALTED", 2002, 422, BROKER_OPTION, CXL_BROKER, RESTATED_BROKER,
-        "an operator stopped the account",
+        "an operator halted the account",
     )
     REDUCING_ONLY = (
         "REDUCING_ONLY", 2003, 422, BROKER_OPTION, CXL_BROKER, RESTATED_BROKER,
-        "only what makes the position smaller may be traded",
+        "only orders that reduce the position are accepted",
     )
     SESSION_CLOSED = (
         "SESSION_CLOSED", 2004, 422, EXCHANGE_CLOSED, OTHER, None,
-        "outside trading hours, and not to be held",
+        "outside trading hours, and the order is not to be held",
     )
     SESSION_ENDED = (
         "SESSION_ENDED", 2005, 422, EXCHANGE_CLOSED, None, OTHER,
-        "the session ended before the order did",
+        "the session ended while the order was open",
     )
     MARKET_STATE = (
         "MARKET_STATE", 2101, 422, BROKER_OPTION, OTHER, None,
-        "the market's phase does not take such an order",
+        "order not accepted in this market phase",
     )
     # users, sessions, keys
     CREDENTIALS_INVALID = (
         "CREDENTIALS_INVALID", 2201, 401, OTHER, OTHER, None,
-        "no such user, or another password",
+        "user name or password wrong",
     )
     USER_EXISTS = (
         "USER_EXISTS", 2202, 409, OTHER, None, None,
-        "the user name or the email is another user's",
+        "user name or email already used",
     )
-    USER_UNKNOWN = "USER_UNKNOWN", 2203, 404, OTHER, None, None, "no such user"
-    USER_LOCKED = "USER_LOCKED", 2204, 403, OTHER, OTHER, None, "an operator locked the user"
+    USER_UNKNOWN = "USER_UNKNOWN", 2203, 404, OTHER, None, None, "unknown user"
+    USER_LOCKED = "USER_LOCKED", 2204, 403, OTHER, OTHER, None, "user locked by an operator"
     SESSION_REVOKED = (
         "SESSION_REVOKED", 2205, 401, OTHER, OTHER, None,
-        "the login has ended: log in again",
+        "login session ended: log in again",
     )
     CODE_INVALID = (
         "CODE_INVALID", 2206, 401, OTHER, None, None,
-        "a one-time code or second factor's code that is wrong, used, or too old",
+        "one-time code or second-factor code wrong, used already, or expired",
     )
     SECOND_FACTOR_REQUIRED = (
         "SECOND_FACTOR_REQUIRED", 2207, 401, OTHER, None, None,
-        "the user has a second factor: its code is needed, too",
+        "code of the second factor required",
     )
-    KEY_UNKNOWN = "KEY_UNKNOWN", 2208, 404, OTHER, OTHER, None, "the user has no such key"
+    KEY_UNKNOWN = "KEY_UNKNOWN", 2208, 404, OTHER, OTHER, None, "unknown key of the user"
     NOT_ALLOWED = (
         "NOT_ALLOWED", 2209, 403, OTHER, OTHER, None,
-        "role, scope or address do not allow it",
+        "not allowed by the role, the scope or the address",
     )
     ACCOUNT_TAKEN = (
         "ACCOUNT_TAKEN", 2210, 409, OTHER, None, None,
-        "the account is somebody's, or the exchange's own",
+        "account belongs to another user, or to the exchange",
     )
     ACCESS_EXCEEDS_MAXIMUM = (
         "ACCESS_EXCEEDS_MAXIMUM", 2211, 422, OTHER, None, None,
-        "so many users, or keys of a user, there are at most",
+        "number of users, or of keys of a user, above maximum",
     )
     TOKEN_INVALID = (
         "TOKEN_INVALID", 2212, 401, OTHER, OTHER, None,
-        "no token, an expired one, or one for something else",
+        "token missing, expired, or made for another purpose",
     )
     SIGNATURE_INVALID = (
         "SIGNATURE_INVALID", 2213, 401, OTHER, OTHER, None,
-        "the key, signature, time or nonce of a signed request is wrong",
+        "key, signature, time or nonce of a signed request invalid",
     )
     LOGINS_EXCEED_MAXIMUM = (
         "LOGINS_EXCEED_MAXIMUM", 2214, 429, OTHER, None, None,
-        "too many attempts that failed; later",
+        "too many failed logins: try again later",
     )
     # limits
     SYMBOL_RESTRICTED = (
         "SYMBOL_RESTRICTED", 3001, 422, OTHER, None, None,
-        "the account may not trade this symbol",
+        "symbol restricted for the account",
     )
     ORDER_REPEATED = (
         "ORDER_REPEATED", 3002, 422, OTHER, None, None,
-        "the same order again, too soon to be meant",
+        "same order repeated within the duplicate window",
     )
     QUANTITY_BELOW_MINIMUM = (
         "QUANTITY_BELOW_MINIMUM", 3003, 422, EXCEEDS_LIMIT, OTHER, None,
-        "the quantity is below the least",
+        "quantity below minimum",
     )
     QUANTITY_EXCEEDS_MAXIMUM = (
         "QUANTITY_EXCEEDS_MAXIMUM", 3004, 422, EXCEEDS_LIMIT, OTHER, None,
-        "the quantity is above the most",
+        "quantity above maximum",
     )
     NOTIONAL_BELOW_MINIMUM = (
         "NOTIONAL_BELOW_MINIMUM", 3005, 422, EXCEEDS_LIMIT, OTHER, None,
-        "price times quantity is below the least",
+        "notional below minimum",
     )
     NOTIONAL_EXCEEDS_MAXIMUM = (
         "NOTIONAL_EXCEEDS_MAXIMUM", 3006, 422, EXCEEDS_LIMIT, OTHER, None,
-        "price times quantity is above the most",
+        "notional above maximum",
     )
     PRICE_OUTSIDE_BAND = (
         "PRICE_OUTSIDE_BAND", 3007, 422, BROKER_OPTION, OTHER, None,
-        "the price is too far from the market's",
+        "price outside the price band",
     )
     OPEN_ORDERS_EXCEED_MAXIMUM = (
         "OPEN_ORDERS_EXCEED_MAXIMUM", 3008, 422, EXCEEDS_LIMIT, None, None,
-        "the account has too many open orders",
+        "open orders above maximum",
     )
     MESSAGES_EXCEED_MAXIMUM = (
         "MESSAGES_EXCEED_MAXIMUM", 3009, 429, BROKER_OPTION, OTHER, None,
-        "the account sends too much; later",
+        "message rate above maximum: send again later",
     )
     POSITION_EXCEEDS_MAXIMUM = (
         "POSITION_EXCEEDS_MAXIMUM", 3010, 422, EXCEEDS_LIMIT, OTHER, None,
-        "the position could become too large",
+        "position could exceed its maximum",
     )
     CREDIT_EXCEEDS_MAXIMUM = (
         "CREDIT_EXCEEDS_MAXIMUM", 3011, 422, EXCEEDS_LIMIT, OTHER, None,
-        "what is open would be worth too much",
+        "notional of open orders above maximum",
     )
     STOP_ORDERS_EXCEED_MAXIMUM = (
         "STOP_ORDERS_EXCEED_MAXIMUM", 3012, 422, EXCEEDS_LIMIT, None, None,
-        "too many stops wait for their price",
+        "untriggered stop orders above maximum",
     )
     AMENDS_EXCEED_MAXIMUM = (
         "AMENDS_EXCEED_MAXIMUM", 3013, 422, EXCEEDS_LIMIT, OTHER, None,
-        "the order was changed too often",
+        "modifies of the order above maximum",
     )
     MARKET_QUANTITY_EXCEEDS_MAXIMUM = (
         "MARKET_QUANTITY_EXCEEDS_MAXIMUM", 3014, 422, EXCEEDS_LIMIT, OTHER, None,
-        "the quantity is above the most without a price",
+        "quantity of an order without a price above maximum",
     )
     MARKET_NOTIONAL_EXCEEDS_MAXIMUM = (
         "MARKET_NOTIONAL_EXCEEDS_MAXIMUM", 3015, 422, EXCEEDS_LIMIT, OTHER, None,
-        "the order is worth more than one without a price may be",
+        "notional of an order without a price above maximum",
     )
     GROSS_EXPOSURE_EXCEEDS_MAXIMUM = (
         "GROSS_EXPOSURE_EXCEEDS_MAXIMUM", 3016, 422, EXCEEDS_LIMIT, OTHER, None,
-        "what is held and open, long and short together, would be worth too much",
+        "gross exposure above maximum",
     )
     NET_EXPOSURE_EXCEEDS_MAXIMUM = (
         "NET_EXPOSURE_EXCEEDS_MAXIMUM", 3017, 422, EXCEEDS_LIMIT, OTHER, None,
-        "what is held and open, long less short, would be worth too much",
+        "net exposure above maximum",
     )
     SIDE_NOT_ALLOWED = (
         "SIDE_NOT_ALLOWED", 3018, 422, OTHER, None, None,
-        "the account may not trade this side",
+        "side not allowed for the account",
     )
     ORDER_TYPE_NOT_ALLOWED = (
         "ORDER_TYPE_NOT_ALLOWED", 3019, 422, UNSUPPORTED, None, None,
-        "the account may not send such orders",
+        "order type not allowed for the account",
     )
     TIME_IN_FORCE_NOT_ALLOWED = (
         "TIME_IN_FORCE_NOT_ALLOWED", 3020, 422, UNSUPPORTED, None, None,
-        "the account may not send orders that last so",
+        "time in force not allowed for the account",
     )
     # money
     ACCOUNT_UNKNOWN = (
         "ACCOUNT_UNKNOWN", 4001, 422, ACCOUNT, None, None,
-        "no such account, or none to trade",
+        "unknown account, or an account that does not trade",
     )
     ACCOUNT_EXISTS = (
         "ACCOUNT_EXISTS", 4002, 409, OTHER, None, None,
-        "the account was created before",
+        "account already exists",
     )
-    ASSET_UNKNOWN = "ASSET_UNKNOWN", 4003, 422, OTHER, None, None, "no such asset is counted"
+    ASSET_UNKNOWN = "ASSET_UNKNOWN", 4003, 422, OTHER, None, None, "unknown asset"
     AMOUNT_INVALID = (
         "AMOUNT_INVALID", 4004, 400, OTHER, None, None,
-        "an amount that is no number above 0, or too fine",
+        "amount not above 0, or with too many decimals",
     )
     FUNDS_INSUFFICIENT = (
         "FUNDS_INSUFFICIENT", 4005, 422, EXCEEDS_LIMIT, OTHER, OTHER,
-        "not enough is available",
+        "available funds insufficient",
     )
-    LEDGER_OFF = "LEDGER_OFF", 4006, 422, OTHER, None, None, "no money is counted here"
+    LEDGER_OFF = "LEDGER_OFF", 4006, 422, OTHER, None, None, "ledger off: no accounts are kept"
     # what the market did, or the exchange on its own
     INSUFFICIENT_LIQUIDITY = (
         "INSUFFICIENT_LIQUIDITY", 5001, 422, OTHER, None, OTHER,
-        "the book could not fill it, or not whole",
+        "liquidity of the book insufficient",
     )
     POST_ONLY = (
         "POST_ONLY", 5002, 422, OTHER, OTHER, RESTATED_MARKET,
-        "it would have traded at once: refused, or moved a tick away",
+        "post-only order would take liquidity: refused, or its price moved",
     )
     MIN_QUANTITY = (
         "MIN_QUANTITY", 5003, 422, OTHER, None, OTHER,
-        "less than the least quantity could be filled at once",
+        "minimum quantity could not be filled at once",
     )
     SELF_TRADE = (
         "SELF_TRADE", 5004, 422, OTHER, None, RESTATED_MARKET,
-        "it would have traded with its own account or group",
+        "self-trade prevention: same account or group",
     )
     VENUE_REJECTED = (
         "VENUE_REJECTED", 5005, 422, OTHER, OTHER, OTHER,
-        "the venue refused; its own words",
+        "rejected by the venue, in its own words",
     )
-    OCO = "OCO", 5101, 422, OTHER, None, OTHER, "the other order of the pair came first"
+    OCO = "OCO", 5101, 422, OTHER, None, OTHER, "the other order of the OCO pair came first"
     BREAKER = (
         "BREAKER", 5102, 422, BROKER_OPTION, None, RESTATED_HALT,
-        "the price moved too far; the market pauses",
+        "circuit breaker: price outside the breaker band",
     )
-    EXPIRE_TIME = "EXPIRE_TIME", 5103, 422, OTHER, None, OTHER, "its time was over"
-    MASS_CANCEL = "MASS_CANCEL", 5104, 422, OTHER, None, OTHER, "canceled with others, as asked"
+    EXPIRE_TIME = "EXPIRE_TIME", 5103, 422, OTHER, None, OTHER, "expire time reached"
+    MASS_CANCEL = "MASS_CANCEL", 5104, 422, OTHER, None, OTHER, "canceled by a mass cancel"
     TRADE_BUSTED = (
         "TRADE_BUSTED", 5105, 422, OTHER, None, RESTATED_BROKER,
-        "an operator took the trade back",
+        "trade busted by an operator",
     )
     TRADE_CORRECTED = (
         "TRADE_CORRECTED", 5106, 422, OTHER, None, RESTATED_BROKER,
-        "an operator corrected the trade",
+        "trade corrected by an operator",
     )
     SYMBOL_DELISTED = (
         "SYMBOL_DELISTED", 5107, 422, OTHER, None, OTHER,
-        "its symbol is traded no longer",
+        "symbol delisted",
     )
     HALTED = (
         "HALTED", 5108, 422, BROKER_OPTION, None, RESTATED_HALT,
-        "its symbol was halted, or it would have crossed the book when it came back",
+        "symbol halted, or the order would cross the book on its return",
     )
     # the machine
     QUEUE_FULL = (
         "QUEUE_FULL", 9001, 503, BROKER_OPTION, CXL_BROKER, None,
-        "too much is waiting; later",
+        "queue full: send again later",
     )
     DISK_FULL = (
         "DISK_FULL", 9002, 503, OTHER, OTHER, None,
-        "nothing can be recorded: the disk is full",
+        "disk full: nothing can be recorded",
     )
     STORE_BUSY = (
         "STORE_BUSY", 9003, 503, OTHER, OTHER, None,
-        "nothing can be recorded: the database is held",
+        "database locked by another process: nothing can be recorded",
     )
     SHUTTING_DOWN = (
         "SHUTTING_DOWN", 9004, 503, OTHER, OTHER, RESTATED_BROKER,
-        "it stops, or has stopped",
+        "order manager is stopping or stopped",
     )
     ACCESS_STALE = (
         "ACCESS_STALE", 9005, 503, OTHER, OTHER, None,
-        "whether a session or key was revoked is not known at the moment",
+        "revocations of sessions and keys not known at the moment",
     )
     # fmt: on
 
@@ -347,7 +347,7 @@ REASONS = {reason.value: reason for reason in RejectReason}
 
 
 def published_table() -> str:
-    """All rows as docs/reports.md has them."""
+    """All rows as docs/reject-codes.md has them."""
     head = (
         "| reason | API | HTTP | FIX 103 | FIX 102 | FIX 378 | meaning |\n"
         "|---|---|---|---|---|---|---|\n"

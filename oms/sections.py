@@ -78,6 +78,17 @@ def text(expected: str, pattern: str) -> Rule:
     )
 
 
+def listed(expected: str, pattern: str) -> Rule:
+    """Words separated by commas, each of which is there once."""
+    rule = text(expected, pattern)
+
+    def accepts(value: object) -> bool:
+        found = re.findall(r"[^,\s]+", value) if isinstance(value, str) else []
+        return rule.accepts(value) and len(found) == len(set(found))
+
+    return rule._replace(expected=f"{expected}, each once", accepts=accepts)
+
+
 def optional(rule: Rule) -> Rule:
     """The same; but in code also None, which a line that is left out means."""
 
@@ -162,8 +173,8 @@ CALENDAR = Rule("text", _read_calendar, lambda value: type(value) is str)
 STEP = Rule("a number above 0, such as 0.05", _read_step, lambda value: type(value) is str)
 AMOUNT = text("0 or more, such as 2.5, or nothing", r"([0-9]{1,18}(\.[0-9]{1,12})?)?")
 ALLOWED = {
-    name: text(
-        f"some of {', '.join(words)}, separated by commas; nothing: all",
+    name: listed(
+        f"nothing, which is all, or some of {', '.join(words)}, separated by commas",
         rf"\s*((({'|'.join(words)})\s*,\s*)*({'|'.join(words)})\s*)?",
     )
     for name, words in {
@@ -173,9 +184,9 @@ ALLOWED = {
     }.items()
 }
 ASSET = text("an asset, 1 to 16 of A-Z 0-9 . _ -, or nothing", "[A-Z0-9._-]{0,16}")
-SYMBOLS = text("symbols, separated by commas", r"[A-Z0-9._\-,\s]*")
+SYMBOLS = listed("symbols, separated by commas", r"[A-Z0-9._\-,\s]*")
 TIER = text("1 to 16 of A-Z a-z 0-9 _ -, or nothing", "[A-Za-z0-9_-]{0,16}")
-GROUPS = text("names of groups, separated by commas", r"[A-Za-z0-9_\-,\s]*")
+GROUPS = listed("names of groups, separated by commas", r"[A-Za-z0-9_\-,\s]*")
 GROUP = text("1 to 32 of A-Z a-z 0-9 _ -, or nothing", "[A-Za-z0-9_-]{0,32}")
 TICK_TABLE = text(
     "prices with the step from there on, such as 1: 0.05, 10: 0.1, or nothing",

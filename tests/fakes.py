@@ -4,11 +4,20 @@ Symbol X has prices and quantities in whole numbers, so that a test reads as it 
 ALL is the same, but its market orders trade whole or not at all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, get_type_hints
 
-from oms import Config, Instrument, ManualClock, MemoryStore, OrderManagement, OrderRequest, Side
+from oms import (
+    Config,
+    EmbeddedVenue,
+    Instrument,
+    ManualClock,
+    MemoryStore,
+    OrderManagement,
+    OrderRequest,
+    Side,
+)
 from oms.config import ExchangeConfig, SessionConfig, ThrottleConfig, VenueConfig
 from oms.enums import MarketOrderPolicy, ResponseType
 from oms.errors import StoreError
@@ -163,6 +172,36 @@ def remote(*script: Step, config: Config | None = None, **parts: Any) -> Stepped
     patient = config_of(venue=VenueConfig(answer_timeout_ns=5 * SECOND))
     venue = ScriptedVenue(clock=clock, script=script)
     return Stepped(config or patient, venue=venue, **parts).start()
+
+
+class BreakingVenue(EmbeddedVenue):
+    """A bug in our own exchange: `breaks` is asked before it takes an order, and before it logs
+    on; the order's client id, or "logged_on". True: it raises."""
+
+    def __init__(self, breaks: Callable[[str], bool]) -> None:
+        self._breaks = breaks
+        super().__init__()
+
+    @property
+    def engine(self) -> Any:
+        return self._engine
+
+    @engine.setter
+    def engine(self, engine: Any) -> None:
+        self._engine = engine
+        if engine is not None:
+            place = engine.place
+            engine.place = lambda order, *more: (
+                self._check(order.client_order_id) or place(order, *more)
+            )
+
+    def logged_on(self) -> Any:
+        self._check("logged_on")
+        return super().logged_on()
+
+    def _check(self, what: str) -> None:
+        if self._breaks(what):
+            raise RuntimeError("a bug")
 
 
 class FaultyStore(MemoryStore):

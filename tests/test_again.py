@@ -51,7 +51,7 @@ def test_the_same_happens_again_trade_for_trade(flow, tmp_path):
     assert len(recording.trades) > 100
 
     # when it is fed
-    code, out, err = run("feed", flow, directory=tmp_path)
+    code, out, err = run("feed", flow, directory=tmp_path / "new")
 
     # then the report compares both, and the journal gives the same state as ever
     assert code == 0, out + err

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -75,14 +77,32 @@ def test_a_simulation_ends_with_its_report(simulated):
     assert (done.returncode, done.stderr) == (0, "")
     for text in (
         "seed 7", "240 offered in 2.0 s", "sliding_window, at most 100 sends in 1 s",
-        "none left", "Trades     symbol", "Book BTC_USD", "Latency, ms", "below",
+        "none left", "Trades     symbol", "Positions  account", "Book BTC_USD",
+        "Latency, ms", "below",
         f"Recorded   {place / 'flow.jsonl'}", "Verify     verified: ", "Balances   asset",
-        "of these trades in auctions, each at one price", "Reserved   nothing\nconserved: yes\n",
+        "of these trades in auctions, each at one price", "Reserved   nothing\nConserved  yes: ",
     ):  # fmt: skip
         assert text in done.stdout, text
     assert "\r" not in done.stdout
     assert sum(1 for _ in read_jsonl(place / "flow.jsonl")) == 240
     assert (place / "logs" / "order_management.log").stat().st_size > 0
+
+
+def test_what_the_report_suggests_works_as_printed(simulated):
+    """A filled, a waiting, a triggered, a rejected order; then the ledger, and verify."""
+    _, done = simulated
+    suggested = [
+        line.strip() for line in done.stdout.split("\nNext\n")[1].splitlines() if line[:6].isspace()
+    ]
+    assert [re.search(r"\.py (\w+)", line)[1] for line in suggested] == [
+        *["explain"] * (len(suggested) - 2), "ledger", "verify",
+    ]  # fmt: skip
+    assert len(suggested) >= 5
+    for line in suggested:
+        words = shlex.split(line)
+        assert words[0] == "python"
+        again = subprocess.run([sys.executable, *words[1:]], capture_output=True, check=False)
+        assert again.returncode == 0, (line, again.stderr)
 
 
 def test_a_simulation_at_full_speed_can_be_repeated_on_the_same_data(tmp_path):
@@ -108,7 +128,7 @@ def test_ctrl_c_ends_a_simulation_with_its_report(tmp_path):
     assert "Verify     verified: " in out
 
     # then, though it was in the opening call, nothing is left of it: what comes next can trade
-    assert out.endswith("Reserved   nothing\nconserved: yes\n")
+    assert "\nReserved   nothing\nConserved  yes: " in out
     stories = program(
         "explain", "--data-dir", tmp_path, "--account", "operator", last_phase(tmp_path)
     )

@@ -141,7 +141,7 @@ def test_an_order_that_was_good_until_then(explain):
     assert in_order(
         explain("gtd", *funded("gone"), order_of_gone),
         "LIMIT GTD, good till 20", "accepted: 1 open",
-        "expired, 0 filled: EXPIRE_TIME (it was good until then and no longer)",
+        "expired, 0 filled: EXPIRE_TIME (its expire time was reached)",
         "the order is over: EXPIRED",
     )  # fmt: skip
 
@@ -164,7 +164,7 @@ def test_commands_have_stories_too(explain):
     assert in_order(
         explain("out"),
         'request "out": withdraw 2000000 Y, account ann',
-        "refused: FUNDS_INSUFFICIENT: asset=Y, needed=2000000, available=1000000 (the account",
+        "refused: FUNDS_INSUFFICIENT: asset=Y, needed=2000000, available=1000000 (the available",
         "; nothing was changed", "the command is over",
     )  # fmt: skip
     assert in_order(explain("s1"), "canceled, 0 filled: MASS_CANCEL: by=ann, id=all-x (a mass")

@@ -202,6 +202,14 @@ NUMBERS = [
 ]
 
 
+LONG = ["hours = Sun 18:00 - Fri 17:00"]
+NEEDED = {  # without which these would have no room, or no effect
+    "pre_open_s": LONG, "opening_auction_s": LONG, "closing_auction_s": LONG,
+    "burst": ["policy = token_bucket"], "drain_s_max": ["on_stop = drain"],
+    "messages_window_s": ["messages_max = 1"],
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("name", "attribute", "rule", "bounds"), NUMBERS, ids=lambda value: str(value)[:30]
 )
@@ -213,8 +221,9 @@ def test_both_bounds_are_good_and_what_lies_beyond_is_not(
     both = ("logon_backoff_s_min", "logon_backoff_s_max")  # the first must not exceed the other
     for bound in bounds:
         lines = [f"{each} = {bound}" for each in (both if key in both else (key,))]
-        lines += ["hours = Sun 18:00 - Fri 17:00"] * (name == "session")  # room for a long call
+        lines += NEEDED.get(key, [])
         band = "auction_band_bps = 500\n" * (key == "auction_extension_s" and bound != "0")
+        band += "breaker_band_bps = 500\n" * key.startswith("breaker_")
         load_config(written("\n".join([f"[{name}]", *lines, ONE_INSTRUMENT, band])))
     for beyond in ("-1", f"{bounds[1]}1", "", "1e2", "nan", "0x10"):
         (line,) = mistakes_of(f"[{name}]\n{key} = {beyond}\n{ONE_INSTRUMENT}")

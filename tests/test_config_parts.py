@@ -127,7 +127,7 @@ def test_the_examples_of_the_shipped_file_are_good(tmp_path):
     """Without their comment signs they load, and say what one reads."""
     path = tmp_path / "config.ini"
     path.write_text(re.sub(r"^#(\[|\w+ =)", r"\1", SHIPPED, flags=re.M), encoding="utf-8")
-    config = load_config(path)
+    config = load_config(path, {"OMS__EXCHANGE__LEDGER": "yes"})  # fees are nothing without
     assert (config.assets, config.fees) == ({"INR": 6}, {("BTC_USD", "pro"): (0, 5)})
     assert config.tiers() == {"desk-7": "pro"}
     assert config.groups() == {"desk-7": "fund-1"}

@@ -87,12 +87,13 @@ def test_words_are_known_in_any_case(written):
 def test_the_environment_goes_before_the_file(written):
     """Sections that the file has or lacks; instruments by their symbols, as a variable may spell
     them."""
-    path = written("[throttle]\nsends_max = 7\nburst = 9\n" + TWO)
+    path = written("[throttle]\npolicy = token_bucket\nsends_max = 7\nburst = 9\n" + TWO)
     config = load_config(
         path,
         {
             "OMS__THROTTLE__SENDS_MAX": "50",
             "OMS__QUEUE__BATCH_MAX": " 2 ",
+            "OMS__STOP__ON_STOP": "drain",
             "OMS__STOP__DRAIN_S_MAX": "0.5",
             "OMS__INSTRUMENT__BTC_USD__TICK_SIZE": "0.5",
             "OMS__INSTRUMENT__BRK_B__LOT_SIZE": "1",
@@ -109,7 +110,10 @@ def test_the_environment_goes_before_the_file(written):
 
 def test_accounts_and_fees_of_the_file_can_be_overridden(written):
     """Their names are of any case; a tier's fees are named by symbol and tier."""
-    path = written(TWO + "[account desk-7]\n[fees BTC_USD pro]\ntaker_fee_bps = 5\n")
+    path = written(
+        TWO + "base = BRK\nquote = USD\n[exchange]\nledger = yes\n[account desk-7]\n"
+        "[fees BTC_USD pro]\ntaker_fee_bps = 5\n"
+    )
     config = load_config(
         path, {"OMS__ACCOUNT__DESK_7__TIER": "pro", "OMS__FEES__BTC_USD__PRO__TAKER_FEE_BPS": "3"}
     )

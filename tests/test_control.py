@@ -65,6 +65,7 @@ def test_an_order_is_placed_and_told_in_the_units_of_its_instrument(start):
     [trade] = told["trades"]
     assert (trade["last_price"], trade["last_quantity"]) == ("98.5", "2.125")
     assert (trade["filled"], trade["open"], trade["notional"]) == ("2.125", "0.875", "209.3125")
+    assert trade["average_price"] == "98.5"
     assert told["response"] == trade
 
 
@@ -205,7 +206,14 @@ def test_questions_are_answered_from_what_is_published(spoken):
         "symbol": "X", "phase": "CONTINUOUS", "bids": [["90", "2"]], "asks": [["100", "2"]],
     }  # fmt: skip
     [trade] = spoken.ask(client, {"ask": "trades", "symbol": "X"})["trades"]
-    assert (trade["price"], trade["quantity"], trade["taker_side"]) == ("100", "1", "BUY")
+    assert (trade["price"], trade["quantity"], trade["aggressor"]) == ("100", "1", "BUY")
+    assert (trade["buy_account"], trade["sell_account"], trade["buy_fee"]) == ("me", "you", "0")
+    told = spoken.ask(client, {"ask": "positions", "account": "me"})
+    [position], [pnl] = told["positions"], told["pnl"]
+    assert (position["quantity"], position["average_cost"], pnl["net"]) == ("1", "100", "0")
+    assert spoken.ask(client, {"ask": "trades", "account": "nobody"}) == {"trades": []}
+    told = spoken.ask(client, {"ask": "trades", "before": "x"})
+    assert told["error"]["field"] == "before"
     status = spoken.ask(client, {"ask": "status"})["status"]
     assert (status["pid"], status["open_orders"]) == (os.getpid(), 2)
     assert spoken.ask(client, {"ask": "balances", "account": "me"}) == {"balances": {}}

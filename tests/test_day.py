@@ -14,11 +14,9 @@ from oms import FundsAction, FundsRequest, Instrument, ManualClock, MemoryStore,
 from oms.cli import main
 from oms.config import ExchangeConfig, SessionConfig
 from oms.requests import OperatorAction, OperatorRequest
-from oms.stores import JournalRecord
 from oms.turn.day import Settlement, days
 from oms.venues import EmbeddedVenue
 from tests.fakes import Stepped, buy, config_of, sell
-from tests.test_recorded import read
 
 OPEN = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # a Monday
 B = Instrument(
@@ -124,7 +122,7 @@ def test_a_busted_trade_settles_nothing():
     assert exchange.desk.ask(request).type == "COMMAND_DONE"
     [first, second] = exchange.days()
     assert first.settlements["B_USD"] == Settlement(90, "last")
-    assert [(each.price_ticks, each.quantity_lots, each.status) for each in first.trades] == [
+    assert [(each.price_ticks, each.lots, each.status) for each in first.trades] == [
         (90, 1, ""), (200, 0, "BUSTED"),
     ]  # fmt: skip
     assert (second.complete, second.trades) == (False, [])
@@ -237,16 +235,6 @@ def test_a_market_that_never_closes_has_a_date_a_day():
     ]  # fmt: skip
     assert first.statements == []
     assert first.settlements["X"] == Settlement(10, "last")  # an hour before midnight
-
-
-@pytest.mark.parametrize("name", ["corners", "exchange-calendar", "exchange-machine-909", "kill"])
-def test_journals_of_an_older_program_have_their_days(name):
-    """By the rules of their time; each statement adds up, or `days` would raise."""
-    store = MemoryStore()
-    store._records = [JournalRecord(*record) for record in read(name)["records"]]
-    found = list(days(store, EmbeddedVenue()))
-    assert sum(len(day.trades) for day in found) > 10
-    assert [day.date for day in found] == sorted({day.date for day in found})
 
 
 trades = st.lists(

@@ -15,7 +15,7 @@ from oms.errors import JournalError, StoreError
 from oms.reports import WAITED
 from oms.stores import JournalRecord
 from oms.stores.schema import SCHEMA_VERSION
-from oms.turn.journal import Fold, claims_of
+from oms.turn.journal import Fold, claims_of, upgraded
 from oms.venues import EmbeddedVenue
 from tests.databases import alter, beside, flip, storage
 from tests.fakes import Stepped, buy, cancel, config_of, modify, sell
@@ -272,7 +272,8 @@ def test_a_database_of_schema_version_3_is_widened_in_place(path):
 
     # when it is started
     store = storage(path)
-    assert not store.outdated
+    assert store.outdated
+    store.upgrade(upgraded(store, EmbeddedVenue()))
     store.close()
 
     # then all is there, and the journal is what it was

@@ -14,12 +14,13 @@ import oms
 from oms import aio, errors
 from oms.cli import build_parser, with_command
 from oms.config import CONFIG_PATH
-from oms.enums import OrderType, PostOnly, SelfTrade
+from oms.enums import OrderState, OrderType, PostOnly, SelfTrade, TimeInForce
 from oms.exchange.market import ADMISSIONS
 from oms.manager import OrderManagement
 from oms.reports import ROW_COLUMNS
 from oms.requests import FundsAction, OperatorAction, OrderTerms
 from oms.turn.threads import THREADS
+from tests.published import published_settings, settings_table
 
 ROOT = Path(__file__).resolve().parent.parent
 README_LINES_MAX = 120
@@ -31,8 +32,8 @@ PAGES = {
     )
 }
 README, DESIGN = PAGES["README.md"], PAGES["DESIGN.md"]
-LIBRARY, OPERATIONS = PAGES["docs/library.md"], PAGES["docs/operations.md"]
-REPORTS = PAGES["docs/reports.md"]
+LIBRARY, ORDERS, COMMANDS = (PAGES[f"docs/{name}.md"] for name in ("library", "orders", "commands"))
+REPORTS, MAP = PAGES["docs/reports.md"], PAGES["docs/README.md"]
 
 
 def test_the_readme_is_short():
@@ -64,45 +65,47 @@ def headings(page: Path) -> list[str]:
     return [re.sub(r"[^a-z0-9 _-]", "", title.lower()).replace(" ", "-") for title in found]
 
 
-def test_the_readme_links_to_every_page():
-    """A page that no link leads to is not read."""
-    pages = [name for name in PAGES if name != "README.md"]
-    assert [name for name in pages if f"]({name})" not in README] == []
+def test_the_map_links_to_every_page():
+    """A page that no link leads to is not read; the README leads to the map."""
+    assert "](docs/README.md)" in README
+    pages = [name for name in PAGES if name not in ("docs/README.md", "README.md")]
+    links = [f"docs/{name}" for name in re.findall(r"\]\(([\w-]+\.md)\)", MAP)]
+    links += re.findall(r"\]\(\.\./(\w+\.md)\)", MAP)
+    assert sorted(set(pages) - set(links)) == []
 
 
-def test_every_public_name_is_in_the_readme():
+def test_every_public_name_is_in_the_library_page():
     """They are a promise, so they are listed; the methods of OrderManagement, too."""
     calls = [
         name
         for name, value in vars(OrderManagement).items()
         if callable(value) and not name.startswith("_")
     ]
-    named = set(re.findall(r"`(\w+)[`(]", README))
+    named = set(re.findall(r"`(\w+)[`(]", LIBRARY))
     assert [name for name in oms.__all__ if name not in named] == []
-    # Not for clients: start and stop are in docs/library.md, the others are for the program's own.
-    others = ["start", "start_by_hand", "stop", "between_turns"]
+    # The program's own: no client needs them.
+    others = ["start_by_hand", "between_turns"]
     assert [name for name in calls if name not in named] == others
-    assert "`start()`" in LIBRARY
-    assert "`stop()`" in LIBRARY
 
 
 def test_every_setting_is_documented():
-    """A key of config.ini that the configuration table leaves out is a question to us."""
+    """The table is the one that the settings give, and has every key of config.ini."""
+    published = published_settings(PAGES["docs/configuration.md"])
+    assert published == settings_table(), "python -m tests.published writes it anew"
     keys = re.findall(r"^#?\s?([a-z_]+) =", CONFIG_PATH.read_text(encoding="utf-8"), re.MULTILINE)
     assert keys
-    missing = [key for key in dict.fromkeys(keys) if f"`{key}`" not in OPERATIONS]
+    missing = [key for key in dict.fromkeys(keys) if f"`{key}`" not in published]
     assert missing == []
 
 
 def test_every_command_is_documented():
-    """What `--help` offers, the README names and docs/operations.md explains."""
+    """What `--help` offers, docs/commands.md explains."""
     parsers = [a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction)]
     commands = list(parsers[0].choices)
     assert "simulate" in commands
-    for page in (README, OPERATIONS):
-        rows = re.findall(r"^\| (`[^|]*`) \|", page, re.MULTILINE)
-        named = {name for row in rows for name in re.findall(r"`([\w-]+)`", row)}
-        assert [name for name in commands if name not in named] == []
+    rows = re.findall(r"^\| (`[^|]*`) \|", COMMANDS, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([\w-]+)`", row)}
+    assert [name for name in commands if name not in named] == []
 
 
 def test_the_thread_table_is_the_one_in_design():
@@ -120,7 +123,8 @@ def test_the_phase_table_is_the_one_in_design():
 def test_every_order_type_and_term_is_documented():
     """The table of order types compares them all; every term has a row under it."""
     names = [*OrderType, *(field.name for field in fields(OrderTerms)), *PostOnly, *SelfTrade]
-    assert [name for name in names if f"`{name}`" not in LIBRARY] == []
+    assert [name for name in names if f"`{name}`" not in ORDERS] == []
+    assert [name for name in (*TimeInForce, *OrderState) if f"`{name}`" not in ORDERS] == []
 
 
 def test_every_request_is_documented():
@@ -138,13 +142,14 @@ def test_every_report_column_is_documented():
 
 
 def documented_commands() -> list[str]:
-    """Lines of shell blocks, on every page, that run the program."""
+    """Lines of shell and console blocks, on every page, that run the program."""
     blocks = [
         block
         for text in PAGES.values()
-        for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+        for block in re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL)
     ]
-    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    lines = [re.sub(r"^(OMS__\w+=\S+ )+", "", line) for line in lines]
     starts = "python order_management.py", "python -m oms "
     return [line for line in lines if line.startswith(starts)]
 
@@ -158,7 +163,7 @@ def test_a_documented_command_is_understood(line):
 
 def test_every_benchmark_of_the_figures_is_there():
     """Each figure names the script that gives it."""
-    scripts = re.findall(r"python (benchmarks/\w+\.py)", PAGES["docs/performance.md"])
+    scripts = re.findall(r"python (benchmarks/\w+\.py)", PAGES["docs/benchmarks.md"])
     assert scripts
     assert [script for script in scripts if not (ROOT / script).is_file()] == []
 
@@ -186,25 +191,13 @@ def run_example(page: str, directory: Path, number: int = 0) -> str:
     return done.stdout
 
 
-def test_the_library_example_of_the_readme_runs(tmp_path):
-    """It ends well and prints a fill; the second time, at once, it prints the same."""
-    first = run_example("README.md", tmp_path)
-    assert "bob bought 2 at 98.5\nFILLED 98.5 98.5" in first
-    assert run_example("README.md", tmp_path) == first
-
-
-def test_the_library_example_runs_where_the_first_command_ran(tmp_path):
-    """Its orders trade among the simulation's; and then the simulation runs again."""
-    command = [
-        sys.executable, str(ROOT / "order_management.py"), "simulate", "--speed", "max",
-        "--orders", "500", "--quiet",
-    ]  # fmt: skip
+def test_the_library_example_of_the_readme_prints_what_the_page_shows(tmp_path):
+    """In an empty directory, at any hour, twice; it leaves nothing behind."""
+    shown = README[README.index("## As a library") :]
+    expected = re.findall(r"```text\n(.*?)```", shown, re.DOTALL)[0]
     for _ in range(2):
-        done = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        assert "bob bought 2 at 98.5\nFILLED 98.5 98.5" in run_example("README.md", tmp_path)
+        assert run_example("README.md", tmp_path) == expected
+    assert [path.name for path in tmp_path.iterdir()] == ["example.py"]
 
 
 def test_the_example_of_the_library_page_runs(tmp_path):

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oms import (
-    EmbeddedVenue,
     FundsAction,
     FundsRequest,
     MassCancelRequest,
@@ -25,7 +24,7 @@ from oms import (
 )
 from oms.enums import RequestType, ResponseType
 from oms.errors import OMSError, OutcomeUnknownError, StoppedError, ValidationError
-from tests.fakes import SOON_S, Stepped, buy, config_of, remote
+from tests.fakes import SOON_S, BreakingVenue, Stepped, buy, config_of, remote
 
 
 class Broken:
@@ -178,7 +177,8 @@ METHODS = {
     "on_data_response": 1, "between_turns": 1, "add_listener": 1, "add_market_listener": 1,
     "remove_listener": 1,
     "get_order": 2, "open_orders": 1, "get_depth": 2, "depth_snapshot": 1, "balances": 1,
-    "best_bid": 1, "best_ask": 1, "recent_trades": 1, "get_prices": 1,
+    "best_bid": 1, "best_ask": 1, "recent_trades": 1, "get_prices": 1, "get_depth_ticks": 2,
+    "balances_units": 1, "best_bid_ticks": 1, "best_ask_ticks": 1, "candles": 4, "statistics": 2,
 }  # fmt: skip
 
 
@@ -198,7 +198,8 @@ def test_no_object_handed_to_any_method_harms_the_dispatcher(name, data):
 def test_every_public_method_is_among_those():
     """One that is added is thrown at, too."""
     public = {name for name in vars(OrderManagement) if not name.startswith("_")}
-    assert public == {*METHODS, "start", "stop", "get_status", "instruments", "market_states"}
+    without = {"start", "start_by_hand", "stop", "get_status", "instruments", "market_states"}
+    assert public == {*METHODS, *without}
 
 
 def test_what_a_callback_raises_does_not_end_the_dispatcher(stepped):
@@ -238,31 +239,13 @@ def test_a_venue_report_that_no_store_can_write_is_refused(reason):
 
 def test_after_a_dispatcher_died_a_new_instance_starts_in_the_same_process(tmp_path):
     """The one that died rolled its turn back and let go of the database."""
-
-    class Breaking(EmbeddedVenue):
-        """Breaks in the middle of a turn."""
-
-        _engine = None
-
-        @property
-        def engine(self):
-            return self._engine
-
-        @engine.setter
-        def engine(self, engine):
-            self._engine = engine
-            place = engine.place if engine is not None else None
-            if place is not None:
-                engine.place = lambda order, *more: breaks(order) or place(order, *more)
-
-    def breaks(order):
-        if order.client_order_id == "B":
-            raise RuntimeError("a bug")
-
     # given one that died in a turn
     failures = SimpleQueue()
     first = OrderManagement(
-        config_of(), venue=Breaking(), directory=tmp_path, on_failure=lambda *f: failures.put(f)
+        config_of(),
+        venue=BreakingVenue("B".__eq__),
+        directory=tmp_path,
+        on_failure=lambda *f: failures.put(f),
     )
     first.start()
     first.submit(buy("A", 1, 100)).result(SOON_S)

@@ -1,4 +1,4 @@
-"""The gate: who is let through, and what is told to those who are not.
+"""The gate: who is let through, and what is told to those who are not. Needs PyJWT.
 
 A gate of one order manager in memory; its passwords are hashed for real, but cheaply.
 """
@@ -19,6 +19,7 @@ from oms.requests.access import told_facts
 from oms.users import AccessScope
 from tests.fakes import Stepped
 
+pytest.importorskip("jwt")
 GOOD, BAD, HOME = "correct horse", "battery staple", "192.0.2.7"
 MASTER = MasterSecret(b"m" * 32)
 
@@ -231,6 +232,7 @@ def test_a_password_is_set_by_an_operators_code(house):
 def test_an_old_hash_is_renewed_at_login(house):
     """Made by bcrypt of another system, from the first 72 bytes of a long password."""
     bcrypt = pytest.importorskip("bcrypt")
+    pytest.importorskip("argon2")
     long = "ä" * 60
     made = bcrypt.hashpw(long.encode()[:72], bcrypt.gensalt(4)).decode()
     credential = house.gate.find("ann").credential
@@ -276,7 +278,8 @@ def test_a_token_is_over_when_its_time_is(house):
 @pytest.mark.filterwarnings("ignore:The HMAC key")
 def test_no_other_token_is_read(house):
     """Of another key, algorithm, audience or time, or no token at all."""
-    jwt = pytest.importorskip("jwt")
+    import jwt
+
     opened = house.login()
     claims = jwt.decode(opened.access, options={"verify_signature": False})
     header = jwt.get_unverified_header(opened.access)

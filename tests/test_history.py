@@ -291,25 +291,26 @@ def check_all(market, written, width, width_s):
     assert figures(statistics) == naive(written, now - 24 * HOUR, now)
 
 
-def test_a_database_of_an_older_program_has_candles_at_once(tmp_path):
-    """Given one without the list of changes, then a reader looks at all reports, and the next
-    start makes the list."""
+def test_a_database_of_an_older_program_has_candles_after_its_upgrade(tmp_path):
+    """Given one of version 4, without the list of changes, then the next start makes it."""
     path = tmp_path / "t.db"
     market = Market(store=PersistentStorage(path))
     market.trade(100, 1)
     market.bust(market.trade(90, 2))
     market.desk.stop()
-    alter(path, "DROP TABLE trade_changes")
-
-    # when it is only looked at
     with PersistentStorage(path, read_only=True) as store:
+        listed = store.kept("trade_changes")
         trades = list(store.trades("X", 0, 1 << 62))
     assert [(each.price_ticks, each.lots, each.changed) for each in trades] == [
         (100, 1, False), (90, 0, True),
     ]  # fmt: skip
+    alter(path, "DROP TABLE trade_changes", "PRAGMA user_version = 4")
 
-    # then a start writes the list down
+    # when it is started
     again = Market(store=PersistentStorage(path), clock=market.clock)
+
+    # then
     assert figures(again.oms.statistics("X")) == (100, 100, 100, 100, 1, 100, 1, 1)
-    assert again.desk.store._one("SELECT count(*) FROM trade_changes") == (2,)
+    assert again.desk.store.kept("trade_changes") == listed
+    assert len(listed) == 2
     again.desk.stop()

@@ -18,7 +18,7 @@ from oms import (
     Side,
 )
 from oms.enums import OrderState
-from oms.turn import intake
+from oms.turn import claims
 from tests.fakes import Stepped, brief, buy, cancel, config_of, modify, sell, throttled
 
 GRID = Instrument(symbol="GRID", price_scale=2, quantity_scale=1, tick_size=5, lot_size=10)
@@ -232,4 +232,4 @@ def test_a_batch_is_told_in_the_order_of_its_requests(stepped):
 def test_the_content_of_an_order_does_not_hang_on_the_order_of_its_terms():
     """A line has them by name, a request as it declares them: made anew, the content is equal."""
     asked, journaled = {"post": "REJECT", "expire": 5}, {"expire": 5, "post": "REJECT"}
-    assert intake._about("LIMIT", "GTD", asked) == intake._about("LIMIT", "GTD", journaled)
+    assert claims.about_of("LIMIT", "GTD", asked) == claims.about_of("LIMIT", "GTD", journaled)

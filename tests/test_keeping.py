@@ -1,9 +1,11 @@
 """Backup, restore, archive: copies that hold, losses that are named, and nothing that is lost."""
 
 import json
+import os
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -263,6 +265,8 @@ def test_what_is_archived_is_still_there_for_all_who_ask(place):
     with PersistentStorage(place.path, read_only=True) as store:
         assert [report.row() for report in store.all_reports()] == rows
         assert store._one("SELECT count(*) FROM reports")[0] < len(rows) / 2
+        of_open = "SELECT count(*) FROM order_responses WHERE client_order_id = 'open'"
+        assert store._one(of_open) == (1,)  # who reads the view sees what is open
         last_seq = store.archives[0].last_seq
         assert store._one("SELECT count(*) FROM journal WHERE last_seq <= ?", last_seq)[0] <= 3
         assert next(each.last_seq for each in store.records(last_seq - 5)) > last_seq - 5
@@ -468,3 +472,18 @@ def test_a_daemon_is_backed_up_while_it_trades(tmp_path, capsys):
     assert 0 < ends[0] < ends[1]
     for name in ("one", "two"):
         assert main(["verify", "--data-dir", str(tmp_path / name)]) == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are of POSIX")
+def test_copies_and_archives_are_their_owners_as_the_database_is(place, tmp_path):
+    """Whatever the umask is: hashes of passwords are in them, too."""
+    before = os.umask(0)
+    try:
+        busy(place)
+        assert place.run("backup", tmp_path / "copy")[0] == 0
+        assert place.run("archive", "--before", at(place.clock, 2))[0] == 0
+    finally:
+        os.umask(before)
+    [archive] = place.directory.glob("*-archive-*.db")
+    for path in (place.path, archive, tmp_path / "copy" / DATABASE):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path

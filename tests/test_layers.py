@@ -7,7 +7,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
     {"errors", "clock", "enums", "money", "instruments", "reject_reasons", "market_data",
      "users", "version"},
-    {"requests"}, {"exchange", "reports"}, {"sections", "config", "config_text"}, {"desk"},
+    {"requests"}, {"exchange", "reports", "positions"},
+    {"sections", "idle", "config", "config_text"}, {"desk"},
     {"venues", "stores"}, {"turn"}, {"manager"}, {"aio", "gateways"},
     {"logs", "app", "cli", "commands", "simulation", "__main__"},
 ]  # fmt: skip

@@ -8,7 +8,6 @@ from queue import SimpleQueue
 import pytest
 
 from oms import (
-    EmbeddedVenue,
     ManualClock,
     MemoryStore,
     OrderManagement,
@@ -22,7 +21,17 @@ from oms.enums import OrderState
 from oms.errors import DeadlockError, OutcomeUnknownError, StoppedError, StoreError
 from oms.turn.threads import THREADS
 from oms.venues.scripted import ScriptedVenue, Step
-from tests.fakes import SOON_S, FaultyStore, Stepped, buy, cancel, config_of, hear, trade
+from tests.fakes import (
+    SOON_S,
+    BreakingVenue,
+    FaultyStore,
+    Stepped,
+    buy,
+    cancel,
+    config_of,
+    hear,
+    trade,
+)
 
 
 def test_its_threads_are_those_of_the_table_and_end_with_it(start_manager):
@@ -196,38 +205,12 @@ def test_what_a_remote_venue_owes_is_unknown_once_the_dispatcher_died(start_mana
     assert isinstance(answer.exception(SOON_S), StoppedError)
 
 
-@pytest.mark.parametrize("broken", ["place", "logged_on"])
+@pytest.mark.parametrize("broken", ["B", "logged_on"])
 def test_a_thread_that_dies_of_a_bug_closes_the_house(start_manager, broken):
-    """Whichever thread it is: never alive but not answering."""
-
-    class Broken(EmbeddedVenue):
-        """Breaks when the test says so."""
-
-        _engine = None
-
-        @property
-        def engine(self):
-            return self._engine
-
-        @engine.setter
-        def engine(self, engine):
-            self._engine = engine
-            if engine is not None:
-                engine.place = self.guarded(engine.place)
-
-        def guarded(self, place):
-            return lambda *terms: self.check("place") or place(*terms)
-
-        def logged_on(self):
-            self.check("logged_on")
-            return super().logged_on()
-
-        def check(self, what):
-            if broke.is_set() and what == broken:
-                raise RuntimeError("a bug")
-
+    """Whichever thread it is, that of the order B or the logon: never alive but not answering."""
     broke, failures = threading.Event(), SimpleQueue()
-    oms = start_manager(venue=Broken(), on_failure=lambda *failure: failures.put(failure))
+    venue = BreakingVenue(lambda what: what == broken and broke.is_set())
+    oms = start_manager(venue=venue, on_failure=lambda *failure: failures.put(failure))
     oms.submit(buy("A", 1, 100)).result(SOON_S)
     broke.set()
     oms.keeper.wake()

@@ -99,13 +99,16 @@ def test_each_command_says_the_same_with_and_without_a_daemon(tmp_path, runs):
         assert placed.startswith("order, id b1: order ")
         assert placed.endswith(" NEW, filled 0, open 2")
         placed, trade = run("order", "ann", "BTC_USD", "buy", "0.5", "--id", "a1")
-        assert placed.endswith(" FILLED, filled 0.5, open 0") and trade == "  0.5 at 98.5"
+        assert placed.endswith(" FILLED, filled 0.5 at 98.5, open 0") and trade == "  0.5 at 98.5"
         [repeated] = run("order", "ann", "BTC_USD", "buy", "0.5", "--id", "a1")
-        assert repeated.endswith(" FILLED, filled 0.5, open 0")
+        assert repeated.endswith(" FILLED, filled 0.5 at 98.5, open 0")
         assert run("depth", "BTC_USD")[1:] == [" " * 30 + "  |  98.5         for 1.5"]
-        if runs:
-            [trade] = run("trades", "BTC_USD")
-            assert trade.split()[2:6] == ["BUY", "0.5", "at", "98.5"]
+        for arguments in (["BTC_USD"], ["--account", "bob"], []):
+            [trade] = run("trades", *arguments)
+            assert trade.split()[2:7] == ["BTC_USD", "BUY", "0.5", "at", "98.5"]
+        [_, position, total] = run("positions", "ann")
+        assert position.split()[:3] == ["BTC_USD", "0.5", "98.5"] and total.startswith("USD")
+        assert run("positions", "nobody") == ["none"]
         run("modify", "bob", "b1", "--price", 99, "--id", "b2")
         [order] = run("orders", "bob")
         assert order.split()[:3] == ["b2", "BTC_USD", "SELL"] and order.endswith("open 1.5")
@@ -113,7 +116,7 @@ def test_each_command_says_the_same_with_and_without_a_daemon(tmp_path, runs):
         [would] = run("order", "ann", "BTC_USD", "buy", 1, 90, "--dry-run")
         assert would == "would be accepted, reserving 90 USD"
         [canceled] = run("cancel", "bob", "b2")
-        assert " CANCELED, filled 0.5, open 0" in canceled
+        assert " CANCELED, filled 0.5 at 98.5, open 0" in canceled
         run("order", "ann", "BTC_USD", "buy", 1, 90, "--stop-price", 95, "--expire",
             "2200-01-01T00:00Z", "--time-in-force", "gtd")  # fmt: skip
         assert run("mass-cancel", "ann", "--id", "m") == ["mass-cancel, id m: canceled=1"]

@@ -14,7 +14,7 @@ from tests.processes import Audit, Driver, Ledger, Row, audit, let_run, settle, 
 EXCHANGE, NOBODY = "--exchange", ("--clients", 0)
 OPENS = ("NEW", "PENDING_NEW", "TRADE", "REPLACED", "TRIGGERED")  # what a halted market never says
 SYMBOL = "TATA_INR"
-DAY_NS = 86_400_000_000_000
+CALL_NS = 86_399_000_000_000  # all of a day but its last second
 TICKS = 10**6  # of one rupee
 small_disk = faults.small_disk
 
@@ -185,7 +185,7 @@ def phase_of(found: Audit) -> Phase:
 def test_a_call_of_the_calendar_is_resumed_and_ends_in_one_auction(tmp_path: Path) -> None:
     directory, ledger = tmp_path / "data", Ledger()
     all_day = {"always_open": False, "hours": "Mon-Sun 00:00-00:00"}
-    call = {"session": {**all_day, "opening_auction_ns": DAY_NS}}
+    call = {"session": {**all_day, "opening_auction_ns": CALL_NS}}
 
     # when a daemon is killed in a call
     with Driver(directory, tmp_path / "1.out", EXCHANGE, *NOBODY, **call) as driver:

@@ -14,13 +14,14 @@ from typing import NamedTuple
 
 import pytest
 
-from oms import EmbeddedVenue, PersistentStorage
+from oms import EmbeddedVenue, MemoryStore, PersistentStorage
 from oms.clock import NEVER
 from oms.config import ExchangeConfig
 from oms.desk import snapshot
 from oms.reports import MEASURED
 from oms.requests import codec
 from oms.stores import JournalRecord, checked
+from oms.turn.day import days
 from oms.turn.journal import Fold, differences, state_mistakes
 from oms.venues.scripted import ScriptedVenue
 from tests.fakes import Stepped, config_of
@@ -195,3 +196,14 @@ def test_a_database_of_schema_version_2_is_upgraded_with_every_report_and_client
         assert list(differences(store, Fold(EmbeddedVenue()))) == []
     finally:
         store.close()
+
+
+@pytest.mark.parametrize("name", ["corners", "exchange-calendar", "exchange-machine-909", "kill"])
+def test_older_journals_have_their_trading_dates(name):
+    """By the rules of their time; each statement adds up, or `days` would raise. A date that was
+    opened again is one date."""
+    store = MemoryStore()
+    store._records = [JournalRecord(*record) for record in read(name)["records"]]
+    found = list(days(store, EmbeddedVenue()))
+    assert sum(len(day.trades) for day in found) > 10
+    assert [day.date for day in found] == sorted({day.date for day in found})

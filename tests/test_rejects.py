@@ -9,7 +9,7 @@ from oms import RejectReason
 from oms.reject_reasons import published_table
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reject-codes.md").read_text(encoding="utf-8")
 
 # Written by hand, and only ever added to: programs of others compare these numbers.
 # reason: API, HTTP, FIX 103, 102, 378
@@ -125,7 +125,7 @@ def test_codes_are_those_of_their_standards():
         assert "\n" not in reason.meaning
 
 
-def test_the_page_of_reports_publishes_this_table_row_by_row():
+def test_the_page_of_reject_codes_publishes_this_table_row_by_row():
     """No row less, none more, none that says something else."""
     published = re.findall(r"^\| `[A-Z_]+` \| \d{4} \|.*$", PAGE, re.MULTILINE)
     assert published == published_table().splitlines()[2:]

@@ -1,4 +1,4 @@
-"""What docs/library.md says under "What one would ask": each line as a story."""
+"""What docs say of stops, icebergs, reservations, post-only, priority and used ids, as stories."""
 
 from datetime import UTC, datetime, timedelta
 

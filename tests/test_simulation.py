@@ -38,8 +38,8 @@ from oms.simulation.recorded import (
     instrument_of,
     read_jsonl,
 )
-from oms.simulation.report import HOPS, Facts, Holding, depth_lines, render
-from oms.simulation.runner import Outcome, Runner, Tally, Traded, at_speed, bursts
+from oms.simulation.report import HOPS, Facts, Holding, depth_lines, pnl_text, positions, render
+from oms.simulation.runner import Dealt, Outcome, Runner, Tally, Traded, at_speed, bursts
 from tests.fakes import Stepped, buy, config_of, sell
 
 SHIPPED = Config().instruments
@@ -387,59 +387,81 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path):
 
 REPORT = """\
 ============================================================================================
-Simulation of X
-============================================================================================
 Recorded   flow.jsonl
 
 Requests   300 offered in 2.0 s: 150 a second
            CANCEL 50, NEW 250
            240 sent to the venue in 2.5 s
-Throttle   sliding_window, at most 100 sends in 1 s
-Queue      at most 80 waiting; 5 still wait and go out at the next start
 Unanswered 1
 
-Reports    400, each told after it was on disk
+Reports    400 execution reports, each published after its commit
            new                         300
            cancel rejected             100
 
-Rejected   100
-           TOO_LATE                     90
-           DUPLICATE_ID                 10
+Rejected   100 requests
+           TOO_LATE                     90  too late: order ended, or quantity filled already
+           DUPLICATE_ID                 10  client order id already used for another request
+
+           careless-1 errs on purpose.
 
 Trades     symbol             trades             volume       last price
            X                      12               3.50           101.05
+
+Positions  account      symbol     trades      bought        sold    position          P&L
+           ann          X               2        3.00        1.00        2.00        +1.05 USD
+           bob          X               2        1.00        3.00       -2.00        -1.15 USD
+
+           P&L: sales less purchases, plus the position at the last price, less fees.
+           All P&L in USD: -0.10; fees less rebates: 0.10.
 
 Book X                                  bid | ask
                      1.50 at         101.00 | 101.05         for 2.00
                                             | 101.10         for 0.50
 
 Latency, ms        p50        p90        p99      p99.9        max
-  intake         1.000      2.000      3.000      4.000      5.000  taken from the caller, \
-seen by the dispatcher
-  wait           1.000      2.000      3.000      4.000      5.000  in the queue, for the throttle
-  venue          1.000      2.000      3.000      4.000      5.000  sent, matched, answered
-  disk           1.000      2.000      3.000      4.000      5.000  until the commit has returned
-  publish        1.000      2.000      3.000      4.000      5.000  until listeners are told
-  total          1.000      2.000      3.000      4.000      5.000  from the call to the answer, \
-waiting included
+  venue          1.000      2.000      3.000      4.000      5.000  sent to the venue until \
+answered by it: matching
+  disk           1.000      2.000      3.000      4.000      5.000  answered until the commit has \
+returned: one fsync a turn
+  publish        1.000      2.000      3.000      4.000      5.000  committed until the listeners \
+are told
+  intake         1.000      2.000      3.000      4.000      5.000  handed over until the \
+dispatcher takes the request
 
-Latency of an answer, from the call (30 requests)
-    below 200 us         10  ######################
-    below 500 us          0
-      below 1 ms         20  ############################################
+Throttle   sliding_window, at most 100 sends in 1 s
+Queue      at most 80 waiting; 5 still wait and go out at the next start
+Waiting, ms        p50        p90        p99      p99.9        max
+  wait           1.000      2.000      3.000      4.000      5.000  in the queue, until the \
+throttle lets the request go
+  total          1.000      2.000      3.000      4.000      5.000  handed over until told, all \
+waits included
+
+Wait for the throttle (30 requests)
+      below 1 ms         10  ######################
+      below 2 ms          0
+      below 5 ms         20  ############################################
 
 Journal    1,234 entries and turns, 99 turns here
 Database   /data/order_management.db (1.5 MB)
 Log        /data/logs/order_management.log
-Verify     verified: 1,000 journal entries, 400 reports"""
+Verify     verified: 1,000 journal entries, 400 reports
+
+Next
+  the story of the order that waited longest for the throttle:
+      oms explain B-7 --data-dir d
+  the comparison of journal and reports, again:
+      oms verify --data-dir d"""
+
+
+WAITS = [(100, 110, 4), (150_000, 160_000, 6), (2_000_000, 2_100_000, 20)]
 
 
 def facts_of(**more) -> Facts:
     """A run on one instrument."""
-    x = Instrument(symbol="X", price_scale=2, quantity_scale=2, tick_size=5)
+    x = Instrument(symbol="X", price_scale=2, quantity_scale=2, tick_size=5, quote="USD")
     figures = {"count": 240, "p50": 10**6, "p90": 2 * 10**6, "p99": 3 * 10**6}
     figures |= {"p99.9": 4 * 10**6, "max": 5 * 10**6}
-    return Facts(
+    facts = Facts(
         title="Simulation of X",
         outcome=Outcome(
             offered=Counter(NEW=250, CANCEL=50),
@@ -450,6 +472,11 @@ def facts_of(**more) -> Facts:
         tally=Tally(
             reports=Counter({"NEW": 300, "CANCEL_REJECTED": 100}),
             traded={"X": Traded(count=12, lots=350, last_ticks=10105)},
+            dealt={
+                ("bob", "X"): Dealt(2, 100, 300, 200 * 10105 - 11_000, 5_000_000),
+                ("ann", "X"): Dealt(2, 300, 100, 11_000 - 200 * 10105, 5_000_000),
+            },
+            examples={"waited": "B-7"},
         ),
         status={
             "waiting": 5, "waiting_peak": 80, "rejects": {"DUPLICATE_ID": 10, "TOO_LATE": 90},
@@ -460,14 +487,16 @@ def facts_of(**more) -> Facts:
         depths={"X": ([(10100, 150)], [(10105, 200), (10110, 50)])},
         latency_ns=dict.fromkeys(HOPS, figures),
         total=[(100_000, 110_000, 4), (150_000, 160_000, 6), (900_000, 950_000, 20)],
-        wait=[],
+        wait=WAITS,
         database="/data/order_management.db",
         database_bytes=1_500_000,
         log_file="/data/logs/order_management.log",
         verdict="verified: 1,000 journal entries, 400 reports",
         notes=["Recorded   flow.jsonl"],
-        **more,
+        on_purpose="careless-1 errs on purpose.",
+        command="oms {} --data-dir d",
     )  # fmt: skip
+    return replace(facts, **more)
 
 
 def test_the_report_reads_like_this():
@@ -484,8 +513,8 @@ def test_the_report_of_money_reads_like_this():
     facts = facts_of(money=money, taken_back=1_200)
     facts.tally.traded["X"].in_auctions = 7
     text = render(facts)
-    assert text.endswith(
-        "Balances   asset                paid in    held by accounts         fees earned"
+    assert (
+        "\nBalances   asset                paid in    held by accounts         fees earned"
         "            rounding            reserved\n"
         "           BTC                       10                  10                   0"
         "                   0                   0\n"
@@ -493,11 +522,39 @@ def test_the_report_of_money_reads_like_this():
         "                0.02                   5\n"
         "Canceled   1,200 open orders at the end, by mass cancel\n"
         "Reserved   see above\n"
-        "conserved: yes"
-    )
+        "Conserved  yes: all that was paid in is accounted for\n\nNext\n"
+    ) in text
     assert "\n           7 of these trades in auctions, each at one price\n" in text
     leaking = facts_of(money=[money[0]._replace(held=10 * 10**8 - 1)])
-    assert render(leaking).endswith("Reserved   nothing\nconserved: NO")
+    assert "Reserved   nothing\nConserved  NO\n" in render(leaking)
+
+
+def test_without_a_wait_the_report_shows_the_whole_time():
+    """At full speed the throttle is off: the time to the answer is the program's own."""
+    text = render(facts_of(throttle="off"))
+    assert "Wait for the throttle" not in text
+    assert "Wait for the throttle" not in render(facts_of(wait=[(100, 110, 30)]))
+    assert (
+        "Time to the answer (30 requests)\n    below 200 us         10  ######################\n"
+    ) in text
+
+
+def test_profit_and_loss_add_up_to_the_fees():
+    """Without fees what one account gains the others lose, held or sold."""
+    tally = Tally()
+    desk = Stepped(config_of()).start()
+    desk.oms.add_listener(tally)
+    desk.send(sell("s1", 5, 100, account="ann"), buy("b1", 3, 101, account="bob"))
+    desk.send(buy("b2", 2, 102, account="cid"))
+    facts = replace(facts_of(), tally=tally, instruments=desk.oms.config.instruments)
+    found = {row.account: (row.dealt.trades, row.lots, row.pnl) for row in positions(facts)}
+    # All five lots went at 100; the last price is 100, so nothing was gained yet.
+    assert found == {"ann": (2, -5, 0), "bob": (1, 3, 0), "cid": (1, 2, 0)}
+
+    # when a price later moves up by 5, for whoever holds them
+    desk.send(sell("s3", 1, 105, account="bob"), buy("b3", 1, 105, account="dan"))
+    found = {row.account: pnl_text(row) for row in positions(facts)}
+    assert found == {"ann": "-25.00", "bob": "+15.00", "cid": "+10.00", "dan": "+0.00"}
 
 
 def test_an_empty_book_says_so():

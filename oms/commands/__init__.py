@@ -5,6 +5,7 @@ Owner: MainThread. A command gets its arguments and a Place, and returns the exi
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -113,6 +114,18 @@ def ask(manager: OrderManagement, requests: Iterable[Request]) -> Iterator[Order
                 yield answer.result(ANSWER_S_MAX)
             except TimeoutError:
                 raise OutcomeUnknownError(f"no answer within {ANSWER_S_MAX:g} s") from None
+
+
+def program_name(path: str) -> str:
+    """What a user types to get this program, from sys.argv[0]."""
+    if Path(path).name == "__main__.py":
+        return "python -m oms"
+    return f"python {shlex.quote(path)}" if path.endswith(".py") else Path(path).name or "oms"
+
+
+def data_option(directory: Path) -> str:
+    """What a user adds to a command so that it finds the data there."""
+    return "" if directory == Path.cwd() else f" --data-dir {shlex.quote(str(directory))}"
 
 
 def say(text: str) -> None:

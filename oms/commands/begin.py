@@ -10,8 +10,7 @@ from contextlib import closing
 from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, say, venue_of
 from oms.config import CONFIG_PATH
 from oms.errors import StoreError
-from oms.reports import Report
-from oms.stores import Claim
+from oms.stores import Turn
 from oms.stores.lock import DataLock
 from oms.stores.schema import SCHEMA_VERSION
 from oms.stores.sqlite import PersistentStorage, schema_version
@@ -81,6 +80,6 @@ def migrate(args: argparse.Namespace, place: Place) -> int:
     return EXIT_OK
 
 
-def _turns(store: PersistentStorage) -> Iterator[tuple[list[Claim], list[Report]]]:
+def _turns(store: PersistentStorage) -> Iterator[Turn]:
     """What the journal gives; read only after upgrade() has given it its newer columns."""
     yield from upgraded(store, venue_of(store))

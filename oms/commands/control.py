@@ -1,4 +1,4 @@
-"""`order`, `cancel`, `modify`, `mass-cancel`, `orders`, `trades`, `depth`, `watch`: by hand.
+"""`order`, `cancel`, `modify`, `mass-cancel`, `orders`, `trades`, `positions`, ...: by hand.
 
 Flow:  arguments -> [control] -> request or question, as an object -> reach -> the answer, printed
 Owner: MainThread. Requests are made and checked by their own classes, before anything is sent.
@@ -30,11 +30,11 @@ from oms.requests.codec import to_object
 ROWS_MAX = 1_000
 SIDES = [side.value.lower() for side in Side]
 ORDER = """\
-Places an order, and prints what became of it at once: the order, then each trade. LIMIT with
+Places an order, and prints how it stands at once: the order, then each trade. LIMIT with
 a PRICE, MARKET without; with --stop-price STOP_LIMIT or STOP. The daemon of the data directory
-takes it; if none runs, an order manager is started for it. --dry-run only asks what would
-become of it. The same --id with the same content is placed once, however often it is sent.
-Exit code 1 if it is refused, with the reason."""
+takes it; if none runs, an order manager is started for it. --dry-run checks the order and
+places nothing. The same --id with the same content is placed once, however often it is sent.
+Exit code 1 if the order is refused, with the reason."""
 CANCEL = """\
 Cancels what is open of one order, named by a client order id it has had or by --order-id."""
 MODIFY = """\
@@ -47,16 +47,22 @@ ORDERS = """\
 Lists the open orders of an account, oldest first; with ORDER, how that one stands, open or not:
 named by a client order id it has had or by --order-id."""
 TRADES = """\
-Lists the latest trades of a symbol, oldest first, since the order manager started."""
+Lists the latest trades of a symbol, or of all, oldest first, with both accounts, the aggressor
+and the fees; with --account those of one account. As they stand: a busted trade is marked and
+has no quantity, a corrected one has its new price and quantity. --before ID goes further back."""
+POSITIONS = """\
+Lists what an account holds of each symbol it has traded: quantity, average cost, realized profit,
+unrealized profit at the last price, fees; then the sums by quote asset. docs/database.md says how
+they are reckoned."""
 CANDLES = """\
-Lists what was traded of a symbol in each minute, or another --width from 1s to 1d: open, high,
-low, close, volume, volume in the quote asset, average price by volume, trades. A day begins at
-midnight in the session's time zone; a span without a trade has no line. "changed" counts trades
-of the span that were busted or corrected since: the figures are as trades stand now. By default
-the last 100 spans; with --start the first ones from then on."""
+Lists the candles of a symbol, of one minute or another --width from 1s to 1d: open, high, low,
+close, volume, volume in the quote asset, volume-weighted average price, trades. A day begins at
+midnight in the session's time zone; an interval without a trade has no line. Busted and corrected
+trades count as they stand now; "changed" counts those of the interval. By default the last 100
+intervals; with --start the first ones from then on."""
 STATISTICS = """\
-Shows what was traded of a symbol in the last 24 hours, or in the 24 hours before --end: open,
-high, low, last, change, volume, volume in the quote asset, average price by volume, trades."""
+Shows the statistics of a symbol over the last 24 hours, or the 24 hours before --end: open, high,
+low, last, change, volume, volume in the quote asset, volume-weighted average price, trades."""
 DEPTH = """\
 Shows the best price levels of a symbol: bids on the left, asks on the right."""
 WATCH = """\
@@ -110,7 +116,7 @@ def _add_order(add: AddCommand) -> None:
     option("--post-only", choices=list(PostOnly), type=str.lower, help="never take")
     option("--oco-with", metavar="ID", default="", help="the open stop that is its partner")
     option("--self-trade", choices=list(SelfTrade), type=str.lower)
-    option("--dry-run", action="store_true", help="ask what would become of it, and place nothing")
+    option("--dry-run", action="store_true", help="check the order and place nothing")
     _add_id(option)
 
 
@@ -127,18 +133,24 @@ def _add_questions(add: AddCommand) -> None:
     option("--after", metavar="N", type=whole_number(0), default=0, help="order ids above N")
     _add_limit(option)
 
-    option = add("trades", trades, "the latest trades of a symbol", TRADES)
-    option("symbol", metavar="SYMBOL")
+    option = add("trades", trades, "the latest trades of a symbol or an account", TRADES)
+    option("symbol", metavar="SYMBOL", nargs="?", default="")
+    option("--account", metavar="A", default="", help="of this account alone")
+    option("--before", metavar="ID", default="", help="trades before this execution id")
     _add_limit(option)
 
-    option = add("candles", candles, "prices and volumes of spans of time", CANDLES)
+    option = add("positions", positions, "positions of an account, profit and loss", POSITIONS)
+    option("account", metavar="ACCOUNT")
+    option("--json", action="store_true", help="the answer as one JSON object")
+
+    option = add("candles", candles, "prices and volumes by interval", CANDLES)
     option("symbol", metavar="SYMBOL")
     option("--width", metavar="W", default="1m", help="such as 1s, 5m, 4h, 1d (default: 1m)")
     option("--start", metavar="TIME", type=instant, default=0, help="from then on")
     option("--end", metavar="TIME", type=instant, default=0, help="up to then (default: now)")
     _add_limit(option)
 
-    option = add("statistics", statistics, "prices and volume of 24 hours", STATISTICS)
+    option = add("statistics", statistics, "prices and volume of the last 24 hours", STATISTICS)
     option("symbol", metavar="SYMBOL")
     option("--end", metavar="TIME", type=instant, default=0, help="up to then (default: now)")
     option("--json", action="store_true", help="the answer as one JSON object")
@@ -167,7 +179,7 @@ def _add_limit(option: AddOption) -> None:
 
 
 def order(args: argparse.Namespace, place: Place) -> int:
-    """Place one, or ask what would become of it."""
+    """Place one, or only check it."""
     terms = OrderTerms(
         stop_price=args.stop_price,
         display_quantity=args.display_quantity,
@@ -264,7 +276,9 @@ def _response_lines(what: str, told: Told) -> list[str]:
 def standing(report: Told) -> str:
     """How an order stands, in words."""
     parts = [f"order {report['order_id']} {report['state']}"]
-    parts += [f"{name} {report[name]}" for name in ("filled", "open") if name in report]
+    if "filled" in report:
+        at = f" at {report['average_price']}" if "average_price" in report else ""
+        parts += [f"filled {report['filled']}{at}", f"open {report['open']}"]
     text = f": {report['text']}" if "text" in report else ""
     return ", ".join(parts) + text
 
@@ -305,15 +319,20 @@ def _order_lines(told: Told) -> list[str]:
 
 
 def trades(args: argparse.Namespace, place: Place) -> int:
-    return _ask(
-        args, place, {"ask": "trades", "symbol": args.symbol, "limit": args.limit}, _trade_lines
-    )
+    given = {
+        "ask": "trades", "symbol": args.symbol, "account": args.account, "before": args.before,
+        "limit": args.limit,
+    }  # fmt: skip
+    return _ask(args, place, given, _trade_lines)
 
 
 def _trade_lines(told: Told) -> list[str]:
     return [
-        f"{datetime_of(each['wall_ns']):%Y-%m-%d %H:%M:%S.%f} {each['taker_side'] or 'AUCTION':<7} "
-        f"{each['quantity']:>12} at {each['price']:>12}  {each['execution_id']}"
+        f"{datetime_of(each['wall_ns']):%Y-%m-%d %H:%M:%S.%f} {each['symbol']:<10} "
+        f"{each['aggressor'] or 'AUCTION':<7} {each['quantity']:>12} at {each['price']:>12}  "
+        f"{each['buy_account'] or '-'} from {each['sell_account'] or '-'}, fees "
+        f"{each['buy_fee']} and {each['sell_fee']}  {each['execution_id']}"
+        + (f"  {each['status']}" if each["status"] else "")
         for each in told["trades"]
     ] or ["none"]
 
@@ -353,6 +372,29 @@ def _statistics_lines(told: Told) -> list[str]:
     rows = [f"{name:<13} {'-' if found[name] is None else found[name]}" for name in names]
     changed = f", {found['changed']} busted or corrected since" if found["changed"] else ""
     return [f"{found['symbol']}, {span}", *rows, f"{'trades':<13} {found['count']}{changed}"]
+
+
+def positions(args: argparse.Namespace, place: Place) -> int:
+    return _ask(args, place, {"ask": "positions", "account": args.account}, _position_lines)
+
+
+def _position_lines(told: Told) -> list[str]:
+    if not told["positions"]:
+        return ["none"]
+    lines = [
+        f"{'symbol':<12} {'quantity':>14} {'average cost':>16} {'realized':>16} "
+        f"{'unrealized':>16} {'fees':>14}"
+    ]
+    lines += [
+        f"{each['symbol']:<12} {each['quantity']:>14} {each['average_cost'] or '-':>16} "
+        f"{each['realized']:>16} {each['unrealized']:>16} {each['fees']:>14}"
+        for each in told["positions"]
+    ]
+    return lines + [
+        f"{each['asset'] or 'in all':<12} {'':>14} {'':>16} {each['realized']:>16} "
+        f"{each['unrealized']:>16} {each['fees']:>14}  net {each['net']}"
+        for each in told["pnl"]
+    ]
 
 
 def depth(args: argparse.Namespace, place: Place) -> int:

@@ -42,7 +42,12 @@ def add_to(add: AddCommand) -> None:
         look = looking(lambda args, store: close(args, store, args.output or place.directory))
         return look(args, place)
 
-    option = add("end-of-day", end_of_day, "settlement prices, statements, trades", END_OF_DAY)
+    option = add(
+        "end-of-day",
+        end_of_day,
+        "write the files of a trading date",
+        END_OF_DAY,
+    )
     option("--date", metavar="DATE", type=trading_date, help="such as 2026-11-27")
     option("--output", metavar="DIR", type=Path, help="where to (default: the data directory)")
 
@@ -91,7 +96,7 @@ def files_of(day: Day) -> Iterator[tuple[str, str]]:
         "positions": (POSITIONS, list(_position_rows(day))),
         "trades": (
             tuple(TRADE_COLUMNS),
-            [trade_row(each, day.instruments.get(each.symbol)) for each in day.trades],
+            [trade_row(each) for each in day.trades],
         ),
     }
     whole = {

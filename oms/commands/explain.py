@@ -22,11 +22,11 @@ from oms.stores import Store
 from oms.stores.sqlite import PersistentStorage
 
 DESCRIPTION = """\
-Tells what happened to one order and why: what was asked and when, what was checked, how long
-it waited and for what, with whom it traded at which fee, how it was changed, what triggered
-it, how it ended, and in which turn each of this was committed. Any id that the order has had
-will do: its own, or that of a modify or cancel; or the id of a command: of a deposit, a mass
-cancel, an operator's. All times are UTC."""
+Tells what happened to one order and why: the request, its checks, how long the order waited
+and for what, each trade with counterparty and fee, modifies, what triggered it, how it ended,
+and in which turn each step was committed. The order is named by any client order id that it
+has had, also that of a modify or cancel. The id of a deposit, a mass cancel or an operator's
+request works, too. All times are UTC."""
 COMMANDS = (
     codec.FUNDS,
     codec.MASS_CANCEL,
@@ -51,14 +51,14 @@ ROLES = {
 REASONS_WHY = {
     RejectReason.OCO: "its pair was filled, triggered or ended",
     RejectReason.SELF_TRADE: "it would have traded with an order of the same account or group",
-    RejectReason.EXPIRE_TIME: "it was good until then and no longer",
+    RejectReason.EXPIRE_TIME: "its expire time was reached",
     RejectReason.SESSION_ENDED: "the session ended",
-    RejectReason.POST_ONLY: "it was to make, and would have taken",
+    RejectReason.POST_ONLY: "it is post-only and would have taken liquidity",
     RejectReason.MIN_QUANTITY: "less than its minimum could be filled at once",
-    RejectReason.INSUFFICIENT_LIQUIDITY: "the book did not have what it asked for",
-    RejectReason.FUNDS_INSUFFICIENT: "the account does not have what it costs",
-    RejectReason.MARKET_STATE: "such an order cannot be entered in this phase of the market",
-    RejectReason.BREAKER: "the circuit breaker lets nothing trade there",
+    RejectReason.INSUFFICIENT_LIQUIDITY: "the liquidity of the book was insufficient",
+    RejectReason.FUNDS_INSUFFICIENT: "the available funds were insufficient",
+    RejectReason.MARKET_STATE: "this market phase does not accept such an order",
+    RejectReason.BREAKER: "the circuit breaker: the price is outside the band",
     RejectReason.MASS_CANCEL: "a mass cancel",
     RejectReason.KILL_SWITCH: "the kill switch",
     RejectReason.SYMBOL_DELISTED: "its symbol was delisted",
@@ -69,7 +69,7 @@ REASONS_WHY = {
 
 
 def add_to(add: AddCommand) -> None:
-    option = add("explain", looking(explain), "what happened to one order, and why", DESCRIPTION)
+    option = add("explain", looking(explain), "tell the story of one order", DESCRIPTION)
     option("client_order_id", metavar="CLIENT_ORDER_ID", help="an id the order had")
     option("--account", metavar="A", help="whose id it is; needed when several accounts used it")
 

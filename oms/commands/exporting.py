@@ -21,12 +21,19 @@ from oms.enums import ResponseType
 from oms.errors import ConfigError
 from oms.instruments import Instrument
 from oms.money import to_text
-from oms.reports import COMMAND_ANSWERS, ROW_COLUMNS, Report, standing_of
+from oms.positions import TradeRow, trade_rows
+from oms.reports import (
+    COMMAND_ANSWERS,
+    NUMBER_BITS,
+    ROW_COLUMNS,
+    Report,
+    execution_id_of,
+    standing_of,
+)
 from oms.requests.codec import MODIFY, NEW, decode_all
 from oms.stores import JournalRecord, checked
 from oms.stores.sqlite import PersistentStorage
 from oms.turn.journal import Fold
-from oms.turn.trade_rows import TradeRow, trade_rows
 
 EXPORT = """\
 Prints the journal as JSON lines: one for each entry (what moved the orders, in order), and
@@ -54,7 +61,7 @@ class Table(NamedTuple):
 
 
 def add_to(add: AddCommand) -> None:
-    option = add("export", looking(export), "journal, reports, orders or trades, to a file", EXPORT)
+    option = add("export", looking(export), "export the journal, reports, orders or trades", EXPORT)
     option(
         "what", metavar="WHAT", nargs="?", choices=list(TABLES), default="journal",
         help=f"{', '.join(TABLES)} (default: journal)",
@@ -245,31 +252,27 @@ def _asked(
 
 def trade_table(store: PersistentStorage, from_seq: int) -> Iterator[Row]:
     """One row a trade, of a turn at or after the sequence."""
-    instruments = instruments_of(folded(store))
     reports = (each for each in store.all_reports() if each.journal_seq >= from_seq)
-    for trade in trade_rows(reports, store.changes(0)):
-        yield trade_row(trade, instruments.get(trade.symbol))
+    yield from map(trade_row, trade_rows(reports, store.changes(0), store.scales()))
 
 
-def trade_row(trade: TradeRow, instrument: Instrument | None) -> Row:
-    """One trade for a file; sides are flat."""
+def trade_row(trade: TradeRow) -> Row:
+    """One trade for a file, with the scales that it was traded by."""
+    price, quantity, quote = trade.price_scale, trade.quantity_scale, trade.quote_scale
+    worth = trade.price_ticks * trade.lots
     return {
-        "seq": trade.seq, "execution_id": trade.execution_id, "match_number": trade.match_number,
-        "symbol": trade.symbol, "time": time_text(trade.wall_ns), "wall_ns": trade.wall_ns,
-        "price_ticks": trade.price_ticks, "quantity_lots": trade.quantity_lots,
-        "taker_side": trade.taker_side, "status": trade.status,
-        "buy_order_id": trade.buyer.order_id, "buy_account": trade.buyer.account,
-        "buy_client_order_id": trade.buyer.client_order_id, "buy_fee_units": trade.buyer.fee,
-        "sell_order_id": trade.seller.order_id, "sell_account": trade.seller.account,
-        "sell_client_order_id": trade.seller.client_order_id, "sell_fee_units": trade.seller.fee,
-        **_decimals(
-            instrument,
-            price=(trade.price_ticks, "price"),
-            quantity=(trade.quantity_lots, "quantity"),
-            notional=(trade.price_ticks * trade.quantity_lots, "notional"),
-            buy_fee=(trade.buyer.fee, "fee"),
-            sell_fee=(trade.seller.fee, "fee"),
-        ),
+        "seq": trade.report_id >> NUMBER_BITS, "execution_id": execution_id_of(trade.report_id),
+        "match_number": trade.match_number, "symbol": trade.symbol,
+        "time": time_text(trade.wall_ns), "wall_ns": trade.wall_ns,
+        "price_ticks": trade.price_ticks, "quantity_lots": trade.lots,
+        "taker_side": trade.aggressor, "status": trade.status,
+        "buy_order_id": trade.buy_order_id, "buy_account": trade.buy_account,
+        "buy_client_order_id": trade.buy_client_order_id, "buy_fee_units": trade.buy_fee,
+        "sell_order_id": trade.sell_order_id, "sell_account": trade.sell_account,
+        "sell_client_order_id": trade.sell_client_order_id, "sell_fee_units": trade.sell_fee,
+        "price": to_text(trade.price_ticks, price), "quantity": to_text(trade.lots, quantity),
+        "notional": to_text(worth, price + quantity),
+        "buy_fee": to_text(trade.buy_fee, quote), "sell_fee": to_text(trade.sell_fee, quote),
     }  # fmt: skip
 
 

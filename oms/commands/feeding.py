@@ -46,7 +46,7 @@ PROGRESS_NS = 5 * NANOS
 THROTTLED_S_MAX = 3_600.0
 LONGEST_PREFIX = "F9999999999-"
 FEED = """\
-Sends recorded orders through the real path, and reports what became of them.
+Sends recorded orders through the path of the daemon, and reports how they were answered.
 
 jsonl    what `simulate --record FILE` wrote: one request a line. Every client order id gets
          a prefix, so that a file can be fed twice; --keep-ids leaves ids as they are.
@@ -54,24 +54,23 @@ lobster  a LOBSTER message file of NASDAQ orders, one symbol: new orders, partia
          deletes as they are, each execution as an IOC order from the other side. Hidden
          executions, crosses and halts are counted and left out.
 
-It works in the same data directory as everything else: give --data-dir DIR to keep recorded
-orders apart from your own. Orders of a symbol that config.ini does not list are taken back
-at the end. The file is read once before anything is sent: a bad line stops it there. A file
-whose name ends in .gz is unpacked.
+The data directory is that of all commands: --data-dir DIR keeps recorded orders apart from
+others. Orders of a symbol that config.ini does not list are canceled at the end. The file
+is read once before the first order is sent; a bad line ends the command there. A file whose
+name ends in .gz is unpacked.
 
-A whole file of `simulate --record` is done again as it was made: with its ledger, auction,
-throttle, fees and instruments, turn by turn, in a data directory that is new (--data-dir DIR).
-The report compares both runs, trade for trade; exit code 1 if they differ. In a directory with
-a database, with --speed, --orders, --throttle or --keep-ids, and of other files, the orders
-alone are sent: the session is always open, there is no ledger, and nobody is kept from trading
-with himself.
+A complete file of `simulate --record` is run again as it was made, in a new data directory
+(--data-dir DIR): with its ledger, auction, throttle, fees and instruments, turn by turn. The
+report compares both runs, trade for trade; exit code 1 if they differ. In a directory with a
+database, with --speed, --orders, --throttle or --keep-ids, and from other files, only the
+orders are sent: the session is always open, and ledger and self-trade prevention are off.
 
 --to DIR sends them to the daemon that runs in DIR instead, by its hours, throttle, ledger and
 limits, and leaves open what is open at the end."""
 
 
 def add_to(add: AddCommand) -> None:
-    option = add("feed", feed, "send recorded orders through the whole path", FEED)
+    option = add("feed", feed, "send recorded orders through the order path", FEED)
     option("file", metavar="FILE", type=Path, help="the recorded orders")
     option("--format", choices=("jsonl", "lobster"), help="(default: lobster for .csv, else jsonl)")
     option(
@@ -147,6 +146,7 @@ def _feed_again(args: argparse.Namespace, place: Place, recording: Recording) ->
     """A whole run, turn by turn by the settings and the clock it was made with."""
     for _ in read_requests(args.file, LONGEST_PREFIX):
         pass
+    place.directory.mkdir(parents=True, exist_ok=True)
     lasted_ns = recording.turns[-1][0] if recording.turns else 0
     start_ns = SystemClock().wall_ns() - lasted_ns - NANOS  # so that no stamp is ahead of now
     again = Again(

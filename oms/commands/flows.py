@@ -22,6 +22,8 @@ from oms.commands import (
     AddOption,
     Place,
     ask,
+    data_option,
+    program_name,
     starting,
     whole_number,
 )
@@ -43,9 +45,11 @@ from oms.requests import (
 )
 from oms.simulation.again import made_by
 from oms.simulation.agents import FUNDED, funding, market
+from oms.simulation.page import html_of
 from oms.simulation.recorded import RESTING, Recorder
 from oms.simulation.report import DEPTH_SHOWN, Facts, Holding, holdings, render
-from oms.simulation.runner import TICK_S, OnMatch, Runner, Tally, Timed, bursts
+from oms.simulation.runner import TICK_S, OnMatch, Runner, Tally, Timed, Traded, bursts
+from oms.simulation.samples import BookSample, Sample, Samples, book_sample
 
 TAKE_BACK_S_MAX = 3.0
 TICKS_A_STATUS = round(1.0 / TICK_S)
@@ -132,6 +136,7 @@ class Load:
     day: the market around made-up agents: money, auction, mass cancel; None: of a recorded flow.
     shown: the instruments whose trades and books are reported; none: all.
     recorder: writes each request, and what came of it.
+    on_purpose: see Facts. page: where the report goes as HTML; None: nowhere.
     """
 
     place: Place
@@ -145,15 +150,18 @@ class Load:
     day: MarketDay | None = None
     shown: tuple[Instrument, ...] = ()
     recorder: Recorder | None = None
+    on_purpose: str = ""
+    page: Path | None = None
+    _samples: Samples = field(default_factory=Samples, init=False)
     _facts: Facts | None = field(default=None, init=False)
     _depths: dict[str, Depth] = field(default_factory=dict, init=False)
     _ticks: int = field(default=0, init=False)
 
     def run(self, source_of: Callable[[str], Source]) -> int:
         """Run it, stop, verify, print the report; the exit code."""
+        print(self.title, flush=True)
         if not self.quiet:
-            title = f"{self.title}; throttle {throttle_text(self.place.config)}"
-            print(f"{title}; Ctrl-C ends it", flush=True)
+            print("Ctrl-C ends the run in order, with its report.", flush=True)
         app = App(self.place.config, self.place.directory, accept_loss=self.place.accept_loss)
         driven: list[tuple[Source, Runner]] = []
 
@@ -189,21 +197,40 @@ class Load:
         verdict = examine(self.place)
         size = self.place.database.stat().st_size
         text = "; the first: ".join([verdict.text, *verdict.found[:1]])
-        print(render(replace(facts, verdict=text, database_bytes=size)))
+        facts = replace(facts, verdict=text, database_bytes=size)
+        print(render(facts))
+        if self.page is not None:
+            self.page.write_text(html_of(facts), encoding="utf-8")
+            print(f"\nCharts     {self.page}: open it in a browser")
         return EXIT_OK if verdict.holds and code == EXIT_OK else EXIT_FAILED
 
     def _runner(self, app: App, manager: OrderManagement, source: Source) -> Runner:
         def on_tick(line: str) -> None:
             self._ticks += 1
+            if self.page is not None and self._samples.due:
+                self._sample(manager, runner)
             if self._ticks % TICKS_A_STATUS == 1:
                 write_status(self.place.directory, manager.get_status())
             self._show(line)
 
-        return Runner(
+        runner = Runner(
             manager, SystemClock(), app.stopping, tally=Tally(on_match=source.on_match),
             paced=self.paced, seconds=self.seconds, answer_s_max=self.answer_s_max,
             on_tick=on_tick, on_sent=self.recorder.write if self.recorder is not None else None,
         )  # fmt: skip
+        return runner
+
+    def _sample(self, manager: OrderManagement, runner: Runner) -> None:
+        """What the charts show of this moment."""
+        traded, books = runner.tally.traded.copy(), dict[str, BookSample]()
+        for each in self.shown or manager.config.instruments:
+            bids, asks = manager.publisher.depth(each.symbol)
+            now = traded.get(each.symbol, Traded())
+            depth = bids[:DEPTH_SHOWN], asks[:DEPTH_SHOWN]
+            books[each.symbol] = book_sample(now.last_ticks, now.lots, depth)
+        queue = manager.dispatcher.desk.queue  # its peak counts the same two
+        waiting = len(queue.main) + len(queue.held)
+        self._samples.add(Sample(runner.elapsed_ns, waiting, books))
 
     def _show(self, line: str) -> None:
         """What a person sees meanwhile: on a terminal one line that changes; "" clears it."""
@@ -237,6 +264,9 @@ class Load:
             notes=source.notes(),
             money=self._holdings(manager) if self.day is not None else (),
             taken_back=self.day.taken_back if self.day is not None else 0,
+            on_purpose=self.on_purpose,
+            command=f"{program_name(sys.argv[0])} {{}}{data_option(self.place.directory)}",
+            samples=self._samples.kept,
         )
 
     @staticmethod
@@ -280,26 +310,31 @@ OPENING_S, OPENING_MAX = 2.0, 5_000  # how long the opening call is, and of how 
 TAKER_FEE_BPS, MAKER_FEE_BPS = 10, -2
 
 SIMULATE = """\
-Simulates a market on this machine: makers quote and follow a drifting price, takers trade
-across the spread, investors wait, some behind icebergs, hedgers place stops and pairs, and
-somebody careless makes mistakes, on all instruments of config.ini. Each has an account with
-money paid in for this run; takers pay 10 bps, makers get 2 bps back. The first two seconds
-are an opening auction. Every order takes the real path: queue, throttle, order book,
-ledger, database. The session is always open, so it works at any hour. More come in each
-burst than the throttle lets through, so you see orders wait.
+Simulates a market on this machine, on all instruments of config.ini: market makers quote
+around a drifting price, takers cross the spread, investors enter large resting orders, some
+of them icebergs, hedgers enter stop orders and OCO pairs, and one careless agent sends wrong
+requests. Each agent has an account with money paid in for this run; takers pay a fee of 10
+bps, makers get a rebate of 2 bps. The first two seconds are an opening auction. Every order
+takes the path of the daemon: queue, throttle, order book, ledger, database. The session is
+always open. Bursts of requests exceed the throttle, so that orders wait in the queue.
 
-At the end all that the agents have open is canceled. Then it says what happened, how fast,
-what everybody owns, and whether the whole journal, played again, gives every report it told
-(exit code 0; 1 if not). Ctrl-C ends it in order, with the report. The same seed gives the
-same orders. Orders left open without a ledger, by a daemon or a feed, stop it at the start:
-it needs a data directory of its own then (--data-dir)."""
+At the end all open orders of the agents are canceled. The report shows requests, rejects,
+trades, positions, latency and balances, and whether a replay of the whole journal gives
+every report that was published (exit code 0; 1 if not). Ctrl-C ends the run in order, with
+the report. The same seed gives the same orders. If a daemon or a feed left open orders in
+the data directory without a ledger, the start is refused: name another one (--data-dir)."""
+ON_PURPOSE = """\
+Rejects are part of this market. The agent careless-1 sends wrong requests on purpose: prices
+off the tick, unknown symbols, unknown orders, used ids, orders beyond its funds. The other
+agents do not see the answers, so some of their cancels and modifies come after the order has
+ended (TOO_LATE), and some quotes would trade at once (POST_ONLY)."""
 
 
 def add_to(add: AddCommand) -> None:
     option = add(
         "simulate",
         simulate,
-        "simulate a market and report (what happens without a command)",
+        "simulate a market and print a report (the default)",
         SIMULATE,
     )
     add_orders(option)
@@ -320,12 +355,13 @@ def add_to(add: AddCommand) -> None:
         help=f"max: no pause and no throttle; {ORDERS_AT_MAX:,} requests unless told otherwise",
     )  # fmt: skip
     option("--record", metavar="FILE", type=Path, help="write each request, for `feed`")
+    option("--html", metavar="FILE", type=Path, help="write the report as one page, with charts")
 
 
 def add_orders(option: AddOption) -> None:
     starting(option)
     option("--orders", metavar="N", type=whole_number(1), help="stop after so many requests")
-    option("--quiet", action="store_true", help="no progress, the report alone")
+    option("--quiet", action="store_true", help="no progress, only the report")
 
 
 def simulate(args: argparse.Namespace, place: Place) -> int:
@@ -351,20 +387,28 @@ def simulate(args: argparse.Namespace, place: Place) -> int:
 
     symbols = ", ".join(instrument.symbol for instrument in config.instruments)
     pace = "as fast as it goes" if hurried else f"{rate:,} requests a second in bursts"
+    lasting = f", for {seconds:,} s" if seconds else ""
     day = MarketDay(opening)
     load = Load(
         place=place._replace(config=config),
-        title=f"Simulation of {symbols}: seed {seed}, {pace}",
+        title=f"Simulation of {symbols}: seed {seed}, {pace}{lasting}",
         letter="S",
         paced=not hurried,
         quiet=args.quiet,
         seconds=seconds,
         answer_s_max=LOAD_ANSWER_S_MAX,
         day=day,
+        on_purpose=ON_PURPOSE.replace("\n", " "),
+        page=args.html,
     )
+    if args.html is not None:
+        args.html.touch()  # a place that cannot be written is told before the run, not after
     if args.record is None:
         return load.run(source_of)
-    made = made_by(config, seed=seed, rate=rate, orders=orders, auction=opening, speed=args.speed)
+    made = made_by(
+        config, seed=seed, rate=rate, orders=orders, auction=opening, speed=args.speed,
+        new=not place.database.exists(),
+    )  # fmt: skip
     with args.record.open("w", encoding="utf-8") as file:
         load.recorder = Recorder(file, start_ns, made)
         day.on_sent = load.recorder.write
@@ -380,9 +424,13 @@ def _opening(rate: int, lasts: float, orders: int | None, *, hurried: bool) -> i
 
 
 def at_any_hour(config: Config, *, throttled: bool) -> Config:
-    """The same settings with a session that never closes."""
+    """The same settings with a session that never closes, so without exceptions and phases."""
     throttle = config.throttle if throttled else replace(config.throttle, policy="off")
-    return replace(config, session=replace(config.session, always_open=True), throttle=throttle)
+    session = replace(
+        config.session, always_open=True, holidays="", early_close="", extra_open="",
+        pre_open_ns=0, opening_auction_ns=0, closing_auction_ns=0,
+    )  # fmt: skip
+    return replace(config, session=session, throttle=throttle)
 
 
 def _with_money(config: Config) -> Config:

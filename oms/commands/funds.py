@@ -33,13 +33,12 @@ The same --id with the same content moves nothing a second time, and is answered
 time. Without --id it gets a new one, which is printed. Exit code 1 if it is refused, with
 the reason."""
 OPERATOR = """\
-Does what an operator does, to the daemon that runs; if none does, it holds from the next
-start on.
+Sends an operator's request to the daemon; if none runs, it takes effect at the next start.
 
 halt     no new orders: of an account, or of everybody; a symbol stops trading
-reduce   only what makes a position smaller: of an account, a symbol, or everybody
-resume   trading goes on
-kill     halt, and cancel what is open; stays until release
+reduce   accept only orders that reduce a position: of an account, a symbol, or everybody
+resume   end a halt or a reduce
+kill     halt, and cancel all open orders; stays until release
 release  the same as resume
 phase    put a symbol's market, or all, into the phase --value, such as OPENING_AUCTION, in
          trading hours; the calendar moves it on, but for HALTED
@@ -47,12 +46,12 @@ limits   set a risk limit of config.ini by --name and --value; an empty value gi
          configured one back. Without --scope it is every account's; --scope group NAME: that
          of a [group NAME]
 account  set --name tier or stp_group of --scope account NAME to --value; empty: as configured
-bust     take a trade back, named by the EXECUTION_ID of either side
-correct  the same, but it gets another price or quantity: --set price=P, --set quantity=Q
-list     have a symbol traded, --scope symbol NAME; --set KEY=VALUE for each setting that its
+bust     bust a trade, named by the EXECUTION_ID of either side
+correct  correct the price or quantity of a trade: --set price=P, --set quantity=Q
+list     list a symbol, --scope symbol NAME; --set KEY=VALUE for each setting that its
          [instrument] section would have. Without --set: as configured, or as it was before
-delist   trade it no longer; with --value cancel its open orders are canceled, else there may
-         be none
+delist   delist a symbol; with --value cancel its open orders are canceled, else it must have
+         none
 suspend  the same as halt, of a symbol; resume lets it trade again
 market   change --set maker_fee_bps=, taker_fee_bps=, tick_size= or tick_table= of a symbol; of
          a tier's fees with --name TIER. An empty value gives the configured one back"""

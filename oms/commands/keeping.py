@@ -27,21 +27,19 @@ from oms.stores.lock import DataLock
 from oms.stores.sqlite import PersistentStorage, sync_directory
 
 BACKUP = """\
-Copies the database, with its archives, into DIR, which must not exist yet: as of one instant,
-while the daemon runs or not. The copy is verified as `verify` does before it gets its name.
-It is a data directory of its own, with the config.ini if there is one: `run --data-dir DIR` would
-go on from there."""
+Copies the database, with its archives, into the new directory DIR, as of one instant, while the
+daemon runs or not. The copy is verified as `verify` does before it gets its name. It is a data
+directory, with the config.ini if there is one: `run --data-dir DIR` continues from it."""
 RESTORE = """\
-Puts a copy that `backup` made in the place of the database. No daemon may run. The copy is
-verified first. What the directory had come to since is lost: that is named, and journaled as
-a loss; no sequence, order id or execution id is given out twice. The database that was there is
-kept beside it, under another name. If it is killed, a start is refused until it is run again."""
+Replaces the database with a copy that `backup` made. No daemon may run. The copy is verified
+first. Entries made since the backup are lost: the command names them and journals the loss; no
+sequence, order id or execution id is given out twice. The replaced database is kept beside it,
+under another name. If the command is killed, a start is refused until it is run again."""
 ARCHIVE = """\
-Moves what was over before an instant into a file beside the database: the journal up to then,
-and the reports of orders that have ended. No daemon may run. Client order ids stay in the
-database, so a repeat is still recognised. All commands read the archive as if it were still in
-the database; it belongs there, and a start without it is refused. What a start reads, and the
-database itself, no longer grow with what is archived."""
+Moves old data into a file beside the database: the journal before an instant, and the reports
+of orders that had ended by then. No daemon may run. Client order ids stay in the database, so a
+repeat is still recognised. All commands read the archive as part of the database; a start
+without it is refused. Neither a start nor the database grows with what was archived."""
 LINES = {
     codec.NEW: "new orders", codec.MODIFY: "modifies", codec.CANCEL: "cancels",
     codec.FUNDS: "movements of money", codec.MASS_CANCEL: "mass cancels",
@@ -52,14 +50,14 @@ LINES = {
 
 
 def add_to(add: AddCommand) -> None:
-    option = add("backup", backup, "a verified copy of the database", BACKUP)
+    option = add("backup", backup, "make a verified copy of the database", BACKUP)
     option("to", metavar="DIR", type=Path, help="a directory that does not exist yet")
-    option = add("restore", restore, "put a copy in the place of the database", RESTORE)
+    option = add("restore", restore, "replace the database with a backup", RESTORE)
     option("source", metavar="DIR", type=Path, help="a directory that `backup` made")
-    option = add("archive", archive, "move what is over into a file beside the database", ARCHIVE)
+    option = add("archive", archive, "move old data into a file beside the database", ARCHIVE)
     option(
         "--before", metavar="TIME", type=instant, required=True,
-        help="what was stamped before then, such as 2026-01-01; UTC without a zone",
+        help="archive entries stamped before TIME, such as 2026-01-01; UTC without a zone",
     )  # fmt: skip
 
 
@@ -197,7 +195,6 @@ def _put_in_place(place: Place, store: PersistentStorage, lost: Lost) -> None:
     """
     database = place.database.resolve()
     new = database.with_name(f"{database.name}.new")
-    new.unlink(missing_ok=True)
     store.copy_to(new)
     for row in store.archives:
         target = database.with_name(row.name)

@@ -39,19 +39,19 @@ WATCH_S = 1.0
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
 RUN = """\
-Runs the order manager in this terminal until Ctrl-C or SIGTERM: it logs on before the
-session of config.ini opens, takes and matches orders, logs off after the close. At the
-start it recovers all orders from the journal, also after kill -9. It writes one status line
-a minute to stdout and to logs/. Orders come in through the library (see README): a second
-daemon on the same data refuses to start.
+Runs the order manager in this terminal until Ctrl-C or SIGTERM: it logs on to the venue
+before the session of config.ini opens, accepts and matches orders, and logs off after the
+close. At the start it recovers all orders from the journal, also after kill -9. It writes
+one status line a minute to stdout and to logs/. Commands in another shell, and other
+programs, reach it through its control socket. A second daemon on the same data is refused.
 
 The first signal stops it in order (exit code 0, within 5 s); a second one at once. Neither
 loses anything that a client was told."""
 
 STATUS = """\
-Shows the status of the daemon of this data directory: what it answers, or if it does not (as a
-simulation), what it writes each second. Exit code 0 if it is running; 3 if none is: then it is
-the status at the last stop."""
+Shows the status of the daemon of this data directory: its answer, or for a process without a
+control socket (such as a simulation) the status.json that it writes each second. Exit code 0 if
+the daemon runs; 3 if none runs: then the status is that of the last stop."""
 SHOWN_MAX = 1_000
 HEADINGS = ("trading date", "open, local time", "open, UTC", "link up, UTC", "note")
 
@@ -62,14 +62,12 @@ closes, and the days on which the clocks change. It starts with the session open
 
 
 def add_to(add: AddCommand) -> None:
-    starting(
-        add("run", run, "the daemon: trade in the hours of config.ini until told to stop", RUN)
-    )
-    option = add("status", status, "how the running daemon does", STATUS)
-    option("--json", action="store_true", help="all of it, as one JSON object")
-    option("--watch", action="store_true", help="again each second, while it lives")
+    starting(add("run", run, "run the daemon, in the hours of config.ini", RUN))
+    option = add("status", status, "show the status of the daemon", STATUS)
+    option("--json", action="store_true", help="the whole status, as one JSON object")
+    option("--watch", action="store_true", help="repeat every second while the daemon runs")
 
-    option = add("sessions", sessions, "when the market opens and closes next", SESSIONS)
+    option = add("sessions", sessions, "list the next trading sessions", SESSIONS)
     option(
         "--next", metavar="N", dest="count", type=whole_number(1, SHOWN_MAX), default=10,
         help="how many sessions to show (default: 10)",

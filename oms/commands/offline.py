@@ -48,15 +48,15 @@ state. It is made twice, from the latest snapshot and from the whole journal; bo
 agree, or the exit code is 1."""
 VERIFY = """\
 Plays the whole journal again, from its first entry, and compares every report, every
-client order id and every snapshot that was stored with what it gives now. Then looks at the
-state it ends in: do the
-accounts hold what was paid in, is what open orders need reserved, does no bid meet an ask
-while a market trades; and does the journal reach as far as the high-water file says. Prints
-"verified", or each difference (exit code 1). Reads about 100,000 entries a second."""
+client order id, position, balance, instrument and snapshot that was stored with what it
+gives now. Then looks at the state it ends in: do the accounts hold what was paid in, is what
+open orders need reserved, does no bid meet an ask while a market trades; and does the journal
+reach as far as the high-water file says. Prints "verified", or each difference (exit code 1).
+Reads about 100,000 entries a second."""
 REBUILD = """\
 Makes everything that is stored beside the journal anew from it: client order ids, reports,
-the view order_responses; snapshots are dropped. For a database in which `verify` found
-differences, or that a start refuses because rows are missing. One transaction: if it
+positions, balances, instruments, the views; snapshots are dropped. For a database in which
+`verify` found differences, or that a start refuses because rows are missing. One transaction: if it
 fails, nothing has changed. No daemon may run. Then verifies what it made."""
 REPLAY = """\
 Shows the state as it was right after one journal sequence: session, link, what waited,
@@ -72,15 +72,18 @@ movement is entered twice, with opposite signs: "outside" is where deposits come
 
 def add_to(add: AddCommand) -> None:
     option = add(
-        "ledger", looking(ledger), "what every account has, and how it came to that", LEDGER
+        "ledger",
+        looking(ledger),
+        "list the balances of accounts, and every movement of one",
+        LEDGER,
     )
     option("account", metavar="ACCOUNT", nargs="?", default="")
     option("--json", action="store_true", help="as one JSON object; amounts are text")
 
-    add("digest", looking(digest), "a fingerprint of the state", DIGEST)
-    add("verify", verify, "do the stored reports follow from the journal?", VERIFY)
-    add("rebuild", rebuild, "make all that follows from the journal anew", REBUILD)
-    option = add("replay", looking(replay), "the state as it was at one point", REPLAY)
+    add("digest", looking(digest), "print a fingerprint of the state", DIGEST)
+    add("verify", verify, "replay the journal and compare every stored report", VERIFY)
+    add("rebuild", rebuild, "rebuild all tables from the journal", REBUILD)
+    option = add("replay", looking(replay), "show the state after one journal sequence", REPLAY)
     option(
         "--upto", metavar="SEQ", type=whole_number(1), required=True,
         help="the last journal sequence to take",
@@ -173,7 +176,7 @@ class Verdict(NamedTuple):
     @property
     def text(self) -> str:
         what = f"{self.entries:,} journal entries, {self.reports:,} reports"
-        what += f", {self.snapshots} snapshots, the state they end in"
+        what += f", {self.snapshots} snapshots and the final state"
         if self.broken:
             return f"NOT verified: {self.broken}"
         if self.differences:
@@ -239,6 +242,8 @@ def rebuild(_args: argparse.Namespace, place: Place) -> int:
     )
     with DataLock(place.database), closing(store):
         store.open()
+        if store.outdated:  # that only adds what it lacks
+            store.upgrade(upgraded(store, venue_of(store)))
         store.upgrade(upgraded(store, venue_of(store)))
     return verify(_args, place)
 

@@ -25,8 +25,8 @@ from oms.requests.operators import OPERATOR
 from oms.users import Role
 
 USER = """\
-Manages the users of the gateways, in the daemon that runs; if none does, it holds from the next
-start on.
+Manages the users of the gateways, in the running daemon; if none runs, the change takes effect at
+the next start.
 
 add         a new user: NAME --email E, with the account NAME unless --accounts says others. The
             password is read from the terminal, or is the first line of stdin
@@ -38,7 +38,7 @@ code        print a one-time code with which NAME can set a password within 24 h
 factor-off  switch off the second factor of NAME, who has lost it
 list        all users, oldest first
 
-Exit code 1 if it is refused, with the reason."""
+Exit code 1 if the request is refused, with the reason."""
 KEY = """\
 Lists the API keys of a user, or revokes one: at once, also for sockets that are open."""
 
@@ -67,7 +67,7 @@ WITH_WHY = ("lock", "unlock")
 
 
 def add_to(add: AddCommand) -> None:
-    option = add("user", user, "users of the gateways: add, role, lock, code, list", USER)
+    option = add("user", user, "manage users of the gateways", USER)
     starting(option)
     actions = (*USER_ACTIONS, LIST)
     option("action", metavar="ACTION", choices=actions, help=", ".join(actions))
@@ -79,7 +79,7 @@ def add_to(add: AddCommand) -> None:
     option("--why", metavar="TEXT", default="", help="lock, unlock: for the record")
     option("--id", metavar="ID", default="", help="the command's own id")
 
-    option = add("key", key, "API keys of a user: list, revoke", KEY)
+    option = add("key", key, "list or revoke API keys of a user", KEY)
     starting(option)
     option("action", metavar="ACTION", choices=(LIST, "revoke"), help="list, revoke")
     option("name", metavar="NAME", help="whose keys")

@@ -314,8 +314,10 @@ class Ledger:
             return self._payable(fee_of(order.fees, notional, liquidity), order.instrument.quote)
         unit = order.instrument.price_quantity_unit * BPS
         owed = exact * bps_of(order.fees, liquidity) - order.fee_carry
-        fee = self._payable(-(-owed // unit), order.instrument.quote)
-        if fee > notional and order.side is not BUY:
+        fee = -(-owed // unit)
+        if fee < 0:
+            fee = self._payable(fee, order.instrument.quote)
+        elif fee > notional and order.side is not BUY:
             fee = notional
         order.fee_carry = fee * unit - owed
         return fee

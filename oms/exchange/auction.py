@@ -74,7 +74,14 @@ def equilibrium(
 
     The prices may repeat and stand in any order; lots are above 0, hidden ones included.
     """
-    found = _stretches(_lots_by_price(bids), _lots_by_price(asks), tick_at)
+    return _equilibrium(_lots_by_price(bids), _lots_by_price(asks), reference_ticks, tick_at)
+
+
+def _equilibrium(
+    bids: dict[int, int], asks: dict[int, int], reference_ticks: int, tick_at: StepAt | None
+) -> Equilibrium | None:
+    """The same of all lots of each side, summed up by price."""
+    found = _stretches(bids, asks, tick_at)
     if not found:
         return None
     volume_max = max(each.volume for each in found)
@@ -166,21 +173,21 @@ def uncross(
     fills, taken_out = meet(bids, asks, mode_of)
     if not fills:
         return Uncross(None, fills, taken_out)
-    found = equilibrium(_left(bids, taken_out), _left(asks, taken_out), reference_ticks, tick_at)
+    found = _equilibrium(_left(bids, taken_out), _left(asks, taken_out), reference_ticks, tick_at)
     assert found is not None
-    assert found.volume_lots == sum(lots for _, _, lots in fills), "volume and fills differ"
+    assert found.volume_lots == sum([lots for _, _, lots in fills]), "volume and fills differ"
     return Uncross(found, fills, taken_out)
 
 
-def _left(side: list[Interest], taken_out: TakenOut) -> Iterable[tuple[int, int]]:
-    """Limits and lots of a side, but for what was taken out."""
-    if not taken_out:
-        return [(price, order.leaves_lots) for price, order in side]
-    lots = [
-        (price, order.leaves_lots - taken_out.get(order.order_id, (order, 0))[1])
-        for price, order in side
-    ]
-    return [each for each in lots if each[1]]
+def _left(side: list[Interest], taken_out: TakenOut) -> dict[int, int]:
+    """All lots of a side, summed up by limit, but for what was taken out."""
+    total: dict[int, int] = {}
+    for price, order in side:
+        lots = order.leaves_lots
+        if taken_out and order.order_id in taken_out:
+            lots -= taken_out[order.order_id][1]
+        total[price] = total.get(price, 0) + lots
+    return {price: lots for price, lots in total.items() if lots}
 
 
 def meet(

@@ -503,12 +503,11 @@ class Phases:
         if found is None:
             return False
         book, price_ticks = market.book, found.price_ticks
-        filled: dict[int, tuple[Order, int]] = {}
+        filled: dict[Order, int] = {}
         for buyer, seller, lots in fills:
-            for order in (buyer, seller):
-                before = filled.get(order.order_id)
-                filled[order.order_id] = order, lots + (before[1] if before else 0)
-        for order, lots in filled.values():
+            filled[buyer] = filled.get(buyer, 0) + lots
+            filled[seller] = filled.get(seller, 0) + lots
+        for order, lots in filled.items():
             if order.level is not None:
                 market.touch(order.side, order.price_ticks)
                 book.trade(order, lots)

@@ -37,7 +37,9 @@ def bps_of(fees: FeeRates, liquidity: str) -> int:
     In an auction nobody makes and nobody takes: the maker's fee, but no rebate.
     """
     maker, taker = fees
-    return taker if liquidity == TAKER else max(maker, 0) if liquidity == AUCTION else maker
+    if liquidity == TAKER:
+        return taker
+    return maker if liquidity != AUCTION or maker > 0 else 0
 
 
 def fee_of(fees: FeeRates, notional: int, liquidity: str) -> int:

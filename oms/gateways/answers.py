@@ -31,6 +31,7 @@ from oms.market_data import (
     TradePrint,
 )
 from oms.money import to_text
+from oms.positions import Pnl, Position, Trade
 from oms.reports import OrderResponse
 from oms.requests.codec import REQUEST, of_object
 from oms.requests.orders import SEQUENCE_MAX, check_id
@@ -132,9 +133,17 @@ class Answers:
         more = len(found) > limit
         return {"orders": [report_object(each) for each in found[:limit]], "more": more}
 
-    def trades(self, symbol: str, limit: int) -> Told:
-        found = self._oms.recent_trades(symbol)[-limit:]
-        return {"trades": [self.market_event(each) for each in found]}
+    def trades(self, symbol: str, account: str, before: str, limit: int) -> Told:
+        found = self._oms.trades(account, symbol, before=before, limit=limit)
+        return {"trades": [_plain_object(each) for each in found]}
+
+    def positions(self, account: str) -> Told:
+        found = self._oms.positions(account)
+        pnl = self._oms.pnl(account).values()
+        return {
+            "positions": [_plain_object(each) for each in found],
+            "pnl": [_plain_object(each) for each in pnl],
+        }
 
     def depth(self, symbol: str, levels: int) -> Told:
         bids, asks = self._oms.get_depth_ticks(symbol, levels)
@@ -275,6 +284,19 @@ def key_object(key: Key) -> Told:
     }  # fmt: skip
 
 
+def _plain_object(row: Trade | Position | Pnl) -> Told:
+    """Its fields by name; decimals as text."""
+    return {
+        name: _shortest(value) if isinstance(value, Decimal) else value
+        for name, value in row._asdict().items()
+    }
+
+
+def _shortest(number: Decimal) -> str:
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def report_object(response: OrderResponse) -> Told:
     """One execution report; what it does not say is left out."""
     report, reason, instrument = response.report, response.reason, response.instrument
@@ -385,6 +407,7 @@ def _checked(given: Told, known: Mapping[str, tuple[object, Check]]) -> Told:
 
 
 ACCOUNT = SYMBOL = (REQUIRED, check_id)
+OPTIONAL = ("", _id_or_none)
 LIMIT = (ROWS, _whole(1, ROWS_MAX))
 QUESTIONS = {
     "status": Question(Answers.status, {}),
@@ -393,7 +416,12 @@ QUESTIONS = {
         Answers.orders,
         {"account": ACCOUNT, "after": (0, _whole(0, SEQUENCE_MAX)), "limit": LIMIT},
     ),
-    "trades": Question(Answers.trades, {"symbol": SYMBOL, "limit": LIMIT}),
+    "trades": Question(
+        Answers.trades,
+        {"symbol": OPTIONAL, "account": OPTIONAL, "before": OPTIONAL, "limit": LIMIT},
+        slow=True,
+    ),
+    "positions": Question(Answers.positions, {"account": ACCOUNT}),
     "depth": Question(Answers.depth, {"symbol": SYMBOL, "levels": (10, _whole(1, LEVELS_MAX))}),
     "candles": Question(
         Answers.candles,

@@ -33,7 +33,7 @@ Trade = list[str]
 """One side of a trade: client order id, symbol, price, quantity."""
 
 
-class Outcome:
+class Happened:
     """What a run came to: a listener of its order manager. prefix: put before ids, not compared."""
 
     def __init__(self, prefix: str = "") -> None:
@@ -55,7 +55,8 @@ class Outcome:
 
 
 def made_by(config: Config, **facts: object) -> dict[str, Any]:
-    """The first line: how the run was made. facts: seed and the like, for a person."""
+    """The first line: how the run was made. facts: seed and the like, for a person; new: whether
+    nothing had run in its data directory before."""
     return {
         RECORDED: {
             "version": VERSION,
@@ -142,7 +143,7 @@ class Again:
     config: Config
     directory: Path
     start_ns: int
-    outcome: Outcome = field(default_factory=Outcome, init=False)
+    outcome: Happened = field(default_factory=Happened, init=False)
 
     def run(self, requests_of: Callable[[str], Iterable[Request]], accept_loss: int | None) -> None:
         """requests_of: all recorded requests, with this before each client order id."""
@@ -153,7 +154,7 @@ class Again:
         manager.dispatcher.throttler = permits
         manager.start_by_hand()
         prefix = f"F{manager.dispatcher.fold.last_seq}-"
-        self.outcome = Outcome(prefix)
+        self.outcome = Happened(prefix)
         manager.add_listener(self.outcome)
         try:
             left = iter(requests_of(prefix))
@@ -187,8 +188,11 @@ class Again:
         for number, (was, now_is) in enumerate(zip_longest(then.trades, now.trades)):
             if was != now_is:
                 yield f"Compared   trade {number // 2 + 1} was {_told(was)}, is {_told(now_is)}"
-                return
-        yield "Compared   the same trades, with other reports"
+                break
+        else:
+            yield "Compared   the same trades, with other reports"
+        if not then.made.get("new", True):
+            yield "           It was recorded where something had run before: there was more money."
 
 
 def _told(trade: Trade | None) -> str:

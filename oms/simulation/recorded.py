@@ -33,7 +33,7 @@ from oms.reports import Report
 from oms.requests import Request
 from oms.requests.codec import REQUEST, of_object, to_object
 from oms.requests.orders import OrderRequest
-from oms.simulation.again import RECORDED, TURNS, Outcome, Recording, turns_of
+from oms.simulation.again import RECORDED, TURNS, Happened, Recording, turns_of
 from oms.simulation.runner import Timed
 from oms.stores import JournalRecord
 
@@ -72,7 +72,7 @@ class Recorder(FlowWriter):
 
     def __init__(self, file: TextIO, start_ns: int, made: dict[str, Any]) -> None:
         super().__init__(file, start_ns)
-        self.outcome, self.after_seq = Outcome(), 0
+        self.outcome, self.after_seq = Happened(), 0
         self._line(made)
 
     def end(self, records: Iterable[JournalRecord]) -> None:

@@ -28,6 +28,14 @@ TICK_S = 0.2
 Timed = tuple[int, OrderRequest]
 """A request, and when it is due: nanoseconds after the start."""
 
+EXAMPLES = {
+    "filled": "an order that was filled",
+    "waited": "the order that waited longest for the throttle",
+    "triggered": "a stop order that was triggered",
+    "rejected": "a request that was rejected",
+}
+"""Kinds of orders whose story is worth a look, and what each is."""
+
 OnMatch = Callable[[Report, Report], object]
 
 
@@ -42,16 +50,35 @@ class Traded:
 
 
 @dataclass(slots=True)
+class Dealt:
+    """What one account traded of one symbol in this run.
+
+    proceeds: sales less purchases, in 10^-(price_scale + quantity_scale) of the quote asset.
+    fees: in units of the quote asset; below 0 rebates.
+    """
+
+    trades: int = 0
+    bought_lots: int = 0
+    sold_lots: int = 0
+    proceeds: int = 0
+    fees: int = 0
+
+
+@dataclass(slots=True)
 class Tally:
     """Counts every published report; a listener of the order manager.
 
     on_match: told the taker's and the maker's report of each trade.
+    dealt: by account and symbol. examples: one client order id of each kind in EXAMPLES.
     """
 
     on_match: OnMatch | None = None
     answered: int = 0
     reports: Counter[str] = field(default_factory=Counter)
     traded: dict[str, Traded] = field(default_factory=dict)
+    dealt: dict[tuple[str, str], Dealt] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
+    _waited_ns_max: int = 0
     _turn: int = 0
     _turn_before: int = 0
     _seen: set[int] = field(default_factory=set)
@@ -63,6 +90,9 @@ class Tally:
         if report.type in COMMAND_ANSWERS:  # funds, mass cancels, operators: not of the flow
             return
         self._count_answer(report.journal_seq, report.request_seq)
+        self._keep_example(report)
+        if report.type == "TRADE":
+            self._count_dealt(report)
         if report.liquidity == "TAKER" or (report.liquidity == "AUCTION" and report.side == "BUY"):
             self._count_trade(report)  # each trade is told twice: this side comes first
         elif report.liquidity == "MAKER" and self._taker is not None and self.on_match is not None:
@@ -79,6 +109,29 @@ class Tally:
         if request_seq > self._turn_before and request_seq not in self._seen:
             self._seen.add(request_seq)
             self.answered += 1
+
+    def _keep_example(self, report: Report) -> None:
+        """The first of each kind; of waits the longest. A report without journal has no story."""
+        if report.waited_ns > self._waited_ns_max and report.type == "NEW":
+            self._waited_ns_max = report.waited_ns
+            self.examples["waited"] = report.client_order_id
+        elif report.type == "TRADE" and (report.liquidity, report.state) == ("TAKER", "FILLED"):
+            if report.client_order_id != self.examples.get("triggered"):
+                self.examples.setdefault("filled", report.client_order_id)
+        elif report.type in ("TRIGGERED", "REJECTED") and report.journal_seq:
+            self.examples.setdefault(report.type.lower(), report.client_order_id)
+
+    def _count_dealt(self, report: Report) -> None:
+        dealt = self.dealt.setdefault((report.account, report.symbol), Dealt())
+        lots, value = report.last_quantity_lots, report.last_price_ticks * report.last_quantity_lots
+        dealt.trades += 1
+        dealt.fees += int(report.fee or 0)
+        if report.side == "BUY":
+            dealt.bought_lots += lots
+            dealt.proceeds -= value
+        else:
+            dealt.sold_lots += lots
+            dealt.proceeds += value
 
     def _count_trade(self, report: Report) -> None:
         traded = self.traded.setdefault(report.symbol, Traded())

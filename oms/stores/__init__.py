@@ -6,7 +6,9 @@ from typing import NamedTuple, Protocol
 
 from oms.clock import Instant
 from oms.errors import JournalError
-from oms.reports import EXEC_TYPES, TRADE, Report, execution_id_of
+from oms.instruments import Instrument
+from oms.positions import CHANGES, Changes, Scales, Standing, TradeRow, standing
+from oms.reports import TRADE, Report, execution_id_of
 from oms.requests.codec import LOSS, Line, decode_all
 
 Claim = tuple[int, str, str, str, str, str, int]
@@ -63,15 +65,6 @@ class StoredTrade(NamedTuple):
     price_ticks: int
     lots: int
     changed: bool = False
-
-
-class TradeTerms(NamedTuple):
-    """What a bust or correction made of one side of a trade. lots: 0 if it was taken back; fee:
-    what that side has paid for it since, in units."""
-
-    price_ticks: int
-    lots: int
-    fee: int
 
 
 def line_in(record: JournalRecord | None, seq: int) -> Line:
@@ -160,6 +153,22 @@ class Snapshot(NamedTuple):
     parts: tuple[str, ...] = ()
 
 
+class Noted(NamedTuple):
+    """What a turn changed of what is kept for readers, beside reports.
+
+    instruments: what is traded since; None: as before. balances: account, asset, the asset's scale,
+    available and reserved units, of those that are other than before.
+    """
+
+    seq: int
+    instruments: Mapping[str, Instrument] | None
+    balances: list[tuple[str, str, int, int, int]]
+
+
+Turn = tuple[list[Claim], list[Report], Noted]
+"""What one turn of the journal gives: all that is stored beside it."""
+
+
 class Store(Protocol):
     """One transaction per dispatcher turn: begin, claim, append, commit.
 
@@ -176,9 +185,9 @@ class Store(Protocol):
         """Create, or get ready; raises StoreError when the place cannot be used."""
         ...
 
-    def upgrade(self, turns: Iterable[tuple[list[Claim], list[Report]]]) -> None:
-        """Make all tables anew, from the claims and reports of each turn of the journal. How long
-        things took is in no journal: that is taken over."""
+    def upgrade(self, turns: Iterable[Turn]) -> None:
+        """Make all tables anew, from what each turn of the journal gives. How long things took is
+        in no journal: that is taken over."""
         ...
 
     def begin(self) -> None: ...
@@ -200,6 +209,11 @@ class Store(Protocol):
         ...
 
     def append(self, record: JournalRecord, reports: Sequence[Report]) -> None: ...
+
+    def note(self, noted: Noted) -> None:
+        """Of the same turn, after `append`."""
+        ...
+
     def commit(self) -> None: ...
     def rollback(self) -> None: ...
 
@@ -251,6 +265,15 @@ class Store(Protocol):
         """
         ...
 
+    def find_holdings(self, account: str) -> list[Standing]:
+        """An account's positions, by symbol; durable; from any thread."""
+        ...
+
+    def find_trades(self, account: str, symbol: str, before: int, limit: int) -> list[TradeRow]:
+        """The latest trades before report id `before`, newest first, of an account and a symbol
+        ("": of all); durable; from any thread."""
+        ...
+
     def last_told_seq(self) -> int:
         """The journal sequence of the latest report; 0 if there is none."""
         ...
@@ -269,9 +292,12 @@ class Store(Protocol):
         stand; from any thread."""
         ...
 
-    def changes(self, start_ns: int) -> dict[str, TradeTerms]:
-        """What busts and corrections of that time and later made of trades, by execution id of
-        each side."""
+    def changes(self, start_ns: int) -> Changes:
+        """Busts and corrections of that time and later."""
+        ...
+
+    def scales(self) -> Scales:
+        """Those of all that is or was listed, as of now."""
         ...
 
     def save_part(self, parts_id: int, number: int, part: str) -> None:
@@ -293,23 +319,16 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-CHANGES = ("TRADE_BUSTED", "TRADE_CORRECTED")  # of a trade that was told before
-EXECUTIONS = ("TRADE", *CHANGES)  # types of what `executions` gives
+EXECUTIONS = (TRADE, *CHANGES)  # types of what `executions` gives
 
 
-def as_it_stands(trade: StoredTrade, changes: Mapping[str, TradeTerms]) -> StoredTrade:
-    """With the price and lots that a bust or a correction gave it. changes: by execution id."""
-    terms = changes and changes.get(execution_id_of(trade.report_id))
-    if not terms:
+def as_it_stands(trade: StoredTrade, changes: Changes) -> StoredTrade:
+    """With the price and lots that busts and corrections gave it."""
+    said = changes and changes.get(execution_id_of(trade.report_id))
+    if not said:
         return trade
-    return trade._replace(price_ticks=terms.price_ticks, lots=terms.lots, changed=True)
-
-
-def terms_of_change(code: str, price_ticks: int, lots: int, fee: str) -> TradeTerms:
-    """From the report that tells a bust or a correction."""
-    if code[:1] == EXEC_TYPES["TRADE_CORRECTED"]:
-        return TradeTerms(price_ticks, lots, int(fee or 0))
-    return TradeTerms(price_ticks, 0, 0)
+    ticks, lots, _ = standing((trade.price_ticks, trade.lots, 0), said)
+    return trade._replace(price_ticks=ticks, lots=lots, changed=True)
 
 
 def names_trade(report: Report) -> bool:

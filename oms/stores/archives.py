@@ -7,15 +7,17 @@ database says is what it and its archives say together: here the archives' share
 Owner: the connection's owner; each archive is read through a connection of its own.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from heapq import merge
 from operator import itemgetter
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
+from oms.positions import Key
 from oms.reports import Report
-from oms.stores import JournalRecord, StoredTrade, TradeTerms
+from oms.stores import JournalRecord, StoredTrade
 
-report_id_of = itemgetter(0)  # of a report and of a trade
+Row = TypeVar("Row", bound=tuple[Any, ...])
+report_id_of = itemgetter(0)  # of every row that is merged
 
 
 class ArchiveRow(NamedTuple):
@@ -38,8 +40,10 @@ class Readable(Protocol):
     def reports_of_turn(self, seq: int) -> list[Report]: ...
     def all_reports(self) -> Iterator[Report]: ...
     def executions(self, symbols: Collection[str], before: int) -> Iterator[Report]: ...
-    def trades(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]: ...
-    def changes(self, start_ns: int) -> dict[str, TradeTerms]: ...
+    def executions_of(self, key: Key | None) -> Iterator[Report]: ...
+    def fills_before(self, account: str, symbol: str, last: int) -> Iterator[tuple[int]]: ...
+    def trades_as_told(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]: ...
+    def change_reports(self, start_ns: int) -> Iterator[Report]: ...
     def counts(self, upto_seq: int) -> tuple[int, int]: ...
     def damage(self, check: str = ...) -> str: ...
     def close(self) -> None: ...
@@ -92,11 +96,17 @@ class Archives:
             return []
         return [report for file in self._files for report in file.reports_of_turn(seq)]
 
-    def with_reports(self, own: Iterator[Report]) -> Iterator[Report]:
-        """Every report, in journal order."""
+    def merged(
+        self,
+        own: Iterator[Row],
+        ask: Callable[[Readable], Iterator[Row]],
+        *,
+        newest_first: bool = False,
+    ) -> Iterator[Row]:
+        """What the database has and what each archive answers, in the order of report ids."""
         if not self.rows:
             return own
-        return merge(own, *(file.all_reports() for file in self._files), key=report_id_of)
+        return merge(own, *map(ask, self._files), key=report_id_of, reverse=newest_first)
 
     def with_executions(
         self, recent: Iterator[Report], older: Iterator[Report], symbols: Collection[str],
@@ -104,23 +114,9 @@ class Archives:
     ) -> Iterator[Report]:  # fmt: skip
         """Newest first; the archives are opened only where what is recent does not suffice."""
         yield from recent
-        files = [file.executions(symbols, before) for file in self._files]
-        yield from merge(older, *files, key=report_id_of, reverse=True)
-
-    def with_trades(
-        self, own: Iterator[StoredTrade], symbol: str, start_ns: int, end_ns: int
-    ) -> Iterator[StoredTrade]:
-        if not self.rows:
-            return own
-        files = [file.trades(symbol, start_ns, end_ns) for file in self._files]
-        return merge(own, *files, key=report_id_of)
-
-    def changes(self, start_ns: int) -> dict[str, TradeTerms]:
-        """Of a trade that was changed twice the later one holds."""
-        found: dict[str, TradeTerms] = {}
-        for file in self._files:
-            found |= file.changes(start_ns)
-        return found
+        yield from self.merged(
+            older, lambda file: file.executions(symbols, before), newest_first=True
+        )
 
     def count(self, upto_seq: int) -> int:
         """How many reports they have, up to the turn that ends there."""

@@ -16,7 +16,7 @@ from oms.reports import NUMBER_BITS
 from oms.stores import checked
 from oms.stores.archives import ArchiveRow
 from oms.stores.schema import SELECT_TURN_BEFORE, create
-from oms.stores.sqlite import PersistentStorage, sync_directory
+from oms.stores.sqlite import PersistentStorage, remove, sync_directory
 
 # What is moved: see `_moved`. {db} is where it is read from; ?1 the first report id that stays,
 # ?2 the last turn that is moved, ?3 the last turn that was moved before.
@@ -31,6 +31,8 @@ COPY = (
     WHERE report_id < ?1 AND report_id IN (SELECT report_id FROM main.reports)""",
     """INSERT INTO main.trade_changes SELECT * FROM live.trade_changes
     WHERE report_id < ?1 AND report_id IN (SELECT report_id FROM main.reports)""",
+    # So that the views of the archive know the scales.
+    "INSERT INTO main.instruments SELECT * FROM live.instruments",
     f"""INSERT INTO main.journal SELECT * FROM live.journal WHERE last_seq <= ?2 AND (last_seq > ?3
     OR last_seq IN (SELECT report_id >> {NUMBER_BITS} FROM main.reports))""",
     """INSERT INTO main.orders SELECT * FROM live.orders WHERE (seq > ?3 AND seq <= ?2)
@@ -67,7 +69,8 @@ def archive(store: PersistentStorage, cut_seq: int, open_ids: Collection[int]) -
     name = f"{store.path.stem}-archive-{cut_seq}.db"
     path = store.path.resolve().with_name(name)
     new = path.with_name(f"{name}.new")
-    new.unlink(missing_ok=True)  # of one that was killed
+    remove(new)  # of one that was killed
+    store.keep_private(new)
     reports = _write(store, new, cut_seq, open_ids)
     row = ArchiveRow(cut_seq, record.checksum, reports, name)
     _check(new, store.begins, row)
@@ -138,7 +141,7 @@ def _numbers(store: PersistentStorage, cut_seq: int) -> tuple[int, int, int]:
 
 def _of(statement: str, numbers: tuple[int, int, int]) -> tuple[int, ...]:
     """As many of the numbers as the statement names."""
-    return numbers[: max(n for n in (1, 2, 3) if f"?{n}" in statement)]
+    return numbers[: max(n for n in (0, 1, 2, 3) if n == 0 or f"?{n}" in statement)]
 
 
 def _keep(

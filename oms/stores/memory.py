@@ -2,23 +2,34 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from oms.reports import Report, trade_named
+from oms.instruments import Instrument
+from oms.positions import (
+    Changes,
+    Scales,
+    Standing,
+    TradeRow,
+    changes_in,
+    folded,
+    last_price,
+    trade_rows,
+)
+from oms.reports import Report
 from oms.requests.codec import Line
+from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import (
-    CHANGES,
     EXECUTIONS,
     LOOKED_AT_MAX,
     Claim,
     JournalRecord,
+    Noted,
     Snapshot,
     StoredTrade,
-    TradeTerms,
+    Turn,
     answers_in,
     as_it_stands,
     is_of_trades,
     line_in,
     names_trade,
-    terms_of_change,
 )
 
 
@@ -33,17 +44,19 @@ class MemoryStore:
         self._reports: dict[int, list[Report]] = {}
         self._pending: list[tuple[JournalRecord, Sequence[Report]]] = []
         self._claimed: dict[tuple[str, str], tuple[int, int]] = {}
+        self._noted: list[Noted] = []  # of the turn under way
+        self._listed: list[Noted] = []  # those with instruments
         self._snapshots: list[Snapshot] = []
         self._parts: dict[int, list[str]] = {}
 
     def open(self) -> None:
         pass
 
-    def upgrade(self, turns: Iterable[tuple[list[Claim], list[Report]]]) -> None:
+    def upgrade(self, turns: Iterable[Turn]) -> None:
         assert not list(turns), "what is in memory is never old"
 
     def begin(self) -> None:
-        self._pending = []
+        self._pending, self._noted = [], []
         self._claimed = {}
 
     def hurry(self) -> None:
@@ -69,7 +82,11 @@ class MemoryStore:
     def append(self, record: JournalRecord, reports: Sequence[Report]) -> None:
         self._pending.append((record, reports))
 
+    def note(self, noted: Noted) -> None:
+        self._noted.append(noted)
+
     def commit(self) -> None:
+        self._listed += [noted for noted in self._noted if noted.instruments is not None]
         for record, reports in self._pending:
             self._records.append(record)
             for report in reports:
@@ -132,6 +149,45 @@ class MemoryStore:
             and (report.account == account if account else is_of_trades(report, symbol))
         ]
 
+    def find_holdings(self, account: str) -> list[Standing]:
+        executions = list(self._executions())
+        found = folded(lambda: [r for r in executions if r.account == account])
+        return [
+            Standing(
+                row,
+                last_price(r for r in reversed(executions) if r.symbol == row.symbol),
+                *self._scales(row.symbol),
+                self._instrument(row.symbol).quote,
+            )
+            for _, row in sorted(found.items())
+        ]
+
+    def find_trades(self, account: str, symbol: str, before: int, limit: int) -> list[TradeRow]:
+        wanted = [
+            row
+            for row in trade_rows(self._executions(), self.changes(0), self._scales)
+            if account in ("", row.buy_account, row.sell_account)
+            and symbol in ("", row.symbol)
+            and row.report_id < before
+        ]
+        return wanted[-limit:][::-1] if limit else []
+
+    def _executions(self) -> Iterator[Report]:
+        return (report for report in self.all_reports() if report.type in EXECUTIONS)
+
+    def _instrument(self, symbol: str, seq: int = SEQUENCE_MAX) -> Instrument:
+        """As it was listed at this sequence, or before."""
+        return next(
+            noted.instruments[symbol]
+            for noted in reversed(self._listed)
+            if noted.seq <= seq and noted.instruments is not None and symbol in noted.instruments
+        )
+
+    def _scales(self, symbol: str, seq: int = SEQUENCE_MAX) -> tuple[int, int, int]:
+        """Of the price, the quantity and the quote asset, as they were then."""
+        instrument = self._instrument(symbol, seq)
+        return instrument.price_scale, instrument.quantity_scale, instrument.quote_scale
+
     def last_told_seq(self) -> int:
         return max((each[-1].journal_seq for each in self._reports.values()), default=0)
 
@@ -158,14 +214,11 @@ class MemoryStore:
                 )  # fmt: skip
                 yield as_it_stands(trade, changes)
 
-    def changes(self, start_ns: int) -> dict[str, TradeTerms]:
-        return {
-            trade_named(each): terms_of_change(
-                each.code, each.last_price_ticks, each.last_quantity_lots, each.fee
-            )
-            for each in self.all_reports()
-            if each.type in CHANGES and each.wall_ns >= start_ns
-        }
+    def changes(self, start_ns: int) -> Changes:
+        return changes_in(each for each in self.all_reports() if each.wall_ns >= start_ns)
+
+    def scales(self) -> Scales:
+        return self._scales
 
     def save_part(self, parts_id: int, number: int, part: str) -> None:
         if number == 1:  # of one that did not come to its end nothing stays

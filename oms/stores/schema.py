@@ -2,12 +2,14 @@
 
 What an order is (whose, which symbol and side, which terms) is stored once, in `orders`, under
 the sequence of its request; so is each client order id ever claimed. `reports` has what happened.
-The view `order_responses` puts both together.
+The view `order_responses` puts both together; `holdings`, `last_prices`, `account_balances` and
+`instruments` are kept up to date turn by turn, for the views of views.py.
 """
 
 import sqlite3
 
 from oms.errors import StoreError
+from oms.positions import Holding
 from oms.reports import (
     EXEC_TYPES,
     NUMBER_BITS,
@@ -17,10 +19,14 @@ from oms.reports import (
     STORED,
     Report,
 )
-from oms.stores import CHANGES, EXECUTIONS, JournalRecord
+from oms.stores import EXECUTIONS, JournalRecord
+from oms.stores.listed import COLUMNS
+from oms.stores.views import CHANGE, FILL, VIEWS, word
 
-SCHEMA_VERSION = 4
-FOLDED_VERSION = 2  # up to this one, all tables but the journal are made anew from it
+SCHEMA_VERSION = 5
+ARCHIVED_VERSION = 4  # from this one on, an archive is read as it is
+FOLDED_VERSION = 4  # up to this one, some tables are to be made from the journal: see `upgrade`
+RESPONSES_VERSION = 2  # up to this one, order_responses was a table
 
 # `last_seq` and `first_seq` are unique, so that of two processes that write one journal the
 # second cannot.
@@ -49,11 +55,12 @@ _COLUMNS = ",\n    ".join(
     f"{name} {'TEXT' if name in _TEXTS else 'INTEGER'} NOT NULL" for name in NAMES[1:]
 )
 # Busts and corrections are few, and may be about a trade of long ago: they have a list of their
-# own. (A partial index of `reports` costs every other report half a microsecond.)
-TRADE_CHANGES = "CREATE TABLE trade_changes (report_id INTEGER PRIMARY KEY)"
-_OF_CHANGES = "substr(code, 1, 1) IN ({})".format(
-    ", ".join(f"'{EXEC_TYPES[kind]}'" for kind in CHANGES)
-)
+# own, by the fill that they are about. (A partial index of `reports` costs every other report
+# half a microsecond, and cannot say which fill of the order it is.)
+TRADE_CHANGES = """CREATE TABLE trade_changes (
+    fill_id INTEGER NOT NULL,
+    report_id INTEGER NOT NULL,
+    PRIMARY KEY (fill_id, report_id)) WITHOUT ROWID"""
 TABLES = [
     """CREATE TABLE orders (
     seq INTEGER PRIMARY KEY,
@@ -75,6 +82,33 @@ TABLES = [
     symbol TEXT NOT NULL,
     side TEXT NOT NULL)""",
 ]
+KEPT = {
+    "holdings": """CREATE TABLE holdings (
+    account TEXT NOT NULL,
+    symbol TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    lots INTEGER NOT NULL,
+    cost TEXT NOT NULL,
+    realized TEXT NOT NULL,
+    fees TEXT NOT NULL,
+    PRIMARY KEY (account, symbol)) WITHOUT ROWID""",
+    "last_prices": """CREATE TABLE last_prices (
+    symbol TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    price_ticks INTEGER NOT NULL) WITHOUT ROWID""",
+    "account_balances": """CREATE TABLE account_balances (
+    account TEXT NOT NULL,
+    asset TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    scale INTEGER NOT NULL,
+    available_units INTEGER NOT NULL,
+    reserved_units INTEGER NOT NULL,
+    PRIMARY KEY (account, asset)) WITHOUT ROWID""",
+    # One row for each change: as it was since one turn, and until another; NULL: as it is.
+    "instruments": f"""CREATE TABLE instruments (
+    {COLUMNS},
+    PRIMARY KEY (symbol, since_seq)) WITHOUT ROWID""",
+}
 OTHERS = [
     "DROP TABLE IF EXISTS snapshots",  # an older program's; it is a cache
     "DROP TABLE IF EXISTS snapshot_parts",
@@ -95,10 +129,15 @@ DROP_PARTS = """DELETE FROM snapshot_parts WHERE rowid IN (SELECT rowid FROM sna
 INSERT_CLAIM = "INSERT OR IGNORE INTO orders VALUES (?, ?, ?, ?, ?, ?, ?)"
 INSERT_REPORT = f"INSERT INTO reports VALUES ({', '.join('?' * STORED)})"
 # So that a report about no order of its own is in the view, too; no client has such an id.
-INSERT_STAND_IN = "INSERT OR IGNORE INTO orders VALUES (?1, ?2, char(10) || ?1, ?3, ?4, '', 0)"
+INSERT_STAND_IN = (
+    "INSERT OR IGNORE INTO orders SELECT seq, account, char(10) || seq, symbol, side, '', 0 "
+    "FROM (SELECT ? AS seq, ? AS account, ? AS symbol, ? AS side)"
+)
 INSERT_NAMES = (
-    "INSERT INTO report_names SELECT ?1, ?2, ?3 FROM orders "
-    "WHERE seq = ?4 AND (symbol, side) <> (?2, ?3)"
+    "INSERT INTO report_names SELECT report_id, given.symbol, given.side "
+    "FROM (SELECT ? AS report_id, ? AS symbol, ? AS side, ? AS order_id) AS given "
+    "JOIN orders ON orders.seq = order_id "
+    "WHERE (orders.symbol, orders.side) <> (given.symbol, given.side)"
 )
 INSERT_RECORD = (
     f"INSERT INTO journal ({', '.join(JournalRecord._fields)}) "
@@ -108,8 +147,8 @@ SELECT_RECORD = f"SELECT {', '.join(JournalRecord._fields)} FROM journal "
 SELECT_CLAIMS = "SELECT * FROM orders WHERE client_order_id >= ' ' ORDER BY seq"  # no stand-ins
 COUNT_ALL = """SELECT (SELECT count(*) FROM orders WHERE client_order_id >= ' '),
     (SELECT count(*) FROM reports)"""  # each by an index alone
-COUNT = """SELECT (SELECT count(*) FROM orders WHERE client_order_id >= ' ' AND seq <= ?1),
-    (SELECT count(*) FROM reports WHERE report_id < ?2)"""
+COUNT = """SELECT (SELECT count(*) FROM orders WHERE client_order_id >= ' ' AND seq <= ?),
+    (SELECT count(*) FROM reports WHERE report_id < ?)"""
 SELECT_END = "SELECT last_seq, checksum FROM journal ORDER BY last_seq DESC LIMIT 1"
 SELECT_USED = (
     "SELECT account, client_order_id FROM json_each(?) AS name JOIN orders "
@@ -124,17 +163,11 @@ _FROM = f"""FROM reports AS r
     LEFT JOIN report_names AS x ON x.report_id = r.report_id """
 
 
-def _word(place: int, codes: dict[str, str]) -> str:
-    """The word that one character of a report's code stands for."""
-    cases = " ".join(f"WHEN '{code}' THEN '{word}'" for word, code in codes.items())
-    return f"CASE substr(r.code, {place}, 1) {cases} END"
-
-
 _SOURCES = {
     "journal_seq": f"r.report_id >> {NUMBER_BITS}",
     "number": f"r.report_id & {NUMBER_MASK}",
-    "type": _word(1, EXEC_TYPES),
-    "state": _word(2, ORD_STATUSES),
+    "type": word("r.code", 1, EXEC_TYPES),
+    "state": word("r.code", 2, ORD_STATUSES),
     "account": "o.account",
     "client_order_id": "n.client_order_id",
     "symbol": "ifnull(x.symbol, o.symbol)",
@@ -156,23 +189,17 @@ OF_TRADES = (
 )
 # One report of each trade, the one that names it: see names_trade. By sequence of turns, as the
 # stamps of turns never decrease: no index of its own, so a trade costs the dispatcher nothing.
-SELECT_TRADES = f"""SELECT r.report_id, j.wall_ns, r.last_price_ticks, r.last_quantity_lots
+SELECT_TRADES_OF_TIME = f"""SELECT r.report_id, j.wall_ns, r.last_price_ticks, r.last_quantity_lots
     FROM reports AS r
     CROSS JOIN orders AS o ON o.seq = r.order_id
     CROSS JOIN journal AS j ON j.last_seq = r.report_id >> {NUMBER_BITS}
-    WHERE r.report_id >= ? AND r.report_id < ? AND substr(r.code, 1, 1) = '{EXEC_TYPES["TRADE"]}'
+    WHERE r.report_id >= ? AND r.report_id < ? AND {FILL.format("r")}
     AND r.liquidity <> 'MAKER' AND o.symbol = ? AND (r.liquidity = 'TAKER'
     OR (r.match_number > 0 AND o.side = 'BUY')) ORDER BY r.report_id"""
-SELECT_CHANGES = """SELECT code, last_price_ticks, last_quantity_lots, fee, reason FROM reports
-    WHERE report_id IN (SELECT report_id FROM trade_changes WHERE report_id >= ?)
-    ORDER BY report_id"""
-# Of a database that no program of this version has opened for writing yet.
-SCAN_CHANGES = f"""SELECT code, last_price_ticks, last_quantity_lots, fee, reason FROM reports
-    WHERE report_id >= ? AND {_OF_CHANGES} ORDER BY report_id"""
-HAS_CHANGES = "SELECT 1 FROM sqlite_master WHERE name = 'trade_changes'"
-HAS_ARCHIVES = "SELECT 1 FROM sqlite_master WHERE name = 'archives'"
+OF_CHANGES = """WHERE r.report_id IN (SELECT report_id FROM trade_changes WHERE report_id >= ?)
+    ORDER BY r.report_id"""
 SELECT_ARCHIVES = "SELECT * FROM archives ORDER BY last_seq"
-INSERT_CHANGE = "INSERT INTO trade_changes VALUES (?)"
+INSERT_CHANGE = "INSERT INTO trade_changes VALUES (?, ?)"
 SELECT_TURN = "SELECT last_seq, wall_ns FROM journal WHERE last_seq >= ? ORDER BY last_seq LIMIT 1"
 SELECT_TURN_BEFORE = """SELECT max(last_seq) FROM journal
     WHERE wall_ns < ? AND last_seq <= ? AND last_seq > ?
@@ -189,48 +216,60 @@ OF_SYMBOL_AFTER = _STRETCH.format(
     + ", ".join(f"'{EXEC_TYPES[kind]}'" for kind in EXECUTIONS)
     + ") AND p.symbol = ?"
 )
+ALL_VIEWS = {"order_responses": VIEW, **VIEWS}
 OF_ORDER = "WHERE r.order_id = ? ORDER BY r.report_id"
+ALL_CHANGES = f"WHERE {CHANGE.format('r')} ORDER BY r.report_id"
+ALL_EXECUTIONS = f"WHERE ({FILL.format('r')} OR {CHANGE.format('r')}) ORDER BY r.report_id"
+# By the index of the account's ids, then of each order's reports: not all that there are.
+OF_KEY = (
+    f"WHERE o.account = ? AND o.symbol = ? AND ({FILL.format('r')} OR {CHANGE.format('r')}) "
+    "ORDER BY r.report_id"
+)
+SELECT_HOLDING = f"SELECT {', '.join(Holding._fields)} FROM holdings "
+UPSERT_HOLDING = f"INSERT OR REPLACE INTO holdings VALUES ({', '.join('?' * len(Holding._fields))})"
+# What find_trades looks for: ?3 the last report of a turn.
+OF_FILLS = f"r.report_id <= ?3 AND {FILL.format('r')} AND ?2 IN ('', o.symbol)"
+FILLS_BEFORE = f"""SELECT r.report_id FROM reports AS r
+    CROSS JOIN orders AS o ON o.seq = r.order_id
+    WHERE ?1 = '' AND {OF_FILLS} ORDER BY r.report_id DESC"""
+FILLS_OF_ACCOUNT = f"""SELECT r.report_id FROM orders AS o
+    CROSS JOIN reports AS r ON r.order_id = o.seq
+    WHERE o.account = ?1 AND {OF_FILLS} ORDER BY r.report_id DESC"""
+UPSERT_PRICE = "INSERT OR REPLACE INTO last_prices VALUES (?, ?, ?)"
+UPSERT_BALANCE = "INSERT OR REPLACE INTO account_balances VALUES (?, ?, ?, ?, ?, ?)"
+INSERT_INSTRUMENT = f"INSERT OR REPLACE INTO instruments VALUES ({', '.join('?' * 15)})"
 
 
 def create(connection: sqlite3.Connection) -> bool:
     """Make what an empty database lacks; True if this one is an older program's.
 
-    Of that one the journal stays, and all else is made anew: see PersistentStorage.upgrade.
+    Of that one the journal stays; what it lacks is made from it: see PersistentStorage.upgrade.
     """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0 or FOLDED_VERSION < version < SCHEMA_VERSION:
+    if version == 0:
         connection.execute("BEGIN IMMEDIATE")
-        for statement in (JOURNAL, *TABLES, *OTHERS, VIEW) if version == 0 else ():
+        made = (JOURNAL, *TABLES, *KEPT.values(), *OTHERS, *ALL_VIEWS.values())
+        for statement in made:
             connection.execute(statement)
-        widen(connection)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     connection.execute(ARCHIVES)
     if version > FOLDED_VERSION:
-        _renew_view(connection)
-        _list_changes(connection)
+        _renew_views(connection)
     return bool(0 < version <= FOLDED_VERSION)
 
 
-def _renew_view(connection: sqlite3.Connection) -> None:
-    """The view of an older program does not know the words that have come since."""
-    found = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'order_responses'")
-    if found.fetchone() != (VIEW.strip(),):
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("DROP VIEW IF EXISTS order_responses")
-        connection.execute(VIEW)
-        connection.execute("COMMIT")
-
-
-def _list_changes(connection: sqlite3.Connection) -> None:
-    """A database of an older program has no list of busts and corrections: one look at all."""
-    if connection.execute(HAS_CHANGES).fetchone() is None:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(TRADE_CHANGES)
-        connection.execute(
-            f"INSERT INTO trade_changes SELECT report_id FROM reports WHERE {_OF_CHANGES}"
-        )
-        connection.execute("COMMIT")
+def _renew_views(connection: sqlite3.Connection) -> None:
+    """The views of an older program do not know the words that have come since."""
+    found = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'view'"))
+    old = {name: view for name, view in ALL_VIEWS.items() if found.get(name) != view.strip()}
+    if not old:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for name, view in old.items():
+        connection.execute(f"DROP VIEW IF EXISTS {name}")
+        connection.execute(view)
+    connection.execute("COMMIT")
 
 
 def widen(connection: sqlite3.Connection) -> None:
@@ -241,16 +280,37 @@ def widen(connection: sqlite3.Connection) -> None:
             connection.execute(f"ALTER TABLE journal ADD COLUMN {name} {kind}")
 
 
+def lacks_kept_alone(connection: sqlite3.Connection) -> bool:
+    """An older program wrote all else as this one does."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    return bool(RESPONSES_VERSION < version < SCHEMA_VERSION)
+
+
+def add_kept(connection: sqlite3.Connection) -> None:
+    """The tables that such a database lacks, empty, and the views over them."""
+    widen(connection)
+    for name in ALL_VIEWS:
+        connection.execute(f"DROP VIEW IF EXISTS {name}")
+    for name in KEPT:
+        connection.execute(f"DROP TABLE IF EXISTS {name}")
+    connection.execute("DROP TABLE IF EXISTS trade_changes")
+    for statement in (TRADE_CHANGES, *KEPT.values(), *ALL_VIEWS.values()):
+        connection.execute(statement)
+
+
 def set_aside(connection: sqlite3.Connection) -> str:
     """Make room for tables that are made anew; the statement that takes over how long things
     took, which no journal has, and drops what is old then."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version <= FOLDED_VERSION:
+    for name in ALL_VIEWS if version > RESPONSES_VERSION else ():
+        connection.execute(f"DROP VIEW IF EXISTS {name}")
+    for name in KEPT:
+        connection.execute(f"DROP TABLE IF EXISTS {name}")
+    if version <= RESPONSES_VERSION:
         old, report_id = "order_responses", f"(old.journal_seq << {NUMBER_BITS}) | old.number"
         dropped = ["TABLE client_orders"]
     else:
         old, report_id = "reports", "old.report_id"
-        connection.execute("DROP VIEW order_responses")
         connection.execute("DROP INDEX reports_by_order")
         connection.execute("DROP TABLE IF EXISTS trade_changes")
         dropped = []
@@ -265,9 +325,9 @@ def set_aside(connection: sqlite3.Connection) -> str:
     )
 
 
-def check_version(connection: sqlite3.Connection, path: object) -> None:
-    """StoreError if this is not the version that we read and write."""
+def check_version(connection: sqlite3.Connection, path: object, oldest: int) -> None:
+    """StoreError if this is not a version that we read and write; oldest: the first that is."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version != SCHEMA_VERSION:
+    if not oldest <= version <= SCHEMA_VERSION:
         hint = "; the daemon's next start brings it up to date" if version < SCHEMA_VERSION else ""
         raise StoreError(f"{path}: expected schema version {SCHEMA_VERSION}, was {version}{hint}")

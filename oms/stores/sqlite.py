@@ -9,9 +9,9 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import closing
-from itertools import chain
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +24,38 @@ from oms.errors import (
     StoreFullError,
     ValidationError,
 )
-from oms.reports import (
-    NUMBER_BITS,
-    NUMBER_MASK,
-    STORED,
-    Report,
-    stored_report,
-    trade_in,
-    type_of,
+from oms.instruments import Instrument
+from oms.positions import (
+    CHANGES,
+    LATEST,
+    Changes,
+    Holding,
+    Holdings,
+    Key,
+    Scales,
+    Standing,
+    TradeRow,
+    changes_in,
+    fill_of,
+    folded,
+    last_price,
+    trade_rows,
 )
+from oms.reports import NUMBER_BITS, NUMBER_MASK, STORED, TRADE, Report, stored_report, type_of
 from oms.requests.codec import Line
 from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import (
-    CHANGES,
+    EXECUTIONS,
     LOOKED_AT_MAX,
     Claim,
     JournalRecord,
+    Noted,
     Snapshot,
     StoredTrade,
-    TradeTerms,
+    Turn,
     answers_in,
     as_it_stands,
     line_in,
-    terms_of_change,
 )
 from oms.stores.archives import ArchiveRow, Archives
 from oms.stores.high_water import (
@@ -58,43 +67,56 @@ from oms.stores.high_water import (
     loss_of,
     remains_of,
 )
+from oms.stores.listed import relisted, scales_in
 from oms.stores.private import keep_private
 from oms.stores.schema import (
+    ALL_CHANGES,
+    ALL_EXECUTIONS,
+    ALL_VIEWS,
+    ARCHIVED_VERSION,
     COUNT,
     COUNT_ALL,
     DROP_PARTS,
-    HAS_ARCHIVES,
-    HAS_CHANGES,
+    FILLS_BEFORE,
+    FILLS_OF_ACCOUNT,
     HAS_MORE,
     INSERT_CHANGE,
     INSERT_CLAIM,
+    INSERT_INSTRUMENT,
     INSERT_NAMES,
     INSERT_RECORD,
     INSERT_REPORT,
     INSERT_STAND_IN,
+    KEPT,
     OF_ACCOUNT_AFTER,
+    OF_CHANGES,
+    OF_KEY,
     OF_ORDER,
     OF_SYMBOL_AFTER,
     OF_TRADES,
     OTHERS,
-    SCAN_CHANGES,
     SCHEMA_VERSION,
     SELECT_ARCHIVES,
-    SELECT_CHANGES,
     SELECT_CLAIMS,
     SELECT_END,
+    SELECT_HOLDING,
     SELECT_RECORD,
     SELECT_REPORT,
-    SELECT_TRADES,
+    SELECT_TRADES_OF_TIME,
     SELECT_TURN,
     SELECT_USED,
     TABLES,
-    VIEW,
+    UPSERT_BALANCE,
+    UPSERT_HOLDING,
+    UPSERT_PRICE,
+    add_kept,
     check_version,
     create,
+    lacks_kept_alone,
     set_aside,
     widen,
 )
+from oms.stores.views import NOW, instrument_at
 from oms.stores.write_ahead_log import log_bytes
 
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL", "none": "OFF"}
@@ -163,6 +185,8 @@ class PersistentStorage:
         self._unclean = False  # it was not closed in order the last time
         self._appended: JournalRecord | None = None  # by the transaction under way
         self._archives = Archives()
+        self._oldest = SCHEMA_VERSION  # schema that is read
+        self._holdings = Holdings(self._holding)
         self.outdated = False
         self.loss: Loss | None = None  # found by open(), and accepted
 
@@ -201,7 +225,7 @@ class PersistentStorage:
                 self._high.open(end)
                 sync_directory(self.path.resolve().parent)
             if not self.outdated:
-                check_version(self._connection, self.path)
+                check_version(self._connection, self.path, self._oldest)
             self._archives = self._open_archives()
         except READ_ERRORS as error:
             raise _translated(error, f"{self.path}: cannot be used") from error
@@ -211,8 +235,7 @@ class PersistentStorage:
     def _open_archives(self) -> Archives:
         """They belong to the database, so they have to be there: StoreError names the first that
         is not."""
-        found = self._one(HAS_ARCHIVES) and self._read(SELECT_ARCHIVES, ()).fetchall()
-        rows = [ArchiveRow._make(row) for row in found or ()]
+        rows = [ArchiveRow._make(row) for row in self._read(SELECT_ARCHIVES, ())]
         files = [
             PersistentStorage(self.path.resolve().with_name(row.name), read_only=True)
             for row in rows
@@ -224,6 +247,7 @@ class PersistentStorage:
                     f"{row.last_seq} belongs beside the database; put it back"
                 )
         for file in files:
+            file._oldest = ARCHIVED_VERSION  # it is never written, so no program brings it up
             file.open()
         return Archives(rows, files)
 
@@ -292,26 +316,17 @@ class PersistentStorage:
         # From here on begin() alone waits for others, in its own way: a stop must not.
         connection.execute(f"PRAGMA busy_timeout = {PAUSE_S_MAX * 1000:.0f}")
 
-    def upgrade(self, turns: Iterable[tuple[list[Claim], list[Report]]]) -> None:
+    def upgrade(self, turns: Iterable[Turn]) -> None:
         """Make all tables but the journal anew, in one transaction: an older program wrote them,
-        or they are damaged."""
+        or they are damaged. Where such a program's lack but what is kept for readers, that alone.
+        """
         self._write("BEGIN IMMEDIATE")
         try:
-            take_over = set_aside(self._db)
-            widen(self._db)
-            for statement in (*TABLES, VIEW):
-                self._db.execute(statement)
-            for claims, reports in turns:
-                self._db.executemany(INSERT_CLAIM, claims)
-                self._insert([
-                    self._named(r) if r.type in NAMED_OTHERWISE else r
-                    for r in self._not_archived(reports)
-                ])  # fmt: skip
-            for statement in (
-                take_over, "DROP TABLE old_reports", *OTHERS, "REINDEX journal",
-                f"PRAGMA user_version = {SCHEMA_VERSION}",
-            ):  # fmt: skip
-                self._db.execute(statement)
+            if lacks_kept_alone(self._db) and self.loss is None:
+                self._add_kept(turns)
+            else:
+                self._make_anew(turns)
+            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             self._write("COMMIT")
         except sqlite3.Error as error:
             raise _translated(error, "upgrading") from error
@@ -324,6 +339,30 @@ class PersistentStorage:
         seq = reports[0].journal_seq if reports else 0
         moved = {report.report_id for report in self._archives.reports_of_turn(seq)}
         return [report for report in reports if report.report_id not in moved]
+
+    def _add_kept(self, turns: Iterable[Turn]) -> None:
+        add_kept(self._db)
+        changes = [(fill_of(each), each.report_id) for each in self._reports(ALL_CHANGES)]
+        self._db.executemany(INSERT_CHANGE, changes)
+        for _, _, noted in turns:
+            self.note(noted)
+        self._keep_all()
+
+    def _make_anew(self, turns: Iterable[Turn]) -> None:
+        db, take_over = self._db, set_aside(self._db)
+        widen(db)
+        for statement in (*TABLES, *KEPT.values(), *ALL_VIEWS.values()):
+            db.execute(statement)
+        for claims, reports, noted in turns:
+            db.executemany(INSERT_CLAIM, claims)
+            self._insert([
+                self._named(r) if r.type in NAMED_OTHERWISE else r
+                for r in self._not_archived(reports)
+            ])  # fmt: skip
+            self.note(noted)
+        self._keep_all()
+        for statement in (take_over, "DROP TABLE old_reports", *OTHERS, "REINDEX journal"):
+            db.execute(statement)
 
     def _named(self, report: Report) -> Report:
         """A report of an older journal may not know whose client order id it bears."""
@@ -377,6 +416,7 @@ class PersistentStorage:
             (self._connection or self._db).execute(INSERT_RECORD, record)
             self._appended = record
             self._insert(reports)
+            self._keep(record.last_seq, reports)
         except sqlite3.Error as error:
             raise _translated(error, "writing the journal") from error
 
@@ -391,8 +431,56 @@ class PersistentStorage:
             db.executemany(
                 INSERT_NAMES, [(r.report_id, r.symbol, r.side, r.order_id) for r in others]
             )
-            changes = [(report.report_id,) for report in others if report.type in CHANGES]
+            changes = [(fill_of(r), r.report_id) for r in others if r.type in CHANGES]
             db.executemany(INSERT_CHANGE, changes)
+
+    def _keep(self, seq: int, reports: Sequence[Report]) -> None:
+        """What a turn's trades, busts and corrections make of positions and last prices."""
+        kinds = set(map(type_of, reports))
+        if kinds.isdisjoint(EXECUTIONS):
+            return
+        fills = [report for report in reports if report.type == TRADE]
+        changes = [r for r in reports if r.type in CHANGES] if not kinds.isdisjoint(CHANGES) else []
+        db, anew = self._connection or self._db, {(r.account, r.symbol) for r in changes}
+        rows = self._holdings.take(fills, seq, anew)
+        prices = {report.symbol: report.last_price_ticks for report in fills}
+        for key in sorted(anew):
+            rows += self.folded_of(key)
+        for _, symbol in anew:
+            prices[symbol] = self.last_price_of(symbol)
+        self._holdings.forget(anew)
+        db.executemany(UPSERT_HOLDING, rows)
+        db.executemany(UPSERT_PRICE, [(symbol, seq, ticks) for symbol, ticks in prices.items()])
+
+    def _keep_all(self) -> None:
+        """The same, of all the reports that there are."""
+        self._holdings.forget()
+        holdings = folded(lambda: self.executions_of(None))
+        self._db.executemany(UPSERT_HOLDING, holdings.values())
+        seqs: dict[str, int] = {}
+        for row in holdings.values():
+            seqs[row.symbol] = max(row.seq, seqs.get(row.symbol, 0))
+        prices = [(symbol, seq, self.last_price_of(symbol)) for symbol, seq in seqs.items()]
+        self._db.executemany(UPSERT_PRICE, prices)
+
+    def note(self, noted: Noted) -> None:
+        try:
+            db = self._connection or self._db
+            if noted.balances:
+                db.executemany(
+                    UPSERT_BALANCE,
+                    [(who, asset, noted.seq, *rest) for who, asset, *rest in noted.balances],
+                )
+            if noted.instruments is not None:
+                self._list(noted.seq, noted.instruments)
+        except sqlite3.Error as error:
+            raise _translated(error, "writing what is kept") from error
+
+    def _list(self, seq: int, instruments: Mapping[str, Instrument]) -> None:
+        """What is traded from this turn on; what is other than before gets a new row."""
+        standing = self._db.execute("SELECT * FROM instruments WHERE until_seq IS NULL").fetchall()
+        for rows in relisted(standing, instruments, seq):
+            self._db.executemany(INSERT_INSTRUMENT, rows)
 
     def commit(self) -> None:
         self._write("COMMIT")
@@ -406,6 +494,7 @@ class PersistentStorage:
 
     def rollback(self) -> None:
         self._appended = None
+        self._holdings.forget()  # of a turn that is undone
         if self._db.in_transaction:
             self._write("ROLLBACK")
 
@@ -474,11 +563,18 @@ class PersistentStorage:
         except sqlite3.Error as error:
             raise _translated(error, "writing a snapshot") from error
 
+    def keep_private(self, path: Path) -> None:
+        """Make a file for data of this database, that nobody may read who may not read this one."""
+        keep_private(path, self._group, create=True)
+
     def copy_to(self, path: Path) -> None:
         """A copy of this database as of one instant, synced; nobody who writes it waits.
 
-        An archive is not copied with it: see `archives`.
+        An archive is not copied with it: see `archives`. What is at `path` already goes.
+        Who may read the database may read the copy, and nobody else.
         """
+        remove(path)
+        self.keep_private(path)
         try:
             with closing(sqlite3.connect(path)) as copy:
                 copy.execute("PRAGMA synchronous = FULL")
@@ -535,7 +631,47 @@ class PersistentStorage:
         return answers_in(self.reports_of(first[0].order_id), seq)[-1] if first else None
 
     def find_reports(self, account: str, named: str | int) -> list[Report]:
-        # A connection of its own, read-only, so that any thread may ask and no writer waits.
+        with self._read_only_one() as reader:
+            return reader._find(account, named)
+
+    def find_holdings(self, account: str) -> list[Standing]:
+        query = (
+            f"SELECT {', '.join('h.' + name for name in Holding._fields)}, "
+            "ifnull(l.price_ticks, 0), i.price_scale, i.quantity_scale, i.quote_scale, i.quote "
+            "FROM holdings AS h LEFT JOIN last_prices AS l ON l.symbol = h.symbol "
+            f"{instrument_at('h.symbol', NOW)} WHERE h.account = ? ORDER BY h.symbol"
+        )
+        with self._read_only_one() as reader:
+            found = list(_guarded(reader._read(query, (account,))))
+        width = len(Holding._fields)
+        return [Standing(Holding._make(row[:width]), *row[width:]) for row in found]
+
+    def find_trades(self, account: str, symbol: str, before: int, limit: int) -> list[TradeRow]:
+        with self._of_one_instant() as reader:
+            return list(islice(reader._trades_before(account, symbol, before), limit))
+
+    def _trades_before(self, account: str, symbol: str, before: int) -> Iterator[TradeRow]:
+        """Newest first, turn by turn: the two sides of a trade may be in two files."""
+        changes, scales, last = self.changes(0), self.scales(), before | NUMBER_MASK
+        fills = self._archives.merged(
+            self.fills_before(account, symbol, last),
+            lambda file: file.fills_before(account, symbol, last),
+            newest_first=True,
+        )
+        for seq, _ in groupby(fills, lambda fill: fill[0] >> NUMBER_BITS):
+            for row in sorted(trade_rows(self.reports_of_turn(seq), changes, scales), reverse=True):
+                mine = account in ("", row.buy_account, row.sell_account)
+                if mine and symbol in ("", row.symbol) and row.report_id < before:
+                    yield row
+
+    def fills_before(self, account: str, symbol: str, last: int) -> Iterator[tuple[int]]:
+        """Report ids of fills up to this one, newest first; "" for all."""
+        query = FILLS_OF_ACCOUNT if account else FILLS_BEFORE
+        return _guarded(self._read(query, (account, symbol, last)))
+
+    @contextmanager
+    def _read_only_one(self) -> "Iterator[PersistentStorage]":
+        """A connection of its own, read-only, so that any thread may ask and no writer waits."""
         with self._reading:
             reader = self._reader
             if reader is None:
@@ -544,10 +680,41 @@ class PersistentStorage:
                 if self._connection is not None:  # while it is written, it is read from often
                     self._reader = reader
             try:
-                return reader._find(account, named)
+                yield reader
             finally:
                 if self._reader is None:
                     reader.close()
+
+    @contextmanager
+    def _of_one_instant(self) -> "Iterator[PersistentStorage]":
+        """A connection for one question that takes a while, so that nobody else waits for it:
+        trades, and what became of them, as of one instant."""
+        with PersistentStorage(self.path, read_only=True) as reader:
+            reader._write("BEGIN")
+            yield reader
+
+    def _holding(self, key: Key) -> Holding | None:
+        found = self._one(SELECT_HOLDING + "WHERE account = ? AND symbol = ?", *key)
+        return Holding._make(found) if found else None
+
+    def folded_of(self, key: Key) -> list[Holding]:
+        """The holding that comes of every report of an account and symbol; none without any."""
+        return list(folded(lambda: self.executions_of(key)).values())
+
+    def last_price_of(self, symbol: str) -> int:
+        """By its reports; 0 if no trade stands."""
+        return last_price(self.executions([symbol], LATEST))
+
+    def executions_of(self, key: Key | None) -> Iterator[Report]:
+        """Trades, busts and corrections of an account and symbol, oldest first; None: all."""
+        own = self._read(SELECT_REPORT + (OF_KEY if key else ALL_EXECUTIONS), key or ())
+        return self._archives.merged(
+            map(stored_report, _guarded(own)), lambda file: file.executions_of(key)
+        )
+
+    def kept(self, table: str) -> list[tuple[Any, ...]]:
+        """Every row of a table that is kept for readers, in order of its key."""
+        return list(_guarded(self._read(f"SELECT * FROM {table} ORDER BY 1, 2", ())))
 
     def _find(self, account: str, named: str | int) -> list[Report]:
         if isinstance(named, int):
@@ -624,7 +791,8 @@ class PersistentStorage:
 
     def all_reports(self) -> Iterator[Report]:
         rows = _guarded(self._read(SELECT_REPORT + "ORDER BY r.report_id", ()))
-        return self._archives.with_reports(map(stored_report, rows))
+        own = map(stored_report, rows)
+        return self._archives.merged(own, lambda file: file.all_reports())
 
     def executions(self, symbols: Collection[str], before: int) -> Iterator[Report]:
         archives, begins = self._archives, (self._archives.last_seq + 1) << NUMBER_BITS
@@ -641,25 +809,31 @@ class PersistentStorage:
         return map(stored_report, _guarded(self._read(SELECT_REPORT + OF_TRADES, given)))
 
     def trades(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]:
-        # A connection of its own: a day's trades take a while, and nobody else waits for them.
-        with PersistentStorage(self.path, read_only=True) as reader:
-            reader._write("BEGIN")  # trades and what became of them as of one instant
+        with self._of_one_instant() as reader:
             # Those of an archive may have been changed since, as the database knows.
             changes = reader.changes(start_ns)
-            own = reader._trades(symbol, start_ns, end_ns)
-            for trade in reader._archives.with_trades(own, symbol, start_ns, end_ns):
+            trades = reader._archives.merged(
+                reader.trades_as_told(symbol, start_ns, end_ns),
+                lambda file: file.trades_as_told(symbol, start_ns, end_ns),
+            )
+            for trade in trades:
                 yield as_it_stands(trade, changes)
 
-    def changes(self, start_ns: int) -> dict[str, TradeTerms]:
-        changes, first = self._archives.changes(start_ns), self._turn_at(start_ns) << NUMBER_BITS
-        select = SELECT_CHANGES if self._one(HAS_CHANGES) else SCAN_CHANGES
-        for *told, reason in _guarded(self._read(select, (first,))):
-            changes[trade_in(reason)] = terms_of_change(*told)
-        return changes
+    def changes(self, start_ns: int) -> Changes:
+        own = self.change_reports(start_ns)
+        return changes_in(self._archives.merged(own, lambda file: file.change_reports(start_ns)))
 
-    def _trades(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]:
+    def change_reports(self, start_ns: int) -> Iterator[Report]:
+        """Busts and corrections of that time and later, oldest first."""
+        return iter(self._reports(OF_CHANGES, self._turn_at(start_ns) << NUMBER_BITS))
+
+    def scales(self) -> Scales:
+        return scales_in(self.kept("instruments"))
+
+    def trades_as_told(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]:
+        """Before busts and corrections."""
         first, end = self._turn_at(start_ns) << NUMBER_BITS, self._turn_at(end_ns) << NUMBER_BITS
-        for row in _guarded(self._read(SELECT_TRADES, (first, end, symbol))):
+        for row in _guarded(self._read(SELECT_TRADES_OF_TIME, (first, end, symbol))):
             yield StoredTrade(*row)
 
     def _turn_at(self, wall_ns: int) -> int:
@@ -780,6 +954,13 @@ def _translated(error: Exception, doing: str) -> StoreError:
     if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return StoreError(text)
     return OutcomeUnknownError(text)
+
+
+def remove(path: Path) -> None:
+    """A database that was not finished, if there is one, with the journal that SQLite keeps beside
+    it: that must not be applied to another."""
+    for each in (path, path.with_name(f"{path.name}-journal")):
+        each.unlink(missing_ok=True)
 
 
 def sync_directory(path: Path) -> None:

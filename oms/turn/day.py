@@ -14,10 +14,10 @@ from oms.enums import Phase
 from oms.errors import JournalError
 from oms.exchange.accounts import FEE_ACCOUNT, TRADES, Posting
 from oms.instruments import Instrument
+from oms.positions import TradeRow, trade_rows
 from oms.requests.codec import SESSION, decode_all
 from oms.stores import JournalRecord, Store, checked
 from oms.turn.journal import Fold
-from oms.turn.trade_rows import TradeRow, trade_rows
 from oms.venues import EmbeddedVenue, Venue
 
 SETTLEMENT_MINUTES = 30
@@ -98,7 +98,7 @@ class Book:
         """What a turn did."""
         for trade in trades:
             self.trades.append(trade)
-            if trade.symbol in self.calls and not trade.taker_side and trade.quantity_lots:
+            if trade.symbol in self.calls and not trade.aggressor and trade.lots:
                 self.closing[trade.symbol] = trade.price_ticks
         for posting in postings:
             fee = FEE_ACCOUNT in (posting.account, posting.contra) and "fee" in posting.why
@@ -121,6 +121,12 @@ class DayFold(Fold):
     def reset(self) -> None:
         super().reset()
         self.desk.ledger.postings = []
+
+    def scales(self, symbol: str, _seq: int) -> tuple[int, int, int]:
+        """Those of this turn."""
+        each = self.desk.listings.known(symbol)
+        assert each is not None, "it was traded"
+        return each.price_scale, each.quantity_scale, each.quote_scale
 
     def taken(self) -> list[Posting]:
         found, self.desk.ledger.postings = self.desk.ledger.postings or [], []
@@ -150,7 +156,7 @@ def days(store: Store, venue: Venue | EmbeddedVenue) -> Iterator[Day]:
             book = Book(fold)
         book.date = begins or book.date or ends
         book.calls = {s for s, phase in _phases(fold) if phase is Phase.CLOSING_AUCTION}
-        book.note(trade_rows(fold.apply(record), changes), fold.taken())
+        book.note(trade_rows(fold.apply(record), changes, fold.scales), fold.taken())
         if ends and not begins:
             over = [(book, _day(book, fold, settled, record.wall_ns, complete=True))]
             book = Book(fold)
@@ -197,12 +203,12 @@ def _settle(
     symbol = instrument.symbol
     if symbol in book.closing:
         return Settlement(book.closing[symbol], CLOSING_AUCTION)
-    trades = [each for each in book.trades if each.symbol == symbol and each.quantity_lots]
+    trades = [each for each in book.trades if each.symbol == symbol and each.lots]
     late_ns = end_ns - SETTLEMENT_MINUTES * 60 * NANOS
     late = [each for each in trades if each.wall_ns >= late_ns]
     if late:
-        lots = sum(each.quantity_lots for each in late)
-        average = Fraction(sum(each.price_ticks * each.quantity_lots for each in late), lots)
+        lots = sum(each.lots for each in late)
+        average = Fraction(sum(each.price_ticks * each.lots for each in late), lots)
         tick = instrument.tick_at(int(average))
         return Settlement(round(average / tick) * tick, VWAP)
     if trades:

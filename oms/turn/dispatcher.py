@@ -53,6 +53,7 @@ from oms.turn.journal import Fold, upgraded
 from oms.turn.latency import OrderTracker
 from oms.turn.market_feed import MarketFeed
 from oms.turn.memory import give_back
+from oms.turn.notes import Notes
 from oms.turn.publisher import Publisher, settle
 from oms.turn.schedule import DueLines
 from oms.turn.snapshots import Snapshots
@@ -98,6 +99,7 @@ class Dispatcher:
         self.feed = MarketFeed(inbox.wake)
         self.access = AccessView()
         self.fold = Fold(venue)
+        self._notes = Notes()
         self.throttler = OrderThrottler(
             config.throttle.sends_max,
             config.throttle.window_ns,
@@ -146,6 +148,7 @@ class Dispatcher:
     def _start(self) -> None:
         past = PastSends(self.throttler)
         self._recover(self.should_stop, lambda r: past.note(r.released, r.instant.elapsed_ns))
+        self._notes = Notes(self.desk.ledger)
         orders = self.desk.executions.orders
         self._publisher.restore(orders.values(), self.fold.last_seq, self.fold.instant.wall_ns)
         self.access.show(self.desk.access.taken())
@@ -426,7 +429,9 @@ class Dispatcher:
         reports = desk.reports.rows
         record = fold.record(first_seq, instant, released, lines, self._tally(first_seq, lines))
         self._store.append(record, reports)
+        self._store.note(self._notes.of_turn(desk, record.last_seq))
         self._store.commit()
+        self._notes.committed()
         fold.advance(record)
         self.turns += 1
         self._lane.sweep(lines)

@@ -6,9 +6,7 @@ the instrument's grid, whether the id was used before, how an order that is over
 replay asks nobody.
 """
 
-import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -20,6 +18,7 @@ from oms.errors import ValidationError
 from oms.exchange.order import Order, Terms
 from oms.instruments import Instrument
 from oms.money import Number, to_text, to_units
+from oms.positions import BUSTED, CHANGES
 from oms.reject_reasons import RejectReason
 from oms.reports import (
     COMMAND_ANSWERS,
@@ -33,10 +32,8 @@ from oms.requests import OperatorAction, OrderTerms
 from oms.requests.codec import (
     ACCESS,
     ANSWER,
-    BUST,
     CANCEL,
     FUNDS,
-    LENGTHS,
     MARKET,
     MASS_CANCEL,
     MODIFY,
@@ -47,11 +44,12 @@ from oms.requests.codec import (
     with_origin,
 )
 from oms.requests.operators import OF_MARKETS
-from oms.requests.orders import NO_ORIGIN, NUMBERS
+from oms.requests.orders import NO_ORIGIN
 from oms.stores import CONTENT_UNKNOWN, Claim, Store
 from oms.stores.tally import Rest
+from oms.turn.claims import DIGITS_MAX, SAYS_ALL, about_of, claim_of, says_all
 from oms.turn.listing import terms_of
-from oms.turn.tape import BUSTED, CHANGES, Wanted, tape
+from oms.turn.tape import Wanted, tape
 
 STATUS, TRADE = ResponseType.ORDER_STATUS.value, ResponseType.TRADE.value
 REJECTED, CANCEL_REJECTED = ResponseType.REJECTED.value, ResponseType.CANCEL_REJECTED.value
@@ -59,21 +57,12 @@ COMMAND_REJECTED = ResponseType.COMMAND_REJECTED.value
 STATE_REJECTED = OrderState.REJECTED.value
 # An order that was rejected is none; one that is open has other names than a refused change's.
 ENDED = (OrderState.FILLED.value, OrderState.CANCELED.value, OrderState.EXPIRED.value)
-SAYS_ALL = frozenset((NEW, CANCEL, FUNDS, MASS_CANCEL, OPERATOR, ACCESS))  # see _says_all
 NO_EVENTS = (*CHANGES, *OF_CHANGES, *REFUSALS)  # reports that are no event of the order itself
 WITHDRAWN = "W"  # a new order that is not to be sent, and why; in no journal
 REQUEST_KINDS = (NEW, CANCEL, MODIFY, FUNDS, MASS_CANCEL, OPERATOR, ACCESS, WITHDRAWN)
 PENDING_NEW, CANCELED = OrderState.PENDING_NEW.value, OrderState.CANCELED.value
 GTC, LIMIT = TimeInForce.GTC.value, OrderType.LIMIT.value
 KNOWN_MAX = 4_096
-DIGITS_MAX = 19  # of a sequence
-LARGE = 10**40
-NUMBERS_AT = {NEW: (7, 8, 10), MODIFY: (4, 5, 6), FUNDS: (5,)}  # of a request, terms included
-TERM_NAMES = {  # of OrderTerms -> in a line
-    "stop_price": "stop", "display_quantity": "display", "post_only": "post",
-    "expire_ns": "expire", "min_quantity": "min", "quote_quantity": "budget",
-    "protection_price": "protect", "oco_with": "oco", "self_trade": "stp",
-}  # fmt: skip
 
 
 class Intake:
@@ -140,7 +129,7 @@ class Intake:
                 self._withdrawn[seq], claim = self._new_line(seq, as_new(request))
                 claims.append(claim)
             elif request[0] in REQUEST_KINDS:
-                claims.append(self.claim_of(seq, request))
+                claims.append(claim_of(seq, request))
         if claims and not self._store.claim(claims):
             for claim in claims:
                 first, content_hash = self._store.owner(claim[1], claim[2])
@@ -159,9 +148,9 @@ class Intake:
         try:
             ticks, lots, fields = self._numbers(symbol, price, quantity, terms)
         except ValidationError as error:
-            return error, self.claim_of(seq, request)
+            return error, claim_of(seq, request)
         plain = terms is None and tif == GTC and order_type == LIMIT
-        about = "" if plain else _about(order_type, tif, fields)
+        about = "" if plain else about_of(order_type, tif, fields)
         line: Line = (
             NEW, account, client_id, symbol, side, order_type, tif, ticks, lots, 1 if hold else 0,
             origin.request_id,
@@ -188,31 +177,12 @@ class Intake:
             _remember(self._lots, (symbol, quantity), lots)
         return ticks, lots, {} if terms is None else _terms_fields(instrument, terms)
 
-    @staticmethod
-    def claim_of(seq: int, request: Line) -> Claim:
-        """Who claims which id, and a hash of what was asked, however it was written."""
-        kind, account, client_id = request[:3]
-        numbers = NUMBERS_AT.get(kind, ())
-        content = "|".join([  # without its origin
-            _canonical(item) if place in numbers else repr(item)
-            for place, item in enumerate(request[:-1])
-            if place not in (1, 2)
-        ])  # fmt: skip
-        symbol = side = about = ""
-        if kind == NEW:
-            symbol, side = request[3], request[4]
-        elif kind in (FUNDS, MASS_CANCEL):
-            symbol = request[4]
-        elif kind == OPERATOR and request[4] == "SYMBOL":
-            symbol = request[5]
-        return seq, account, client_id, symbol, side, about, crc32(content.encode())
-
     def rests(self, first_seq: int, lines: Sequence[Line]) -> dict[int, Rest]:
         """What the lines of this turn do not say of its claims, by sequence."""
         unsaid = self._renamed
         if not SAYS_ALL.issuperset(map(itemgetter(0), lines)):
             unsaid = unsaid.union(
-                seq for seq, line in enumerate(lines, first_seq) if not _says_all(line)
+                seq for seq, line in enumerate(lines, first_seq) if not says_all(line)
             )
         if not unsaid:
             return {}
@@ -245,7 +215,7 @@ class Intake:
         if kind == NEW:
             self.lines[seq], claim = self._new_line(seq, request)
         else:
-            claim = self.claim_of(seq, request)
+            claim = claim_of(seq, request)
         first, content = self._store.owner(account, client_id)
         if first:
             return self._repeat(first, content in (claim[-1], CONTENT_UNKNOWN), request)
@@ -564,63 +534,6 @@ def _whole_of(told: Sequence[Report], fill: Report, since: int) -> list[object]:
     return [fill.liquidity, *sums.values(), sum(fees.values())]
 
 
-def claims_in(
-    desk: Desk,
-    first_seq: int,
-    lines: Sequence[Line],
-    reports: Sequence[Report],
-    rests: Mapping[int, Rest] | None,
-) -> list[Claim]:
-    """The claims of a turn, from its lines and from what they do not say (`Intake.rests`).
-
-    rests: None if an older program wrote the turn: then refused requests, repeats, and modifies
-    with terms are without their content, which is not in its journal.
-    """
-    symbols = {report.request_seq: report.symbol for report in reports}
-    claims: list[Claim] = []
-    for seq, line in enumerate(lines, first_seq):
-        kind = line[0]
-        if rests is not None and (seq in rests or not _says_all(line)):
-            if seq in rests:  # else it was a repeat, or of no client
-                symbol, side, about, content = rests[seq]
-                claims.append((seq, line[1], line[2], symbol, side, about, content))
-        elif kind == NEW:
-            _, account, client_id, symbol, side, order_type, tif, ticks, lots, hold, *more = line
-            fields = more[1] if len(more) > 1 else {}
-            plain = not fields and tif == GTC and order_type == LIMIT
-            about = "" if plain else _about(order_type, tif, fields)
-            content = crc32(f"{symbol}|{side}|{ticks}|{lots}|{bool(hold)}|{about}".encode())
-            claims.append((seq, account, client_id, symbol, side, about, content))
-        elif kind == MODIFY and len(line) == LENGTHS[MODIFY][0]:
-            _, account, client_id, named, ticks, lots, _ = line
-            instrument = desk.instruments.get(symbols.get(seq, ""))
-            price = quantity = None
-            if instrument is not None:
-                price = to_text(ticks, instrument.price_scale) if ticks else None
-                quantity = to_text(lots, instrument.quantity_scale) if lots else None
-            request = (kind, account, client_id, named, price, quantity, None, NO_ORIGIN)
-            claims.append(Intake.claim_of(seq, request))
-        elif kind == FUNDS:
-            _, account, client_id, action, asset, units, other = line[: LENGTHS[FUNDS][0]]
-            amount = to_text(units, desk.ledger.scales.get(asset, 0)) if asset else None
-            request = (kind, account, client_id, action, asset, amount, other, NO_ORIGIN)
-            claims.append(Intake.claim_of(seq, request))
-        elif kind == CANCEL:
-            claims.append(Intake.claim_of(seq, (*line[:4], NO_ORIGIN)))
-        elif kind in (MASS_CANCEL, OPERATOR, ACCESS):
-            claims.append(Intake.claim_of(seq, (*line[: LENGTHS[kind][0]], NO_ORIGIN)))
-        elif kind in (ANSWER, MODIFY, BUST, TRADE_CHANGE, MARKET):
-            symbol, side = (line[5], line[6]) if kind == ANSWER and line[4] == seq else ("", "")
-            claims.append((seq, line[1], line[2], symbol, side, "", CONTENT_UNKNOWN))
-    return claims
-
-
-def _says_all(line: Line) -> bool:
-    """The line says all that the claim of its request does."""
-    kind = line[0]
-    return kind in SAYS_ALL or (kind == MODIFY and len(line) == LENGTHS[MODIFY][0])
-
-
 def _remember(known: dict[tuple[str, Number], int], key: tuple[str, Number], units: int) -> None:
     """The same few hundred numbers come again and again: to look one up costs a tenth.
 
@@ -631,31 +544,6 @@ def _remember(known: dict[tuple[str, Number], int], key: tuple[str, Number], uni
     if len(known) >= KNOWN_MAX:
         known.clear()
     known[key] = units
-
-
-def _about(order_type: str, tif: str, fields: dict[str, Any]) -> str:
-    """What else an order is, if it is not a plain limit order, for the table of orders.
-
-    Its terms by name, as a line has them: the content of a claim made anew from it is the same.
-    """
-    about = {"type": order_type, "tif": tif, **dict(sorted(fields.items()))}
-    return json.dumps(about, separators=(",", ":"))
-
-
-def _canonical(value: Any) -> str:
-    """One text for one number: 1, 1.0 and "1.00" are the same."""
-    if isinstance(value, OrderTerms):
-        given = ((name, getattr(value, name)) for name in TERM_NAMES)
-        return "|".join(_canonical(v) if name in NUMBERS else repr(v) for name, v in given)
-    if type(value) is int:
-        return f"{value}" if abs(value) < LARGE else f"{value:x}"  # Python will not write it out
-    try:
-        number = Decimal(repr(value) if type(value) is float else value)
-    except (InvalidOperation, TypeError, ValueError):
-        return repr(value)
-    if not number.is_finite() or abs(number.adjusted()) > 2 * DIGITS_MAX:
-        return repr(value)
-    return format(number.normalize(), "f")
 
 
 def _terms_fields(instrument: Instrument, terms: OrderTerms) -> dict[str, Any]:

@@ -20,9 +20,10 @@ from oms.exchange.accounts import bound_of
 from oms.reports import MEASURED, ROW_COLUMNS, Report
 from oms.requests.codec import FORMATS, LENGTHS, NEW, Line, decode_all, encode
 from oms.requests.orders import SEQUENCE_MAX
-from oms.stores import Claim, JournalRecord, Store, checked, checksum
+from oms.stores import Claim, JournalRecord, Store, Turn, checked, checksum
 from oms.stores.tally import Tally, rests_of, tally_of
-from oms.turn.intake import claims_in
+from oms.turn.claims import claims_in
+from oms.turn.notes import Expected, Notes
 from oms.venues import EmbeddedVenue, Outbox, Venue
 
 log = logging.getLogger(__name__)
@@ -182,14 +183,15 @@ class Fold:
         )
 
 
-def upgraded(
-    store: Store, venue: Venue | EmbeddedVenue
-) -> Iterator[tuple[list[Claim], list[Report]]]:
-    """The claims and reports of each turn of the journal, to make all tables anew."""
-    fold = Fold(venue)
+def upgraded(store: Store, venue: Venue | EmbeddedVenue) -> Iterator[Turn]:
+    """What each turn of the journal gives, to make all tables anew."""
+    fold, notes = Fold(venue), Notes()
     for record in checked(store.records(), 0, 0):
         reports = fold.apply(record)
-        yield claims_of(fold, record, reports), reports
+        noted = notes.of_turn(fold.desk, record.last_seq)
+        yield claims_of(fold, record, reports), reports, noted
+        notes.committed()
+        fold.desk.ledger.touched.clear()
 
 
 def claims_of(fold: Fold, record: JournalRecord, reports: list[Report]) -> list[Claim]:
@@ -204,7 +206,7 @@ def differences(store: Store, fold: Fold) -> Iterator[str]:
     """Refold the whole journal and compare every report and every client order id that is
     stored; one line per difference."""
     stored = _by_turn(store.all_reports(), attrgetter("journal_seq"))
-    ids = StoredIds(store)
+    ids, kept = StoredIds(store), Expected()
     fold.reset()
     before = fold.tally
     for record in checked(store.records(), 0, 0):
@@ -215,8 +217,10 @@ def differences(store: Store, fold: Fold) -> Iterator[str]:
         if before is not None and fold.tally not in (None, before.plus(claims, reports)):
             yield f"journal sequence {record.last_seq}: its ids and reports were others"
         before = fold.tally
+        kept.turn(fold.desk, record.last_seq, reports)
     yield from _report_differences(stored(SEQUENCE_MAX), [])
     yield from ids.rest()
+    yield from kept.differences(store, fold.desk)
 
 
 def _report_differences(stored: list[Report], reports: list[Report]) -> Iterator[str]:

@@ -24,6 +24,7 @@ from oms.market_data import (
     in_units,
 )
 from oms.money import to_text
+from oms.positions import CHANGES
 from oms.reports import (
     OF_CHANGES,
     ORDER_STATUS,
@@ -33,7 +34,7 @@ from oms.reports import (
     Report,
     status_of,
 )
-from oms.turn.tape import CHANGES, told_of
+from oms.turn.tape import told_of
 
 log = logging.getLogger(__name__)
 

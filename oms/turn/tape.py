@@ -8,12 +8,11 @@ Flow:  store, newest first -> [tape] -> publisher, at a start and after a bust o
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
-from oms.enums import Liquidity, ResponseType, Side
+from oms.enums import Liquidity, Side
 from oms.market_data import TradeBust, TradeCorrection, TradeEvent, TradePrint
+from oms.positions import BUSTED, CHANGES, CORRECTED, LATEST
 from oms.reports import NUMBER_BITS, NUMBER_MASK, TRADE, Report, new_tuple, trade_named
 
-BUSTED, CORRECTED = ResponseType.TRADE_BUSTED.value, ResponseType.TRADE_CORRECTED.value
-CHANGES = (BUSTED, CORRECTED)
 TAKER, BUYER = Liquidity.TAKER.value, Side.BUY.value
 
 Terms = tuple[int, int]
@@ -21,7 +20,6 @@ Terms = tuple[int, int]
 Read = Callable[[Collection[str], int], Iterable[Report]]
 """Reports of these symbols before that report id, newest first: see Store.executions. Of others
 than trades, busts and corrections nothing is taken."""
-LATEST = (1 << 63) - 1
 
 
 class Wanted(NamedTuple):

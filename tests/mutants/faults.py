@@ -31,8 +31,8 @@ JOURNAL = [
     ),
     Fault(
         "a turn is told before it is committed", "turn/dispatcher.py",
-        "        self._store.commit()\n        fold.advance(record)",
-        "        fold.advance(record)", ("store_faults", "sqlite"),
+        "        self._store.commit()\n        self._notes.committed()",
+        "        self._notes.committed()", ("store_faults", "sqlite"),
     ),
     Fault(
         "a turn that failed stays in memory", "turn/dispatcher.py",
@@ -41,7 +41,7 @@ JOURNAL = [
     ),
     Fault(
         "the directory is not synced", "stores/sqlite.py",
-        "                _sync_directory(self.path.resolve().parent)\n", "", ("sqlite",),
+        "                sync_directory(self.path.resolve().parent)\n", "", ("sqlite",),
     ),
     Fault(
         "full durability is normal", "stores/sqlite.py",
@@ -53,7 +53,7 @@ JOURNAL = [
     ),
     Fault(
         "durations go by the wall clock", "turn/turn_clock.py",
-        "now_ns + self._elapsed_offset_ns)", "clock_ns)", ("turn_clock",),
+        "now_ns + self.elapsed_offset_ns)", "clock_ns)", ("turn_clock",),
     ),
     Fault(
         "deadlines go by the stamp", "desk/desk.py",
@@ -100,7 +100,7 @@ LEDGER = [
     ),
     Fault(
         "a fee is rounded down", "exchange/accounts.py",
-        "fee = self._payable(-(-owed // unit), order", "fee = self._payable(owed // unit, order",
+        "fee = -(-owed // unit)", "fee = owed // unit",
         ("settlement",),
     ),
     Fault(
@@ -259,7 +259,7 @@ THROTTLE = [
         "        self.reserve_need(order)\n", ("halts", "halts_stateful"),
     ),
     Fault(
-        "a budget is measured at the last price alone", "exchange/matching.py",
+        "a budget is measured at the last price alone", "exchange/plan.py",
         "        if isinstance(plan.wanted, Budget):\n            reason = self._risk",
         "        if plan.wanted is None:\n            reason = self._risk", ("limits",),
     ),
@@ -295,6 +295,21 @@ SESSION = [
         ("trading_hours", "order_desk", "phases"),
     ),
 ]  # fmt: skip
+HISTORY = [
+    Fault(
+        "a trade that was taken back counts in candles", "turn/history.py",
+        "        if not trade.lots:\n            continue\n", "", ("history",),
+    ),
+    Fault(
+        "an order that is open is archived", "stores/archiving.py",
+        "    connection.executemany(KEEP, ((order_id,) for order_id in open_ids))\n", "",
+        ("keeping",),
+    ),
+    Fault(
+        "the whole day settles a price", "turn/day.py",
+        "late = [each for each in trades if each.wall_ns >= late_ns]", "late = trades", ("day",),
+    ),
+]  # fmt: skip
 VIEWS = [
     Fault(
         "a busted trade stays the last price", "desk/bust.py",
@@ -327,5 +342,85 @@ VIEWS = [
         "a fee tier goes while accounts have it", "desk/listings.py",
         "if tier in before - after:", "if False:", ("listings",),
     ),
+    Fault(
+        "busts that were archived are forgotten", "stores/sqlite.py",
+        "self._archives.merged(own, lambda file: file.change_reports(start_ns))", "own",
+        ("archived_trades",),
+    ),
+    Fault(
+        "a bust forgets the archived trades of its account", "stores/sqlite.py",
+        "lambda file: file.executions_of(key)", "lambda file: iter(())", ("archived_trades",),
+    ),
 ]  # fmt: skip
-FAULTS = JOURNAL + IDS + LEDGER + MATCHING + THROTTLE + SESSION + VIEWS
+ACCESS = [
+    Fault(
+        "an old refresh token is forgiven for longer", "desk/access.py",
+        "GRACE_NS = 5 * NANOS", "GRACE_NS = 6 * NANOS", ("access",),
+    ),
+    Fault(
+        "a stolen refresh token ends nothing", "desk/access.py",
+        'self._end(user, [asked.facts["family"]])\n        elif', "pass\n        elif", ("access",),
+    ),
+    Fault(
+        "a login goes by a password that was changed", "desk/access.py",
+        'if asked.facts["credential"] != user.credential:', "if False:", ("access",),
+    ),
+    Fault(
+        "a code is good twice", "desk/access.py",
+        '"step" not in asked.facts or asked.number("step") <= user.factor.step',
+        '"step" not in asked.facts', ("access",),
+    ),
+    Fault(
+        "anybody signs up for a used account", "desk/access.py",
+        "(account in self._owners or self._is_used(account))", "account in self._owners",
+        ("access",),
+    ),
+    Fault(
+        "readers see users before they are on disk", "turn/dispatcher.py",
+        "        self._store.commit()\n        self._notes.committed()",
+        "        self.access.show(desk.access.taken())\n        self._store.commit()\n"
+        "        self._notes.committed()", ("access",),
+    ),
+    Fault(
+        "tokens are good for every kind", "gateways/tokens.py",
+        'claims["kind"] != kind or not', "not", ("gate",),
+    ),
+    Fault(
+        "a token lives for ever", "gateways/tokens.py",
+        '<= now_s < claims["exp"]', "<= now_s", ("gate",),
+    ),
+    Fault(
+        "a signed request comes back after a restart", "gateways/signatures.py",
+        "self._floor_ns = started_ns + AHEAD_NS", "self._floor_ns = 0", ("gate", "gate_parts"),
+    ),
+    Fault(
+        "a nonce is used up by who cannot sign", "gateways/gate.py",
+        "        why = self._nonces.why_not(time_ms, nonce, now_ns)\n",
+        "        why = self._nonces.why_not(time_ms, nonce, now_ns)\n"
+        "        self._nonces.take(key_id, time_ms, nonce, now_ns)\n", ("gate",),
+    ),
+    Fault(
+        "a good password forgives guessed codes", "gateways/gate.py",
+        "self._begin(CODE, user.name, address)", "self._begin(PASSWORD, user.name, address)",
+        ("gate",),
+    ),
+    Fault(
+        "without such a user no hash is verified", "gateways/gate.py",
+        "good = self._is_good(hashed, password)",
+        "good = user is not None and self._is_good(hashed, password)", ("gate",),
+    ),
+    Fault(
+        "the gate stays open without news", "gateways/gate.py",
+        "return self._clock.monotonic_ns() - self._users.seen_ns > STALE_NS", "return False",
+        ("gate",),
+    ),
+    Fault(
+        "a client chooses its address", "gateways/addresses.py",
+        "for hop in reversed(hops):", "for hop in hops:", ("gate_parts",),
+    ),
+    Fault(
+        "a new database is as the umask has it", "stores/sqlite.py",
+        "keep_private(self.path, self._group, create=True)", "pass", ("private",),
+    ),
+]  # fmt: skip
+FAULTS = JOURNAL + IDS + LEDGER + MATCHING + THROTTLE + SESSION + HISTORY + VIEWS + ACCESS
