@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
@@ -218,8 +219,19 @@ class Flow(RuleBasedStateMachine):
         ]
 
 
-Flow.TestCase.settings = settings(
-    max_examples=6, stateful_step_count=25, deadline=None,
-    suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.reuse, Phase.generate],
-)  # fmt: skip
+def so_many(examples):
+    return settings(
+        max_examples=examples, stateful_step_count=25, deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    )  # fmt: skip
+
+
+class LongerFlow(Flow):
+    """The same, as often as a night has room for."""
+
+
+Flow.TestCase.settings = so_many(3)
+LongerFlow.TestCase.settings = so_many(40)
 TestFlow = Flow.TestCase
+TestLongerFlow = pytest.mark.slow(LongerFlow.TestCase)
