@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from oms.clock import utc_text
-from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, looking, say, venue_of
+from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, looking, naming, say, venue_of
 from oms.commands.exporting import TRADE_COLUMNS, csv_writer, trade_row
 from oms.money import to_text
 from oms.stores.sqlite import PersistentStorage
@@ -79,8 +79,9 @@ def close(args: argparse.Namespace, store: PersistentStorage, directory: Path) -
     for name, text in files_of(found):
         path = directory / name
         beside = path.with_name(f"{name}.new")
-        beside.write_text(text, encoding="utf-8", newline="")
-        beside.replace(path)
+        with naming(path):
+            beside.write_text(text, encoding="utf-8", newline="")
+            beside.replace(path)
         print(path)
     if not found.complete:
         say(f"{found.date} is not over yet: the files are as of {utc_text(found.end_ns)}")

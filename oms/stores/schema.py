@@ -317,5 +317,5 @@ def check_version(connection: sqlite3.Connection, path: object, oldest: int) -> 
     """StoreError if this is not a version that we read and write; oldest: the first that is."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if not oldest <= version <= SCHEMA_VERSION:
-        hint = "; the daemon's next start brings it up to date" if version < SCHEMA_VERSION else ""
+        hint = "; `migrate` upgrades it" if version < SCHEMA_VERSION else ""
         raise StoreError(f"{path}: expected schema version {SCHEMA_VERSION}, was {version}{hint}")
