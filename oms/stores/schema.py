@@ -215,14 +215,14 @@ OF_KEY = (
 )
 SELECT_HOLDING = f"SELECT {', '.join(Holding._fields)} FROM holdings "
 UPSERT_HOLDING = f"INSERT OR REPLACE INTO holdings VALUES ({', '.join('?' * len(Holding._fields))})"
-# What find_trades looks for: ?3 the last report of a turn.
-OF_FILLS = f"r.report_id <= ?3 AND {FILL.format('r')} AND ?2 IN ('', o.symbol)"
+# What find_trades looks for: fills up to the last report of a turn, of a symbol or all ("").
+OF_FILLS = f"r.report_id <= ? AND ? IN ('', o.symbol) AND {FILL.format('r')}"
 FILLS_BEFORE = f"""SELECT r.report_id FROM reports AS r
     CROSS JOIN orders AS o ON o.seq = r.order_id
-    WHERE ?1 = '' AND {OF_FILLS} ORDER BY r.report_id DESC"""
+    WHERE {OF_FILLS} ORDER BY r.report_id DESC"""
 FILLS_OF_ACCOUNT = f"""SELECT r.report_id FROM orders AS o
     CROSS JOIN reports AS r ON r.order_id = o.seq
-    WHERE o.account = ?1 AND {OF_FILLS} ORDER BY r.report_id DESC"""
+    WHERE o.account = ? AND {OF_FILLS} ORDER BY r.report_id DESC"""
 UPSERT_PRICE = "INSERT OR REPLACE INTO last_prices VALUES (?, ?, ?)"
 UPSERT_BALANCE = "INSERT OR REPLACE INTO account_balances VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_INSTRUMENT = f"INSERT OR REPLACE INTO instruments VALUES ({', '.join('?' * 15)})"
