@@ -78,10 +78,11 @@ class Desk:
     """Open orders, the waiting queue, and whether the market and the link are up.
 
     engine: our own exchange; None where the venue is somebody else's. ledger: in use while the
-    executions have it. instruments: what is traded; known: what ever was, too, since positions
-    in it stay (before rules number 3: the same). account_settings: tiers and groups an operator set. money_terms: what each
-    symbol's trades were settled by, and since which journal sequence. trading_date: none between
-    close and open. opens_ns: when the market opens next, where it is known; 0 while it is open.
+    executions have it. instruments: what is traded; known: what ever was, too, since positions in
+    it stay; before rules number 3 the same. account_settings: tiers and groups an operator set.
+    money_terms: what each symbol's trades were settled by, and since which journal sequence.
+    trading_date: none between close and open. opens_ns: when the market opens next, where it is
+    known; 0 while it is open.
     rules: the number of the rules that journal lines are obeyed by.
 
     left: how many requests may still be sent in this turn; released: how many were. sent: those,
