@@ -139,9 +139,7 @@ def _add_questions(add: AddCommand) -> None:
     option("--before", metavar="ID", default="", help="trades before this execution id")
     _add_limit(option)
 
-    option = add(
-        "positions", positions, "positions of an account, profit and loss", POSITIONS
-    )
+    option = add("positions", positions, "positions of an account, profit and loss", POSITIONS)
     option("account", metavar="ACCOUNT")
     option("--json", action="store_true", help="the answer as one JSON object")
 

@@ -11,7 +11,7 @@ from oms.exchange.order import Order
 from oms.instruments import Instrument
 from oms.money import to_text
 
-RULES = 2
+RULES = 3
 """The number of the rules that journal lines are obeyed by; a change of a rule raises it, and
 lines written before stay under theirs. A START line without it: 1."""
 
