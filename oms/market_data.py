@@ -413,3 +413,10 @@ class Candle:
 
     def _price(self, ticks: int | None) -> Decimal | None:
         return None if ticks is None else to_decimal(ticks, self.price_scale)
+
+    def __repr__(self) -> str:  # not in raw numbers
+        names = ("open", "high", "low", "close", "volume", "quote_volume", "vwap")
+        told = ", ".join(f"{name}={_text(getattr(self, name))}" for name in names)
+        span = f"start_ns={self.start_ns}, end_ns={self.end_ns}"
+        counts = f"count={self.count}, changed={self.changed}"
+        return f"Candle({self.symbol!r}, {span}, {told}, {counts})"

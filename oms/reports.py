@@ -573,7 +573,9 @@ SHOWN = (
 
 
 def _shown(value: object) -> str:
-    return f"{value:f}" if isinstance(value, Decimal) else repr(str(value))
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return str(value) if isinstance(value, int) else repr(str(value))
 
 
 def refused(line: Sequence[Any], reason: RejectReason, wall_ns: int) -> OrderResponse:

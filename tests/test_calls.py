@@ -525,7 +525,7 @@ def test_rules_number_1_are_obeyed_in_a_replay_alone():
     fold = Fold(EmbeddedVenue())
     reports = []
     for record in day.store.records():
-        body = record.body.replace('"rules":2', '"rules":1')
+        body = record.body.replace('"rules":3', '"rules":1')
         reports += fold.apply(record._replace(body=body))
 
     # then it traded, at a limit

@@ -64,7 +64,8 @@ class Exchange:
         self.desk.send(buy(f"b{self.count}", lots, price, symbol=symbol, account="bob"))
 
     def days(self):
-        return list(days(self.desk.store, EmbeddedVenue()))
+        schedule = self.desk.oms.config.session.schedule
+        return list(days(self.desk.store, EmbeddedVenue(), schedule))
 
 
 def settlements(day):
@@ -103,6 +104,25 @@ def test_the_settlement_price_follows_the_rule():
     assert settlements(second) == {"B_USD": (100, "vwap"), "C_USD": (40, "last")}
     assert settlements(third) == {"B_USD": (110, "closing_auction"), "C_USD": (40, "previous")}
     assert all(each.complete for each in (first, second, third))
+
+
+def test_the_last_half_hour_ends_with_the_hours_however_late_the_closing_turn():
+    """A daemon that was down at the close ends the date the next morning."""
+    # given a trade in the last half hour of Monday, and one before
+    exchange = Exchange(auction_s=0)
+    exchange.until(9)
+    exchange.trade(90, 1)
+    exchange.until(16, 40)
+    exchange.trade(100, 2)
+    exchange.trade(110, 2)
+
+    # when the turn that closes it is of Tuesday
+    exchange.clock.advance(16 * 3600)
+    exchange.desk.step()
+
+    # then the trades of 16:30 to 17:00 settle it
+    monday = exchange.days()[0]
+    assert (monday.complete, monday.settlements["B_USD"]) == (True, Settlement(105, "vwap"))
 
 
 def test_a_busted_trade_settles_nothing():
@@ -229,7 +249,7 @@ def test_a_market_that_never_closes_has_a_date_a_day():
     clock.advance(2 * 3600)
     desk.step()
     desk.send(sell("s2", 2, 20), buy("b2", 2, 20))
-    first, second = days(desk.store, EmbeddedVenue())
+    first, second = days(desk.store, EmbeddedVenue(), config_of().session.schedule)
     assert [(each.date, each.complete, len(each.trades)) for each in (first, second)] == [
         ("2026-03-02", True, 1), ("2026-03-03", False, 1),
     ]  # fmt: skip
@@ -249,7 +269,8 @@ def test_settlement_prices_are_what_a_plain_reckoning_gives(made):
     begin = datetime(2026, 3, 2, tzinfo=UTC)
     five = Instrument(symbol="X", price_scale=0, quantity_scale=0, tick_size=5)
     clock = ManualClock.at(begin)
-    desk = Stepped(config_of(instruments=(five,)), clock=clock).start()
+    config = config_of(instruments=(five,))
+    desk = Stepped(config, clock=clock).start()
     at = 0
     for n, (minute, ticks, lots) in enumerate(sorted(made)):
         clock.advance((minute - at) * 60)
@@ -263,7 +284,6 @@ def test_settlement_prices_are_what_a_plain_reckoning_gives(made):
     for day in (0, 1):
         end = (day + 1) * 24 * 60
         of_day = [each for each in sorted(made) if end - 24 * 60 <= each[0] < end]
-        # Where nothing happened in the last half hour, the turn that ends the date comes later.
         late = [each for each in of_day if each[0] >= end - 30]
         if late:
             lots = sum(each[2] for each in late)
@@ -274,7 +294,7 @@ def test_settlement_prices_are_what_a_plain_reckoning_gives(made):
         elif before[0] is not None:
             before = (before[0], "previous")
         expected.append(before)
-    found = list(days(desk.store, EmbeddedVenue()))
+    found = list(days(desk.store, EmbeddedVenue(), config.session.schedule))
     over = [tuple(each.settlements["X"]) for each in found if each.complete]
     if len(over) == 2:
         assert over == expected

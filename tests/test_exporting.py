@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from oms import Instrument, ManualClock, PersistentStorage
 from oms.cli import main
 from oms.reports import ROW_COLUMNS
 from oms.requests import OperatorAction, OperatorRequest
-from tests.fakes import Stepped, buy, config_of, modify, sell
+from tests.fakes import Stepped, buy, cancel, config_of, modify, sell
 
 CENTS = Instrument(symbol="C_USD", price_scale=2, quantity_scale=3)
 
@@ -27,6 +28,7 @@ def directory(tmp_path):
         desk.send(buy(f"b{n}", "0.5", "99", account="bob", **of))
     desk.send(buy("ioc", 1, 98, account="bob", time_in_force="IOC", **of))
     desk.send(buy("bad", 1, "98.001", account="bob", **of))
+    desk.send(modify("lost", "nobody's", price="98.25"), cancel("lost too", "nobody's"))
     first, second, _ = desk.oms.recent_trades("C_USD")
     for name, action, trade, more in (
         ("o1", OperatorAction.BUST, first, {}),
@@ -65,7 +67,8 @@ def test_trades_have_one_row_each_as_they_stand(directory, capsys):
 
 
 def test_orders_have_one_row_each(directory, capsys):
-    """How they stand, and what was asked for last; no row for a command."""
+    """How they stand, and what was asked for last; no row for a command, nor for a modify or cancel
+    that named no order: as in the view order_states."""
     rows = {row["first_client_order_id"]: row for row in lines_of(directory, capsys, "orders")}
     assert list(rows) == ["s1", "b0", "b1", "b2", "ioc", "bad"]
     sold = rows["s1"]
@@ -74,6 +77,13 @@ def test_orders_have_one_row_each(directory, capsys):
     assert (rows["ioc"]["order_type"], rows["ioc"]["time_in_force"]) == ("LIMIT", "IOC")
     assert (rows["bad"]["state"], rows["bad"]["price_ticks"]) == ("REJECTED", 0)
     assert rows["b0"]["state"] == "CANCELED"  # its only trade was taken back
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_told_with_the_file(directory, capsys):
+    """Which of them is full: there may be several."""
+    assert main(["export", "--output", "/dev/full", "--data-dir", str(directory)]) == 2
+    assert "order_management: /dev/full: No space left on device" in capsys.readouterr().err
 
 
 def test_reports_are_the_rows_of_the_view(directory, capsys):

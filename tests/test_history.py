@@ -59,6 +59,17 @@ def figures(candle):
     )  # fmt: skip
 
 
+def test_a_candle_shows_its_units_and_no_raw_numbers():
+    """As every other event does: whoever prints one reads prices."""
+    market = Market(config=config_of(instruments=(Instrument(symbol="X", price_scale=2),)))
+    market.trade("98.50", "2.5")
+    [candle] = market.oms.candles("X", "1m", NOON)
+    told = repr(candle)
+    assert "open=98.5, high=98.5, low=98.5, close=98.5, volume=2.5, quote_volume=246.25" in told
+    assert "9850" not in told
+    market.desk.stop()
+
+
 def test_a_candle_has_what_was_traded_in_its_span():
     """Given trades in two of three minutes, then there are two candles, the first whole."""
     market = Market()

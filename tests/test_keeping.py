@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from oms import ManualClock, PersistentStorage
+from oms import ManualClock, PersistentStorage, StoreFullError
 from oms.cli import main
 from oms.requests import OperatorAction, OperatorRequest
 from oms.stores.lock import DataLock
@@ -145,6 +145,24 @@ def test_a_copy_that_does_not_verify_is_no_backup(place, tmp_path):
     assert not (tmp_path / "copy").exists()
 
 
+def test_a_backup_that_fails_leaves_nothing(place, tmp_path, monkeypatch):
+    """What was copied would keep a full disk full."""
+
+    def full(_store, path):
+        path.write_bytes(b"half")
+        raise StoreFullError(f"{path}: copying: database or disk is full")
+
+    code, _, err = place.run("backup", tmp_path / "copy")
+    assert (code, "no such database" in err) == (2, True)
+    desk = place.desk()
+    place.trade(desk)
+    desk.stop()
+    monkeypatch.setattr(PersistentStorage, "copy_to", full)
+    code, _, err = place.run("backup", tmp_path / "copy")
+    assert (code, "disk is full" in err) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
 # --- restore ---
 
 
@@ -171,6 +189,8 @@ def test_what_a_restore_loses_is_named_and_journaled(place, tmp_path):
     [loss] = [line["entry"] for line in journal_of(place) if line.get("entry", "-")[0] == "E"]
     assert loss[2] == last_seq
     assert place.holds()
+    _, out, _ = place.run("restore", tmp_path / "copy")  # again: only a start came after the copy
+    assert re.search(r"lost: .*: no request\n", out), out
     desk = place.desk()
     assert desk.oms.get_order("me", "c4") is None
     assert desk.oms.get_order("me", "c2").state == "FILLED"

@@ -232,6 +232,7 @@ def test_a_report_shows_its_row_in_words_and_exact_numbers():
     assert report.hops is None
     assert "client_order_id='A'" in repr(report)
     assert "last_price=100.5, last_quantity=3, cumulative_quantity=5" in repr(report)
+    assert repr(report).startswith("OrderResponse(journal_seq=12, number=1, ")  # no text
 
 
 def test_there_is_no_average_before_the_first_fill():

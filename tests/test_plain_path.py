@@ -35,11 +35,11 @@ from oms.turn.journal import Fold, compared
 from tests.fakes import Stepped, config_of
 from tests.test_exchange_stateful import ExchangeMachine
 from tests.test_order_desk_stateful import DeskMachine
-from tests.test_recorded import NAMES, read
+from tests.test_recorded import ALL, read
 from tests.turns import EVERYTHING, Turns, cancel, modify, new
 
 # A venue of somebody else is spoken to in one way only.
-OWN_EXCHANGE = [name for name in NAMES if not name.startswith("remote")]
+OWN_EXCHANGE = [name for name in ALL if "remote" not in name]
 SHORT_WAYS = ((Desk, "goes_at_once"), (MatchingEngine, "_is_plain"), (Changes, "overtakes"))
 
 

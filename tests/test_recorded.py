@@ -1,8 +1,9 @@
-"""Journals recorded at commit 091c228: every later version replays them to the same reports.
+"""Journals of older programs: every later version replays them to the same reports.
 
 A recording holds the journal records of one run, every execution report of that run and the state
-at its end. tests/recorded/README.md describes the files; they cannot be recorded again. What has
-come since is left out: of a report its match number, of the state what `as_it_was` leaves out.
+at its end. tests/recorded/README.md describes the files; they cannot be recorded again. Of those
+of commit 091c228, what has come since is left out: of a report its match number, of the state what
+`as_it_was` leaves out. Those of commit 7ba0847, of rules number 2, are the same in full.
 """
 
 import gzip
@@ -14,12 +15,13 @@ from typing import NamedTuple
 
 import pytest
 
-from oms import EmbeddedVenue, MemoryStore, PersistentStorage
+from oms import EmbeddedVenue, ManualClock, MemoryStore, PersistentStorage
 from oms.clock import NEVER
 from oms.config import ExchangeConfig
 from oms.desk import snapshot
+from oms.desk.settings import RULES, instrument_of
 from oms.reports import MEASURED
-from oms.requests import codec
+from oms.requests import MassCancelRequest, codec
 from oms.stores import JournalRecord, checked
 from oms.turn.day import days
 from oms.turn.journal import Fold, differences, state_mistakes
@@ -28,7 +30,9 @@ from tests.fakes import Stepped, config_of
 
 RECORDED = Path(__file__).with_name("recorded")
 DATABASE = "version2"
-NAMES = sorted(name for path in RECORDED.glob("*.json.gz") if (name := path.name[:-8]) != DATABASE)
+ALL = sorted(name for path in RECORDED.glob("*.json.gz") if (name := path.name[:-8]) != DATABASE)
+RULES_2 = [name for name in ALL if name.startswith("rules2-")]
+NAMES = [name for name in ALL if name not in RULES_2]
 RESPONSES = "SELECT * FROM order_responses ORDER BY journal_seq, number"
 JOURNAL = (
     "SELECT first_seq, last_seq, wall_ns, released, body, checksum FROM journal ORDER BY last_seq"
@@ -97,23 +101,92 @@ def test_a_recorded_journal_replays_to_the_same_reports_and_state(name):
     recorded = read(name)
     columns = [column for column in recorded["columns"] if column not in MEASURED]
     assert len(columns) == len(recorded["columns"]) - 2 == 19
-    fold = Fold(ScriptedVenue() if recorded["remote"] else EmbeddedVenue())
 
     # when
-    reports = []
-    for record in checked((JournalRecord(*fields) for fields in recorded["records"]), 0, 0):
-        reports += fold.apply(record)
+    fold, reports = replayed(recorded)
 
     # then
+    same_reports(reports, recorded)
+    assert snapshot.digest(recorded["state"]) == recorded["digest"]
+    assert unordered(as_it_was(fold.state())) == unordered(recorded["state"])
+    assert state_mistakes(fold) == []
+
+
+@pytest.mark.parametrize("name", RULES_2)
+def test_a_journal_of_rules_number_2_replays_to_the_same_reports_and_state(name):
+    """Given one of the published program, then also the digest is what that computed."""
+    recorded = read(name)
+    assert all(rules == 2 for rules in rules_of(recorded))
+    fold, reports = replayed(recorded)
+    same_reports(reports, recorded)
+    assert json.loads(json.dumps(fold.state())) == recorded["state"]
+    assert snapshot.digest(fold.state()) == recorded["digest"]
+    assert state_mistakes(fold) == []
+
+
+@pytest.mark.parametrize("name", [name for name in RULES_2 if "remote" not in name])
+def test_a_journal_of_rules_number_2_goes_on_by_those_of_today(name):
+    """Given one whose orders are still open, when a start of today goes on with it, then the whole
+    journal, and the last snapshot, give the state that the desk has."""
+    # given
+    recorded = read(name)
+    settings = list(starts_of(recorded))[-1]
+    store = MemoryStore()
+    store._records = [JournalRecord(*record) for record in recorded["records"]]
+    config = config_of(
+        instruments=tuple(instrument_of(fields) for fields in settings["instruments"]),
+        exchange=ExchangeConfig(ledger=settings["ledger"]),
+        fees={(symbol, tier): (maker, taker) for symbol, tier, maker, taker in settings["fees"]},
+    )
+    clock = ManualClock(wall_ns=store._records[-1].wall_ns)
+
+    # when
+    desk = Stepped(config, store=store, clock=clock).start()
+    desk.oms.on_data(MassCancelRequest(account="a", client_order_id="all"))
+    desk.step()
+    clock.advance(60)
+    desk.step()
+    desk.stop()
+
+    # then
+    numbers = [line[1]["rules"] for line in lines_of(store._records) if line[0] == codec.START]
+    assert numbers[-1] == RULES > 2
+    assert desk.digest() == desk.refolded()
+    assert Stepped(config, store=store, clock=clock).start().dispatcher.fold.last_seq
+    assert state_mistakes(desk.dispatcher.fold) == []
+
+
+def replayed(recorded):
+    """The fold of a recorded journal, and its reports."""
+    fold, reports = Fold(ScriptedVenue() if recorded["remote"] else EmbeddedVenue()), []
+    for record in checked((JournalRecord(*fields) for fields in recorded["records"]), 0, 0):
+        reports += fold.apply(record)
+    return fold, reports
+
+
+def same_reports(reports, recorded):
+    """But for what was measured: a replay has no latencies."""
+    columns = [column for column in recorded["columns"] if column not in MEASURED]
     for ours, theirs in zip(reports, recorded["rows"], strict=False):
         expected = dict(zip(recorded["columns"], theirs, strict=True))
         assert [getattr(ours, column) for column in columns] == [
             expected[column] for column in columns
         ], f"report {ours.execution_id}"
     assert len(reports) == len(recorded["rows"])
-    assert snapshot.digest(recorded["state"]) == recorded["digest"]
-    assert unordered(as_it_was(fold.state())) == unordered(recorded["state"])
-    assert state_mistakes(fold) == []
+
+
+def lines_of(records):
+    return [line for record in records for line in codec.decode_all(record.body, 1)]
+
+
+def starts_of(recorded):
+    """The settings of each START line."""
+    records = [JournalRecord(*fields) for fields in recorded["records"]]
+    return (line[1] for line in lines_of(records) if line[0] == codec.START)
+
+
+def rules_of(recorded):
+    return [settings.get("rules", 1) for settings in starts_of(recorded)]
 
 
 # --- a database of schema version 2 ---

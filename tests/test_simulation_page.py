@@ -114,8 +114,11 @@ def test_simulate_writes_the_page(tmp_path, capsys):
     assert len(drawings(text)) > 10
     assert "BTC_USD" in text
 
-    assert main(["simulate", *options, "--html", str(tmp_path / "no" / "run.html")]) == 2
-    assert "Simulation" not in capsys.readouterr().out
+    for place in (tmp_path / "no" / "run.html", tmp_path):
+        assert main(["simulate", *options, "--html", str(place)]) == 2
+        told = capsys.readouterr()
+        assert f"{place}: " in told.err
+        assert "Simulation" not in told.out
 
 
 # --- samples ---

@@ -185,7 +185,7 @@ def test_looking_does_not_bring_a_database_up_to_date(path, version):
     """A tool must not; it says who will."""
     write_old(path, version, MemoryStore())
     before = path.read_bytes()
-    with pytest.raises(StoreError, match="the daemon's next start brings it up to date"):
+    with pytest.raises(StoreError, match="`migrate` upgrades it"):
         PersistentStorage(path, read_only=True).open()
     assert path.read_bytes() == before
 

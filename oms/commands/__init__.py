@@ -8,7 +8,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -31,6 +31,17 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_NOT_RUNNING = 0, 1, 2, 3
 ASKED_AT_ONCE = 1_000  # requests under way while their answers are awaited
 
 AddOption = Callable[..., Any]
+
+
+@contextmanager
+def naming(path: Path | None) -> Iterator[None]:
+    """A full disk is told by `write` without the file: name it; path: None is stdout."""
+    try:
+        yield
+    except OSError as error:
+        if path is not None and error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
 
 
 class Place(NamedTuple):

@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Iterator
 from contextlib import closing
 
-from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, say, venue_of
+from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, naming, say, venue_of
 from oms.config import CONFIG_PATH
 from oms.errors import StoreError
 from oms.stores import Turn
@@ -45,7 +45,7 @@ def init(_args: argparse.Namespace, place: Place) -> int:
     path = place.directory / CONFIG_PATH.name
     text = CONFIG_PATH.read_bytes()
     try:
-        with path.open("xb") as file:
+        with naming(path), path.open("xb") as file:
             file.write(text)
     except FileExistsError:
         say(f"{path}: is there already, and was not changed")

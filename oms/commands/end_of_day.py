@@ -1,7 +1,7 @@
 """`end-of-day`: settlement prices, statements, positions and trades of one trading date, as files.
 
-Flow:  journal -> day -> [end_of_day] -> one JSON file, and a CSV file for each table
-They hold nothing but what the journal says: the same journal gives the same bytes.
+Flow:  journal, calendar -> day -> [end_of_day] -> one JSON file, and a CSV file for each table
+They hold nothing but what both say: the same journal and hours give the same bytes.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from oms.clock import utc_text
-from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, looking, say, venue_of
+from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, looking, naming, say, venue_of
 from oms.commands.exporting import TRADE_COLUMNS, csv_writer, trade_row
 from oms.money import to_text
 from oms.stores.sqlite import PersistentStorage
@@ -23,12 +23,13 @@ END_OF_DAY = f"""\
 Writes what a trading date came to: end-of-day-DATE.json with all of it, and the same tables as
 end-of-day-DATE-settlement.csv, -statements.csv, -positions.csv and -trades.csv. The settlement
 price of a symbol is that of its closing auction; else the average by volume of the last
-{SETTLEMENT_MINUTES} minutes before the date's end; else the last trade's; else that of the date
-before; else the configured reference price; "rule" says which it was. Trades count as they
-stand when the command runs. The statement of an account has for each asset what it began with,
-deposits and withdrawals, trades, fees, and what it ended with. Without --date: the latest date that
-is over. The same journal gives the same bytes. Reads the journal from its first entry on, about
-100,000 entries a second."""
+{SETTLEMENT_MINUTES} minutes before the date's end by the calendar of config.ini, however late the
+turn that closed it; else the last trade's; else that of the date before; else the configured
+reference price; "rule" says which it was. Trades count as they stand when the command runs. The
+statement of an account has for each asset what it began with, deposits and withdrawals, trades,
+fees, and what it ended with. Without --date: the latest date that is over. The same journal and
+hours give the same bytes. Reads the journal from its first entry on, about 100,000 entries a
+second."""
 SETTLEMENT = ("symbol", "settlement_price", "rule", "settlement_price_ticks")
 STATEMENTS = ("account", "asset", "opening", "funds", "trades", "fees", "closing", "reserved")
 POSITIONS = ("account", "symbol", "opening", "closing", "opening_lots", "closing_lots")
@@ -39,8 +40,7 @@ Row = dict[str, Any]
 
 def add_to(add: AddCommand) -> None:
     def end_of_day(args: argparse.Namespace, place: Place) -> int:
-        look = looking(lambda args, store: close(args, store, args.output or place.directory))
-        return look(args, place)
+        return looking(lambda args, store: close(args, store, place))(args, place)
 
     option = add(
         "end-of-day",
@@ -62,10 +62,11 @@ def trading_date(text: str) -> str:
         ) from None
 
 
-def close(args: argparse.Namespace, store: PersistentStorage, directory: Path) -> int:
+def close(args: argparse.Namespace, store: PersistentStorage, place: Place) -> int:
     """Write the files; 1 if the journal has no such date."""
+    directory: Path = args.output or place.directory
     found, seen = None, list[str]()
-    for day in days(store, venue_of(store)):
+    for day in days(store, venue_of(store), place.config.session.schedule):
         seen.append(day.date)
         if day.date == args.date or (not args.date and (day.complete or found is None)):
             found = day
@@ -79,8 +80,9 @@ def close(args: argparse.Namespace, store: PersistentStorage, directory: Path) -
     for name, text in files_of(found):
         path = directory / name
         beside = path.with_name(f"{name}.new")
-        beside.write_text(text, encoding="utf-8", newline="")
-        beside.replace(path)
+        with naming(path):
+            beside.write_text(text, encoding="utf-8", newline="")
+            beside.replace(path)
         print(path)
     if not found.complete:
         say(f"{found.date} is not over yet: the files are as of {utc_text(found.end_ns)}")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from oms.clock import datetime_of
-from oms.commands import EXIT_OK, AddCommand, folded, looking, whole_number
+from oms.commands import EXIT_OK, AddCommand, folded, looking, naming, whole_number
 from oms.enums import ResponseType
 from oms.errors import ConfigError
 from oms.instruments import Instrument
@@ -44,6 +44,7 @@ the file of --output, and needs pyarrow: pip install "order-management[parquet]"
 are raw (ticks, lots, units); columns without such a word in their name are exact decimals, as text.
 Times are UTC."""
 BATCH_ROWS = 10_000
+CANCEL_REJECTED = ResponseType.CANCEL_REJECTED.value
 REPLACED = ResponseType.REPLACED.value
 REPORT_TEXTS = ("account", "client_order_id", "symbol", "side", "type", "state", "notional",
     "liquidity", "reason", "fee")  # fmt: skip
@@ -78,7 +79,8 @@ def export(args: argparse.Namespace, store: PersistentStorage) -> int:
     table = TABLES[args.what]
     if args.format == "parquet" and args.output is None:
         raise ConfigError(["--format parquet: expected --output FILE, was stdout"])
-    WRITERS[args.format](table.columns, table.rows(store, args.from_seq), args.output)
+    with naming(args.output):
+        WRITERS[args.format](table.columns, table.rows(store, args.from_seq), args.output)
     return EXIT_OK
 
 
@@ -222,6 +224,8 @@ def order_rows(store: PersistentStorage, from_seq: int) -> Iterator[Row]:
         reports = store.reports_of(claim[0])
         standing = standing_of(reports)
         if standing is None or standing.type in COMMAND_ANSWERS:
+            continue
+        if reports[0].type == CANCEL_REJECTED:  # of a modify or cancel that named no order
             continue
         if reports[-1].journal_seq >= from_seq:
             terms = json.loads(claim[5]) if claim[5] else {"type": "LIMIT", "tif": "GTC"}

@@ -23,6 +23,7 @@ from oms.commands import (
     Place,
     ask,
     data_option,
+    naming,
     program_name,
     starting,
     whole_number,
@@ -200,7 +201,8 @@ class Load:
         facts = replace(facts, verdict=text, database_bytes=size)
         print(render(facts))
         if self.page is not None:
-            self.page.write_text(html_of(facts), encoding="utf-8")
+            with naming(self.page):
+                self.page.write_text(html_of(facts), encoding="utf-8")
             print(f"\nCharts     {self.page}: open it in a browser")
         return EXIT_OK if verdict.holds and code == EXIT_OK else EXIT_FAILED
 
@@ -402,7 +404,8 @@ def simulate(args: argparse.Namespace, place: Place) -> int:
         page=args.html,
     )
     if args.html is not None:
-        args.html.touch()  # a place that cannot be written is told before the run, not after
+        with args.html.open("a"):  # a place that cannot be written is told before the run
+            pass
     if args.record is None:
         return load.run(source_of)
     made = made_by(

@@ -43,7 +43,7 @@ repeat is still recognised. All commands read the archive as part of the databas
 without it is refused. Neither a start nor the database grows with what was archived."""
 LINES = {
     codec.NEW: "new orders", codec.MODIFY: "modifies", codec.CANCEL: "cancels",
-    codec.FUNDS: "movements of money", codec.MASS_CANCEL: "mass cancels",
+    codec.FUNDS: "requests about funds", codec.MASS_CANCEL: "mass cancels",
     codec.OPERATOR: "operators' actions", codec.TRADE_CHANGE: "busts and corrections",
     codec.MARKET: "changes of markets", codec.ANSWER: "requests refused or repeated",
     codec.VENUE: "reports of the venue",
@@ -71,17 +71,15 @@ def backup(args: argparse.Namespace, place: Place) -> int:
     if to.exists():
         raise StoreError(f"{to}: expected a directory that does not exist yet")
     copy = place._replace(directory=to.with_name(f"{to.name}.new"))
-    copy.directory.mkdir(parents=True, exist_ok=True)
-    for left in copy.directory.glob(f"{place.database.stem}*"):  # of one that was killed
-        left.unlink()
     with closing(place.open_store()) as store:
-        store.copy_to(copy.database)
-        for row in store.archives:
-            _copy_file(place.database.resolve().with_name(row.name), copy.directory / row.name)
-    settings = place.directory / CONFIG_PATH.name
-    if settings.exists():
-        _copy_file(settings, copy.directory / settings.name)
-    sync_directory(copy.directory)
+        copy.directory.mkdir(parents=True, exist_ok=True)
+        for left in copy.directory.glob(f"{place.database.stem}*"):  # of one that was killed
+            left.unlink()
+        try:
+            _copy_all(place, store, copy)
+        except (StoreError, OSError):  # a full disk: what was copied would keep it full
+            shutil.rmtree(copy.directory, ignore_errors=True)
+            raise
     verdict = examine(copy)
     if not verdict.holds:
         _tell(verdict)
@@ -91,6 +89,16 @@ def backup(args: argparse.Namespace, place: Place) -> int:
     sync_directory(to.parent)
     print(f"{to}: backup up to journal sequence {verdict.last_seq}, {verdict.text}")
     return EXIT_OK
+
+
+def _copy_all(place: Place, store: PersistentStorage, copy: Place) -> None:
+    store.copy_to(copy.database)
+    for row in store.archives:
+        _copy_file(place.database.resolve().with_name(row.name), copy.directory / row.name)
+    settings = place.directory / CONFIG_PATH.name
+    if settings.exists():
+        _copy_file(settings, copy.directory / settings.name)
+    sync_directory(copy.directory)
 
 
 def _tell(verdict: Verdict) -> None:
@@ -147,12 +155,14 @@ def _what_is_lost(place: Place, store: PersistentStorage, ended_seq: int) -> Los
     """By the high-water file, and by the database that is there as far as it can be read."""
     mark, said = _mark_of(place)
     upto_seq, counts, span, same = mark.seq if mark else 0, Counter[str](), [0, 0], 0
+    read_seq = 0
     try:
         if place.database.exists():
             with closing(place.open_store()) as there:
                 same = _common(there, store, ended_seq)
                 for record in there.records(same):
-                    upto_seq = max(upto_seq, record.last_seq)
+                    read_seq = record.last_seq
+                    upto_seq = max(upto_seq, read_seq)
                     span = [span[0] or record.wall_ns, record.wall_ns]
                     lines = codec.decode_all(record.body, record.first_seq)
                     counts.update(LINES[line[0]] for line in lines if line[0] in LINES)
@@ -162,10 +172,11 @@ def _what_is_lost(place: Place, store: PersistentStorage, ended_seq: int) -> Los
         said.append("the copy is of another journal, which has nothing in common with this one")
     if upto_seq <= ended_seq and not counts:
         return Lost(ended_seq, upto_seq, ["nothing is lost", *said])
-    what = ", ".join(f"{count:,} {name}" for name, count in counts.most_common())
+    unknown = "what they were is not known" if read_seq < upto_seq else "no request"
+    what = ", ".join(f"{count:,} {name}" for name, count in counts.most_common()) or unknown
     when = f", {utc_text(span[0])} to {utc_text(span[1])}" if span[0] else ""
     head = f"lost: journal sequences {min(same or ended_seq, ended_seq) + 1} to {upto_seq}{when}"
-    return Lost(ended_seq, upto_seq, [f"{head}: {what or 'what they were is not known'}", *said])
+    return Lost(ended_seq, upto_seq, [f"{head}: {what}", *said])
 
 
 def _mark_of(place: Place) -> tuple[Mark | None, list[str]]:

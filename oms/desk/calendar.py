@@ -15,7 +15,7 @@ is left of one. What would change nothing is refused: whoever wrote it meant som
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal, NamedTuple
 
 from oms.clock import NANOS, datetime_of, wall_ns_of
@@ -175,6 +175,16 @@ class Schedule:
         for window in self._opening_around(from_ns, LOOK_BEHIND_DAYS, LOOK_AHEAD_DAYS):
             if from_ns < window.close_ns:
                 yield window
+
+    def end_ns(self, trading_date: str) -> int | None:
+        """When the last window of a trading date (ISO) closes; None if there is none."""
+        day, end_ns = date.fromisoformat(trading_date), None
+        for window in self.windows(wall_ns_of(datetime.combine(day - ONE_DAY, time(), UTC))):
+            if window.trading_date > day:
+                break
+            if window.trading_date == day:
+                end_ns = window.close_ns
+        return end_ns
 
     def _opening_around(self, at_ns: int, behind: int, ahead: int) -> Iterator[SessionWindow]:
         """What opens in the days around an instant, in order, one after the other."""

@@ -78,10 +78,11 @@ class Desk:
     """Open orders, the waiting queue, and whether the market and the link are up.
 
     engine: our own exchange; None where the venue is somebody else's. ledger: in use while the
-    executions have it. instruments: what is traded; known: what ever was, too, since positions
-    in it stay. account_settings: tiers and groups an operator set. money_terms: what each
-    symbol's trades were settled by, and since which journal sequence. trading_date: none between
-    close and open. opens_ns: when the market opens next, where it is known; 0 while it is open.
+    executions have it. instruments: what is traded; known: what ever was, too, since positions in
+    it stay; before rules number 3 the same. account_settings: tiers and groups an operator set.
+    money_terms: what each symbol's trades were settled by, and since which journal sequence.
+    trading_date: none between close and open. opens_ns: when the market opens next, where it is
+    known; 0 while it is open.
     rules: the number of the rules that journal lines are obeyed by.
 
     left: how many requests may still be sent in this turn; released: how many were. sent: those,
@@ -407,7 +408,7 @@ class Desk:
                 f"min_quantity={to_text(terms.min_lots, scale)}, "
                 f"quantity={to_text(order.quantity_lots, scale)}"
             )
-            unit = "" if self.rules > 1 else " lots"
+            unit = "" if self.rules > 2 else " lots"
             reason = f"{RejectReason.QUANTITY_INVALID.value}: {sizes}{unit}"
         if not reason and terms.expire_ns and terms.expire_ns <= clock_ns:
             late = f"expire_ns={terms.expire_ns}, now={clock_ns}"

@@ -145,7 +145,7 @@ class Listings:
         """The instrument of a symbol that is traded, or was: its trades can still be changed."""
         desk = self._desk
         listed = desk.instruments.get(symbol)
-        if listed is not None or desk.rules == 1 or symbol not in desk.money_terms:
+        if listed is not None or desk.rules < 3 or symbol not in desk.money_terms:
             return listed
         if desk.engine is not None:
             return desk.engine.markets[symbol].instrument
@@ -211,7 +211,7 @@ class Listings:
     def _why_not_set(self, asked: Listing) -> str:
         would = self._would(asked)
         reason = mistakes_in(would)
-        if not reason and asked.name:
+        if not reason and asked.name and self._desk.rules > 2:
             settings = self._desk.settings
             before, after = (
                 tiers_in(settings, changed) for changed in (self.changed, self._changed_by(asked))

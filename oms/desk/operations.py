@@ -321,7 +321,7 @@ class Operations:
     def _wake_stops(self, symbol: str) -> None:
         """The last price may be another: stops go by it at once, not when somebody else asks."""
         engine = self._desk.engine
-        if engine is not None and self._desk.rules > 1:  # before, the last price stayed as it was
+        if engine is not None and self._desk.rules > 2:  # before, they waited for the next trade
             market = engine.markets[symbol]
             engine.rules.trigger(market, market.last_ticks)
             self._desk.cascade()
@@ -366,11 +366,14 @@ class Operations:
         if not value:
             return ""
         if action == OperatorAction.SET_ACCOUNT and name == "tier":
-            tiers = tiers_in(desk.settings, desk.listings.changed)
+            tiers = {tier for _, tier in desk.ledger.rates}
+            if desk.rules > 2:
+                tiers = tiers_in(desk.settings, desk.listings.changed)
             if value not in tiers:
                 return f"{INVALID}: tier={value}, expected {known_tiers(tiers)}"
         elif action == OperatorAction.SET_LIMIT and name == "restricted_symbols":
-            for symbol in symbols_of(value) if value != "0" else ():  # as for all limits: none
+            none = value == "0" and desk.rules > 2  # as for all limits
+            for symbol in symbols_of(value) if not none else ():
                 if symbol not in desk.instruments:
                     known = ", ".join(desk.instruments)
                     return f"{INVALID}: restricted_symbols={symbol}, expected some of {known}"
@@ -385,8 +388,8 @@ class Operations:
             market = engine.markets[asked.symbol]
             if state is Trading.HALTED:
                 engine.phases.halt(market)
-            elif state is Trading.ACTIVE or (market.halted and self._desk.rules > 1):
-                engine.phases.resume(market)  # rules number 1 left it halted where it may reduce
+            elif state is Trading.ACTIVE or (market.halted and self._desk.rules > 2):
+                engine.phases.resume(market)  # before, REDUCING left it halted
             self._desk.cascade()
         self._review(whole=asked.scope is not Scope.ACCOUNT)
         return f"trading={state}"
@@ -482,7 +485,7 @@ class Operations:
         """A warning, which is logged, too, if an order of the symbol may be worth less than money
         can be counted; "" if not."""
         desk = self._desk
-        if self._executions.ledger is None or desk.rules == 1:
+        if self._executions.ledger is None or desk.rules < 3:
             return ""
         instrument = desk.instruments[symbol]
         warning = worth_nothing(instrument, desk.risk.least(instrument))
@@ -495,7 +498,7 @@ class Operations:
         desk = self._desk
         known, ledger = desk.money_terms, bool(desk.settings.get("ledger"))
         instruments = dict(desk.instruments)
-        if desk.engine is not None and desk.rules > 1:  # trades of what was delisted can be busted
+        if desk.engine is not None and desk.rules > 2:  # trades of what was delisted can be busted
             for symbol, market in desk.engine.markets.items():
                 instruments.setdefault(symbol, market.instrument)
         for symbol, instrument in instruments.items():
@@ -544,7 +547,12 @@ class Operations:
             order.instrument = desk.instruments[order.instrument.symbol]
         desk.ledger.configure(instruments, fees_in(settings))
         desk.risk.configure(settings.get("limits", {}), settings.get("limit_groups", {}))
-        desk.known.update(desk.instruments)
+        if desk.rules < 3:  # what was held of others did not count
+            desk.known = desk.instruments
+        elif desk.engine is not None:
+            desk.known = {s: market.instrument for s, market in desk.engine.markets.items()}
+        else:
+            desk.known = {**desk.known, **desk.instruments}
         desk.risk.holdings.instruments = desk.known
         desk.risk.watch(self._executions.orders.values())
 

@@ -73,7 +73,8 @@ def _unlisted(desk: Desk) -> list[dict[str, Any]]:
     """Instruments that are no longer traded, and of which somebody holds some; our own exchange
     has a market of each."""
     held = {symbol for _, symbol in desk.executions.positions} if desk.engine is None else set()
-    return [fields_of(desk.known[symbol]) for symbol in sorted(held - desk.instruments.keys())]
+    unlisted = (held & desk.known.keys()) - desk.instruments.keys()
+    return [fields_of(desk.known[symbol]) for symbol in sorted(unlisted)]
 
 
 def _asked_to_wait(request: Order | Change) -> bool:

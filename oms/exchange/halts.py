@@ -133,7 +133,7 @@ class Halts:
                 market.touch(order.side, order.price_ticks)
                 self.set_aside(market, order, reason)
         if market.aside:
-            closed = market.phase is CLOSED and not opens
+            closed = market.phase is CLOSED and not opens and self._rules.number > 2
             may_cross = (whole or market.phase is not CONTINUOUS) and not closed
             self._bring_back(market, market.aside.values(), acting, may_cross)
 
@@ -158,7 +158,7 @@ class Halts:
                 self._want_room(order)
 
     def _want_room(self, order: Order) -> None:
-        if self._risk.reduces_only(order):
+        if self._rules.number > 2 and self._risk.reduces_only(order):
             key = order.account, order.instrument.symbol
             self._executions.short_of_room.setdefault(key, {})[order.order_id] = order
 
@@ -176,10 +176,11 @@ class Halts:
         self, market: Market, aside: Iterable[Order], acting: Acting, may_cross: bool
     ) -> None:
         """Of these, what may act again; of one account and side the best price first."""
-        back = list[Order]()
-        for order in sorted(aside, key=_rank):
+        back, older = list[Order](), self._rules.number < 3
+        for order in sorted(aside, key=_placed if older else _rank):
             key = (order.account, order.side)
-            if self.why_not(order, acting[key] - self._of_partner(order, back)):
+            beside = 0 if older else self._of_partner(order, back)
+            if self.why_not(order, acting[key] - beside):
                 self._want_room(order)
                 continue
             del market.aside[order.order_id]
@@ -217,11 +218,17 @@ class Halts:
             else:
                 ask = price if ask is None else min(ask, price)
         market.book.restore(rest)
+        done = self._rules.number > 2 and self.day_is_done()
         for order in rest:
             market.touch(order.side, order.price_ticks)
             filled = order.cumulative_lots > 0
             state = OrderState.PARTIALLY_FILLED if filled else OrderState.NEW
-            self._executions.restate_as(order, DONE_FOR_DAY if self.day_is_done() else state, "")
+            self._executions.restate_as(order, DONE_FOR_DAY if done else state, "")
+
+
+def _placed(order: Order) -> tuple[int, int]:
+    """Before rules number 3, whichever came first was asked first."""
+    return order.entered, order.order_id
 
 
 def _rank(order: Order) -> tuple[bool, int, int, int]:

@@ -45,7 +45,7 @@ ALLOWED = {
 }
 
 
-def check_limit(scope: Scope, name: str, value: str, rules: int = 2) -> None:
+def check_limit(scope: Scope, name: str, value: str, rules: int = 3) -> None:
     """ValidationError if there is no such limit, or it cannot have this value.
 
     rules: number of the rules; under number 1 there were fewer limits, and what is new was refused.

@@ -91,7 +91,7 @@ class Market:
         centre = self.reference_ticks if moves else instrument.reference_price_ticks
         if not centre:
             return None
-        if not moves or self.rules.number == 1:
+        if not moves or self.rules.number < 3:
             return instrument.band(centre, bps)
         lowest, highest = min(book.best_ask or centre, centre), max(book.best_bid or centre, centre)
         below, above = instrument.tick_at(lowest - 1), instrument.tick_at(highest)
@@ -174,7 +174,7 @@ class Market:
         """This is the breaker's reference; so many trades, from this number on, gave it (0: none
         did)."""
         self.rolling_ticks = price_ticks
-        known = number and self.rules.number > 1
+        known = number and self.rules.number > 2
         self.rolling_by = [number, number + trades - 1, trades] if known else []
 
     def uncrossed(self, price_ticks: int, trades: int, elapsed_ns: int) -> None:
@@ -191,6 +191,11 @@ class Market:
         last: price and number of the last trade now.
         """
         by, (last_ticks, last_number) = self.rolling_by, last
+        if self.rules.number < 3:  # a price had no number: any trade at it gave the reference
+            if self.rolling_ticks == before_ticks:
+                self.rolling_ticks = price_ticks or last_ticks
+            self.last_ticks = last_ticks
+            return
         if by and by[0] <= number <= by[1] and price_ticks != before_ticks == self.rolling_ticks:
             by[2] -= 1
             if not by[2]:
@@ -469,7 +474,7 @@ class Phases:
         before = market.phase
         if phase is before:
             return
-        if before is CLOSED and market.aside:
+        if before is CLOSED and market.aside and self._rules.number > 2:
             self.bring_back(market)
         market.phase = phase
         draws = phase in CALLS and self._rules.auction_random_end_ns
@@ -488,7 +493,7 @@ class Phases:
     def _uncrosses_at_close(self, market: Market, before: Phase) -> bool:
         """Nothing stays crossed overnight, be it of a call that the close cuts short, or of a
         breaker's pause; but nothing trades in a halt."""
-        if self._rules.number == 1:
+        if self._rules.number < 3:
             return before is CLOSING
         return before is not CONTINUOUS and not market.halted
 

@@ -291,6 +291,8 @@ class MatchingEngine:
         missing = [] if order.instrument.market_slippage_bps else ["market_slippage_bps above 0"]
         missing += [] if market.reference_ticks else ["reference_price or a trade"]
         cure = f"a protection price, or {' and '.join(missing)}"
+        if self.rules.number < 3:
+            cure = "a protection price or a reference to go by"
         return f"{closed_to(order, market)}, expected={cure}"
 
     def _gather(self, market: Market, order: Order, accept: Callable[[Order], None] | None) -> None:

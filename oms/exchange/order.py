@@ -264,6 +264,6 @@ def keeps_priority(price_now: int, price_new: int, quantity_now: int, quantity_n
 def told_scales(instrument: Instrument, rules: int) -> tuple[int, int]:
     """With how many decimals reasons tell prices and quantities of an instrument.
 
-    rules: number of the rules; under number 1 reasons told ticks and lots.
+    rules: number of the rules; under numbers 1 and 2 reasons told ticks and lots.
     """
-    return (instrument.price_scale, instrument.quantity_scale) if rules > 1 else (0, 0)
+    return (instrument.price_scale, instrument.quantity_scale) if rules > 2 else (0, 0)

@@ -76,7 +76,7 @@ class Planner:
         plan = self._plan(market, order, arrives, market.breaker_band())
         if not plan.breach:
             return plan
-        if self._rules.number == 1:  # it was no breach if it was stopped at all
+        if self._rules.number < 3:  # it was no breach if it was stopped at all
             return plan._replace(breach=False) if plan.refused or plan.canceled else plan
         beyond = self._plan(market, order, arrives, None)
         return beyond if beyond.refused or beyond.canceled else plan
@@ -132,7 +132,7 @@ class Planner:
 
     def _why_refused(self, order: Order, plan: Plan) -> str:
         """Why the order cannot be taken at all: too many lots, not enough money, all or none."""
-        if isinstance(plan.wanted, Budget):
+        if isinstance(plan.wanted, Budget) and self._rules.number > 2:
             reason = self._risk.check_lots(order, plan.wanted.lots)
             if reason:
                 return reason
@@ -164,6 +164,8 @@ class Planner:
             return ""
         kept = self._what_kept(order, plan)
         if isinstance(wanted, Budget):
+            if self._rules.number < 3 and met_itself(order, plan):
+                kept = SELF_TRADE
             why = f"{kept}: {wanted.rest()}" if kept else why_stopped(plan)
             return f"{why}, policy={policy}"
         quantity = to_text(wanted.lots, wanted.scale)
@@ -172,12 +174,11 @@ class Planner:
     def _what_kept(self, order: Order, plan: Plan) -> str:
         """What kept the order from trading with what is there, if something did: the breaker, or
         self-trade prevention, which met the order itself."""
-        if self._rules.number == 1:  # it was said to be too little in any case
+        if self._rules.number < 3:  # it was said to be too little in any case
             return ""
         if plan.breach:
             return RejectReason.BREAKER.value
-        own = any(kind is not TRADE and met is order for kind, met, _, _ in plan.steps)
-        return SELF_TRADE if own else ""
+        return SELF_TRADE if met_itself(order, plan) else ""
 
     # --- post-only ---
 
@@ -203,6 +204,11 @@ class Planner:
         if not would_take(market.book, order.side, order.price_ticks):
             return 0
         return beside_best(market.book, order)
+
+
+def met_itself(order: Order, plan: Plan) -> bool:
+    """Did self-trade prevention take lots of the order that arrives?"""
+    return any(kind is not TRADE and met is order for kind, met, _, _ in plan.steps)
 
 
 def why_stopped(plan: Plan) -> str:

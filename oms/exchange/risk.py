@@ -312,7 +312,7 @@ class Risk:
         return reason
 
     def check_change(
-        self, change: Change, elapsed_ns: int, *, ahead: int = 0, rules: int = 2
+        self, change: Change, elapsed_ns: int, *, ahead: int = 0, rules: int = 3
     ) -> str:
         """Why an order may not have this price and total quantity: the delta is what counts.
 
@@ -330,7 +330,7 @@ class Risk:
         if not reason and acts and self.reduces_only(order):
             reason = self._not_reducing(order, price_ticks, more)
         symbol, holders = self._symbol(order.instrument), self._holders(order.account)
-        if rules > 1 and (more > 0 or comes_nearer(change)):  # before, new orders alone were asked
+        if rules > 2 and (more > 0 or comes_nearer(change)):  # before, new orders alone were asked
             for holder in holders:
                 reason = reason or not_allowed(holder, order)
         if symbol is not None and not reason:

@@ -242,14 +242,14 @@ OF_KEY = (
 )
 SELECT_HOLDING = f"SELECT {', '.join(Holding._fields)} FROM holdings "
 UPSERT_HOLDING = f"INSERT OR REPLACE INTO holdings VALUES ({', '.join('?' * len(Holding._fields))})"
-# What find_trades looks for: ?3 the last report of a turn.
-OF_FILLS = f"r.report_id <= ?3 AND {FILL.format('r')} AND ?2 IN ('', o.symbol)"
+# What find_trades looks for: fills up to the last report of a turn, of a symbol or all ("").
+OF_FILLS = f"r.report_id <= ? AND ? IN ('', o.symbol) AND {FILL.format('r')}"
 FILLS_BEFORE = f"""SELECT r.report_id FROM reports AS r
     CROSS JOIN orders AS o ON o.seq = r.order_id
-    WHERE ?1 = '' AND {OF_FILLS} ORDER BY r.report_id DESC"""
+    WHERE {OF_FILLS} ORDER BY r.report_id DESC"""
 FILLS_OF_ACCOUNT = f"""SELECT r.report_id FROM orders AS o
     CROSS JOIN reports AS r ON r.order_id = o.seq
-    WHERE o.account = ?1 AND {OF_FILLS} ORDER BY r.report_id DESC"""
+    WHERE o.account = ? AND {OF_FILLS} ORDER BY r.report_id DESC"""
 # What find_moved looks for, in a stretch of reports: fills, busts and corrections of the account's
 # orders; and answers about funds, its own or with its name in their turn: a transfer may be to it.
 OF_MOVED = f"""WHERE r.report_id >= ?1 AND r.report_id < ?2 AND (
@@ -352,5 +352,5 @@ def check_version(connection: sqlite3.Connection, path: object, oldest: int) -> 
     """StoreError if this is not a version that we read and write; oldest: the first that is."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if not oldest <= version <= SCHEMA_VERSION:
-        hint = "; the daemon's next start brings it up to date" if version < SCHEMA_VERSION else ""
+        hint = "; `migrate` upgrades it" if version < SCHEMA_VERSION else ""
         raise StoreError(f"{path}: expected schema version {SCHEMA_VERSION}, was {version}{hint}")

@@ -720,8 +720,9 @@ class PersistentStorage:
 
     def fills_before(self, account: str, symbol: str, last: int) -> Iterator[tuple[int]]:
         """Report ids of fills up to this one, newest first; "" for all."""
-        query = FILLS_OF_ACCOUNT if account else FILLS_BEFORE
-        return _guarded(self._read(query, (account, symbol, last)))
+        if account:
+            return _guarded(self._read(FILLS_OF_ACCOUNT, (account, last, symbol)))
+        return _guarded(self._read(FILLS_BEFORE, (last, symbol)))
 
     @contextmanager
     def _read_only_one(self) -> "Iterator[PersistentStorage]":

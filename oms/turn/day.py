@@ -2,7 +2,8 @@
 
 Flow:  journal -> [day] -> the end-of-day file
 A date's turns are those from its OPEN line to its CLOSE line, or from one DATE line to the next
-where a market never closes. All of it follows from the journal: the same journal, the same day.
+where a market never closes. All of it follows from the journal and, for when a date should have
+ended, from the calendar: the same of both, the same day.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,6 +11,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from oms.clock import NANOS
+from oms.desk.calendar import Schedule
 from oms.enums import Phase
 from oms.errors import JournalError
 from oms.exchange.accounts import FEE_ACCOUNT, TRADES, Posting
@@ -29,8 +31,9 @@ class Settlement(NamedTuple):
     """The price of a symbol at the end of a date, and the rule that gave it; None: there is none.
 
     The price of the closing auction; else the average by volume of the trades of the last
-    SETTLEMENT_MINUTES before the date's end, on the price grid, half to even; else the price of
-    the date's last trade; else the settlement price of the date before; else the configured
+    SETTLEMENT_MINUTES before the date's end by the calendar, on the price grid, half to even (of a
+    date that ended earlier, or is under way: before its latest turn); else the price of the date's
+    last trade; else the settlement price of the date before; else the configured
     reference price. Trades count as they stand.
     """
 
@@ -115,6 +118,43 @@ class Book:
             self.moved[key] = [a + b for a, b in zip(self._moved(*key), amounts, strict=True)]
 
 
+class Settlements:
+    """The settlement prices, from one date to the next."""
+
+    def __init__(self, schedule: Schedule | None) -> None:
+        self._schedule = schedule
+        self._latest: dict[str, Settlement] = {}
+
+    def of(
+        self, book: Book, instruments: dict[str, Instrument], end_ns: int
+    ) -> dict[str, Settlement]:
+        """Those of a date, whose latest turn is of this instant."""
+        closes_ns = self._schedule.end_ns(book.date) if self._schedule is not None else None
+        late_ns = min(end_ns, closes_ns or end_ns) - SETTLEMENT_MINUTES * 60 * NANOS
+        for symbol, instrument in instruments.items():
+            self._latest[symbol] = self._settle(book, instrument, late_ns)
+        return dict(self._latest)
+
+    def _settle(self, book: Book, instrument: Instrument, late_ns: int) -> Settlement:
+        symbol = instrument.symbol
+        if symbol in book.closing:
+            return Settlement(book.closing[symbol], CLOSING_AUCTION)
+        trades = [each for each in book.trades if each.symbol == symbol and each.lots]
+        late = [each for each in trades if each.wall_ns >= late_ns]
+        if late:
+            lots = sum(each.lots for each in late)
+            average = Fraction(sum(each.price_ticks * each.lots for each in late), lots)
+            tick = instrument.tick_at(int(average))
+            return Settlement(round(average / tick) * tick, VWAP)
+        if trades:
+            return Settlement(trades[-1].price_ticks, LAST)
+        before = self._latest.get(symbol)
+        if before is not None and before.price_ticks is not None:
+            return Settlement(before.price_ticks, PREVIOUS)
+        reference = instrument.reference_price_ticks
+        return Settlement(reference, REFERENCE) if reference else Settlement(None, NONE)
+
+
 class DayFold(Fold):
     """A fold whose ledger keeps the postings of each turn."""
 
@@ -133,14 +173,18 @@ class DayFold(Fold):
         return found
 
 
-def days(store: Store, venue: Venue | EmbeddedVenue) -> Iterator[Day]:
+def days(
+    store: Store, venue: Venue | EmbeddedVenue, schedule: Schedule | None = None
+) -> Iterator[Day]:
     """Every trading date of the journal, oldest first; the last may be under way.
+
+    schedule: says when each date ends, however late the turn that closes it; None: that turn does.
 
     What happens while no session is open counts for the next date. Where a process was down
     overnight, one turn closes a date and opens the next: it counts for the next.
     """
     fold, changes = DayFold(venue), store.changes(0)
-    settled: dict[str, Settlement] = {}
+    settled = Settlements(schedule)
     book, over = Book(fold), list[tuple[Book, Day]]()  # over: a date that may open again
     for record in checked(store.records(), 0, 0):
         begins, ends = _dates_in(record)
@@ -182,41 +226,16 @@ def _dates_in(record: JournalRecord) -> tuple[str, str]:
     return begins, ends
 
 
-def _day(
-    book: Book, fold: Fold, settled: dict[str, Settlement], end_ns: int, *, complete: bool
-) -> Day:
-    """The date as it stands; `settled` goes on from the date before to the next."""
+def _day(book: Book, fold: Fold, settled: Settlements, end_ns: int, *, complete: bool) -> Day:
+    """The date as it stands."""
     engine = fold.desk.engine
     markets = engine.markets if engine is not None else {}
     instruments = {s: market.instrument for s, market in markets.items()} | fold.desk.instruments
-    for symbol, instrument in instruments.items():
-        settled[symbol] = _settle(book, instrument, end_ns, settled.get(symbol))
     return Day(
         book.date, complete, fold.last_seq, end_ns, instruments, dict(fold.desk.ledger.scales),
-        dict(settled), list(_statement(book, fold)), list(_positions(book, fold)), book.trades,
+        settled.of(book, instruments, end_ns), list(_statement(book, fold)),
+        list(_positions(book, fold)), book.trades,
     )  # fmt: skip
-
-
-def _settle(
-    book: Book, instrument: Instrument, end_ns: int, before: Settlement | None
-) -> Settlement:
-    symbol = instrument.symbol
-    if symbol in book.closing:
-        return Settlement(book.closing[symbol], CLOSING_AUCTION)
-    trades = [each for each in book.trades if each.symbol == symbol and each.lots]
-    late_ns = end_ns - SETTLEMENT_MINUTES * 60 * NANOS
-    late = [each for each in trades if each.wall_ns >= late_ns]
-    if late:
-        lots = sum(each.lots for each in late)
-        average = Fraction(sum(each.price_ticks * each.lots for each in late), lots)
-        tick = instrument.tick_at(int(average))
-        return Settlement(round(average / tick) * tick, VWAP)
-    if trades:
-        return Settlement(trades[-1].price_ticks, LAST)
-    if before is not None and before.price_ticks is not None:
-        return Settlement(before.price_ticks, PREVIOUS)
-    reference = instrument.reference_price_ticks
-    return Settlement(reference, REFERENCE) if reference else Settlement(None, NONE)
 
 
 def _balances(fold: Fold) -> dict[tuple[str, str], tuple[int, int]]:

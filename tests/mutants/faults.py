@@ -196,7 +196,16 @@ MATCHING = [
     ),
     Fault(
         "a price band stays where nobody trades", "exchange/market.py",
-        "if not moves or self.rules.number == 1:", "if True:", ("risk",),
+        "if not moves or self.rules.number < 3:", "if True:", ("risk",),
+    ),
+    Fault(
+        "rules number 2 bring back what has room", "exchange/halts.py",
+        "if self._rules.number > 2 and self._risk.reduces_only(order):",
+        "if self._risk.reduces_only(order):", ("recorded",),
+    ),
+    Fault(
+        "rules number 2 count what is delisted", "desk/operations.py",
+        "if desk.rules < 3:  # what was held", "if desk.rules < 2:  # what was held", ("recorded",),
     ),
     Fault(
         "an auction knows limit prices only", "exchange/market.py",
@@ -266,8 +275,8 @@ THROTTLE = [
     ),
     Fault(
         "a budget is measured at the last price alone", "exchange/plan.py",
-        "        if isinstance(plan.wanted, Budget):\n            reason = self._risk",
-        "        if plan.wanted is None:\n            reason = self._risk", ("limits",),
+        "if isinstance(plan.wanted, Budget) and self._rules.number > 2:", "if plan.wanted is None:",
+        ("limits",),
     ),
     Fault(
         "a limit excludes its own bound", "exchange/holdings.py",
