@@ -139,9 +139,7 @@ def _add_questions(add: AddCommand) -> None:
     option("--before", metavar="ID", default="", help="trades before this execution id")
     _add_limit(option)
 
-    option = add(
-        "positions", positions, "positions of an account, profit and loss", POSITIONS
-    )
+    option = add("positions", positions, "positions of an account, profit and loss", POSITIONS)
     option("account", metavar="ACCOUNT")
     option("--json", action="store_true", help="the answer as one JSON object")
 
@@ -425,7 +423,7 @@ def _ask(
         _show(args, told, lines_of)
         return told.get("order", True) is not None
 
-    return reach(place, work)
+    return reach(place, work, asks=True)
 
 
 def _show(args: argparse.Namespace, told: Told, lines_of: Callable[[Told], list[str]]) -> None:
