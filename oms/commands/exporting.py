@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from oms.clock import datetime_of
-from oms.commands import EXIT_OK, AddCommand, folded, looking, naming, whole_number
+from oms.commands import EXIT_OK, AddCommand, Place, folded, looking, naming, whole_number
 from oms.enums import ResponseType
 from oms.errors import ConfigError
 from oms.instruments import Instrument
@@ -32,6 +32,7 @@ from oms.reports import (
 )
 from oms.requests.codec import MODIFY, NEW, decode_all
 from oms.stores import JournalRecord, checked
+from oms.stores.private import private_file
 from oms.stores.sqlite import PersistentStorage
 from oms.turn.journal import Fold
 
@@ -62,7 +63,11 @@ class Table(NamedTuple):
 
 
 def add_to(add: AddCommand) -> None:
-    option = add("export", looking(export), "export the journal, reports, orders or trades", EXPORT)
+    def command(args: argparse.Namespace, place: Place) -> int:
+        group = place.config.store.group
+        return looking(lambda args, store: export(args, store, group))(args, place)
+
+    option = add("export", command, "export the journal, reports, orders or trades", EXPORT)
     option(
         "what", metavar="WHAT", nargs="?", choices=list(TABLES), default="journal",
         help=f"{', '.join(TABLES)} (default: journal)",
@@ -75,11 +80,16 @@ def add_to(add: AddCommand) -> None:
     )  # fmt: skip
 
 
-def export(args: argparse.Namespace, store: PersistentStorage) -> int:
+def export(args: argparse.Namespace, store: PersistentStorage, group: str) -> int:
+    """One table; a file is as private as the database."""
     table = TABLES[args.what]
     if args.format == "parquet" and args.output is None:
         raise ConfigError(["--format parquet: expected --output FILE, was stdout"])
+    if args.format == "parquet":
+        _arrow()  # without it no file is made
     with naming(args.output):
+        if args.output is not None:
+            private_file(args.output, group)
         WRITERS[args.format](table.columns, table.rows(store, args.from_seq), args.output)
     return EXIT_OK
 
@@ -116,11 +126,7 @@ def _cell(value: Any) -> Any:
 
 def write_parquet(columns: Columns, rows: Iterable[Row], path: Path | None) -> None:
     """Batch by batch, so that a journal of any length needs no memory."""
-    try:
-        arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-    except ImportError as error:
-        how = 'pip install "order-management[parquet]"'
-        raise ConfigError([f"--format parquet: expected pyarrow ({how}), was: {error}"]) from None
+    arrow, parquet = _arrow()
     types = {int: arrow.int64(), str: arrow.string()}
     schema = arrow.schema([(name, types[kind]) for name, kind in columns.items()])
     left = iter(rows)
@@ -129,6 +135,15 @@ def write_parquet(columns: Columns, rows: Iterable[Row], path: Path | None) -> N
         while some := list(islice(left, BATCH_ROWS)):
             given = [{n: _typed(row.get(n), kind) for n, kind in columns.items()} for row in some]
             writer.write_table(arrow.Table.from_pylist(given, schema=schema))
+
+
+def _arrow() -> tuple[Any, Any]:
+    """pyarrow and its module for files. ConfigError says how to install it."""
+    try:
+        return import_module("pyarrow"), import_module("pyarrow.parquet")
+    except ImportError as error:
+        how = 'pip install "order-management[parquet]"'
+        raise ConfigError([f"--format parquet: expected pyarrow ({how}), was: {error}"]) from None
 
 
 def _typed(value: Any, kind: type) -> Any:
