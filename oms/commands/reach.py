@@ -24,6 +24,7 @@ from oms.gateways.connection import user_name
 from oms.gateways.wire import ANSWER_S_MAX, SOCKET_NAME, Told
 from oms.manager import OrderManagement
 from oms.simulation.runner import LINK_S_MAX
+from oms.stores.high_water import HighWater
 from oms.stores.lock import held_by
 from oms.stores.schema import SCHEMA_VERSION
 from oms.stores.sqlite import schema_version
@@ -65,7 +66,8 @@ def reach(place: Place, work: Callable[[Teller], bool], *, asks: bool = False) -
     """
     daemon = ControlClient.connect(place.directory)
     if daemon is None:
-        if asks:
+        # Where there was one, the start says what became of it.
+        if asks and not HighWater(place.database).path.exists():
             place.require_database()
         try:
             return meanwhile(place, lambda manager: work(_ready(manager)))
