@@ -166,6 +166,15 @@ def test_an_action_says_what_was_set_to_what_and_why(path):
     ]
 
 
+def test_what_was_not_measured_is_null(path):
+    """So that an average over order_responses leaves it out: a trade of a resting order."""
+    lively(path)
+    query = "SELECT count(*) AS all_, count(waited_ns) AS waited, min(waited_ns) AS least"
+    [row] = read(path, f"{query} FROM order_responses")
+    assert row["waited"] < row["all_"]
+    assert row["least"] is None or row["least"] > 0
+
+
 def test_instruments_are_kept_as_they_were(path):
     """Listed by configuration, changed by an operator, gone at the next start."""
     floor = Floor(listed("X"), listed("Y"), store=PersistentStorage(path, durability="none"))

@@ -12,6 +12,7 @@ from oms.errors import StoreError
 from oms.positions import Holding
 from oms.reports import (
     EXEC_TYPES,
+    MEASURED,
     NUMBER_BITS,
     NUMBER_MASK,
     ORD_STATUSES,
@@ -178,8 +179,10 @@ _READ = [name for name in Report._fields if name not in ("type", "state")]
 SELECT_REPORT = (
     "SELECT " + ", ".join(_SOURCES.get(name, f"r.{name}") for name in _READ) + f" {_FROM}"
 )
+# What was not measured is NULL in the view, so that averages leave it out.
+_SHOWN = {**_SOURCES, **{name: f"nullif(r.{name}, 0)" for name in MEASURED}}
 VIEW = "CREATE VIEW order_responses AS SELECT " + ", ".join(
-    f"{_SOURCES.get(name, f'r.{name}')} AS {name}" for name in ROW_COLUMNS
+    f"{_SHOWN.get(name, f'r.{name}')} AS {name}" for name in ROW_COLUMNS
 ) + f" {_FROM}"  # fmt: skip
 OF_TRADES = (
     "WHERE substr(r.code, 1, 1) IN ("
