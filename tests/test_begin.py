@@ -196,6 +196,43 @@ def test_a_database_of_an_old_program_is_made_anew(tmp_path, capsys):
     assert run(capsys, "verify", "--data-dir", tmp_path)[1].startswith("verified: ")
 
 
+QUESTIONS = (
+    "orders ann", "orders ann a-1", "trades", "positions ann", "candles BTC_USD",
+    "statistics BTC_USD", "depth BTC_USD", "user list", "key list ann", "explain a-1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_where_nothing_has_run_makes_nothing(tmp_path, capsys, question):
+    """Whoever mistypes --data-dir is told, and does not get a new exchange."""
+    # given a directory that is not there, or empty
+    for place in (tmp_path / "none", tmp_path):
+        # when
+        code, out, err = run(capsys, *question.split(), "--data-dir", place)
+
+        # then
+        told = f"order_management: {place / DATABASE}: no such database; nothing has run here yet\n"
+        assert (code, out, err) == (2, "", told)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_question_that_upgrades_a_database_says_so(tmp_path, capsys):
+    """In one line on stderr, once."""
+    # given a database of an older program
+    path = tmp_path / DATABASE
+    older(path, 3)
+    settings = "[exchange]\nledger = no\n[instrument X]\nprice_scale = 0\nquantity_scale = 0\n"
+    (tmp_path / "config.ini").write_text(settings, encoding="utf-8")
+
+    # when it is asked twice
+    first, second = (run(capsys, "trades", "--data-dir", tmp_path) for _ in range(2))
+
+    # then
+    told = f"order_management: {path}: upgraded from schema version 3 to {SCHEMA_VERSION}\n"
+    assert (first[0], first[2]) == (0, told)
+    assert (second[0], second[2]) == (0, "")
+
+
 @pytest.mark.parametrize("version", [0, SCHEMA_VERSION + 1])
 def test_what_this_program_cannot_upgrade_is_told(tmp_path, capsys, version):
     """No database of ours, or a newer program's: also without --check nothing is changed."""

@@ -467,6 +467,26 @@ def test_the_story_of_a_taker_and_of_refused_requests(told):
     )
 
 
+def test_an_order_is_named_by_its_number_or_by_an_execution_id(told, tmp_path, capsys):
+    """As `trades` prints both."""
+    # given the line of a trade
+    settings = tmp_path / "config.ini"
+    settings.write_text("[session]\nalways_open = yes\n[exchange]\nledger = no\n[instrument X]\n"
+        "price_scale = 0\nquantity_scale = 0\n", encoding="utf-8")  # fmt: skip
+    assert main(["trades", "X", "--data-dir", str(tmp_path)]) == 0
+    line = capsys.readouterr().out
+    [buyer, seller] = re.findall(r"\(order (\d+)\)", line)
+
+    # when each id that it has is explained
+    by_number, by_execution = told("order", buyer), told(line.split()[-1])
+
+    # then it is the story that the client order id leads to
+    assert by_number == by_execution == told("B1")
+    assert told(f"order {seller}") == told("A2")
+    assert told("order", buyer, "--account", "ann")[0] == 1
+    assert told("order", "999")[0] == told("999-1")[0] == 1
+
+
 def test_an_id_of_two_accounts_or_of_none(told):
     code, text = told("A1")
     assert (code, text.count("\n")) == (1, 1)

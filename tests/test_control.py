@@ -351,6 +351,11 @@ def test_what_a_watcher_wants_is_checked(spoken):
     client = spoken.client()
     for field, value in (("reports", 1), ("market", "yes"), ("symbol", 3), ("levels", 2)):
         assert spoken.ask(client, {"ask": "watch", field: value})["error"]["field"] == field
+    # a symbol that is not there is refused as by a question
+    refused = [
+        spoken.ask(client, {"ask": what, "symbol": "NOPE"})["error"] for what in ("depth", "watch")
+    ]
+    assert refused[0] == refused[1]
     assert spoken.ask(client, {"ask": "watch", "account": "me"})["watch"]["account"] == "me"
 
 

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,7 @@ def directory(tmp_path):
         desk.send(buy(f"b{n}", "0.5", "99", account="bob", **of))
     desk.send(buy("ioc", 1, 98, account="bob", time_in_force="IOC", **of))
     desk.send(buy("bad", 1, "98.001", account="bob", **of))
+    desk.send(buy("unknown", 1, 98, symbol="NOPE"))
     desk.send(modify("lost", "nobody's", price="98.25"), cancel("lost too", "nobody's"))
     first, second, _ = desk.oms.recent_trades("C_USD")
     for name, action, trade, more in (
@@ -69,14 +72,30 @@ def test_trades_have_one_row_each_as_they_stand(directory, capsys):
 def test_orders_have_one_row_each(directory, capsys):
     """How they stand, and what was asked for last; no row for a command, nor for a modify or cancel
     that named no order: as in the view order_states."""
-    rows = {row["first_client_order_id"]: row for row in lines_of(directory, capsys, "orders")}
-    assert list(rows) == ["s1", "b0", "b1", "b2", "ioc", "bad"]
+    rows = {row["client_order_id"]: row for row in lines_of(directory, capsys, "orders")}
+    assert list(rows) == ["s1", "b0", "b1", "b2", "ioc", "bad", "unknown"]
     sold = rows["s1"]
-    assert (sold["client_order_id"], sold["state"]) == ("s2", "PARTIALLY_FILLED")
-    assert (sold["price"], sold["quantity"], sold["cumulative_quantity"]) == ("98.25", "2.125", "1")
-    assert (rows["ioc"]["order_type"], rows["ioc"]["time_in_force"]) == ("LIMIT", "IOC")
-    assert (rows["bad"]["state"], rows["bad"]["price_ticks"]) == ("REJECTED", 0)
+    assert (sold["latest_client_order_id"], sold["state"]) == ("s2", "PARTIALLY_FILLED")
+    assert (sold["price"], sold["quantity"], sold["filled"]) == ("98.25", "2.125", "1")
+    assert (rows["ioc"]["type"], rows["ioc"]["time_in_force"]) == ("LIMIT", "IOC")
+    assert (rows["bad"]["state"], rows["bad"]["price"]) == ("REJECTED", None)
     assert rows["b0"]["state"] == "CANCELED"  # its only trade was taken back
+
+
+def test_orders_have_the_words_and_values_of_the_view(directory, capsys):
+    """A spreadsheet and a SELECT say the same under the same name; decimals have plain names."""
+    # given the rows of the view
+    with closing(sqlite3.connect(directory / "order_management.db")) as connection:
+        connection.row_factory = sqlite3.Row
+        selected = connection.execute("SELECT * FROM order_states ORDER BY order_id")
+        viewed = [dict(row) for row in selected]
+
+    # when they are exported
+    rows = lines_of(directory, capsys, "orders")
+
+    # then there is the latest client order id besides
+    assert [row.pop("latest_client_order_id") for row in rows][:2] == ["s2", "b0"]
+    assert rows == viewed
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")

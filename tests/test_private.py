@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 
 from oms import PersistentStorage, StoreError, ValidationError
+from oms.cli import main
 from oms.commands import keeping
 from oms.sections import StoreConfig
 from oms.stores import private
@@ -83,6 +84,26 @@ def test_a_reader_changes_no_mode(tmp_path):
     (tmp_path / "d.db").chmod(0o644)
     with PersistentStorage(tmp_path / "d.db", read_only=True):
         assert modes(tmp_path)[""] == 0o644
+
+
+def test_what_is_written_out_of_it_is_as_private(tmp_path, capsys):
+    """Statements, exports and the report's page; also where a file for all was there before."""
+    # given a database, and a file that everybody may read
+    place = ["--data-dir", str(tmp_path)]
+    page, orders = tmp_path / "page.html", tmp_path / "orders.csv"
+    orders.touch(mode=0o644)
+
+    # when all of it is written
+    words = ["simulate", "--seconds", "1", "--quiet", "--html", str(page)]
+    assert main([*words, *place]) == 0
+    assert main(["export", "orders", "--format", "csv", "--output", str(orders), *place]) == 0
+    assert main(["end-of-day", *place]) == 0
+
+    # then its owner alone may read it
+    written = [page, orders, *tmp_path.glob("end-of-day-*")]
+    assert len(written) == 2 + 5
+    assert {stat.S_IMODE(path.stat().st_mode) for path in written} == {0o600}
+    capsys.readouterr()
 
 
 def test_what_cannot_be_made_private_is_refused(tmp_path, monkeypatch):

@@ -226,10 +226,26 @@ def test_what_an_uncross_leaves_of_a_market_order_is_told_as_a_quantity(desk):
 
 def test_a_log_line_tells_quantities_and_prices(desk, caplog):
     """It is put together where the log is written, so an order does not pay for it."""
+    # given a resting order
     desk.send(ask("s", "0.23", "60000.5"))
+
+    # when another one takes it, is cancelled, and money comes
     with caplog.at_level(logging.INFO, logger="oms.turn.publisher"):
         desk.send(bid("b", "0.5", "60001"))
-    assert "last=0.23@60000.5 filled=0.23 open=0.27" in caplog.text
+        desk.send(funds("f", FundsAction.DEPOSIT, "USD", "1"))
+        desk.send(operator("o", OperatorAction.KILL))
+
+    # then each line has what says something, and no field without a value
+    order = desk.oms.get_order("me", "b").order_id
+    lines = [record.getMessage() for record in caplog.records]
+    head = f"account=me client_order_id=b order_id={order} BUY"
+    assert lines[0] == f"NEW {head} 0.5 BTC_USD"
+    assert f"TRADE PARTIALLY_FILLED {head} 0.23 BTC_USD @ 60000.5 filled=0.23 open=0.27" in lines
+    deposited = next(line for line in lines if "client_order_id=f " in line)
+    assert deposited.startswith("COMMAND_DONE account=me client_order_id=f command=")
+    assert " asset=USD, amount=1, available=" in deposited
+    assert all("  " not in line and "= " not in line for line in lines)
+    assert not any(line.endswith((" ", "=")) for line in lines)
 
 
 def test_a_dry_run_tells_what_would_be_reserved(desk):

@@ -136,10 +136,43 @@ def test_a_busted_and_a_corrected_trade_are_marked(path):
     [position] = read(path, "SELECT * FROM positions WHERE account = 'b'")
     assert (position["quantity"], position["average_cost"]) == ("14", "101.1429")
     assert position["unrealized"] == "12"
-    actions = read(path, "SELECT action, outcome FROM operator_actions")
-    assert [tuple(row.values()) for row in actions] == [
+    actions = read(path, "SELECT action, outcome, name FROM operator_actions")
+    assert [(row["action"], row["outcome"]) for row in actions] == [
         ("BUST", "COMMAND_DONE"), ("CORRECT", "COMMAND_DONE"),
     ]  # fmt: skip
+    known = {row["execution_id"] for row in read(path, "SELECT execution_id FROM trades")}
+    assert {row["name"] for row in actions} <= known
+
+
+def test_an_action_says_what_was_set_to_what_and_why(path):
+    """In columns, not only in the journal's entry."""
+    # given a deposit, a limit and a halt with a reason
+    floor = Floor(listed("X"), store=PersistentStorage(path, durability="none"))
+    floor.fund("me", Q=12)
+    floor.operate(
+        OperatorAction.SET_LIMIT, scope="ACCOUNT", target="me", name="open_orders_max", value="7",
+        why="a new member",
+    )  # fmt: skip
+    floor.stop()
+
+    # when
+    rows = read(path, "SELECT action, target, name, value, why FROM operator_actions")
+
+    # then
+    assert [tuple(row.values()) for row in rows] == [
+        ("CREATE", "me", None, None, None),
+        ("DEPOSIT", "me", "Q", "12", None),
+        ("SET_LIMIT", "me", "open_orders_max", "7", "a new member"),
+    ]
+
+
+def test_what_was_not_measured_is_null(path):
+    """So that an average over order_responses leaves it out: a trade of a resting order."""
+    lively(path)
+    query = "SELECT count(*) AS all_, count(waited_ns) AS waited, min(waited_ns) AS least"
+    [row] = read(path, f"{query} FROM order_responses")
+    assert row["waited"] < row["all_"]
+    assert row["least"] is None or row["least"] > 0
 
 
 def test_instruments_are_kept_as_they_were(path):

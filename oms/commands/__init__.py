@@ -61,10 +61,14 @@ class Place(NamedTuple):
     def log_file(self) -> Path:
         return self.directory / "logs" / "order_management.log"
 
-    def open_store(self) -> PersistentStorage:
-        """The database, to look at only; StoreError if there is none."""
+    def require_database(self) -> None:
+        """StoreError if there is none; a command that asks must not make one."""
         if not self.database.exists():
             raise StoreError(f"{self.database}: no such database; nothing has run here yet")
+
+    def open_store(self) -> PersistentStorage:
+        """The database, to look at only; StoreError if there is none."""
+        self.require_database()
         store = PersistentStorage(self.database, read_only=True)
         store.open()
         return store

@@ -9,7 +9,6 @@ from contextlib import closing
 
 from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, naming, say, venue_of
 from oms.config import CONFIG_PATH
-from oms.errors import StoreError
 from oms.stores import Turn
 from oms.stores.lock import DataLock
 from oms.stores.schema import SCHEMA_VERSION
@@ -57,8 +56,7 @@ def init(_args: argparse.Namespace, place: Place) -> int:
 def migrate(args: argparse.Namespace, place: Place) -> int:
     """Upgrade the database, or only look at its version."""
     path = place.database
-    if not path.exists():
-        raise StoreError(f"{path}: no such database; nothing has run here yet")
+    place.require_database()
     version = schema_version(path)
     told = f"{path}: schema version {version}"
     if version == SCHEMA_VERSION:

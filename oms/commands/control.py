@@ -49,7 +49,8 @@ named by a client order id it has had or by --order-id."""
 TRADES = """\
 Lists the latest trades of a symbol, or of all, oldest first, with both accounts, the aggressor
 and the fees; with --account those of one account. As they stand: a busted trade is marked and
-has no quantity, a corrected one has its new price and quantity. --before ID goes further back."""
+has no quantity, a corrected one has its new price and quantity. `explain order N`, or `explain ID`
+with the execution id at the end of the line, tells the story. --before ID goes further back."""
 POSITIONS = """\
 Lists what an account holds of each symbol it has traded: quantity, average cost, realized profit,
 unrealized profit at the last price, fees; then the sums by quote asset. docs/database.md says how
@@ -330,11 +331,17 @@ def _trade_lines(told: Told) -> list[str]:
     return [
         f"{datetime_of(each['wall_ns']):%Y-%m-%d %H:%M:%S.%f} {each['symbol']:<10} "
         f"{each['aggressor'] or 'AUCTION':<7} {each['quantity']:>12} at {each['price']:>12}  "
-        f"{each['buy_account'] or '-'} from {each['sell_account'] or '-'}, fees "
+        f"{_party(each, 'buy')} from {_party(each, 'sell')}, fees "
         f"{each['buy_fee']} and {each['sell_fee']}  {each['execution_id']}"
         + (f"  {each['status']}" if each["status"] else "")
         for each in told["trades"]
     ] or ["none"]
+
+
+def _party(trade: Told, side: str) -> str:
+    """Account and order of one side: `explain order N` tells the rest."""
+    account, order_id = trade[f"{side}_account"], trade[f"{side}_order_id"]
+    return f"{account} (order {order_id})" if account else "-"
 
 
 def candles(args: argparse.Namespace, place: Place) -> int:
@@ -423,7 +430,7 @@ def _ask(
         _show(args, told, lines_of)
         return told.get("order", True) is not None
 
-    return reach(place, work)
+    return reach(place, work, asks=True)
 
 
 def _show(args: argparse.Namespace, told: Told, lines_of: Callable[[Told], list[str]]) -> None:

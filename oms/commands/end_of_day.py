@@ -16,6 +16,7 @@ from oms.clock import utc_text
 from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, looking, naming, say, venue_of
 from oms.commands.exporting import TRADE_COLUMNS, csv_writer, trade_row
 from oms.money import to_text
+from oms.stores.private import private_file
 from oms.stores.sqlite import PersistentStorage
 from oms.turn.day import SETTLEMENT_MINUTES, Day, days
 
@@ -81,6 +82,7 @@ def close(args: argparse.Namespace, store: PersistentStorage, place: Place) -> i
         path = directory / name
         beside = path.with_name(f"{name}.new")
         with naming(path):
+            private_file(beside, place.config.store.group)
             beside.write_text(text, encoding="utf-8", newline="")
             beside.replace(path)
         print(path)

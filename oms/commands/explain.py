@@ -6,6 +6,7 @@ turn of the dispatcher, and told after that turn's commit.
 """
 
 import argparse
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -22,11 +23,12 @@ from oms.stores import Store
 from oms.stores.sqlite import PersistentStorage
 
 DESCRIPTION = """\
-Tells what happened to one order and why: the request, its checks, how long the order waited
-and for what, each trade with counterparty and fee, modifies, what triggered it, how it ended,
-and in which turn each step was committed. The order is named by any client order id that it
-has had, also that of a modify or cancel. The id of a deposit, a mass cancel or an operator's
-request works, too. All times are UTC."""
+Tells what happened to one order and why: the request, its checks, how long the order waited and
+for what, each trade with counterparty and fee, modifies, what triggered it, how it ended, and in
+which turn each step was committed. The order is named by any client order id that it has had,
+also that of a modify or cancel; or by its order number, as in `explain order 8`; or by the
+execution id of a report or trade (9-2), as `trades` prints it. The id of a deposit, a mass cancel
+or an operator's request works, too. All times are UTC."""
 COMMANDS = (
     codec.FUNDS,
     codec.MASS_CANCEL,
@@ -70,18 +72,22 @@ REASONS_WHY = {
 
 def add_to(add: AddCommand) -> None:
     option = add("explain", looking(explain), "tell the story of one order", DESCRIPTION)
-    option("client_order_id", metavar="CLIENT_ORDER_ID", help="an id the order had")
+    option(
+        "named", metavar="ID", nargs="+",
+        help="an id the order had; or: order N; or an execution id, such as 9-2",
+    )  # fmt: skip
     option("--account", metavar="A", help="whose id it is; needed when several accounts used it")
 
 
 def explain(args: argparse.Namespace, store: PersistentStorage) -> int:
     """Print the story; 1 if there is none."""
-    name: str = args.client_order_id
+    name = " ".join(args.named)
     accounts = [args.account] if args.account else _accounts(store, name)
     if len(accounts) > 1:
         say(f"{name}: used by {', '.join(accounts)}; say which with --account")
         return EXIT_FAILED
     reports = _reports(store, accounts[0], name) if accounts else []
+    reports = reports or _numbered(store, name, args.account)
     if not reports:
         whose = f" of account {args.account}" if args.account else ""
         say(f"{name}: no order{whose} has had this id")
@@ -96,6 +102,21 @@ def _reports(store: PersistentStorage, account: str, name: str) -> list[Report]:
     seq, _ = store.owner(account, name)
     told = store.told(seq) if seq else None
     return store.reports_of(told.order_id) if told else []
+
+
+def _numbered(store: PersistentStorage, name: str, account: str | None) -> list[Report]:
+    """Of the order with a number, or of the report with an execution id; of this account, if given.
+
+    What somebody chose as a client order id comes first.
+    """
+    order_id = 0
+    if match := re.fullmatch(r"order (\d{1,18})", name, re.ASCII):
+        order_id = int(match[1])
+    elif match := re.fullmatch(r"(\d{1,18})-(\d{1,8})", name, re.ASCII):
+        of_turn = store.reports_of_turn(int(match[1]))
+        order_id = next((each.order_id for each in of_turn if each.execution_id == name), 0)
+    reports = store.reports_of(order_id) if order_id else []
+    return reports if reports and account in (None, reports[0].account) else []
 
 
 def _accounts(store: Store, name: str) -> list[str]:

@@ -9,19 +9,20 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
+from fractions import Fraction
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from oms.clock import datetime_of
-from oms.commands import EXIT_OK, AddCommand, folded, looking, naming, whole_number
+from oms.clock import NANOS, datetime_of
+from oms.commands import EXIT_OK, AddCommand, Place, folded, looking, naming, whole_number
 from oms.enums import ResponseType
-from oms.errors import ConfigError
+from oms.errors import ConfigError, JournalError
 from oms.instruments import Instrument
 from oms.money import to_text
-from oms.positions import TradeRow, trade_rows
+from oms.positions import AVERAGE_PLACES, Scales, TradeRow, trade_rows
 from oms.reports import (
     COMMAND_ANSWERS,
     NUMBER_BITS,
@@ -31,7 +32,8 @@ from oms.reports import (
     standing_of,
 )
 from oms.requests.codec import MODIFY, NEW, decode_all
-from oms.stores import JournalRecord, checked
+from oms.stores import Claim, JournalRecord, checked
+from oms.stores.private import private_file
 from oms.stores.sqlite import PersistentStorage
 from oms.turn.journal import Fold
 
@@ -62,7 +64,11 @@ class Table(NamedTuple):
 
 
 def add_to(add: AddCommand) -> None:
-    option = add("export", looking(export), "export the journal, reports, orders or trades", EXPORT)
+    def command(args: argparse.Namespace, place: Place) -> int:
+        group = place.config.store.group
+        return looking(lambda args, store: export(args, store, group))(args, place)
+
+    option = add("export", command, "export the journal, reports, orders or trades", EXPORT)
     option(
         "what", metavar="WHAT", nargs="?", choices=list(TABLES), default="journal",
         help=f"{', '.join(TABLES)} (default: journal)",
@@ -75,11 +81,16 @@ def add_to(add: AddCommand) -> None:
     )  # fmt: skip
 
 
-def export(args: argparse.Namespace, store: PersistentStorage) -> int:
+def export(args: argparse.Namespace, store: PersistentStorage, group: str) -> int:
+    """One table; a file is as private as the database."""
     table = TABLES[args.what]
     if args.format == "parquet" and args.output is None:
         raise ConfigError(["--format parquet: expected --output FILE, was stdout"])
+    if args.format == "parquet":
+        _arrow()  # without it no file is made
     with naming(args.output):
+        if args.output is not None:
+            private_file(args.output, group)
         WRITERS[args.format](table.columns, table.rows(store, args.from_seq), args.output)
     return EXIT_OK
 
@@ -116,11 +127,7 @@ def _cell(value: Any) -> Any:
 
 def write_parquet(columns: Columns, rows: Iterable[Row], path: Path | None) -> None:
     """Batch by batch, so that a journal of any length needs no memory."""
-    try:
-        arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-    except ImportError as error:
-        how = 'pip install "order-management[parquet]"'
-        raise ConfigError([f"--format parquet: expected pyarrow ({how}), was: {error}"]) from None
+    arrow, parquet = _arrow()
     types = {int: arrow.int64(), str: arrow.string()}
     schema = arrow.schema([(name, types[kind]) for name, kind in columns.items()])
     left = iter(rows)
@@ -129,6 +136,15 @@ def write_parquet(columns: Columns, rows: Iterable[Row], path: Path | None) -> N
         while some := list(islice(left, BATCH_ROWS)):
             given = [{n: _typed(row.get(n), kind) for n, kind in columns.items()} for row in some]
             writer.write_table(arrow.Table.from_pylist(given, schema=schema))
+
+
+def _arrow() -> tuple[Any, Any]:
+    """pyarrow and its module for files. ConfigError says how to install it."""
+    try:
+        return import_module("pyarrow"), import_module("pyarrow.parquet")
+    except ImportError as error:
+        how = 'pip install "order-management[parquet]"'
+        raise ConfigError([f"--format parquet: expected pyarrow ({how}), was: {error}"]) from None
 
 
 def _typed(value: Any, kind: type) -> Any:
@@ -167,6 +183,11 @@ def _records_from(store: PersistentStorage, from_seq: int) -> Iterator[JournalRe
 
 def time_text(wall_ns: int) -> str:
     return datetime_of(wall_ns).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def exact_time_text(wall_ns: int) -> str:
+    """As the views have it."""
+    return f"{datetime_of(wall_ns):%Y-%m-%dT%H:%M:%S}.{wall_ns % NANOS:09d}Z"
 
 
 def instruments_of(fold: Fold) -> dict[str, Instrument]:
@@ -218,8 +239,9 @@ def report_rows(store: PersistentStorage, from_seq: int) -> Iterator[Row]:
 
 
 def order_rows(store: PersistentStorage, from_seq: int) -> Iterator[Row]:
-    """How each order stands of which something was told since, in the order of their ids."""
-    instruments = instruments_of(folded(store))
+    """How each order stands of which something was told since, in the order of their ids: the rows
+    of the view order_states, with the latest client order id, and whatever was archived."""
+    scales = store.scales()
     for claim in store.all_claims():
         reports = store.reports_of(claim[0])
         standing = standing_of(reports)
@@ -228,30 +250,58 @@ def order_rows(store: PersistentStorage, from_seq: int) -> Iterator[Row]:
         if reports[0].type == CANCEL_REJECTED:  # of a modify or cancel that named no order
             continue
         if reports[-1].journal_seq >= from_seq:
-            terms = json.loads(claim[5]) if claim[5] else {"type": "LIMIT", "tif": "GTC"}
-            instrument = instruments.get(standing.symbol)
-            row = _report_row(standing, instrument) | _asked(store, reports, instrument)
-            yield {
-                "order_id": claim[0], "first_client_order_id": claim[2],
-                "order_type": terms["type"], "time_in_force": terms["tif"],
-                "placed": time_text(reports[0].wall_ns), "told": time_text(reports[-1].wall_ns),
-                **{name: row[name] for name in ORDER_COLUMNS if name in row},
-            }  # fmt: skip
+            yield _order_row(claim, standing, reports, _asked(store, reports), scales)
 
 
-def _asked(
-    store: PersistentStorage, reports: Sequence[Report], instrument: Instrument | None
+def _order_row(
+    claim: Claim,
+    standing: Report,
+    reports: Sequence[Report],
+    asked: tuple[int | None, int | None],
+    scales: Scales,
 ) -> Row:
-    """Price and total quantity as they were asked for last; 0 where the order has none, or was
-    refused for its numbers."""
+    """asked: price and total quantity, None for none."""
+    terms = json.loads(claim[5]) if claim[5] else {"type": "LIMIT", "tif": "GTC"}
+    entered, updated = reports[0], reports[-1]
+    ticks, lots = asked
+    done, left, worth = standing.cumulative_lots, standing.leaves_lots, int(standing.notional or 0)
+    price: int | None = None
+    quantity: int | None = None
+    with suppress(JournalError):  # a refused order may name any symbol
+        price, quantity, _ = scales(claim[3], updated.journal_seq)
+    average = round(Fraction(worth, done) * 10**AVERAGE_PLACES) if done else None
+    return {
+        "order_id": claim[0], "account": claim[1], "client_order_id": claim[2],
+        "latest_client_order_id": standing.client_order_id, "symbol": claim[3], "side": claim[4],
+        "type": terms["type"], "time_in_force": terms["tif"], "state": standing.state,
+        "price": _text(ticks, price), "quantity": _text(lots, quantity),
+        "filled": _text(done, quantity), "leaves": _text(left, quantity),
+        "average_price": _text(average, price, AVERAGE_PLACES),
+        "notional": _text(worth, price, quantity), "reason": standing.reason,
+        "entered": exact_time_text(entered.wall_ns), "updated": exact_time_text(updated.wall_ns),
+        "limit_ticks": ticks, "quantity_lots": lots, "cumulative_lots": done, "leaves_lots": left,
+        "notional_raw": str(worth), "entered_ns": entered.wall_ns, "updated_ns": updated.wall_ns,
+        "updated_seq": updated.journal_seq,
+    }  # fmt: skip
+
+
+def _text(number: int | None, scale: int | None, more: int | None = 0) -> str | None:
+    """An exact decimal; None without a number, or of an unknown instrument."""
+    if number is None or scale is None or more is None:
+        return None
+    return to_text(number, scale + more)
+
+
+def _asked(store: PersistentStorage, reports: Sequence[Report]) -> tuple[int | None, int | None]:
+    """Price in ticks and total quantity in lots as they were asked for last; None where the order
+    has no price, or was refused for its numbers."""
     line = store.line_of(reports[0].order_id)
-    ticks, lots = (line[7], line[8]) if line[0] == NEW else (0, 0)
+    ticks, lots = (line[7] or None, line[8]) if line[0] == NEW else (None, None)
     for report in reports:
         change = store.line_of(report.request_seq) if report.type == REPLACED else ()
         if change and change[0] == MODIFY:
             ticks, lots = change[4] or ticks, change[5] or lots
-    decimals = _decimals(instrument, price=(ticks, "price"), quantity=(lots, "quantity"))
-    return {"price_ticks": ticks, "quantity_lots": lots, **decimals}
+    return ticks, lots
 
 
 def trade_table(store: PersistentStorage, from_seq: int) -> Iterator[Row]:
@@ -286,11 +336,12 @@ REPORT_COLUMNS: Columns = {
     **dict.fromkeys(REPORT_DECIMALS, str),
 }  # fmt: skip
 ORDER_COLUMNS: Columns = {
-    "order_id": int, "account": str, "first_client_order_id": str, "client_order_id": str,
-    "symbol": str, "side": str, "order_type": str, "time_in_force": str, "state": str,
-    "reason": str, "placed": str, "told": str, "price_ticks": int, "quantity_lots": int,
-    "price": str, "quantity": str, "cumulative_lots": int, "leaves_lots": int,
-    "notional": str, "cumulative_quantity": str, "leaves_quantity": str, "notional_decimal": str,
+    "order_id": int, "account": str, "client_order_id": str, "latest_client_order_id": str,
+    "symbol": str, "side": str, "type": str, "time_in_force": str, "state": str, "price": str,
+    "quantity": str, "filled": str, "leaves": str, "average_price": str, "notional": str,
+    "reason": str, "entered": str, "updated": str, "limit_ticks": int, "quantity_lots": int,
+    "cumulative_lots": int, "leaves_lots": int, "notional_raw": str, "entered_ns": int,
+    "updated_ns": int, "updated_seq": int,
 }  # fmt: skip
 TRADE_TEXTS = ("execution_id", "symbol", "time", "taker_side", "status", "buy_account",
     "buy_client_order_id", "sell_account", "sell_client_order_id", "price", "quantity", "notional",

@@ -51,6 +51,7 @@ from oms.simulation.recorded import RESTING, Recorder
 from oms.simulation.report import DEPTH_SHOWN, Facts, Holding, holdings, render
 from oms.simulation.runner import TICK_S, OnMatch, Runner, Tally, Timed, Traded, bursts
 from oms.simulation.samples import BookSample, Sample, Samples, book_sample
+from oms.stores.private import private_file
 
 TAKE_BACK_S_MAX = 3.0
 TICKS_A_STATUS = round(1.0 / TICK_S)
@@ -404,7 +405,9 @@ def simulate(args: argparse.Namespace, place: Place) -> int:
         page=args.html,
     )
     if args.html is not None:
-        with args.html.open("a"):  # a place that cannot be written is told before the run
+        # A place that cannot be written is told before the run.
+        private_file(args.html, config.store.group)
+        with args.html.open("a"):
             pass
     if args.record is None:
         return load.run(source_of)

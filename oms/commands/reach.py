@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -23,7 +24,10 @@ from oms.gateways.connection import user_name
 from oms.gateways.wire import ANSWER_S_MAX, SOCKET_NAME, Told
 from oms.manager import OrderManagement
 from oms.simulation.runner import LINK_S_MAX
+from oms.stores.high_water import HighWater
 from oms.stores.lock import held_by
+from oms.stores.schema import SCHEMA_VERSION
+from oms.stores.sqlite import schema_version
 
 GATEWAY = "command"  # what the origin of a request says that went through no daemon
 LOOK_S = 0.005
@@ -54,13 +58,17 @@ class OwnManager:
             raise OutcomeUnknownError(f"no answer within {ANSWER_S_MAX:g} s") from None
 
 
-def reach(place: Place, work: Callable[[Teller], bool]) -> int:
+def reach(place: Place, work: Callable[[Teller], bool], *, asks: bool = False) -> int:
     """Work with the daemon if one runs, else with an order manager that is started for it.
 
+    asks: it changes nothing, so where nothing has run it is refused, and makes no database.
     The exit code; 1 if `work` says that it failed.
     """
     daemon = ControlClient.connect(place.directory)
     if daemon is None:
+        # Where there was one, the start says what became of it.
+        if asks and not HighWater(place.database).path.exists():
+            place.require_database()
         try:
             return meanwhile(place, lambda manager: work(_ready(manager)))
         except DataInUseError as error:
@@ -76,7 +84,16 @@ def meanwhile(place: Place, work: Callable[[OrderManagement], bool]) -> int:
     config = replace(place.config, stop=replace(place.config.stop, on_stop="park"))
     app = App(config, place.directory, accept_loss=place.accept_loss)
     went_well: list[bool] = []
-    code = app.run(lambda manager: went_well.append(work(manager)))
+    version = 0
+    with suppress(StoreError):  # the start says what is wrong with it, or sets it right
+        version = schema_version(place.database) if place.database.exists() else 0
+
+    def started(manager: OrderManagement) -> None:
+        if 0 < version < SCHEMA_VERSION:
+            say(f"{place.database}: upgraded from schema version {version} to {SCHEMA_VERSION}")
+        went_well.append(work(manager))
+
+    code = app.run(started)
     tell_failure(app)
     return code if code or (went_well and went_well[0]) else EXIT_FAILED
 

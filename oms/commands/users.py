@@ -93,7 +93,8 @@ def user(args: argparse.Namespace, place: Place) -> int:
     if wrong:
         args.parser_error(wrong)
     if args.action == LIST:
-        return reach(place, lambda teller: _print_all(teller, {"ask": "users"}, "users", _line_of))
+        given = {"ask": "users"}
+        return reach(place, lambda t: _print_all(t, given, "users", _line_of), asks=True)
     work, code = USER_ACTIONS[args.action], new_code()
     facts = work.facts(args)
     if args.action == CODE:
@@ -160,7 +161,7 @@ def key(args: argparse.Namespace, place: Place) -> int:
         args.parser_error("expected KEY with revoke, and not with list")
     if args.action == LIST:
         given = {"ask": "keys", "user": args.name}
-        return reach(place, lambda teller: _print_all(teller, given, "keys", _key_line))
+        return reach(place, lambda t: _print_all(t, given, "keys", _key_line), asks=True)
     what = f"revoke {args.key} of {args.name}"
     request = _request(args, AccessAction.REVOKE_KEY, {"key": args.key})
     return reach(place, lambda teller: tell(what, ask_request(teller, what, to_object(request))))

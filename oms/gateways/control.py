@@ -304,7 +304,10 @@ class ControlGateway:
             raise ValidationError(ASK, WATCH, "no line before it that is not answered")
         if len(self._watchers()) >= WATCHERS_MAX:
             raise ValidationError(ASK, WATCH, f"at most {WATCHERS_MAX} watchers")
-        connection.watch = Watch.of(given)
+        watch = Watch.of(given)
+        if watch.symbol:
+            self._oms.get_depth_ticks(watch.symbol, 0)  # refuses what depth refuses
+        connection.watch = watch
         if not self._subscribed:
             self._subscribed = True  # for good: the order manager forgets no listener
             self._oms.add_listener(self.events.put)

@@ -18,35 +18,37 @@ from oms.stores.archives import ArchiveRow
 from oms.stores.schema import SELECT_TURN_BEFORE, create
 from oms.stores.sqlite import PersistentStorage, remove, sync_directory
 
-# What is moved: see `_moved`. {db} is where it is read from; ?1 the first report id that stays,
-# ?2 the last turn that is moved, ?3 the last turn that was moved before.
+# {db} is where it is read from; :stays the first report id that stays, :cut the last turn that is
+# moved, :before the last turn that was moved before.
 KEPT = "CREATE TEMP TABLE kept (order_id INTEGER PRIMARY KEY)"
 KEEP = "INSERT OR IGNORE INTO temp.kept VALUES (?)"
 KEEP_RECENT = """INSERT OR IGNORE INTO temp.kept
-    SELECT DISTINCT order_id FROM {db}.reports WHERE report_id >= ?1"""
-MOVED = "report_id < ?1 AND order_id NOT IN (SELECT order_id FROM temp.kept)"
+    SELECT DISTINCT order_id FROM {db}.reports WHERE report_id >= :stays"""
+MOVED = "report_id < :stays AND order_id NOT IN (SELECT order_id FROM temp.kept)"
 COPY = (
     f"INSERT INTO main.reports SELECT * FROM live.reports WHERE {MOVED}",
     """INSERT INTO main.report_names SELECT * FROM live.report_names
-    WHERE report_id < ?1 AND report_id IN (SELECT report_id FROM main.reports)""",
+    WHERE report_id < :stays AND report_id IN (SELECT report_id FROM main.reports)""",
     """INSERT INTO main.trade_changes SELECT * FROM live.trade_changes
-    WHERE report_id < ?1 AND report_id IN (SELECT report_id FROM main.reports)""",
+    WHERE report_id < :stays AND report_id IN (SELECT report_id FROM main.reports)""",
     # So that the views of the archive know the scales.
     "INSERT INTO main.instruments SELECT * FROM live.instruments",
-    f"""INSERT INTO main.journal SELECT * FROM live.journal WHERE last_seq <= ?2 AND (last_seq > ?3
+    f"""INSERT INTO main.journal SELECT * FROM live.journal WHERE last_seq <= :cut
+    AND (last_seq > :before
     OR last_seq IN (SELECT report_id >> {NUMBER_BITS} FROM main.reports))""",
-    """INSERT INTO main.orders SELECT * FROM live.orders WHERE (seq > ?3 AND seq <= ?2)
+    """INSERT INTO main.orders SELECT * FROM live.orders WHERE (seq > :before AND seq <= :cut)
     OR seq IN (SELECT order_id FROM main.reports)
     OR seq IN (SELECT order_id + named_after FROM main.reports)""",
 )
 REMOVE = (
     f"DELETE FROM reports WHERE {MOVED}",
-    """DELETE FROM report_names WHERE report_id < ?1
-    AND report_id NOT IN (SELECT report_id FROM reports WHERE report_id < ?1)""",
-    """DELETE FROM trade_changes WHERE report_id < ?1
-    AND report_id NOT IN (SELECT report_id FROM reports WHERE report_id < ?1)""",
-    f"""DELETE FROM journal WHERE last_seq <= ?2
-    AND last_seq NOT IN (SELECT report_id >> {NUMBER_BITS} FROM reports WHERE report_id < ?1)""",
+    """DELETE FROM report_names WHERE report_id < :stays
+    AND report_id NOT IN (SELECT report_id FROM reports WHERE report_id < :stays)""",
+    """DELETE FROM trade_changes WHERE report_id < :stays
+    AND report_id NOT IN (SELECT report_id FROM reports WHERE report_id < :stays)""",
+    f"""DELETE FROM journal WHERE last_seq <= :cut
+    AND last_seq NOT IN (
+        SELECT report_id >> {NUMBER_BITS} FROM reports WHERE report_id < :stays)""",
 )
 
 
@@ -91,7 +93,7 @@ def _write(store: PersistentStorage, new: Path, cut_seq: int, open_ids: Collecti
             numbers = _numbers(store, cut_seq)
             _keep(connection, "live", numbers, open_ids)
             for statement in COPY:
-                connection.execute(statement, _of(statement, numbers))
+                connection.execute(statement, numbers)
         count: int = connection.execute("SELECT count(*) FROM main.reports").fetchone()[0]
     return count
 
@@ -102,7 +104,7 @@ def _remove(store: PersistentStorage, row: ArchiveRow, open_ids: Collection[int]
     with _transaction(connection):
         _keep(connection, "main", numbers, open_ids)
         for statement in REMOVE:
-            done = connection.execute(statement, _of(statement, numbers))
+            done = connection.execute(statement, numbers)
             if statement is REMOVE[0] and done.rowcount != row.reports:
                 raise JournalError(
                     f"{row.name}: has {row.reports} reports, {done.rowcount} would be deleted"
@@ -135,24 +137,19 @@ def _check(path: Path, begins: tuple[int, int], row: ArchiveRow) -> None:
             raise JournalError(f"{path}: damaged: {damage}")
 
 
-def _numbers(store: PersistentStorage, cut_seq: int) -> tuple[int, int, int]:
-    return (cut_seq + 1) << NUMBER_BITS, cut_seq, store.begins[0]
-
-
-def _of(statement: str, numbers: tuple[int, int, int]) -> tuple[int, ...]:
-    """As many of the numbers as the statement names."""
-    return numbers[: max(n for n in (0, 1, 2, 3) if n == 0 or f"?{n}" in statement)]
+def _numbers(store: PersistentStorage, cut_seq: int) -> dict[str, int]:
+    return {"stays": (cut_seq + 1) << NUMBER_BITS, "cut": cut_seq, "before": store.begins[0]}
 
 
 def _keep(
-    connection: sqlite3.Connection, db: str, numbers: tuple[int, ...], open_ids: Collection[int]
+    connection: sqlite3.Connection, db: str, numbers: dict[str, int], open_ids: Collection[int]
 ) -> None:
     """Orders of which nothing is moved: those that are open, or of which something was told after
     what is moved."""
     connection.execute("DROP TABLE IF EXISTS temp.kept")
     connection.execute(KEPT)
     connection.executemany(KEEP, ((order_id,) for order_id in open_ids))
-    connection.execute(KEEP_RECENT.format(db=db), numbers[:1])
+    connection.execute(KEEP_RECENT.format(db=db), numbers)
 
 
 @contextmanager

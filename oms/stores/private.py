@@ -2,7 +2,8 @@
 
 They hold users' hashes, what everybody owns and asked for. SQLite gives the files beside a database
 the mode that the database has, so it is made before SQLite makes it; one that an older program
-made is given its mode at the next start. A group of the system may be allowed to read.
+made is given its mode at the next start. A group of the system may be allowed to read. What
+commands write out of a database is as private as it is.
 """
 
 import os
@@ -32,6 +33,20 @@ def keep_private(database: Path, group: str, *, create: bool = False) -> None:
         path = database.with_name(database.name + suffix)
         with suppress(FileNotFoundError):  # SQLite has just removed it
             _keep(path, group, group_id)
+
+
+def private_file(path: Path, group: str) -> None:
+    """Make an empty file, if there is none, with the mode of the database; one that is there gets
+    that mode. What is no plain file, such as a pipe or /dev/stdout, stays as it is.
+
+    Raises StoreError, OSError as `keep_private`.
+    """
+    if os.name != "posix":
+        return
+    if not path.exists():
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, OWNER))
+    if path.is_file():
+        _keep(path, group, _id_of(group) if group else -1)
 
 
 def _keep(path: Path, group: str, group_id: int) -> None:

@@ -686,7 +686,7 @@ class PersistentStorage:
 
     def moved_in(self, account: str, first: int, before: int) -> list[Report]:
         """Reports in [first, before) that may have moved an account's money, newest first."""
-        return self._reports(OF_MOVED, first, before, account)
+        return self._reports(OF_MOVED, first, before, account, account, account)
 
     def find_holdings(self, account: str) -> list[Standing]:
         query = (

@@ -314,6 +314,26 @@ _ACTION = f"""CASE kind WHEN '{MASS_CANCEL}' THEN 'MASS_CANCEL' WHEN '{BUST}' TH
         WHEN '{TRADE_CHANGE}' THEN CASE WHEN json_extract(line, '$[5][1]') THEN 'CORRECT'
             ELSE 'BUST' END
         WHEN '{ANSWER}' THEN NULL ELSE json_extract(line, '$[3]') END"""
+_BUSTED = "json_extract(line, '$[4][0][0]') || '-' || json_extract(line, '$[4][0][1]')"
+_FUNDS_SCALE = (
+    "(SELECT scale FROM account_balances WHERE asset = json_extract(line, '$[4]') LIMIT 1)"
+)
+# What an action was about, and how it was set, in words: names and values of settings; of funds the
+# asset and the amount, of a mass cancel symbol and side, of a bust the trade.
+_NAME = f"""nullif(CASE kind WHEN '{OPERATOR}' THEN json_extract(line, '$[6]')
+        WHEN '{MARKET}' THEN json_extract(line, '$[5]')
+        WHEN '{FUNDS}' THEN json_extract(line, '$[4]')
+        WHEN '{MASS_CANCEL}' THEN json_extract(line, '$[4]')
+        WHEN '{BUST}' THEN {_BUSTED} WHEN '{TRADE_CHANGE}' THEN {_BUSTED} END, '')"""
+_VALUE = f"""nullif(CASE kind WHEN '{OPERATOR}' THEN json_extract(line, '$[7]')
+        WHEN '{MARKET}' THEN json_extract(line, '$[6]')
+        WHEN '{FUNDS}' THEN CASE WHEN json_extract(line, '$[4]') <> '' THEN
+            {decimal("json_extract(line, '$[5]')", _FUNDS_SCALE)} END
+        WHEN '{MASS_CANCEL}' THEN json_extract(line, '$[5]') END, '')"""
+_WHY = f"""nullif(CASE kind WHEN '{OPERATOR}' THEN json_extract(line, '$[8]')
+        WHEN '{MARKET}' THEN json_extract(line, '$[7]')
+        WHEN '{BUST}' THEN json_extract(line, '$[3]')
+        WHEN '{TRADE_CHANGE}' THEN json_extract(line, '$[3]') END, '')"""
 # Of a request that was refused before it was looked at the entry is the answer alone.
 OPERATOR_ACTIONS = f"""CREATE VIEW operator_actions AS
 SELECT l.seq AS seq, {time_of("l.wall_ns")} AS time, json_extract(line, '$[1]') AS account,
@@ -325,6 +345,7 @@ SELECT l.seq AS seq, {time_of("l.wall_ns")} AS time, json_extract(line, '$[1]') 
         WHEN kind = '{MARKET}' THEN json_extract(line, '$[4]')
         WHEN kind = '{FUNDS}' THEN json_extract(line, '$[1]')
         WHEN kind = '{MASS_CANCEL}' THEN json_extract(line, '$[3]') END AS target,
+    {_NAME} AS name, {_VALUE} AS value, {_WHY} AS why,
     {word("r.code", 1, EXEC_TYPES)} AS outcome, r.reason AS text, line AS entry, wall_ns
 FROM ({lines_of(OPERATOR, MARKET, MASS_CANCEL, BUST, TRADE_CHANGE, FUNDS, ANSWER)}) AS l
 LEFT JOIN reports AS r ON r.report_id = (SELECT max(c.report_id) FROM reports AS c

@@ -26,6 +26,8 @@ from oms.market_data import (
 from oms.money import to_text
 from oms.positions import CHANGES
 from oms.reports import (
+    ACCEPTED,
+    COMMAND_ANSWERS,
     OF_CHANGES,
     ORDER_STATUS,
     REFUSALS,
@@ -280,16 +282,40 @@ class Publisher:
         return OrderResponse(report, self.instruments.get(report.symbol))
 
 
-class _Told:
-    """A number of a report as its log line has it: made on the thread that writes the log."""
+class _Line:
+    """A report as its log line has it: made on the thread that writes the log."""
 
-    __slots__ = ("_number", "_scale")
+    __slots__ = ("_instrument", "_report")
 
-    def __init__(self, number: int, scale: int) -> None:
-        self._number, self._scale = number, scale
+    def __init__(self, report: Report, instrument: Instrument | None) -> None:
+        self._report, self._instrument = report, instrument
 
     def __str__(self) -> str:
-        return to_text(self._number, self._scale)
+        """Account, id, side, quantity, symbol, price; then how the order stands, and why: only
+        what says something. A command has no state, and its answer says what it did."""
+        each, instrument = self._report, self._instrument
+        price = instrument.price_scale if instrument is not None else 0
+        quantity = instrument.quantity_scale if instrument is not None else 0
+        who = f"account={each.account} client_order_id={each.client_order_id}"
+        if each.type in COMMAND_ANSWERS:
+            return f"{each.type} {who} command={each.order_id} {each.reason}".rstrip()
+        lots, left = each.last_quantity_lots, each.leaves_lots
+        if each.type == ACCEPTED:  # all of it is open
+            lots, left = left, 0
+        parts = [
+            each.type,
+            each.state if each.state != each.type else "",
+            who,
+            f"order_id={each.order_id}",
+            each.side,
+            to_text(lots, quantity) if lots else "",
+            each.symbol,
+            f"@ {to_text(each.last_price_ticks, price)}" if each.last_price_ticks else "",
+            f"filled={to_text(each.cumulative_lots, quantity)}" if each.cumulative_lots else "",
+            f"open={to_text(left, quantity)}" if left else "",
+            each.reason,
+        ]
+        return " ".join(filter(None, parts))
 
 
 def _log(reports: list[Report], instruments: Mapping[str, Instrument]) -> None:
@@ -298,15 +324,8 @@ def _log(reports: list[Report], instruments: Mapping[str, Instrument]) -> None:
         log.info("journal_seq=%d: %d reports", reports[0].journal_seq, len(reports))
         return
     for each in reports:
-        instrument = instruments.get(each.symbol)
-        price = instrument.price_scale if instrument is not None else 0
-        quantity = instrument.quantity_scale if instrument is not None else 0
         log.info(
-            "%s %s order_id=%d account=%s client_order_id=%s %s %s last=%s@%s filled=%s open=%s %s",
-            each.type, each.state, each.order_id, each.account, each.client_order_id, each.side,
-            each.symbol, _Told(each.last_quantity_lots, quantity),
-            _Told(each.last_price_ticks, price), _Told(each.cumulative_lots, quantity),
-            _Told(each.leaves_lots, quantity), each.reason,
+            "%s", _Line(each, instruments.get(each.symbol)),
             extra={
                 "order_id": each.order_id, "account": each.account,
                 "client_order_id": each.client_order_id, "journal_seq": each.journal_seq,
