@@ -247,6 +247,15 @@ def test_what_the_bounds_are_is_documented():
         assert f"{bound:,}" in page
 
 
+def test_a_client_that_says_no_more_is_still_answered(daemon):
+    """It has closed its way only; both of its requests are answered, then it is let go."""
+    with daemon.connect() as connection:
+        connection.sendall(request("GET", "/orders/open", daemon.ann) + request("GET", "/none"))
+        connection.shutdown(socket.SHUT_WR)
+        assert [read_one(connection), read_one(connection)] == [200, 404]
+        assert connection.recv(1) == b""
+
+
 def test_a_client_that_asks_whether_to_go_on_is_told(daemon):
     """Expect: 100-continue; a body that is too large is refused before it is sent."""
     with daemon.connect() as connection:
@@ -295,6 +304,33 @@ def test_however_requests_are_cut_into_pieces_they_are_answered_alike(daemon, wh
             stream = stream[size:]
         got = [read_one(connection, body=n != 1) for n in which]
     assert got == alone
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.sampled_from(GOOD),
+    st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=4)), min_size=1, max_size=4),
+)
+def test_whatever_becomes_of_a_request_it_is_answered_or_closed(daemon, data, changes):
+    """Bytes put into it anywhere: every answer is one of those that there are, and none is 500."""
+    for place, put in changes:
+        place %= len(data) + 1
+        data = data[:place] + put + data[place + 1 :]
+    with daemon.connect() as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        got = b""
+        while part := received(connection):
+            got += part
+    statuses = [int(part[:3]) for part in got.split(b"HTTP/1.1 ")[1:]]
+    assert set(statuses) <= {100, 200, 400, 401, 403, 404, 405, 413, 414, 421, 431}, got
+
+
+def received(connection):
+    try:
+        return connection.recv(65_536)
+    except ConnectionResetError:
+        return b""
 
 
 # --- time: the same bounds, shorter ---

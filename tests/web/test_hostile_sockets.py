@@ -212,8 +212,8 @@ def test_pages_of_other_sites_open_no_socket(daemon):
 
 
 def test_sockets_that_are_reset_are_forgotten(daemon):
-    """Two hundred at once, each with half a message."""
-    made = [RawSocket(daemon.url) for _ in range(200)]
+    """Ninety at once, each with half a message."""
+    made = [RawSocket(daemon.url) for _ in range(90)]
     for each in made:
         each.send(TEXT, b"x" * 10_000, fin=False)
         each.socket.setsockopt(1, 13, b"\1\0\0\0\0\0\0\0")  # SO_LINGER of 0 s: a reset

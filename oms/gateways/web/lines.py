@@ -91,6 +91,16 @@ class LineProtocol(HttpToolsProtocol):
         self._body = []
         self.transport.close()
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends no more. What it has asked is answered all the same; over TLS it has
+        closed both ways."""
+        if not self._busy or not self.transport.can_write_eof():
+            return False
+        last = self.pipeline[0][0] if self.pipeline else self.cycle
+        assert last is not None
+        last.keep_alive = False
+        return True
+
     def pause_writing(self) -> None:
         self._unread_ns = self._all.now_ns
         super().pause_writing()
