@@ -15,6 +15,7 @@ from oms.gateways.web.errors import Reply, http_error
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.openapi import document
 from oms.gateways.web.told import Told
+from oms.gateways.web.words import Body
 
 HTML = "text/html; charset=utf-8"
 STATIC = Path(__file__).with_name("static")
@@ -32,6 +33,12 @@ GROUPS = {  # of the routes, by the first part of their path
     "Operators": ("admin",),
     "The door itself": (),  # all others
 }  # fmt: skip
+
+
+class OfFile(Body):
+    """v: the hash of the file's content, with which pages name it."""
+
+    v: str = ""
 
 
 class Static:
@@ -61,10 +68,11 @@ class Pages:
         public = Right.PUBLIC
         return [
             Entry("GET", "/", self.home, public, "how the market stands, and how to begin"),
-            Entry("GET", "/static/{name}", self.static, public, "how the pages look and act"),
+            Entry("GET", "/static/{name}", self.static, public, "how the pages look and act",
+                  query=OfFile),
             Entry("GET", "/openapi.json", self.openapi, public, "this description"),
-            Entry("GET", "/docs", self.docs, public, "the same, as a page to try things on"),
-        ]
+            Entry("GET", "/docs", self.docs, public, "the same, to try things on"),
+        ]  # fmt: skip
 
     async def openapi(self, _ask: Ask, _: None) -> Reply:
         self._document = self._document or document(self._entries)
@@ -78,7 +86,7 @@ class Pages:
     async def home(self, ask: Ask, _: None) -> Reply:
         return self._page("Order management", "".join(home_parts(ask)))
 
-    async def static(self, ask: Ask, _: None) -> Reply:
+    async def static(self, ask: Ask, _: OfFile) -> Reply:
         found = self._static.files.get(ask.path["name"])
         if found is None:
             raise http_error(404, "NOT_FOUND", "there is no such file")
