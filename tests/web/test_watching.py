@@ -152,6 +152,15 @@ def test_it_names_the_part_that_is_not_ready(door, monkeypatch):
     assert parts["disk"]["ready"] is False
 
 
+def test_it_is_not_ready_while_it_stops(door):
+    """The door outlives the order manager for a moment: a balancer sends nobody any more."""
+    door.oms.stop()
+    answer = door.http.get("/ready")
+    assert answer.status_code == 503
+    assert answer.json()["parts"]["engine"]["ready"] is False
+    assert door.http.get("/health").status_code == 200
+
+
 def test_what_anybody_may_ask_is_made_ten_times_a_second_at_most(door, monkeypatch):
     """To make the status takes a millisecond of the loop that all requests share."""
     made, make = [], door.oms.get_status

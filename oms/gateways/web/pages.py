@@ -38,6 +38,12 @@ GROUPS = {  # of the routes, by the first part of their path
 }  # fmt: skip
 
 
+class OfFile(Body):
+    """v: the hash of the file's content, with which pages name it."""
+
+    v: str = ""
+
+
 class Static:
     """The files beside this one, read once. names: with what each page names them by."""
 
@@ -51,12 +57,6 @@ class Static:
     def url(self, name: str) -> str:
         """Another one with each change of the file, so that it may be kept for ever."""
         return f"/static/{name}?v={sha256(self.files[name][0]).hexdigest()[:12]}"
-
-
-class OfPage(Body):
-    """v: which version of a file the page means. Another one is answered as it is now."""
-
-    v: str = ""
 
 
 class Pages:
@@ -74,7 +74,7 @@ class Pages:
             Entry("GET", "/", self.home, public, "how the market stands, and how to begin",
                   answer=PAGE),
             Entry("GET", "/static/{name}", self.static, public, "how the pages look and act",
-                  query=OfPage, answer=FILE),
+                  query=OfFile, answer=FILE),
             Entry("GET", "/openapi.json", self.openapi, public, "this description"),
             Entry("GET", "/ws-schema.json", self.messages, public, "messages of a WebSocket"),
             Entry("GET", "/docs", self.docs, public, "the same, as a page to try things on",
@@ -97,7 +97,7 @@ class Pages:
     async def home(self, ask: Ask, _: None) -> Reply:
         return self._page("Order management", "".join(home_parts(ask)))
 
-    async def static(self, ask: Ask, _: OfPage) -> Reply:
+    async def static(self, ask: Ask, _: OfFile) -> Reply:
         found = self._static.files.get(ask.path["name"])
         if found is None:
             raise http_error(404, "NOT_FOUND", "there is no such file")

@@ -15,6 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from oms.clock import NANOS
+from oms.errors import StoppedError, StoreError
 from oms.gateways.web.counts import HOP_EDGES, Timed
 from oms.gateways.web.errors import Reply
 from oms.gateways.web.front import Ask, Door, Entry, Right
@@ -48,9 +49,12 @@ async def readiness(door: Door) -> dict[str, Told]:
         async with asyncio.timeout(READY_S_MAX):
             seq = await asyncio.shield(door.awaitable(oms.journal_seq()))
         lag_ns = oms.clock.monotonic_ns() - began_ns
-        engine = {"ready": status["health"] == "ok", "seq": str(seq), "lagMs": lag_ns / 1e6}
+        health = status["health"]
+        engine = {"ready": health == "ok", "health": health, "seq": str(seq), "lagMs": lag_ns / 1e6}
     except TimeoutError:
         engine = {"ready": False, "why": f"no answer within {READY_S_MAX:g} s"}
+    except (StoppedError, StoreError) as error:
+        engine = {"ready": False, "why": str(error)}
     free = free_bytes(door)
     return {
         "engine": engine,
