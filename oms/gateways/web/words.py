@@ -237,7 +237,7 @@ def check_text(name: str, value: str) -> str:
 
 def _name(name: str) -> str:
     """A name that came from outside, as it may be told back."""
-    return name if len(name) <= SHOWN and name.isprintable() else ascii(name[:SHOWN])
+    return name if 0 < len(name) <= SHOWN and name.isprintable() else ascii(name[:SHOWN])
 
 
 def _shown(value: str | bytes) -> str:
