@@ -57,7 +57,9 @@ from oms.requests import (
 from oms.requests.internal import VenueReport
 from oms.stores.memory import MemoryStore
 from oms.stores.sqlite import PersistentStorage
+from oms.turn.details import OrderDetails
 from oms.turn.latency import OrderTracker
+from oms.turn.movements import Movement
 from oms.venues import EmbeddedVenue
 
 __version__ = "0.1.0"
@@ -66,8 +68,8 @@ __all__ = [
     "AccessAction", "AccessRequest", "BookTrade", "Config", "ConfigError", "DataInUseError",
     "DeadlockError", "EmbeddedVenue",
     "FundsAction", "FundsRequest", "GatewayError", "Instrument", "JournalError", "Liquidity",
-    "ManualClock", "MassCancelRequest", "MemoryStore", "OMSError", "OperatorAction",
-    "OperatorRequest", "OrderBook", "OrderManagement", "OrderQueue", "OrderRequest",
+    "ManualClock", "MassCancelRequest", "MemoryStore", "Movement", "OMSError", "OperatorAction",
+    "OperatorRequest", "OrderBook", "OrderDetails", "OrderManagement", "OrderQueue", "OrderRequest",
     "OrderResponse", "OrderState", "OrderTerms", "OrderThrottler", "OrderTracker", "OrderType",
     "Origin", "OutcomeUnknownError", "OverrunError", "PersistentStorage", "Phase", "Pnl",
     "Position", "PostOnly", "RejectReason", "RequestType", "ResponseType", "Schedule", "Scope",

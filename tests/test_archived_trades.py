@@ -73,6 +73,12 @@ class House:
             oms.trades(),
             [oms.trades(account, symbol) for account in accounts for symbol in ("", "X", "Y")],
             [oms.positions(account) for account in accounts],
+            [oms.ledger(account) for account in accounts],
+            [oms.orders(account) for account in accounts],
+            [
+                oms.order_details([each.order_id for each in oms.orders(account).orders])
+                for account in accounts
+            ],
             [oms.pnl(account) for account in accounts],
             [oms.balances(account) for account in (*accounts, FEE_ACCOUNT)],
             [oms.get_order("b", report.order_id) for report in store.all_reports()],

@@ -12,7 +12,7 @@ from oms.manager import is_fair
 from oms.requests.codec import NEW
 from oms.sections import QueueConfig, WebConfig
 from oms.turn.fair import FairInbox
-from tests.fakes import buy, cancel, config_of
+from tests.fakes import Stepped, buy, cancel, config_of
 
 BATCH = 4
 
@@ -140,6 +140,19 @@ def test_an_order_manager_with_it_answers_everybody(start_manager):
     assert oms.find_order("b", "b").result(10) is not None
     assert {each.result(10).state for each in flood[:-1]} == {"NEW"}
     assert (other.result(10).state, gone.result(10).state) == ("NEW", "CANCELED")
+
+
+def test_behind_a_flood_another_client_is_answered_in_the_very_next_turn():
+    """Five hundred orders of a wait; one turn takes ten, and b's is among them."""
+    desk = Stepped(config_of(queue=QueueConfig(fair="yes", batch_max=10))).start()
+    for number in range(500):
+        desk.oms.on_data(buy(f"a{number}", 1, 100, account="a"))
+    desk.oms.on_data(buy("b", 1, 100, account="b"))
+    assert "b NEW/NEW" in desk.step()
+    assert desk.oms.inbox.size == 491
+    while desk.oms.inbox.size:
+        desk.step()
+    assert desk.refolded() == desk.digest()
 
 
 class FairMachine(RuleBasedStateMachine):

@@ -18,6 +18,13 @@ def post(user, path="/order", **changes):
     return user.ask("POST", path, {**ORDER, **changes})
 
 
+def patient(monkeypatch, seconds):
+    """The front door waits so long for the engine."""
+    front = "oms.gateways.web.front.ANSWER"
+    monkeypatch.setattr(f"{front}_S_MAX", seconds)
+    monkeypatch.setattr(f"{front}_NS_MAX", int(seconds * 10**9), raising=False)
+
+
 class Stuck:
     """Holds the dispatcher in a listener until it is let go."""
 
@@ -102,7 +109,7 @@ def test_a_repeat_is_answered_as_the_order_stands_now(door):
 
 def test_without_a_durable_answer_the_outcome_is_unknown(door, monkeypatch):
     """504; the question about it waits behind it, and the retry with the same id is safe."""
-    monkeypatch.setattr("oms.gateways.web.front.ANSWER_S_MAX", 0.2)
+    patient(monkeypatch, 0.2)
     ann = door.user("ann")
     with Stuck(door.oms) as stuck:
         post(ann, clientOrderId="first")  # in its listener the dispatcher stays
@@ -112,7 +119,7 @@ def test_without_a_durable_answer_the_outcome_is_unknown(door, monkeypatch):
         assert lost.headers["retry-after"] == "1"
         asked = ann.ask("GET", "/order?clientOrderId=lost")
         assert (asked.status_code, asked.headers["retry-after"]) == (503, "1")  # never a 404
-    monkeypatch.setattr("oms.gateways.web.front.ANSWER_S_MAX", SOON_S)
+    patient(monkeypatch, SOON_S)
     assert ann.ask("GET", "/order?clientOrderId=lost").json()["status"] == "NEW"
     retry = post(ann, clientOrderId="lost")
     assert (retry.status_code, retry.headers["idempotency-replayed"]) == (200, "true")

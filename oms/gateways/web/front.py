@@ -40,7 +40,7 @@ from oms.gateways.web.limits import (
 )
 from oms.gateways.web.orders import fills_told, orders_told
 from oms.gateways.web.pools import ASKING, HASHING, Pool
-from oms.gateways.web.shapes import DONE, Answer
+from oms.gateways.web.shapes import DONE, JSON, Answer
 from oms.gateways.web.told import Told
 from oms.gateways.web.words import Body, read_body, read_query
 from oms.manager import OrderManagement
@@ -379,17 +379,22 @@ class Entry(NamedTuple):
     def said(self, ask: Ask) -> Body | None:
         """What the request says. Raises ValidationError, naming the field: also of a query or a
         body that nobody would read."""
-        if self.query is None and ask.query:
-            raise ValidationError("query", ask.query[:40], "none: this route reads no query")
+        if self.query is None and ask.query and self.answer.content == JSON:  # a page may have one
+            raise ValidationError("query", _size(ask.query), "none: this route reads no query")
         if self.body is None:
             if self.sent is None and ask.body not in (b"", b"{}"):
-                raise ValidationError("body", ascii(ask.body[:40]), "none: this route reads none")
+                raise ValidationError("body", _size(ask.body), "none: this route reads none")
             return None if self.query is None else read_query(self.query, ask.query)
         if self.query is self.body and not ask.body:
             return read_query(self.query, ask.query)
         if self.query is self.body and ask.query:
-            raise ValidationError("query", ask.query[:40], "none beside a body")
+            raise ValidationError("query", _size(ask.query), "none beside a body")
         return read_body(self.body, ask.body or b"{}")
+
+
+def _size(said: str | bytes) -> str:
+    """What nobody reads is not told back either: it may be a secret."""
+    return f"{len(said)} characters"
 
 
 def headers_of(scope: Scope) -> Mapping[str, str]:
