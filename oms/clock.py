@@ -93,13 +93,14 @@ class ManualClock:
 
         What became due is done before any request that is submitted after this call.
         """
-        if not seconds >= 0:
+        by_ns = _nanoseconds(seconds)
+        if by_ns < 0:
             raise ValidationError("seconds", seconds, "0 or more")
-        self._move(round(seconds * NANOS), round(seconds * NANOS))
+        self._move(by_ns, by_ns)
 
     def jump(self, seconds: float) -> None:
         """Step the wall clock alone, either way, as NTP or an operator does."""
-        self._move(round(seconds * NANOS), 0)
+        self._move(_nanoseconds(seconds), 0)
 
     def _move(self, wall_ns: int, monotonic_ns: int) -> None:
         with self._lock:
@@ -119,6 +120,14 @@ class ManualClock:
                 self._wakes.remove(wake)
 
         return end
+
+
+def _nanoseconds(seconds: float) -> int:
+    """ValidationError on what is no number, or not finite."""
+    try:
+        return round(seconds * NANOS)
+    except (TypeError, ValueError, OverflowError):
+        raise ValidationError("seconds", seconds, "a number of seconds") from None
 
 
 def pause(seconds: float) -> None:

@@ -151,6 +151,54 @@ def test_a_tracker_has_a_time_out_of_its_own():
     refused("request_seq", tracker.sent, 1, 6_000_000_000)
 
 
+POLICIES = ("sliding_window", "token_bucket", "fixed_window")
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        *(
+            (lambda wrong, how=how, policy=policy: getattr(
+                OrderThrottler(2, policy=policy), how)(wrong), "now_ns")
+            for policy in POLICIES for how in ("allows", "sent")
+        ),
+        (lambda wrong: TradingSession("09:00-17:00").is_open(wrong), "wall_ns"),
+        (lambda wrong: TradingSession("09:00-17:00").window_at(wrong), "wall_ns"),
+        (lambda wrong: OrderTracker().sent(wrong, 1), "request_seq"),
+        (lambda wrong: OrderTracker().sent(1, wrong), "now_ns"),
+        (lambda wrong: OrderTracker().answered(1, wrong), "now_ns"),
+        (lambda wrong: ManualClock().advance(wrong), "seconds"),
+        (lambda wrong: ManualClock().jump(wrong), "seconds"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("wrong", ["noon", None, datetime(2026, 3, 2, tzinfo=UTC)])
+def test_a_method_names_the_argument_that_is_none(call, named, wrong):
+    """Not a TypeError from within, nor a mistake that shows only later."""
+    with pytest.raises(ValidationError) as refused:
+        call(wrong)
+    assert refused.value.field == named
+
+
+def test_a_queue_refuses_what_is_no_order():
+    """None at once; what lacks price and quantity when they are to be changed."""
+    queue = OrderQueue()
+    with pytest.raises(ValidationError, match="order: expected"):
+        queue.add_order(1, None)
+    queue.add_order(1, "an order")
+    with pytest.raises(ValidationError, match="order: expected"):
+        queue.modify_order(1, 100, 5)
+    assert queue.size == 1
+
+
+def test_a_clock_goes_by_finite_seconds_forward():
+    clock = ManualClock()
+    before = clock.wall_ns()
+    for wrong in (-1, float("nan"), float("inf")):
+        with pytest.raises(ValidationError, match="seconds"):
+            clock.advance(wrong)
+    assert clock.wall_ns() == before
+
+
 def test_a_session_takes_plain_hours():
     """As text, of every day or of some, in a zone; or a whole schedule."""
     saturday = ManualClock.at(datetime(2026, 3, 7, 9, 0, tzinfo=UTC)).wall_ns()

@@ -406,8 +406,12 @@ class _NextToClose:
 
     def after(self, wall_ns: int) -> SessionWindow | None:
         from_ns, until_ns, window = self._cache
-        if from_ns <= wall_ns < until_ns:
-            return window
+        try:
+            if from_ns <= wall_ns < until_ns:
+                return window
+        except TypeError:
+            expected = "whole nanoseconds since the epoch"
+            raise ValidationError("wall_ns", wall_ns, expected) from None
         window = next(self._schedule.windows(wall_ns), None)
         # With nothing in sight, the view ahead is the same until the (UTC) day is over.
         until_ns = window.close_ns if window else (wall_ns // _ONE_DAY_NS + 1) * _ONE_DAY_NS

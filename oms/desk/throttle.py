@@ -169,6 +169,11 @@ def _make(policy: str, sends_max: int, window_ns: int, burst: int) -> Policy:
             raise ValidationError("policy", policy, "one of " + ", ".join(POLICIES))
 
 
+def _no_time(now_ns: object) -> ValidationError:
+    """Looked at only where the arithmetic fails: an order pays for no check."""
+    return ValidationError("now_ns", now_ns, "a time in whole nanoseconds")
+
+
 class SlidingWindow(Policy):
     """At most sends_max sends in any half-open window, wherever it starts.
 
@@ -183,12 +188,18 @@ class SlidingWindow(Policy):
 
     def allows(self, now_ns: int) -> bool:
         free = self._free_ns
-        # The second half only matters when time went back: now is then the last send's time.
-        return now_ns >= free[0] or free[-1] - free[0] >= self._window_ns
+        try:
+            # The second half only matters when time went back: now is then the last send's time.
+            return now_ns >= free[0] or free[-1] - free[0] >= self._window_ns
+        except TypeError:
+            raise _no_time(now_ns) from None
 
     def sent(self, now_ns: int) -> None:
         free = self._free_ns
-        free_ns = now_ns + self._window_ns
+        try:
+            free_ns = now_ns + self._window_ns
+        except TypeError:
+            raise _no_time(now_ns) from None
         free.append(free_ns if free_ns > free[-1] else free[-1])  # pushes the oldest out
 
     def wait_ns(self, now_ns: int) -> int:
@@ -247,7 +258,10 @@ class TokenBucket(Policy):
         self._at_ns += by_ns
 
     def _level_at(self, now_ns: int) -> int:
-        gained = max(0, now_ns - self._at_ns) * self._sends_max
+        try:
+            gained = max(0, now_ns - self._at_ns) * self._sends_max
+        except TypeError:
+            raise _no_time(now_ns) from None
         return min(self._burst * self._window_ns, self._level + gained)
 
 
@@ -267,10 +281,16 @@ class FixedWindow(Policy):
         self._used = 0  # in the window that starts at _start_ns
 
     def allows(self, now_ns: int) -> bool:
-        return self._used < self._sends_max or now_ns - self._start_ns >= self._window_ns
+        try:
+            return now_ns - self._start_ns >= self._window_ns or self._used < self._sends_max
+        except TypeError:
+            raise _no_time(now_ns) from None
 
     def sent(self, now_ns: int) -> None:
-        since_ns = now_ns - self._start_ns
+        try:
+            since_ns = now_ns - self._start_ns
+        except TypeError:
+            raise _no_time(now_ns) from None
         if since_ns >= self._window_ns:
             self._start_ns += since_ns - since_ns % self._window_ns
             self._used = 0

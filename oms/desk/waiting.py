@@ -45,10 +45,13 @@ class OrderQueue(Generic[T]):
     def add_order(self, order_id: int, order: T, *, urgent: bool = False) -> bool:
         """Put an order at the back of its lane; False if the main lane is full.
 
-        Raises ValidationError if the id is no whole number, or of an order that waits already.
+        Raises ValidationError if the id is no whole number, or of an order that waits already, or
+        if there is no order.
         """
         if type(order_id) is not int:
             raise ValidationError("order_id", order_id, "a whole number")
+        if order is None:  # the answer of get_next_order when nothing waits
+            raise ValidationError("order", order, "an order")
         with self._lock:
             if order_id in self.main or order_id in self.urgent:
                 raise ValidationError("order_id", order_id, "an id of no order that waits")
@@ -91,9 +94,12 @@ class OrderQueue(Generic[T]):
             order = lane.get(order_id)
             if order is None:
                 return None
-            keeps = keeps_priority(
-                order.price_ticks, price_ticks, order.quantity_lots, quantity_lots
-            )
+            try:
+                before = order.price_ticks, order.quantity_lots
+            except AttributeError:
+                expected = "an order with price_ticks and quantity_lots"
+                raise ValidationError("order", order, expected) from None
+            keeps = keeps_priority(before[0], price_ticks, before[1], quantity_lots)
             order.price_ticks = price_ticks
             order.quantity_lots = quantity_lots
             if not keeps:

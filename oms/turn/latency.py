@@ -193,13 +193,20 @@ class OrderTracker:
         return len(self._unknown)
 
     def sent(self, request_seq: int, now_ns: int) -> None:
-        """A request went to the venue; ValidationError if it did before, and has no answer."""
+        """A request went to the venue; ValidationError if it did before, and has no answer, or if
+        an argument is no whole number."""
         if request_seq in self._in_flight or request_seq in self._unknown:
             raise ValidationError("request_seq", request_seq, "a request that was not sent yet")
+        if type(request_seq) is not int:
+            raise ValidationError("request_seq", request_seq, "a whole number")
+        if type(now_ns) is not int:
+            raise ValidationError("now_ns", now_ns, "a whole number")
         self._in_flight[request_seq] = now_ns
 
     def answered(self, request_seq: int, now_ns: int) -> int | None:
         """The round trip in ns, of a late answer too; None if none was awaited: a duplicate."""
+        if type(now_ns) is not int:
+            raise ValidationError("now_ns", now_ns, "a whole number")
         sent_ns = self._in_flight.pop(request_seq, None)
         if sent_ns is None:
             sent_ns = self._unknown.pop(request_seq, None)
