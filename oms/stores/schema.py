@@ -159,9 +159,9 @@ SELECT_CHANGES_OF_ORDER = f"""SELECT code, request_seq, reason, cumulative_lots 
 BY_ACCOUNT_MAX = 10_000  # ids of an account that are sorted to find its latest orders
 SCANNED_MAX = 100_000  # ids of all that are looked through, at 0.2 us each
 COUNT_IDS = "SELECT count(*) FROM (SELECT 1 FROM orders WHERE account = ? LIMIT ?)"
-_HISTORY = f"""SELECT seq FROM orders {{}} WHERE account = ?1 AND {_OF_ORDERS}
-    AND (symbol = ?2 OR ?2 = '') AND (side = ?3 OR ?3 = '') AND seq >= ?4 AND seq < ?5
-    ORDER BY seq DESC LIMIT ?6"""
+_HISTORY = f"""SELECT seq FROM orders {{}} WHERE account = ? AND {_OF_ORDERS}
+    AND ? IN ('', symbol) AND ? IN ('', side) AND seq >= ? AND seq < ?
+    ORDER BY seq DESC LIMIT ?"""
 SELECT_BY_ACCOUNT = _HISTORY.format("INDEXED BY orders_by_id")
 SELECT_BY_SEQ = _HISTORY.format("NOT INDEXED")
 SELECT_END = "SELECT last_seq, checksum FROM journal ORDER BY last_seq DESC LIMIT 1"
@@ -242,20 +242,20 @@ OF_KEY = (
 )
 SELECT_HOLDING = f"SELECT {', '.join(Holding._fields)} FROM holdings "
 UPSERT_HOLDING = f"INSERT OR REPLACE INTO holdings VALUES ({', '.join('?' * len(Holding._fields))})"
-# What find_trades looks for: ?3 the last report of a turn.
-OF_FILLS = f"r.report_id <= ?3 AND {FILL.format('r')} AND ?2 IN ('', o.symbol)"
+# What find_trades looks for: of an account, up to the last report of a turn, of a symbol.
+OF_FILLS = f"r.report_id <= ? AND {FILL.format('r')} AND ? IN ('', o.symbol)"
 FILLS_BEFORE = f"""SELECT r.report_id FROM reports AS r
     CROSS JOIN orders AS o ON o.seq = r.order_id
-    WHERE ?1 = '' AND {OF_FILLS} ORDER BY r.report_id DESC"""
+    WHERE ? = '' AND {OF_FILLS} ORDER BY r.report_id DESC"""
 FILLS_OF_ACCOUNT = f"""SELECT r.report_id FROM orders AS o
     CROSS JOIN reports AS r ON r.order_id = o.seq
-    WHERE o.account = ?1 AND {OF_FILLS} ORDER BY r.report_id DESC"""
+    WHERE o.account = ? AND {OF_FILLS} ORDER BY r.report_id DESC"""
 # What find_moved looks for, in a stretch of reports: fills, busts and corrections of the account's
 # orders; and answers about funds, its own or with its name in their turn: a transfer may be to it.
-OF_MOVED = f"""WHERE r.report_id >= ?1 AND r.report_id < ?2 AND (
-    (({FILL.format("r")} OR {CHANGE.format("r")}) AND o.account = ?3)
+OF_MOVED = f"""WHERE r.report_id >= ? AND r.report_id < ? AND (
+    (({FILL.format("r")} OR {CHANGE.format("r")}) AND o.account = ?)
     OR (substr(r.code, 1, 1) = '{EXEC_TYPES["COMMAND_DONE"]}' AND r.reason LIKE 'asset=%'
-        AND (o.account = ?3 OR instr(j.body, '"' || ?3 || '"'))))
+        AND (o.account = ? OR instr(j.body, '"' || ? || '"'))))
     ORDER BY r.report_id DESC"""
 BACK = "SELECT report_id FROM reports WHERE report_id < ? ORDER BY report_id DESC LIMIT 1 OFFSET ?"
 UPSERT_PRICE = "INSERT OR REPLACE INTO last_prices VALUES (?, ?, ?)"

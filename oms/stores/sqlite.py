@@ -686,7 +686,7 @@ class PersistentStorage:
 
     def moved_in(self, account: str, first: int, before: int) -> list[Report]:
         """Reports in [first, before) that may have moved an account's money, newest first."""
-        return self._reports(OF_MOVED, first, before, account)
+        return self._reports(OF_MOVED, first, before, account, account, account)
 
     def find_holdings(self, account: str) -> list[Standing]:
         query = (
@@ -721,7 +721,7 @@ class PersistentStorage:
     def fills_before(self, account: str, symbol: str, last: int) -> Iterator[tuple[int]]:
         """Report ids of fills up to this one, newest first; "" for all."""
         query = FILLS_OF_ACCOUNT if account else FILLS_BEFORE
-        return _guarded(self._read(query, (account, symbol, last)))
+        return _guarded(self._read(query, (account, last, symbol)))
 
     @contextmanager
     def _read_only_one(self) -> "Iterator[PersistentStorage]":

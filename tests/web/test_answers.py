@@ -103,6 +103,7 @@ def test_a_repeat_is_answered_as_the_order_stands_now(door):
 def test_without_a_durable_answer_the_outcome_is_unknown(door, monkeypatch):
     """504; the question about it waits behind it, and the retry with the same id is safe."""
     monkeypatch.setattr("oms.gateways.web.front.ANSWER_S_MAX", 0.2)
+    monkeypatch.setattr("oms.gateways.web.front.ANSWER_NS_MAX", 200_000_000)
     ann = door.user("ann")
     with Stuck(door.oms) as stuck:
         post(ann, clientOrderId="first")  # in its listener the dispatcher stays
