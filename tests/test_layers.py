@@ -29,9 +29,11 @@ DOORS = {  # what only these may use
     },
     "selectors": {"gateways/connection.py", "gateways/control.py"},
     "asyncio": {
-        "aio.py", "gateways/web/bridge.py", "gateways/web/ends.py", "gateways/web/front.py",
-        "gateways/web/hub.py", "gateways/web/server.py", "gateways/web/sockets.py",
-        "gateways/web/watching.py",
+        "aio.py", "gateways/web/bridge.py", "gateways/web/candles.py",
+        "gateways/web/connections.py", "gateways/web/disconnects.py", "gateways/web/ends.py",
+        "gateways/web/frames.py", "gateways/web/front.py", "gateways/web/guard.py",
+        "gateways/web/hub.py", "gateways/web/lines.py", "gateways/web/server.py",
+        "gateways/web/sockets.py", "gateways/web/watching.py",
     },
     "multiprocessing": set(), "concurrent.futures.thread": set(),
 }  # fmt: skip
@@ -42,8 +44,12 @@ EXTRAS = {  # packages of others; everything else runs without them
 WEB = "gateways/web/"  # what the extra `server` brings is for these files alone
 FAMILY = {  # what a gateway knows of the library: what its users know, and what they may say
     "aio", "clock", "config", "enums", "errors", "gateways", "instruments", "manager",
-    "market_data", "money", "reject_reasons", "reports", "requests", "sections", "users", "version",
+    "market_data", "money", "positions", "reject_reasons", "reports", "requests",
+    "sections", "users", "version",
 }  # fmt: skip
+# Of the turn a gateway knows the classes that the library answers in, the widths of candles, and
+# what makes threads.
+TOLD_IN = {"details", "movements", "history", "threads"}
 CALLS = {  # and only these may call
     "Thread": {"turn/threads.py"},
     "now": set(), "utcnow": set(), "today": set(), "uuid4": set(),
@@ -190,7 +196,15 @@ def test_the_front_door_knows_the_public_family_alone():
         for module in imports_of(path)
         if module.startswith("oms.")
     }
-    assert known <= FAMILY
+    assert known <= FAMILY | {"turn"}
+    of_turn = {
+        part[2]
+        for name, path in FILES.items()
+        if name.startswith(WEB)
+        for module in imports_of(path)
+        if (part := module.split("."))[:2] == ["oms", "turn"]
+    }
+    assert of_turn <= TOLD_IN
 
 
 def test_the_exchange_is_pure():

@@ -191,3 +191,31 @@ def test_markets_and_session_are_told_as_they_change(door):
         assert halted.status_code == 200, halted.text
         event = wire.until(lambda m: m.get("channel") == "markets")
         assert event["data"] == {"symbol": "BTC_USD", "phase": "HALTED", "reason": "OPERATOR"}
+
+
+def test_an_order_is_told_as_rest_tells_it(door):
+    """With its terms, as they are by now: also when they were changed while nobody listened."""
+    ann, bob = door.user("ann"), door.user("bob")
+
+    def told(wire):
+        event = wire.until(lambda m: m.get("channel") == "orders" and "op" not in m)
+        found = ann.ask("GET", "/order?clientOrderId=a-1").json()
+        assert event["data"] == {name: found[name] for name in found if name != "fills"}
+        return event["data"]["price"], event["data"]["quantity"]
+
+    def change(**said):
+        said = {"origClientOrderId": "a-1", **said}
+        assert ann.ask("PATCH", "/order", said).status_code == 200
+
+    with Wire(door, ann) as wire, Wire(door, bob) as others:
+        others.subscribe("orders")
+        wire.subscribe("orders")
+        ann.buy("3", "90", clientOrderId="a-1")
+        assert told(wire) == ("90", "3")
+        change(clientOrderId="a-2", quantity="5")
+        assert told(wire) == ("90", "5")
+        wire.ask(op="unsubscribe", channel="orders")
+        change(clientOrderId="a-3", price="91")
+        assert wire.subscribe("orders")["orders"][0]["price"] == "91"
+        change(clientOrderId="a-4", quantity="4")
+        assert told(wire) == ("91", "4")
