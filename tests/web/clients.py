@@ -23,6 +23,7 @@ SYMBOL = "BTC_USD"
 BROKEN = (OSError, HTTPException, WebSocketException)
 OPS = {"POST": "order.place", "PATCH": "order.modify", "DELETE": "order.cancel"}
 ANSWER_S_MAX = 30.0
+RESUMED = ("orders", "trades")  # channels that go on where they were
 
 
 class Wish(NamedTuple):
@@ -174,9 +175,14 @@ class Newcomer:
 
 
 class Watcher:
-    """A socket that listens: what it was told on each channel, a snapshot first."""
+    """A socket that listens: what it was told on each channel, how it begins first.
 
-    def __init__(self, url: str, token: str, account: str) -> None:
+    before: one whose daemon died; its orders and trades go on behind the last that it was told.
+    """
+
+    def __init__(
+        self, url: str, token: str, account: str, before: "Watcher | None" = None
+    ) -> None:  # fmt: skip
         self.account = account
         self.told: dict[str, list[dict[str, Any]]] = {}
         self._socket = socket_of(url, token)
@@ -186,7 +192,8 @@ class Watcher:
             {"channel": "trades", "symbol": SYMBOL},
             {"channel": "depth", "symbol": SYMBOL},
         ):
-            self._socket.send(json.dumps({"op": "subscribe", **said}))
+            place = before.place(said["channel"]) if before is not None else {}
+            self._socket.send(json.dumps({"op": "subscribe", **said, **place}))
         while len(self.told) < 3:
             self._take()
 
@@ -197,6 +204,15 @@ class Watcher:
     def join(self) -> None:
         self._thread.join(ANSWER_S_MAX)
         assert not self._thread.is_alive()
+
+    def place(self, channel: str) -> dict[str, str]:
+        """What to say of the last event of a channel, in order to go on behind it."""
+        if channel not in RESUMED:
+            return {}
+        begun, *events = self.told[channel]
+        if not events:  # nothing came behind its beginning
+            return {"fromSeq": begun["seq"]}
+        return {"fromSeq": events[-1]["seq"], "fromNumber": str(events[-1]["number"])}
 
     def close(self) -> None:
         self._socket.close()

@@ -102,12 +102,16 @@ class House:
                     assert int(answer.told["orderId"]) == seqs[name, client_id]
 
 
-def check_told(watcher: Watcher, found: Audit) -> None:
-    """What a subscriber was told is in the journal, without a gap and without a repeat."""
-    snapshot, *events = watcher.told["orders"]
+def check_told(watchers: list[Watcher], found: Audit) -> None:
+    """What subscribers were told, each going on where the one before was cut off, is what the
+    journal has: without a gap and without a repeat."""
+    snapshot, *resumed = (each.told["orders"][0] for each in watchers)
+    assert [each["event"] for each in resumed] == ["RESUMED"] * len(resumed)
+    events = [event for each in watchers for event in each.told["orders"][1:]]
     keys = [(int(each["seq"]), each["number"]) for each in events]
     began, last = int(snapshot["seq"]), keys[-1] if keys else (0, 0)
-    rows = [row for row in found.rows.values() if row.account == watcher.account and row.state]
+    account = watchers[0].account
+    rows = [row for row in found.rows.values() if row.account == account and row.state]
     due = sorted(
         (row.journal_seq, row.number) for row in rows
         if row.journal_seq > began and (row.journal_seq, row.number) <= last
@@ -116,10 +120,11 @@ def check_told(watcher: Watcher, found: Audit) -> None:
     for key, event in zip(keys, events, strict=True):
         assert found.rows[key].state == event["data"]["status"]
     assert {int(each["orderId"]) for each in snapshot["orders"]} == open_at(began, rows)
-    first, *trades = watcher.told["trades"]
-    ids = [int(each["tradeId"]) for each in (*first["trades"], *(t["data"] for t in trades))]
+    first = watchers[0].told["trades"][0]["trades"]
+    trades = [event["data"] for each in watchers for event in each.told["trades"][1:]]
+    ids = [int(each["tradeId"]) for each in (*first, *trades)]
     assert ids == list(range(ids[0], ids[0] + len(ids))) if ids else True
-    book, *updates = watcher.told["depth"]
+    book, *updates = watchers[-1].told["depth"]
     at = int(book["lastId"])
     for update in updates:
         assert int(update["firstId"]) <= at + 1, "a gap"
@@ -140,7 +145,7 @@ def kill_again_and_again(directory: Path, cycles: int) -> None:
     seed = random.randrange(10**9)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    house = House(directory, chance)
+    house, watchers = House(directory, chance), list[Watcher]()
     for cycle in range(cycles):
         with Daemon(directory) as daemon:
             if cycle and chance.random() < 0.15:  # killed while it starts
@@ -151,19 +156,20 @@ def kill_again_and_again(directory: Path, cycles: int) -> None:
             house.retry(clients)
             house.still_there(daemon)
             house.welcome(daemon)
-            watcher = Watcher(daemon.ws_url, house.tokens["ann"], "ann").start()
+            before = watchers[-1] if watchers else None
+            watchers.append(Watcher(daemon.ws_url, house.tokens["ann"], "ann", before).start())
             # when the daemon is killed under them
             newcomer = house.newcomer_of(daemon, cycle).start()
             for client in clients:
                 client.start()
             let_run(chance.random() * TRADING_S_MAX)
             daemon.kill()
-            for thread in (*clients, watcher, newcomer):
+            for thread in (*clients, watchers[-1], newcomer):
                 thread.join()
         # then the journal has all that they were told
         found = audit(directory)
         house.check(found)
-        check_told(watcher, found)
+        check_told(watchers, found)
     with Daemon(directory) as daemon:
         house.retry(house.clients_of(daemon, "last"))
         house.welcome(daemon)
