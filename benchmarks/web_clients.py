@@ -119,8 +119,8 @@ def serve(pipe: Connection, directory: str) -> None:
     from oms.turn.threads import Worker
 
     web = WebConfig(
-        enabled=True, listen="127.0.0.1:0", address_max=1_000_000, address_sockets_max=100_000,
-        requests_max=1_000_000,
+        enabled=True, listen="127.0.0.1:0", address_max=1_000_000, requests_max=1_000_000,
+        address_connections_max=100_000, address_sockets_max=100_000,
     )  # fmt: skip
     config = replace(
         Config(), web=web, throttle=ThrottleConfig(policy="off"),
