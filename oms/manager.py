@@ -64,6 +64,7 @@ from oms.turn.fair import FairInbox
 from oms.turn.history import Grid, Instant, candles_of, instant_ns, statistics_of
 from oms.turn.inbox import Inbox
 from oms.turn.intake import Intake
+from oms.turn.latency import HOPS
 from oms.turn.movements import MovementPage, movements_of
 from oms.turn.one_shot import DryRun, dry_run, place_pair
 from oms.turn.publisher import Listener, MarketListener, Publisher, settle
@@ -505,7 +506,9 @@ class OrderManagement:
 
     def order_details(self, order_ids: Sequence[int]) -> dict[int, OrderDetails]:
         """What orders are for, by order id: type, price, quantity and terms as asked and changed
-        since; left out where there is no such order. From the store, some 50 us each."""
+        since; left out where there is no such order. From the store, some 50 us each. Raises
+        ValidationError."""
+        order_ids = _checked_ids(order_ids)
         known = self.publisher.instruments
         found = self.store.find_asked([each for each in order_ids if 0 < each <= SEQUENCE_MAX])
         return {each.claim[0]: details_of(each, known) for each in found}
@@ -538,8 +541,10 @@ class OrderManagement:
         )
 
     def fills(self, account: str, order_id: int, *, limit: int = ORDERS_MAX) -> list[OrderResponse]:
-        """The latest fills of an order, oldest first, as they were told; at most `limit`."""
+        """The latest fills of an order, oldest first, as they were told; at most `limit`. Raises
+        ValidationError."""
         _check_text("account", account)
+        _checked_ids([order_id])
         found = [each for each in self.store.find_reports(account, order_id) if each.type == TRADE]
         return [self.publisher.response(each) for each in found[-limit:]]
 
@@ -576,8 +581,8 @@ class OrderManagement:
 
     def origins(self, order_ids: Sequence[int]) -> dict[int, Origin]:
         """How each of these orders came; from the journal, on the caller's thread, some 0.1 ms
-        each. Raises JournalError if one was never placed."""
-        lines = self.store.find_lines(order_ids)
+        each. Raises JournalError if one was never placed, ValidationError."""
+        lines = self.store.find_lines(_checked_ids(order_ids))
         return {each: origin_of(line) for each, line in zip(order_ids, lines, strict=True)}
 
     def reports_after(self, account: str, seq: int, upto_seq: int) -> list[OrderResponse] | None:
@@ -798,7 +803,11 @@ class OrderManagement:
             raise ValidationError("symbol", symbol, "one of " + ", ".join(known))
 
     def latency_rows(self, hop: str) -> list[tuple[int, int, int]]:
-        """How often a hop took how long since the start: from ns, to ns, how many."""
+        """How often a hop took how long since the start: from ns, to ns, how many. Raises
+        ValidationError."""
+        _check_text("hop", hop)
+        if hop not in HOPS:
+            raise ValidationError("hop", hop, "one of " + ", ".join(HOPS))
         return self.dispatcher.tracker.histogram(hop).rows()
 
     def get_status(self) -> dict[str, Any]:
@@ -870,6 +879,12 @@ def _behind(name: str, seq: int) -> int:
     if type(seq) is not int or not 0 <= seq <= seq_max:
         raise ValidationError(name, seq, f"0 to {seq_max}")
     return (seq + 1) << NUMBER_BITS
+
+
+def _checked_ids(order_ids: Sequence[int]) -> Sequence[int]:
+    if type(order_ids) not in (list, tuple) or any(type(each) is not int for each in order_ids):
+        raise ValidationError("order_ids", order_ids, "a list of whole numbers")
+    return order_ids
 
 
 def _check_text(name: str, value: object) -> None:

@@ -16,7 +16,6 @@ OPENS = ("NEW", "PENDING_NEW", "TRADE", "REPLACED", "TRIGGERED")  # what a halte
 SYMBOL = "TATA_INR"
 CALL_NS = 86_399_000_000_000  # all of a day but its last second
 TICKS = 10**6  # of one rupee
-small_disk = faults.small_disk
 
 
 def heard(driver: Driver) -> list[Row]:
