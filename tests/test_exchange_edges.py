@@ -365,6 +365,48 @@ def test_a_minimum_above_the_quantity_can_never_be_met(floor):
 
 
 @pytest.mark.parametrize(
+    "lots, filled", [(2, ["c1 2", "s1 2"]), (3, ["c1 3", "s1 3"]), (5, ["c1 3", "s1 3"])]
+)
+def test_an_iceberg_shows_no_more_than_it_has_left(floor, lots, filled):
+    """Rule: nobody trades what is not open, and whoever is filled rests no more."""
+    # given an iceberg that hides nothing, 10 of 10, and a plain order that took 7 of them
+    floor.new("a", "s1", SELL, 10, 100, terms=OrderTerms(display_quantity=10))
+    floor.new("b", "b1", BUY, 7, 100)
+    assert floor.market.book.get_depth(5) == ([], [(100, 3)])
+
+    # when somebody wants some of what is left, all of it, or more, in a way that is not plain
+    told = floor.told(
+        OrderRequest.new("b", "c1", "X", BUY, lots, 100, time_in_force=TimeInForce.IOC)
+    )
+
+    # then as much as is there is traded, and the rest stays
+    trades = [each for each in told if each.type == "TRADE"]
+    assert [f"{each.client_order_id} {each.last_quantity:f}" for each in trades] == filled
+    left = 3 - min(lots, 3)
+    assert floor.market.book.get_depth(5) == ([], [(100, left)] if left else [])
+    assert floor.market.book.best_ask == (100 if left else None)
+    floor.market.book.check()
+    assert floor.is_sound()
+
+
+def test_a_modify_that_changes_nothing_leaves_an_icebergs_level_as_it_is(floor):
+    """Rule: depth is what is open, whatever was asked of the orders in it."""
+    # given an iceberg of which 3 are left, all shown
+    floor.new("a", "s1", SELL, 10, 100, terms=OrderTerms(display_quantity=10))
+    floor.new("b", "b1", BUY, 7, 100)
+
+    # when it is to have the price and quantity that it has, and 5 are bought
+    floor.told(modify("s2", "s1", account="a", price=100, quantity=10))
+    assert floor.market.book.get_depth(5) == ([], [(100, 3)])
+    floor.new("b", "b2", BUY, 5, 100)
+
+    # then there were 3, and a buyer waits for 2
+    assert floor.market.book.get_depth(5) == ([(100, 2)], [])
+    floor.market.book.check()
+    assert floor.is_sound()
+
+
+@pytest.mark.parametrize(
     "field, values, code",
     [
         ("display_quantity", [0, "0", "0.0"], "QUANTITY_INVALID"),

@@ -110,7 +110,7 @@ class OrderBook:
     where it stands: level, ahead, behind, entered, placed.
 
     hidden: icebergs that rest with more than they show. Levels count only what is shown.
-    add and match must not meet icebergs: see sweep.py.
+    add and match must not meet those, but see sweep.py.
     """
 
     __slots__ = ("asks", "bids", "entries", "hidden")

@@ -78,9 +78,9 @@ class Terms:
     """What makes an order other than a plain one; numbers in ticks, lots and quote units.
 
     0 or "" where it does not apply. stop_ticks: 0 once it is triggered. display_lots: how much an
-    iceberg shows after each refresh; shown_lots: how much it shows now, while it rests. budget: of
-    a market buy by quote quantity. self_trade: a SelfTrade, "" for the exchange's default.
-    partner_id: the other order of an OCO pair, while both are open.
+    iceberg shows after each refresh; shown_lots: the most it shows until the next one, while it
+    rests. budget: of a market buy by quote quantity. self_trade: a SelfTrade, "" for the
+    exchange's default. partner_id: the other order of an OCO pair, while both are open.
     """
 
     __slots__ = (
@@ -193,8 +193,14 @@ class Order:
 
     @property
     def shown_lots(self) -> int:
-        """What is shown of it while it rests: all that is open, but for an iceberg."""
-        return self.leaves_lots if not self.iceberg else self.terms.shown_lots  # type: ignore[union-attr]
+        """What is shown of it while it rests: all that is open, but for an iceberg.
+
+        An iceberg that hides nothing any more trades as a plain order does, which takes from what
+        is open alone: so it never shows more than that.
+        """
+        if not self.iceberg:
+            return self.leaves_lots
+        return min(self.leaves_lots, self.terms.shown_lots)  # type: ignore[union-attr]
 
     @property
     def iceberg(self) -> bool:
