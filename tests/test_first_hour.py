@@ -199,6 +199,7 @@ def test_the_first_hour_works_while_markets_are_closed(home):
     read_everything(Reader(home, sys.executable, closed_hours()))
 
 
+@pytest.mark.slow
 def test_the_first_hour_works_for_a_user_whose_checkout_nobody_else_may_read(home):
     """Without root's rights, in a directory with mode 700."""
     if os.geteuid() != 0:

@@ -401,7 +401,7 @@ def _minutes_into(interval, minutes, change):
 
 
 @given(calendars())
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=200)
 def test_the_calendar_and_its_twin_agree(calendar):
     """About date and phase of every minute of the six days around the change; if it is refused,
     the twin agrees that the setting says nothing, or too much."""
