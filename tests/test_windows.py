@@ -239,7 +239,7 @@ RELEASES = [
 
 
 @pytest.mark.parametrize(
-    ("where", "opens", "restarts"), product(RELEASES, ["call", "trading"], [False, True])
+    ("where", "opens", "restarts"), list(product(RELEASES, ["call", "trading"], [False, True]))
 )
 def test_who_is_released_at_night_crosses_nothing_until_the_morning(where, opens, restarts):
     """Orders that gathered in a call, were set aside, and may trade again while it is closed."""
