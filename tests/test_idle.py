@@ -154,7 +154,7 @@ ALWAYS = {
     "logon_lead_s logout_grace_s logon_timeout_s logon_backoff_s_min logon_backoff_s_max "
     "logon_attempts_max",
     "throttle": "policy",
-    "queue": "inbox_max waiting_max batch_max",
+    "queue": "inbox_max waiting_max batch_max fair",
     "store": "database durability busy_timeout_s snapshot_every group",
     "venue": "answer_timeout_s",
     # an operator's halt, too, ends in a reopening call
@@ -165,6 +165,10 @@ ALWAYS = {
     "stop": "on_stop",
     "market_data": "depth_levels trades_kept",
     "control": "enabled",
+    # `serve` opens the front door whatever the file says of `enabled`
+    "web": "enabled listen allowed_hosts allowed_origins trusted_proxies tls_certificate tls_key "
+    "access_token_s sign_up play_money requests_max orders_max cancels_max address_max "
+    "address_connections_max user_sockets_max address_sockets_max",
     "log": "level json rotate_bytes rotate_files",
     "simulate": "seconds rate seed",
     # scales, steps and assets count without a ledger, too: in limits; a reference price in calls
