@@ -138,8 +138,8 @@ class Process:
             command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
-        line = next(line for line in self.popen.stdout if line.startswith("front door: "))
-        self.url = line.split()[-1]
+        line = next(line for line in self.popen.stdout if line.startswith("In a browser: "))
+        self.url = line.split()[3].removesuffix("/docs")
         self.ws_url = self.url.replace("http", "ws") + "/ws"
         self.http = httpx.Client(base_url=self.url, timeout=WAIT_S)
 
