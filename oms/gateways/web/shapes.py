@@ -4,7 +4,7 @@ The functions that tell (told.py and the routes) make plain dictionaries; schema
 these shapes in the tests. Decimals, ids, sequences and nanoseconds are text, see `Digits`.
 """
 
-from typing import Annotated, Any, NamedTuple, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
 
 import msgspec
 
@@ -71,14 +71,14 @@ class FillTold(TypedDict):
 class OrderTold(TypedDict):
     """An order: what it is for, and how it stands. clientOrderId: its own for as long as it lives;
     requestClientOrderId: of the request that this tells of. quantity: the total. A term that it
-    does not have is left out."""
+    does not have is left out. symbol and side are "" where a refused request names no order."""
 
     orderId: Digits
     clientOrderId: str
     requestClientOrderId: str | None
     account: str
     symbol: str
-    side: Side
+    side: Literal["BUY", "SELL", ""]
     status: OrderState
     seq: Digits
     time: Digits
