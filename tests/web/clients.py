@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from http.client import HTTPException
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
@@ -76,21 +76,31 @@ def wishes(chance: random.Random, prefix: str) -> Iterator[Wish]:
         yield Wish("POST", {**said, "price": price})
 
 
-class Client:
-    """A thread that asks for one wish after the other, until its connection breaks."""
+class Worker:
+    """What a client does, in a thread of its own."""
 
-    def __init__(self, book: Book, chance: random.Random, prefix: str) -> None:
-        self.book = book
-        self._wishes = wishes(chance, prefix)
+    def __init__(self) -> None:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def start(self) -> "Client":
+    def start(self) -> Self:
         self._thread.start()
         return self
 
     def join(self) -> None:
         self._thread.join(ANSWER_S_MAX)
         assert not self._thread.is_alive()
+
+    def _run(self) -> None:
+        raise NotImplementedError
+
+
+class Client(Worker):
+    """A thread that asks for one wish after the other, until its connection breaks."""
+
+    def __init__(self, book: Book, chance: random.Random, prefix: str) -> None:
+        self.book = book
+        self._wishes = wishes(chance, prefix)
+        super().__init__()
 
     def _run(self) -> None:
         try:
@@ -153,28 +163,20 @@ def status_of(told: dict[str, Any]) -> int:
     return 504 if told["error"]["code"] == "OUTCOME_UNKNOWN" else 422
 
 
-class Newcomer:
+class Newcomer(Worker):
     """Somebody who signs up, and may never hear of it. status: what they were answered."""
 
     def __init__(self, session: Session, said: dict[str, str]) -> None:
         self.said, self.status = said, 0
         self._session = session
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def start(self) -> "Newcomer":
-        self._thread.start()
-        return self
-
-    def join(self) -> None:
-        self._thread.join(ANSWER_S_MAX)
-        assert not self._thread.is_alive()
+        super().__init__()
 
     def _run(self) -> None:
         with suppress(*BROKEN):
             self.status = self._session.ask("POST", "/signup", self.said).status
 
 
-class Watcher:
+class Watcher(Worker):
     """A socket that listens: what it was told on each channel, how it begins first.
 
     before: one whose daemon died; its orders and trades go on behind the last that it was told.
@@ -186,7 +188,7 @@ class Watcher:
         self.account = account
         self.told: dict[str, list[dict[str, Any]]] = {}
         self._socket = socket_of(url, token)
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        super().__init__()
         for said in (
             {"channel": "orders", "account": account},
             {"channel": "trades", "symbol": SYMBOL},
@@ -196,14 +198,6 @@ class Watcher:
             self._socket.send(json.dumps({"op": "subscribe", **said, **place}))
         while len(self.told) < 3:
             self._take()
-
-    def start(self) -> "Watcher":
-        self._thread.start()
-        return self
-
-    def join(self) -> None:
-        self._thread.join(ANSWER_S_MAX)
-        assert not self._thread.is_alive()
 
     def place(self, channel: str) -> dict[str, str]:
         """What to say of the last event of a channel, in order to go on behind it."""

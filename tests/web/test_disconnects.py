@@ -1,18 +1,14 @@
 """Orders that are canceled because a socket was lost: by choice, and whoever dies."""
 
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import httpx
 import pytest
 
 from oms.clock import SystemClock
+from tests.web.sandboxed import Served
 from tests.web.wires import WAIT_S, Wire
 
-ROOT = Path(__file__).resolve().parents[2]
 ORDER = {"symbol": "BTC_USD", "side": "BUY", "price": "9", "quantity": "1"}
 
 
@@ -128,26 +124,19 @@ def test_it_holds_across_a_restart_of_the_daemon(start_door, tmp_path):
     until_open(start_door(directory=tmp_path).login("ann"), ["rest"])
 
 
-class Process:
-    """A sandbox in a process of its own."""
+class Process(Served):
+    """A sandbox in a process of its own, and a client of it."""
 
     def __init__(self, directory):
-        command = [sys.executable, str(ROOT / "order_management.py"), "serve", "--agents", "0",
-                   "--listen", "127.0.0.1:0"]  # fmt: skip
-        self.popen = subprocess.Popen(
-            command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )  # fmt: skip
-        line = next(line for line in self.popen.stdout if line.startswith("In a browser: "))
-        self.url = line.split()[3].removesuffix("/docs")
+        super().__init__(directory, "--agents", "0")
+        self.wait_for("In a browser: ")
+        self.url = self.urls[0]
         self.ws_url = self.url.replace("http", "ws") + "/ws"
         self.http = httpx.Client(base_url=self.url, timeout=WAIT_S)
 
     def end(self, how=signal.SIGTERM):
         self.http.close()
-        self.popen.send_signal(how)
-        self.popen.stdout.close()
-        return self.popen.wait(WAIT_S)
+        return self.stop(how)
 
 
 @pytest.mark.slow
