@@ -10,7 +10,7 @@ import msgspec
 
 from oms.enums import Phase, Scope, Trading
 from oms.gateways.web.errors import REPLAYED, Reply, refusal
-from oms.gateways.web.front import Ask, Entry, Right
+from oms.gateways.web.front import Ask, Entry, Handler, Right
 from oms.gateways.web.shapes import AccountOrders, AccountTold, Answer, Operated
 from oms.gateways.web.told import Told
 from oms.gateways.web.trading import Id, made_id
@@ -267,77 +267,32 @@ async def status(ask: Ask, _: None) -> Reply:
     return Reply(ask.oms.get_status())
 
 
+def operated(
+    method: str, path: str, handler: Handler, brief: str, body: type[Body],
+    query: type[Body] | None = None,
+) -> Entry:  # fmt: skip
+    """A route of operators that is answered as one request of theirs."""
+    return Entry(method, path, handler, Right.ADMIN, brief, body, query, answer=OPERATED)
+
+
 def entries() -> list[Entry]:
     admin = Right.ADMIN
     return [
-        Entry(
-            "POST",
-            "/admin/command",
-            command,
-            admin,
-            "any command of an operator",
-            Command,
-            answer=OPERATED,
-        ),
-        Entry("POST", "/admin/halt", halt, admin, "halt trading", Halt, answer=OPERATED),
-        Entry("POST", "/admin/resume", resume, admin, "let trading go on", Halt, answer=OPERATED),
-        Entry("POST", "/admin/kill", kill, admin, "the kill switch", Stop, answer=OPERATED),
-        Entry(
-            "POST",
-            "/admin/cancel_all",
-            cancel_everything,
-            admin,
-            "cancel open orders",
-            Stop,
-            answer=OPERATED,
-        ),
-        Entry(
-            "POST",
-            "/admin/phase",
-            phase,
-            admin,
-            "force a market's phase",
-            SetPhase,
-            answer=OPERATED,
-        ),
-        Entry("POST", "/admin/limits", limit, admin, "set a limit", SetLimit, answer=OPERATED),
-        Entry("POST", "/admin/bust", bust, admin, "take a trade back", Trade, answer=OPERATED),
-        Entry(
-            "POST", "/admin/correct", correct, admin, "correct a trade", Correction, answer=OPERATED
-        ),
-        Entry(
-            "POST", "/admin/markets", list_market, admin, "list a market", Market, answer=OPERATED
-        ),
-        Entry(
-            "PATCH", "/admin/markets", set_market, admin, "change a market", Market, answer=OPERATED
-        ),
-        Entry(
-            "DELETE",
-            "/admin/markets",
-            delist_market,
-            admin,
-            "delist a market",
-            Market,
-            Market,
-            answer=OPERATED,
-        ),
-        Entry(
-            "POST",
-            "/admin/accounts",
-            create_account,
-            admin,
-            "create an account",
-            Account,
-            answer=Answer(AccountTold, (201,)),
-        ),
-        Entry(
-            "GET",
-            "/admin/orders",
-            account_orders,
-            admin,
-            "open orders of an account",
-            query=Account,
-            answer=Answer(AccountOrders),
-        ),
+        operated("POST", "/admin/command", command, "any command of an operator", Command),
+        operated("POST", "/admin/halt", halt, "halt trading", Halt),
+        operated("POST", "/admin/resume", resume, "let trading go on", Halt),
+        operated("POST", "/admin/kill", kill, "the kill switch", Stop),
+        operated("POST", "/admin/cancel_all", cancel_everything, "cancel open orders", Stop),
+        operated("POST", "/admin/phase", phase, "force a market's phase", SetPhase),
+        operated("POST", "/admin/limits", limit, "set a limit", SetLimit),
+        operated("POST", "/admin/bust", bust, "take a trade back", Trade),
+        operated("POST", "/admin/correct", correct, "correct a trade", Correction),
+        operated("POST", "/admin/markets", list_market, "list a market", Market),
+        operated("PATCH", "/admin/markets", set_market, "change a market", Market),
+        operated("DELETE", "/admin/markets", delist_market, "delist a market", Market, Market),
+        Entry("POST", "/admin/accounts", create_account, admin, "create an account", Account,
+              answer=Answer(AccountTold, (201,))),
+        Entry("GET", "/admin/orders", account_orders, admin, "open orders of an account",
+              query=Account, answer=Answer(AccountOrders)),
         Entry("GET", "/admin/status", status, admin, "the daemon's status"),
-    ]
+    ]  # fmt: skip
