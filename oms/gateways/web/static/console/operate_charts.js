@@ -135,7 +135,7 @@ export function drawAnswers(canvas, answers) {
     context.fillStyle = colour("text3");
     context.fillRect(left + 1, height - 18 - tall, step - 2, Math.max(tall, count ? 1 : 0));
     if (count) context.fillText(count >= 10_000 ? `${Math.round(count / 1000)}k` : String(count), left + step / 2, height - 22 - tall);
-    context.fillText(n === BARS_MS.length - 1 ? ">1 s" : BARS_MS[n] === 1000 ? "1 s" : String(BARS_MS[n]), left + step / 2, height - 5);
+    context.fillText(n === BARS_MS.length - 1 ? ">1s" : BARS_MS[n] === 1000 ? "1s" : String(BARS_MS[n]), left + step / 2, height - 5);
   });
 }
 

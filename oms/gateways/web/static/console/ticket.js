@@ -1,0 +1,406 @@
+// Ticket: the order form. It reads the order back in one sentence with what it reserves, so that no
+// dialog has to ask "sure?"; a refusal stands under the field that it is about, with a repair.
+
+import { happened } from "./announce.js";
+import { choice } from "./choice.js";
+import { byId, el, icon, setAttr, setClass, setText, setWords, show } from "./dom.js";
+import { numberField, selectField } from "./field.js";
+import { phaseOf } from "./markets.js";
+import * as order from "./order.js";
+import { cancel, makeId, place, unknown } from "./own.js";
+import { refusalBlock } from "./refusal.js";
+import { ask } from "./rest.js";
+import { parameter } from "./route.js";
+import { bind, note } from "./shortcuts.js";
+import { startSignIn } from "./signin.js";
+import { market, may, store, watch } from "./store.js";
+import { shown, subtract, timeOfDay, toText } from "./units.js";
+
+const TRY_MS = 250;
+const OLD_MS = 4000; // how long "place anyway" stays armed
+const SHARES = [[10, "10 %"], [25, "25 %"], [50, "50 %"], [100, "Max"]];
+const draft = order.newDraft();
+const fields = {};
+const groups = {};
+const chips = {};
+let form;
+let say;
+let cost;
+let button;
+let refusal;
+let tried = { key: "", told: null };
+let tryTimer = 0;
+let isSending = false;
+let armedAt = -Infinity;
+let shownSymbol = "";
+
+export function startTicket() {
+  build();
+  byId("ticket").append(form);
+  startSignIn(byId("ticket"));
+  apply({ side: parameter("side").toUpperCase() === "SELL" ? "SELL" : "BUY" });
+  bind("B", "buy: the price has the focus", () => choose("BUY"), { view: "trade" });
+  bind("S", "sell: the price has the focus", () => choose("SELL"), { view: "trade" });
+  order.TYPES.forEach(([type, label], index) => {
+    bind(String(index + 1), label.toLowerCase(), () => apply({ type }), { view: "trade" });
+  });
+  note("Enter", "in the form: place what the sentence says", "trade");
+  note("↑, ↓", "in a number: a tick or a lot; with Shift ten", "trade");
+  watch(["user", "account", "symbol", "markets", "link", "session"], paint, { view: "trade" });
+  watch(["balances", "orders"], () => readBack(), { every: 250, view: "trade" });
+  watch(["book"], () => offerPrice(), { every: 250, view: "trade" });
+}
+
+/** A click in the ladder: side and price, and nothing is sent. */
+export function fill({ side, price }) {
+  if (!store.user) return;
+  const changes = side ? { side } : {};
+  const each = market();
+  const field = order.hasStop(draft) && !order.hasPrice(draft) ? "stopPrice" : "price";
+  if (draft.type === "MARKET") changes.type = "LIMIT";
+  apply({ ...changes, [field]: shown(price, each.places.price) });
+  happened(`${draft.side === "BUY" ? "Buy" : "Sell"} at ${shown(price, each.places.price)} in the form`);
+}
+
+function choose(side) {
+  if (!store.user) return false;
+  apply({ side });
+  const field = order.hasStop(draft) ? fields.stopPrice : order.hasPrice(draft) ? fields.price : fields.quantity;
+  field.input.focus();
+  field.input.select();
+  return true;
+}
+
+// --- building ---
+
+function build() {
+  const grid = (name) => () => {
+    const each = market();
+    if (!each) return null;
+    const isPrice = ["price", "stopPrice", "worst", "ocoStop"].includes(name);
+    return { step: isPrice ? each.tickSize : each.lotSize, scale: isPrice ? each.priceScale : each.quantityScale, from: isPrice ? bestPrice(each) : "" };
+  };
+  const number = (name, label, options = {}) => {
+    fields[name] = numberField(name, label, (text) => typed(name, text), { describedby: "ticket-refusal", ...options });
+    return fields[name].node;
+  };
+  groups.side = choice("Side", [{ value: "BUY", label: "Buy", keys: "B" }, { value: "SELL", label: "Sell", keys: "S" }], (side) => apply({ side }), { cls: "sides" });
+  groups.type = choice("Order type", order.TYPES.map(([value, label], index) => ({ value, label, keys: String(index + 1) })), (type) => apply({ type }), { cls: "types" });
+  groups.force = choice("In force", order.FORCES.map((each) => [each, each]), (force) => apply({ force }), { cls: "seg fill" });
+  groups.attach = choice("Attach", [["none", "Nothing"], ["oco", "OCO stop"]], (attach) => apply({ attach }), { cls: "seg fill" });
+  groups.shares = el("div", { class: "pcts", role: "group", "aria-label": "Part of what is available" },
+    ...SHARES.map(([part, label]) => el("button", { type: "button", text: label, on: { click: () => share(part) } })));
+  groups.terms = el("div", { class: "chips", role: "group", "aria-label": "Terms" }, ...Object.entries(order.TERMS).map(([term, [label]]) => {
+    chips[term] = el("button", { type: "button", "aria-pressed": "false", text: label, on: { click: () => toggle(term) } });
+    return chips[term];
+  }));
+  const row = (label, node) => el("div", { class: "row tif" }, el("span", { class: "lab", "aria-hidden": "true", text: label }), node);
+  say = el("p", { class: "say", id: "ticket-say" });
+  cost = costTable();
+  button = el("button", { class: "go", type: "submit", "aria-describedby": "ticket-say" });
+  refusal = refusalBlock();
+  refusal.node.id = "ticket-refusal";
+  fields.postOnly = selectField("postOnly", "If it takes", [["REJECT", "refuse it"], ["SLIDE", "move it a tick away"]], (postOnly) => apply({ postOnly }));
+  fields.selfTrade = selectField("selfTrade", "Meets own", [
+    ["cancel_newest", "cancel the newer"], ["cancel_oldest", "cancel the older"], ["cancel_both", "cancel both"],
+    ["decrement", "take off both"], ["none", "let them trade"],
+  ], (selfTrade) => apply({ selfTrade }));
+  form = el("form", { autocomplete: "off", novalidate: true, hidden: true, on: { submit: submitted } },
+    groups.side.node, groups.type.node,
+    number("stopPrice", "Stop at", { step: grid("stopPrice") }), number("price", "Price", { step: grid("price") }),
+    number("quantity", "Quantity", { step: grid("quantity") }), number("spend", "Spend"), groups.shares,
+    row("In force", groups.force.node), number("until", "Until", { unit: "UTC" }),
+    groups.terms, fields.postOnly.node, number("iceberg", "Shows", { step: grid("iceberg") }),
+    number("minimum", "At least", { step: grid("minimum") }), number("worst", "No worse", { step: grid("worst") }), fields.selfTrade.node,
+    row("Attach", groups.attach.node), number("ocoStop", "Stop at", { step: grid("ocoStop") }),
+    el("div", { class: "foot" }, say, cost.node, button, refusal.node));
+  fields.until.input.removeAttribute("inputmode");
+  fields.until.input.placeholder = "2026-11-27 17:00";
+}
+
+function costTable() {
+  const rows = {};
+  const node = el("dl", { class: "cost" });
+  for (const [name, label] of [["reserves", "Reserves"], ["fee", "of it fee, at most"], ["leaves", "Leaves available"]]) {
+    rows[name] = { value: el("span"), unit: el("span", { class: "u" }) };
+    node.append(el("dt", { text: label }), el("dd", { class: "num" }, rows[name].value, rows[name].unit));
+  }
+  return { node, rows };
+}
+
+// --- what is typed ---
+
+function typed(name, text) {
+  if (draft[name] === text) return;
+  draft[name] = text;
+  fields[name].mark(false);
+  refusal.clear();
+  readBack();
+}
+
+/** Change the draft, drop what no longer fits, and show it. */
+function apply(changes) {
+  const { term, ...rest } = changes;
+  Object.assign(draft, rest);
+  if (term) draft.terms.add(term);
+  const kind = phaseOf(market()?.phase).kind;
+  if (order.whyNotForce(draft.force, draft, kind)) draft.force = "GTC";
+  for (const each of draft.terms) if (order.whyNotTerm(each, draft, kind)) draft.terms.delete(each);
+  if (order.whyNotOco(draft)) draft.attach = "none";
+  refusal.clear();
+  paint();
+}
+
+function toggle(term) {
+  if (chips[term].getAttribute("aria-disabled") === "true") return;
+  if (draft.terms.has(term)) draft.terms.delete(term);
+  else draft.terms.add(term);
+  apply({});
+  const field = fields[term];
+  if (draft.terms.has(term) && field) field.input.focus();
+}
+
+function share(part) {
+  const each = market();
+  const available = availableOf(each);
+  if (!available) return;
+  const most = order.affordable(draft, each, store.book, available, part);
+  if (most !== null) apply({ quantity: shown(most) });
+}
+
+function availableOf(each) {
+  return store.balances.get(draft.side === "BUY" ? each?.quote : each?.base)?.available ?? null;
+}
+
+function bestPrice(each) {
+  const units = store.book?.best(draft.side === "BUY" ? "bids" : "asks") ?? null;
+  return units === null ? (store.tickers.get(each.symbol)?.last ?? "") : toText(units, each.priceScale);
+}
+
+/** A new market begins with the best price of one's own side; what was typed there is gone. */
+function offerPrice() {
+  const each = market();
+  if (!each || !store.book || shownSymbol === each.symbol) return;
+  shownSymbol = each.symbol;
+  for (const name of ["price", "stopPrice", "quantity", "spend", "iceberg", "minimum", "worst", "ocoStop"]) draft[name] = "";
+  const best = bestPrice(each);
+  apply({ price: best ? shown(best, each.places.price) : "" });
+}
+
+// --- painting ---
+
+function paint() {
+  const each = market();
+  const kind = phaseOf(each?.phase).kind;
+  const isTrader = Boolean(store.user) && may("trade");
+  setText(byId("ticket-account"), store.user ? `account ${store.account}` : "");
+  setText(byId("h-ticket"), store.user ? "Order" : "Account");
+  show(form, Boolean(store.user));
+  if (!store.user || !each) {
+    setText(button, "Waiting for the market");
+    setAttr(button, "aria-disabled", "true");
+    return;
+  }
+  groups.side.set(draft.side);
+  groups.type.set(draft.type);
+  groups.force.set(draft.force);
+  groups.attach.set(draft.attach);
+  for (const force of order.FORCES) groups.force.refuse(force, order.whyNotForce(force, draft, kind));
+  groups.attach.refuse("oco", order.whyNotOco(draft));
+  for (const [term, chip] of Object.entries(chips)) {
+    const why = order.whyNotTerm(term, draft, kind);
+    setAttr(chip, "aria-pressed", draft.terms.has(term) ? "true" : "false");
+    setAttr(chip, "aria-disabled", why ? "true" : null);
+    setAttr(chip, "title", why || null);
+    setAttr(chip, "aria-description", why || null);
+    show(chip, !(term === "spend" || term === "worst") || !why);
+  }
+  paintFields(each, isTrader);
+  readBack();
+}
+
+function paintFields(each) {
+  const isSpending = draft.terms.has("spend");
+  const wanted = {
+    stopPrice: order.hasStop(draft), price: order.hasPrice(draft), quantity: !isSpending, spend: isSpending,
+    until: draft.force === "GTD", iceberg: draft.terms.has("iceberg"), minimum: draft.terms.has("minimum"),
+    worst: draft.terms.has("worst"), ocoStop: draft.attach === "oco",
+  };
+  const priced = new Set(["stopPrice", "price", "spend", "worst", "ocoStop"]);
+  for (const [name, on] of Object.entries(wanted)) {
+    fields[name].show(on);
+    fields[name].set(draft[name]);
+    if (name !== "until") fields[name].unit(priced.has(name) ? each.quote : each.base);
+  }
+  fields.postOnly.show(draft.terms.has("postOnly"));
+  fields.postOnly.set(draft.postOnly);
+  fields.selfTrade.show(draft.terms.has("selfTrade"));
+  fields.selfTrade.set(draft.selfTrade);
+  const canShare = !isSpending && Boolean(availableOf(each));
+  for (const node of groups.shares.children) setAttr(node, "aria-disabled", canShare ? null : "true");
+  show(groups.shares, !isSpending);
+}
+
+/** The sentence, what it reserves, and the button. */
+function readBack() {
+  const each = market();
+  if (!store.user || !each) return;
+  const kind = phaseOf(each.phase).kind;
+  setWords(say, order.sentenceOf(draft, each, kind));
+  const gap = order.missing(draft);
+  if (gap) {
+    tried = { key: "", told: null };
+    clearTimeout(tryTimer);
+  } else tryLater(each);
+  paintCost(each);
+  paintButton(each, gap);
+}
+
+function paintCost(each) {
+  const { rows } = cost;
+  const told = tried.told;
+  const put = (row, text, unit) => {
+    setText(row.value, text ?? "–");
+    setText(row.unit, unit ?? "");
+  };
+  const asset = told?.asset ?? (draft.side === "BUY" ? each.quote : each.base);
+  put(rows.reserves, told?.accepted ? shown(told.reserved) : null, asset);
+  put(rows.fee, told?.accepted ? feeOf(told, each) : null, each.quote);
+  const available = store.balances.get(asset)?.available;
+  put(rows.leaves, told?.accepted && available ? shown(subtract(available, told.reserved)) : null, asset);
+}
+
+/** What of the reserve is fee: what is above price times quantity; of a sale the fee is in the price. */
+function feeOf(told, each) {
+  const body = order.bodyOf(draft, each.symbol);
+  if (draft.side !== "BUY" || !body.price || !body.quantity) return each.takerFeeBps > 0 || each.makerFeeBps > 0 ? null : "0";
+  const notional = notionalOf(body);
+  return notional === null ? null : shown(subtract(told.reserved, notional));
+}
+
+function notionalOf({ price, quantity }) {
+  const [a, b] = [price, quantity].map((text) => ({ units: BigInt(text.replace(".", "")), scale: (text.split(".")[1] ?? "").length }));
+  return toText(a.units * b.units, a.scale + b.scale);
+}
+
+function paintButton(each, gap) {
+  const isOld = store.link.state === "stale" || store.link.state === "down";
+  const isArmed = performance.now() - armedAt < OLD_MS;
+  setClass(button, "buy", draft.side === "BUY" && !isOld);
+  setClass(button, "sell", draft.side === "SELL" && !isOld);
+  const isOff = !may("trade") || isSending || Boolean(gap);
+  setAttr(button, "aria-disabled", isOff ? "true" : null);
+  if (!may("trade")) setText(button, "Your role may only look");
+  else if (isSending) setText(button, "Sending…");
+  else if (isOld) setText(button, isArmed ? "Press again to place" : "Prices are old: place anyway…");
+  else setText(button, order.verbOf(draft, each));
+}
+
+// --- the dry run ---
+
+function tryLater(each) {
+  const body = { ...order.bodyOf(draft, each.symbol), account: store.account };
+  const balances = [...store.balances.values()].map((balance) => balance.available).join();
+  const key = JSON.stringify([body, each.phase, balances]);
+  if (key === tried.key || !may("trade")) return;
+  tried = { key, told: null };
+  clearTimeout(tryTimer);
+  tryTimer = setTimeout(() => tryOut(body, key, each), TRY_MS);
+}
+
+async function tryOut(body, key, each) {
+  let told;
+  try {
+    told = await ask("POST", "/order/test", { body });
+  } catch (error) {
+    told = { accepted: false, error };
+  }
+  if (tried.key !== key) return;
+  tried.told = told;
+  paintCost(each);
+  if (told.error && told.error.status && told.error.status < 500 && told.error.status !== 429) refused(told.error, { isLoud: false });
+  else if (told.accepted && refusal.node.dataset.from === "try") refusal.clear();
+}
+
+// --- sending ---
+
+async function submitted(event) {
+  event.preventDefault();
+  const each = market();
+  if (!each || isSending || !may("trade")) return;
+  const gap = order.missing(draft);
+  if (gap) {
+    fields[gap.field].mark(true);
+    fields[gap.field].input.focus();
+    setText(say, `Still to be said: ${gap.words}.`);
+    return;
+  }
+  const isOld = store.link.state !== "live";
+  if (isOld && performance.now() - armedAt > OLD_MS) {
+    armedAt = performance.now();
+    readBack();
+    setTimeout(readBack, OLD_MS);
+    return;
+  }
+  isSending = true;
+  readBack();
+  const began = performance.now();
+  try {
+    const told = draft.attach === "oco" ? await placePair(each) : await place(order.bodyOf(draft, each.symbol));
+    answered(told, performance.now() - began);
+  } catch (error) {
+    refused(error);
+  } finally {
+    isSending = false;
+    armedAt = -Infinity;
+    readBack();
+  }
+}
+
+/** The stop first, so that a position is never without it; it is canceled if the other is refused. */
+async function placePair(each) {
+  const stop = await place({ ...order.stopBodyOf(draft, each.symbol), clientOrderId: makeId("s") });
+  if (!stop.orderId) return stop;
+  try {
+    return await place({ ...order.bodyOf(draft, each.symbol), ocoWith: stop.clientOrderId });
+  } catch (error) {
+    await cancel(stop);
+    throw error;
+  }
+}
+
+function answered(told, ms) {
+  if (!told.orderId) {
+    refusal.done(el("b", { text: "Unknown" }), " whether it arrived: see your open orders.");
+    return;
+  }
+  const took = `answered after ${ms.toFixed(ms < 10 ? 1 : 0)} ms`;
+  const what = doneWords(told);
+  refusal.done(el("b", { text: what }), ` ${told.clientOrderId}, ${took}`);
+  refusal.node.dataset.from = "sent";
+  setText(byId("answered"), `your last order: ${took}`);
+  happened(`${what} ${order.verbOf(draft, market(told.symbol) ?? market())}`);
+}
+
+function doneWords(told) {
+  const words = {
+    FILLED: "Filled", PARTIALLY_FILLED: "Part filled", NEW: "Working", SUSPENDED: "Armed", PENDING_NEW: "Waiting", CANCELED: "Canceled",
+    EXPIRED: "Expired", DONE_FOR_DAY: "Working",
+  };
+  const word = words[told.status] ?? told.status;
+  const at = told.averagePrice ? ` at ${shown(told.averagePrice, 0)}` : "";
+  const why = told.reason ? ` (${told.reason})` : "";
+  return `${word}${told.filledQuantity && told.status !== "NEW" && Number(told.filledQuantity) ? ` ${shown(told.filledQuantity)}${at}` : ""}${why}`;
+}
+
+function refused(error, { isLoud = true } = {}) {
+  const each = market();
+  const repairs = order.repairsOf(error, draft, each, store.book, availableOf(each)).map(([label, changes]) => [label, () => {
+    apply(changes);
+    button.focus();
+  }]);
+  refusal.show(error, repairs, { isLoud });
+  refusal.node.dataset.from = isLoud ? "sent" : "try";
+  const field = order.fieldOf(error, draft);
+  for (const [name, each_] of Object.entries(fields)) each_.mark?.(name === field);
+}
