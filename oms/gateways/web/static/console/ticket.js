@@ -8,7 +8,7 @@ import { call } from "./feed.js";
 import { numberField, selectField } from "./field.js";
 import { phaseOf } from "./markets.js";
 import * as order from "./order.js";
-import { cancel, makeId, place } from "./own.js";
+import { cancel, makeId, place, unknown } from "./own.js";
 import { refusalBlock } from "./refusal.js";
 import { parameter } from "./route.js";
 import { bind, note } from "./shortcuts.js";
@@ -294,7 +294,7 @@ function paintButton(each, gap) {
   const isOff = !may("trade") || isSending || Boolean(gap);
   setAttr(button, "aria-disabled", isOff ? "true" : null);
   if (!may("trade")) setText(button, "Your role may only look");
-  else if (isSending) setText(button, "Sending…");
+  else if (isSending) setText(button, unknown.size ? "Unknown, asking…" : "Sending…");
   else if (isOld) setText(button, isArmed ? "Press again to place" : "Prices are old: place anyway…");
   else setText(button, order.verbOf(draft, each));
 }
@@ -346,6 +346,7 @@ async function submitted(event) {
     return;
   }
   isSending = true;
+  refusal.clear();
   readBack();
   const began = performance.now();
   try {
@@ -374,7 +375,7 @@ async function placePair(each) {
 
 function answered(told, ms) {
   if (!told.orderId) {
-    refusal.done(el("b", { text: "Unknown" }), " whether it arrived: see your open orders.");
+    refusal.done(el("b", { text: "It never arrived." }), " Send it again, or forget it, in your open orders.");
     return;
   }
   const took = `answered after ${ms.toFixed(ms < 10 ? 1 : 0)} ms`;
