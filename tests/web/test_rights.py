@@ -43,6 +43,7 @@ WHY = {"why": "a test"}
 ROUTES = {
     "GET /": Line(PUBLIC),
     "GET /static/{name}": Line(PUBLIC),
+    "GET /static/{folder}/{version}/{name}": Line(PUBLIC),
     "GET /openapi.json": Line(PUBLIC),
     "GET /ws-schema.json": Line(PUBLIC),
     "GET /docs": Line(PUBLIC),

@@ -217,7 +217,7 @@ function paintOrders(each) {
     const isBuy = now.order.side === "BUY";
     const line = chart.candles.createPriceLine({
       price: forPicture(now.price), color: colour(isBuy ? "up" : "down"), lineWidth: 1,
-      lineStyle: isBuy ? 1 : 2, axisLabelVisible: false, title: `${isBuy ? "Buy" : "Sell"} ${shown(now.order.openQuantity ?? "0")}`,
+      lineStyle: isBuy ? 1 : 2, axisLabelVisible: true, title: `${isBuy ? "Buy" : "Sell"} ${shown(now.order.openQuantity ?? "0")}`,
     });
     chart.lines.set(id, { line, said: saidOf(now) });
   }

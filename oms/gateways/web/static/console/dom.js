@@ -76,7 +76,7 @@ export function keyed(parent, items, key, make, patch) {
       known.delete(name);
     }
   }
-  let next = parent.firstChild;
+  let next = firstOf(parent, known);
   items.forEach((item, index) => {
     const name = key(item);
     let node = known.get(name);
@@ -88,6 +88,12 @@ export function keyed(parent, items, key, make, patch) {
     if (node === next) next = node.nextSibling;
     else parent.insertBefore(node, next);
   });
+}
+
+/** The first child that is keyed; null: there is none. What stands before it, such as a thead, stays. */
+function firstOf(parent, known) {
+  const nodes = new Set(known.values());
+  return [...parent.childNodes].find((node) => nodes.has(node)) ?? null;
 }
 
 /** A number as text: its trailing zeros behind the point are dimmed, but there. null: a dash. */

@@ -11,7 +11,7 @@ const PRIVATE = new Set(["orders", "fills", "balances"]);
 const LATE_MS = 3000; // three heartbeats
 const DEAD_MS = 10_000; // then the socket is given up
 const OPEN_MS_MAX = 8000;
-const PAUSE_MS = [300, 600, 1200, 2500, 5000, 10_000];
+const PAUSE_MS = [300, 600, 1200, 2000, 3000, 4000];
 const PING_MS = 5000;
 const REVOKED = 4003;
 
@@ -215,6 +215,7 @@ function watchHeart() {
     lost(0);
     return;
   }
+  if (link.state !== "live") changed("link"); // its age is shown
   if (!isOpen()) return;
   const silentMs = now - Math.max(link.aliveAt, link.openedAt ?? 0);
   if (silentMs > DEAD_MS) {
@@ -222,8 +223,6 @@ function watchHeart() {
     lost(0);
   } else if (silentMs > LATE_MS && link.state === "live") {
     setState("stale");
-  } else if (link.state !== "live") {
-    changed("link");
   }
 }
 

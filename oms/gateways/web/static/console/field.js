@@ -3,12 +3,13 @@
 import { el, setAttr, setClass, setText, show } from "./dom.js";
 import { stepped } from "./order.js";
 
-/** step(): {step, scale} of the arrows; null: none. typed(text): the person changed it. Answers
+/** step(): {step, scale, from} of the arrows; from: where they begin; null: none. tidy(text): how a number
+ * is written. typed(text): the person changed it. Answers
  * {node, input, set(text), unit(text), mark(isBad)}. */
-export function numberField(id, label, typed, { step = null, unit = "", describedby = "" } = {}) {
+export function numberField(id, label, typed, { step = null, unit = "", describedby = "", tidy = (text) => text } = {}) {
   const input = el("input", {
     id: `field-${id}`, inputmode: "decimal", spellcheck: "false", autocomplete: "off", "aria-describedby": describedby,
-    on: { input: () => typed(input.value), keydown: arrows, blur: () => typed(input.value) },
+    on: { input: () => typed(input.value), keydown: arrows, change: leave },
   });
   const units = el("span", { class: "u", text: unit });
   const button = (times, sign, word) => el("button", {
@@ -30,6 +31,12 @@ export function numberField(id, label, typed, { step = null, unit = "", describe
     },
   };
 
+  /** When the person has done: the same number, grouped. */
+  function leave() {
+    input.value = tidy(input.value);
+    typed(input.value);
+  }
+
   function arrows(event) {
     const times = { ArrowUp: 1, ArrowDown: -1 }[event.key];
     if (!times || !step) return;
@@ -40,7 +47,7 @@ export function numberField(id, label, typed, { step = null, unit = "", describe
   function move(times) {
     const given = step();
     if (!given) return;
-    input.value = stepped(input.value || given.from || "", given.step, input.value || !given.from ? times : 0, given.scale);
+    input.value = tidy(stepped(input.value || given.from || "", given.step, input.value || !given.from ? times : 0, given.scale));
     typed(input.value);
   }
 }

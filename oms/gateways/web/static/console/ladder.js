@@ -121,13 +121,17 @@ function middleOf() {
   return bid ?? ask ?? (last ? toUnits(last, each.priceScale) : null);
 }
 
-/** Has the market left the middle three fifths of the ladder? */
+/** Has the market left the middle three fifths of the ladder, or a best price its last rungs? */
 function isAway() {
   const middle = middleOf();
   if (middle === null) return false;
   const fifth = (step * BigInt(rows.length)) / 5n;
   const bottom = top - step * BigInt(rows.length - 1);
-  return middle > top - fifth || middle < bottom + fifth;
+  if (middle > top - fifth || middle < bottom + fifth) return true;
+  const { book } = store;
+  const [bid, ask] = [book.best("bids"), book.best("asks")];
+  if (bid === null || ask === null || (ask - bid) / step > BigInt(rows.length - 4)) return false;
+  return ask > top - step || bid < bottom + step;
 }
 
 // --- painting ---

@@ -186,6 +186,35 @@ function walked(money, fee, each, book) {
   return total;
 }
 
+/** What the order is worth in the quote asset: price times quantity, or what walking the book gives;
+ * null: unknown, or the book has not so much. */
+export function worthOf(draft, each, book) {
+  if (draft.terms.has("spend")) return plain(draft.spend) || null;
+  const quantity = plain(draft.quantity);
+  if (!quantity) return null;
+  if (hasPrice(draft)) return plain(draft.price) ? multiply(plain(draft.price), quantity) : null;
+  if (draft.type === "STOP") return plain(draft.stopPrice) ? multiply(plain(draft.stopPrice), quantity) : null;
+  let left = toUnits(quantity, each.quantityScale);
+  let worth = 0n;
+  for (const [price, lots] of book?.levels(draft.side === "BUY" ? "asks" : "bids") ?? []) {
+    if (left === null || left <= 0n) break;
+    const here = lots < left ? lots : left;
+    worth += price * here;
+    left -= here;
+  }
+  return left === 0n ? toText(worth, each.priceScale + each.quantityScale) : null;
+}
+
+/** The most that the fee may be, for people: what a buy reserves beyond its worth, else by the higher
+ * rate. told: of the dry run. */
+export function feeOf(draft, each, worth, told) {
+  const rate = BigInt(Math.max(each.takerFeeBps, each.makerFeeBps, 0));
+  if (rate === 0n) return "0";
+  if (worth === null) return null;
+  if (draft.side === "BUY" && hasPrice(draft) && told) return shown(subtract(told.reserved, worth));
+  return shown(multiply(worth, toText(rate, 4)));
+}
+
 /** A number moved by so many steps, never below one step. */
 export function stepped(text, step, times, scale) {
   const unit = toUnits(step, scale);

@@ -3,22 +3,23 @@
 
 import { happened } from "./announce.js";
 import { choice } from "./choice.js";
-import { byId, el, icon, setAttr, setClass, setText, setWords, show } from "./dom.js";
+import { byId, el, setAttr, setClass, setText, setWords, show } from "./dom.js";
+import { call } from "./feed.js";
 import { numberField, selectField } from "./field.js";
 import { phaseOf } from "./markets.js";
 import * as order from "./order.js";
 import { cancel, makeId, place, unknown } from "./own.js";
 import { refusalBlock } from "./refusal.js";
-import { ask } from "./rest.js";
 import { parameter } from "./route.js";
 import { bind, note } from "./shortcuts.js";
 import { startSignIn } from "./signin.js";
 import { market, may, store, watch } from "./store.js";
-import { shown, subtract, timeOfDay, toText } from "./units.js";
+import { shown, subtract, toText } from "./units.js";
 
 const TRY_MS = 250;
 const OLD_MS = 4000; // how long "place anyway" stays armed
 const SHARES = [[10, "10 %"], [25, "25 %"], [50, "50 %"], [100, "Max"]];
+const PRICED = new Set(["price", "stopPrice", "worst", "ocoStop"]);
 const draft = order.newDraft();
 const fields = {};
 const groups = {};
@@ -77,11 +78,11 @@ function build() {
   const grid = (name) => () => {
     const each = market();
     if (!each) return null;
-    const isPrice = ["price", "stopPrice", "worst", "ocoStop"].includes(name);
+    const isPrice = PRICED.has(name);
     return { step: isPrice ? each.tickSize : each.lotSize, scale: isPrice ? each.priceScale : each.quantityScale, from: isPrice ? bestPrice(each) : "" };
   };
   const number = (name, label, options = {}) => {
-    fields[name] = numberField(name, label, (text) => typed(name, text), { describedby: "ticket-refusal", ...options });
+    fields[name] = numberField(name, label, (text) => typed(name, text), { describedby: "ticket-refusal", tidy: (text) => tidy(name, text), ...options });
     return fields[name].node;
   };
   groups.side = choice("Side", [{ value: "BUY", label: "Buy", keys: "B" }, { value: "SELL", label: "Sell", keys: "S" }], (side) => apply({ side }), { cls: "sides" });
@@ -121,18 +122,26 @@ function build() {
 function costTable() {
   const rows = {};
   const node = el("dl", { class: "cost" });
-  for (const [name, label] of [["reserves", "Reserves"], ["fee", "of it fee, at most"], ["leaves", "Leaves available"]]) {
-    rows[name] = { value: el("span"), unit: el("span", { class: "u" }) };
-    node.append(el("dt", { text: label }), el("dd", { class: "num" }, rows[name].value, rows[name].unit));
+  for (const [name, label] of [["reserves", "Reserves"], ["fee", "Fee, at most"], ["leaves", "Leaves available"]]) {
+    rows[name] = { label: el("dt", { text: label }), value: el("span"), unit: el("span", { class: "u" }) };
+    node.append(rows[name].label, el("dd", { class: "num" }, rows[name].value, rows[name].unit));
   }
   return { node, rows };
 }
 
 // --- what is typed ---
 
+/** The number as it is shown elsewhere: grouped, a price with its places. */
+function tidy(name, text) {
+  const found = name === "until" ? null : order.plain(text);
+  return found ? shown(found, PRICED.has(name) ? (market()?.places.price ?? 0) : 0) : text;
+}
+
 function typed(name, text) {
   if (draft[name] === text) return;
+  const isSame = order.plain(draft[name]) === order.plain(text) && order.plain(text) !== "";
   draft[name] = text;
+  if (isSame) return;
   fields[name].mark(false);
   refusal.clear();
   readBack();
@@ -195,6 +204,7 @@ function paint() {
   const isTrader = Boolean(store.user) && may("trade");
   setText(byId("ticket-account"), store.user ? `account ${store.account}` : "");
   setText(byId("h-ticket"), store.user ? "Order" : "Account");
+  show(byId("ticket-hint"), Boolean(store.user));
   show(form, Boolean(store.user));
   if (!store.user || !each) {
     setText(button, "Waiting for the market");
@@ -226,11 +236,10 @@ function paintFields(each) {
     until: draft.force === "GTD", iceberg: draft.terms.has("iceberg"), minimum: draft.terms.has("minimum"),
     worst: draft.terms.has("worst"), ocoStop: draft.attach === "oco",
   };
-  const priced = new Set(["stopPrice", "price", "spend", "worst", "ocoStop"]);
   for (const [name, on] of Object.entries(wanted)) {
     fields[name].show(on);
     fields[name].set(draft[name]);
-    if (name !== "until") fields[name].unit(priced.has(name) ? each.quote : each.base);
+    if (name !== "until") fields[name].unit(PRICED.has(name) || name === "spend" ? each.quote : each.base);
   }
   fields.postOnly.show(draft.terms.has("postOnly"));
   fields.postOnly.set(draft.postOnly);
@@ -258,29 +267,23 @@ function readBack() {
 
 function paintCost(each) {
   const { rows } = cost;
-  const told = tried.told;
+  const told = tried.told?.accepted ? tried.told : null;
   const put = (row, text, unit) => {
     setText(row.value, text ?? "–");
     setText(row.unit, unit ?? "");
   };
-  const asset = told?.asset ?? (draft.side === "BUY" ? each.quote : each.base);
-  put(rows.reserves, told?.accepted ? shown(told.reserved) : null, asset);
-  put(rows.fee, told?.accepted ? feeOf(told, each) : null, each.quote);
+  const buys = draft.side === "BUY";
+  const asset = told?.asset ?? (buys ? each.quote : each.base);
+  const worth = order.worthOf(draft, each, store.book);
+  const isAtOnce = draft.type === "MARKET";
+  setText(rows.reserves.label, isAtOnce ? (buys ? "Costs, about" : "Brings, about") : "Reserves");
+  if (isAtOnce) put(rows.reserves, worth && shown(worth), each.quote);
+  else put(rows.reserves, told && shown(told.reserved), asset);
+  put(rows.fee, order.feeOf(draft, each, worth, told), each.quote);
   const available = store.balances.get(asset)?.available;
-  put(rows.leaves, told?.accepted && available ? shown(subtract(available, told.reserved)) : null, asset);
-}
-
-/** What of the reserve is fee: what is above price times quantity; of a sale the fee is in the price. */
-function feeOf(told, each) {
-  const body = order.bodyOf(draft, each.symbol);
-  if (draft.side !== "BUY" || !body.price || !body.quantity) return each.takerFeeBps > 0 || each.makerFeeBps > 0 ? null : "0";
-  const notional = notionalOf(body);
-  return notional === null ? null : shown(subtract(told.reserved, notional));
-}
-
-function notionalOf({ price, quantity }) {
-  const [a, b] = [price, quantity].map((text) => ({ units: BigInt(text.replace(".", "")), scale: (text.split(".")[1] ?? "").length }));
-  return toText(a.units * b.units, a.scale + b.scale);
+  const used = isAtOnce && buys ? worth : isAtOnce ? order.plain(draft.quantity) : told?.reserved;
+  const owned = store.balances.get(isAtOnce ? (buys ? each.quote : each.base) : asset)?.available ?? available;
+  put(rows.leaves, used && owned ? shown(subtract(owned, used)) : null, isAtOnce ? (buys ? each.quote : each.base) : asset);
 }
 
 function paintButton(each, gap) {
@@ -291,7 +294,7 @@ function paintButton(each, gap) {
   const isOff = !may("trade") || isSending || Boolean(gap);
   setAttr(button, "aria-disabled", isOff ? "true" : null);
   if (!may("trade")) setText(button, "Your role may only look");
-  else if (isSending) setText(button, "Sending…");
+  else if (isSending) setText(button, unknown.size ? "Unknown, asking…" : "Sending…");
   else if (isOld) setText(button, isArmed ? "Press again to place" : "Prices are old: place anyway…");
   else setText(button, order.verbOf(draft, each));
 }
@@ -311,14 +314,14 @@ function tryLater(each) {
 async function tryOut(body, key, each) {
   let told;
   try {
-    told = await ask("POST", "/order/test", { body });
+    told = (await call("order.test", { params: body })).result;
   } catch (error) {
     told = { accepted: false, error };
   }
   if (tried.key !== key) return;
   tried.told = told;
   paintCost(each);
-  if (told.error && told.error.status && told.error.status < 500 && told.error.status !== 429) refused(told.error, { isLoud: false });
+  if (told.error && told.error.status && told.error.code !== "TOO_MANY_REQUESTS") refused(told.error, { isLoud: false });
   else if (told.accepted && refusal.node.dataset.from === "try") refusal.clear();
 }
 
@@ -343,6 +346,7 @@ async function submitted(event) {
     return;
   }
   isSending = true;
+  refusal.clear();
   readBack();
   const began = performance.now();
   try {
@@ -371,7 +375,7 @@ async function placePair(each) {
 
 function answered(told, ms) {
   if (!told.orderId) {
-    refusal.done(el("b", { text: "Unknown" }), " whether it arrived: see your open orders.");
+    refusal.done(el("b", { text: "It never arrived." }), " Send it again, or forget it, in your open orders.");
     return;
   }
   const took = `answered after ${ms.toFixed(ms < 10 ? 1 : 0)} ms`;
