@@ -7,7 +7,7 @@ import { byId, colour, el, setAttr, setClass, setText, show, sizedContext } from
 import { subscribe } from "./feed.js";
 import { fills } from "./own.js";
 import { ask } from "./rest.js";
-import { market, store, watch } from "./store.js";
+import { isOld, market, store, watch } from "./store.js";
 import { forPicture, milliseconds, shown, timeOfDay, toText, toUnits } from "./units.js";
 
 const WIDTHS = ["1s", "1m", "5m", "15m", "1h", "1d"];
@@ -47,7 +47,8 @@ export function startChart() {
     paint();
   });
   watch(["symbol", "markets"], follow, { view: "trade" });
-  watch(["candles", "orders", "fills", "link"], paint, { every: 250, view: "trade" });
+  watch(["state"], () => chart?.candles.applyOptions(candleLooks()));
+  watch(["orders", "fills"], paint, { every: 250, view: "trade" });
   watch(["book"], () => picture === "depth" && paint(), { every: 250, view: "trade" });
 }
 
@@ -142,9 +143,10 @@ function looks() {
 /** Rising candles are hollow, falling ones filled: colour is not all that tells them apart. */
 function candleLooks() {
   const each = market();
+  const [up, down] = isOld() ? [colour("text3"), colour("text3")] : [colour("up"), colour("down")];
   return {
-    upColor: colour("panel"), borderUpColor: colour("up"), wickUpColor: colour("up"),
-    downColor: colour("down"), borderDownColor: colour("down"), wickDownColor: colour("down"),
+    upColor: colour("panel"), borderUpColor: up, wickUpColor: up,
+    downColor: down, borderDownColor: down, wickDownColor: down,
     priceLineColor: colour("text3"),
     priceFormat: {
       type: "custom", minMove: Number(each?.tickSize ?? "0.01"),

@@ -1,7 +1,7 @@
 // Depth: the book as a picture: how much could be bought or sold up to which price.
 
 import { colour, sizedContext } from "./dom.js";
-import { shown, toText } from "./units.js";
+import { shown, toText, toUnits } from "./units.js";
 
 const LEVELS = 60; // of each side
 const BOTTOM = 20;
@@ -37,7 +37,7 @@ export function drawDepth(canvas, book, each) {
 }
 
 function tickOf(each) {
-  return 10n ** BigInt(each.priceScale - each.places.price);
+  return toUnits(each.tickSize, each.priceScale);
 }
 
 function summed(levels) {

@@ -266,5 +266,5 @@ function dropCalls() {
 function setState(state) {
   if (store.link.state === state) return;
   store.link.state = state;
-  changed("link");
+  changed("link", "state");
 }

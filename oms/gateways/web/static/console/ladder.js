@@ -2,10 +2,10 @@
 // depth as bars behind the numbers. Nothing moves while data arrive; it centres when it is asked to,
 // and when the market has left the middle of it.
 
-import { byId, colour, el, icon, setAttr, setClass, setNumber, setText, show, sizedContext } from "./dom.js";
-import { phaseOf } from "./markets.js";
+import { byId, colour, el, icon, setAttr, setClass, setIcon, setNumber, setText, show, sizedContext } from "./dom.js";
+import { phaseOf, reasonOf } from "./markets.js";
 import { bind, note } from "./shortcuts.js";
-import { market, store, watch } from "./store.js";
+import { isOld, market, store, watch } from "./store.js";
 import { forPicture, shown, toText, toUnits } from "./units.js";
 
 const FACTORS = [10n, 15n, 20n, 25n, 50n]; // of a tenth of a power of ten
@@ -16,6 +16,7 @@ let body;
 let canvas;
 let call;
 let callText;
+let callIcon;
 let imbalance;
 let step = 0n; // price units of one rung
 let top = 0n; // price of the first rung
@@ -33,7 +34,8 @@ export function startLadder(onPick) {
     el("label", { class: "mini" }, "step ", steps), el("span", { class: "grow" }),
     el("button", { class: "txt", type: "button", text: "Centre", "aria-keyshortcuts": "C", on: { click: () => centre() } }));
   callText = el("span");
-  call = el("p", { class: "call", hidden: true }, icon("g-diamond", "gl wn"), callText);
+  callIcon = icon("g-diamond", "gl wn");
+  call = el("p", { class: "call", hidden: true }, callIcon, callText);
   canvas = el("canvas", { "aria-hidden": "true" });
   body = el("tbody");
   const head = el("tr", {}, el("th", { scope: "col" }, el("span", { class: "vh", text: "Your bids" })),
@@ -48,7 +50,7 @@ export function startLadder(onPick) {
   window.addEventListener("theme", () => paint());
   bind("C", "centre the ladder", () => centre(), { view: "trade" });
   note("click a rung", "fill side and price, never sends", "trade");
-  watch(["book", "symbol", "orders", "markets", "auction"], paint, { every: 100, view: "trade" });
+  watch(["book", "symbol", "orders", "markets", "auction", "state"], paint, { every: 100, view: "trade" });
   watch(["tickers"], paint, { every: 250, view: "trade" });
 }
 
@@ -77,7 +79,7 @@ function offerSteps(each, book) {
   const tick = toUnits(each.tickSize, each.priceScale);
   const offered = new Set();
   for (let power = 1n; offered.size < 24; power *= 10n) {
-    for (const factor of FACTORS) if ((tick * power * factor) % 10n === 0n) offered.add((tick * power * factor) / 10n);
+    for (const factor of FACTORS) if ((power * factor) % 10n === 0n) offered.add((tick * power * factor) / 10n);
   }
   const levels = [...book.levels("bids").slice(0, LEVELS), ...book.levels("asks").slice(0, LEVELS)].map(([price]) => price);
   const list = [...offered].sort((a, b) => (a < b ? -1 : 1));
@@ -267,7 +269,7 @@ function drawBars(bids, asks) {
   const rung = priceBox.height;
   const offset = priceBox.top - box.top;
   const fills = { up: colour("upbg"), down: colour("downbg"), edgeUp: colour("up"), edgeDown: colour("down") };
-  if (["stale", "down"].includes(store.link.state) || phaseOf(market()?.phase).kind === "halted") {
+  if (isOld() || phaseOf(market()?.phase).kind === "halted") {
     fills.up = fills.down = colour("raised");
     fills.edgeUp = fills.edgeDown = colour("text3");
   }
@@ -307,15 +309,16 @@ function paintImbalance(bids, asks) {
 }
 
 function paintCall(each) {
-  const { kind, word } = phaseOf(each.phase);
+  const { kind, word, glyph } = phaseOf(each.phase);
   const { auction } = store;
   show(call, kind !== "open" && kind !== "unknown");
   if (call.hidden) return;
+  setIcon(callIcon, glyph);
   setText(callText, callWords(each, kind, word, auction));
 }
 
 function callWords(each, kind, word, auction) {
-  if (kind === "halted") return `Halted${each.reason ? `: ${each.reason}` : ""}. Cancels pass; nothing trades.`;
+  if (kind === "halted") return `Halted ${reasonOf(each)}`.trim() + `. Cancels pass; nothing trades.`;
   if (kind === "closed") return "Closed. Orders that may wait are held for the open.";
   if (!auction?.price) return `${word}: nothing would trade yet. The book may be crossed until the uncross.`;
   const volume = auction.volume ? `${shown(auction.volume)} ${each.base} would trade` : "";

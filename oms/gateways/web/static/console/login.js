@@ -27,7 +27,7 @@ export async function signOut() {
   try {
     await ask("POST", "/logout", { body: {} });
   } finally {
-    endLogin("");
+    endLogin(null);
   }
 }
 
@@ -62,5 +62,5 @@ onLoginEnd((why) => {
   store.account = "";
   changed("user", "account");
   feed.introduce();
-  happened(why ? `Signed out: ${why}` : "Signed out");
+  happened(why ? "Signed out: the login has ended" : "Signed out");
 });

@@ -29,6 +29,13 @@ export function phaseOf(phase) {
   return { glyph, word, kind };
 }
 
+const REASONS = { OPERATOR: "by an operator", BREAKER: "by the circuit breaker", CALENDAR: "by the calendar" };
+
+/** Why a market has its phase, in words; "" if the exchange does not say. */
+export function reasonOf(each) {
+  return each?.reason ? (REASONS[each.reason] ?? each.reason) : "";
+}
+
 /** How many places a market's prices and quantities are shown with. */
 export function placesOf(each) {
   const steps = [each.tickSize, ...each.tickTable.map((row) => row.tickSize)];
@@ -107,7 +114,7 @@ function phaseTold({ symbol, phase, reason }) {
   if (!known) return;
   known.phase = phase;
   known.reason = reason;
-  if (symbol === store.symbol) say(`${symbol}: ${phaseOf(phase).word}${reason ? `, ${reason}` : ""}`);
+  if (symbol === store.symbol) say(`${symbol}: ${phaseOf(phase).word}${reason ? `, ${reasonOf(known)}` : ""}`);
   changed("markets");
 }
 

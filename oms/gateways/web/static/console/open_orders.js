@@ -5,6 +5,7 @@ import { el, icon, keyed, setAttr, setClass, setIcon, setNumber, setText, show }
 import { stepped } from "./order.js";
 import { cancel, forgetUnknown, modify, pending, refusals, sendAgain, unknown } from "./own.js";
 import { alarm, happened } from "./announce.js";
+import { meaningOf } from "./refusal.js";
 import { bind, note } from "./shortcuts.js";
 import { changed, market, may, serverNow, store } from "./store.js";
 import { compare, forPicture, milliseconds, parse, shown, timeOrDay } from "./units.js";
@@ -153,7 +154,7 @@ function paintNote(parts, order, isEdited) {
   const refusal = refusals.get(order.orderId);
   setClass(parts.noteRow, "bad", Boolean(refusal));
   let text = "";
-  if (refusal) text = `${refusal.code} ${refusal.number}: ${refusal.words}`;
+  if (refusal) text = `${refusal.code} ${refusal.number}: ${meaningOf(refusal).join(" ")}`;
   else if (isEdited) text = editWords(parts, order);
   else if (order.asked === "absent") text = "The exchange never got it. Send it again with its id, or forget it.";
   else if (order.asked) text = "No answer came. Asking the exchange by the order's id; the same order cannot become two.";

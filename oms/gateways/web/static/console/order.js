@@ -140,11 +140,12 @@ export function sentenceOf(draft, each, kind) {
   if (draft.terms.has("postOnly")) parts.push(draft.postOnly === "SLIDE" ? " Never takes: it is moved a tick away." : " Never takes: refused if it would.");
   if (draft.terms.has("iceberg")) parts.push(` Shows ${said(draft.iceberg, 0)} at a time.`);
   if (draft.terms.has("minimum")) parts.push(` At least ${said(draft.minimum, 0)} at once, or nothing.`);
-  if (draft.terms.has("hold")) parts.push(" Waits for the open if the session is closed.");
+  if (draft.terms.has("hold") && kind === "open") parts.push(" Waits for the open if trading stops.");
   if (draft.attach === "oco") parts.push(" With a stop at ", price(draft.ocoStop), ": one ends the other.");
   if (kind === "call") parts.push(" ", { b: "Trades at the uncross" }, ", at the auction's one price.");
-  if (kind === "halted") parts.push(" ", { b: "The market is halted" }, ": it takes part in the reopening auction.");
-  if (kind === "closed") parts.push(" ", { b: "The market is closed." });
+  if (kind === "halted" || kind === "closed") {
+    parts.push(" ", { b: `The market is ${kind}` }, draft.terms.has("hold") ? ": it waits until trading goes on." : ": it is refused unless it is held.");
+  }
   return parts;
 }
 
@@ -269,6 +270,8 @@ export function repairsOf(error, draft, each, book, available) {
     case "QUANTITY_EXCEEDS_MAXIMUM":
       return each.filters.maxQuantity ? [[`Use ${shown(each.filters.maxQuantity)}`, { quantity: shown(each.filters.maxQuantity) }]] : [];
     case "MARKET_STATE":
+      if (!whyNotTerm("hold", draft, "open") && !draft.terms.has("hold")) return [["Hold it until trading goes on", { term: "hold" }]];
+    // falls through: of an order that cannot wait
     case "INSUFFICIENT_LIQUIDITY":
       return draft.type === "MARKET" ? [["Use a limit order", { type: "LIMIT" }]] : draft.force !== "GTC" ? [["Use GTC", { force: "GTC" }]] : [];
     case "SESSION_CLOSED":

@@ -37,7 +37,7 @@ const endings = new Set();
 /** What the last answer said is left of the allowance: {limit, left}; null before one. */
 export const allowance = { limit: null, left: null };
 
-/** Call when the login has ended, by whomever; why: for the person. */
+/** act(why) is called when the login has ended; why: the Refused that ended it; null: the person did. */
 export function onLoginEnd(act) {
   endings.add(act);
 }
@@ -56,7 +56,7 @@ export function isLoginKept() {
   return Boolean(stored());
 }
 
-/** Forget the login, and say so to everybody who asked. why: "" if the person did it. */
+/** Forget the login, and say so to everybody who asked. why: the Refused that ended it; null: the person. */
 export function endLogin(why) {
   const was = Boolean(access || stored());
   access = "";
@@ -88,7 +88,7 @@ function store(token) {
 window.addEventListener("storage", (event) => {
   if (event.key === KEPT && !event.newValue && access) {
     access = "";
-    for (const act of endings) act("");
+    for (const act of endings) act(null);
   }
 });
 
@@ -108,7 +108,7 @@ async function renewed() {
   } catch (error) {
     if (error.status === 401 || error.status === 403) {
       if (stored() !== refreshToken && stored()) return renewed(); // another tab has the next pair
-      endLogin(error.words || "the login has ended");
+      endLogin(error);
     }
     throw error;
   }

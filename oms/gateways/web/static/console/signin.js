@@ -46,7 +46,7 @@ export function startSignIn(parent) {
   parent.append(box);
   onLoginEnd((why) => {
     pending = null;
-    if (why) refusal.show({ code: "SIGNED_OUT", number: 0, words: why }, []);
+    if (why) refusal.show(why);
     paint();
   });
   watch(["user"], paint);

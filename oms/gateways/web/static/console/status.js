@@ -2,7 +2,7 @@
 
 import { say } from "./announce.js";
 import { byId, setAttr, setIcon, setText, show } from "./dom.js";
-import { serverNow, store, watch } from "./store.js";
+import { isOld, serverNow, store, watch } from "./store.js";
 import { shown, timeOfDay } from "./units.js";
 
 let told = "";
@@ -19,10 +19,9 @@ export function startStatus() {
 function paintLink() {
   const { state } = store.link;
   document.body.dataset.link = state;
-  const isOld = state === "stale" || state === "down";
   setIcon(byId("link"), { live: "g-dot", connecting: "g-ring", stale: "g-tri", down: "g-tri" }[state]);
   setText(byId("link-text"), linkText());
-  for (const tag of document.querySelectorAll("[data-stale]")) show(tag, isOld);
+  for (const tag of document.querySelectorAll("[data-stale]")) show(tag, isOld());
   const spoken = { live: "Live", stale: "The exchange is silent: prices are old", down: "Connection lost: prices are old" }[state] ?? "";
   if (spoken && spoken !== told && (told || state !== "live")) say(spoken);
   told = spoken || told;
@@ -52,6 +51,7 @@ function paintUser() {
 }
 
 function paintClock() {
+  if (isOld()) return; // the last time that was told stands
   const now = serverNow();
   setText(byId("clock"), now === null ? "" : `${timeOfDay(now)} UTC`);
 }

@@ -36,6 +36,11 @@ export function watch(topics, paint, { every = 0, view = "" } = {}) {
   return () => watchers.splice(watchers.indexOf(watcher), 1);
 }
 
+/** Is what is shown no longer true? */
+export function isOld() {
+  return store.link.state === "stale" || store.link.state === "down";
+}
+
 /** Data of this topic are others. */
 export function changed(...topics) {
   for (const topic of topics) changes.add(topic);

@@ -13,10 +13,11 @@ import { refusalBlock } from "./refusal.js";
 import { parameter } from "./route.js";
 import { bind, note } from "./shortcuts.js";
 import { startSignIn } from "./signin.js";
-import { market, may, store, watch } from "./store.js";
+import { isOld, market, may, store, watch } from "./store.js";
 import { shown, subtract, toText } from "./units.js";
 
 const TRY_MS = 250;
+const AGAIN_MS = 3000; // what was refused may be taken by now: the phase, the limits
 const OLD_MS = 4000; // how long "place anyway" stays armed
 const SHARES = [[10, "10 %"], [25, "25 %"], [50, "50 %"], [100, "Max"]];
 const PRICED = new Set(["price", "stopPrice", "worst", "ocoStop"]);
@@ -49,6 +50,7 @@ export function startTicket() {
   note("↑, ↓", "in a number: a tick or a lot; with Shift ten", "trade");
   watch(["user", "account", "symbol", "markets", "link", "session"], paint, { view: "trade" });
   watch(["balances", "orders"], () => readBack(), { every: 250, view: "trade" });
+  watch(["beat"], tryAgain, { every: AGAIN_MS, view: "trade" });
   watch(["book"], () => offerPrice(), { every: 250, view: "trade" });
 }
 
@@ -287,15 +289,15 @@ function paintCost(each) {
 }
 
 function paintButton(each, gap) {
-  const isOld = store.link.state === "stale" || store.link.state === "down";
+  const areOld = isOld();
   const isArmed = performance.now() - armedAt < OLD_MS;
-  setClass(button, "buy", draft.side === "BUY" && !isOld);
-  setClass(button, "sell", draft.side === "SELL" && !isOld);
+  setClass(button, "buy", draft.side === "BUY" && !areOld);
+  setClass(button, "sell", draft.side === "SELL" && !areOld);
   const isOff = !may("trade") || isSending || Boolean(gap);
   setAttr(button, "aria-disabled", isOff ? "true" : null);
   if (!may("trade")) setText(button, "Your role may only look");
   else if (isSending) setText(button, unknown.size ? "Unknown, asking…" : "Sending…");
-  else if (isOld) setText(button, isArmed ? "Press again to place" : "Prices are old: place anyway…");
+  else if (areOld) setText(button, isArmed ? "Press again to place" : "Prices are old: place anyway…");
   else setText(button, order.verbOf(draft, each));
 }
 
@@ -309,6 +311,12 @@ function tryLater(each) {
   tried = { key, told: null };
   clearTimeout(tryTimer);
   tryTimer = setTimeout(() => tryOut(body, key, each), TRY_MS);
+}
+
+function tryAgain() {
+  if (!tried.told?.error) return;
+  tried = { key: "", told: null };
+  readBack();
 }
 
 async function tryOut(body, key, each) {
@@ -338,8 +346,7 @@ async function submitted(event) {
     setText(say, `Still to be said: ${gap.words}.`);
     return;
   }
-  const isOld = store.link.state !== "live";
-  if (isOld && performance.now() - armedAt > OLD_MS) {
+  if (isOld() && performance.now() - armedAt > OLD_MS) {
     armedAt = performance.now();
     readBack();
     setTimeout(readBack, OLD_MS);

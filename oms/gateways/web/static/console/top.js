@@ -2,7 +2,7 @@
 
 import { byId, el, setAttr, setClass, setIcon, setNumber, setText, show } from "./dom.js";
 import { signOut } from "./login.js";
-import { changeOf, phaseOf } from "./markets.js";
+import { changeOf, phaseOf, reasonOf } from "./markets.js";
 import { openPalette } from "./palette.js";
 import { go } from "./route.js";
 import { market, serverNow, store, watch } from "./store.js";
@@ -78,7 +78,7 @@ export function untilOf(each) {
   const { session } = store;
   const now = serverNow();
   if (!each || !session || now === null) return "";
-  if (each.phase === "HALTED") return each.reason ?? "";
+  if (each.phase === "HALTED") return reasonOf(each);
   const [word, at] = session.state === "open" ? ["closes in", session.closes] : ["opens in", session.opens];
   if (!at) return session.state === "open" ? "" : "no next open";
   return `${word} ${span(Date.parse(at) - now)}`;
