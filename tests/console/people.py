@@ -4,19 +4,28 @@ What they see and press is found as a screen reader finds it: by role and name.
 """
 
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from oms.gateways.client import ControlClient
 from tests.console.browsing import Watched
-from tests.web.served import PASSWORD, PROGRAM, Daemon, Session
+from tests.web.served import PASSWORD, Answer, Daemon, Session
 
 S = "BTC_USD"
 WIDE = {"width": 1440, "height": 900}
+
+
+class Rest(Session):
+    """The same, with a connection for each request: the daemon closes one that is idle for long."""
+
+    def ask(
+        self, method: str, path: str, said: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        self.close()
+        return super().ask(method, path, said, headers)
 
 
 class Exchange:
@@ -45,20 +54,31 @@ class Exchange:
         self.daemon = Daemon(self._directory, {**self._changes, "web": web})
         assert self.daemon.url == self.url
         for each in self._people:
-            each.rest = self.daemon.signed_in(each.name)
+            each.rest = self._rest(each.name)
 
     def person(self, name: str, *, role: str = "", **options: Any) -> "Person":
         """Signed up over REST; their page is not open yet. role: as the daemon's owner gives it.
         options: of the browser, such as color_scheme and viewport."""
         self.daemon.sign_up(name)
         if role:
-            command = [sys.executable, str(PROGRAM), "user", "role", name, role]
-            subprocess.run(
-                [*command, "--data-dir", str(self._directory)], check=True, capture_output=True
-            )
-        return self.at_browser(name, self.daemon.signed_in(name), **options)
+            self._make(name, role)
+        return self.at_browser(name, self._rest(name), **options)
 
-    def at_browser(self, name: str, rest: Session, **options: Any) -> "Person":
+    def _rest(self, name: str) -> Rest:
+        return Rest(self.url, self.daemon.login(name)["token"])
+
+    def _make(self, name: str, role: str) -> None:
+        """By the control socket, as the command `user role` does."""
+        control = ControlClient.connect(self._directory)
+        assert control is not None
+        told = control.ask({
+            "request": "SET_ROLE", "account": "operator", "client_order_id": f"role-{name}",
+            "user": name, "facts": {"role": role},
+        })  # fmt: skip
+        control.close()
+        assert not told["response"]["refused"], told
+
+    def at_browser(self, name: str, rest: Rest, **options: Any) -> "Person":
         """One who signed up before, at a browser that knows nothing of them."""
         options.setdefault("viewport", WIDE)
         context = self._watch.context(self._browser, self.url, **options)
@@ -69,7 +89,7 @@ class Exchange:
 class Person:
     """One who sits at the console. rest: the same user over REST."""
 
-    def __init__(self, name: str, page: Page, rest: Session) -> None:
+    def __init__(self, name: str, page: Page, rest: Rest) -> None:
         self.name, self.page, self.rest = name, page, rest
 
     # --- coming in ---

@@ -5,7 +5,7 @@ import random
 import pytest
 from playwright.sync_api import expect
 
-from tests.console.people import Exchange, Person, S
+from tests.console.people import Person, S
 from tests.processes import wait_until
 
 SEED = 20_261_129

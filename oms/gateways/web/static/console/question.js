@@ -47,7 +47,9 @@ export function questionLine() {
       }
     }
 
+    /** Another question may have taken its place meanwhile. */
     function close() {
+      if (!form.isConnected) return;
       show(node, false);
       node.replaceChildren();
       if (opener?.isConnected) opener.focus();
