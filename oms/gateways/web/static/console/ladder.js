@@ -25,9 +25,12 @@ let shownSymbol = "";
 let isStepChosen = false;
 let picked = () => {};
 
-/** picked({side, price}): the person clicked a rung; price: text. */
-export function startLadder(onPick) {
-  picked = onPick;
+/** act({side, price}) is called when the person clicks a rung; price: text, side: null on the price. */
+export function onPick(act) {
+  picked = act;
+}
+
+export function startLadder() {
   const section = byId("ladder");
   steps = el("select", { "aria-label": "Price step of the ladder", on: { change: () => chooseStep(BigInt(steps.value)) } });
   section.querySelector("header").append(
