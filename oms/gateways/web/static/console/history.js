@@ -112,7 +112,7 @@ function patchFill(row, fill) {
 }
 
 export function historyTable(isOnlyHere) {
-  const list = listing("Past orders", [["Time"], ["Order"], ["Market"], ["Price", "r"], ["Filled of quantity", "r"], ["State"], ["Why", "x1"]],
+  const list = listing("Past orders", [["Time", "x0"], ["Order"], ["Market"], ["Price", "r"], ["Filled of quantity", "r"], ["State"], ["Why", "x1"]],
     { empty: "No orders yet", hint: "Orders that ended or were refused are kept here." });
   const past = pages("/orders", () => ({ account: store.account }), (told) => told.orders);
   list.more.addEventListener("click", () => past.older(() => changed("ended")));
@@ -132,7 +132,7 @@ export function historyTable(isOnlyHere) {
 }
 
 function orderRow() {
-  return el("tr", {}, el("td", { class: "dim num" }), el("td", {}, el("b"), el("span")), el("td"), el("td", { class: "r" }), el("td", { class: "r" }),
+  return el("tr", {}, el("td", { class: "dim num x0" }), el("td", {}, el("b"), el("span")), el("td"), el("td", { class: "r" }), el("td", { class: "r" }),
     el("td", {}, el("span", { class: "state" }, icon("g-ring"), el("span"))), el("td", { class: "x1 dim why" }));
 }
 

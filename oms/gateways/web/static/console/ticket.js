@@ -412,6 +412,7 @@ function refused(error, { isLoud = true } = {}) {
   }]);
   refusal.show(error, repairs, { isLoud });
   refusal.node.dataset.from = isLoud ? "sent" : "try";
+  if (isLoud) refusal.node.scrollIntoView({ block: "nearest" });
   const field = order.fieldOf(error, draft);
   for (const [name, each_] of Object.entries(fields)) each_.mark?.(name === field);
 }
