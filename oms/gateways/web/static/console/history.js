@@ -82,14 +82,19 @@ export function fillsTable(isOnlyHere) {
     node: list.node,
     paint() {
       past.refresh(store.account, () => changed("ended"));
-      const known = new Set(past.rows.map((each) => each.executionId + each.side));
-      const fresh = fills.list.filter((each) => !known.has(each.executionId + each.side));
+      const known = new Set(past.rows.map(nameOfFill));
+      const fresh = fills.list.filter((each) => !known.has(nameOfFill(each)));
       const rows = [...fresh, ...past.rows].filter((each) => !isOnlyHere() || each.symbol === store.symbol);
-      keyed(list.body, rows, (each) => each.executionId + each.side, fillRow, patchFill);
+      keyed(list.body, rows, nameOfFill, fillRow, patchFill);
       list.state(rows.length, past.isKnown, past.error);
       show(list.more, Boolean(past.next));
     },
   };
+}
+
+/** The feed names a fill by its own report, the history by the trade's: the trade's number is of both. */
+function nameOfFill(fill) {
+  return `${fill.symbol} ${fill.tradeId} ${fill.side} ${fill.orderId}`;
 }
 
 function fillRow() {
