@@ -12,11 +12,11 @@ const ROWS_MAX = 500;
 const FRESH_MS = 5000; // unrealized profit goes with the market
 const ENDS = { FILLED: "g-check", CANCELED: "g-ring", REJECTED: "g-tri", EXPIRED: "g-ring" };
 
-/** A table with its empty line and a button for more. heads: [text, class]. */
+/** A table with its empty line and a button for more. heads: [text, class]. what: {empty, hint, cls}. */
 export function listing(label, heads, what) {
   const body = el("tbody");
   const head = el("tr", {}, ...heads.map(([text, cls]) => el("th", { scope: "col", class: cls ?? "", text })));
-  const table = el("table", { class: "t", "aria-label": label }, el("thead", {}, head), body);
+  const table = el("table", { class: `t ${what.cls ?? ""}`, "aria-label": label }, el("thead", {}, head), body);
   const empty = el("p", { class: "empty" }, el("b"), el("span"));
   const more = el("button", { class: "txt more", type: "button", text: "Older…", hidden: true });
   return {

@@ -327,7 +327,7 @@ function callWords(each, kind, word, auction) {
   const volume = auction.volume ? `${shown(auction.volume)} ${each.base} would trade` : "";
   const surplus = auction.surplus && forPicture(auction.surplus) !== 0
     ? `, ${shown(auction.surplus.replace(/^-/, ""))} more to ${auction.surplus.startsWith("-") ? "sell" : "buy"}` : "";
-  return `Indicative ${shown(auction.price, each.places.price)}: ${volume}${surplus}. The book may be crossed until then.`;
+  return `Indicative ${shown(auction.price, each.places.price)}: ${volume}${surplus}. The book may be crossed until the uncross.`;
 }
 
 // --- acting ---
