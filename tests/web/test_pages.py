@@ -105,6 +105,7 @@ def test_every_module_of_the_console_is_there_under_one_version(door):
     text = door.http.get("/").text
     base = base_of(text)
     wanted, known = ["main.js"], set()
+    at_once = re.findall(rf'modulepreload" href="{base}([a-z_]+\.js)"', text)
     while wanted:
         name = wanted.pop()
         if name in known or name in LATER_OPENED:
@@ -113,10 +114,12 @@ def test_every_module_of_the_console_is_there_under_one_version(door):
         answer = door.http.get(base + name)
         assert answer.status_code == 200, name
         assert answer.headers["content-type"].startswith("text/javascript")
-        wanted += re.findall(r"from \"\./([a-z_]+\.js)\"", answer.text)
-        wanted += re.findall(r"import\(\"\./([a-z_]+\.js)\"\)", answer.text)
-    for name in known - {"main.js"}:
-        assert f'<link rel="modulepreload" href="{base}{name}">' in text
+        imported = re.findall(r"from \"\./([a-z_]+\.js)\"", answer.text)
+        if name in at_once:
+            assert set(imported) <= set(at_once)
+        wanted += imported + re.findall(r"import\(\"\./([a-z_]+\.js)\"\)", answer.text)
+    assert "ladder.js" in at_once
+    assert "chart.js" in known - set(at_once)
 
 
 def test_the_chart_file_is_there_with_its_licence_and_notice(door):

@@ -5,6 +5,7 @@ Flow:  static/console/ -> [pages] -> browser; the console's modules ask REST and
 No code and no style stands in a page, and nothing comes from elsewhere.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from html import escape
@@ -28,7 +29,7 @@ KINDS = {
     ".txt": "text/plain; charset=utf-8",
 }  # fmt: skip
 CHART = "lightweight-charts-5.2.1.mjs"
-LATER = ("operate", "keys")  # modules of views that are loaded when they are first opened
+IMPORTED = re.compile(rb'^import .* from "\./(\w+\.js)";$', re.MULTILINE)
 FOR_EVER = "public, max-age=31536000, immutable"  # a page names a file with its hash
 GROUPS = {  # of the routes, by the first part of their path
     "Market": ("depth", "trades", "trade", "ticker", "candles", "markets", "session", "calendar",
@@ -68,6 +69,14 @@ class Folder:
         self.files = read_files(STATIC / name)
         content = b"".join(each.encode() + self.files[each][0] for each in sorted(self.files))
         self.version = sha256(content).hexdigest()[:12]
+
+    def modules(self, file: str) -> list[str]:
+        """The module and all that it imports at once, so that a browser asks for them together."""
+        found = [file]
+        for each in found:
+            named = (name.decode() for name in IMPORTED.findall(self.files[each][0]))
+            found += [name for name in dict.fromkeys(named) if name not in found]
+        return found
 
     def url(self, file: str = "") -> str:
         return f"/static/{self.name}/{self.version}/{file}"
@@ -125,8 +134,7 @@ class Pages:
         console, web = self._folders["console"], ask.door.web
         modules = (
             f'<link rel="modulepreload" href="{console.url(name)}">'
-            for name in console.files
-            if name.endswith(".js") and not name.startswith(LATER)
+            for name in console.modules("main.js")
         )
         given = {
             "{console}": console.url(),

@@ -12,6 +12,7 @@ import { forPicture, milliseconds, shown, timeOfDay, toText, toUnits } from "./u
 
 const WIDTHS = ["1s", "1m", "5m", "15m", "1h", "1d"];
 const CANDLES = 300;
+const LABELS_MAX = 6; // more of them hide the candles
 const nodes = {};
 let picture = "candles";
 let width = "1m";
@@ -210,7 +211,7 @@ function paintOrders(each) {
   }
   for (const [id, line] of chart.lines) {
     const now = wanted.get(id);
-    if (now && line.said === saidOf(now)) continue;
+    if (now && line.said === saidOf(now, wanted.size)) continue;
     chart.candles.removePriceLine(line.line);
     chart.lines.delete(id);
   }
@@ -219,9 +220,9 @@ function paintOrders(each) {
     const isBuy = now.order.side === "BUY";
     const line = chart.candles.createPriceLine({
       price: forPicture(now.price), color: colour(isBuy ? "up" : "down"), lineWidth: 1,
-      lineStyle: isBuy ? 1 : 2, axisLabelVisible: true, title: `${isBuy ? "Buy" : "Sell"} ${shown(now.order.openQuantity ?? "0")}`,
+      lineStyle: isBuy ? 1 : 2, axisLabelVisible: wanted.size <= LABELS_MAX, title: `${isBuy ? "Buy" : "Sell"} ${shown(now.order.openQuantity ?? "0")}`,
     });
-    chart.lines.set(id, { line, said: saidOf(now) });
+    chart.lines.set(id, { line, said: saidOf(now, wanted.size) });
   }
   const first = candles.length ? milliseconds(candles[0].start) : 0;
   const marks = fills.list
@@ -239,7 +240,11 @@ function paintOrders(each) {
   chart.marks.setMarkers(marks);
 }
 
-const saidOf = ({ order, price }) => `${order.side} ${price} ${order.openQuantity} ${document.documentElement.dataset.theme}`;
+
+
+function saidOf({ order, price }, count) {
+  return [order.side, price, order.openQuantity, document.documentElement.dataset.theme, count <= LABELS_MAX].join(" ");
+}
 
 function paintLegend() {
   const each = market();

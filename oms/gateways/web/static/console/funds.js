@@ -31,20 +31,30 @@ export function startFunds() {
 
 /** What the account owns: {node, paint()}. */
 export function balancesTable() {
-  const list = listing("Balances", [["Asset"], ["Available", "r"], ["Reserved", "r"]], { empty: "Nothing is owned", hint: "Money that is paid in comes here." });
+  const list = listing("Balances", [["Asset"], ["Available", "r"], ["Reserved", "r"]], { cls: "of-balances", empty: "Nothing is owned", hint: "Money that is paid in comes here." });
   return {
     node: list.node,
     paint() {
       const rows = [...store.balances.values()].sort((a, b) => (a.asset < b.asset ? -1 : 1));
-      keyed(list.body, rows, (each) => each.asset, () => el("tr", {}, el("td"), el("td", { class: "r" }), el("td", { class: "r" })), (row, each) => {
-        setText(row.children[0], each.asset);
-        setNumber(row.children[1], shown(each.available, 2));
-        setNumber(row.children[2], /^0(\.0+)?$/.test(each.reserved) ? "0" : shown(each.reserved, 2));
-      });
+      keyed(list.body, rows, (each) => each.asset, balanceRow, patchBalance);
       if (store.user) list.state(rows.length, store.isBalancesKnown);
       else list.state(0, true, { code: "Signed out", words: "Your balances come here." });
     },
   };
+}
+
+function balanceRow() {
+  const available = el("td", { class: "r" }, el("span"), el("span", { class: "under" }));
+  return el("tr", {}, el("td"), available, el("td", { class: "r" }));
+}
+
+/** Where there is no room for a third column, what is reserved stands below what is available. */
+function patchBalance(row, each) {
+  const reserved = /^0(\.0+)?$/.test(each.reserved) ? "0" : shown(each.reserved, 2);
+  setText(row.children[0], each.asset);
+  setNumber(row.children[1].firstChild, shown(each.available, 2));
+  setText(row.children[1].lastChild, reserved === "0" ? "" : `${reserved} reserved`);
+  setNumber(row.children[2], reserved);
 }
 
 /** What moved the account's money, newest first: {node, paint()}. */

@@ -12,11 +12,11 @@ const ROWS_MAX = 500;
 const FRESH_MS = 5000; // unrealized profit goes with the market
 const ENDS = { FILLED: "g-check", CANCELED: "g-ring", REJECTED: "g-tri", EXPIRED: "g-ring" };
 
-/** A table with its empty line and a button for more. heads: [text, class]. */
+/** A table with its empty line and a button for more. heads: [text, class]. what: {empty, hint, cls}. */
 export function listing(label, heads, what) {
   const body = el("tbody");
   const head = el("tr", {}, ...heads.map(([text, cls]) => el("th", { scope: "col", class: cls ?? "", text })));
-  const table = el("table", { class: "t", "aria-label": label }, el("thead", {}, head), body);
+  const table = el("table", { class: `t ${what.cls ?? ""}`, "aria-label": label }, el("thead", {}, head), body);
   const empty = el("p", { class: "empty" }, el("b"), el("span"));
   const more = el("button", { class: "txt more", type: "button", text: "Older…", hidden: true });
   return {
@@ -117,7 +117,7 @@ function patchFill(row, fill) {
 }
 
 export function historyTable(isOnlyHere) {
-  const list = listing("Past orders", [["Time"], ["Order"], ["Market"], ["Price", "r"], ["Filled of quantity", "r"], ["State"], ["Why", "x1"]],
+  const list = listing("Past orders", [["Time", "x0"], ["Order"], ["Market"], ["Price", "r"], ["Filled of quantity", "r"], ["State"], ["Why", "x1"]],
     { empty: "No orders yet", hint: "Orders that ended or were refused are kept here." });
   const past = pages("/orders", () => ({ account: store.account }), (told) => told.orders);
   list.more.addEventListener("click", () => past.older(() => changed("ended")));
@@ -137,7 +137,7 @@ export function historyTable(isOnlyHere) {
 }
 
 function orderRow() {
-  return el("tr", {}, el("td", { class: "dim num" }), el("td", {}, el("b"), el("span")), el("td"), el("td", { class: "r" }), el("td", { class: "r" }),
+  return el("tr", {}, el("td", { class: "dim num x0" }), el("td", {}, el("b"), el("span")), el("td"), el("td", { class: "r" }), el("td", { class: "r" }),
     el("td", {}, el("span", { class: "state" }, icon("g-ring"), el("span"))), el("td", { class: "x1 dim why" }));
 }
 

@@ -25,9 +25,12 @@ let shownSymbol = "";
 let isStepChosen = false;
 let picked = () => {};
 
-/** picked({side, price}): the person clicked a rung; price: text. */
-export function startLadder(onPick) {
-  picked = onPick;
+/** act({side, price}) is called when the person clicks a rung; price: text, side: null on the price. */
+export function onPick(act) {
+  picked = act;
+}
+
+export function startLadder() {
   const section = byId("ladder");
   steps = el("select", { "aria-label": "Price step of the ladder", on: { change: () => chooseStep(BigInt(steps.value)) } });
   section.querySelector("header").append(
@@ -324,7 +327,7 @@ function callWords(each, kind, word, auction) {
   const volume = auction.volume ? `${shown(auction.volume)} ${each.base} would trade` : "";
   const surplus = auction.surplus && forPicture(auction.surplus) !== 0
     ? `, ${shown(auction.surplus.replace(/^-/, ""))} more to ${auction.surplus.startsWith("-") ? "sell" : "buy"}` : "";
-  return `Indicative ${shown(auction.price, each.places.price)}: ${volume}${surplus}. The book may be crossed until then.`;
+  return `Indicative ${shown(auction.price, each.places.price)}: ${volume}${surplus}. The book may be crossed until the uncross.`;
 }
 
 // --- acting ---

@@ -22,12 +22,15 @@ const MEANINGS = {
   USER_EXISTS: "The name or the e-mail is taken", TOO_MANY_REQUESTS: "Too many requests: a moment, please", NO_ANSWER: "The exchange did not answer",
 };
 
+// Of these the details say the same again.
+const WHOLE = new Set(["CREDENTIALS_INVALID", "CODE_INVALID", "SESSION_REVOKED", "TOKEN_INVALID", "NO_ANSWER", "TOO_MANY_REQUESTS"]);
+
 /** What was refused, in words: the meaning, then the details. */
 export function meaningOf(error) {
   const details = error.words ?? error.message;
   const meaning = MEANINGS[error.code];
   if (!meaning) return [sentence(details), ""];
-  return [sentence(meaning), details && details !== error.code && details !== "no answer came" ? details : ""];
+  return [sentence(meaning), WHOLE.has(error.code) || details === error.code ? "" : details];
 }
 
 /** A block that shows refusals. block.show(error, repairs): repairs are [label, act]; block.done(text):

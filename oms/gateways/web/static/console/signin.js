@@ -29,8 +29,9 @@ export function startSignIn(parent) {
     rows[name] = el("label", { class: "stack" }, el("span", { text: label }), inputs[name]);
     return rows[name];
   };
-  form = el("form", { class: "auth", id: "auth-form", role: "tabpanel", novalidate: true, on: { submit } });
-  const choice = tabs("Account", canSignUp ? [["in", "Sign in"], ["up", "Create account"]] : [["in", "Sign in"]], form, (value) => {
+  form = el("form", { class: "auth", id: "auth-form", novalidate: true, on: { submit } });
+  const panel = el("div", { id: "auth-panel", role: "tabpanel" }, form);
+  const choice = tabs("Account", canSignUp ? [["in", "Sign in"], ["up", "Create account"]] : [["in", "Sign in"]], panel, (value) => {
     mode = value;
     pending = null;
     refusal.clear();
@@ -42,7 +43,7 @@ export function startSignIn(parent) {
     field("password", "Password", { type: "password", autocomplete: "current-password" }),
     field("code", "Code of your authenticator", { inputmode: "numeric", autocomplete: "one-time-code" }),
     button, refusal.node, note);
-  box = el("div", { class: "auth-box", hidden: true }, el("div", { class: "auth-tabs" }, choice.node), form);
+  box = el("div", { class: "auth-box", hidden: true }, el("div", { class: "auth-tabs" }, choice.node), panel);
   parent.append(box);
   onLoginEnd((why) => {
     pending = null;

@@ -1,7 +1,7 @@
 // Status: the bar at the bottom, and what the whole page shows of the link and the session.
 
 import { say } from "./announce.js";
-import { byId, setAttr, setIcon, setText, show } from "./dom.js";
+import { byId, setIcon, setText, show } from "./dom.js";
 import { isOld, serverNow, store, watch } from "./store.js";
 import { shown, timeOfDay } from "./units.js";
 
@@ -46,7 +46,7 @@ function paintUser() {
   const { user } = store;
   setText(byId("who-name"), user ? user.user : "Sign in");
   setText(byId("who-role"), user ? user.role : "");
-  setAttr(byId("who"), "aria-label", user ? `Account ${user.user}, ${user.role}` : "Sign in");
+  setText(byId("who-what"), user ? "Account " : "");
   show(byId("go-operate"), Boolean(user?.scopes?.includes("admin")));
 }
 

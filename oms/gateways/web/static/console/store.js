@@ -25,6 +25,7 @@ export const store = {
 const changes = new Set();
 const watchers = [];
 let isAsked = false;
+let timer = 0;
 
 /** Paint when one of the topics changed. topics: names that `changed` is called with. every: at
  * least so many ms between two paintings. view: only while this view is shown; painted when it is
@@ -53,24 +54,30 @@ function ask() {
   requestAnimationFrame(paintAll);
 }
 
+/** Ask for a frame once the next watcher may paint again. */
+function later(waitMs) {
+  clearTimeout(timer);
+  timer = setTimeout(ask, waitMs);
+}
+
 function paintAll(nowMs) {
   isAsked = false;
   for (const watcher of watchers) {
     if (!watcher.isDue) watcher.isDue = [...watcher.topics].some((topic) => changes.has(topic));
   }
   changes.clear();
-  let isLeft = false;
+  let waitMs = Infinity;
   for (const watcher of [...watchers]) {
     if (!watcher.isDue || (watcher.view && watcher.view !== store.view)) continue;
     if (nowMs - watcher.lastAt < watcher.every) {
-      isLeft = true;
+      waitMs = Math.min(waitMs, watcher.every - (nowMs - watcher.lastAt));
       continue;
     }
     watcher.isDue = false;
     watcher.lastAt = nowMs;
     watcher.paint();
   }
-  if (isLeft) ask();
+  if (waitMs < Infinity) later(waitMs);
 }
 
 // --- the exchange's clock ---

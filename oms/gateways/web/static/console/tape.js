@@ -28,7 +28,8 @@ function paint() {
   const each = market();
   setText(unit, each?.base || "Quantity");
   const rows = each ? store.trades.slice(0, ROWS) : [];
-  keyed(body, rows, (trade) => trade.executionId, make, (row, trade) => patch(row, trade, each));
+  // A place keeps its row, so that nothing moves when a trade comes.
+  keyed(body, [...rows.entries()], ([place]) => `${place}`, make, (row, [, trade]) => patch(row, trade, each));
   empty.hidden = rows.length > 0;
   setText(empty, store.book ? "No trades yet" : "Reading trades…");
 }

@@ -30,7 +30,7 @@ let say;
 let cost;
 let button;
 let refusal;
-let tried = { key: "", told: null };
+let tried = { key: "", asked: "", told: null };
 let tryTimer = 0;
 let isSending = false;
 let armedAt = -Infinity;
@@ -159,7 +159,12 @@ function apply(changes) {
   for (const each of draft.terms) if (order.whyNotTerm(each, draft, kind)) draft.terms.delete(each);
   if (order.whyNotOco(draft)) draft.attach = "none";
   refusal.clear();
+  markNone();
   paint();
+}
+
+function markNone() {
+  for (const field of Object.values(fields)) field.mark?.(false);
 }
 
 function toggle(term) {
@@ -260,7 +265,7 @@ function readBack() {
   setWords(say, order.sentenceOf(draft, each, kind));
   const gap = order.missing(draft);
   if (gap) {
-    tried = { key: "", told: null };
+    tried = { key: "", asked: "", told: null };
     clearTimeout(tryTimer);
   } else tryLater(each);
   paintCost(each);
@@ -308,14 +313,16 @@ function tryLater(each) {
   const balances = [...store.balances.values()].map((balance) => balance.available).join();
   const key = JSON.stringify([body, each.phase, balances]);
   if (key === tried.key || !may("trade")) return;
-  tried = { key, told: null };
+  const asked = JSON.stringify(body);
+  // Another balance alone: what was told stands until it is told anew.
+  tried = { key, asked, told: tried.asked === asked && !tried.told?.error ? tried.told : null };
   clearTimeout(tryTimer);
   tryTimer = setTimeout(() => tryOut(body, key, each), TRY_MS);
 }
 
 function tryAgain() {
   if (!tried.told?.error) return;
-  tried = { key: "", told: null };
+  tried = { key: "", asked: "", told: null };
   readBack();
 }
 
@@ -330,7 +337,10 @@ async function tryOut(body, key, each) {
   tried.told = told;
   paintCost(each);
   if (told.error && told.error.status && told.error.code !== "TOO_MANY_REQUESTS") refused(told.error, { isLoud: false });
-  else if (told.accepted && refusal.node.dataset.from === "try") refusal.clear();
+  else if (told.accepted) {
+    markNone();
+    if (refusal.node.dataset.from === "try") refusal.clear();
+  }
 }
 
 // --- sending ---
@@ -412,6 +422,7 @@ function refused(error, { isLoud = true } = {}) {
   }]);
   refusal.show(error, repairs, { isLoud });
   refusal.node.dataset.from = isLoud ? "sent" : "try";
+  if (isLoud) refusal.node.scrollIntoView({ block: "nearest" });
   const field = order.fieldOf(error, draft);
   for (const [name, each_] of Object.entries(fields)) each_.mark?.(name === field);
 }

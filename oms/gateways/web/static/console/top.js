@@ -1,11 +1,13 @@
 // Top: the bar at the top: which market, its phase and its last 24 hours; theme; who is signed in.
 
+import { say } from "./announce.js";
 import { byId, el, setAttr, setClass, setIcon, setNumber, setText, show } from "./dom.js";
 import { signOut } from "./login.js";
 import { changeOf, phaseOf, reasonOf } from "./markets.js";
 import { openPalette } from "./palette.js";
 import { go } from "./route.js";
-import { market, serverNow, store, watch } from "./store.js";
+import { bind } from "./shortcuts.js";
+import { isOld, market, serverNow, store, watch } from "./store.js";
 import { percent, places, shortened, shown, span, subtract } from "./units.js";
 
 const TITLES = { trade: "Trading", operate: "Operating the exchange", keys: "Keys and account" };
@@ -28,6 +30,7 @@ export function startTop() {
   }
   watch(["symbol", "markets", "session", "beat"], paintMarket, { view: "trade" });
   watch(["symbol", "tickers", "markets", "book"], paintTicker, { every: 250, view: "trade" });
+  bind("Q", "say best bid, best ask and last price", sayPrices, { view: "trade" });
   watch(["view", "symbol"], paintTitle);
   watch(["orders"], () => {
     const count = store.orders.size;
@@ -52,6 +55,13 @@ function buildTicker() {
   nodes.volumeText = el("span");
   nodes.volumeUnit = el("span", { class: "dim" });
   nodes.volume.append(nodes.volumeText, " ", nodes.volumeUnit);
+}
+
+function sayPrices() {
+  const each = market();
+  const { bid, ask, last } = store.tickers.get(store.symbol) ?? {};
+  const priced = (text) => (text ? shown(text, each.places.price) : "none");
+  say(`${store.symbol}${isOld() ? ", old prices" : ""}: bid ${priced(bid?.[0])}, ask ${priced(ask?.[0])}, last ${priced(last)}`);
 }
 
 function paintTitle() {
