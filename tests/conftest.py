@@ -1,5 +1,6 @@
 """Fixtures that many tests share."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,6 +15,11 @@ from oms import Config, MemoryStore, OrderManagement
 from oms.errors import StoppedError
 from tests.fakes import Stepped, config_of
 from tests.teller import Teller
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two a core: half of the time a test waits, for a disk or for another process."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture

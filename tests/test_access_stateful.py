@@ -16,6 +16,7 @@ from oms.requests import AccessAction, AccessRequest, FundsAction, FundsRequest
 from oms.requests.access import OF_OPERATORS
 from oms.sections import ExchangeConfig
 from oms.turn.journal import differences, state_mistakes
+from tests.examples import many
 from tests.fakes import INSTRUMENTS, Stepped, config_of
 from tests.reference_access import ReferenceAccess
 
@@ -256,6 +257,6 @@ class AccessMachine(RuleBasedStateMachine):
 
 
 AccessMachine.TestCase.settings = hypothesis_settings(
-    max_examples=60, stateful_step_count=50, deadline=None
+    max_examples=many(60), stateful_step_count=50, deadline=None
 )
 TestAccess = AccessMachine.TestCase

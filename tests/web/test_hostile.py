@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oms.gateways.web import lines
+from tests.examples import many
 from tests.processes import wait_until
 from tests.web.daemons import ROOT, Daemon, connect, read, request
 
@@ -285,7 +286,7 @@ GOOD = [
 ]  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=many(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.sampled_from(range(len(GOOD))), min_size=1, max_size=12),
     st.lists(st.integers(1, 200), min_size=1, max_size=20),
@@ -306,7 +307,7 @@ def test_however_requests_are_cut_into_pieces_they_are_answered_alike(daemon, wh
     assert got == alone
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=many(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from(GOOD),
     st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=4)), min_size=1, max_size=4),
