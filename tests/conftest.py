@@ -10,11 +10,16 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from oms import Config, MemoryStore, OrderManagement
 from oms.errors import StoppedError
 from tests.fakes import Stepped, config_of
 from tests.teller import Teller
+
+# No test depends on an idle machine.
+settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ours")
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -256,7 +256,5 @@ class AccessMachine(RuleBasedStateMachine):
         assert list(differences(desk.store, fold)) == []
 
 
-AccessMachine.TestCase.settings = hypothesis_settings(
-    max_examples=many(60), stateful_step_count=50, deadline=None
-)
+AccessMachine.TestCase.settings = hypothesis_settings(max_examples=many(60), stateful_step_count=50)
 TestAccess = AccessMachine.TestCase

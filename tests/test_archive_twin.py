@@ -102,7 +102,7 @@ class Twin:
 
 
 @given(days=days)
-@settings(max_examples=many(20), deadline=None)
+@settings(max_examples=many(20))
 def test_no_question_tells_whether_a_database_was_archived(tmp_path_factory, days):
     """Whatever was placed, changed, repeated and busted, and whatever was archived between days."""
     directory = tmp_path_factory.mktemp("twins")

@@ -239,7 +239,7 @@ class BookMachine(RuleBasedStateMachine):
 
 
 TestBook = BookMachine.TestCase
-TestBook.settings = settings(max_examples=many(150), stateful_step_count=50, deadline=None)
+TestBook.settings = settings(max_examples=many(150), stateful_step_count=50)
 
 
 class WideBookMachine(BookMachine):
@@ -257,4 +257,4 @@ class WideBookMachine(BookMachine):
 
 
 TestWideBook = WideBookMachine.TestCase
-TestWideBook.settings = settings(max_examples=many(40), stateful_step_count=15, deadline=None)
+TestWideBook.settings = settings(max_examples=many(40), stateful_step_count=15)

@@ -124,6 +124,4 @@ class BustMachine(ExchangeMachine):
 
 
 TestBusts = BustMachine.TestCase
-TestBusts.settings = hypothesis_settings(
-    max_examples=many(60), stateful_step_count=25, deadline=None
-)
+TestBusts.settings = hypothesis_settings(max_examples=many(60), stateful_step_count=25)

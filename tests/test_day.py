@@ -264,7 +264,7 @@ trades = st.lists(
 
 
 @given(made=trades)
-@settings(max_examples=many(30), deadline=None)
+@settings(max_examples=many(30))
 def test_settlement_prices_are_what_a_plain_reckoning_gives(made):
     """Trades at any minute of two days of a market that never closes; ticks of 5."""
     begin = datetime(2026, 3, 2, tzinfo=UTC)

@@ -276,7 +276,7 @@ requests = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=many(150), deadline=None)
+@settings(max_examples=many(150))
 @given(st.lists(requests, min_size=1, max_size=25))
 def test_whatever_is_asked_it_is_said_before(asked):
     """Few names, little money: repeats, conflicts and refusals of all sorts."""

@@ -403,6 +403,4 @@ class ExchangeMachine(RuleBasedStateMachine):
 
 
 TestExchange = ExchangeMachine.TestCase
-TestExchange.settings = hypothesis_settings(
-    max_examples=many(120), stateful_step_count=100, deadline=None
-)
+TestExchange.settings = hypothesis_settings(max_examples=many(120), stateful_step_count=100)

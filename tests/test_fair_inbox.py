@@ -193,4 +193,4 @@ class FairMachine(RuleBasedStateMachine):
 
 
 TestFair = FairMachine.TestCase
-TestFair.settings = settings(max_examples=many(100), stateful_step_count=40, deadline=None)
+TestFair.settings = settings(max_examples=many(100), stateful_step_count=40)

@@ -271,6 +271,4 @@ class HaltsMachine(RuleBasedStateMachine):
 
 
 TestHalts = HaltsMachine.TestCase
-TestHalts.settings = hypothesis_settings(
-    max_examples=many(100), stateful_step_count=60, deadline=None
-)
+TestHalts.settings = hypothesis_settings(max_examples=many(100), stateful_step_count=60)

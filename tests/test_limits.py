@@ -728,4 +728,4 @@ class LimitsMachine(RuleBasedStateMachine):
 
 
 TestLimits = LimitsMachine.TestCase
-TestLimits.settings = settings(max_examples=many(60), stateful_step_count=40, deadline=None)
+TestLimits.settings = settings(max_examples=many(60), stateful_step_count=40)

@@ -172,7 +172,7 @@ steps = st.lists(
 )  # fmt: skip
 
 
-@settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=many(60))
+@settings(suppress_health_check=list(HealthCheck), max_examples=many(60))
 @given(steps)
 def test_whatever_is_done_the_entries_add_up(steps):
     """The ledger's own balances are the twin."""

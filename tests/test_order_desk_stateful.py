@@ -204,4 +204,4 @@ class DeskMachine(RuleBasedStateMachine):
 
 
 TestDesk = DeskMachine.TestCase
-TestDesk.settings = settings(max_examples=many(150), stateful_step_count=30, deadline=None)
+TestDesk.settings = settings(max_examples=many(150), stateful_step_count=30)

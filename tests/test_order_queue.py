@@ -204,7 +204,7 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 TestQueue = QueueMachine.TestCase
-TestQueue.settings = settings(max_examples=many(150), stateful_step_count=40, deadline=None)
+TestQueue.settings = settings(max_examples=many(150), stateful_step_count=40)
 
 
 @pytest.fixture

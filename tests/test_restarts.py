@@ -43,7 +43,7 @@ def standing(desk):
 
 
 @given(st.lists(st.tuples(st.lists(requests, max_size=4), ends), max_size=12))
-@settings(max_examples=many(120), deadline=None)
+@settings(max_examples=many(120))
 def test_restarts_at_any_moment_change_nothing_that_matters(turns):
     """Orderly or not, from a snapshot or not: same books, same orders, same fills."""
     # given two order managers with the same requests, one of which keeps restarting

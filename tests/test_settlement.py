@@ -342,7 +342,7 @@ def standing(reports):
 
 
 @given(ACTIONS, st.sampled_from([(0, 0), (-40, 90), (170, 30)]))
-@hypothesis_settings(max_examples=many(60), deadline=None)
+@hypothesis_settings(max_examples=many(60))
 def test_a_bust_settles_both_orders_anew_without_the_trade(actions, rates):
     """Whatever is taken back, in whatever order: each order has paid what it is now worth."""
     instrument = coarse(maker_fee_bps=rates[0], taker_fee_bps=rates[1])

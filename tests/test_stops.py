@@ -232,4 +232,4 @@ class StopMachine(RuleBasedStateMachine):
 
 
 TestStops = StopMachine.TestCase
-TestStops.settings = settings(max_examples=many(150), stateful_step_count=40, deadline=None)
+TestStops.settings = settings(max_examples=many(150), stateful_step_count=40)

@@ -96,7 +96,7 @@ requests = st.one_of(
     script=st.lists(st.builds(Step, st.sampled_from(["accept", "fill", "reject", "silence"]))),
     turns=st.lists(st.lists(reports | requests, max_size=4), max_size=12),
 )
-@settings(max_examples=many(200), deadline=None)
+@settings(max_examples=many(200))
 def test_whatever_a_venue_says_the_orders_add_up(script, turns):
     """True reports and lies in any order: nobody dies, no fill is taken back."""
     desk = remote(*script)

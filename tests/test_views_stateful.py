@@ -231,6 +231,4 @@ def as_texts(row):
 
 
 TestViews = ViewMachine.TestCase
-TestViews.settings = hypothesis_settings(
-    max_examples=many(12), stateful_step_count=10, deadline=None
-)
+TestViews.settings = hypothesis_settings(max_examples=many(12), stateful_step_count=10)

@@ -287,7 +287,7 @@ GOOD = [
 ]  # fmt: skip
 
 
-@settings(max_examples=many(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=many(40), suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.sampled_from(range(len(GOOD))), min_size=1, max_size=12),
     st.lists(st.integers(1, 200), min_size=1, max_size=20),
@@ -308,7 +308,7 @@ def test_however_requests_are_cut_into_pieces_they_are_answered_alike(daemon, wh
     assert got == alone
 
 
-@settings(max_examples=many(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=many(100), suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from(GOOD),
     st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=4)), min_size=1, max_size=4),

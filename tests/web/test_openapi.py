@@ -90,7 +90,7 @@ def ask(operation, mode, url, headers):
     """Some examples of one route. Raises what schemathesis finds."""
 
     @settings(
-        max_examples=many(EXAMPLES), deadline=None, derandomize=True, database=None,
+        max_examples=many(EXAMPLES), derandomize=True, database=None,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(case=operation.as_strategy(generation_mode=mode))

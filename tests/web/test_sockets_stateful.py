@@ -222,7 +222,7 @@ class Flow(RuleBasedStateMachine):
 
 def so_many(examples):
     return settings(
-        max_examples=many(examples), stateful_step_count=25, deadline=None,
+        max_examples=many(examples), stateful_step_count=25,
         suppress_health_check=list(HealthCheck),
         phases=[Phase.explicit, Phase.reuse, Phase.generate],
     )  # fmt: skip
