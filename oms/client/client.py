@@ -9,12 +9,13 @@ once. What nobody answers within retry_s is raised: UnansweredError where it may
 ServerError where it was not.
 """
 
+import asyncio
 import json
 import random
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from fractions import Fraction
 from types import TracebackType
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 from oms.client.credentials import LoginError, Nobody, Reply, credentials_of, refusal_of
+from oms.client.orders import OrderLine
 from oms.client.retry import (
     Backoff,
     FailedError,
@@ -33,9 +35,11 @@ from oms.client.retry import (
     verdict_of,
 )
 from oms.client.said import Call, call_of
+from oms.client.streams import Stream, market_of, reports_of
 from oms.client.told import (
     Balances,
     GarbledError,
+    Instruments,
     Told,
     answer_of,
     balances_of,
@@ -47,6 +51,7 @@ from oms.client.told import (
     reading,
     report_of,
     rows,
+    snapshot_of,
     standing_of,
     text,
     trade_of,
@@ -57,7 +62,7 @@ from oms.clock import Clock, SystemClock, pause
 from oms.enums import Phase, Side
 from oms.errors import ServerError, StoppedError, UnansweredError, ValidationError
 from oms.instruments import Instrument
-from oms.market_data import Candle, DecimalLevel, DepthSnapshot, Prices, TradePrint
+from oms.market_data import Candle, DecimalLevel, DepthSnapshot, MarketEvent, Prices, TradePrint
 from oms.positions import Pnl, Position
 from oms.reject_reasons import REASONS, RejectReason
 from oms.reports import AccountSnapshot, OrderPage, OrderResponse, refused
@@ -121,19 +126,29 @@ class Client:
         self._wait = wait
         self._instruments: dict[str, Instrument] = {}
         self._stopped = False
+        self._line: OrderLine | None = None
 
     # --- life ---
 
     def start(self) -> None:
         """See that the server is there and knows the client. Raises ServerError."""
-        self.instruments()
-        if not isinstance(self.credentials, Nobody):
-            self._question("/me", {}, lambda _reply: None)
+        try:
+            self.instruments()
+            if self.is_known:
+                self._question("/me", {}, lambda _reply: None)
+        except BaseException:
+            self.transport.close()
+            raise
 
     def stop(self) -> None:
         """Close the connections. Requests raise StoppedError from now on. Safe to repeat."""
         self._stopped = True
         self.transport.close()
+
+    @property
+    def is_known(self) -> bool:
+        """Does the server know who it is? Else it has public questions alone."""
+        return not isinstance(self.credentials, Nobody)
 
     @property
     def stopped(self) -> bool:
@@ -179,12 +194,14 @@ class Client:
             call_of(each)
         return [self.submit(each) for each in given]
 
-    def response_of(self, call: Call, reply: Reply) -> OrderResponse:
+    def response_of(
+        self, call: Call, reply: Reply, instruments: Instruments | None = None
+    ) -> OrderResponse:
         """The answer to a request. Raises GarbledError; ServerError if it is none of the
         exchange's."""
         with reading(call.name):
             if reply.told.get("reports"):
-                return answer_of(reply.told, self.instrument)
+                return answer_of(reply.told, instruments or self.instrument)
             if error_of(reply.told) is None:
                 raise GarbledError(f"{call.name}: an answer without its reports")
         raise refusal_of(reply)
@@ -242,13 +259,9 @@ class Client:
 
     def _account_snapshot(self, account: str) -> AccountSnapshot:
         def read(reply: Reply) -> AccountSnapshot:
-            return self.snapshot_of(reply.told)
+            return snapshot_of(reply.told, self.instrument)
 
         return self._question("/account", {"account": account}, read)
-
-    def snapshot_of(self, told: Told) -> AccountSnapshot:
-        orders = [report_of(each, self.instrument) for each in rows(told["reports"])]
-        return AccountSnapshot(whole(told["seq"]), orders, balances_of(told["balances"]))
 
     def reports_after(
         self, account: str, seq: int, upto_seq: int | None = None
@@ -320,6 +333,18 @@ class Client:
         if symbol not in self._instruments:
             self.instruments(delisted=True)
         return self._instruments.get(symbol)
+
+    def known(self, symbol: str) -> Instrument | None:
+        """The same without asking."""
+        return self._instruments.get(symbol)
+
+    def accounts(self) -> list[str]:
+        """Those of the user."""
+
+        def read(reply: Reply) -> list[str]:
+            return [text(each) for each in rows(reply.told["accounts"])]
+
+        return self._question("/me", {}, read)
 
     def market_states(self) -> dict[str, Phase]:
         """The phase of each market."""
@@ -406,6 +431,46 @@ class Client:
         if found is None:
             raise ValidationError("symbol", symbol, "one of " + ", ".join(self._instruments))
         return found
+
+    # --- under asyncio ---
+
+    def reports(self, account: str = "", *, from_seq: int | None = None) -> Stream[OrderResponse]:
+        """Every report of an account, or of all of the user's, in order: from now on, or behind the
+        turn `from_seq`, as `catch_up` or an earlier stream told it. Opened by `async with`."""
+        return Stream(self, lambda: reports_of(self, account, from_seq))
+
+    def market_events(self, symbol: str = "") -> Stream[MarketEvent]:
+        """What happens in a market, in order; without `symbol` in all there are now, and to the
+        balances of the user's accounts. Opened by `async with`."""
+        return Stream(self, lambda: market_of(self, symbol))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Client"]:
+        """Started, and with a WebSocket for orders; at the end what was sent is answered."""
+        await asyncio.to_thread(self.start)
+        self._line = OrderLine(self)
+        try:
+            async with self._line:
+                yield self
+        finally:
+            self._line = None
+            self.stop()
+
+    async def place(self, request: Request) -> OrderResponse:
+        """Send a request over the WebSocket, behind all that were placed before. Whoever is
+        canceled loses the answer and not the request. Raises as the future of `submit` does."""
+        call = call_of(request)
+        if self._line is None:
+            raise StoppedError("the client is not running: `async with aio.running(client)`")
+        if not call.op:
+            return await asyncio.to_thread(lambda: self.submit(request).result())
+        try:
+            return await asyncio.shield(self._line.put(call))
+        except ServerError as error:
+            response = refused_by(call, error, self.clock.wall_ns())
+            if response is None:
+                raise
+            return response
 
     # --- asking ---
 

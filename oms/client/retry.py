@@ -141,6 +141,10 @@ class Tries:
             raise self.outcome(failed.error) from failed.error
         return pause_s
 
+    @property
+    def is_over(self) -> bool:
+        return self._clock.monotonic_ns() > self._ends_ns
+
     def outcome(self, error: ServerError) -> ServerError:
         """What is known in the end."""
         if not (self.in_doubt and self._effect):

@@ -21,6 +21,7 @@ from oms.market_data import (
     IndicativePrice,
     Level,
     MarketState,
+    TopOfBook,
     TradeBust,
     TradeCorrection,
     TradeEvent,
@@ -28,7 +29,15 @@ from oms.market_data import (
 )
 from oms.money import to_units
 from oms.positions import Pnl, Position
-from oms.reports import CODES, NUMBER_BITS, NUMBER_MASK, OrderResponse, Report
+from oms.reports import (
+    CODES,
+    COMMAND_ANSWERS,
+    NUMBER_BITS,
+    NUMBER_MASK,
+    AccountSnapshot,
+    OrderResponse,
+    Report,
+)
 
 Told = dict[str, Any]
 Instruments = Callable[[str], Instrument | None]
@@ -98,8 +107,9 @@ def decimal_or_none(value: object) -> Decimal | None:
 
 def report_of(told: Told, instruments: Instruments) -> OrderResponse:
     """One execution report."""
-    symbol = text(told["symbol"])
-    instrument = instruments(symbol) if symbol else None
+    symbol, kind = text(told["symbol"]), ResponseType(told["type"])
+    of_market = symbol and kind.value not in COMMAND_ANSWERS  # else it is an asset, say
+    instrument = instruments(symbol) if of_market else None
     price = quantity = quote = 0
     if instrument is not None:
         price, quantity = instrument.price_scale, instrument.quantity_scale
@@ -107,7 +117,7 @@ def report_of(told: Told, instruments: Instruments) -> OrderResponse:
     seq, number, order_id = whole(told["seq"]), count(told["number"]), whole(told["orderId"])
     if not 0 <= number <= NUMBER_MASK:
         raise ValueError("a number within a turn")
-    kind, state, side = ResponseType(told["type"]), text(told["status"]), text(told["side"])
+    state, side = text(told["status"]), text(told["side"])
     notional = Fraction(decimal(told["notional"])) * 10 ** (price + quantity)
     fee = told["fee"]
     return OrderResponse(
@@ -139,6 +149,12 @@ def standing_of(told: Told, instruments: Instruments) -> OrderResponse:
     """How an order stands, that is told with its one report."""
     [report] = rows(told["reports"])
     return report_of(report, instruments)
+
+
+def snapshot_of(told: Told, instruments: Instruments) -> AccountSnapshot:
+    """Open orders and balances of one instant."""
+    orders = [report_of(each, instruments) for each in rows(told["reports"])]
+    return AccountSnapshot(whole(told["seq"]), orders, balances_of(told["balances"]))
 
 
 def balances_of(told: object) -> Balances:
@@ -240,6 +256,14 @@ def traded_of(told: Told, instrument: Instrument) -> TradeEvent:
         whole(data["tradeId"]), to_units("price", text(data["price"]), price),
         to_units("quantity", text(data["quantity"]), quantity), price, quantity,
     )  # fmt: skip
+
+
+def top_of(told: Told, instrument: Instrument, seq: int) -> TopOfBook:
+    """A ticker, without its last trade."""
+    [bid] = _levels([told["bid"] or ["0", "0"]], instrument)
+    [ask] = _levels([told["ask"] or ["0", "0"]], instrument)
+    scales = instrument.price_scale, instrument.quantity_scale
+    return TopOfBook(seq, 0, instrument.symbol, *bid, *ask, *scales)
 
 
 def state_of(told: Told) -> MarketState:
