@@ -41,13 +41,14 @@ class Timed(io.RawIOBase):
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
-        self._file = connection.socket.makefile("rb", buffering=0)
+        self._socket = connection.line  # http.client forgets it before the body is read
+        self._file = self._socket.makefile("rb", buffering=0)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]
-        self._connection.hurry()
+        self._connection.hurry(self._socket)
         return self._file.readinto(buffer)
 
     def close(self) -> None:
@@ -65,16 +66,16 @@ class Connection:
         self.idle_since_ns = 0
 
     @property
-    def socket(self) -> socket.socket:
+    def line(self) -> socket.socket:
         sock: socket.socket = self._plain.sock
         return sock
 
-    def hurry(self) -> None:
+    def hurry(self, waiting: socket.socket) -> None:
         """The next wait takes no longer than is left. Raises TimeoutError."""
         left_ns = self._until_ns - self._clock.monotonic_ns()
         if left_ns <= 0:
             raise TimeoutError("the time for an answer is over")
-        self._plain.sock.settimeout(left_ns / NANOS)
+        waiting.settimeout(left_ns / NANOS)
 
     def exchange(
         self, method: str, target: str, headers: dict[str, str], content: bytes, answer_s: float
@@ -85,7 +86,7 @@ class Connection:
             if self._plain.sock is None:
                 self._plain.connect()
             self._until_ns = self._clock.monotonic_ns() + int(answer_s * NANOS)
-            self.hurry()
+            self.hurry(self.line)
             sent = True
             self._plain.request(method, target, content or None, headers)
             return self._answer(method)
@@ -95,14 +96,13 @@ class Connection:
     def _answer(self, method: str) -> Answer:
         """http.client's own reader, on a file that keeps the time."""
         self._plain.response_class = lambda _sock, **_given: TimedResponse(self, method)  # type: ignore[assignment]
-        response = self._plain.getresponse()
-        content = response.read(ANSWER_BYTES_MAX + 1)
-        if len(content) > ANSWER_BYTES_MAX:
-            raise HTTPException(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
-        retry_after = response.getheader("Retry-After")
-        if response.length:
-            raise HTTPException("half of an answer")
-        return Answer(response.status, retry_after, content)
+        with self._plain.getresponse() as response:
+            content = response.read(ANSWER_BYTES_MAX + 1)
+            if len(content) > ANSWER_BYTES_MAX:
+                raise HTTPException(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
+            if response.length:
+                raise HTTPException("half of an answer")
+            return Answer(response.status, response.getheader("Retry-After"), content)
 
     @property
     def is_open(self) -> bool:
@@ -114,7 +114,7 @@ class Connection:
 
 class TimedResponse(http.client.HTTPResponse):
     def __init__(self, connection: Connection, method: str) -> None:
-        super().__init__(connection.socket, method=method)
+        super().__init__(connection.line, method=method)
         self.fp.close()
         self.fp = io.BufferedReader(Timed(connection))
 
