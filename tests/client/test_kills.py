@@ -14,6 +14,7 @@ import pytest
 
 from oms import OrderRequest, aio
 from oms.client import Client
+from oms.enums import RequestType
 from oms.requests import codec
 from tests.client.between import Between
 from tests.processes import audit, let_run
@@ -45,7 +46,7 @@ class Trader(threading.Thread):
         self.account, self.side, self.chance = account, side, chance
         self.client = Client(url, user=account, password=PASSWORD, retry_s=RETRY_S)
         self.stopping = False
-        self.asked, self.answers, self.reports = [], {}, []
+        self.asked, self.answers, self.reports = {}, {}, []
         self.error, self.seq = None, 0
         self.ready = threading.Event()
 
@@ -60,7 +61,7 @@ class Trader(threading.Thread):
 
     def wish(self):
         wish = wish_of(self.account, self.side, len(self.asked), self.chance)
-        self.asked.append(wish.client_order_id)
+        self.asked[wish.client_order_id] = wish.type
         return wish
 
     def trade(self):
@@ -87,7 +88,7 @@ class BySocket(Trader):
                 hears = asyncio.create_task(self._hear(reports))
                 self.ready.set()
                 await asyncio.gather(*[self._ask(oms) for _ in range(AT_ONCE)])
-                self.asked.append("last")
+                self.asked["last"] = RequestType.NEW
                 last = OrderRequest.new("ann", "last", SYMBOL, "BUY", "1", "1")
                 self.answers["last"] = await aio.submit(oms, last)
                 await hears
@@ -121,7 +122,7 @@ def check(traders, found):
         accepted = {name for name, answer in trader.answers.items() if not answer.refused}
         assert accepted <= mine, "an answered request is lost"
         for name, answer in trader.answers.items():
-            if answer.type in ("NEW", "TRADE"):
+            if trader.asked[name] is RequestType.NEW and name in accepted:
                 assert answer.order_id == seqs[trader.account, name]
     ann = traders[0]
     told = [(each.journal_seq, each.number) for each in ann.reports]
