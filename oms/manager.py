@@ -17,7 +17,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from threading import get_ident
 from types import TracebackType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from oms.clock import NANOS, Clock, ManualClock, SystemClock, pause, utc_text
 from oms.config import Config
@@ -46,6 +46,8 @@ from oms.reports import (
     NUMBER_BITS,
     OF_CHANGES,
     TRADE,
+    AccountSnapshot,
+    OrderPage,
     OrderResponse,
     refused,
     standing_of,
@@ -99,21 +101,6 @@ class Refusals(threading.local):
     """How often this thread was refused of late, and when last."""
 
     count = last_ns = 0
-
-
-class AccountSnapshot(NamedTuple):
-    """What an account has open and owns, after the turn `seq`."""
-
-    seq: int
-    orders: list[OrderResponse]
-    balances: dict[str, tuple[Decimal, Decimal]]
-
-
-class OrderPage(NamedTuple):
-    """Some orders, and where the next page begins; before: 0 if there is none."""
-
-    orders: list[OrderResponse]
-    before: int
 
 
 class OpenCount(NamedTuple):
@@ -835,9 +822,10 @@ class OrderManagement:
             self._check_symbol(symbol)  # it was never traded, so it is a mistake
         return [trade_of(row) for row in reversed(found)]
 
-    def instruments(self) -> dict[str, Instrument]:
-        """What is traded: as configured, and as operators changed it."""
-        return dict(self.publisher.listed)
+    def instruments(self, *, delisted: bool = False) -> dict[str, Instrument]:
+        """What is traded: as configured, and as operators changed it. delisted: also what is traded
+        no more."""
+        return dict(self.publisher.instruments if delisted else self.publisher.listed)
 
     def market_states(self) -> dict[str, Phase]:
         """The phase of each instrument's market; empty where the venue is somebody else's."""

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -224,7 +225,7 @@ class Door:
 
     # --- what routes ask ---
 
-    async def order(self, account: str, named: str | int) -> Told | None:
+    async def order(self, account: str, named: str | int, *, reports: bool = False) -> Told | None:
         """How an order stands, asked behind every request that came before."""
         found = await self.in_thread(self.oms.get_order, account, named)
         if found is None:
@@ -232,7 +233,7 @@ class Door:
         if found is None:
             return None
         return {
-            **await self.order_told(found),
+            **(await self.orders_told([found], reports=reports))[0],
             "fills": await self.in_thread(fills_told, self.oms, account, found),
         }
 
@@ -240,8 +241,11 @@ class Door:
         """How its order stands, with what it is for."""
         return (await self.orders_told([response]))[0]
 
-    async def orders_told(self, responses: Sequence[OrderResponse]) -> list[Told]:
-        return await self.in_thread(orders_told, self.oms, responses)
+    async def orders_told(
+        self, responses: Sequence[OrderResponse], *, reports: bool = False
+    ) -> list[Told]:
+        told = partial(orders_told, self.oms, responses, reports=reports)
+        return await self.in_thread(told)
 
     async def book(self, symbol: str) -> DepthSnapshot:
         if not self._follows:  # the very first waits for a turn
