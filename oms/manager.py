@@ -17,7 +17,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from threading import get_ident
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from oms.clock import NANOS, Clock, ManualClock, SystemClock, pause, utc_text
 from oms.config import Config

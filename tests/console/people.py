@@ -19,13 +19,16 @@ WIDE = {"width": 1440, "height": 900}
 
 
 class Rest(Session):
-    """The same, with a connection for each request: the daemon closes one that is idle for long."""
+    """A user over REST, by a connection for each request: a page may keep a test busy for longer
+    than the daemon leaves one open."""
 
     def ask(
         self, method: str, path: str, said: Any = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        self.close()
-        return super().ask(method, path, said, headers)
+        try:
+            return super().ask(method, path, said, headers)
+        finally:
+            self.close()
 
 
 class Exchange:

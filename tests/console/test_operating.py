@@ -171,7 +171,7 @@ def test_any_order_is_explained(boss):
     boss.page.get_by_role("tab", name="Explain").click()
     pane.get_by_role("textbox", name=re.compile("^Order")).fill("a-1")
     pane.get_by_role("button", name="Explain").click()
-    expect(pane.locator(".refusal")).to_contain_text("account")
+    expect(pane.locator(".refusal")).to_contain_text("Account: expected whose clientOrderId it is")
     pane.get_by_role("textbox", name=re.compile("^Account")).fill("ann")
     pane.get_by_role("button", name="Explain").click()
     story = boss.panel("The story of one order")
