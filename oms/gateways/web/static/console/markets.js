@@ -10,6 +10,7 @@ import { compare, places, subtract } from "./units.js";
 const TICKERS_MAX = 150; // of the 200 subscriptions that a socket may have
 const STATISTICS_MS = 5000; // how old the exchange's own may be
 const OTHERS_MS = 30_000;
+const LADDER_FIRST_MS = 1500;
 const KEPT = "oms.symbol";
 
 const PHASES = {
@@ -50,7 +51,7 @@ export async function startMarkets() {
   for (const symbol of [...store.markets.keys()].slice(0, TICKERS_MAX)) followTicker(symbol);
   watch(["symbol"], () => statisticsOf(store.symbol));
   setInterval(() => document.hidden || statisticsOf(store.symbol), STATISTICS_MS);
-  readOthers();
+  setTimeout(readOthers, LADDER_FIRST_MS);
   setInterval(() => document.hidden || readOthers(), OTHERS_MS);
 }
 
@@ -147,7 +148,7 @@ async function statisticsOf(symbol) {
 /** The last 24 hours of the other markets, and their course: one after the other. */
 async function readOthers() {
   for (const symbol of [...store.markets.keys()].slice(0, TICKERS_MAX)) {
-    await statisticsOf(symbol);
+    if (symbol !== store.symbol) await statisticsOf(symbol);
     await courseOf(symbol);
   }
 }
