@@ -13,6 +13,8 @@ const OTHERS_MS = 30_000;
 const LADDER_FIRST_MS = 1500;
 const KEPT = "oms.symbol";
 
+const tickers = new Set(); // symbols whose ticker is followed
+
 const PHASES = {
   CONTINUOUS: ["g-dot", "Continuous", "open"],
   PRE_OPEN: ["g-half", "Pre-open", "call"],
@@ -48,7 +50,6 @@ export async function startMarkets() {
   subscribe({ channel: "session" }, { begun: sessionTold, told: ({ data }) => sessionTold({ session: data }) });
   await load();
   subscribe({ channel: "markets" }, { begun: phasesBegun, told: ({ data }) => phaseTold(data) });
-  for (const symbol of [...store.markets.keys()].slice(0, TICKERS_MAX)) followTicker(symbol);
   watch(["symbol"], () => statisticsOf(store.symbol));
   setInterval(() => document.hidden || statisticsOf(store.symbol), STATISTICS_MS);
   setTimeout(readOthers, LADDER_FIRST_MS);
@@ -59,7 +60,7 @@ async function load() {
   for (let pauseMs = 300; ; pauseMs = Math.min(5000, pauseMs * 2)) {
     try {
       const told = await ask("GET", "/markets", { login: false });
-      for (const each of told.markets) store.markets.set(each.symbol, { ...each, reason: null, places: placesOf(each) });
+      take(told.markets);
       sessionTold(told);
       chooseFirst();
       changed("markets");
@@ -71,8 +72,19 @@ async function load() {
   }
 }
 
+/** What is listed now: a market may have come or gone. */
+function take(markets) {
+  const listed = new Set(markets.map((each) => each.symbol));
+  for (const symbol of store.markets.keys()) if (!listed.has(symbol)) store.markets.delete(symbol);
+  for (const each of markets) {
+    const reason = store.markets.get(each.symbol)?.reason ?? null;
+    store.markets.set(each.symbol, { ...each, reason, places: placesOf(each) });
+  }
+  for (const symbol of store.markets.keys()) if (!tickers.has(symbol) && tickers.size < TICKERS_MAX) followTicker(symbol);
+}
+
 function chooseFirst() {
-  const wanted = [parameter("sym"), kept(), ...store.markets.keys()];
+  const wanted = [store.symbol, parameter("sym"), kept(), ...store.markets.keys()];
   const found = wanted.find((symbol) => store.markets.has(symbol)) ?? "";
   if (found !== store.symbol) {
     store.symbol = found;
@@ -107,12 +119,16 @@ function phasesBegun({ markets }) {
     const known = market(symbol);
     if (known) known.phase = phase;
   }
+  if (Object.keys(markets).some((symbol) => !market(symbol))) load();
   changed("markets");
 }
 
 function phaseTold({ symbol, phase, reason }) {
   const known = market(symbol);
-  if (!known) return;
+  if (!known) {
+    load(); // it is new
+    return;
+  }
   known.phase = phase;
   known.reason = reason;
   if (symbol === store.symbol) say(`${symbol}: ${phaseOf(phase).word}${reason ? `, ${reasonOf(known)}` : ""}`);
@@ -126,6 +142,7 @@ function followTicker(symbol) {
     Object.assign(known, data);
     changed("tickers");
   };
+  tickers.add(symbol);
   subscribe({ channel: "ticker", symbol, interval: 250 }, { begun: ({ ticker }) => hear(ticker), told: ({ data }) => hear(data) });
 }
 
