@@ -564,6 +564,21 @@ class OrderResponse:
         return f"OrderResponse({told})"
 
 
+class AccountSnapshot(NamedTuple):
+    """What an account has open and owns, after the turn `seq`."""
+
+    seq: int
+    orders: list[OrderResponse]
+    balances: dict[str, tuple[Decimal, Decimal]]
+
+
+class OrderPage(NamedTuple):
+    """Some orders, and where the next page begins; before: 0 if there is none."""
+
+    orders: list[OrderResponse]
+    before: int
+
+
 SHOWN = (
     "journal_seq", "number", "order_id", "request_seq", "account", "client_order_id", "symbol",
     "side", "type", "state", "last_price", "last_quantity", "cumulative_quantity",

@@ -51,6 +51,10 @@ FIGURES = {
         "messages_per_s", "daemon_user_us_per_message", "daemon_mb", "subscribers_lost",
         "orders_beside_ratio",
     },
+    "console": {
+        "first_ladder_ms", "frame_ms_p99", "task_ms_max", "heap_growth_kb_per_minute",
+        "orders_ratio", "console_kb",
+    },
     "web_connections": {"daemon_mb", "kib_per_connection", "connections_lost"},
 }  # fmt: skip
 FIGURES["latency --ledger"] = FIGURES["latency"]

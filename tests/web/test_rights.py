@@ -49,6 +49,7 @@ ROUTES = {
     "GET /docs": Line(PUBLIC),
     "GET /markets": Line(PUBLIC),
     "GET /session": Line(PUBLIC),
+    "GET /calendar": Line(PUBLIC),
     "GET /depth": Line(PUBLIC, {"symbol": "BTC_USD"}),
     "GET /trades": Line(PUBLIC, {"symbol": "BTC_USD"}),
     "GET /ticker": Line(PUBLIC, {"symbol": "BTC_USD"}),
@@ -56,6 +57,8 @@ ROUTES = {
     "GET /candles": Line(PUBLIC, {"symbol": "BTC_USD", "interval": "1m"}),
     "GET /trade/history": Line(PUBLIC, {"symbol": "BTC_USD"}),
     "GET /orders": Line(READ),
+    "GET /account": Line(READ),
+    "GET /reports": Line(READ, {"after": "0"}),
     "GET /positions": Line(READ),
     "GET /ledger": Line(READ),
     "GET /health": Line(PUBLIC),
@@ -82,6 +85,8 @@ ROUTES = {
     "POST /signin": Line(PUBLIC, {"username": "eve", "password": PASSWORD}),
     "POST /refresh": Line(PUBLIC, {"refreshToken": "no"}),
     "POST /logout": Line(READ, login=True),
+    "GET /logins": Line(READ),
+    "DELETE /logins/{id}": Line(READ, login=True),
     "GET /me": Line(READ),
     "POST /password": Line(
         READ, {"oldPassword": PASSWORD, "newPassword": PASSWORD + "!"}, login=True
@@ -115,6 +120,12 @@ ROUTES = {
     "POST /admin/accounts": Line(ADMIN, {"account": "more"}),
     "GET /admin/orders": Line(ADMIN, {"account": "eve"}),
     "GET /admin/status": Line(ADMIN),
+    "GET /admin/vitals": Line(ADMIN),
+    "GET /admin/halts": Line(ADMIN),
+    "GET /admin/open": Line(ADMIN),
+    "GET /admin/limits": Line(ADMIN, {"account": "eve"}),
+    "GET /admin/actions": Line(ADMIN),
+    "GET /admin/explain": Line(ADMIN, {"account": "eve", "clientOrderId": "create"}),
 }
 OPS = {
     "subscribe": PUBLIC, "unsubscribe": PUBLIC, "list": PUBLIC, "ping": PUBLIC, "auth": PUBLIC,
@@ -123,7 +134,8 @@ OPS = {
 }  # fmt: skip
 CHANNELS = {
     "depth": PUBLIC, "trades": PUBLIC, "ticker": PUBLIC, "auction": PUBLIC, "markets": PUBLIC,
-    "candles": PUBLIC, "session": PUBLIC, "orders": READ, "fills": READ, "balances": READ,
+    "candles": PUBLIC, "session": PUBLIC, "orders": READ, "fills": READ,
+    "reports": READ, "balances": READ,
 }  # fmt: skip
 # Whoever calls -> which rights they have.
 CALLERS = {
@@ -290,6 +302,7 @@ def test_what_is_another_users_answers_like_what_is_not_there(door, entries):
     ann, eve = door.user("ann"), door.user("eve")
     order = ann.buy("1", "100", clientOrderId="a-1").json()
     key = Program.of(ann, ["read", "trade"]).key
+    login = ann.ask("GET", "/logins").json()["logins"][0]["id"]
     anns = {**ANNS, "order_id": order["orderId"]}
     before = everything_of(ann)
     cases, different = naming_cases(entries), []
@@ -300,6 +313,8 @@ def test_what_is_another_users_answers_like_what_is_not_there(door, entries):
             path_id = whose["order_id"]
             if entry.path.startswith("/keys/"):
                 path_id = key if whose is anns else "987654-abc"
+            if entry.path.startswith("/logins/"):
+                path_id = login if whose is anns else "987654-abc"
             said = dict(ROUTES[route_of(entry)].said)
             if not field_name.startswith("{"):
                 said[camel(field_name)] = whose[field_name]

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -42,6 +43,7 @@ from oms.gateways.web.orders import fills_told, orders_told
 from oms.gateways.web.pools import ASKING, HASHING, Pool
 from oms.gateways.web.shapes import DONE, JSON, Answer
 from oms.gateways.web.told import Told
+from oms.gateways.web.vitals import Vitals
 from oms.gateways.web.words import Body, read_body, read_query
 from oms.manager import OrderManagement
 from oms.market_data import Candle, DepthSnapshot
@@ -138,6 +140,7 @@ class Door:
         self._numbers, self._process = itertools.count(1), os.getpid()
         self._follows = False
         self._status: tuple[int, Told] | None = None
+        self.vitals = Vitals(oms, self.status, lambda: self.sockets)
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """The loop runs, whose coroutines these are."""
@@ -160,6 +163,7 @@ class Door:
             raise self._failure
         if self._bridge is not None:
             self._bridge.expire(now_ns)
+            self.vitals.sweep(now_ns)
 
     def _died(self, _name: str, error: BaseException) -> None:
         self._failure = error
@@ -221,7 +225,7 @@ class Door:
 
     # --- what routes ask ---
 
-    async def order(self, account: str, named: str | int) -> Told | None:
+    async def order(self, account: str, named: str | int, *, reports: bool = False) -> Told | None:
         """How an order stands, asked behind every request that came before."""
         found = await self.in_thread(self.oms.get_order, account, named)
         if found is None:
@@ -229,7 +233,7 @@ class Door:
         if found is None:
             return None
         return {
-            **await self.order_told(found),
+            **(await self.orders_told([found], reports=reports))[0],
             "fills": await self.in_thread(fills_told, self.oms, account, found),
         }
 
@@ -237,8 +241,11 @@ class Door:
         """How its order stands, with what it is for."""
         return (await self.orders_told([response]))[0]
 
-    async def orders_told(self, responses: Sequence[OrderResponse]) -> list[Told]:
-        return await self.in_thread(orders_told, self.oms, responses)
+    async def orders_told(
+        self, responses: Sequence[OrderResponse], *, reports: bool = False
+    ) -> list[Told]:
+        told = partial(orders_told, self.oms, responses, reports=reports)
+        return await self.in_thread(told)
 
     async def book(self, symbol: str) -> DepthSnapshot:
         if not self._follows:  # the very first waits for a turn

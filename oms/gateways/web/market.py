@@ -9,6 +9,7 @@ from oms.gateways.web.errors import HttpError, Reply
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.shapes import (
     Answer,
+    CalendarTold,
     CandlesTold,
     DepthTold,
     MarketsTold,
@@ -43,6 +44,12 @@ class OfSymbol(Body):
     symbol: Id
 
 
+class Markets(Body):
+    """delisted: also those that are traded no more; they have no phase."""
+
+    delisted: bool = False
+
+
 class Depth(Body):
     """limit: price levels a side."""
 
@@ -60,6 +67,14 @@ class Candles(Body):
     start: WholeText | None = None
     end: WholeText | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=CANDLES_MAX)] = CANDLES
+
+
+class Days(Body):
+    """Windows that end after start (nanoseconds since 1970, now if not said), and begin within so
+    many days of it; at most 400."""
+
+    start: WholeText | None = None
+    days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 7
 
 
 class Trades(Body):
@@ -80,7 +95,7 @@ def instrument_of(ask: Ask, symbol: str) -> Instrument:
     return found
 
 
-async def markets(ask: Ask, _: None) -> Reply:
+async def markets(ask: Ask, wanted: Markets) -> Reply:
     phases = ask.oms.market_states()
     limits = await ask.door.answered(ask.oms.symbol_limits())
     told = [
@@ -88,13 +103,38 @@ async def markets(ask: Ask, _: None) -> Reply:
             **instrument_told(each, phase.value if (phase := phases.get(symbol)) else None),
             "filters": filters_told(limits.get(symbol, {})),
         }
-        for symbol, each in sorted(ask.oms.instruments().items())
+        for symbol, each in sorted(ask.oms.instruments(delisted=wanted.delisted).items())
     ]
     return Reply({"markets": told, "session": ask.door.session_told()})
 
 
 async def session(ask: Ask, _: None) -> Reply:
     return Reply(ask.door.session_told())
+
+
+async def calendar(ask: Ask, wanted: Days) -> Reply:
+    """When the market trades in the next days, and which phases each session has."""
+    start_ns = _instant("start", wanted.start)
+    now_ns = ask.oms.clock.wall_ns()
+    found = await ask.door.in_thread(
+        ask.oms.calendar, now_ns if start_ns is None else start_ns, wanted.days
+    )
+    session = ask.oms.config.session
+    return Reply(
+        {
+            "alwaysOpen": session.always_open, "zone": session.time_zone,
+            "windows": [
+                {
+                    "tradingDate": each.trading_date, "opens": str(each.open_ns),
+                    "closes": str(each.close_ns), "note": each.note,
+                    "phases": [
+                        {"phase": phase.value, "from": str(at)} for phase, at in each.phases
+                    ],
+                }
+                for each in found
+            ],
+        }
+    )  # fmt: skip
 
 
 async def depth(ask: Ask, wanted: Depth) -> Reply:
@@ -179,9 +219,11 @@ def entries() -> list[Entry]:
     public = Right.PUBLIC
     return [
         Entry("GET", "/markets", markets, public, "what is traded, and how it stands",
-              answer=Answer(MarketsTold)),
+              query=Markets, answer=Answer(MarketsTold)),
         Entry("GET", "/session", session, public, "whether orders trade, and when next",
               answer=Answer(SessionTold)),
+        Entry("GET", "/calendar", calendar, public, "when the market trades", query=Days,
+              answer=Answer(CalendarTold)),
         Entry("GET", "/depth", depth, public, "a market's book", query=Depth,
               answer=Answer(DepthTold)),
         Entry("GET", "/trades", trades, public, "a market's latest trades", query=Trades,
