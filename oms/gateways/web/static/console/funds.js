@@ -44,16 +44,15 @@ export function balancesTable() {
 }
 
 function balanceRow() {
-  const available = el("td", { class: "r" }, el("span"), el("span", { class: "under" }));
-  return el("tr", {}, el("td"), available, el("td", { class: "r" }));
+  return el("tr", {}, el("td"), el("td", { class: "r" }), el("td", { class: "r" }));
 }
 
 /** Where there is no room for a third column, what is reserved stands below what is available. */
 function patchBalance(row, each) {
   const reserved = /^0(\.0+)?$/.test(each.reserved) ? "0" : shown(each.reserved, 2);
   setText(row.children[0], each.asset);
-  setNumber(row.children[1].firstChild, shown(each.available, 2));
-  setText(row.children[1].lastChild, reserved === "0" ? "" : `${reserved} reserved`);
+  setNumber(row.children[1], shown(each.available, 2));
+  setAttr(row.children[1], "data-under", reserved === "0" ? null : `${reserved} reserved`);
   setNumber(row.children[2], reserved);
 }
 
