@@ -4,12 +4,13 @@ import { say } from "./announce.js";
 import { subscribe } from "./feed.js";
 import { parameter } from "./route.js";
 import { ask } from "./rest.js";
-import { changed, market, store, watch } from "./store.js";
-import { compare, places, subtract } from "./units.js";
+import { changed, market, serverNow, store, watch } from "./store.js";
+import { compare, milliseconds, places, span, subtract } from "./units.js";
 
 const TICKERS_MAX = 150; // of the 200 subscriptions that a socket may have
 const STATISTICS_MS = 5000; // how old the exchange's own may be
 const OTHERS_MS = 30_000;
+const CALENDAR_MS = 600_000;
 const LADDER_FIRST_MS = 1500;
 const KEPT = "oms.symbol";
 
@@ -53,6 +54,8 @@ export async function startMarkets() {
   watch(["symbol"], () => statisticsOf(store.symbol));
   setInterval(() => document.hidden || statisticsOf(store.symbol), STATISTICS_MS);
   setTimeout(readOthers, LADDER_FIRST_MS);
+  setTimeout(readCalendar, LADDER_FIRST_MS);
+  setInterval(() => document.hidden || readCalendar(), CALENDAR_MS);
   setInterval(() => document.hidden || readOthers(), OTHERS_MS);
 }
 
@@ -112,6 +115,39 @@ export function keepSymbol(symbol) {
 function sessionTold({ session }) {
   store.session = session;
   changed("session");
+}
+
+async function readCalendar() {
+  try {
+    store.calendar = await ask("GET", "/calendar", { login: false });
+    changed("session");
+  } catch (error) {
+    if (error.status && error.status < 500 && error.status !== 429) throw error; // else the link says it
+  }
+}
+
+/** What the calendar has next: {word, at}; at: ms; null: nothing is known to come. */
+function nextChange(nowMs) {
+  if (store.calendar?.alwaysOpen) return null; // its windows are days
+  for (const window of store.calendar?.windows ?? []) {
+    const [opens, closes] = [milliseconds(window.opens), milliseconds(window.closes)];
+    const steps = window.phases.map(({ phase, from }) => ({ word: `${phaseOf(phase).word.toLowerCase()} in`, at: milliseconds(from) }));
+    const all = [{ word: "opens in", at: opens }, ...steps.filter(({ at }) => at > opens && at < closes), { word: "closes in", at: closes }];
+    const found = all.find(({ at }) => at > nowMs);
+    if (found) return found;
+  }
+  return null;
+}
+
+/** When a market's phase changes next, or why it is halted: a few words; "" if nothing is known. */
+export function untilOf(each) {
+  const { session } = store;
+  const now = serverNow();
+  if (!each || !session || now === null) return "";
+  if (each.phase === "HALTED") return reasonOf(each);
+  const next = nextChange(now);
+  if (next) return `${next.word} ${span(next.at - now)}`;
+  return session.state === "open" ? "" : "no next open";
 }
 
 function phasesBegun({ markets }) {
