@@ -20,8 +20,11 @@ export function drawDepth(canvas, book, each) {
     return;
   }
   const prices = all.map(({ price }) => price);
-  const low = prices.reduce((a, b) => (a < b ? a : b));
-  const range = prices.reduce((a, b) => (a > b ? a : b)) - low || 1n;
+  const lowest = prices.reduce((a, b) => (a < b ? a : b));
+  const highest = prices.reduce((a, b) => (a > b ? a : b));
+  const margin = (highest - lowest) / 50n || tickOf(each) * 5n;
+  const low = lowest - margin;
+  const range = highest + margin - low;
   const most = all.map(({ sum }) => sum).reduce((a, b) => (a > b ? a : b));
   const x = (price) => (Number(((price - low) * 10_000n) / range) / 10_000) * width;
   const y = (sum) => (height - BOTTOM) * (1 - (Number((sum * 10_000n) / most) / 10_000) * 0.92);

@@ -8,7 +8,7 @@ import { makeId } from "./own.js";
 import { plain } from "./order.js";
 import { refusalBlock } from "./refusal.js";
 import { ask } from "./rest.js";
-import { changed, may, serverNow, store, watch } from "./store.js";
+import { may, serverNow, store, watch } from "./store.js";
 import { milliseconds, shown, timeOrDay } from "./units.js";
 
 const MOVES = [["deposit", "Pay in"], ["withdraw", "Pay out"], ["transfer", "Transfer"]];
@@ -44,27 +44,26 @@ export function balancesTable() {
 }
 
 function balanceRow() {
-  const available = el("td", { class: "r" }, el("span"), el("span", { class: "under" }));
-  return el("tr", {}, el("td"), available, el("td", { class: "r" }));
+  return el("tr", {}, el("td"), el("td", { class: "r" }), el("td", { class: "r" }));
 }
 
 /** Where there is no room for a third column, what is reserved stands below what is available. */
 function patchBalance(row, each) {
   const reserved = /^0(\.0+)?$/.test(each.reserved) ? "0" : shown(each.reserved, 2);
   setText(row.children[0], each.asset);
-  setNumber(row.children[1].firstChild, shown(each.available, 2));
-  setText(row.children[1].lastChild, reserved === "0" ? "" : `${reserved} reserved`);
+  setNumber(row.children[1], shown(each.available, 2));
+  setAttr(row.children[1], "data-under", reserved === "0" ? null : `${reserved} reserved`);
   setNumber(row.children[2], reserved);
 }
 
 /** What moved the account's money, newest first: {node, paint()}. */
 export function moneyTable() {
   const list = listing("Money movements", [["Time"], ["What"], ["Amount", "r"], ["Asset"], ["Of", "x1"]], { empty: "Nothing moved yet", hint: "Trades, fees and transfers are listed here." });
-  const past = pages("/ledger", () => ({ account: store.account }), (told) => told.entries);
+  const past = pages("/ledger", () => ({ account: store.account }), (told) => told.entries, nameOfMovement);
   const mover = moveForm();
   const open = el("button", { class: "txt", type: "button", text: "Pay in, pay out, transfer…", on: { click: () => mover.open(null, open) } });
   list.node.prepend(el("p", { class: "above" }, open), mover.node);
-  list.more.addEventListener("click", () => past.older(() => changed("balances")));
+  list.more.addEventListener("click", () => past.older());
   watch(["balances"], () => {
     past.isDue = true;
   });
@@ -72,12 +71,16 @@ export function moneyTable() {
     node: list.node,
     paint() {
       show(open, may("trade"));
-      past.refresh(store.account, () => changed("symbol"));
-      keyed(list.body, past.rows, (each) => `${each.executionId} ${each.asset} ${each.kind} ${each.orderId}`, movementRow, patchMovement);
+      past.refresh(store.account);
+      keyed(list.body, past.rows, nameOfMovement, movementRow, patchMovement);
       list.state(past.rows.length, past.isKnown, past.error);
       show(list.more, Boolean(past.next));
     },
   };
+}
+
+function nameOfMovement(movement) {
+  return `${movement.executionId} ${movement.asset} ${movement.kind} ${movement.orderId} ${movement.amount}`;
 }
 
 function movementRow() {

@@ -33,35 +33,42 @@ export function listing(label, heads, what) {
   };
 }
 
-/** Rows of a paged route, newest first. path, query(): what to ask; pick(told): its rows. */
-export function pages(path, query, pick) {
+/** Rows of a paged route, newest first. path, query(): what to ask; pick(told): its rows; id(row): of rows
+ * that never change, so that older pages stay when the newest one is read again; null: they may. */
+export function pages(path, query, pick, id = null) {
   const self = { rows: [], next: null, isKnown: false, error: null, key: "", isDue: false, isBusy: false };
-  /** Read the first page if it is another account's, or due; then `then`. */
-  self.refresh = async (key, then) => {
+  /** Read the first page if it is another account's, or due. "pages" has changed when it is there. */
+  self.refresh = async (key) => {
     if (self.isBusy || (self.key === key && !self.isDue)) return;
     if (self.key !== key) Object.assign(self, { rows: [], next: null, isKnown: false, error: null });
     Object.assign(self, { key, isDue: false, isBusy: true });
-    await load(null, then);
+    await load(null);
   };
-  self.older = (then) => self.next && !self.isBusy && load(self.next, then);
-  async function load(before, then) {
+  self.older = () => self.next && !self.isBusy && load(self.next);
+
+  async function load(before) {
     self.isBusy = true;
     const { key } = self;
     try {
       const told = await ask("GET", path, { query: { ...query(), limit: PAGE, before } });
       if (key !== self.key) return;
       const rows = pick(told);
-      self.rows = before ? [...self.rows, ...rows].slice(0, ROWS_MAX) : rows;
-      self.next = self.rows.length < ROWS_MAX ? told.next : null;
+      const fresh = id && new Set(rows.map(id));
+      const kept = before || !id ? [] : self.rows.filter((row) => !fresh.has(id(row)));
+      const isGap = kept.length > 0 && kept.length === self.rows.length; // more came than a page has
+      self.next = before || !kept.length || isGap ? told.next : self.next;
+      self.rows = (before ? [...self.rows, ...rows] : isGap ? rows : [...rows, ...kept]).slice(0, ROWS_MAX);
+      if (self.rows.length === ROWS_MAX) self.next = null;
       self.error = null;
       self.isKnown = true;
     } catch (error) {
       if (key === self.key) self.error = error;
     } finally {
       self.isBusy = false;
-      then();
+      changed("pages");
     }
   }
+
   return self;
 }
 
@@ -73,15 +80,15 @@ const timeText = (ns) => {
 export function fillsTable(isOnlyHere) {
   const list = listing("Fills", [["Time"], ["Market"], ["Side"], ["Price", "r"], ["Quantity", "r"], ["Fee", "r x1"], ["Order", "r x2"]],
     { empty: "No fills yet", hint: "What you trade is told here at once." });
-  const past = pages("/trade/history", () => ({ mine: "true", account: store.account }), (told) => told.trades);
-  list.more.addEventListener("click", () => past.older(() => changed("fills")));
+  const past = pages("/trade/history", () => ({ mine: "true", account: store.account }), (told) => told.trades, nameOfFill);
+  list.more.addEventListener("click", () => past.older());
   watch(["fills"], () => {
     past.isDue = past.isDue || fills.list.length > 0;
   });
   return {
     node: list.node,
     paint() {
-      past.refresh(store.account, () => changed("ended"));
+      past.refresh(store.account);
       const known = new Set(past.rows.map(nameOfFill));
       const fresh = fills.list.filter((each) => !known.has(nameOfFill(each)));
       const rows = [...fresh, ...past.rows].filter((each) => !isOnlyHere() || each.symbol === store.symbol);
@@ -120,14 +127,14 @@ export function historyTable(isOnlyHere) {
   const list = listing("Past orders", [["Time", "x0"], ["Order"], ["Market"], ["Price", "r"], ["Filled of quantity", "r"], ["State"], ["Why", "x1"]],
     { empty: "No orders yet", hint: "Orders that ended or were refused are kept here." });
   const past = pages("/orders", () => ({ account: store.account }), (told) => told.orders);
-  list.more.addEventListener("click", () => past.older(() => changed("ended")));
+  list.more.addEventListener("click", () => past.older());
   watch(["orders", "ended"], () => {
     past.isDue = true;
   });
   return {
     node: list.node,
     paint() {
-      past.refresh(store.account, () => changed("symbol"));
+      past.refresh(store.account);
       const rows = past.rows.filter((each) => !isOnlyHere() || each.symbol === store.symbol);
       keyed(list.body, rows, (each) => `${each.orderId}`, orderRow, patchOrder);
       list.state(rows.length, past.isKnown, past.error);
@@ -191,7 +198,7 @@ async function readPositions(known, now) {
     known.error = error;
   } finally {
     known.isBusy = false;
-    changed("balances");
+    changed("pages");
   }
 }
 

@@ -17,6 +17,7 @@ let canvas;
 let call;
 let callText;
 let callIcon;
+let empty;
 let imbalance;
 let step = 0n; // price units of one rung
 let top = 0n; // price of the first rung
@@ -44,7 +45,8 @@ export function startLadder() {
   const head = el("tr", {}, el("th", { scope: "col" }, el("span", { class: "vh", text: "Your bids" })),
     el("th", { scope: "col", class: "r", text: "Bid" }), el("th", { scope: "col", class: "c", text: "Price" }),
     el("th", { scope: "col", text: "Ask" }), el("th", { scope: "col" }, el("span", { class: "vh", text: "Your asks" })));
-  const box = el("div", { class: "lad" }, canvas, el("table", { class: "t", "aria-label": "Ladder" }, el("thead", {}, head), body));
+  empty = el("p", { class: "over", text: "The book is empty", hidden: true });
+  const box = el("div", { class: "lad" }, canvas, empty, el("table", { class: "t", "aria-label": "Ladder" }, el("thead", {}, head), body));
   imbalance = { bids: el("span", { class: "num" }), asks: el("span", { class: "num" }), part: el("i") };
   section.append(call, box, el("p", { class: "imb" }, imbalance.bids,
     el("span", { class: "bar", "aria-hidden": "true" }, imbalance.part), imbalance.asks));
@@ -86,8 +88,9 @@ function offerSteps(each, book) {
   }
   const levels = [...book.levels("bids").slice(0, LEVELS), ...book.levels("asks").slice(0, LEVELS)].map(([price]) => price);
   const list = [...offered].sort((a, b) => (a < b ? -1 : 1));
+  const finest = (levels[0] ?? 0n) / 1000n; // a tenth of a per cent: few levels fit any step
   let best = tick;
-  for (const candidate of list) {
+  for (const candidate of list.filter((candidate) => candidate <= finest)) {
     const met = BigInt(levels.filter((price) => price % candidate === 0n).length);
     if (levels.length && met * 100n >= BigInt(levels.length) * FITS) best = candidate;
   }
@@ -154,6 +157,12 @@ function paint() {
     isStepChosen = false;
     step = 0n;
   }
+  show(empty, middleOf() === null);
+  if (middleOf() === null) {
+    step = 0n;
+    clear();
+    return;
+  }
   if (!step) {
     step = offerSteps(each, book);
     steps.value = String(step);
@@ -173,16 +182,27 @@ function paint() {
 
 function paintWaiting() {
   shownSymbol = "";
+  show(empty, false);
+  clear();
   for (const row of rows) {
-    setNumber(row.price, "");
-    setNumber(row.bid, "");
-    setNumber(row.ask, "");
-    show(row.ownBid, false);
-    show(row.ownAsk, false);
-    row.row.className = "";
     if (!row.price.querySelector(".bones")) row.price.append(el("span", { class: "bones" }));
   }
+}
+
+/** No level and no price. */
+function clear() {
+  for (const row of rows) {
+    row.at = 0n;
+    row.sizes = ["", ""];
+    row.row.className = "";
+    row.price.querySelector(".bones")?.remove();
+    for (const cell of [row.price, row.bid, row.ask]) setNumber(cell, "");
+    show(row.ownBid, false);
+    show(row.ownAsk, false);
+  }
   sizedContext(canvas);
+  paintImbalance(new Map(), new Map());
+  paintCall(market() ?? { phase: null });
 }
 
 function paintRungs(each, book) {

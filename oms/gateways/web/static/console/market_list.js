@@ -1,10 +1,10 @@
 // Market list: each market with its phase, course, last price and change.
 
 import { byId, colour, el, icon, keyed, setAttr, setIcon, setNumber, setText, sizedContext } from "./dom.js";
-import { changeOf, phaseOf } from "./markets.js";
+import { changeOf, phaseOf, untilOf } from "./markets.js";
 import { go } from "./route.js";
 import { store, watch } from "./store.js";
-import { paintChange, untilOf } from "./top.js";
+import { paintChange } from "./top.js";
 import { forPicture, shown } from "./units.js";
 
 let body;

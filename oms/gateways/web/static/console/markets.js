@@ -4,13 +4,17 @@ import { say } from "./announce.js";
 import { subscribe } from "./feed.js";
 import { parameter } from "./route.js";
 import { ask } from "./rest.js";
-import { changed, market, store, watch } from "./store.js";
-import { compare, places, subtract } from "./units.js";
+import { changed, market, serverNow, store, watch } from "./store.js";
+import { compare, milliseconds, places, span, subtract } from "./units.js";
 
 const TICKERS_MAX = 150; // of the 200 subscriptions that a socket may have
 const STATISTICS_MS = 5000; // how old the exchange's own may be
 const OTHERS_MS = 30_000;
+const CALENDAR_MS = 600_000;
+const LADDER_FIRST_MS = 1500;
 const KEPT = "oms.symbol";
+
+const tickers = new Set(); // symbols whose ticker is followed
 
 const PHASES = {
   CONTINUOUS: ["g-dot", "Continuous", "open"],
@@ -47,10 +51,11 @@ export async function startMarkets() {
   subscribe({ channel: "session" }, { begun: sessionTold, told: ({ data }) => sessionTold({ session: data }) });
   await load();
   subscribe({ channel: "markets" }, { begun: phasesBegun, told: ({ data }) => phaseTold(data) });
-  for (const symbol of [...store.markets.keys()].slice(0, TICKERS_MAX)) followTicker(symbol);
   watch(["symbol"], () => statisticsOf(store.symbol));
   setInterval(() => document.hidden || statisticsOf(store.symbol), STATISTICS_MS);
-  readOthers();
+  setTimeout(readOthers, LADDER_FIRST_MS);
+  setTimeout(readCalendar, LADDER_FIRST_MS);
+  setInterval(() => document.hidden || readCalendar(), CALENDAR_MS);
   setInterval(() => document.hidden || readOthers(), OTHERS_MS);
 }
 
@@ -58,7 +63,7 @@ async function load() {
   for (let pauseMs = 300; ; pauseMs = Math.min(5000, pauseMs * 2)) {
     try {
       const told = await ask("GET", "/markets", { login: false });
-      for (const each of told.markets) store.markets.set(each.symbol, { ...each, reason: null, places: placesOf(each) });
+      take(told.markets);
       sessionTold(told);
       chooseFirst();
       changed("markets");
@@ -70,8 +75,19 @@ async function load() {
   }
 }
 
+/** What is listed now: a market may have come or gone. */
+function take(markets) {
+  const listed = new Set(markets.map((each) => each.symbol));
+  for (const symbol of store.markets.keys()) if (!listed.has(symbol)) store.markets.delete(symbol);
+  for (const each of markets) {
+    const reason = store.markets.get(each.symbol)?.reason ?? null;
+    store.markets.set(each.symbol, { ...each, reason, places: placesOf(each) });
+  }
+  for (const symbol of store.markets.keys()) if (!tickers.has(symbol) && tickers.size < TICKERS_MAX) followTicker(symbol);
+}
+
 function chooseFirst() {
-  const wanted = [parameter("sym"), kept(), ...store.markets.keys()];
+  const wanted = [store.symbol, parameter("sym"), kept(), ...store.markets.keys()];
   const found = wanted.find((symbol) => store.markets.has(symbol)) ?? "";
   if (found !== store.symbol) {
     store.symbol = found;
@@ -101,17 +117,54 @@ function sessionTold({ session }) {
   changed("session");
 }
 
+async function readCalendar() {
+  try {
+    store.calendar = await ask("GET", "/calendar", { login: false });
+    changed("session");
+  } catch (error) {
+    if (error.status && error.status < 500 && error.status !== 429) throw error; // else the link says it
+  }
+}
+
+/** What the calendar has next: {word, at}; at: ms; null: nothing is known to come. */
+function nextChange(nowMs) {
+  if (store.calendar?.alwaysOpen) return null; // its windows are days
+  for (const window of store.calendar?.windows ?? []) {
+    const [opens, closes] = [milliseconds(window.opens), milliseconds(window.closes)];
+    const steps = window.phases.map(({ phase, from }) => ({ word: `${phaseOf(phase).word.toLowerCase()} in`, at: milliseconds(from) }));
+    const all = [{ word: "opens in", at: opens }, ...steps.filter(({ at }) => at > opens && at < closes), { word: "closes in", at: closes }];
+    const found = all.find(({ at }) => at > nowMs);
+    if (found) return found;
+  }
+  return null;
+}
+
+/** When a market's phase changes next, or why it is halted: a few words; "" if nothing is known. */
+export function untilOf(each) {
+  const { session } = store;
+  const now = serverNow();
+  if (!each || !session || now === null) return "";
+  if (each.phase === "HALTED") return reasonOf(each);
+  const next = nextChange(now);
+  if (next) return `${next.word} ${span(next.at - now)}`;
+  return session.state === "open" ? "" : "no next open";
+}
+
 function phasesBegun({ markets }) {
   for (const [symbol, phase] of Object.entries(markets)) {
     const known = market(symbol);
     if (known) known.phase = phase;
   }
+  if (Object.keys(markets).some((symbol) => !market(symbol))) load();
   changed("markets");
 }
 
 function phaseTold({ symbol, phase, reason }) {
   const known = market(symbol);
-  if (!known) return;
+  if (!known) {
+    load(); // it is new
+    return;
+  }
   known.phase = phase;
   known.reason = reason;
   if (symbol === store.symbol) say(`${symbol}: ${phaseOf(phase).word}${reason ? `, ${reasonOf(known)}` : ""}`);
@@ -125,6 +178,7 @@ function followTicker(symbol) {
     Object.assign(known, data);
     changed("tickers");
   };
+  tickers.add(symbol);
   subscribe({ channel: "ticker", symbol, interval: 250 }, { begun: ({ ticker }) => hear(ticker), told: ({ data }) => hear(data) });
 }
 
@@ -147,7 +201,7 @@ async function statisticsOf(symbol) {
 /** The last 24 hours of the other markets, and their course: one after the other. */
 async function readOthers() {
   for (const symbol of [...store.markets.keys()].slice(0, TICKERS_MAX)) {
-    await statisticsOf(symbol);
+    if (symbol !== store.symbol) await statisticsOf(symbol);
     await courseOf(symbol);
   }
 }

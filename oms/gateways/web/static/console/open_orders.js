@@ -71,7 +71,7 @@ function make(order) {
     cancel: el("button", { type: "button", on: { click: () => dropOrCancel(order.orderId, body) } }, icon("i-x")),
     note: el("span"), more: el("span"),
   };
-  const row = el("tr", { class: "o", tabindex: "-1" }, cell("tm dim"), cell("side", parts.side, parts.kind), cell("mkt"),
+  const row = el("tr", { class: "o", tabindex: "-1" }, cell("tm dim"), cell("ord", parts.side, parts.kind), cell("mkt"),
     cell("r px", parts.at, parts.price, parts.priceInput),
     cell("r q", el("span", { class: "amount" }, parts.filled, parts.of, parts.total), parts.quantityInput, el("span", { class: "fillbar", "aria-hidden": "true" }, parts.bar)),
     cell("x1 tf"), cell("st", el("span", { class: "state" }, parts.glyph, parts.state)),

@@ -30,7 +30,6 @@ export function startPalette() {
   });
   byId("palette").append(input, list);
   byId("palette").addEventListener("click", (event) => event.target === byId("palette") && byId("palette").close());
-  bind("/, M, Ctrl+K, Ctrl+k", "", () => openPalette(""));
   bind("/, M, Ctrl+K", "go to a market or a command", () => openPalette(""));
   command("Trade", () => go({ view: "trade" }), () => store.view !== "trade");
   command("Operate", () => go({ view: "operate" }), () => may("admin"));

@@ -64,7 +64,7 @@ function apply() {
     setAttr(button, "aria-current", isHere ? "page" : null);
   }
   show(byId("view-head"), view !== "trade");
-  if (symbol && symbol !== store.symbol) {
+  if (symbol && symbol !== store.symbol && (!store.markets.size || store.markets.has(symbol))) {
     store.symbol = symbol;
     changed("symbol");
   }

@@ -12,6 +12,7 @@ export const store = {
   markets: new Map(), // symbol -> as GET /markets tells it, with `phase` and `reason` as they are now
   tickers: new Map(), // symbol -> {last, bid, ask, change, open, high, low, volume, vwap, rise}
   session: null, // as GET /session tells it
+  calendar: null, // as GET /calendar tells the next days
   book: null, // of the symbol; see book.js
   trades: [], // of the symbol, newest first
   auction: null, // of the symbol: {price, volume, surplus}; null: no call

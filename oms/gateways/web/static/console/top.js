@@ -3,12 +3,12 @@
 import { say } from "./announce.js";
 import { byId, el, setAttr, setClass, setIcon, setNumber, setText, show } from "./dom.js";
 import { signOut } from "./login.js";
-import { changeOf, phaseOf, reasonOf } from "./markets.js";
+import { changeOf, phaseOf, untilOf } from "./markets.js";
 import { openPalette } from "./palette.js";
 import { go } from "./route.js";
 import { bind } from "./shortcuts.js";
-import { isOld, market, serverNow, store, watch } from "./store.js";
-import { percent, places, shortened, shown, span, subtract } from "./units.js";
+import { isOld, market, store, watch } from "./store.js";
+import { percent, places, shortened, shown, subtract } from "./units.js";
 
 const TITLES = { trade: "Trading", operate: "Operating the exchange", keys: "Keys and account" };
 const nodes = {};
@@ -81,17 +81,6 @@ function paintMarket() {
   setIcon(node.querySelector("svg"), phase.glyph);
   setText(node.querySelector(".phase-word"), phase.word);
   setText(node.querySelector(".until"), untilOf(each));
-}
-
-/** When the hours change next, as far as the exchange says it. */
-export function untilOf(each) {
-  const { session } = store;
-  const now = serverNow();
-  if (!each || !session || now === null) return "";
-  if (each.phase === "HALTED") return reasonOf(each);
-  const [word, at] = session.state === "open" ? ["closes in", session.closes] : ["opens in", session.opens];
-  if (!at) return session.state === "open" ? "" : "no next open";
-  return `${word} ${span(Date.parse(at) - now)}`;
 }
 
 function paintTicker() {
