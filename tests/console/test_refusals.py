@@ -108,7 +108,7 @@ def test_a_refused_change_is_read_in_the_orders_row(ann):
     ann.sends("BUY", "1", "98")
     rows = ann.tab("Open")
     rows.get_by_role("button", name="Modify buy BTC_USD").first.click()
-    rows.get_by_label("Price").fill("98.005")
+    rows.get_by_role("textbox", name="Price").fill("98.005")
     ann.page.keyboard.press("Enter")
     expect(rows.get_by_role("status").filter(has_text="PRICE_INVALID")).to_have_count(1)
     assert ann.orders()[0]["price"] == "98"

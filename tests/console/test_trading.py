@@ -148,7 +148,7 @@ def tab_to_field(person: Person) -> None:
     raise AssertionError("no field follows")
 
 
-@pytest.mark.parametrize("by", ["mouse", "keyboard"])
+@pytest.mark.parametrize("by", ["mouse", pytest.param("keyboard", marks=pytest.mark.slow)])
 def test_terms_and_a_pair_are_placed(exchange, by):
     """Post-only, iceberg, good till a time, a minimum, and one that cancels the other."""
     ann = seeded(exchange)
