@@ -74,4 +74,4 @@ def watched() -> Iterator[Watched]:
     """Fails at its end if something went wrong meanwhile."""
     found = Watched()
     yield found
-    assert found.faults == []
+    assert not found.faults, found.faults

@@ -83,7 +83,7 @@ def test_the_kill_switch_needs_numbers_a_reason_and_the_words(exchange):
     and stays so over a restart until it is released with a reason."""
     ann = exchange.person("ann")
     boss = at_operate(ann, exchange.person("boss", role="operator").opens().signs_in())
-    kill = boss.panel("Kill switch").first
+    kill = boss.panel("Kill switch")
     kill.get_by_role("button", name="What would happen…").click()
     expect(kill).to_contain_text("1 open order of 1 account is canceled")
     expect(kill).to_contain_text("all 1 markets")
@@ -117,7 +117,7 @@ def test_the_kill_switch_needs_numbers_a_reason_and_the_words(exchange):
 
 
 def test_the_kill_switch_of_one_account(boss):
-    kill = boss.panel("Kill switch").first
+    kill = boss.panel("Kill switch")
     kill.get_by_role("radio", name="Account").click()
     kill.get_by_label("Account", exact=True).last.fill("ann")
     kill.get_by_role("button", name="What would happen…").click()

@@ -69,7 +69,7 @@ async function load() {
       changed("markets");
       return;
     } catch (error) {
-      if (error.status && error.status < 500 && error.status !== 429) throw error;
+      if (error.status && error.status < 500 && ![404, 429].includes(error.status)) throw error;
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
   }
@@ -122,7 +122,7 @@ async function readCalendar() {
     store.calendar = await ask("GET", "/calendar", { login: false });
     changed("session");
   } catch (error) {
-    if (error.status && error.status < 500 && error.status !== 429) throw error; // else the link says it
+    if (error.status && error.status < 500 && ![404, 429].includes(error.status)) throw error; // else the link says it
   }
 }
 
@@ -194,7 +194,7 @@ async function statisticsOf(symbol) {
     Object.assign(tickerOf(symbol), { open, high, low, change, volume, vwap });
     changed("tickers");
   } catch (error) {
-    if (error.status && error.status < 500 && error.status !== 429) throw error; // else the link says it
+    if (error.status && error.status < 500 && ![404, 429].includes(error.status)) throw error; // else the link says it
   }
 }
 
@@ -212,7 +212,7 @@ async function courseOf(symbol) {
     tickerOf(symbol).course = told.candles.map((each) => each.close).filter(Boolean);
     changed("tickers");
   } catch (error) {
-    if (error.status && error.status < 500 && error.status !== 429) throw error; // else the link says it
+    if (error.status && error.status < 500 && ![404, 429].includes(error.status)) throw error; // else the link says it
   }
 }
 

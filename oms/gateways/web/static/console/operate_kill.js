@@ -18,7 +18,7 @@ export function killPanel() {
   const box = el("div", { class: "killbox" });
   const node = el("section", { class: "p kill", "aria-labelledby": "h-kill" },
     el("header", {}, el("h2", { id: "h-kill", text: "Kill switch" }), el("span", { class: "grow" }), state),
-    el("div", { class: "scroll", role: "region", "aria-label": "Kill switch", tabindex: "0" }, box));
+    el("div", { class: "scroll", role: "region", "aria-label": "Whom it stops", tabindex: "0" }, box));
   let isOn = null;
   box.append(scopeForm());
   watch(["operate.halts", "operate.actions"], paint, { view: "operate" });
