@@ -46,7 +46,7 @@ def test_how_the_exchange_is_and_has_been(boss):
     vitals = boss.panel("Vitals")
     for word in ("Queue", "Throttle", "Entries", "Commit", "Sockets", "Refused"):
         expect(vitals.get_by_role("heading", name=word)).to_be_visible()
-    expect(vitals).to_contain_text("1 open orders")
+    expect(vitals).to_contain_text("1 open order")
     boss.ann.rest.ask("POST", "/order", {"symbol": S, "side": "BUY", "price": "9.001",
                                          "quantity": "1"})  # fmt: skip
     refused = boss.panel("Refused since the start")

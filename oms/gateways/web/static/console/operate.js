@@ -68,7 +68,7 @@ function vitalsRow() {
     }),
     card("Entries", (row) => row.entries / STEP_S, (row) => [row ? rate(row.entries) : "–", "a second", `${row ? rate(row.reports) : "–"} reports a second; ${shown(String(seen.status.turns))} turns`]),
     card("Commit", (row) => Number(row.hops.disk.p50 ?? 0), () => [shownMs(seen.minute?.disk.p50), "ms p50", `p99 ${shownMs(seen.minute?.disk.p99)} ms; last minute`]),
-    card("Sockets", (row) => row.sockets, (row) => [row ? row.sockets : "–", "open", `${shown(String(seen.status.open_orders))} open orders`]),
+    card("Sockets", (row) => row.sockets, (row) => [row ? row.sockets : "–", "open", `${shown(String(seen.status.open_orders))} open ${seen.status.open_orders === 1 ? "order" : "orders"}`]),
     card("Refused", (row) => row.rejects / STEP_S, (row) => [row ? rate(row.rejects) : "–", "a second", leading(seen.status.rejects)]),
   ];
   watch(["operate.status", "operate.vitals", "operate.size", "view"], () => {

@@ -40,7 +40,7 @@ export function recordTable(explain) {
     const setting = [each.name, each.value].filter(Boolean).join(" = ");
     return el("tr", {},
       el("td", { class: "num dim", title: new Date(at).toISOString(), text: timeOrDay(at, serverNow() ?? Date.now()) }),
-      el("td", { text: each.user || each.gateway || "library" }),
+      el("td", { text: each.user || each.gateway || (each.action ? "library" : "–") }),
       el("td", {}, el("b", { text: each.action ? each.action.toLowerCase().replaceAll("_", " ") : "refused" })),
       el("td", { text: each.target ? `${each.scope.toLowerCase()} ${each.target}` : each.scope === "ALL" ? "everybody" : "–" }),
       el("td", { class: "x2 wide", title: setting, text: setting || "–" }),
