@@ -18,6 +18,7 @@ def test_a_restart_loses_nothing_and_needs_no_reload(exchange):
     bob.chooses("Buy", "Limit").fills_in(Price="101", Quantity="1").places()
     expect(bob.tab("Fills").get_by_role("row").filter(has_text="Bought")).to_have_count(1)
     for each in (ann, bob):
+        expect(each.rung("101.00").locator("td.a")).to_have_text("2.0000")
         each.page.evaluate("window.isSamePage = true")
 
     # when the daemon dies, then the pages say so at once, and keep what they have

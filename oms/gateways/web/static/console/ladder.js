@@ -110,7 +110,7 @@ function chooseStep(wanted) {
 }
 
 /** The middle of the market into the middle of the panel. */
-export function centre() {
+function centre() {
   const middle = middleOf();
   if (middle === null || !rows.length || !step) return paint();
   const rung = (middle / step) * step;

@@ -41,7 +41,7 @@ export function reasonOf(each) {
 }
 
 /** How many places a market's prices and quantities are shown with. */
-export function placesOf(each) {
+function placesOf(each) {
   const steps = [each.tickSize, ...each.tickTable.map((row) => row.tickSize)];
   return { price: Math.max(...steps.map(places)), quantity: places(each.lotSize) };
 }

@@ -2,13 +2,13 @@
 // so its inputs and the focus stay while the market moves.
 
 import { el, icon, keyed, setAttr, setClass, setIcon, setNumber, setText, show } from "./dom.js";
-import { stepped } from "./order.js";
+import { plain, stepped } from "./order.js";
 import { cancel, forgetUnknown, modify, pending, refusals, sendAgain, unknown } from "./own.js";
 import { alarm, happened } from "./announce.js";
 import { meaningOf } from "./refusal.js";
 import { bind, note } from "./shortcuts.js";
 import { changed, market, may, serverNow, store } from "./store.js";
-import { compare, forPicture, milliseconds, parse, shown, timeOrDay } from "./units.js";
+import { compare, forPicture, milliseconds, shown, timeOrDay } from "./units.js";
 
 const STATES = {
   NEW: ["g-dot", "working"], PARTIALLY_FILLED: ["g-half", "part filled"], SUSPENDED: ["g-dash", "armed"],
@@ -20,6 +20,7 @@ const WAITS = {
   QUEUED_THROTTLE: "waits for the throttle", HELD_SESSION: "waits for the open", HELD_HALT: "waits for the end of the halt", SENT_UNACKED: "waits for the venue's answer",
 };
 let edited = null; // orderId of the order that is being modified
+let editedParts = null; // of its row
 
 /** {node, paint()}. isOnlyHere(): of the market that is shown alone. */
 export function openTable(isOnlyHere) {
@@ -65,24 +66,18 @@ function make(order) {
   const parts = {
     price: el("span"), at: el("span", { class: "dim" }), filled: el("span"), of: el("span", { class: "dim", text: " of " }), total: el("span"),
     bar: el("i"), glyph: icon("g-ring"), state: el("span"), side: el("b"), kind: el("span"),
-    priceInput: el("input", { inputmode: "decimal", "aria-label": "Price", hidden: true, autocomplete: "off" }),
-    quantityInput: el("input", { inputmode: "decimal", "aria-label": "Total quantity, fills included", hidden: true, autocomplete: "off" }),
     edit: el("button", { type: "button", on: { click: () => editOrSend(order.orderId, body) } }, icon("i-pen")),
     cancel: el("button", { type: "button", on: { click: () => dropOrCancel(order.orderId, body) } }, icon("i-x")),
     note: el("span"), more: el("span"),
   };
   const row = el("tr", { class: "o", tabindex: "-1" }, cell("tm dim"), cell("ord", parts.side, parts.kind), cell("mkt"),
-    cell("r px", parts.at, parts.price, parts.priceInput),
-    cell("r q", el("span", { class: "amount" }, parts.filled, parts.of, parts.total), parts.quantityInput, el("span", { class: "fillbar", "aria-hidden": "true" }, parts.bar)),
+    cell("r px", parts.at, parts.price),
+    cell("r q", el("span", { class: "amount" }, parts.filled, parts.of, parts.total), el("span", { class: "fillbar", "aria-hidden": "true" }, parts.bar)),
     cell("x1 tf"), cell("st", el("span", { class: "state" }, parts.glyph, parts.state)),
     cell("ac", el("span", { class: "acts" }, parts.edit, parts.cancel)));
   parts.noteRow = el("tr", { class: "sub", hidden: true }, el("td", { colspan: "8", role: "status" }, parts.note, parts.more));
   const body = el("tbody", { data: { order: order.orderId } }, row, parts.noteRow);
   Object.assign(body, { parts, row });
-  for (const input of [parts.priceInput, parts.quantityInput]) {
-    input.addEventListener("keydown", (event) => editKeys(event, order.orderId, body));
-    input.addEventListener("input", () => changed("orders"));
-  }
   return body;
 }
 
@@ -106,11 +101,8 @@ function patch(body, order) {
   setText(force, [order.timeInForce, ...termsOf(order)].filter(Boolean).join(" "));
   setAttr(force, "title", force.textContent);
   paintState(parts, order);
-  for (const [input, text] of [[parts.priceInput, parts.price], [parts.quantityInput, row.querySelector(".amount")]]) {
-    show(input, isEdited);
-    show(text, !isEdited);
-  }
-  if (isEdited && !price) show(parts.priceInput, false), show(parts.price, true);
+  show(parts.price, !(isEdited && parts.priceInput));
+  show(row.querySelector(".amount"), !isEdited);
   setClass(row, "ed", isEdited);
   paintActs(parts, order, isEdited);
   paintNote(parts, order, isEdited);
@@ -167,28 +159,50 @@ function paintNote(parts, order, isEdited) {
 // --- modify and cancel ---
 
 function beginEdit(order, body) {
-  const { parts } = body;
+  const { parts, row } = body;
   const each = market(order.symbol);
+  dropInputs();
   edited = order.orderId;
+  editedParts = parts;
   refusals.delete(order.orderId);
-  parts.priceInput.value = shown(order.price ?? order.stopPrice ?? "0", each.places.price);
-  parts.quantityInput.value = shown(order.quantity ?? "0");
+  const price = order.price ?? order.stopPrice;
+  if (price) {
+    parts.priceInput = editInput("Price", shown(price, each.places.price), order.orderId, body);
+    row.querySelector(".px").append(parts.priceInput);
+  }
+  parts.quantityInput = editInput("Total quantity, fills included", shown(order.quantity ?? "0"), order.orderId, body);
+  row.querySelector(".amount").after(parts.quantityInput);
   patch(body, order);
-  const first = order.price || order.stopPrice ? parts.priceInput : parts.quantityInput;
+  const first = parts.priceInput ?? parts.quantityInput;
   first.focus();
   first.select();
 }
 
+function editInput(label, value, id, body) {
+  const on = { keydown: (event) => editKeys(event, id, body), input: () => changed("orders") };
+  const input = el("input", { inputmode: "decimal", "aria-label": label, autocomplete: "off", on });
+  input.value = value;
+  return input;
+}
+
+/** One row at a time has inputs. */
+function dropInputs() {
+  for (const name of ["priceInput", "quantityInput"]) {
+    editedParts?.[name]?.remove();
+    if (editedParts) editedParts[name] = null;
+  }
+  edited = editedParts = null;
+}
+
 function endEdit(body) {
-  edited = null;
+  dropInputs();
   changed("orders");
   body.parts.edit.focus();
 }
 
 function changeOf(parts, order) {
   const change = {};
-  const price = parse(parts.priceInput.value) && parts.priceInput.value.replace(/,/g, "");
-  const quantity = parse(parts.quantityInput.value) && parts.quantityInput.value.replace(/,/g, "");
+  const [price, quantity] = [parts.priceInput, parts.quantityInput].map((input) => plain(input?.value ?? ""));
   const field = order.price ? "price" : "stopPrice";
   if (price && order[field] && compare(price, order[field]) !== 0) change[field] = price;
   if (quantity && order.quantity && compare(quantity, order.quantity) !== 0) change.quantity = quantity;

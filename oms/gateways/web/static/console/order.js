@@ -93,7 +93,7 @@ export function stopBodyOf(draft, symbol) {
 }
 
 /** "2026-11-27 17:00" or with T, UTC -> nanoseconds as text; null: it is no time. */
-export function nanosecondsOf(text) {
+function nanosecondsOf(text) {
   const found = /^(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2})(:\d{2})?$/.exec(text.trim());
   const at = found ? Date.parse(`${found[1]}T${found[2]}${found[3] ?? ":00"}Z`) : NaN;
   return Number.isNaN(at) ? null : `${BigInt(at) * 1_000_000n}`;

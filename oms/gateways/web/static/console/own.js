@@ -72,7 +72,7 @@ function ordersBegun({ event, orders }) {
 }
 
 /** How an order stands now: by the feed, or in an answer. What is older than what is known is left. */
-export function orderTold(order) {
+function orderTold(order) {
   const known = store.orders.get(order.orderId);
   if (known && BigInt(order.seq) < BigInt(known.seq)) return;
   if (over.has(order.orderId) && BigInt(order.seq) <= over.get(order.orderId)) return;

@@ -34,9 +34,6 @@ let access = "";
 let renewing = null;
 const endings = new Set();
 
-/** What the last answer said is left of the allowance: {limit, left}; null before one. */
-export const allowance = { limit: null, left: null };
-
 /** act(why) is called when the login has ended; why: the Refused that ended it; null: the person did. */
 export function onLoginEnd(act) {
   endings.add(act);
@@ -156,11 +153,6 @@ async function exchanged(method, path, { query = null, body = null, login = true
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Refused(0, { message: "no answer came from the exchange" });
-  }
-  const left = answer.headers.get("ratelimit-remaining");
-  if (left !== null) {
-    allowance.left = Number(left);
-    allowance.limit = Number(answer.headers.get("ratelimit-limit"));
   }
   const told = parsed(text, answer.status);
   if (answer.ok) return { told, status: answer.status };

@@ -20,7 +20,7 @@ export function startTop() {
   byId("who").addEventListener("click", () => {
     if (store.user) go({ view: "keys" });
     else go({ view: "trade", tab: "order" });
-    if (!store.user) byId("ticket").querySelector("input")?.focus();
+    if (!store.user) byId("ticket").querySelector("#auth-form input")?.focus();
   });
   for (const button of document.querySelectorAll(".tabbar button")) {
     button.addEventListener("click", () => {
