@@ -3,9 +3,10 @@
 
 import { happened } from "./announce.js";
 import { choice } from "./choice.js";
-import { byId, el, setAttr, setClass, setText, setWords, show } from "./dom.js";
+import { byId, el, keyed, setAttr, setClass, setText, setWords, show } from "./dom.js";
 import { call } from "./feed.js";
 import { numberField, selectField } from "./field.js";
+import { chooseAccount } from "./login.js";
 import { phaseOf } from "./markets.js";
 import * as order from "./order.js";
 import { cancel, makeId, place, unknown } from "./own.js";
@@ -26,6 +27,7 @@ const fields = {};
 const groups = {};
 const chips = {};
 let form;
+let accounts;
 let say;
 let cost;
 let button;
@@ -38,6 +40,8 @@ let shownSymbol = "";
 
 export function startTicket() {
   build();
+  accounts = el("select", { "aria-label": "Account", hidden: true, on: { change: () => chooseAccount(accounts.value) } });
+  byId("ticket-account").after(el("label", { class: "mini" }, accounts));
   byId("ticket").append(form);
   startSignIn(byId("ticket"));
   apply({ side: parameter("side").toUpperCase() === "SELL" ? "SELL" : "BUY" });
@@ -208,8 +212,7 @@ function offerPrice() {
 function paint() {
   const each = market();
   const kind = phaseOf(each?.phase).kind;
-  const isTrader = Boolean(store.user) && may("trade");
-  setText(byId("ticket-account"), store.user ? `account ${store.account}` : "");
+  paintAccounts();
   setText(byId("h-ticket"), store.user ? "Order" : "Account");
   show(byId("ticket-hint"), Boolean(store.user));
   show(form, Boolean(store.user));
@@ -232,8 +235,19 @@ function paint() {
     setAttr(chip, "aria-description", why || null);
     show(chip, !(term === "spend" || term === "worst") || !why);
   }
-  paintFields(each, isTrader);
+  paintFields(each);
   readBack();
+}
+
+/** Whose orders: a choice where there are several accounts. */
+function paintAccounts() {
+  const known = store.user?.accounts ?? [];
+  const isChoice = known.length > 1;
+  setText(byId("ticket-account"), !store.user ? "" : isChoice ? "account" : `account ${store.account}`);
+  show(accounts, isChoice);
+  if (!isChoice) return;
+  keyed(accounts, known, (each) => each, (each) => el("option", { text: each, value: each }), () => {});
+  accounts.value = store.account;
 }
 
 function paintFields(each) {
