@@ -105,8 +105,11 @@ def test_the_kill_switch_needs_numbers_a_reason_and_the_words(exchange):
     expect(banner).to_contain_text("Trading is stopped for everybody")
     expect(banner).to_contain_text("by boss: runaway maker")
     assert refused_code(boss.ann) == "KILL_SWITCH"
+    exchange.daemon.kill()
+    expect(boss.panel("Markets").get_by_text("stale")).to_be_visible()
     exchange.restart()
     boss.is_live()
+    expect(boss.panel("Markets").get_by_text("stale")).to_be_hidden()
     assert refused_code(boss.ann) == "KILL_SWITCH"
     kill.get_by_role("button", name="Let everybody trade").click()
     expect(kill.locator(".refusal")).to_contain_text("say why", ignore_case=True)

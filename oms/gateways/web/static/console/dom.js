@@ -24,6 +24,11 @@ export function el(tag, props = {}, ...children) {
   return node;
 }
 
+/** What a panel says beside its title while the exchange is silent; status.js shows it. */
+export function staleTag() {
+  return el("span", { class: "tag", text: "stale", hidden: true, data: { stale: "" } });
+}
+
 /** An icon of the page's sprite, such as "g-dot" or "i-x". */
 export function icon(name, cls = name.startsWith("g-") ? "gl" : "ic") {
   const node = document.createElementNS(SVG, "svg");

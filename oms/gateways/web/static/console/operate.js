@@ -2,7 +2,7 @@
 // operator may: halt, resume, kill switch, phases, limits, users.
 
 import { choice, tabs } from "./choice.js";
-import { byId, el, keyed, setText, show } from "./dom.js";
+import { byId, el, keyed, setText, show, staleTag } from "./dom.js";
 import { accountsPane } from "./operate_accounts.js";
 import { drawAnswers, drawCourse, drawPercentiles, shownMs } from "./operate_charts.js";
 import { seen, startAsking } from "./operate_data.js";
@@ -120,7 +120,7 @@ function latencyPanel() {
     show(over, isEmpty);
   }, { view: "operate" });
   return el("section", { class: "p lat", "aria-labelledby": "h-lat" },
-    el("header", {}, el("h2", { id: "h-lat", text: "Latency, call to durable answer" }), hop.node, el("span", { class: "grow" }), span.node),
+    el("header", {}, el("h2", { id: "h-lat", text: "Latency, call to durable answer" }), staleTag(), hop.node, el("span", { class: "grow" }), span.node),
     el("div", { class: "canvas" }, canvas, over));
 }
 
@@ -134,7 +134,7 @@ function hopsPanel() {
     drawAnswers(canvas, seen.answers);
   }, { view: "operate" });
   return el("section", { class: "p hops", "aria-labelledby": "h-hops" },
-    el("header", {}, el("h2", { id: "h-hops", text: "By hop, last minute" }), el("span", { class: "grow" }), el("span", { class: "meta", text: "ms" })),
+    el("header", {}, el("h2", { id: "h-hops", text: "By hop, last minute" }), staleTag(), el("span", { class: "grow" }), el("span", { class: "meta", text: "ms" })),
     el("div", { class: "scroll", role: "region", "aria-label": "Latency by hop", tabindex: "0" },
       el("table", { class: "t" }, el("thead", {}, el("tr", {}, el("th", { scope: "col", text: "Hop" }), ...["p50", "p90", "p99", "p99.9", "max"].map((text) => el("th", { scope: "col", class: "r", text })))), body),
       el("p", { class: "meta caption", text: "answers by latency, up to (ms)" }),
@@ -188,7 +188,7 @@ function refusedPanel() {
       });
   }, { view: "operate", every: 1000 });
   return el("section", { class: "p rej", "aria-labelledby": "h-refused" },
-    el("header", {}, el("h2", { id: "h-refused", text: "Refused since the start" }), el("span", { class: "grow" }), total),
+    el("header", {}, el("h2", { id: "h-refused", text: "Refused since the start" }), staleTag(), el("span", { class: "grow" }), total),
     el("div", { class: "scroll", role: "region", "aria-label": "Refusals by reason", tabindex: "0" },
       el("table", { class: "t" }, el("thead", { class: "vh" }, el("tr", {}, ...["Reason", "Share", "Count"].map((text) => el("th", { scope: "col", text })))), body), empty));
 }

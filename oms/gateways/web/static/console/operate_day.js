@@ -1,6 +1,6 @@
 // Operate's day: the sessions of the calendar from midnight to midnight UTC, their phases, and now.
 
-import { el, keyed, setAttr, setClass, setText } from "./dom.js";
+import { el, keyed, setAttr, setClass, setText, staleTag } from "./dom.js";
 import { seen } from "./operate_data.js";
 import { serverNow } from "./store.js";
 import { dateOf, milliseconds, span, timeOfDay } from "./units.js";
@@ -19,7 +19,7 @@ export function dayPanel() {
   const hours = el("div", { class: "hours num", "aria-hidden": "true" },
     ...Array.from({ length: 13 }, (_, n) => el("span", { text: String(2 * n).padStart(2, "0") })));
   const node = el("section", { class: "p day", "aria-labelledby": "h-day" },
-    el("header", {}, el("h2", { id: "h-day", text: "Session" }), head, el("span", { class: "grow" }), next),
+    el("header", {}, el("h2", { id: "h-day", text: "Session" }), staleTag(), head, el("span", { class: "grow" }), next),
     el("div", { class: "daybox" }, bar, hours, now));
   return { node, paint };
 

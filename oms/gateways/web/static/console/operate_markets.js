@@ -1,6 +1,6 @@
 // Operate's markets: the phase of each, halt and resume, and a phase by hand.
 
-import { el, icon, keyed, setIcon, setText } from "./dom.js";
+import { el, icon, keyed, setIcon, setText, staleTag } from "./dom.js";
 import { questionLine } from "./question.js";
 import { hurry, seen } from "./operate_data.js";
 import { ask } from "./rest.js";
@@ -19,7 +19,7 @@ export function marketsPanel() {
   const question = questionLine();
   const body = el("tbody");
   const node = el("section", { class: "p phases", "aria-labelledby": "h-phases" },
-    el("header", {}, el("h2", { id: "h-phases", text: "Markets" }), el("span", { class: "grow" }), count),
+    el("header", {}, el("h2", { id: "h-phases", text: "Markets" }), staleTag(), el("span", { class: "grow" }), count),
     question.node,
     el("div", { class: "scroll", role: "region", "aria-label": "Market phases", tabindex: "0" },
       el("table", { class: "t" },
@@ -48,7 +48,7 @@ export function marketsPanel() {
     const word = el("span");
     const halt = el("button", { class: "txt", type: "button", "aria-label": `Halt or resume ${symbol}`, on: { click: () => haltOrResume(symbol) } });
     const phase = el("select", { "aria-label": `Phase of ${symbol} by hand`, on: { change: () => force(symbol, phase) } },
-      el("option", { value: "", text: "Phase…" }), ...FORCED.map((value) => el("option", { value, text: PHASES[value][1] })));
+      el("option", { value: "", text: "Phase" }), ...FORCED.map((value) => el("option", { value, text: PHASES[value][1] })));
     const line = el("tr", {}, el("td", {}, el("b", { text: symbol })), el("td", {}, el("span", { class: "state" }, mark, word)),
       el("td", { class: "r" }, el("span", { class: "mini" }, phase, halt)));
     line.parts = { mark, word, halt };
