@@ -60,6 +60,7 @@ new PerformanceObserver((list) => {
 }).observe({ type: "longtask", buffered: true });
 let last = 0;
 function frame(now) {
+  if (!performance.gaps) return;  // what is measured from now on is the page alone
   if (last) performance.gaps.push(now - last);
   last = now;
   const cells = performance.firstLadder ? [] : document.querySelectorAll("#ladder td:is(.a, .b)");
@@ -168,6 +169,7 @@ def page_figures(daemon: Daemon, args: argparse.Namespace) -> Figures:
         page.evaluate("performance.gaps.length = performance.tasks.length = 0")
         page.wait_for_timeout(1e3 * args.seconds)
         gaps, tasks = page.evaluate("[performance.gaps, performance.tasks]")
+        page.evaluate("performance.gaps = null")
         used = []
         for n in range(round(60 * args.minutes / args.look_s) + 1):
             if n:
