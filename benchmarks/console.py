@@ -13,7 +13,8 @@ ten times a second. Memory: the heap after a garbage collection each minute, of 
 growth is from the first minute on.
 The order path: orders of 16 connections with and without 20 consoles, in turns, --rounds of each.
 A console there is a WebSocket that subscribes to what the page does and throws away what it hears,
-in a process of its own: 20 browsers would measure the machine's cores, not the daemon.
+in a process of its own: 20 browsers would measure the machine's cores, not the daemon. Where other
+work shares the cores, trust the daemon's processor time for each order, cpu_per_order_ratio.
 """
 
 import argparse
@@ -218,7 +219,7 @@ def look_on(port: int, count: int, way: Connection) -> None:
 
 def order_figures(daemon: Daemon, args: argparse.Namespace) -> Figures:
     asyncio.run(trade(daemon, args.connections, 0, args.seconds / 4))  # it is warm by then
-    ratios, told = [], 0
+    ratios, costs, told = list[float](), list[float](), 0
     for n in range(args.rounds):
         first = (2 * n + 2) * 10**7
         alone = without_listeners(daemon, first, args)
@@ -236,7 +237,12 @@ def order_figures(daemon: Daemon, args: argparse.Namespace) -> Figures:
             process.join(WAIT_S)
             process.kill()
         ratios.append(beside.orders / alone.orders)
-    return {"orders_ratio": statistics.median(ratios), "updates_heard": told}
+        if alone.cpu_s:
+            costs.append(beside.cpu_s / beside.orders * alone.orders / alone.cpu_s)
+    return {
+        "orders_ratio": statistics.median(ratios), "updates_heard": told,
+        "cpu_per_order_ratio": statistics.median(costs) if costs else 0.0,
+    }  # fmt: skip
 
 
 def measure(args: argparse.Namespace) -> Figures:
