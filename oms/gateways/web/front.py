@@ -37,6 +37,7 @@ from oms.gateways.web.limits import (
     REQUEST,
     Allowance,
     Limits,
+    Taken,
 )
 from oms.gateways.web.orders import fills_told, orders_told
 from oms.gateways.web.pools import ASKING, HASHING, Pool
@@ -168,13 +169,13 @@ class Door:
         """The id of one request, found again in its answer, in the log and in the journal."""
         return f"{self._process}.{next(self._numbers)}"
 
-    def allow(self, cost: str, client: str) -> Mapping[str, str]:
-        """Count one request; the headers that tell how many are left. Raises HttpError 429."""
+    def allow(self, cost: str, client: str) -> Taken:
+        """Count one request; what is left of the allowance. Raises HttpError 429."""
         taken = self.limits.take(cost, client, self.oms.clock.monotonic_ns())
         if taken.wait_s:
             text = f"at most {taken.limit} at once of these; again in {taken.wait_s:.1f} s"
             raise http_error(429, "TOO_MANY_REQUESTS", text, headers=taken.headers)
-        return taken.headers
+        return taken
 
     # --- waiting ---
 
