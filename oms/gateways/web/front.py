@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope
 from oms.clock import NANOS
 from oms.errors import StoppedError, StoreError, ValidationError
 from oms.gateways.gate import Caller, may
-from oms.gateways.web.bridge import Bridge
+from oms.gateways.web.bridge import Bridge, Waiting
 from oms.gateways.web.counts import Counts
 from oms.gateways.web.ends import Ends
 from oms.gateways.web.errors import HttpError, Reply, http_error, refused, unavailable, unknown
@@ -186,8 +186,23 @@ class Door:
         """
         assert self._bridge is not None, "the loop runs"
         due_ns = self.oms.clock.monotonic_ns() + ANSWER_NS_MAX
+        return await self._outcome(self._bridge.within(future, due_ns))
+
+    async def submit(self, request: Request) -> OrderResponse:
+        """The same of a request that is handed over here."""
+        assert self._bridge is not None, "the loop runs"
+        due_ns = self.oms.clock.monotonic_ns() + ANSWER_NS_MAX
+        asker: Waiting[OrderResponse] = self._bridge.asker(due_ns)
         try:
-            return await self._bridge.within(future, due_ns)
+            self.oms.hand_over(request, asker)
+        except BaseException:
+            asker.outcome.cancel()  # nobody waits for it
+            raise
+        return await self._outcome(asker.outcome)
+
+    async def _outcome(self, waiting: "asyncio.Future[T]") -> T:
+        try:
+            return await waiting
         except TimeoutError:
             raise unknown(f"no answer within {ANSWER_S_MAX:g} s") from None
         except (StoreError, StoppedError) as error:
@@ -352,7 +367,7 @@ class Ask:
         return self.account(named)
 
     async def submit(self, request: Request) -> OrderResponse:
-        return await self.door.settled(self.oms.try_submit(request))
+        return await self.door.submit(request)
 
 
 Handler = Callable[[Ask, Any], Awaitable[Reply]]
