@@ -346,6 +346,11 @@ CODES = tuple(RejectReason.__annotations__)
 REASONS = {reason.value: reason for reason in RejectReason}
 
 
+def mass_cancel_reason(account: str, client_order_id: str) -> str:
+    """Why an order ended that a mass cancel met: whose it was, and which."""
+    return f"{RejectReason.MASS_CANCEL.value}: by={account}, id={client_order_id}"
+
+
 def published_table() -> str:
     """All rows as docs/reject-codes.md has them."""
     head = (

@@ -170,9 +170,10 @@ class Door:
         """The id of one request, found again in its answer, in the log and in the journal."""
         return f"{self._process}.{next(self._numbers)}"
 
-    def allow(self, cost: str, client: str) -> Taken:
-        """Count one request; what is left of the allowance. Raises HttpError 429."""
-        taken = self.limits.take(cost, client, self.oms.clock.monotonic_ns())
+    def allow(self, cost: str, client: str, count: int = 1) -> Taken:
+        """Count one request, or the orders of one; what is left of the allowance. Raises HttpError
+        429, and then nothing was counted."""
+        taken = self.limits.take(cost, client, self.oms.clock.monotonic_ns(), count)
         if taken.wait_s:
             text = f"at most {taken.limit} at once of these; again in {taken.wait_s:.1f} s"
             raise http_error(429, "TOO_MANY_REQUESTS", text, headers=taken.headers)

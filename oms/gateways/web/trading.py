@@ -43,7 +43,7 @@ from oms.gateways.web.words import (
     typed,
 )
 from oms.manager import OrderManagement
-from oms.reject_reasons import RejectReason
+from oms.reject_reasons import RejectReason, mass_cancel_reason
 from oms.reports import OrderResponse
 from oms.requests import MassCancelRequest, OrderRequest, OrderTerms
 from oms.requests.orders import SEQUENCE_MAX
@@ -56,6 +56,7 @@ Id = Annotated[
     ),
 ]  # fmt: skip
 PLACED, CHANGED = Answer(OrderTold, (200, 201, 202)), Answer(OrderTold, (200, 202))
+TURN_MAX = 100_000  # requests, see [queue] batch_max
 BATCH_MAX = 20
 WAIT_S = 30
 PAGE, PAGE_MAX = 100, 1_000
@@ -161,7 +162,7 @@ async def place(ask: Ask, body: NewOrder) -> Reply:
     if body.reports:
         told["reports"] = reports_told(response)
     if response.repeated:
-        return Reply(told, 200, dict(REPLAYED))
+        return Reply(told, 200 if ended(now) else 202, dict(REPLAYED))
     return Reply(told, 201 if ended(now) else 202)
 
 
@@ -277,6 +278,7 @@ async def place_many(ask: Ask, _: None) -> Reply:
         except ValidationError as error:
             raise ValidationError(f"[{place_}].{error.field}", None, error.expected) from None
     requests = [new_request(ask, body) for body in bodies]
+    left = ask.door.allow(ORDER, ask.client, len(requests) - 1)  # one was counted as the request
     futures = [ask.oms.try_submit(each) for each in requests]
     told: list[Told] = []
     for body, request, future in zip(bodies, requests, futures, strict=True):
@@ -286,7 +288,7 @@ async def place_many(ask: Ask, _: None) -> Reply:
         except HttpError as error:
             reply = error_reply(error, ask.request_id)
             told.append({"status": reply.status, **reply.told})
-    return Reply(told, 200)
+    return Reply(told, 200, left.headers)
 
 
 async def test(ask: Ask, body: NewOrder) -> Reply:
@@ -379,11 +381,6 @@ def _which(ask: Ask, order_id: str | None, client_order_id: str | None) -> tuple
 async def cancel_all(ask: Ask, body: CancelAll) -> Reply:
     """Each order that is canceled is told by its id."""
     account = ask.account(body.account)
-    before = [
-        each.order_id
-        for each in await ask.door.in_thread(ask.oms.open_orders, account)
-        if body.symbol in (None, each.symbol) and body.side in (None, each.side)
-    ]
     response = await ask.submit(
         MassCancelRequest(
             account=account,
@@ -395,7 +392,7 @@ async def cancel_all(ask: Ask, body: CancelAll) -> Reply:
     )
     if response.refused:
         raise refusal(response, reports=body.reports)
-    canceled = await ask.door.in_thread(_canceled, ask.oms, account, before)
+    canceled = await ask.door.in_thread(_canceled, ask.oms, response)
     headers = dict(REPLAYED) if response.repeated else {}
     told = {**response.facts, "orders": canceled}
     if body.reports:
@@ -403,11 +400,14 @@ async def cancel_all(ask: Ask, body: CancelAll) -> Reply:
     return Reply(told, 200, headers)
 
 
-def _canceled(oms: OrderManagement, account: str, order_ids: list[int]) -> list[Told]:
-    """Those of them that are canceled now, or about to be."""
-    found = [oms.get_order(account, order_id) for order_id in order_ids]
-    states = ("CANCELED", "PENDING_CANCEL")
-    told = orders_told(oms, [each for each in found if each and each.report.state in states])
+def _canceled(oms: OrderManagement, done: OrderResponse) -> list[Told]:
+    """The orders that its turn says this mass cancel ended, or is about to end; also when it is
+    asked for again, unless that turn lies too far back."""
+    asked = done.order_id  # the entry of the first request; its turn ends some requests later
+    upto = min(done.journal_seq, asked + TURN_MAX)
+    found = oms.reports_after(done.account, asked, upto) or []
+    reason = mass_cancel_reason(done.account, done.client_order_id)
+    told = orders_told(oms, [each for each in found if each.text == reason])
     return [{name: each[name] for name in ("orderId", "clientOrderId", "status")} for each in told]
 
 
