@@ -40,7 +40,8 @@ from oms.turn.one_shot import DryRun
 from oms.users import Key, User
 
 ASK, ORIGIN = "ask", "origin"
-DRY_RUN, WATCH = "dry_run", "watch"  # questions whose answer is not there at once
+# Questions whose answer is not there at once.
+DRY_RUN, MARKETS, WATCH = "dry_run", "markets", "watch"
 FILLED_IN = ("user", "gateway")  # fields of the origin that are not for a client to say
 ROWS, ROWS_MAX = 100, 1_000  # orders or trades in one answer: unless asked otherwise, and at most
 TRADES_TOLD_MAX = 100  # of one order, in the answer to its request
@@ -79,9 +80,13 @@ class Answers:
         if name == DRY_RUN:
             request = of_object(self._signed(_of(values), user, request_id))
             return Promise(self._oms.dry_run(request), self.dry_run)
+        if name == MARKETS:
+            _checked(values, {})
+            return Promise(self._oms.journal_seq(), self.markets)
         question = QUESTIONS.get(name) if type(name) is str else None
         if question is None:
-            raise ValidationError(ASK, name, "one of " + ", ".join([*QUESTIONS, DRY_RUN, WATCH]))
+            known = ", ".join([*QUESTIONS, MARKETS, DRY_RUN, WATCH])
+            raise ValidationError(ASK, name, f"one of {known}")
         fields = _checked(values, question.fields)
         if question.slow and self._aside is not None:
             return Promise(self._aside.ask(lambda: question.answer(self, **fields)), _as_it_is)
@@ -118,6 +123,21 @@ class Answers:
                 "text": found.text, "reserved": reserved, "asset": found.asset,
             }
         }  # fmt: skip
+
+    def markets(self, seq: int) -> Told:
+        """What is traded, and how it stands. seq: of the latest turn, as the engine said: it is
+        alive."""
+        phases = self._oms.market_states()
+        told = [
+            {
+                "symbol": symbol, "base": each.base, "quote": each.quote,
+                "phase": phases.get(symbol),
+                "last": _last_price(self._oms.recent_trades(symbol, 1)),
+                "price_scale": each.price_scale, "quantity_scale": each.quantity_scale,
+            }
+            for symbol, each in sorted(self._oms.instruments().items())
+        ]  # fmt: skip
+        return {"markets": told, "seq": seq}
 
     # --- questions ---
 
@@ -247,6 +267,10 @@ def _levels(instrument: Instrument, levels: "list[Level] | tuple[Level, ...]") -
     """Price and quantity of each level, best first."""
     price, quantity = instrument.price_scale, instrument.quantity_scale
     return [[to_text(ticks, price), to_text(lots, quantity)] for ticks, lots in levels]
+
+
+def _last_price(trades: list[TradePrint]) -> str | None:
+    return to_text(trades[-1].price_ticks, trades[-1].price_scale) if trades else None
 
 
 def candle_object(candle: Candle) -> Told:
