@@ -133,7 +133,12 @@ class Answers:
                 "symbol": symbol, "base": each.base, "quote": each.quote,
                 "phase": phases.get(symbol),
                 "last": _last_price(self._oms.recent_trades(symbol, 1)),
-                "price_scale": each.price_scale, "quantity_scale": each.quantity_scale,
+                "tick_size": each.tick_size_text, "lot_size": each.lot_size_text,
+                "tick_table": [
+                    {"from": to_text(at, each.price_scale),
+                     "tick_size": to_text(step, each.price_scale)}
+                    for at, step in each.tick_table
+                ],
             }
             for symbol, each in sorted(self._oms.instruments().items())
         ]  # fmt: skip

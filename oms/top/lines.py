@@ -8,6 +8,7 @@ is shown is no longer live, every value loses its colour, and the panel's title 
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from decimal import Context, Decimal
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ FIGURES = ("p50", "p99", "max")
 UP, DOWN = "▲", "▼"
 NUMBER_MAX = 9  # of a market that a digit chooses
 LABEL = 10
+EXACT = Context(prec=200)  # more digits than any sum here may have
 
 PLAIN, STRONG, DIM, ZEROS, GREY = "plain", "strong", "dim", "zeros", "grey"
 BUYS, SELLS, WARN = "buys", "sells", "warn"
@@ -81,11 +83,11 @@ def head_lines(seen: Seen, view: View, size: Size) -> list[Line]:
     left: Line = [(row.symbol, STRONG), ("  ", PLAIN), *phase_spans(row.phase)]
     if row.last is not None:
         direction = moved(market.trades) if market is not None else ""
-        left += [("   last ", DIM), *number(row.last, row.price_scale, side=direction)]
+        left += [("   last ", DIM), *number(row.last, row.price_decimals, side=direction)]
         left += [(f" {_arrow(direction)}", _look_of(direction))] if direction else []
     if market is not None and market.bids and market.asks:
-        gap = difference(market.asks[0][0], market.bids[0][0], row.price_scale)
-        left += [("   spread ", DIM), *number(gap, row.price_scale)]
+        gap = EXACT.subtract(Decimal(market.asks[0][0]), Decimal(market.bids[0][0]))
+        left += [("   spread ", DIM), *number(f"{gap:f}", row.price_decimals)]
     if not standing.live:
         left.append((f"   {UP} {standing.word}", WARN))
     return greyed([spread_out(left, [(clock, DIM)], size[0])], standing)
@@ -102,7 +104,7 @@ def market_lines(seen: Seen, view: View, size: Size) -> list[Line]:
         chosen = row.symbol == view.symbol
         key = str(place) if place <= NUMBER_MAX else " "
         glyph, look = glyph_of(row.phase)
-        last = number(row.last, row.price_scale) if row.last is not None else [("-", DIM)]
+        last = number(row.last, row.price_decimals) if row.last is not None else [("-", DIM)]
         name: Line = [
             (key, DIM), (">" if chosen else " ", STRONG), (glyph, look),
             (f" {row.symbol}", STRONG if chosen else PLAIN),
@@ -141,7 +143,9 @@ def _book_title(row: MarketRow, market: Market) -> str:
     if row.phase == Phase.HALTED:
         return "Book, halted: nothing trades"
     if glyph_of(row.phase)[0] == "◆":
-        crossed = market.bids and market.asks and is_above(market.bids[0][0], market.asks[0][0])
+        crossed = (
+            market.bids and market.asks and Decimal(market.bids[0][0]) > Decimal(market.asks[0][0])
+        )
         return "Book, auction: " + ("crossed until the uncross" if crossed else "nothing crosses")
     if row.phase in (Phase.CLOSED, Phase.PRE_OPEN):
         return f"Book, {words(row.phase)}: nothing trades"
@@ -150,13 +154,12 @@ def _book_title(row: MarketRow, market: Market) -> str:
 
 def _side_rows(levels: Sequence[Level], row: MarketRow) -> list[list[Line]]:
     """Price, quantity and the sum of quantities from the best level on."""
-    total, rows = 0, []
+    total, rows = Decimal(0), []
     for price, quantity in levels:
-        total += units(quantity, row.quantity_scale)
-        summed = of_units(total, row.quantity_scale)
+        total = EXACT.add(total, Decimal(quantity))
         rows.append([
-            number(price, row.price_scale), number(quantity, row.quantity_scale),
-            number(summed, row.quantity_scale),
+            number(price, row.price_decimals), number(quantity, row.quantity_decimals),
+            number(f"{total:f}", row.quantity_decimals),
         ])  # fmt: skip
     return rows
 
@@ -177,8 +180,8 @@ def tape_lines(seen: Seen, view: View, size: Size) -> list[Line]:
         return panel("Tape", [], standing, size)
     precise = size[0] >= 48
     rows = [
-        (trade, number(trade.price, row.price_scale, side=trade.taker_side),
-         number(trade.quantity, row.quantity_scale))
+        (trade, number(trade.price, row.price_decimals, side=trade.taker_side),
+         number(trade.quantity, row.quantity_decimals))
         for trade in market.trades[: size[1] - 1]
     ]  # fmt: skip
     price_width = max((width_of(price) for _, price, _ in rows), default=0)
@@ -304,7 +307,7 @@ def moved(trades: Sequence[Print]) -> str:
     """The direction of the last price: that of its last change among the latest trades."""
     for trade, before in pairwise(trades):
         if trade.price != before.price:
-            return Side.BUY if is_above(trade.price, before.price) else Side.SELL
+            return Side.BUY if Decimal(trade.price) > Decimal(before.price) else Side.SELL
     return ""
 
 
@@ -316,41 +319,20 @@ def _look_of(side: str) -> str:
     return SIDES.get(side, PLAIN)
 
 
-def number(value: str, scale: int, side: str = "") -> Line:
-    """With the instrument's own decimals, thousands apart, zeros at the end dimmed but there."""
+def number(value: str, decimals_min: int, side: str = "") -> Line:
+    """With at least so many decimals, those of its grid, thousands apart, zeros at the end dimmed but there."""
     whole, _, decimals = value.partition(".")
     sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
-    digits = f"{int(digits):,}" if digits.isdecimal() and digits.isascii() else digits
+    digits = f"{int(digits):,}"
     kept = decimals.rstrip("0")
-    zeros = "0" * (max(scale, len(decimals)) - len(kept))
+    zeros = "0" * (max(decimals_min, len(decimals)) - len(kept))
     point = "." if kept or zeros else ""
     look = _look_of(side)
     if kept or not zeros:
-        spans = [(printable(f"{sign}{digits}{point}{kept}"), look), (zeros, ZEROS)]
+        spans = [(f"{sign}{digits}{point}{kept}", look), (zeros, ZEROS)]
     else:
-        spans = [(printable(f"{sign}{digits}"), look), (point + zeros, ZEROS)]
+        spans = [(f"{sign}{digits}", look), (point + zeros, ZEROS)]
     return [span for span in spans if span[0]]
-
-
-def units(value: str, scale: int) -> int:
-    """A decimal as a whole number of 10**-scale."""
-    whole, _, decimals = value.partition(".")
-    sign = -1 if whole.startswith("-") else 1
-    return sign * int(whole.lstrip("-") + decimals.ljust(scale, "0")[:scale])
-
-
-def of_units(value: int, scale: int) -> str:
-    sign, digits = "-" if value < 0 else "", str(abs(value)).rjust(scale + 1, "0")
-    return f"{sign}{digits[:-scale]}.{digits[-scale:]}" if scale else f"{sign}{digits}"
-
-
-def difference(high: str, low: str, scale: int) -> str:
-    return of_units(units(high, scale) - units(low, scale), scale)
-
-
-def is_above(one: str, other: str) -> bool:
-    scale = max(len(each.partition(".")[2]) for each in (one, other))
-    return units(one, scale) > units(other, scale)
 
 
 def time_text(wall_ns: int, precise: bool) -> str:

@@ -120,6 +120,7 @@ class Top(App[None]):
 
     CSS = CSS
     ENABLE_COMMAND_PALETTE = False
+    AUTO_FOCUS = None  # keys are the app's until a name is typed
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "quit"),
         Binding("ctrl+c", "quit", "quit", priority=True),

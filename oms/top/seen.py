@@ -11,13 +11,13 @@ Level = tuple[str, str]
 
 class MarketRow(NamedTuple):
     """One market. phase: None at a remote venue; last: the last price, None before the first trade.
-    Scales: how many decimals prices and quantities have."""
+    decimals: as many as its grid of prices, and that of quantities, has."""
 
     symbol: str
     phase: str | None
     last: str | None
-    price_scale: int
-    quantity_scale: int
+    price_decimals: int
+    quantity_decimals: int
 
 
 class Overview(NamedTuple):

@@ -27,7 +27,6 @@ from oms.top.seen import Level, Market, MarketRow, Overview, Print
 
 LOOK_S_MAX = 3.0  # for one answer
 ROWS_MAX = 100  # levels a side, and trades
-SCALE_MAX = 18
 ANSWER_BYTES_MAX = 8_000_000
 NO_KEY = "for operators: set OMS_KEY and OMS_SECRET"
 MILLIS = 1_000_000
@@ -81,7 +80,8 @@ class ControlSource:
                 MarketRow(
                     _symbol(each["symbol"]), each["phase"],
                     None if each["last"] is None else _decimal(each["last"]),
-                    _scale(each["price_scale"]), _scale(each["quantity_scale"]),
+                    _decimals(each["tick_size"], *(s["tick_size"] for s in each["tick_table"])),
+                    _decimals(each["lot_size"]),
                 )
                 for each in told["markets"]
             )  # fmt: skip
@@ -150,7 +150,8 @@ class DoorSource:
                 MarketRow(
                     _symbol(each["symbol"]), each["phase"],
                     None if each["last"] is None else _decimal(each["last"]),
-                    _scale(each["priceScale"]), _scale(each["quantityScale"]),
+                    _decimals(each["tickSize"], *(s["tickSize"] for s in each["tickTable"])),
+                    _decimals(each["lotSize"]),
                 )
                 for each in told["markets"]
             )  # fmt: skip
@@ -252,7 +253,6 @@ def _decimal(value: Any) -> str:
     return value
 
 
-def _scale(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= SCALE_MAX:
-        raise ValueError(f"0 to {SCALE_MAX} decimals were expected, were {value!r}")
-    return value
+def _decimals(*steps: Any) -> int:
+    """How many a grid of these steps has."""
+    return max(len(_decimal(step).partition(".")[2].rstrip("0")) for step in steps)
