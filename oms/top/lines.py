@@ -6,6 +6,7 @@ direction and nothing else, and never alone: buyers are left and ▲, sellers ri
 is shown is no longer live, every value loses its colour, and the panel's title says so.
 """
 
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Context, Decimal
@@ -81,9 +82,10 @@ def head_lines(seen: Seen, view: View, size: Size) -> list[Line]:
     if row is None:
         return [spread_out([("no market is listed", WARN)], [(clock, DIM)], size[0])]
     left: Line = [(row.symbol, STRONG), ("  ", PLAIN), *phase_spans(row.phase)]
-    if row.last is not None:
+    last = last_of(row, market)
+    if last is not None:
         direction = moved(market.trades) if market is not None else ""
-        left += [("   last ", DIM), *number(row.last, row.price_decimals, side=direction)]
+        left += [("   last ", DIM), *number(last, row.price_decimals, side=direction)]
         left += [(f" {_arrow(direction)}", _look_of(direction))] if direction else []
     if market is not None and market.bids and market.asks:
         gap = EXACT.subtract(Decimal(market.asks[0][0]), Decimal(market.bids[0][0]))
@@ -104,7 +106,8 @@ def market_lines(seen: Seen, view: View, size: Size) -> list[Line]:
         chosen = row.symbol == view.symbol
         key = str(place) if place <= NUMBER_MAX else " "
         glyph, look = glyph_of(row.phase)
-        last = number(row.last, row.price_decimals) if row.last is not None else [("-", DIM)]
+        price = last_of(row, seen.market)
+        last = number(price, row.price_decimals) if price is not None else [("-", DIM)]
         name: Line = [
             (key, DIM), (">" if chosen else " ", STRONG), (glyph, look),
             (f" {row.symbol}", STRONG if chosen else PLAIN),
@@ -143,10 +146,11 @@ def _book_title(row: MarketRow, market: Market) -> str:
     if row.phase == Phase.HALTED:
         return "Book, halted: nothing trades"
     if glyph_of(row.phase)[0] == "◆":
-        crossed = (
-            market.bids and market.asks and Decimal(market.bids[0][0]) > Decimal(market.asks[0][0])
+        crosses = any(
+            Decimal(bid[0]) >= Decimal(ask[0])
+            for bid, ask in zip(market.bids[:1], market.asks[:1], strict=False)
         )
-        return "Book, auction: " + ("crossed until the uncross" if crossed else "nothing crosses")
+        return "Book, auction: " + ("crossed until the uncross" if crosses else "nothing crosses")
     if row.phase in (Phase.CLOSED, Phase.PRE_OPEN):
         return f"Book, {words(row.phase)}: nothing trades"
     return "Book"
@@ -202,7 +206,8 @@ def daemon_lines(seen: Seen, view: View, size: Size) -> list[Line]:
     standing, status, width = standing_of(seen, view), seen.overview.status, size[0]
     session = list(session_lines(status, view.wall_ns))
     if seen.overview.withheld:
-        queue: list[Line] = [_labeled("queue", seen.overview.withheld, DIM)]
+        told = textwrap.wrap(printable(seen.overview.withheld), max(1, min(width, 60) - LABEL))
+        queue = [_labeled("" if n else "queue", part, DIM) for n, part in enumerate(told)]
         latency: list[Line] = []
     else:
         queue, latency = list(queue_lines(seen)), list(latency_lines(status["latency_ns"]))
@@ -303,6 +308,12 @@ def page_start(rows: Sequence[MarketRow], symbol: str, page: int) -> int:
     return at - at % max(1, page)
 
 
+def last_of(row: MarketRow, market: Market | None) -> str | None:
+    """The last price; of the market that is seen from near, that of its newest trade."""
+    near = market is not None and market.symbol == row.symbol and market.trades
+    return market.trades[0].price if market is not None and near else row.last
+
+
 def moved(trades: Sequence[Print]) -> str:
     """The direction of the last price: that of its last change among the latest trades."""
     for trade, before in pairwise(trades):
@@ -320,7 +331,8 @@ def _look_of(side: str) -> str:
 
 
 def number(value: str, decimals_min: int, side: str = "") -> Line:
-    """With at least so many decimals, those of its grid, thousands apart, zeros at the end dimmed but there."""
+    """With at least so many decimals, as its grid has; thousands apart, zeros at the end dimmed but
+    there. value: a decimal as text."""
     whole, _, decimals = value.partition(".")
     sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
     digits = f"{int(digits):,}"
