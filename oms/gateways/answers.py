@@ -162,6 +162,10 @@ class Answers:
         found = self._oms.trades(account, symbol, before=before, limit=limit)
         return {"trades": [_plain_object(each) for each in found]}
 
+    def recent_trades(self, symbol: str, limit: int) -> Told:
+        found = self._oms.recent_trades(symbol, limit)
+        return {"trades": [print_object(each) for each in found]}
+
     def positions(self, account: str) -> Told:
         found = self._oms.positions(account)
         pnl = self._oms.pnl(account).values()
@@ -235,12 +239,7 @@ class Answers:
             case MarketState():
                 told |= {"phase": event.phase.value, "reason": event.reason}
             case TradePrint():
-                told |= {
-                    "execution_id": event.execution_id, "match_number": event.match_number,
-                    "taker_side": event.taker_side, "price": to_text(event.price_ticks, price),
-                    "quantity": to_text(event.quantity_lots, quantity), "wall_ns": event.wall_ns,
-                    "buy_order_id": event.buy_order_id, "sell_order_id": event.sell_order_id,
-                }  # fmt: skip
+                told |= print_object(event)
             case TradeBust() | TradeCorrection():
                 told |= {
                     "execution_id": event.execution_id, "match_number": event.match_number,
@@ -272,6 +271,17 @@ def _levels(instrument: Instrument, levels: "list[Level] | tuple[Level, ...]") -
     """Price and quantity of each level, best first."""
     price, quantity = instrument.price_scale, instrument.quantity_scale
     return [[to_text(ticks, price), to_text(lots, quantity)] for ticks, lots in levels]
+
+
+def print_object(trade: TradePrint) -> Told:
+    """One trade of a market."""
+    return {
+        "symbol": trade.symbol, "execution_id": trade.execution_id,
+        "match_number": trade.match_number, "taker_side": trade.taker_side,
+        "price": to_text(trade.price_ticks, trade.price_scale),
+        "quantity": to_text(trade.quantity_lots, trade.quantity_scale), "wall_ns": trade.wall_ns,
+        "buy_order_id": trade.buy_order_id, "sell_order_id": trade.sell_order_id,
+    }  # fmt: skip
 
 
 def _last_price(trades: list[TradePrint]) -> str | None:
@@ -450,6 +460,7 @@ QUESTIONS = {
         {"symbol": OPTIONAL, "account": OPTIONAL, "before": OPTIONAL, "limit": LIMIT},
         slow=True,
     ),
+    "recent_trades": Question(Answers.recent_trades, {"symbol": SYMBOL, "limit": LIMIT}),
     "positions": Question(Answers.positions, {"account": ACCOUNT}),
     "depth": Question(Answers.depth, {"symbol": SYMBOL, "levels": (10, _whole(1, LEVELS_MAX))}),
     "candles": Question(

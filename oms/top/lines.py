@@ -17,6 +17,7 @@ from oms.clock import NANOS, datetime_of
 from oms.enums import Phase, Side
 from oms.simulation.report import ms_text
 from oms.top.seen import Level, Market, MarketRow, Print, Seen
+from oms.top.sources import FIGURES
 
 STALE_NS = 2 * NANOS  # without a whole look for so long, nothing is live any more
 GLYPHS: dict[str, str] = {
@@ -25,7 +26,6 @@ GLYPHS: dict[str, str] = {
 }  # fmt: skip
 REMOTE, REMOTE_GLYPH = "at a remote venue", "·"
 HOPS = ("total", "wait", "venue", "disk", "publish", "intake", "send")  # what matters most first
-FIGURES = ("p50", "p99", "max")
 UP, DOWN = "▲", "▼"
 NUMBER_MAX = 9  # of a market that a digit chooses
 LABEL = 10

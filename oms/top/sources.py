@@ -13,6 +13,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urlsplit
@@ -22,7 +23,6 @@ from oms.errors import GatewayError, ValidationError
 from oms.gateways.client import ControlClient
 from oms.gateways.signatures import signature_of
 from oms.gateways.wire import SOCKET_NAME, Told
-from oms.positions import BUSTED
 from oms.top.seen import Level, Market, MarketRow, Overview, Print
 
 LOOK_S_MAX = 3.0  # for one answer
@@ -31,6 +31,11 @@ ANSWER_BYTES_MAX = 8_000_000
 NO_KEY = "for operators: set OMS_KEY and OMS_SECRET"
 MILLIS = 1_000_000
 TEXT_MAX = 200
+COUNTS = (
+    "waiting", "waiting_peak", "inbox", "in_flight", "unknown", "open_orders", "published",
+    "journal_seq",
+)  # fmt: skip
+FIGURES = ("p50", "p99", "max")
 SYMBOL = re.compile(r"[!-~]{1,64}")
 DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?")
 
@@ -78,27 +83,26 @@ class ControlSource:
         with _understood("the daemon"):
             rows = tuple(
                 MarketRow(
-                    _symbol(each["symbol"]), each["phase"],
+                    _symbol(each["symbol"]), _text_or_none(each["phase"]),
                     None if each["last"] is None else _decimal(each["last"]),
                     _decimals(each["tick_size"], *(s["tick_size"] for s in each["tick_table"])),
                     _decimals(each["lot_size"]),
                 )
                 for each in told["markets"]
             )  # fmt: skip
-            return Overview(rows, dict(status["status"]))
+            return Overview(rows, _status(status["status"]))
 
     def market(self, symbol: str, rows: int) -> Market:
         depth = self._ask({"ask": "depth", "symbol": symbol, "levels": rows})
-        trades = self._ask({"ask": "trades", "symbol": symbol, "limit": rows})
+        trades = self._ask({"ask": "recent_trades", "symbol": symbol, "limit": rows})
         with _understood("the daemon"):
             book = depth["depth"]
             return Market(
                 symbol, _levels(book["bids"]), _levels(book["asks"]),
                 tuple(
-                    Print(int(each["wall_ns"]), _decimal(each["price"]), _decimal(each["quantity"]),
-                          each["aggressor"] or "")
+                    Print(int(each["wall_ns"]), _decimal(each["price"]),
+                          _decimal(each["quantity"]), each["taker_side"])
                     for each in reversed(trades["trades"])
-                    if each["status"] != BUSTED
                 ),
             )  # fmt: skip
 
@@ -142,29 +146,29 @@ class DoorSource:
         status, withheld = self._status()
         with _understood("the front door"):
             session = told["session"]
-            status = status or {
+            known = _status(status) if status else _session({
                 "session": session["state"], "trading_date": session["tradingDate"],
                 "opens": session["opens"], "closes": session["closes"], "link": session["link"],
-            }  # fmt: skip
+            })  # fmt: skip
             rows = tuple(
                 MarketRow(
-                    _symbol(each["symbol"]), each["phase"],
+                    _symbol(each["symbol"]), _text_or_none(each["phase"]),
                     None if each["last"] is None else _decimal(each["last"]),
                     _decimals(each["tickSize"], *(s["tickSize"] for s in each["tickTable"])),
                     _decimals(each["lotSize"]),
                 )
                 for each in told["markets"]
             )  # fmt: skip
-            return Overview(rows, status, withheld)
+            return Overview(rows, known, withheld)
 
     def _status(self) -> tuple[Told, str]:
         """The daemon's status; nothing, and why, for whoever is no operator."""
         if self._key is None:
             return {}, NO_KEY
-        status, told = self._answer("/admin/status")
-        if status == 403:
+        code, told = self._answer("/admin/status")
+        if code == 403:
             return {}, "for operators: this key is none of an operator's"
-        return self._fine("/admin/status", status, told), ""
+        return self._fine("/admin/status", code, told), ""
 
     def market(self, symbol: str, rows: int) -> Market:
         query = f"symbol={quote(symbol, safe='')}&limit={rows}"
@@ -239,6 +243,39 @@ def door_parts(url: str) -> tuple[Kind, str, int | None, str]:
 
 def _levels(told: Any) -> tuple[Level, ...]:
     return tuple((_decimal(price), _decimal(quantity)) for price, quantity in told)
+
+
+def _status(told: Any) -> Told:
+    """A daemon's status, with all that is shown of it as it should be."""
+    hops = {hop: outcomes["all"] for hop, outcomes in told["latency_ns"].items()}
+    throttle = told["throttle"]
+    for value in (*(told[name] for name in COUNTS), throttle["sends_max"]):
+        _whole(value)
+    for value in (throttle["in_use"], *(each[name] for each in hops.values() for name in FIGURES)):
+        _whole(0 if value is None else value)
+    for name in ("health", "store"):
+        _text_or_none(told[name] or None)
+    return _session(dict(told))
+
+
+def _session(told: Told) -> Told:
+    for name in ("session", "link", "trading_date"):
+        _text_or_none(told[name])
+    for name in ("opens", "closes"):
+        if told[name] is not None:
+            datetime.fromisoformat(told[name]).astimezone(UTC)
+    return told
+
+
+def _whole(value: Any) -> None:
+    if type(value) is not int:
+        raise TypeError(f"a whole number was expected, was {value!r}"[:TEXT_MAX])
+
+
+def _text_or_none(value: Any) -> str | None:
+    if value is not None and (type(value) is not str or len(value) > TEXT_MAX):
+        raise TypeError(f"a text or null was expected, was {value!r}"[:TEXT_MAX])
+    return value
 
 
 def _symbol(value: Any) -> str:
