@@ -81,7 +81,9 @@ def head_lines(seen: Seen, view: View, size: Size) -> list[Line]:
     clock = f"{datetime_of(view.wall_ns):%H:%M:%S} UTC"
     if row is None:
         return [spread_out([("no market is listed", WARN)], [(clock, DIM)], size[0])]
-    left: Line = [(row.symbol, STRONG), ("  ", PLAIN), *phase_spans(row.phase)]
+    left: Line = [(printable(row.symbol), STRONG), ("  ", PLAIN), *phase_spans(row.phase)]
+    if not standing.live:
+        left.append((f"   {UP} {standing.word}", WARN))
     last = last_of(row, market)
     if last is not None:
         direction = moved(market.trades) if market is not None else ""
@@ -90,8 +92,6 @@ def head_lines(seen: Seen, view: View, size: Size) -> list[Line]:
     if market is not None and market.bids and market.asks:
         gap = EXACT.subtract(Decimal(market.asks[0][0]), Decimal(market.bids[0][0]))
         left += [("   spread ", DIM), *number(f"{gap:f}", row.price_decimals)]
-    if not standing.live:
-        left.append((f"   {UP} {standing.word}", WARN))
     return greyed([spread_out(left, [(clock, DIM)], size[0])], standing)
 
 
@@ -110,7 +110,7 @@ def market_lines(seen: Seen, view: View, size: Size) -> list[Line]:
         last = number(price, row.price_decimals) if price is not None else [("-", DIM)]
         name: Line = [
             (key, DIM), (">" if chosen else " ", STRONG), (glyph, look),
-            (f" {row.symbol}", STRONG if chosen else PLAIN),
+            (f" {printable(row.symbol)}", STRONG if chosen else PLAIN),
         ]  # fmt: skip
         lines.append(spread_out(name, last, width))
     return panel(title, lines, standing, size)
