@@ -50,14 +50,15 @@ def add_to(add: AddCommand) -> None:
 
 def top(args: argparse.Namespace, place: Place) -> int:
     """Until q; the exit code."""
-    unfit = why_unfit()
+    is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    unfit = why_unfit(is_terminal, os.environ.get("TERM", ""), sys.stdout.encoding)
     if unfit:
         raise GatewayError(f"top: {unfit}")
     try:
         from oms.top.screen import Top
     except ImportError as error:
         raise GatewayError(
-            f"top needs a package that is missing: {error.name or error}; "
+            f"top needs a package that is missing: {str(error.name).partition('.')[0]}; "
             "pip install '.[tui]' in the checkout has it"
         ) from error
     clock = SystemClock()
@@ -91,15 +92,14 @@ def _connector(args: argparse.Namespace, place: Place) -> Callable[[], Source]:
     return lambda: DoorSource(args.url, key)
 
 
-def why_unfit() -> str:
-    """What keeps this from being a terminal to paint on; "" if nothing does."""
+def why_unfit(is_terminal: bool, term: str, encoding: str) -> str:
+    """What keeps this from being a terminal to paint on; "" if nothing does. term: its kind, as
+    TERM has it."""
     instead = "`status --watch` and `depth` print lines instead"
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not is_terminal:
         return f"expected a terminal, was a file or a pipe; {instead}"
-    term = os.environ.get("TERM", "")
     if term in ("", "dumb"):
         return f"expected a terminal that can place text, was TERM={term or 'unset'}; {instead}"
-    encoding = sys.stdout.encoding.lower().replace("-", "")
-    if encoding != "utf8":
+    if encoding.lower().replace("-", "") != "utf8":
         return f"expected a terminal with UTF-8, was {encoding}: set LC_ALL=C.UTF-8"
     return ""

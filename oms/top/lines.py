@@ -276,7 +276,8 @@ def foot_lines(seen: Seen, told: str, view: View, size: Size) -> list[Line]:
         why = "space goes on" if not seen.lost else f"and lost: {seen.lost}"
     elif seen.lost:
         wait_s = max(0, seen.retry_ns - view.monotonic_ns) / NANOS
-        why = f"{seen.lost}; try {seen.tries + 1} in {wait_s:.0f} s"
+        word += f", try {seen.tries + 1} in {wait_s:.0f} s"
+        why = seen.lost
     else:
         why = f"no answer from {told}"
     return [cut([(word, WARN), (f"  {printable(why)}", PLAIN)], size[0])]
