@@ -1,12 +1,12 @@
 """What one `top` costs the daemon: its looks, by the control socket and by the front door.
 
-Claimed: at most 10 ms of CPU a second, 1 % of a core, for the 5 looks a second of `top`, either way.
+Claimed: at most 10 ms of CPU a second, 1 % of a core, for 5 looks a second, either way.
 
-Measured: `control_cpu_ms_per_s` and `door_cpu_ms_per_s`, user and system time of the daemon for what
-a `top` asks in a second (5 looks at a market of 24 levels and trades, 1 overview), less what it uses
-without; `quiet_cpu_ms_per_s` is that.
+Measured: `control_cpu_ms_per_s` and `door_cpu_ms_per_s`, user and system time of the daemon for
+what a `top` asks in a second (5 looks at a market of 24 levels and trades, 1 overview), less what
+it uses without; `quiet_cpu_ms_per_s` is that.
 
-Inside the measured part: seconds' worth of looks, one behind the other, so that the few milliseconds
+Inside the measured part: seconds' worth of looks, one behind the other, so that the milliseconds
 of each second can be told from noise. Outside: start, and orders that fill the book and the tape.
 The daemon trades with nobody meanwhile: a look costs the same, however much is traded. The status,
 which a `top` over the network gets with an operator's key alone, is in the first figure only.
@@ -60,7 +60,7 @@ def measure(args: argparse.Namespace) -> Figures:
 def costs(pid: int, directory: Path, url: str, args: argparse.Namespace) -> Figures:
     fill(directory)
     quiet = cpu_per_s(pid, args.quiet_s)
-    figures = {"quiet_cpu_ms_per_s": quiet * 1e3}
+    figures: Figures = {"quiet_cpu_ms_per_s": quiet * 1e3}
     sources: dict[str, Callable[[], Source]] = {
         "control": lambda: ControlSource(directory), "door": lambda: DoorSource(url, None),
     }  # fmt: skip

@@ -56,7 +56,8 @@ def looks(painted):
     ("value", "decimals", "shown"),
     [
         ("0", 0, "0"), ("0", 2, "0.00"), ("1234567.5", 2, "1,234,567.50"), ("-1234", 0, "-1,234"),
-        ("-0.25", 1, "-0.25"), ("98.5", 4, "98.5000"), ("100", 0, "100"), ("0.00000001", 2, "0.00000001"),
+        ("-0.25", 1, "-0.25"), ("98.5", 4, "98.5000"), ("100", 0, "100"),
+        ("0.00000001", 2, "0.00000001"),
     ],
 )  # fmt: skip
 def test_a_number_has_the_decimals_of_its_grid_and_thousands(value, decimals, shown):
@@ -150,7 +151,9 @@ def test_what_is_withheld_says_what_to_do():
     status = {name: STATUS[name] for name in ("session", "trading_date", "opens", "closes", "link")}
     told = seen(status=status)
     told = told._replace(overview=told.overview._replace(withheld="for operators: set OMS_KEY"))
-    assert "queue     for operators: set OMS_KEY" in texts(lines.daemon_lines(told, view(), (43, 11)))
+    assert "queue     for operators: set OMS_KEY" in texts(
+        lines.daemon_lines(told, view(), (43, 11))
+    )
 
 
 def test_pages_of_markets_do_not_slide_under_the_digits():
@@ -229,7 +232,9 @@ def test_the_foot_says_how_old_it_is_why_and_when_it_tries_again():
 NUMBERS = st.decimals("0.0001", 10**12, places=4).map("{:f}".format)
 LEVELS = st.lists(st.tuples(NUMBERS, NUMBERS), max_size=30).map(tuple)
 PRINTS = st.lists(
-    st.builds(Print, st.integers(0, 10**18), NUMBERS, NUMBERS, st.sampled_from(["", "BUY", "SELL"])),
+    st.builds(
+        Print, st.integers(0, 10**18), NUMBERS, NUMBERS, st.sampled_from(["", "BUY", "SELL"])
+    ),
     max_size=30,
 ).map(tuple)  # fmt: skip
 TEXTS = st.text(min_size=1, max_size=30)

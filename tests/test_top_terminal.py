@@ -1,4 +1,4 @@
-"""`top` as a process in a real terminal: a pseudo-terminal, whose screen pyte keeps as one would."""
+"""`top` as a process in a real terminal: a pseudo-terminal, whose screen pyte keeps."""
 
 import os
 import select

@@ -66,7 +66,7 @@ def top(args: argparse.Namespace, place: Place) -> int:
     try:
         watcher.begin()
     except (GatewayError, OSError) as error:
-        say(f"{args.url or place.directory}: {error}")
+        say(f"{args.url}: {error}" if args.url else str(error))
         return EXIT_NOT_RUNNING
     if args.symbol and watcher.seen.overview.row(args.symbol) is None:
         names = ", ".join(row.symbol for row in watcher.seen.overview.markets)

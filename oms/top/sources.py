@@ -74,7 +74,7 @@ class ControlSource:
         self.told = str(directory / SOCKET_NAME)
         daemon = ControlClient.connect(directory)
         if daemon is None:
-            raise GatewayError(f"{directory}: no daemon is running")
+            raise GatewayError(f"no daemon is running in {directory}")
         self._daemon = daemon
 
     def overview(self) -> Overview:

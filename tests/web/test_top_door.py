@@ -222,7 +222,7 @@ def strange(stack):
     stack.callback(server.server_close)
     stack.callback(thread.join)
     stack.callback(server.shutdown)
-    source = DoorSource("http://127.0.0.1:%d" % server.server_address[1], None)
+    source = DoorSource(f"http://127.0.0.1:{server.server_address[1]}", None)
     stack.callback(source.close)
     return SimpleNamespace(answers=answers, source=source)
 
