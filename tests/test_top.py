@@ -272,6 +272,20 @@ def test_a_larger_terminal_has_more_levels_and_columns(exchange, looks):
     reading(looks, story)
 
 
+def test_a_small_terminal_shows_what_it_can_and_says_that_it_is_small(exchange, looks):
+    exchange.quote("BTC_USD", ("sell", "1", "1000"))
+
+    async def story(reader):
+        await reader.look()
+        assert "made for 80 x 24 or more, this is 60 x 15" in reader.text("keys")
+        assert "1,000.00" in reader.text("book")
+        await reader.pilot.resize_terminal(80, 24)
+        await reader.pilot.pause()
+        assert "made for" not in reader.text("keys")
+
+    reading(looks, story, size=(60, 15))
+
+
 def test_a_delisted_market_gives_way_to_the_first(exchange, looks):
     from oms.requests import OperatorAction, OperatorRequest
 

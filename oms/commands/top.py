@@ -50,7 +50,8 @@ def add_to(add: AddCommand) -> None:
 
 def top(args: argparse.Namespace, place: Place) -> int:
     """Until q; the exit code."""
-    is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    # Textual paints on stderr, which a pipe or file of stdout leaves as it is.
+    is_terminal = all(each.isatty() for each in (sys.stdin, sys.stdout, sys.stderr))
     unfit = why_unfit(is_terminal, os.environ.get("TERM", ""), sys.stdout.encoding)
     if unfit:
         raise GatewayError(f"top: {unfit}")

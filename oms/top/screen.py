@@ -25,6 +25,7 @@ from oms.top.seen import Seen
 from oms.top.watcher import Watcher
 
 TICK_S = 0.25  # ages and the clock grow also when there is no news
+LEAST = (80, 24)  # width and height that all fits in
 WIDE, TALL = 120, 32  # from where on panels are beside each other, and latencies are all shown
 STYLES = {
     made.PLAIN: Style(), made.STRONG: Style(bold=True), made.DIM: Style(color="#8a95a1"),
@@ -37,8 +38,8 @@ HELP = """\
 1 to 9           the market with this digit
 left, p, up      the market before
 right, n, down   the next market
-/                find a market by a part of its name; Enter takes it, Esc leaves
-space            pause, and go on: what is shown is of the past meanwhile
+/                find a market by a part of its name (Enter; Esc leaves)
+space            pause, and go on; what is shown is of the past then
 ?                this page; Esc or ? leaves it
 q                quit
 
@@ -52,6 +53,7 @@ Screen { background: #12161a; color: #e6eaee; }
 #panels { layout: grid; grid-size: 3 2; grid-columns: 26 11 1fr; grid-rows: 1fr 11;
           grid-gutter: 0 1; height: 1fr; }
 #panels.tall { grid-rows: 1fr 17; }
+#panels.small { grid-rows: 1fr 1fr; }
 #panels.wide { grid-columns: 30 1fr 46; grid-rows: 1fr 9; }
 #book, #tape { column-span: 2; }
 .wide #book, .wide #tape { column-span: 1; }
@@ -155,7 +157,7 @@ class Top(App[None]):
             lambda seen, view, size: made.foot_lines(seen, self._told, view, size)
         ))  # fmt: skip
         yield Input(id="find", placeholder="a part of a market's name; Enter, Esc")
-        yield Panel("keys", lambda size: [made.cut([(KEYS, made.DIM)], size[0])])
+        yield Panel("keys", self._keys)
 
     def on_mount(self) -> None:
         self._arrange(self.size.width, self.size.height)
@@ -178,7 +180,16 @@ class Top(App[None]):
         panels = self.query_one("#panels")
         panels.set_class(width >= WIDE, "wide")
         panels.set_class(width < WIDE and height >= TALL, "tall")
+        panels.set_class(height < LEAST[1], "small")
         self.call_after_refresh(self._look)
+
+    def _keys(self, size: Size) -> list[Line]:
+        """The keys; or that the terminal is too small for all that there is."""
+        width, height = self.size.width, self.size.height
+        span = (KEYS, made.DIM)
+        if width < LEAST[0] or height < LEAST[1]:
+            span = (f"made for 80 x 24 or more, this is {width} x {height}; q quits", made.WARN)
+        return [made.cut([span], size[0])]
 
     # --- painting ---
 
