@@ -103,7 +103,7 @@ def top(directory, *options):
 
 
 def test_in_a_terminal_of_80_by_24_everything_has_its_place(exchange):
-    """Books, tape, session, queue, latencies and keys; it dies and comes back; q leaves."""
+    """Books, tape, session, queue, latencies and keys; it dies and comes back; Ctrl-C leaves."""
     pytest.importorskip("textual", reason="the extra `tui` is not installed")
     exchange.quote("BTC_USD", ("sell", "2", "1000.5"), ("buy", "1", "999.05"))
     exchange.quote("BTC_USD", ("buy", "0.5", "1000.5"))
@@ -133,8 +133,8 @@ def test_in_a_terminal_of_80_by_24_everything_has_its_place(exchange):
         exchange.quote("BTC_USD", ("buy", "3", "999.15"))
         terminal.wait_for("● live", "999.15")
 
-        # when it is left, the terminal is as it was
-        terminal.type("q")
+        # when it is left by Ctrl-C, the terminal is as it was
+        terminal.type("\x03")
         assert terminal.exit_code() == 0
         assert b"\x1b[?1049h" in terminal.written
         assert b"\x1b[?1049l" in terminal.written
@@ -154,8 +154,10 @@ def test_without_colour_it_says_the_same(exchange):
             if len(cell.fg) == 6
         }
         assert all(fg[:2] == fg[2:4] == fg[4:] for fg in colours), colours
-        terminal.type("\x03")  # Ctrl-C leaves, too
+        # and SIGTERM leaves the terminal as it was, too
+        terminal.process.terminate()
         assert terminal.exit_code() == 0
+        assert b"\x1b[?1049l" in terminal.written
 
 
 @pytest.mark.parametrize(

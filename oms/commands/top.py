@@ -5,6 +5,7 @@ Owner: MainThread, which paints; a thread of its own looks. The screen is Textua
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -75,9 +76,11 @@ def top(args: argparse.Namespace, place: Place) -> int:
     app = Top(watcher, watcher.told, clock, args.symbol)
     worker = Worker("oms-top", watcher, app.thread_died)
     worker.start()
+    before = signal.signal(signal.SIGTERM, lambda *_: app.leave())  # the terminal as it was
     try:
         app.run(mouse=False)  # so that the terminal itself can select and copy
     finally:
+        signal.signal(signal.SIGTERM, before)
         worker.stop(STOP_S)
     if app.died is not None:
         say(f"top: {app.died!r}")

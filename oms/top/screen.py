@@ -81,6 +81,10 @@ class Died(Message):
         self.error = error
 
 
+class Leave(Message):
+    """A signal asks to leave."""
+
+
 class Panel(Widget):
     """A part of the screen: lines, painted where they changed since."""
 
@@ -168,6 +172,13 @@ class Top(App[None]):
     def thread_died(self, _name: str, error: BaseException) -> None:
         """Called on the watcher's thread."""
         self.post_message(Died(error))
+
+    def leave(self) -> None:
+        """As q does; a signal handler may call it."""
+        self.post_message(Leave())
+
+    def on_leave(self, _message: Leave) -> None:
+        self.exit()
 
     def on_died(self, message: Died) -> None:
         self.died = message.error
