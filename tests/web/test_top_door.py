@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import signal
 import threading
 from contextlib import ExitStack
 from types import SimpleNamespace
@@ -9,11 +10,12 @@ from types import SimpleNamespace
 import pytest
 
 from oms import Instrument
-from oms.clock import ManualClock
+from oms.clock import ManualClock, SystemClock
 from oms.enums import Phase
 from oms.errors import GatewayError, ValidationError
 from oms.gateways.control import ControlGateway
 from oms.requests import OperatorAction, OperatorRequest
+from oms.top.lines import View, standing_of
 from oms.top.seen import Print
 from oms.top.sources import NO_KEY, ApiKey, ControlSource, DoorSource, door_parts
 from oms.top.watcher import Watcher
@@ -21,6 +23,7 @@ from oms.turn.threads import Worker
 from tests.fakes import SOON_S, buy, config_of, sell
 from tests.processes import wait_until
 from tests.web.doors import WEB
+from tests.web.sandboxed import Served
 
 GRIDS = (
     Instrument(symbol="BTC_USD", price_scale=2, quantity_scale=4, tick_size=5, lot_size=10),
@@ -177,6 +180,47 @@ def test_a_front_door_that_stops_is_lost_and_found_again(door, start_door, tmp_p
     assert watcher.seen.lost == ""
     assert [row.symbol for row in watcher.seen.overview.markets] == ["BTC_USD"]
     assert len(sources) == 3
+
+
+@pytest.mark.slow
+def test_a_daemon_that_is_stopped_or_killed_is_stale_and_comes_back(tmp_path, stack):
+    """A real `serve`: SIGSTOP leaves its sockets open and nothing behind them, SIGKILL nothing."""
+    clock, died = SystemClock(), []
+
+    def is_live():
+        return standing_of(watcher.seen, View("", None, clock.monotonic_ns(), 0)).live
+
+    with Served(tmp_path, "--agents", 20) as daemon:
+        # given a view of it that is live, and goes on
+        daemon.wait_for("Ctrl-C stops it")
+        watcher = Watcher(lambda: ControlSource(tmp_path / "sandbox"), clock, LOOK_NS)
+        watcher.begin()
+        worker = Worker("oms-top", watcher, lambda *dead: died.append(dead))
+        worker.start()
+        stack.callback(worker.stop, SOON_S)
+        wait_until(lambda: watcher.seen.market is not None and watcher.seen.market.trades)
+        assert is_live()
+
+        # when it stands still, then it is stale; when it goes on, it is live
+        daemon.process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: not is_live())
+        daemon.process.send_signal(signal.SIGCONT)
+        wait_until(is_live)
+
+        # when it is killed, then it is lost, and what was seen is kept
+        daemon.process.kill()
+        wait_until(lambda: watcher.seen.lost)
+        assert not is_live()
+        before = watcher.seen.overview
+        assert before.row("BTC_USD")
+
+    # when it is started again, then it is found, with all that there was
+    with Served(tmp_path, "--agents", 0) as daemon:
+        daemon.wait_for("Ctrl-C stops it")
+        wait_until(is_live)
+        assert watcher.seen.overview.status["journal_seq"] >= before.status["journal_seq"]
+        assert watcher.seen.market.trades
+    assert died == []
 
 
 @pytest.mark.parametrize(
