@@ -24,6 +24,8 @@ from pathlib import Path
 
 from common import Claim, Figures, parser, report, skip
 
+from oms.client.credentials import Nobody
+from oms.clock import SystemClock
 from oms.enums import SelfTrade, Side
 from oms.gateways.client import ControlClient
 from oms.requests import OrderRequest, OrderTerms
@@ -62,7 +64,8 @@ def costs(pid: int, directory: Path, url: str, args: argparse.Namespace) -> Figu
     quiet = cpu_per_s(pid, args.quiet_s)
     figures: Figures = {"quiet_cpu_ms_per_s": quiet * 1e3}
     sources: dict[str, Callable[[], Source]] = {
-        "control": lambda: ControlSource(directory), "door": lambda: DoorSource(url, None),
+        "control": lambda: ControlSource(directory),
+        "door": lambda: DoorSource(url, Nobody(), SystemClock()),
     }  # fmt: skip
     for name, connect in sources.items():
         source = connect()

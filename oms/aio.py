@@ -17,8 +17,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, overload
 
+from oms.client import Client
+from oms.client.streams import Stream as RemoteStream
 from oms.errors import OverrunError, StoppedError, ValidationError
 from oms.manager import OrderManagement
 from oms.market_data import BalanceChange, MarketEvent
@@ -35,13 +37,21 @@ __all__ = ["Stream", "market_events", "reports", "running", "submit"]
 T = TypeVar("T", OrderResponse, MarketEvent)
 
 
+AnyManager = TypeVar("AnyManager", OrderManagement, Client)
+
+
 @asynccontextmanager
-async def running(oms: OrderManagement) -> AsyncIterator[OrderManagement]:
-    """Start an order manager, and stop it at the end; the loop goes on meanwhile.
+async def running(oms: AnyManager) -> AsyncIterator[AnyManager]:
+    """Start an order manager, or a client of one, and stop it at the end; the loop goes on
+    meanwhile.
 
     Raises as start() and stop() do, which read the journal and wait for threads, so that a
     coroutine should not call them itself.
     """
+    if isinstance(oms, Client):
+        async with oms.running():
+            yield oms
+        return
     start = asyncio.create_task(asyncio.to_thread(oms.start))
     try:
         await asyncio.shield(start)
@@ -52,32 +62,59 @@ async def running(oms: OrderManagement) -> AsyncIterator[OrderManagement]:
             await asyncio.to_thread(oms.stop)
 
 
-async def submit(oms: OrderManagement, request: Request) -> OrderResponse:
+async def submit(oms: OrderManagement | Client, request: Request) -> OrderResponse:
     """The answer to a request: how the order stands once the venue has answered.
 
     As `OrderManagement.try_submit`: raises ValidationError, StoppedError, StoreError. A coroutine
     that is canceled, or waits no longer (asyncio.timeout), loses the answer and not the request:
-    submit the same request again to learn what became of it. gather() awaits many at once.
+    submit the same request again to learn what became of it. gather() awaits many at once. Of a
+    client: raises ServerError, and UnansweredError where the outcome is unknown.
     """
+    if isinstance(oms, Client):
+        return await oms.place(request)
     return await asyncio.wrap_future(oms.try_submit(request))
 
 
+@overload
 def reports(
     oms: OrderManagement, *, account: str = "", size_max: int = EVENTS_MAX
-) -> "Stream[OrderResponse]":
-    """Every published response from now on, in order; those of one account if it is named."""
+) -> "Stream[OrderResponse]": ...
+@overload
+def reports(
+    oms: Client, *, account: str = "", size_max: int = EVENTS_MAX
+) -> RemoteStream[OrderResponse]: ...
+def reports(
+    oms: OrderManagement | Client, *, account: str = "", size_max: int = EVENTS_MAX
+) -> "Stream[OrderResponse] | RemoteStream[OrderResponse]":
+    """Every published response from now on, in order; those of one account if it is named. Of a
+    client those of its user's accounts; what waits is bounded by the connection."""
     check_optional_id("account", account)
+    _check_size(size_max)
+    if isinstance(oms, Client):
+        return oms.reports(account)
     return Stream(oms, size_max, lambda response: account in ("", response.report.account))
 
 
+@overload
 def market_events(
     oms: OrderManagement, *, symbol: str = "", size_max: int = EVENTS_MAX
-) -> "Stream[MarketEvent]":
+) -> "Stream[MarketEvent]": ...
+@overload
+def market_events(
+    oms: Client, *, symbol: str = "", size_max: int = EVENTS_MAX
+) -> RemoteStream[MarketEvent]: ...
+def market_events(
+    oms: OrderManagement | Client, *, symbol: str = "", size_max: int = EVENTS_MAX
+) -> "Stream[MarketEvent] | RemoteStream[MarketEvent]":
     """The events of market_data from the next turn on, in order; of one symbol if it is named.
 
-    Balances have no symbol: they are told where none is named.
+    Balances have no symbol: they are told where none is named. Of a client those of its user's
+    accounts; what waits is bounded by the connection.
     """
     check_optional_id("symbol", symbol)
+    _check_size(size_max)
+    if isinstance(oms, Client):
+        return oms.market_events(symbol)
 
     def wanted(event: MarketEvent) -> bool:
         if isinstance(event, BalanceChange):
@@ -85,6 +122,11 @@ def market_events(
         return symbol in ("", event.symbol)
 
     return Stream(oms, size_max, wanted, market=True)
+
+
+def _check_size(size_max: object) -> None:
+    if type(size_max) is not int or not 1 <= size_max <= SIZE_MAX:
+        raise ValidationError("size_max", size_max, f"1 to {SIZE_MAX}")
 
 
 class Stream(Generic[T]):
@@ -105,8 +147,6 @@ class Stream(Generic[T]):
         *,
         market: bool = False,
     ) -> None:
-        if type(size_max) is not int or not 1 <= size_max <= SIZE_MAX:
-            raise ValidationError("size_max", size_max, f"1 to {SIZE_MAX}")
         self._oms = oms
         self._size_max = size_max
         self._wanted: Callable[[T], bool] = wanted

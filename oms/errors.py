@@ -76,6 +76,40 @@ class GatewayError(OMSError):
     """A daemon's control socket cannot be opened, or does not answer."""
 
 
+class ServerError(OMSError):
+    """A client's server refused a request as such, or gives no answer; nothing was done.
+
+    status: of HTTP; 0: there was no answer. code, field: of its error, "" if it has none.
+    """
+
+    def __init__(self, text: str, *, status: int = 0, code: str = "", field: str = "") -> None:
+        super().__init__(text)
+        self.status, self.code, self.field = status, code, field
+
+
+class UnansweredError(ServerError):
+    """A client's request was sent, and nothing durable tells what became of it: submit the same
+    request again, or ask for its order."""
+
+
+class GapError(OMSError):
+    """What a stream missed cannot be told any more: it lies too far back, is too much, or the
+    server is another one. The stream goes on behind it: iterate again.
+
+    channel, key: of what: "reports" and the account; "trades", "depth" and the symbol. after, seq:
+    it is what the turns behind `after` and up to `seq` did. why: TOO_FAR_BACK, TOO_MUCH,
+    UNKNOWN_SEQUENCE. snapshot: how things stand at `seq`: an AccountSnapshot, the latest
+    TradePrints, a DepthSnapshot.
+    """
+
+    def __init__(
+        self, channel: str, key: str, after: int, seq: int, why: str, snapshot: object
+    ) -> None:
+        super().__init__(f"{channel} of {key}: a gap behind seq={after}, up to seq={seq}: {why}")
+        self.channel, self.key, self.after, self.seq = channel, key, after, seq
+        self.why, self.snapshot = why, snapshot
+
+
 class OverrunError(OMSError):
     """A reader was too slow: its buffer was full, and it has missed what came after."""
 

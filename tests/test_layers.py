@@ -10,7 +10,7 @@ LAYERS = [
      "users", "version"},
     {"requests"}, {"exchange", "reports", "positions"},
     {"sections", "idle", "config", "config_text"}, {"desk"},
-    {"venues", "stores"}, {"turn"}, {"manager"}, {"aio", "gateways"},
+    {"venues", "stores"}, {"turn"}, {"manager"}, {"gateways"}, {"client"}, {"aio"},
     {"logs", "app", "cli", "commands", "simulation", "top", "__main__"},
 ]  # fmt: skip
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -24,12 +24,13 @@ DOORS = {  # what only these may use
     "sqlite3": {"stores/archiving.py", "stores/schema.py", "stores/sqlite.py"},
     "fcntl": {"stores/lock.py"},
     "socket": {
-        "app.py", "gateways/client.py", "gateways/connection.py", "gateways/control.py",
-        "gateways/web/server.py",
+        "app.py", "client/transport.py", "gateways/client.py", "gateways/connection.py",
+        "gateways/control.py", "gateways/web/server.py",
     },
     "selectors": {"gateways/connection.py", "gateways/control.py"},
     "asyncio": {
-        "aio.py", "gateways/web/bridge.py", "gateways/web/candles.py",
+        "aio.py", "client/client.py", "client/orders.py", "client/sockets.py", "client/streams.py",
+        "gateways/web/bridge.py", "gateways/web/candles.py",
         "gateways/web/connections.py", "gateways/web/disconnects.py", "gateways/web/ends.py",
         "gateways/web/frames.py", "gateways/web/front.py", "gateways/web/guard.py",
         "gateways/web/hub.py", "gateways/web/lines.py", "gateways/web/server.py",
@@ -41,6 +42,7 @@ EXTRAS = {  # packages of others; everything else runs without them
     "jwt": {"gateways/tokens.py"}, "argon2": {"gateways/passwords.py"},
     "bcrypt": {"gateways/passwords.py"}, "pyarrow": {"commands/exporting.py"},
     "textual": {"top/screen.py"}, "rich": {"top/screen.py"},  # rich comes with textual
+    "websockets": {"client/sockets.py", "gateways/web/frames.py"},
 }  # fmt: skip
 WEB = "gateways/web/"  # what the extra `server` brings is for these files alone
 FAMILY = {  # what a gateway knows of the library: what its users know, and what they may say
@@ -48,9 +50,15 @@ FAMILY = {  # what a gateway knows of the library: what its users know, and what
     "market_data", "money", "positions", "reject_reasons", "reports", "requests",
     "sections", "users", "version",
 }  # fmt: skip
-# Of the turn a gateway knows the classes that the library answers in, the widths of candles, and
-# what makes threads.
-TOLD_IN = {"details", "movements", "history", "threads"}
+# Of the turn a gateway knows the classes that the library answers in, who is told, the widths of
+# candles, and what makes threads.
+TOLD_IN = {"answer", "details", "movements", "history", "threads"}
+# What a client knows of the library: the types that cross the network, and how to sign.
+TYPES = {
+    "client", "clock", "enums", "errors", "instruments", "market_data", "money", "positions",
+    "reject_reasons", "reports", "requests",
+}  # fmt: skip
+SIGNING = "oms.gateways.signatures"
 CALLS = {  # and only these may call
     "Thread": {"turn/threads.py"},
     "now": set(), "utcnow": set(), "today": set(), "uuid4": set(),
@@ -206,6 +214,21 @@ def test_the_front_door_knows_the_public_family_alone():
         if (part := module.split("."))[:2] == ["oms", "turn"]
     }
     assert of_turn <= TOLD_IN
+
+
+def test_the_client_knows_types_alone():
+    """Nothing that keeps an order: what a program of another machine has is what it was told."""
+    known = {
+        module
+        for name, path in FILES.items()
+        if name.startswith("client/")
+        for module in imports_of(path)
+        if module.startswith("oms.")
+    }
+    wrong = [each for each in known if each.split(".")[1] not in TYPES]
+    assert [each for each in wrong if not each.startswith(SIGNING + ".")] == []
+    pure = {m.split(".")[1] for m in imports_of(FILES["gateways/signatures.py"]) if m[:4] == "oms."}
+    assert pure <= {"clock"}
 
 
 def test_the_exchange_is_pure():

@@ -9,7 +9,8 @@ import signal
 import sys
 from collections.abc import Callable
 
-from oms.clock import NANOS, SystemClock
+from oms.client.credentials import credentials_of
+from oms.clock import NANOS, Clock, SystemClock
 from oms.commands import (
     EXIT_FAILED,
     EXIT_NOT_RUNNING,
@@ -20,7 +21,7 @@ from oms.commands import (
     whole_number,
 )
 from oms.errors import GatewayError, ValidationError
-from oms.top.sources import ApiKey, ControlSource, DoorSource, Source, door_parts
+from oms.top.sources import ControlSource, DoorSource, Source
 from oms.top.watcher import Watcher
 from oms.turn.threads import Worker
 
@@ -64,7 +65,7 @@ def top(args: argparse.Namespace, place: Place) -> int:
             "pip install '.[tui]' in the checkout has it"
         ) from error
     clock = SystemClock()
-    watcher = Watcher(_connector(args, place), clock, NANOS // args.looks, args.symbol)
+    watcher = Watcher(_connector(args, place, clock), clock, NANOS // args.looks, args.symbol)
     try:
         watcher.begin()
     except (GatewayError, OSError) as error:
@@ -88,12 +89,13 @@ def top(args: argparse.Namespace, place: Place) -> int:
     return EXIT_OK if not app.return_code else EXIT_FAILED
 
 
-def _connector(args: argparse.Namespace, place: Place) -> Callable[[], Source]:
+def _connector(args: argparse.Namespace, place: Place, clock: Clock) -> Callable[[], Source]:
     if not args.url:
         return lambda: ControlSource(place.directory)
-    door_parts(args.url)  # what is no URL is said at once
-    key = ApiKey.of_environment()
-    return lambda: DoorSource(args.url, key)
+    key, secret = os.environ.get("OMS_KEY", ""), os.environ.get("OMS_SECRET", "")
+    credentials = credentials_of("", "", key, secret, clock)
+    DoorSource(args.url, credentials, clock).close()  # what is no URL is said at once
+    return lambda: DoorSource(args.url, credentials, clock)
 
 
 def why_unfit(is_terminal: bool, term: str, encoding: str) -> str:

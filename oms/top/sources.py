@@ -6,30 +6,26 @@ however much is traded. The overview is answered by the engine itself, between t
 daemon whose engine is stuck answers none.
 """
 
-import http.client
 import json
-import os
 import re
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
-from urllib.parse import quote, urlsplit
+from typing import Any, Protocol
+from urllib.parse import quote
 
-from oms.clock import SystemClock
-from oms.errors import GatewayError, ValidationError
+from oms.client.credentials import Credentials, Nobody, Reply
+from oms.client.transport import Transport
+from oms.clock import Clock
+from oms.errors import GatewayError
 from oms.gateways.client import ControlClient
-from oms.gateways.signatures import signature_of
 from oms.gateways.wire import SOCKET_NAME, Told
 from oms.top.seen import Level, Market, MarketRow, Overview, Print
 
 LOOK_S_MAX = 3.0  # for one answer
 ROWS_MAX = 100  # levels a side, and trades
-ANSWER_BYTES_MAX = 8_000_000
 NO_KEY = "for operators: set OMS_KEY and OMS_SECRET"
-MILLIS = 1_000_000
 TEXT_MAX = 200
 COUNTS = (
     "waiting", "waiting_peak", "inbox", "in_flight", "unknown", "open_orders", "published",
@@ -116,18 +112,6 @@ class ControlSource:
 # --- the front door ---
 
 
-class ApiKey(NamedTuple):
-    """What signs requests; see docs/api.md."""
-
-    key_id: str
-    secret: str
-
-    @classmethod
-    def of_environment(cls) -> "ApiKey | None":
-        key_id, secret = os.environ.get("OMS_KEY", ""), os.environ.get("OMS_SECRET", "")
-        return cls(key_id, secret) if key_id and secret else None
-
-
 class DoorSource:
     """A front door, over the network. The daemon's status is for operators alone: without a key of
     one the session is all that is shown of it.
@@ -135,11 +119,10 @@ class DoorSource:
     Raises ValidationError on what is no such URL.
     """
 
-    def __init__(self, url: str, key: ApiKey | None) -> None:
+    def __init__(self, url: str, credentials: Credentials, clock: Clock) -> None:
         self.told = url
-        kind, host, port, self._path = door_parts(url)
-        self._connection = kind(host, port, timeout=LOOK_S_MAX)
-        self._key = key
+        self._transport = Transport(url, None, clock, LOOK_S_MAX)
+        self._credentials = credentials
 
     def overview(self) -> Overview:
         told = self._get("/markets")
@@ -163,7 +146,7 @@ class DoorSource:
 
     def _status(self) -> tuple[Told, str]:
         """The daemon's status; nothing, and why, for whoever is no operator."""
-        if self._key is None:
+        if isinstance(self._credentials, Nobody):
             return {}, NO_KEY
         code, told = self._answer("/admin/status")
         if code == 403:
@@ -193,49 +176,22 @@ class DoorSource:
             raise GatewayError(f"GET {target}: {status} {told['error']['message']}")
 
     def _answer(self, target: str) -> tuple[int, Told]:
-        """Status and answer of one request; always the same connection."""
-        target = self._path + target
-        try:
-            self._connection.request("GET", target, headers=self._signed(target))
-            response = self._connection.getresponse()
-            body = response.read(ANSWER_BYTES_MAX)
-        except http.client.HTTPException as error:
-            raise GatewayError(f"the front door has gone: {error!r}") from None
-        if not response.isclosed():
-            raise GatewayError(f"GET {target}: expected at most {ANSWER_BYTES_MAX} bytes")
-        with _understood("the front door"):
-            return response.status, dict(json.loads(body))
+        """Status and answer of one request."""
+        headers = self._credentials.headers(self._exchange, "GET", target, b"")
+        reply = self._exchange("GET", target, None, headers)
+        if reply.status == 401:
+            self._credentials.refused(self._exchange)  # our clock may be another
+        return reply.status, reply.told
 
-    def _signed(self, target: str) -> dict[str, str]:
-        if self._key is None:
-            return {}
-        time_ms, nonce = str(SystemClock().wall_ns() // MILLIS), secrets.token_hex(16)
-        secret = self._key.secret.encode()
-        return {
-            "X-Api-Key": self._key.key_id, "X-Api-Time": time_ms, "X-Api-Nonce": nonce,
-            "X-Api-Signature": signature_of(secret, time_ms, nonce, "GET", target, b""),
-        }  # fmt: skip
+    def _exchange(
+        self, method: str, target: str, _body: Told | None, headers: dict[str, str] | None = None
+    ) -> Reply:
+        answer = self._transport.exchange(method, target, headers or {}, b"")
+        with _understood("the front door"):
+            return Reply(answer.status, dict(json.loads(answer.content)))
 
     def close(self) -> None:
-        self._connection.close()
-
-
-Kind = type[http.client.HTTPConnection]
-
-
-def door_parts(url: str) -> tuple[Kind, str, int | None, str]:
-    """How and where to connect, and the path before every route's. Raises ValidationError."""
-    expected = "the URL of a front door, such as http://127.0.0.1:3000"
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise ValidationError("URL", url, expected) from None
-    if parts.scheme not in ("http", "https") or not host or parts.query or parts.username:
-        raise ValidationError("URL", url, expected)
-    secure = parts.scheme == "https"
-    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-    return kind, host, port, parts.path.rstrip("/")
+        self._transport.close()
 
 
 # --- what both say ---

@@ -14,7 +14,7 @@ CHANNELS = [
     *({"channel": c, "symbol": s, "interval": i} for c in ("depth", "ticker") for s in SYMBOLS
       for i in (0, 100)),
     *({"channel": "candles", "symbol": SYMBOLS[0], "width": w} for w in WIDTHS),
-    *({"channel": c} for c in ("markets", "session", "orders", "fills", "balances")),
+    *({"channel": c} for c in ("markets", "session", "orders", "fills", "reports", "balances")),
 ]  # fmt: skip
 
 
@@ -108,10 +108,12 @@ def story(door, steps, seed=11):
         flow(wire, users, operator, steps, seed)
         seq = int(wire.ask(op="order.cancel_all", params={})["result"].get("seq", 0))
         wire.beat(seq)
+        if not wire.events("candles"):  # they are read on another thread
+            wire.until(lambda message: message.get("channel") == "candles")
         for words in CHANNELS[:4]:
             assert wire.ask(op="unsubscribe", **words)["ok"]
         wire.ask(op="auth", token=users[1].tokens["token"])
-        for channel in ("orders", "fills", "balances"):
+        for channel in ("orders", "fills", "reports", "balances"):
             wire.ask(op="subscribe", channel=channel, fromSeq="1")
         wire.ask(op="subscribe", channel="trades", symbol=SYMBOLS[0], fromSeq="0")
         wire.beats.clear()

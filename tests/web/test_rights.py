@@ -55,6 +55,8 @@ ROUTES = {
     "GET /candles": Line(PUBLIC, {"symbol": "BTC_USD", "interval": "1m"}),
     "GET /trade/history": Line(PUBLIC, {"symbol": "BTC_USD"}),
     "GET /orders": Line(READ),
+    "GET /account": Line(READ),
+    "GET /reports": Line(READ, {"after": "0"}),
     "GET /positions": Line(READ),
     "GET /ledger": Line(READ),
     "GET /health": Line(PUBLIC),
@@ -122,7 +124,8 @@ OPS = {
 }  # fmt: skip
 CHANNELS = {
     "depth": PUBLIC, "trades": PUBLIC, "ticker": PUBLIC, "auction": PUBLIC, "markets": PUBLIC,
-    "candles": PUBLIC, "session": PUBLIC, "orders": READ, "fills": READ, "balances": READ,
+    "candles": PUBLIC, "session": PUBLIC, "orders": READ, "fills": READ,
+    "reports": READ, "balances": READ,
 }  # fmt: skip
 # Whoever calls -> which rights they have.
 CALLERS = {

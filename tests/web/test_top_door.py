@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from oms import Instrument
+from oms.client.credentials import Key, Nobody
 from oms.clock import ManualClock, SystemClock
 from oms.enums import Phase
 from oms.errors import GatewayError, ValidationError
@@ -17,7 +18,7 @@ from oms.gateways.control import ControlGateway
 from oms.requests import OperatorAction, OperatorRequest
 from oms.top.lines import View, standing_of
 from oms.top.seen import Print
-from oms.top.sources import NO_KEY, ApiKey, ControlSource, DoorSource, door_parts
+from oms.top.sources import NO_KEY, ControlSource, DoorSource
 from oms.top.watcher import Watcher
 from oms.turn.threads import Worker
 from tests.fakes import SOON_S, buy, config_of, sell
@@ -48,8 +49,8 @@ def stack():
         yield stack
 
 
-def front(door, stack, key=None):
-    source = DoorSource(door.url, key)
+def front(door, stack, credentials=None):
+    source = DoorSource(door.url, credentials or Nobody(), SystemClock())
     stack.callback(source.close)
     return source
 
@@ -69,7 +70,7 @@ def control(door, directory, stack):
 
 def key_of(door, name, role, scopes):
     made = door.user(name, role).ask("POST", "/keys", {"name": "top", "scopes": scopes}).json()
-    return ApiKey(made["id"], made["secret"])
+    return Key(made["id"], made["secret"], SystemClock())
 
 
 def trade(door):
@@ -153,7 +154,7 @@ def test_a_front_door_that_stops_is_lost_and_found_again(door, start_door, tmp_p
     clock, sources = ManualClock(), []
 
     def connect():
-        sources.append(DoorSource(at[0], None))
+        sources.append(DoorSource(at[0], Nobody(), SystemClock()))
         return sources[-1]
 
     at = [door.url]
@@ -223,19 +224,9 @@ def test_a_daemon_that_is_stopped_or_killed_is_stale_and_comes_back(tmp_path, st
     assert died == []
 
 
-@pytest.mark.parametrize(
-    "url", ["", "localhost:3000", "ftp://x", "http://", "http://x:y", "http://a?b=c", "http://u@h"]
-)
-def test_what_is_no_url_is_named(url):
-    with pytest.raises(ValidationError, match="URL: expected the URL of a front door"):
-        door_parts(url)
-
-
-def test_a_url_may_have_a_path_and_a_name(door, stack):
-    """The API is also under /v1; where it stands behind a proxy, under a path of its own."""
-    source = DoorSource(f"{door.url}/v1/", None)
-    stack.callback(source.close)
-    assert source.overview().row("BTC_USD")
+def test_what_is_no_url_is_named():
+    with pytest.raises(ValidationError, match="url: expected http://HOST:PORT"):
+        DoorSource("127.0.0.1:3000", Nobody(), SystemClock())
 
 
 # --- what is no front door of ours ---
@@ -266,7 +257,7 @@ def strange(stack):
     stack.callback(server.server_close)
     stack.callback(thread.join)
     stack.callback(server.shutdown)
-    source = DoorSource(f"http://127.0.0.1:{server.server_address[1]}", None)
+    source = DoorSource(f"http://127.0.0.1:{server.server_address[1]}", Nobody(), SystemClock())
     stack.callback(source.close)
     return SimpleNamespace(answers=answers, source=source)
 
@@ -283,7 +274,6 @@ def strange(stack):
         ({"markets": [{**MARKET, "symbol": "\x1b[2J"}], "session": SESSION}, "a symbol"),
         ({"markets": [{**MARKET, "phase": 7}], "session": SESSION}, "a text or null"),
         ({"markets": [{**MARKET, "tickSize": ""}], "session": SESSION}, "a decimal as text"),
-        (b" " * 8_000_001, "at most 8000000 bytes"),
     ],
 )
 def test_a_strange_answer_is_an_error_and_never_shown(strange, body, said):

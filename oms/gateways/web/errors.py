@@ -1,18 +1,18 @@
 """Errors: what cannot be done, as HTTP says it; every error is the same one object.
 
 In:  an exception. Out: a Reply with `{"error": {code, number, message, field, requestId}}`, and
-     beside it the `order`, where one was recorded.
+     beside it the `order`, where one was recorded, and the `reports`, where they were asked for.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import ContextDecorator
 from dataclasses import dataclass, field
 from typing import Any
 
 from oms.errors import OMSError, OverrunError, StoppedError, StoreError, ValidationError
 from oms.gateways.gate import Denied
-from oms.gateways.web.told import Told
+from oms.gateways.web.told import Told, reports_told
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse
 
@@ -48,11 +48,12 @@ class HttpError(OMSError):
         field: str = "",
         headers: Mapping[str, str] | None = None,
         order: Told | None = None,
+        reports: list[Told] | None = None,
     ) -> None:
         super().__init__(message)
         self.status, self.code, self.number, self.field = status, code, number, field
         self.headers = dict(headers or {})
-        self.order = order
+        self.order, self.reports = order, reports
 
 
 # What HTTP says and the exchange does not: code -> number; those of refusals are below 8000.
@@ -78,8 +79,10 @@ def http_error(status: int, code: str, message: str, **more: Any) -> HttpError:
     return HttpError(status, code, message, number=NUMBERS[code], **more)
 
 
-def refusal(response: OrderResponse, order: Told | None = None) -> HttpError:
-    """A refusal of the exchange as HTTP has it."""
+def refusal(
+    response: OrderResponse, order: Told | None = None, *, reports: bool = False
+) -> HttpError:
+    """A refusal of the exchange as HTTP has it. reports: the client asked for them."""
     reason = response.reason
     status = reason.http if reason is not None else 422
     headers = dict(LATER) if status in (429, 503) else {}
@@ -92,6 +95,7 @@ def refusal(response: OrderResponse, order: Told | None = None) -> HttpError:
         number=reason.api if reason is not None else 0,
         headers=headers,
         order=order,
+        reports=reports_told(response) if reports else None,
     )
 
 
@@ -107,24 +111,30 @@ def refused(reason: RejectReason, text: str, field: str = "") -> HttpError:
     return HttpError(reason.http, reason.value, text, number=reason.api, field=field)
 
 
-@contextmanager
-def our_fields() -> Iterator[None]:
+class OurFields(ContextDecorator):
     """Around the making of a request of the library: what it refuses is told by the name that the
     field has here."""
-    try:
-        yield
-    except ValidationError as error:
-        first, *rest = FIELDS.get(error.field, error.field).split("_")
-        name = first + "".join(each.title() for each in rest)
-        raise ValidationError(name, error.value, error.expected) from None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, ValidationError):
+            first, *rest = FIELDS.get(error.field, error.field).split("_")
+            name = first + "".join(each.title() for each in rest)
+            raise ValidationError(name, error.value, error.expected) from None
+
+
+OUR_FIELDS = OurFields()
 
 
 def error_reply(error: BaseException, request_id: str) -> Reply:
     """Any error as the one object that errors are."""
-    order, headers, where = None, {}, ""
+    order, reports, headers, where = None, None, {}, ""
     if isinstance(error, HttpError):
         status, code, number, where = error.status, error.code, error.number, error.field
-        message, headers, order = str(error), error.headers, error.order
+        message, headers = str(error), error.headers
+        order, reports = error.order, error.reports
     elif isinstance(error, ValidationError):
         reason = RejectReason.MALFORMED
         status, code, number = reason.http, reason.value, reason.api
@@ -144,4 +154,6 @@ def error_reply(error: BaseException, request_id: str) -> Reply:
     }  # fmt: skip
     if order is not None:
         told["order"] = order
+    if reports is not None:
+        told["reports"] = reports
     return Reply(told, status, headers)

@@ -12,11 +12,12 @@ from oms.gateways.web.messages import (
     FillEvent,
     MarketEvent,
     OrderEvent,
+    ReportEvent,
     TradeEvent,
     TradeFacts,
 )
-from oms.gateways.web.shapes import FillTold, OrderTold
-from oms.gateways.web.told import Told, candle_told, decimal_told, trade_told
+from oms.gateways.web.shapes import FillTold, OrderTold, ReportTold
+from oms.gateways.web.told import Told, candle_told, decimal_told, report_told, trade_told
 from oms.market_data import (
     BalanceChange,
     Candle,
@@ -37,6 +38,7 @@ AUCTION: Final = "auction"
 MARKETS: Final = "markets"
 SESSION: Final = "session"
 ORDERS: Final = "orders"
+REPORTS: Final = "reports"
 FILLS: Final = "fills"
 BALANCES: Final = "balances"
 HEARTBEAT: Final = "heartbeat"
@@ -56,6 +58,15 @@ def fill_event(response: OrderResponse, data: Told) -> FillEvent:
     return {
         "channel": FILLS, "seq": str(report.journal_seq), "number": report.number,
         "account": report.account, "data": cast(FillTold, data),
+    }  # fmt: skip
+
+
+def report_event(response: OrderResponse) -> ReportEvent:
+    """The report itself, of an order or of any other request of the account."""
+    report = response.report
+    return {
+        "channel": REPORTS, "seq": str(report.journal_seq), "number": report.number,
+        "account": report.account, "data": cast(ReportTold, report_told(response)),
     }  # fmt: skip
 
 

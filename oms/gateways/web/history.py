@@ -12,26 +12,33 @@ from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.market import instrument_of
 from oms.gateways.web.money import OfAccount
 from oms.gateways.web.orders import orders_told
+from oms.gateways.web.places import Place
 from oms.gateways.web.shapes import (
+    AccountNowTold,
     Answer,
     LedgerTold,
     OrderPageTold,
     PositionsTold,
+    ReportPageTold,
     TradePageTold,
 )
 from oms.gateways.web.told import (
     Told,
+    balances_told,
     movement_told,
     own_trades_told,
     past_trade_told,
     pnl_told,
     position_told,
+    report_told,
 )
-from oms.gateways.web.trading import COUNT, PAGE, Id, cursor
+from oms.gateways.web.trading import COUNT, PAGE, PAGE_MAX, Id, WithReports, cursor
 from oms.gateways.web.words import Body, WholeText
+from oms.positions import report_id_of
+from oms.reports import NUMBER_BITS, NUMBER_MASK
 
 
-class History(Body):
+class History(WithReports):
     """All orders of an account: open, ended and refused. before: `next` of the page before. A page
     may have fewer orders than `limit`, or none, and yet a `next`: only null says that it is the
     last."""
@@ -63,6 +70,56 @@ class Page(Body):
     limit: COUNT = PAGE
 
 
+class Missed(Body):
+    """Reports of the turns behind `after`, a journal sequence, up to `upto`, by default the latest;
+    or behind the report that `after` names by its execution id, such as 24-2: `next` of the page
+    before."""
+
+    after: Id
+    account: Id | None = None
+    upto: WholeText | None = None
+    limit: COUNT = PAGE_MAX
+
+
+async def account_now(ask: Ask, wanted: OfAccount) -> Reply:
+    account = ask.account(wanted.account)
+    found = await ask.door.answered(ask.oms.account_snapshot(account))
+    return Reply({
+        "account": account, "seq": str(found.seq),
+        "reports": [report_told(each) for each in found.orders],
+        "balances": balances_told(found.balances),
+    })  # fmt: skip
+
+
+async def reports(ask: Ask, page: Missed) -> Reply:
+    """What happened to an account's orders and requests meanwhile, in order, from the store."""
+    account, behind = ask.account(page.account), place_named(page.after)
+    latest = await ask.door.answered(ask.oms.journal_seq())
+    upto = min(cursor("upto", page.upto), latest) if page.upto is not None else latest
+    told: Told = {"account": account, "reports": None, "next": None}
+    if behind.seq > latest:
+        return Reply({**told, "why": "UNKNOWN_SEQUENCE"})
+
+    def look() -> Told:
+        found = ask.oms.reports_after(account, max(0, behind.seq - 1), upto)
+        if found is None:
+            return {**told, "why": "TOO_FAR_BACK"}
+        missed = [each for each in found if not behind.has(each.journal_seq, each.number)]
+        page_ = missed[: page.limit]
+        following = page_[-1].execution_id if len(missed) > page.limit else None
+        return {**told, "reports": [report_told(each) for each in page_], "next": following}
+
+    return Reply(await ask.door.slowly(look))
+
+
+def place_named(after: str) -> Place:
+    """A sequence, which stands for its whole turn; or an execution id. Raises ValidationError."""
+    if after.isdecimal():
+        return Place(cursor("after", after), None)
+    report_id = report_id_of("after", after)
+    return Place(report_id >> NUMBER_BITS, report_id & NUMBER_MASK)
+
+
 async def orders(ask: Ask, page: History) -> Reply:
     """Newest first."""
     account, before = ask.account(page.account), cursor("before", page.before)
@@ -73,7 +130,8 @@ async def orders(ask: Ask, page: History) -> Reply:
         )
         rows = [each for each in found.orders if page.status in (None, each.state)]
         following = str(found.before) if found.before else None
-        return {"orders": orders_told(ask.oms, rows), "next": following}
+        told = orders_told(ask.oms, rows, reports=page.reports)
+        return {"orders": told, "next": following}
 
     return Reply(await ask.door.in_thread(look))
 
@@ -148,6 +206,10 @@ def entries() -> list[Entry]:
     return [
         Entry("GET", "/orders", orders, read, "all orders, newest first", query=History,
               answer=Answer(OrderPageTold)),
+        Entry("GET", "/account", account_now, read, "open orders and balances of one instant",
+              query=OfAccount, answer=Answer(AccountNowTold)),
+        Entry("GET", "/reports", reports, read, "what happened meanwhile", query=Missed,
+              answer=Answer(ReportPageTold)),
         Entry("GET", "/trade/history", trades, Right.PUBLIC, "trades of a market, or your own",
               query=PastTrades, answer=Answer(TradePageTold)),
         Entry("GET", "/positions", positions, read, "what an account holds, and has made",

@@ -28,6 +28,7 @@ from oms.gateways.web.events import (
     HEARTBEAT,
     MARKETS,
     ORDERS,
+    REPORTS,
     SESSION,
     TICKER,
     TRADES,
@@ -37,6 +38,7 @@ from oms.gateways.web.events import (
     fill_event,
     market_event,
     order_event,
+    report_event,
     trade_event,
 )
 from oms.gateways.web.frames import frame_of
@@ -90,7 +92,7 @@ OF_TRADES = (TradePrint, TradeBust, TradeCorrection)
 MADE_OF: Mapping[Hashable, tuple[type, ...]] = {
     DEPTH: (DepthUpdate,), TICKER: (TopOfBook, *OF_TRADES), TRADES: OF_TRADES, CANDLES: OF_TRADES,
     AUCTION: (IndicativePrice,), ORDERS: (OrderResponse,), FILLS: (OrderResponse,),
-    BALANCES: (BalanceChange,),
+    REPORTS: (OrderResponse,), BALANCES: (BalanceChange,),
 }  # fmt: skip
 
 
@@ -282,6 +284,9 @@ class Hub:
         topic = (ORDERS, report.account)
         if topic in self._topics and report.state:  # else it is not about an order
             self.publish(topic, order_event(response, self._orders.told(response)), seq)
+        topic = (REPORTS, report.account)
+        if topic in self._topics:
+            self.publish(topic, report_event(response), seq)
         topic = (FILLS, report.account)
         if report.type == TRADE and topic in self._topics:
             self.publish(topic, fill_event(response, self._orders.fill_told(response)), seq)

@@ -44,6 +44,12 @@ class OfSymbol(Body):
     symbol: Id
 
 
+class Markets(Body):
+    """delisted: also those that are traded no more; they have no phase."""
+
+    delisted: bool = False
+
+
 class Depth(Body):
     """limit: price levels a side."""
 
@@ -81,7 +87,7 @@ def instrument_of(ask: Ask, symbol: str) -> Instrument:
     return found
 
 
-async def markets(ask: Ask, _: None) -> Reply:
+async def markets(ask: Ask, wanted: Markets) -> Reply:
     phases = ask.oms.market_states()
     limits = await ask.door.answered(ask.oms.symbol_limits())
     told = [
@@ -90,7 +96,7 @@ async def markets(ask: Ask, _: None) -> Reply:
             "last": last_told(ask.oms.recent_trades(symbol, 1))["last"],
             "filters": filters_told(limits.get(symbol, {})),
         }
-        for symbol, each in sorted(ask.oms.instruments().items())
+        for symbol, each in sorted(ask.oms.instruments(delisted=wanted.delisted).items())
     ]
     return Reply({"markets": told, "session": ask.door.session_told()})
 
@@ -179,7 +185,7 @@ def entries() -> list[Entry]:
     public = Right.PUBLIC
     return [
         Entry("GET", "/markets", markets, public, "what is traded, and how it stands",
-              answer=Answer(MarketsTold)),
+              query=Markets, answer=Answer(MarketsTold)),
         Entry("GET", "/session", session, public, "whether orders trade, and when next",
               answer=Answer(SessionTold)),
         Entry("GET", "/depth", depth, public, "a market's book", query=Depth,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import msgspec
 
-from oms.gateways.web.shapes import CandleTold, FillTold, OrderTold, SessionTold
+from oms.gateways.web.shapes import CandleTold, FillTold, OrderTold, ReportTold, SessionTold
 from oms.gateways.web.told import Told
 from oms.gateways.web.words import Body, WholeText
 from oms.version import VERSION
@@ -25,7 +25,7 @@ class Subscribe(Body):
     """One channel of one symbol or account.
 
     interval: how many milliseconds of depth or ticker may become one message; 0: none. width: of
-    candles. fromSeq, fromNumber: orders, fills and trades go on behind this event; without
+    candles. fromSeq, fromNumber: orders, fills, reports and trades go on behind this event; without
     fromNumber the whole turn fromSeq counts as told.
     """
 
@@ -159,13 +159,15 @@ class ErrorFacts(TypedDict):
 
 
 class Refused(TypedDict):
-    """A message that was not done. order: as it was recorded."""
+    """A message that was not done. order: as it was recorded. reports: where they were asked
+    for."""
 
     op: str | None
     id: str | None
     ok: Literal[False]
     error: ErrorFacts
     order: NotRequired[dict[str, Any]]
+    reports: NotRequired[list[ReportTold]]
 
 
 class TradeFacts(TypedDict):
@@ -249,6 +251,7 @@ class Begun(Topic):
     markets: NotRequired[dict[str, str]]
     session: NotRequired[SessionTold]
     orders: NotRequired[list[OrderTold]]
+    reports: NotRequired[list[ReportTold]]
     balances: NotRequired[list[BalanceFacts]]
 
 
@@ -348,6 +351,14 @@ class FillEvent(Placed):
     data: FillTold
 
 
+class ReportEvent(Placed):
+    """One execution report, with all that it says."""
+
+    channel: Literal["reports"]
+    account: str
+    data: ReportTold
+
+
 class BalanceEvent(Placed):
     """What an account has of an asset is another."""
 
@@ -367,7 +378,8 @@ class Heartbeat(TypedDict):
 SAID = (Subscribe, Unsubscribe, ListSubscriptions, Ping, Auth, CancelOnDisconnect, Do)
 TOLD = (
     Welcome, Answer, Refused, Begun, Ended, DepthEvent, TradeEvent, TickerEvent, CandleEvent,
-    MarketEvent, SessionEvent, AuctionEvent, OrderEvent, FillEvent, BalanceEvent, Heartbeat,
+    MarketEvent, SessionEvent, AuctionEvent, OrderEvent, FillEvent, ReportEvent,
+    BalanceEvent, Heartbeat,
 )  # fmt: skip
 REF = "#/$defs/{name}"
 

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import msgspec
 
-from oms.gateways.web.errors import REPLAYED, Reply, our_fields, refusal
+from oms.gateways.web.errors import OUR_FIELDS, REPLAYED, Reply, refusal
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.shapes import Answer, BalancesTold
-from oms.gateways.web.told import balances_told
-from oms.gateways.web.trading import Id, made_id
+from oms.gateways.web.told import Told, balances_told, reports_told
+from oms.gateways.web.trading import Id, WithReports, made_id
 from oms.gateways.web.words import Body, DecimalText, decimal_text
 from oms.requests import FundsAction, FundsRequest
 
@@ -20,7 +20,7 @@ class OfAccount(Body):
     account: Id | None = None
 
 
-class Amount(Body):
+class Amount(WithReports, kw_only=True):
     """clientOrderId: the same id again moves nothing again."""
 
     asset: Asset
@@ -29,7 +29,7 @@ class Amount(Body):
     client_order_id: Id | None = None
 
 
-class Transfer(Body):
+class Transfer(WithReports, kw_only=True):
     """The same, to another account."""
 
     asset: Asset
@@ -59,7 +59,7 @@ async def transfer(ask: Ask, body: Transfer) -> Reply:
 
 async def _move(ask: Ask, action: FundsAction, body: "Amount | Transfer") -> Reply:
     account = ask.funds_account(body.account, action)
-    with our_fields():
+    with OUR_FIELDS:
         request = FundsRequest(
             account=account,
             client_order_id=body.client_order_id or made_id(),
@@ -71,11 +71,14 @@ async def _move(ask: Ask, action: FundsAction, body: "Amount | Transfer") -> Rep
         )
     response = await ask.submit(request)
     if response.refused:
-        raise refusal(response)
-    told = balances_told(ask.oms.balances(account))
-    headers = dict(REPLAYED) if response.repeated else {}
-    return Reply({"account": account, "seq": str(response.journal_seq), "balances": told},
-                 200, headers)  # fmt: skip
+        raise refusal(response, reports=body.reports)
+    told: Told = {
+        "account": account, "seq": str(response.journal_seq),
+        "balances": balances_told(ask.oms.balances(account)),
+    }  # fmt: skip
+    if body.reports:
+        told["reports"] = reports_told(response)
+    return Reply(told, 200, dict(REPLAYED) if response.repeated else {})
 
 
 def entries() -> list[Entry]:

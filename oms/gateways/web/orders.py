@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from oms.enums import ResponseType
-from oms.gateways.web.told import Told, fill_told, order_told
+from oms.gateways.web.told import Told, fill_told, order_told, report_told
 from oms.manager import OrderManagement
 from oms.reports import OrderResponse
 from oms.turn.details import OrderDetails
@@ -19,10 +19,17 @@ FILLS_MAX = 1_000  # told of one order
 CHANGES = (ResponseType.REPLACED.value, ResponseType.RESTATED.value)
 
 
-def orders_told(oms: OrderManagement, responses: Sequence[OrderResponse]) -> list[Told]:
-    """All of them, with one look into the store. Not for an event loop."""
+def orders_told(
+    oms: OrderManagement, responses: Sequence[OrderResponse], *, reports: bool = False
+) -> list[Told]:
+    """All of them, with one look into the store. Not for an event loop. reports: each with the
+    execution report that it is told from."""
     details = oms.order_details(list({each.order_id: None for each in responses}))
-    return [order_told(each, details.get(each.order_id)) for each in responses]
+    told = [order_told(each, details.get(each.order_id)) for each in responses]
+    if reports:
+        for order, response in zip(told, responses, strict=True):
+            order["reports"] = [report_told(response)]
+    return told
 
 
 def each_fill_told(oms: OrderManagement, fills: Sequence[OrderResponse]) -> list[Told]:

@@ -9,10 +9,12 @@ from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
 import msgspec
 
 from oms.enums import (
+    MarketOrderPolicy,
     OrderState,
     OrderType,
     Phase,
     PostOnly,
+    ResponseType,
     SelfTrade,
     Side,
     TimeInForce,
@@ -68,6 +70,36 @@ class FillTold(TypedDict):
     time: Digits
 
 
+class ReportTold(TypedDict):
+    """One execution report with all that it says. namedSeq: the request whose client order id it
+    bears. status: "" where it is about no order. Last price and quantity, fee, liquidity and
+    tradeId are of a fill; the fee is null where there is none to tell."""
+
+    seq: Digits
+    number: int
+    orderId: Digits
+    requestSeq: Digits
+    namedSeq: Digits
+    account: str
+    clientOrderId: str
+    symbol: str
+    side: Literal["BUY", "SELL", ""]
+    type: ResponseType
+    status: str
+    lastPrice: Decimal
+    lastQuantity: Decimal
+    filledQuantity: Decimal
+    openQuantity: Decimal
+    notional: Decimal
+    fee: Decimal | None
+    liquidity: str
+    text: str
+    tradeId: Digits
+    waitedNs: Digits
+    venueNs: Digits
+    time: Digits
+
+
 class OrderTold(TypedDict):
     """An order: what it is for, and how it stands. clientOrderId: its own for as long as it lives;
     requestClientOrderId: of the request that this tells of. quantity: the total. A term that it
@@ -102,6 +134,7 @@ class OrderTold(TypedDict):
     reason: NotRequired[str]
     text: NotRequired[str]
     fills: NotRequired[list[FillTold]]
+    reports: NotRequired[list[ReportTold]]
 
 
 class OrderPageTold(TypedDict):
@@ -118,6 +151,7 @@ class OneOfMany(TypedDict):
     status: int
     order: NotRequired[OrderTold]
     error: NotRequired[dict[str, Any]]
+    reports: NotRequired[list[ReportTold]]
 
 
 class Tried(TypedDict):
@@ -141,6 +175,7 @@ class CanceledAll(TypedDict):
     orders: list[CanceledTold]
     canceled: NotRequired[Digits]
     cancel_requested: NotRequired[Digits]
+    reports: NotRequired[list[ReportTold]]
 
 
 # --- markets ---
@@ -178,6 +213,12 @@ class MarketTold(TypedDict):
     makerFeeBps: int
     takerFeeBps: int
     referencePrice: Decimal | None
+    baseScale: int
+    quoteScale: int
+    marketOrder: MarketOrderPolicy
+    marketSlippageBps: int
+    breakerBandBps: int
+    auctionBandBps: int
     filters: FiltersTold
 
 
@@ -306,6 +347,27 @@ class BalancesTold(TypedDict):
     account: str
     balances: list[BalanceTold]
     seq: NotRequired[Digits]
+    reports: NotRequired[list[ReportTold]]
+
+
+class AccountNowTold(TypedDict):
+    """Open orders, oldest first, and balances of one instant, which is behind the turn `seq`.
+    clientOrderId of a report is the order's latest."""
+
+    account: str
+    seq: Digits
+    reports: list[ReportTold]
+    balances: list[BalanceTold]
+
+
+class ReportPageTold(TypedDict):
+    """In the order in which they were told. reports: null where they cannot be told, and `why`.
+    next: `after` of the page behind this one; null: this is the last."""
+
+    account: str
+    reports: list[ReportTold] | None
+    next: str | None
+    why: NotRequired[Literal["TOO_FAR_BACK", "UNKNOWN_SEQUENCE"]]
 
 
 class PositionTold(TypedDict):

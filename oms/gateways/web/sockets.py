@@ -155,6 +155,7 @@ class Client:
         self.address = address
         self.topics: dict[Topic, Pending | int] = {}
         self._pending = 0
+        self._begins = False  # a subscription: no heartbeat may overtake what it begins with
         self.seq = 0  # of the last event it was told
         self.heard_ns = self._door.oms.clock.monotonic_ns()
         self.gone = False
@@ -196,7 +197,7 @@ class Client:
                 self._pending += 1
                 at.append((frame, seq))
             return
-        if seq <= at and topic != BEATS:  # its beginning has it
+        if self._begins if topic == BEATS else seq <= at:  # its beginning has it
             return
         if seq > self.seq:
             self.seq = seq
@@ -396,6 +397,13 @@ class Client:
     async def _subscribe(self, said: Subscribe, request_id: str) -> None:
         """Listen first, then find out how things stand or what was missed, then tell what came
         meanwhile and is not in it."""
+        self._begins = True
+        try:
+            await self._begin(said, request_id)
+        finally:
+            self._begins = False
+
+    async def _begin(self, said: Subscribe, request_id: str) -> None:
         topic, place = topic_of(self._ask(), said, self._door), place_of(said)
         if topic in self.topics:
             raise ValidationError("channel", said.channel, "one that is not subscribed yet")

@@ -18,12 +18,14 @@ from oms.gateways.web.events import (
     FILLS,
     MARKETS,
     ORDERS,
+    REPORTS,
     SESSION,
     TICKER,
     TRADES,
     candle_facts,
     fill_event,
     order_event,
+    report_event,
     trade_event,
 )
 from oms.gateways.web.front import Ask, Door, Right
@@ -39,27 +41,18 @@ from oms.gateways.web.messages import (
 )
 from oms.gateways.web.messages import Topic as TopicTold
 from oms.gateways.web.orders import each_fill_told, orders_told
-from oms.gateways.web.told import Told, balances_told, levels_told, trade_told
+from oms.gateways.web.places import Place
+from oms.gateways.web.told import Told, balances_told, levels_told, report_told, trade_told
 from oms.reports import TRADE
 from oms.requests.orders import SEQUENCE_MAX
 
 RESUMED_MAX = 10_000  # events of one subscription that are told from the store
 TRADES_TOLD = 100  # latest ones, in a snapshot
-OF_SYMBOL, OF_ACCOUNT = (DEPTH, TRADES, TICKER, CANDLES, AUCTION), (ORDERS, FILLS, BALANCES)
+OF_SYMBOL, OF_ACCOUNT = (
+    (DEPTH, TRADES, TICKER, CANDLES, AUCTION),
+    (ORDERS, FILLS, REPORTS, BALANCES),
+)
 CHANNELS = (*OF_SYMBOL, MARKETS, SESSION, *OF_ACCOUNT)
-
-
-class Place(NamedTuple):
-    """The last event that a client was told: turn, and number within it; None: the whole turn."""
-
-    seq: int
-    number: int | None
-
-    def has(self, seq: int, number: int) -> bool:
-        """Was this event told?"""
-        return seq < self.seq or (
-            seq == self.seq and (self.number is None or number <= self.number)
-        )
 
 
 class Start(NamedTuple):
@@ -133,7 +126,7 @@ class Streams:
             DEPTH: self._depth, TRADES: self._trades, TICKER: self._ticker,
             CANDLES: self._candles, AUCTION: self._nothing, MARKETS: self._markets,
             SESSION: self._session, ORDERS: self._account, FILLS: self._account,
-            BALANCES: self._account,
+            REPORTS: self._account, BALANCES: self._account,
         }  # fmt: skip
 
     async def begin(self, topic: Topic, place: Place | None) -> Start:
@@ -154,7 +147,7 @@ class Streams:
     async def _resumed(self, topic: Topic, place: Place) -> Start | Why:
         """What happened behind that place, up to now; or why that cannot be told."""
         channel, key = str(topic[0]), str(topic[1]) if len(topic) > 1 else ""
-        if channel not in (ORDERS, FILLS, TRADES):
+        if channel not in (ORDERS, FILLS, REPORTS, TRADES):
             return "NOT_KEPT"
         at = await self._door.settled(self._door.oms.journal_seq())
         if place.seq > at:
@@ -177,10 +170,15 @@ class Streams:
         missed = [
             each for each in reports
             if not place.has(each.journal_seq, each.report.number)
-            and (each.report.type == TRADE if channel == FILLS else each.report.state)
+            and (
+                each.report.type == TRADE if channel == FILLS
+                else each.report.state or channel == REPORTS
+            )
         ]  # fmt: skip
         if len(missed) > RESUMED_MAX:
             return "TOO_MUCH"
+        if channel == REPORTS:
+            return [report_event(each) for each in missed]
         if channel == FILLS:
             fills = each_fill_told(oms, missed)
             return [fill_event(*each) for each in zip(missed, fills, strict=True)]
@@ -254,7 +252,9 @@ class Streams:
     async def _account(self, account: str, channel: str) -> tuple[Told, int]:
         found = await self._door.settled(self._door.oms.account_snapshot(account))
         told: Told = {}
-        if channel != BALANCES:
+        if channel == REPORTS:
+            told["reports"] = [report_told(each) for each in found.orders]
+        elif channel != BALANCES:
             told["orders"] = await self._door.orders_told(found.orders)
         if channel != FILLS:
             told["balances"] = balances_told(found.balances)

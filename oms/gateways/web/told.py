@@ -18,6 +18,7 @@ from oms.turn.details import OrderDetails
 from oms.turn.movements import Movement
 
 Told = dict[str, Any]
+REPORTS_MAX = 1_000  # in the answer to one request
 
 
 def order_told(response: OrderResponse, details: OrderDetails | None) -> Told:
@@ -41,10 +42,10 @@ def order_told(response: OrderResponse, details: OrderDetails | None) -> Told:
         told["filledQuantity"] = to_text(report.cumulative_lots, quantity)
         told["openQuantity"] = to_text(report.leaves_lots, quantity)
         told["averagePrice"] = decimal_told(response.average_price)
-    reason = response.reason
-    if reason is not None:
-        told["reason"] = reason.value
     if report.reason:
+        reason = response.reason
+        if reason is not None:
+            told["reason"] = reason.value
         told["text"] = report.reason
     told["seq"] = str(report.journal_seq)
     told["time"] = str(report.wall_ns)
@@ -93,6 +94,43 @@ def fill_told(response: OrderResponse, own_id: str = "") -> Told:
         "feeAsset": instrument.quote if instrument is not None else "",
         "liquidity": report.liquidity, "time": str(report.wall_ns),
     }  # fmt: skip
+
+
+def report_told(response: OrderResponse) -> Told:
+    """One execution report with all that it says, as the library's OrderResponse has it.
+
+    namedSeq: the request whose client order id it bears. fee: null where there is none to tell.
+    """
+    report, instrument = response.report, response.instrument
+    price = quantity = quote = 0
+    if instrument is not None:
+        price, quantity = instrument.price_scale, instrument.quantity_scale
+        quote = instrument.quote_scale
+    return {
+        "seq": str(report.journal_seq), "number": report.number,
+        "orderId": str(report.order_id), "requestSeq": str(report.request_seq),
+        "namedSeq": str(report.named_seq), "account": report.account,
+        "clientOrderId": report.client_order_id, "symbol": report.symbol, "side": report.side,
+        "type": report.type, "status": report.state,
+        "lastPrice": to_text(report.last_price_ticks, price),
+        "lastQuantity": to_text(report.last_quantity_lots, quantity),
+        "filledQuantity": to_text(report.cumulative_lots, quantity),
+        "openQuantity": to_text(report.leaves_lots, quantity),
+        "notional": to_text(response.notional_units, price + quantity),
+        "fee": to_text(response.fee_units, quote) if report.fee else None,
+        "liquidity": report.liquidity, "text": report.reason,
+        "tradeId": str(report.match_number), "waitedNs": str(report.waited_ns),
+        "venueNs": str(report.venue_ns), "time": str(report.wall_ns),
+    }  # fmt: skip
+
+
+def reports_told(response: OrderResponse) -> list[Told]:
+    """What a request did at once: the first report, which answers the request itself, and the
+    latest of the others, REPORTS_MAX in all; the last is how the order stands."""
+    reports = response.reports or (response,)
+    if len(reports) > REPORTS_MAX:
+        reports = (reports[0], *reports[1 - REPORTS_MAX :])
+    return [report_told(each) for each in reports]
 
 
 def trade_told(trade: TradePrint) -> Told:
@@ -186,6 +224,11 @@ def instrument_told(instrument: Instrument, phase: str | None) -> Told:
         "makerFeeBps": instrument.maker_fee_bps, "takerFeeBps": instrument.taker_fee_bps,
         "referencePrice": to_text(instrument.reference_price_ticks, price)
         if instrument.reference_price_ticks else None,
+        "baseScale": instrument.base_scale, "quoteScale": instrument.quote_scale,
+        "marketOrder": instrument.market_order.value,
+        "marketSlippageBps": instrument.market_slippage_bps,
+        "breakerBandBps": instrument.breaker_band_bps,
+        "auctionBandBps": instrument.auction_band_bps,
     }  # fmt: skip
 
 

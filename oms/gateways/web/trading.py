@@ -11,7 +11,7 @@ import msgspec
 
 from oms.enums import OrderType, PostOnly, RequestType, SelfTrade, Side, TimeInForce
 from oms.errors import ValidationError
-from oms.gateways.web.errors import REPLAYED, HttpError, Reply, error_reply, our_fields, refusal
+from oms.gateways.web.errors import OUR_FIELDS, REPLAYED, HttpError, Reply, error_reply, refusal
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.limits import CANCEL, ORDER
 from oms.gateways.web.orders import FILLS_MAX, fills_told, orders_told
@@ -23,7 +23,14 @@ from oms.gateways.web.shapes import (
     OrderTold,
     Tried,
 )
-from oms.gateways.web.told import Told, decimal_told, ended, fill_told, order_told
+from oms.gateways.web.told import (
+    Told,
+    decimal_told,
+    ended,
+    fill_told,
+    order_told,
+    reports_told,
+)
 from oms.gateways.web.words import (
     ID,
     Body,
@@ -55,7 +62,13 @@ PAGE, PAGE_MAX = 100, 1_000
 COUNT = Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX)]
 
 
-class NewOrder(Body):
+class WithReports(Body):
+    """reports: the answer has the execution reports that it is told from, as `reports`."""
+
+    reports: bool = False
+
+
+class NewOrder(WithReports, kw_only=True):
     """An order to place. Without clientOrderId the gateway makes one, and a retry is no longer
     safe: it may be an order again. expireTime: nanoseconds since 1970, of a GTD order."""
 
@@ -79,7 +92,7 @@ class NewOrder(Body):
     self_trade: SelfTrade | None = None
 
 
-class Change(Body):
+class Change(WithReports):
     """A change of an order that is open; what is left out stays. quantity: the new total, fills
     included. The order is named by orderId or origClientOrderId; clientOrderId is the change's."""
 
@@ -93,7 +106,7 @@ class Change(Body):
     display_quantity: DecimalText | None = None
 
 
-class Named(Body):
+class Named(WithReports):
     """Which order: by orderId, or by any clientOrderId it has had."""
 
     order_id: WholeText | None = None
@@ -102,7 +115,7 @@ class Named(Body):
     account: Id | None = None
 
 
-class CancelAll(Body):
+class CancelAll(WithReports):
     """Which open orders to cancel: all of the account, or those of a symbol or a side."""
 
     account: Id | None = None
@@ -111,7 +124,7 @@ class CancelAll(Body):
     client_order_id: Id | None = None
 
 
-class OpenOrders(Body):
+class OpenOrders(WithReports):
     """Of which account and symbol; after: the orderId behind which the page begins."""
 
     account: Id | None = None
@@ -145,12 +158,14 @@ async def place(ask: Ask, body: NewOrder) -> Reply:
     now = await door.ends.wait(response, waiting.seconds)
     told = await door.order_told(now)
     told["fills"] = await door.in_thread(fills_told, door.oms, request.account, now)
+    if body.reports:
+        told["reports"] = reports_told(response)
     if response.repeated:
         return Reply(told, 200, dict(REPLAYED))
     return Reply(told, 201 if ended(now) else 202)
 
 
-@our_fields()
+@OUR_FIELDS
 def new_request(ask: Ask, body: NewOrder) -> OrderRequest:
     """The library's request for what the body says."""
     terms = None
@@ -204,16 +219,22 @@ def made_id() -> str:
 
 async def placed(ask: Ask, body: NewOrder, request: OrderRequest, response: OrderResponse) -> Reply:
     """201 accepted, 202 it waits, 200 known already; a refusal is raised with its order."""
-    if response.order_id == response.request_seq and not response.repeated:
+    refused, repeated = response.refused, response.repeated
+    # What the order's last report says may be no answer: its rest was canceled, say, because it met
+    # an order of the same account. A refusal always is one.
+    if repeated or (refused and response.order_id != response.request_seq):
+        order = await ask.door.order_told(response)  # under this id there was an order before
+        if refused:
+            raise refusal(response, order, reports=body.reports)
+    else:
         order = order_told(response, None) | asked_told(body, request)
-        if response.refused:
-            raise refusal(response, order if response.journal_seq else None)
-    else:  # under this id there was an order before
-        order = await ask.door.order_told(response)
-        if response.refused:
-            raise refusal(response, order)
+        if refused:
+            recorded = order if response.journal_seq else None
+            raise refusal(response, recorded, reports=body.reports)
+    if body.reports:
+        order["reports"] = reports_told(response)
     order["fills"] = [fill_told(each) for each in response.trades[:FILLS_MAX]]
-    if response.repeated:
+    if repeated:
         return Reply(order, 200, dict(REPLAYED))
     return Reply(order, 202 if response.report.state in ("PENDING_NEW", "UNKNOWN") else 201)
 
@@ -281,10 +302,10 @@ async def test(ask: Ask, body: NewOrder) -> Reply:
 
 
 async def modify(ask: Ask, body: Change) -> Reply:
-    return await changed(ask, await ask.submit(_modify(ask, body)))
+    return await changed(ask, await ask.submit(_modify(ask, body)), body.reports)
 
 
-@our_fields()
+@OUR_FIELDS
 def _modify(ask: Ask, body: Change) -> OrderRequest:
     order_id, client_order_id = _which(ask, body.order_id, body.orig_client_order_id)
     terms = None
@@ -323,15 +344,17 @@ async def cancel(ask: Ask, named: Named) -> Reply:
             origin=ask.origin,
         )
     )
-    return await changed(ask, response)
+    return await changed(ask, response, named.reports)
 
 
-async def changed(ask: Ask, response: OrderResponse) -> Reply:
+async def changed(ask: Ask, response: OrderResponse, reports: bool) -> Reply:
     """200 done, 202 on its way; a refusal is raised, with the order if there is one."""
     is_order = response.order_id != response.request_seq
     order = await ask.door.order_told(response) if is_order else None
     if response.refused:
-        raise refusal(response, order)
+        raise refusal(response, order, reports=reports)
+    if reports and order is not None:
+        order["reports"] = reports_told(response)
     headers = dict(REPLAYED) if response.repeated else {}
     pending = response.report.state in ("PENDING_CANCEL", "PENDING_REPLACE", "UNKNOWN")
     return Reply(order, 202 if pending else 200, headers)
@@ -371,10 +394,13 @@ async def cancel_all(ask: Ask, body: CancelAll) -> Reply:
         )
     )
     if response.refused:
-        raise refusal(response)
+        raise refusal(response, reports=body.reports)
     canceled = await ask.door.in_thread(_canceled, ask.oms, account, before)
     headers = dict(REPLAYED) if response.repeated else {}
-    return Reply({**response.facts, "orders": canceled}, 200, headers)
+    told = {**response.facts, "orders": canceled}
+    if body.reports:
+        told["reports"] = reports_told(response)
+    return Reply(told, 200, headers)
 
 
 def _canceled(oms: OrderManagement, account: str, order_ids: list[int]) -> list[Told]:
@@ -395,7 +421,7 @@ async def order(ask: Ask, named: Named) -> Reply:
         ask, named.order_id, named.orig_client_order_id or named.client_order_id
     )
     account = ask.account(named.account)
-    found = await ask.door.order(account, order_id or client_order_id)
+    found = await ask.door.order(account, order_id or client_order_id, reports=named.reports)
     if found is None:
         reason = RejectReason.UNKNOWN_ORDER
         raise HttpError(404, reason.value, "the account has no such order", number=reason.api)
@@ -407,7 +433,7 @@ async def open_orders(ask: Ask, page: OpenOrders) -> Reply:
     found = await ask.door.in_thread(ask.oms.open_orders, account)
     after = cursor("after", page.after)
     rows = [o for o in found if o.order_id > after and page.symbol in (None, o.symbol)]
-    told = await ask.door.orders_told(rows[: page.limit])
+    told = await ask.door.orders_told(rows[: page.limit], reports=page.reports)
     following = told[-1]["orderId"] if len(rows) > page.limit else None
     return Reply({"orders": told, "next": following})
 

@@ -1,0 +1,172 @@
+"""Sockets: one WebSocket to the server, opened with the client's credentials.
+
+Flow:  orders, streams -> [socket] -> server
+Owner: one event loop. What blocks (a login by HTTP) is done in a thread.
+"""
+
+import asyncio
+import json
+import random
+from types import TracebackType
+from typing import Any, Protocol
+
+from oms.client.credentials import Credentials, Reply
+from oms.client.retry import FailedError, Tries, Verdict, parsed
+from oms.client.said import Call
+from oms.client.told import GarbledError, Instruments, Told
+from oms.client.transport import LostError, Transport
+from oms.clock import Clock
+from oms.errors import ServerError
+from oms.instruments import Instrument
+from oms.reports import OrderResponse
+
+try:
+    from websockets.asyncio.client import (  # type: ignore[import-not-found,unused-ignore]
+        connect,
+    )
+    from websockets.exceptions import (  # type: ignore[import-not-found,unused-ignore]
+        InvalidStatus,
+        WebSocketException,
+    )
+except ImportError:  # the extra is not installed
+    connect = None  # type: ignore[assignment,misc,unused-ignore]
+
+OPEN_S_MAX = 10.0
+PING_S = 10.0  # between pings, and until one counts as unanswered
+CLOSE_S_MAX = 1.0
+MESSAGE_BYTES_MAX = 64 * 1_048_576  # a snapshot of a deep book is one message
+FRAMES_MAX = 64  # that are read ahead
+EXTRA = "the extra `client` is not installed: pip install 'order-management[client]'"
+
+
+class Owner(Protocol):
+    """What is needed of a Client."""
+
+    clock: Clock
+    chance: random.Random
+    retry_s: float
+    answer_s: float
+    transport: Transport
+    credentials: Credentials
+
+    @property
+    def stopped(self) -> bool: ...
+    @property
+    def is_known(self) -> bool: ...
+    def exchange(self, method: str, target: str, body: Told | None) -> Reply: ...
+    def headers(self, method: str, target: str, content: bytes) -> dict[str, str]: ...
+    def tries(self, call: Call) -> Tries: ...
+    def known(self, symbol: str) -> Instrument | None: ...
+    def accounts(self) -> list[str]: ...
+    def instruments(self, *, delisted: bool = False) -> dict[str, Instrument]: ...
+    def response_of(
+        self, call: Call, reply: Reply, instruments: Instruments | None = None
+    ) -> OrderResponse: ...
+
+
+class Socket:
+    """An open WebSocket. `async with` closes it at the end."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def say(self, message: Told) -> None:
+        """Raises LostError."""
+        try:
+            await self._connection.send(json.dumps(message))
+        except (OSError, WebSocketException) as error:
+            raise _lost(error) from error
+
+    async def hear(self, seconds: float | None = None) -> Told:
+        """The next message, within so many seconds. Raises LostError, GarbledError."""
+        try:
+            async with asyncio.timeout(seconds):
+                message = await self._connection.recv()
+        except TimeoutError as error:
+            raise LostError(f"no message within {seconds:g} s", sent=True) from error
+        except (OSError, WebSocketException) as error:
+            raise _lost(error) from error
+        told = parsed(message.encode() if isinstance(message, str) else message)
+        if not isinstance(told, dict):
+            raise GarbledError("a message that is no JSON object")
+        return told
+
+    async def __aenter__(self) -> "Socket":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Safe to repeat."""
+        await self._connection.close()
+
+
+async def open_socket(client: Owner) -> Socket:
+    """One try. Raises FailedError; ServerError if the extra is not there."""
+    if connect is None:
+        raise ServerError(EXTRA)
+    headers = await asyncio.to_thread(client.headers, "GET", "/ws", b"")
+    try:
+        connection = await connect(
+            client.transport.ws_url, additional_headers=headers, open_timeout=OPEN_S_MAX,
+            close_timeout=CLOSE_S_MAX, ping_interval=PING_S, ping_timeout=PING_S,
+            max_size=MESSAGE_BYTES_MAX, max_queue=FRAMES_MAX, compression=None, proxy=None,
+            ssl=client.transport.tls,
+        )  # fmt: skip
+    except InvalidStatus as error:
+        raise _refused(error.response.status_code) from error
+    except (OSError, TimeoutError, WebSocketException, ValueError) as error:
+        raise FailedError(Verdict.LATER, _lost(error)) from error
+    return Socket(connection)
+
+
+async def opened(client: Owner, tries: Tries) -> Socket:
+    """The same until there is one. Raises ServerError once the tries are over."""
+    while True:
+        try:
+            return await open_socket(client)
+        except FailedError as failed:
+            await again(client, tries, failed)
+
+
+async def again(client: Owner, tries: Tries, failed: FailedError) -> None:
+    """Wait for the next try. Raises ServerError: there is none."""
+    await asyncio.sleep(tries.pause_s(failed))
+    if failed.verdict is Verdict.WHO:
+        await renew(client)
+
+
+async def renew(client: Owner) -> None:
+    """The server knows no such token or signature."""
+
+    def ask() -> None:
+        try:
+            client.credentials.refused(client.exchange)
+        except ServerError:
+            return  # the next try says what is wrong
+
+    await asyncio.to_thread(ask)
+
+
+async def learn(client: Owner, symbols: set[str]) -> None:
+    """Have the instruments of these, without a wait of the event loop. Raises ServerError."""
+    if any(symbol and client.known(symbol) is None for symbol in symbols):
+        await asyncio.to_thread(client.instruments, delisted=True)
+
+
+def _lost(error: Exception) -> LostError:
+    return LostError(f"the WebSocket is lost: {type(error).__name__}: {error}", sent=True)
+
+
+def _refused(status: int) -> FailedError:
+    """The server is there, and opens no WebSocket."""
+    verdict = Verdict.WHO if status == 401 else Verdict.NEVER
+    if status == 429 or status >= 500:
+        verdict = Verdict.LATER
+    return FailedError(verdict, ServerError(f"no WebSocket: {status}", status=status))

@@ -1,0 +1,74 @@
+"""The programs that docs/client.md prints: typed as they stand there, against the sandbox."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from oms import OrderRequest
+from tests.processes import wait_until
+from tests.web.sandboxed import Served
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/client.md").read_text("utf-8")
+BOT, BEGIN, MANY = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory):
+    """With agents that trade. The words that its user types behind a program."""
+    directory = tmp_path_factory.mktemp("sandbox")
+    with Served(directory, "--agents", 50) as served:
+        told = served.wait_for("The token is")
+        found = re.search(r"Sign in as (\w+), password (\w+)", told)
+        words = served.urls[0], *found.groups(), "BTC_USD"
+        from oms.client import Client
+
+        with Client(words[0]) as oms:
+            wait_until(lambda: len(oms.recent_trades("BTC_USD")) > 3)
+        yield words
+
+
+def typed(program, directory, words):
+    """What it printed."""
+    path = directory / "bot.py"
+    path.write_text(program)
+    done = subprocess.run(
+        [sys.executable, str(path), *words], capture_output=True, text=True, timeout=120,
+        check=False, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_the_bot_trades_as_printed(sandbox, tmp_path):
+    assert len([line for line in BOT.splitlines() if line]) <= 15
+    *trades, position = typed(BOT, tmp_path, sandbox)
+    assert len(trades) == 5
+    for line in trades:
+        assert re.fullmatch(r"(BUY|SELL) (FILLED \d+(\.\d+)?|CANCELED .*)", line), line
+    assert "BTC_USD" in position
+
+
+def test_the_program_of_asyncio_works_as_printed(sandbox, tmp_path):
+    lines = typed(MANY, tmp_path, sandbox)
+    assert len(lines) == 50
+    assert all(re.fullmatch(r"[\w-]+ [A-Z_]+", line) for line in lines)
+    assert "many-0 NEW" in lines
+
+
+def test_the_beginning_works_as_printed(sandbox, capsys):
+    from oms.client import Client
+
+    url, user, password, symbol = sandbox
+    scope = {}
+    exec(compile(BEGIN, "client.md", "exec"), scope)
+    with Client(url, user=user, password=password) as oms:
+        seq = scope["begin"](oms, user, 0)
+        oms.submit(OrderRequest.new(user, "mine", symbol, "BUY", "0.01", "0.01")).result()
+        assert scope["begin"](oms, user, seq) > seq
+        oms.submit(OrderRequest.cancel(user, "mine-2", "mine")).result()
+    told = capsys.readouterr().out
+    assert "missed NEW mine NEW" in told and "open mine 0.01" in told
