@@ -740,11 +740,13 @@ class OrderManagement:
         _, asks = self.get_depth_ticks(symbol, 1)
         return asks[0][0] if asks else None
 
-    def recent_trades(self, symbol: str) -> list[TradePrint]:
-        """The last trades, oldest first; at most trades_kept. As they stand: without busted ones,
-        corrected ones as they were corrected."""
+    def recent_trades(self, symbol: str, limit: int | None = None) -> list[TradePrint]:
+        """The last trades, oldest first; at most `limit`, 1 or more, if given, and trades_kept. As
+        they stand: without busted ones, corrected ones as they were corrected."""
         self._check_symbol(symbol)
-        return self.publisher.trades(symbol)
+        if limit is not None and (type(limit) is not int or limit < 1):
+            raise ValidationError("limit", limit, "a whole number, 1 or more")
+        return self.publisher.trades(symbol, limit)
 
     def get_prices(self, symbol: str) -> Prices:
         """Last, mid and volume-weighted average price."""

@@ -51,6 +51,7 @@ FIGURES = {
         "messages_per_s", "daemon_user_us_per_message", "daemon_mb", "subscribers_lost",
         "orders_beside_ratio",
     },
+    "top_cost": {"control_cpu_ms_per_s", "door_cpu_ms_per_s", "quiet_cpu_ms_per_s"},
     "web_connections": {"daemon_mb", "kib_per_connection", "connections_lost"},
 }  # fmt: skip
 FIGURES["latency --ledger"] = FIGURES["latency"]

@@ -180,7 +180,7 @@ METHODS = {
     "on_data_response": 1, "between_turns": 1, "add_listener": 1, "add_market_listener": 1,
     "remove_listener": 1,
     "get_order": 2, "open_orders": 1, "get_depth": 2, "depth_snapshot": 1, "balances": 1,
-    "best_bid": 1, "best_ask": 1, "recent_trades": 1, "get_prices": 1, "get_depth_ticks": 2,
+    "best_bid": 1, "best_ask": 1, "recent_trades": 2, "get_prices": 1, "get_depth_ticks": 2,
     "balances_units": 1, "best_bid_ticks": 1, "best_ask_ticks": 1, "candles": 4, "statistics": 2,
     "positions": 1, "pnl": 1, "trades": 2,
     "account_snapshot": 1, "orders": 1, "order_details": 1, "fills": 2, "find_order": 2,

@@ -275,9 +275,11 @@ class Publisher:
     def depth(self, symbol: str) -> Depth:
         return self._depth.get(symbol, ([], []))
 
-    def trades(self, symbol: str) -> list[TradePrint]:
+    def trades(self, symbol: str, limit: int | None = None) -> list[TradePrint]:
+        """The latest, oldest first; limit: so many at most, above 0."""
         instrument = self.instruments.get(symbol)
-        return [in_units(trade, instrument) for trade in list(self._trades.get(symbol, ()))]
+        kept = list(self._trades.get(symbol, ()))
+        return [in_units(trade, instrument) for trade in (kept[-limit:] if limit else kept)]
 
     def response(self, report: Report) -> OrderResponse:
         return OrderResponse(report, self.instruments.get(report.symbol))
