@@ -6,7 +6,7 @@ third of what the rest of it does.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -103,20 +103,20 @@ class Front:
             if (each.method, each.path) in AT_ONCE
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "websocket":
             if scope["path"] in SOCKET_PATHS:
-                await self._sockets(scope, receive, send)
-            else:
-                request_id = self._door.next_id()
-                error = http_error(404, "NOT_FOUND", "there is no WebSocket here: see /docs")
-                await refuse_socket(send, error_reply(error, request_id), request_id)
-            return
+                return self._sockets(scope, receive, send)
+            return self._no_socket(send)
         if scope["method"] == "OPTIONS":
-            await self._preflight(scope, send)
-            return
+            return self._preflight(scope, send)
         served = self._at_once.get((scope["method"], scope["path"]), self._router)
-        await served(scope, receive, send)
+        return served(scope, receive, send)
+
+    async def _no_socket(self, send: Send) -> None:
+        request_id = self._door.next_id()
+        error = http_error(404, "NOT_FOUND", "there is no WebSocket here: see /docs")
+        await refuse_socket(send, error_reply(error, request_id), request_id)
 
     async def _preflight(self, scope: Scope, send: Send) -> None:
         """What a browser asks before it lets a page of another site ask."""
