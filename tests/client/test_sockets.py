@@ -213,7 +213,7 @@ def test_an_order_at_a_server_that_is_none_is_in_doubt_in_the_end(behave):
     async def story():
         async with serving(behave) as (url, _):
             client = Client(url, retry_s=0.8, answer_s=0.2)
-            async with OrderLine(client) as line:
+            async with OrderLine(client._server) as line:
                 placed = line.put(call_of(ORDER))
                 with pytest.raises(ServerError) as caught:
                     await placed
@@ -242,7 +242,7 @@ def test_a_server_that_asks_to_come_later_is_asked_in_the_old_order():
     async def story():
         async with serving(busy) as (url, _):
             client = Client(url, retry_s=10)
-            async with OrderLine(client) as line:
+            async with OrderLine(client._server) as line:
                 calls = [
                     call_of(OrderRequest.new("ann", f"o-{n}", SYMBOL, "BUY", "1", "1"))
                     for n in range(3)
@@ -264,7 +264,7 @@ def test_more_than_may_wait_is_refused_and_nothing_after_the_end(monkeypatch):
     async def story():
         async with serving(says_nothing) as (url, _):
             client = Client(url, retry_s=0.3, answer_s=0.2)
-            async with OrderLine(client) as line:
+            async with OrderLine(client._server) as line:
                 for _ in range(2):
                     line.put(call_of(ORDER))
                 with pytest.raises(ServerError) as caught:
