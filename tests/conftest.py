@@ -1,5 +1,6 @@
 """Fixtures that many tests share."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -9,11 +10,21 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from oms import Config, MemoryStore, OrderManagement
 from oms.errors import StoppedError
 from tests.fakes import Stepped, config_of
 from tests.teller import Teller
+
+# No test depends on an idle machine.
+settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ours")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two a core: half of the time a test waits, for a disk or for another process."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from oms.requests import AccessAction, AccessRequest, FundsAction, FundsRequest
 from oms.requests.access import OF_OPERATORS
 from oms.sections import ExchangeConfig
 from oms.turn.journal import differences, state_mistakes
+from tests.examples import many
 from tests.fakes import INSTRUMENTS, Stepped, config_of
 from tests.reference_access import ReferenceAccess
 
@@ -255,7 +256,5 @@ class AccessMachine(RuleBasedStateMachine):
         assert list(differences(desk.store, fold)) == []
 
 
-AccessMachine.TestCase.settings = hypothesis_settings(
-    max_examples=60, stateful_step_count=50, deadline=None
-)
+AccessMachine.TestCase.settings = hypothesis_settings(max_examples=many(60), stateful_step_count=50)
 TestAccess = AccessMachine.TestCase

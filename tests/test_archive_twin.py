@@ -9,6 +9,7 @@ from oms.requests import OperatorAction, OperatorRequest
 from oms.stores.archiving import archive, last_turn_before
 from oms.turn.journal import Fold, differences
 from oms.venues import EmbeddedVenue
+from tests.examples import many
 from tests.fakes import Stepped, buy, cancel, config_of, modify, sell
 
 SECOND = 10**9
@@ -101,7 +102,7 @@ class Twin:
 
 
 @given(days=days)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=many(20))
 def test_no_question_tells_whether_a_database_was_archived(tmp_path_factory, days):
     """Whatever was placed, changed, repeated and busted, and whatever was archived between days."""
     directory = tmp_path_factory.mktemp("twins")

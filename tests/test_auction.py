@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from oms.enums import SelfTrade
 from oms.exchange.auction import Equilibrium, meet, uncross
 from oms.exchange.auction import equilibrium as equilibrium_on_grid
+from tests.examples import many
 
 
 class Waiting(NamedTuple):
@@ -232,7 +233,7 @@ REFERENCES = st.just(0) | st.integers(85, 115)
 TICKS = st.sampled_from([1, 1, 2, 3, 5, 7])
 
 
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=many(2_000))
 @given(bids=ORDERS, asks=ORDERS, reference=REFERENCES, tick=TICKS)
 def test_every_book_has_the_price_of_the_rules(bids, asks, reference, tick):
     """Given as iterators, too: each side is read once."""
@@ -241,7 +242,7 @@ def test_every_book_has_the_price_of_the_rules(bids, asks, reference, tick):
     assert equilibrium(reversed(bids), iter(sorted(asks)), reference, tick) == expected
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=many(500))
 @given(bids=ORDERS, asks=ORDERS, reference=REFERENCES, tick=TICKS)
 def test_everybody_trades_within_limit_size_and_turn(bids, asks, reference, tick):
     """Both sides trade the volume, the first in line first, nobody beyond the own limit."""
@@ -347,7 +348,7 @@ def taken_by(mode, buys, sells):
     return {SelfTrade.CANCEL_NEWEST: [new], SelfTrade.CANCEL_OLDEST: [old]}.get(mode, [old, new])
 
 
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=many(1_500))
 @given(entries=ENTRIES, reference=st.integers(95, 105), mode=MODES)
 def test_nobody_trades_with_himself_and_the_price_is_found_without(entries, reference, mode):
     """One walk gives what taking pair after pair apart gives, each time with a new price."""

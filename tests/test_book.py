@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from oms.enums import OrderType, Side, TimeInForce
 from oms.exchange.book import EMPTY_LEVELS_MAX, OrderBook
 from oms.exchange.order import Order
+from tests.examples import many
 from tests.fakes import INSTRUMENTS
 from tests.reference_book import ReferenceBook
 
@@ -238,7 +239,7 @@ class BookMachine(RuleBasedStateMachine):
 
 
 TestBook = BookMachine.TestCase
-TestBook.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+TestBook.settings = settings(max_examples=many(150), stateful_step_count=50)
 
 
 class WideBookMachine(BookMachine):
@@ -256,4 +257,4 @@ class WideBookMachine(BookMachine):
 
 
 TestWideBook = WideBookMachine.TestCase
-TestWideBook.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
+TestWideBook.settings = settings(max_examples=many(40), stateful_step_count=15)

@@ -21,6 +21,7 @@ from oms.requests import (
 )
 from oms.sections import ExchangeConfig, MarketDataConfig
 from oms.turn.journal import differences
+from tests.examples import many
 from tests.fakes import INSTRUMENTS, Stepped, buy, config_of, remote, sell
 from tests.fakes import trade as trade_report
 
@@ -407,7 +408,7 @@ def test_an_auction_gives_the_breakers_reference_as_long_as_one_of_its_trades_st
         max_size=20,
     )
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=many(60))
 def test_a_breakers_reference_is_always_of_a_trade_that_stands(steps):
     """It is the last trade that stood when its window began, and goes only with that one."""
     # given a band so wide that it stops nobody, and a list of all trades
@@ -651,7 +652,7 @@ corrections = st.tuples(st.integers(0, 99), st.integers(1, 300), st.integers(1, 
 
 
 @given(st.lists(deals, min_size=1, max_size=4), st.lists(corrections, max_size=6), st.randoms())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=many(60))
 def test_when_every_trade_is_taken_back_everybody_has_what_they_began_with(sold, corrected, chance):
     """However orders were split into fills, at whatever rounding, and corrected in between."""
     # given

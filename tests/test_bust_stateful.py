@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
 from oms.requests import codec
+from tests.examples import many
 from tests.reference_exchange import PlainExchange
 from tests.test_exchange_stateful import COMMANDS, MODES, ExchangeMachine
 
@@ -123,4 +124,4 @@ class BustMachine(ExchangeMachine):
 
 
 TestBusts = BustMachine.TestCase
-TestBusts.settings = hypothesis_settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestBusts.settings = hypothesis_settings(max_examples=many(60), stateful_step_count=25)

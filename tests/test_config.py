@@ -14,6 +14,7 @@ from oms.desk.calendar import Schedule
 from oms.errors import ConfigError, ValidationError
 from oms.instruments import Instrument
 from oms.sections import key_of, rules_of
+from tests.examples import many
 
 ONE_INSTRUMENT = "[instrument BTC_USD]\n"
 
@@ -252,7 +253,7 @@ a = %(b)s""".splitlines()
 
 
 @given(st.lists(st.one_of(st.sampled_from(LINES), st.text(max_size=20)), max_size=12))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=many(300))
 def test_whatever_is_in_the_file_it_is_a_config_or_a_config_error(tmp_path_factory, lines):
     """Nothing else is raised, and every mistake is one line."""
     path = tmp_path_factory.getbasetemp() / "any.ini"

@@ -16,6 +16,7 @@ from oms.config import ExchangeConfig, SessionConfig
 from oms.requests import OperatorAction, OperatorRequest
 from oms.turn.day import Settlement, days
 from oms.venues import EmbeddedVenue
+from tests.examples import many
 from tests.fakes import Stepped, buy, config_of, sell
 
 OPEN = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # a Monday
@@ -263,7 +264,7 @@ trades = st.lists(
 
 
 @given(made=trades)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=many(30))
 def test_settlement_prices_are_what_a_plain_reckoning_gives(made):
     """Trades at any minute of two days of a market that never closes; ticks of 5."""
     begin = datetime(2026, 3, 2, tzinfo=UTC)

@@ -23,6 +23,7 @@ from oms import (
 )
 from oms.config import ExchangeConfig
 from oms.requests.orders import Origin
+from tests.examples import many
 from tests.fakes import config_of
 
 SYMBOL = "X"
@@ -157,7 +158,7 @@ steps = st.lists(
 )  # fmt: skip
 
 
-@settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=60)
+@settings(suppress_health_check=list(HealthCheck), max_examples=many(60))
 @given(steps)
 def test_whatever_is_done_the_store_and_the_book_agree(steps):
     """The exchange's own orders are the twin: price and quantity of each that is open."""

@@ -18,6 +18,7 @@ from oms import (
     TimeInForce,
 )
 from oms.errors import StoppedError, ValidationError
+from tests.examples import many
 from tests.fakes import throttled
 from tests.teller import MARKETS, Teller, order, pair
 
@@ -275,7 +276,7 @@ requests = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=many(150))
 @given(st.lists(requests, min_size=1, max_size=25))
 def test_whatever_is_asked_it_is_said_before(asked):
     """Few names, little money: repeats, conflicts and refusals of all sorts."""

@@ -18,6 +18,7 @@ from oms.desk.settings import settings_of
 from oms.enums import MarketOrderPolicy
 from oms.requests import codec
 from oms.turn.journal import Fold
+from tests.examples import many
 from tests.reference_exchange import PlainExchange
 from tests.turns import Turns
 
@@ -402,6 +403,4 @@ class ExchangeMachine(RuleBasedStateMachine):
 
 
 TestExchange = ExchangeMachine.TestCase
-TestExchange.settings = hypothesis_settings(
-    max_examples=120, stateful_step_count=100, deadline=None
-)
+TestExchange.settings = hypothesis_settings(max_examples=many(120), stateful_step_count=100)

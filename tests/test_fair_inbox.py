@@ -12,6 +12,7 @@ from oms.manager import is_fair
 from oms.requests.codec import NEW
 from oms.sections import QueueConfig, WebConfig
 from oms.turn.fair import FairInbox
+from tests.examples import many
 from tests.fakes import Stepped, buy, cancel, config_of
 
 BATCH = 4
@@ -192,4 +193,4 @@ class FairMachine(RuleBasedStateMachine):
 
 
 TestFair = FairMachine.TestCase
-TestFair.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestFair.settings = settings(max_examples=many(100), stateful_step_count=40)

@@ -19,6 +19,7 @@ from oms.desk.settings import settings_of
 from oms.enums import Phase
 from oms.requests import codec
 from oms.turn.journal import Fold, state_mistakes
+from tests.examples import many
 from tests.fakes import INSTRUMENTS
 from tests.turns import EVERYTHING, Turns
 
@@ -270,4 +271,4 @@ class HaltsMachine(RuleBasedStateMachine):
 
 
 TestHalts = HaltsMachine.TestCase
-TestHalts.settings = hypothesis_settings(max_examples=100, stateful_step_count=60, deadline=None)
+TestHalts.settings = hypothesis_settings(max_examples=many(100), stateful_step_count=60)

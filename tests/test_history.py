@@ -15,6 +15,7 @@ from oms.config import SessionConfig
 from oms.enums import Phase
 from oms.requests import OperatorAction, OperatorRequest
 from tests.databases import alter
+from tests.examples import many
 from tests.fakes import Stepped, buy, config_of, sell
 from tests.spoken import Spoken
 
@@ -259,7 +260,7 @@ def naive(written, start_ns, end_ns):
 
 
 @given(todo=steps, width=st.sampled_from([("1s", 1), ("7s", 7), ("1m", 60), ("1d", 86_400)]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=many(60))
 def test_candles_are_what_a_plain_list_gives(todo, width):
     """Whatever was traded, busted and corrected; memory store."""
     market = Market()
@@ -268,7 +269,7 @@ def test_candles_are_what_a_plain_list_gives(todo, width):
 
 
 @given(todo=steps)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=many(10))
 def test_the_database_gives_the_same_after_a_restart(tmp_path_factory, todo):
     """SQLite, asked by the process that wrote it and by the next."""
     path = tmp_path_factory.mktemp("candles") / "t.db"

@@ -19,6 +19,7 @@ from oms import (
 )
 from oms.enums import OrderState
 from oms.turn import claims
+from tests.examples import many
 from tests.fakes import Stepped, brief, buy, cancel, config_of, modify, sell, throttled
 
 GRID = Instrument(symbol="GRID", price_scale=2, quantity_scale=1, tick_size=5, lot_size=10)
@@ -194,7 +195,7 @@ wishes = st.lists(
 
 
 @given(st.lists(wishes, max_size=5))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=many(200))
 def test_whatever_ids_a_batch_uses_each_request_is_answered_and_none_acts_twice(batches):
     """Five ids, used for anything, naming anything: the dispatcher survives, the journal agrees."""
     desk, accepted = Stepped(throttled(sends_max=3)).start(), []

@@ -26,6 +26,7 @@ from oms.turn.journal import Fold, differences
 from oms.turn.snapshots import Snapshots
 from oms.venues.scripted import ScriptedVenue
 from tests.databases import storage
+from tests.examples import many
 from tests.fakes import INSTRUMENTS, Stepped, buy, cancel, config_of, modify, sell, throttled
 
 ids = st.text(
@@ -99,7 +100,7 @@ def test_the_fold_of_the_journal_is_the_live_state():
 
 
 @given(taken_after=st.integers(0, 12), rest=st.integers(0, 12), sends=st.integers(1, 4))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=many(25))
 def test_a_snapshot_and_the_tail_are_the_whole_fold(taken_after, rest, sends):
     """Wherever it was taken, whatever waited then."""
     desk = Stepped(throttled(sends)).start()

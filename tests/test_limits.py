@@ -19,6 +19,7 @@ from oms.exchange.limits import check_limit
 from oms.exchange.order import Exposure
 from oms.requests import OperatorAction, OrderTerms
 from oms.sections import GroupConfig
+from tests.examples import many
 from tests.fakes import (
     Stepped,
     buy,
@@ -727,4 +728,4 @@ class LimitsMachine(RuleBasedStateMachine):
 
 
 TestLimits = LimitsMachine.TestCase
-TestLimits.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLimits.settings = settings(max_examples=many(60), stateful_step_count=40)

@@ -28,6 +28,7 @@ from oms.requests import (
     OperatorRequest,
     OrderTerms,
 )
+from tests.examples import many
 from tests.fakes import SECOND, FaultyStore, Stepped, buy, cancel, config_of, modify, sell
 
 SYMBOLS = ("X", "Y")
@@ -311,7 +312,7 @@ def run(exchange, turn, moment):
 
 
 @given(st.lists(st.tuples(turn_of, moments), min_size=5, max_size=25))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=many(200))
 def test_a_consumer_holds_what_the_engine_has(flow):
     """Books, tops, phases, auction prices, balances and trades, whenever it joined."""
     exchange = Exchange()
@@ -324,7 +325,7 @@ def test_a_consumer_holds_what_the_engine_has(flow):
 
 
 @given(st.lists(st.tuples(turn_of, moments.filter(lambda m: type(m) is int)), max_size=12))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=many(25))
 def test_that_somebody_listens_changes_nothing(flow):
     """The same requests with nobody there: the same journal, reports and views."""
     # given a second exchange, which gets what the first one got

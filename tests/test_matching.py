@@ -13,6 +13,7 @@ from oms.exchange.matching import MatchingEngine
 from oms.exchange.order import Change, Order
 from oms.exchange.risk import Risk
 from oms.requests import OrderTerms
+from tests.examples import many
 from tests.fakes import INSTRUMENTS
 from tests.reference_book import ReferenceBook
 from tests.test_exchange_restarts import Floor, listed
@@ -186,7 +187,7 @@ def test_fill_or_kill_looks_before_it_trades(exchange, lots, price, fills):
     tif=st.sampled_from([GTC, IOC, FOK]),
     whole=st.booleans(),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=many(300))
 def test_every_order_trades_what_a_plain_list_says(resting, buys, price, lots, tif, whole):
     """Any type, time in force and policy, against any book: the same fills, the same remainder."""
     # given the same orders in the engine and in a list

@@ -21,6 +21,7 @@ from oms import (
     ValidationError,
 )
 from oms.config import ExchangeConfig
+from tests.examples import many
 from tests.fakes import config_of
 
 # Prices and quantities whose product has more decimals than the quote asset: rounding shows.
@@ -171,7 +172,7 @@ steps = st.lists(
 )  # fmt: skip
 
 
-@settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=60)
+@settings(suppress_health_check=list(HealthCheck), max_examples=many(60))
 @given(steps)
 def test_whatever_is_done_the_entries_add_up(steps):
     """The ledger's own balances are the twin."""

@@ -16,6 +16,7 @@ from oms.enums import OrderState, ResponseType
 from oms.requests import codec
 from oms.turn.journal import Fold
 from tests import turns as ask
+from tests.examples import many
 from tests.reference_desk import ReferenceDesk
 from tests.turns import Turns
 
@@ -203,4 +204,4 @@ class DeskMachine(RuleBasedStateMachine):
 
 
 TestDesk = DeskMachine.TestCase
-TestDesk.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestDesk.settings = settings(max_examples=many(150), stateful_step_count=30)

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from oms import OrderQueue
 from oms.errors import ValidationError
+from tests.examples import many
 
 SIZE_MAX = 6
 
@@ -203,7 +204,7 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 TestQueue = QueueMachine.TestCase
-TestQueue.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestQueue.settings = settings(max_examples=many(150), stateful_step_count=40)
 
 
 @pytest.fixture

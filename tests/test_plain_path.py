@@ -32,6 +32,7 @@ from oms.exchange.matching import MatchingEngine
 from oms.reports import MEASURED
 from oms.stores import JournalRecord, checked
 from oms.turn.journal import Fold, compared
+from tests.examples import many
 from tests.fakes import Stepped, config_of
 from tests.test_exchange_stateful import ExchangeMachine
 from tests.test_order_desk_stateful import DeskMachine
@@ -159,9 +160,9 @@ class ExchangeBothWays(ExchangeMachine):
 
 
 TestDeskBothWays = DeskBothWays.TestCase
-TestDeskBothWays.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+TestDeskBothWays.settings = settings(max_examples=many(80), stateful_step_count=30)
 TestExchangeBothWays = ExchangeBothWays.TestCase
-TestExchangeBothWays.settings = settings(max_examples=40, stateful_step_count=80, deadline=None)
+TestExchangeBothWays.settings = settings(max_examples=many(40), stateful_step_count=80)
 
 
 @pytest.mark.parametrize("name", OWN_EXCHANGE)
@@ -230,7 +231,7 @@ requests = st.one_of(new_orders, new_orders, new_orders, changes, stops, cancels
     self_trade=st.sampled_from(["none", "decrement"]),
     turns=st.lists(st.lists(requests, max_size=8), max_size=10),
 )  # fmt: skip
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=many(120))
 def test_an_order_manager_does_the_same_both_ways(ledger, limits, sends_max, self_trade, turns):
     """Repeats, throttling, a breaker, limits, kills: the same answers, journal, and balances."""
     # given two order managers

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from oms import MemoryStore
 from oms.config import StoreConfig
+from tests.examples import many
 from tests.fakes import Stepped, buy, cancel, config_of, modify, sell
 
 CONFIG = config_of(store=StoreConfig(snapshot_every=9))
@@ -42,7 +43,7 @@ def standing(desk):
 
 
 @given(st.lists(st.tuples(st.lists(requests, max_size=4), ends), max_size=12))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=many(120))
 def test_restarts_at_any_moment_change_nothing_that_matters(turns):
     """Orderly or not, from a snapshot or not: same books, same orders, same fills."""
     # given two order managers with the same requests, one of which keeps restarting

@@ -7,7 +7,7 @@ limit. Limits come from the configuration, and from an operator while trading go
 import threading
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from oms import Instrument, ManualClock, MemoryStore, RejectReason, ResponseType
@@ -231,7 +231,6 @@ def test_a_band_around_the_last_trade_has_room_for_a_price_step():
     ),
     worth=st.integers(200, 4_000),
 )
-@settings(deadline=None)
 def test_no_price_is_out_of_reach_for_those_who_mean_it(wishes, worth):
     """Whatever was traded and is quoted: each price is judged by the last trade and the best
     quotes alone, and two who agree on a price get there without an operator."""

@@ -14,6 +14,7 @@ from oms.desk import hours as hours_module
 from oms.desk.calendar import Schedule, SessionWindow, TradingSession
 from oms.errors import ValidationError
 from oms.turn.schedule import phase_at
+from tests.examples import many
 from tests.reference_calendar import STANDARD, Exceptions, Interval, ReferenceCalendar, written
 
 MINUTE_NS = 60 * NANOS
@@ -85,7 +86,7 @@ def test_the_wall_clock_may_jump_back():
 
 
 @given(st.lists(st.integers(0, 21 * 1440), max_size=30))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=many(30))
 def test_every_answer_is_a_function_of_the_instant(minutes):
     """What was asked before changes no answer."""
     old = market(FUTURES, holidays="2024-03-12")
@@ -118,7 +119,6 @@ def test_when_the_market_opens_next():
     st.sampled_from([NEW_YORK, "Asia/Kolkata", "Australia/Lord_Howe", "Africa/Cairo", "UTC"]),
     st.datetimes(datetime(2000, 1, 1), datetime(2099, 1, 1)),
 )
-@settings(deadline=None)
 def test_always_open_has_the_date_of_its_zone(zone, at):
     """Days follow each other without a gap; also where clocks skip midnight, as in Cairo."""
     at_ns = wall_ns_of(at.replace(tzinfo=UTC))
@@ -401,7 +401,7 @@ def _minutes_into(interval, minutes, change):
 
 
 @given(calendars())
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=many(200))
 def test_the_calendar_and_its_twin_agree(calendar):
     """About date and phase of every minute of the six days around the change; if it is refused,
     the twin agrees that the setting says nothing, or too much."""

@@ -19,6 +19,7 @@ from oms.enums import OrderType, Scope, TimeInForce
 from oms.exchange.accounts import FEE_ACCOUNT, ROUNDING, Ledger, need_of
 from oms.exchange.order import Order
 from oms.requests import FundsAction, OperatorAction, OperatorRequest
+from tests.examples import many
 from tests.fakes import INSTRUMENTS, Stepped, config_of
 from tests.test_exchange_restarts import BUY, SELL, Floor, listed, stopped
 
@@ -341,7 +342,7 @@ def standing(reports):
 
 
 @given(ACTIONS, st.sampled_from([(0, 0), (-40, 90), (170, 30)]))
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=many(60))
 def test_a_bust_settles_both_orders_anew_without_the_trade(actions, rates):
     """Whatever is taken back, in whatever order: each order has paid what it is now worth."""
     instrument = coarse(maker_fee_bps=rates[0], taker_fee_bps=rates[1])
@@ -590,7 +591,7 @@ TRADES = st.lists(st.tuples(st.integers(1, 60), st.integers(1, 12)), min_size=1,
 CHANGES = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 60), st.integers(0, 12)), max_size=6)
 
 
-@hypothesis_settings(max_examples=40)
+@hypothesis_settings(max_examples=many(40))
 @given(TRADES, CHANGES, st.booleans())
 def test_an_order_whose_trades_are_corrected_has_paid_what_they_are_worth_now(made, changes, over):
     """As if each trade had been so from the start; no lots: it is busted. Open, or over."""

@@ -40,6 +40,7 @@ from oms.simulation.recorded import (
 )
 from oms.simulation.report import HOPS, Facts, Holding, depth_lines, pnl_text, positions, render
 from oms.simulation.runner import Dealt, Outcome, Runner, Tally, Traded, at_speed, bursts
+from tests.examples import many
 from tests.fakes import Stepped, buy, config_of, sell
 
 SHIPPED = Config().instruments
@@ -64,7 +65,7 @@ def taken(seed: int, count: int, instruments=SHIPPED, **more) -> list[OrderReque
 
 
 @given(seed=st.integers(0, 2**63 - 1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=many(20))
 def test_the_same_seed_is_the_same_market(seed):
     """A run that went wrong can be had again."""
     assert taken(seed, 300) == taken(seed, 300)
@@ -75,7 +76,7 @@ def test_another_seed_is_another_market():
 
 
 @given(seed=st.integers(0, 2**63 - 1), instruments=st.sampled_from([SHIPPED, ODD]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=many(20))
 def test_only_the_careless_make_mistakes(seed, instruments):
     """Prices and quantities of all others lie on the grid, whatever the grid; ids are new."""
     by_symbol = {instrument.symbol: instrument for instrument in instruments}
@@ -132,7 +133,7 @@ def test_an_off_tick_price_is_off_whatever_the_tick():
 
 
 @given(rate=st.integers(1, 5_000), seconds=st.integers(1, 30))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=many(50))
 def test_bursts_keep_the_average_and_never_go_back(rate, seconds):
     """Three quarters of the requests come in the first quarter of each period."""
     period_s = min(4, seconds)
@@ -228,7 +229,7 @@ def test_a_run_ends_after_its_seconds():
 
 
 @given(seed=st.integers(0, 1_000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=many(10))
 def test_what_is_recorded_is_what_is_read(seed, tmp_path_factory):
     """Every request of a market survives the file, terms and all; ids get the prefix."""
     path = tmp_path_factory.mktemp("flow") / "flow.jsonl"

@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from oms.enums import Side
 from oms.exchange.stops import StopBook
+from tests.examples import many
 
 BUY, SELL = Side.BUY, Side.SELL
 
@@ -231,4 +232,4 @@ class StopMachine(RuleBasedStateMachine):
 
 
 TestStops = StopMachine.TestCase
-TestStops.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestStops.settings = settings(max_examples=many(150), stateful_step_count=40)

@@ -10,6 +10,7 @@ from oms import ManualClock, OrderState, RejectReason, ResponseType, TimeInForce
 from oms.config import SessionConfig
 from oms.errors import StoreBusyError, StoreFullError
 from oms.requests import codec
+from tests.examples import many
 from tests.fakes import FaultyStore, Stepped, buy, cancel, config_of, modify, sell, throttled
 
 FULL, BUSY = StoreFullError("no space left"), StoreBusyError("locked")
@@ -122,7 +123,7 @@ requests = st.one_of(
     failing=st.sets(st.integers(0, 9)),
     sends=st.integers(1, 6),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=many(100))
 def test_who_retries_what_was_refused_ends_where_nothing_ever_failed(batches, failing, sends):
     """Faults at any turns and a client that repeats: the same journal as without faults."""
     # given the same requests for a store that is sound, and one that fails now and then

@@ -13,6 +13,7 @@ from oms.enums import Phase
 from oms.requests import OperatorAction, OperatorRequest
 from oms.sections import MarketDataConfig
 from oms.turn.journal import differences
+from tests.examples import many
 from tests.fakes import Stepped, buy, cancel, config_of, remote, sell, trade
 
 KEPT = 3
@@ -216,7 +217,7 @@ class Tried:
 
 
 @given(st.lists(steps, max_size=14))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=many(60))
 def test_the_tape_is_the_list_without_what_was_struck_out(flow):
     """Whatever is traded, busted and corrected, in whichever process."""
     tried = Tried()

@@ -20,6 +20,7 @@ from oms.turn.latency import (
     Histogram,
     OrderTracker,
 )
+from tests.examples import many
 
 SECOND = 1_000_000_000
 
@@ -295,7 +296,7 @@ class TrackerMachine(RuleBasedStateMachine):
 
 
 TestTracker = TrackerMachine.TestCase
-TestTracker.settings = settings(max_examples=60, stateful_step_count=40)
+TestTracker.settings = settings(max_examples=many(60), stateful_step_count=40)
 
 
 # --- latency ---

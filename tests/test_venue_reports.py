@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from oms import ManualClock, MemoryStore, ResponseType
 from oms.requests.internal import VenueReport
 from oms.venues.scripted import Step
+from tests.examples import many
 from tests.fakes import buy, cancel, modify, remote, trade
 
 
@@ -95,7 +96,7 @@ requests = st.one_of(
     script=st.lists(st.builds(Step, st.sampled_from(["accept", "fill", "reject", "silence"]))),
     turns=st.lists(st.lists(reports | requests, max_size=4), max_size=12),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=many(200))
 def test_whatever_a_venue_says_the_orders_add_up(script, turns):
     """True reports and lies in any order: nobody dies, no fill is taken back."""
     desk = remote(*script)

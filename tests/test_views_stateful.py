@@ -21,6 +21,7 @@ from oms.requests import OperatorAction
 from oms.stores.archiving import archive, last_turn_before
 from oms.turn.journal import Fold, differences, upgraded
 from tests.databases import alter
+from tests.examples import many
 from tests.reference_positions import plain_positions
 from tests.test_exchange_restarts import Floor, listed
 
@@ -230,4 +231,4 @@ def as_texts(row):
 
 
 TestViews = ViewMachine.TestCase
-TestViews.settings = hypothesis_settings(max_examples=12, stateful_step_count=10, deadline=None)
+TestViews.settings = hypothesis_settings(max_examples=many(12), stateful_step_count=10)

@@ -17,6 +17,7 @@ from oms.config import ExchangeConfig, SessionConfig
 from oms.enums import Phase, Scope, TimeInForce
 from oms.errors import ValidationError
 from oms.requests import OperatorAction
+from tests.examples import many
 from tests.fakes import INSTRUMENTS, SECOND, Stepped, buy, config_of, sell
 from tests.reference_calendar import (
     STANDARD,
@@ -146,7 +147,7 @@ def short_windows(draw):
 
 
 @given(short_windows())
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=many(300))
 def test_what_is_refused_is_what_could_stay_crossed(drawn):
     """Says the twin, minute by minute."""
     week, exceptions, (chance, extension) = drawn
@@ -173,7 +174,7 @@ def crossed_while_closed(day):
 
 
 @given(short_windows(), st.lists(st.integers(1, 9 * 60), min_size=10, max_size=10))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=many(100))
 def test_no_book_is_crossed_while_its_market_is_closed(drawn, pauses):
     """Whatever the windows; whether the clock goes on by minutes, or jumps over a phase or all of
     them; calls end as late as they can."""

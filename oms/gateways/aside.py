@@ -61,11 +61,12 @@ class Aside:
             return
 
     def finish(self) -> None:
-        """What was not answered is not any more."""
+        """What was not answered is not any more. The thread that ends takes the wakes of the others
+        along, and so it leaves one for the next."""
         while True:
             try:
                 given = self._questions.get_nowait()
             except Empty:
-                return
+                return self.wake()
             if given is not None and given[1].set_running_or_notify_cancel():
                 given[1].set_exception(StoppedError("stopped before it answered"))

@@ -122,8 +122,8 @@ class Gate:
         self._gateway = gateway
         self._new_id = new_id or (lambda: f"gate-{random_bytes(16).hex()}")
         self.tokens = Tokens(master, self._clock, lives_s, random_bytes)
-        self._started_ns = max(self._clock.wall_ns(), oms.access.started_ns)
-        self._nonces = Nonces(self._started_ns)
+        self._nonces = Nonces(max(self._clock.wall_ns(), oms.access.started_ns))
+        self._process = random_bytes(12).hex()
         self._attempts = Attempts()
         self._hashing = threading.BoundedSemaphore(HASHES_AT_ONCE_MAX)
         self._nobody = passwords.hash_password(random_bytes(16).hex(), random_bytes)
@@ -288,7 +288,9 @@ class Gate:
         key signs instead."""
         if not caller.family:
             return Denied(RejectReason.NOT_ALLOWED, "tickets are for logins: sign the request")
-        return self.tokens.issue(TokenKind.TICKET, caller.user, family=caller.family)
+        return self.tokens.issue(
+            TokenKind.TICKET, caller.user, family=caller.family, process=self._process
+        )
 
     def by_ticket(self, token: str, address: str) -> Caller | Denied:
         """By a ticket, once."""
@@ -301,8 +303,8 @@ class Gate:
     def _takes_ticket(self, token: str) -> bool:
         claims = self.tokens.read(TokenKind.TICKET, token)
         now_s = self._clock.wall_ns() // NANOS
-        if claims is None or claims["iat"] * NANOS < self._started_ns // NANOS * NANOS:
-            return False
+        if claims is None or claims.get("process") != self._process:
+            return False  # what an earlier process took is not known any more
         with self._ticketing:
             while self._tickets and self._tickets[0][0] <= now_s:
                 self._used.discard(self._tickets.popleft()[1])

@@ -71,20 +71,31 @@ LENGTHS = {
     ACCESS: (6, 7),
 }  # fmt: skip
 
-# The three kinds that come by the thousand are written by one format each; ids hold no quote
-# or backslash, so the result is JSON as it stands. Measured: 0.5 us instead of 2.
+# The three kinds that come by the thousand are written by one format each, and one more if they
+# come by a gateway; ids hold no quote or backslash, so the result is JSON as it stands. Measured:
+# 0.5 us instead of 2, or 5 of a gateway's.
 FORMATS = {
     NEW: '["%s","%s","%s","%s","%s","%s","%s",%d,%d,%d,"%s"]',
     MODIFY: '["%s","%s","%s","%s",%d,%d,"%s"]',
     CANCEL: '["%s","%s","%s","%s","%s"]',
 }
+FORMATS_OF_GATEWAYS = {
+    NEW: FORMATS[NEW][:-1] + ',{},["%s","%s",%d]]',
+    MODIFY: FORMATS[MODIFY][:-1] + ',{},["%s","%s",%d]]',
+    CANCEL: FORMATS[CANCEL][:-1] + ',["%s","%s",%d]]',
+}
 
 
 def encode(line: Line) -> str:
     """One line of JSON."""
-    text = FORMATS.get(line[0])
-    if text is not None and len(line) == LENGTHS[line[0]][0] and type(line[3]) is str:
-        return text % line
+    kind, size = line[0], len(line)
+    text = FORMATS.get(kind)
+    if text is not None and type(line[3]) is str:
+        plain = LENGTHS[kind][0]
+        if size == plain:
+            return text % line
+        if size == LENGTHS[kind][-1] and not (size > plain + 1 and line[plain]):  # without terms
+            return FORMATS_OF_GATEWAYS[kind] % (*line[:plain], *line[-1])
     return json.dumps(line, separators=(",", ":"), sort_keys=True)
 
 

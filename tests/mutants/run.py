@@ -9,6 +9,7 @@ Prints a line a fault; the last line is JSON. Exit code 1 if a fault was not see
 
 import argparse
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -48,6 +49,7 @@ def seen(fault: Fault, parent: Path) -> tuple[bool, float]:
             "pytest",
             "-x",
             "-q",
+            "-n0",
             "-p",
             "no:cacheprovider",
             *fault.paths,
@@ -55,8 +57,9 @@ def seen(fault: Fault, parent: Path) -> tuple[bool, float]:
         start_s = time.monotonic()
         try:
             code = subprocess.run(
-                command, cwd=root, capture_output=True, timeout=SEEN_S_MAX, check=False
-            ).returncode
+                command, cwd=root, capture_output=True, timeout=SEEN_S_MAX, check=False,
+                env={**os.environ, "TEST_EXAMPLES_PERCENT": "100"},
+            ).returncode  # fmt: skip
         except subprocess.TimeoutExpired:
             code = 0
         return code == FAILED, time.monotonic() - start_s

@@ -1,4 +1,4 @@
-"""A daemon of its own with its front door open, as a process; and clients that write raw bytes."""
+"""A daemon whose front door clients write raw bytes to."""
 
 import json
 import os
@@ -14,50 +14,26 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from oms.commands.sandbox import SETTINGS as SANDBOX_SETTINGS
-from tests.processes import wait_until
-from tests.web.doors import PASSWORD
+from tests.web.served import PASSWORD, PROGRAM, Daemon
 
-ROOT = Path(__file__).resolve().parents[2]
 ANSWER_S = 20.0
-WIDE = {
-    "requests_max": 100_000, "orders_max": 100_000, "cancels_max": 100_000, "address_max": 1_000_000
-}  # fmt: skip
 
 
-class Daemon:
-    """`serve` with a configuration: sign-up, play money, always open, and `web`."""
+class RawDaemon(Daemon):
+    """A daemon that logs what it refuses, and answers before it is used. web: its settings."""
 
     def __init__(self, directory: Path, **web: object) -> None:
-        self.directory = directory
-        self.config = directory / "config.ini"
-        self.config.write_text(settings(**{**WIDE, **web}))
-        self.log = directory / "stdout.txt"
-        command = [
-            sys.executable, ROOT / "order_management.py", "serve", "--config", self.config,
-            "--data-dir", directory, "--listen", "127.0.0.1:0",
-        ]  # fmt: skip
-        with self.log.open("wb") as out:
-            self.process = subprocess.Popen(command, stdout=out, stderr=out, cwd=directory)
-        wait_until(lambda: self._url() or self.process.poll() is not None)
-        assert self.process.poll() is None, self.log.read_text()
-        self.url = self._url()
+        told = {key: str(value) for key, value in web.items()}
+        super().__init__(directory / "data", {"web": told, "log": {"level": "INFO"}})
         self.http = httpx.Client(base_url=self.url, timeout=ANSWER_S, verify=False)
 
-    def _url(self) -> str:
-        """What the daemon prints once it listens."""
-        for line in self.log.read_text().splitlines():
-            if line.startswith("front door: "):
-                return line.removeprefix("front door: ")
-        return ""
-
-    def stop(self) -> int:
+    def stopped(self) -> int:
+        """Its exit code."""
         self.http.close()
-        self.process.terminate()
         try:
-            return self.process.wait(ANSWER_S)
+            return self.stop()[0]
         finally:
-            self.process.kill()
+            self.kill()
 
     @property
     def rss(self) -> int:
@@ -71,11 +47,11 @@ class Daemon:
         return self.http.get("/ready").json()["parts"]["engine"]["seq"]
 
     def digest(self) -> str:
-        command = [sys.executable, ROOT / "order_management.py", "--data-dir", self.directory]
+        command = [sys.executable, PROGRAM, "--data-dir", self.directory]
         done = subprocess.run([*command, "digest"], capture_output=True, text=True, check=True)
         return next(line for line in done.stdout.splitlines() if line.startswith("digest"))
 
-    def sign_up(self, name: str) -> dict[str, str]:
+    def signed_up(self, name: str) -> dict[str, str]:
         """A new user, signed in: the header of their requests."""
         body = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
         answer = self.http.post("/signup", json=body)
@@ -98,18 +74,6 @@ class Answer(NamedTuple):
     @property
     def code(self) -> str:
         return str(json.loads(self.body)["error"]["code"])
-
-
-def settings(**web: object) -> str:
-    values = {**SANDBOX_SETTINGS, ("log", "level"): "INFO"}
-    values |= {("web", key): str(value) for key, value in web.items()}
-    sections: dict[str, list[str]] = {}
-    for (section, key), value in values.items():
-        sections.setdefault(section, []).append(f"{key} = {value}")
-    instrument = "[instrument BTC_USD]\ntick_size = 0.01\nlot_size = 0.0001\n"
-    return instrument + "".join(
-        f"\n[{section}]\n" + "\n".join(lines) + "\n" for section, lines in sections.items()
-    )
 
 
 def connect(url: str, context: ssl.SSLContext | None = None) -> socket.socket:

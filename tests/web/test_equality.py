@@ -21,7 +21,7 @@ from oms.requests.access import AccessAction
 from oms.turn.threads import Worker
 from tests.driver import config_of
 from tests.exchange_flow import Trader, operator_wishes, request_of
-from tests.processes import audit
+from tests.processes import audit, wait_until
 from tests.web.doors import WEB, FrontDoor
 from tests.web.served import Session
 
@@ -63,6 +63,7 @@ class Place:
         self.directory = directory
         directory.mkdir()
         self.door = FrontDoor(directory, config, clock=ManualClock(NS))
+        wait_until(lambda: self.door.oms.session.logged_on)  # that is an entry of the journal, too
         self.sessions: dict[str, Session] = {}
         for n in range(TRADERS):
             self._user(f"client{n}", "trader", f"client{n}")

@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oms.gateways.web import lines
+from tests.examples import many
 from tests.processes import wait_until
-from tests.web.daemons import ROOT, Daemon, connect, read, request
+from tests.web.daemons import RawDaemon, connect, read, request
+from tests.web.served import PROGRAM
 
 ORDER = {"symbol": "BTC_USD", "side": "BUY", "price": "100.50", "quantity": "2"}
 MIB = 1 << 20
@@ -23,13 +25,13 @@ MIB = 1 << 20
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory):
-    daemon = Daemon(tmp_path_factory.mktemp("hostile"))
-    daemon.ann = daemon.sign_up("ann")
+    daemon = RawDaemon(tmp_path_factory.mktemp("hostile"))
+    daemon.ann = daemon.signed_up("ann")
     daemon.before = daemon.digest()
     yield daemon
     assert daemon.digest() == daemon.before, "what was refused has changed something"
-    assert daemon.stop() == 0
-    assert "Traceback" not in daemon.log.read_text()
+    assert daemon.stopped() == 0
+    assert "Traceback" not in daemon.output
 
 
 def ordered(**changes):
@@ -239,7 +241,7 @@ def test_a_client_that_never_reads_holds_a_bounded_answer(daemon):
 
 def test_what_the_bounds_are_is_documented():
     """docs/api.md has the number of each bound of the connection."""
-    page = (ROOT / "docs" / "api.md").read_text()
+    page = (PROGRAM.parent / "docs" / "api.md").read_text()
     for bound in (
         lines.HEADERS_MAX, lines.HEADER_BYTES_MAX, lines.HEAD_BYTES_MAX, lines.BODY_BYTES_MAX,
         lines.REQUEST_BYTES_MAX, lines.PIPELINED_MAX,
@@ -285,7 +287,7 @@ GOOD = [
 ]  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=many(40), suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.sampled_from(range(len(GOOD))), min_size=1, max_size=12),
     st.lists(st.integers(1, 200), min_size=1, max_size=20),
@@ -306,7 +308,7 @@ def test_however_requests_are_cut_into_pieces_they_are_answered_alike(daemon, wh
     assert got == alone
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=many(100), suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from(GOOD),
     st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=4)), min_size=1, max_size=4),
@@ -383,7 +385,7 @@ def test_an_answer_that_nobody_reads_is_not_kept(door, monkeypatch):
 @pytest.mark.slow
 def test_a_good_client_is_served_beside_a_hostile_crowd():
     """The bound is generous here; benchmarks/web_hostile.py has the claim."""
-    command = [sys.executable, ROOT / "benchmarks" / "web_hostile.py", "--trials", "1"]
+    command = [sys.executable, PROGRAM.parent / "benchmarks" / "web_hostile.py", "--trials", "1"]
     done = subprocess.run([*command, "--seconds", "10"], capture_output=True, text=True, check=True)
     figures = json.loads(done.stdout.splitlines()[-1])["medians"]
     assert figures["p99_ms"] < 5_000

@@ -10,7 +10,7 @@ import pytest
 
 from oms.gateways.web import frames
 from tests.processes import wait_until
-from tests.web.daemons import Daemon, connect
+from tests.web.daemons import RawDaemon, connect
 
 MIB = 1 << 20
 TEXT, BINARY, CONTINUED, CLOSE, PING = 0x1, 0x2, 0x0, 0x8, 0x9
@@ -19,13 +19,13 @@ SUBSCRIBE = b'{"op": "subscribe", "channel": "depth", "symbol": "BTC_USD"}'
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory):
-    daemon = Daemon(tmp_path_factory.mktemp("hostile"))
-    daemon.ann = daemon.sign_up("ann")
+    daemon = RawDaemon(tmp_path_factory.mktemp("hostile"))
+    daemon.ann = daemon.signed_up("ann")
     before = daemon.digest()
     yield daemon
     assert daemon.digest() == before
-    assert daemon.stop() == 0
-    assert "Traceback" not in daemon.log.read_text()
+    assert daemon.stopped() == 0
+    assert "Traceback" not in daemon.output
 
 
 class RawSocket:

@@ -17,7 +17,7 @@ import pytest
 from oms.gateways import passwords
 from oms.gateways.tokens import TokenKind
 from tests.processes import wait_until
-from tests.web.daemons import Daemon, connect, read, request
+from tests.web.daemons import RawDaemon, connect, read, request
 from tests.web.doors import PASSWORD, FrontDoor, front_config
 
 jwt = pytest.importorskip("jwt")
@@ -301,7 +301,7 @@ def test_a_flood_of_logins_is_bounded_and_holds_nobody_up(start_door, monkeypatc
 def test_no_secret_is_in_a_log_an_error_or_the_database(tmp_path):
     """After a session with everything in it: sign-up, logins good and bad, refresh, keys, tickets,
     a second factor, a password change, hostile requests with secrets in wrong places."""
-    daemon = Daemon(tmp_path)
+    daemon = RawDaemon(tmp_path)
     secrets, told = [PASSWORD], []
 
     def ask(method, path, body=None, headers=None):
@@ -311,7 +311,7 @@ def test_no_secret_is_in_a_log_an_error_or_the_database(tmp_path):
             told.append(answer.text)
         return answer
 
-    ann = daemon.sign_up("ann")
+    ann = daemon.signed_up("ann")
     secrets.append(ann["authorization"].removeprefix("Bearer "))
     ask("POST", "/login", {"username": "ann", "password": "secret-wrong-1"})
     ask("POST", "/login", {"username": "ann", "password": "secret-wrong-2", "sudo": True})
@@ -348,8 +348,8 @@ def test_no_secret_is_in_a_log_an_error_or_the_database(tmp_path):
     secrets.append("another secret of ann")
     daemon.say(b"POST /login HTTP/1.1\r\nauthorization: Bearer secret-wrong-12\r\nx: \0\r\n\r\n")
     secrets.append("secret-wrong-12")
-    assert daemon.stop() == 0
-    secrets.append((tmp_path / "master.secret").read_text().strip())
+    assert daemon.stopped() == 0
+    secrets.append((daemon.directory / "master.secret").read_text().strip())
     files = [
         path for path in tmp_path.rglob("*")
         if path.is_file() and path.name != "master.secret"
@@ -363,12 +363,13 @@ def test_no_secret_is_in_a_log_an_error_or_the_database(tmp_path):
 
 def test_what_holds_users_is_its_owners_alone(tmp_path):
     """Database, log of writes, shared memory and master secret: mode 600 while the daemon runs."""
-    daemon = Daemon(tmp_path)
-    daemon.sign_up("ann")
+    daemon = RawDaemon(tmp_path)
+    daemon.signed_up("ann")
     names = ("order_management.db", "order_management.db-wal", "order_management.db-shm",
              "master.secret")  # fmt: skip
-    assert [(tmp_path / name).stat().st_mode & 0o777 for name in names] == [0o600] * 4
-    assert daemon.stop() == 0
+    modes = [(daemon.directory / name).stat().st_mode & 0o777 for name in names]
+    assert modes == [0o600] * 4
+    assert daemon.stopped() == 0
 
 
 # --- TLS ---
@@ -384,7 +385,7 @@ def test_with_a_certificate_it_speaks_tls_alone(tmp_path):
          "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
         check=True, capture_output=True,
     )  # fmt: skip
-    daemon = Daemon(tmp_path, tls_certificate=certificate, tls_key=key)
+    daemon = RawDaemon(tmp_path, tls_certificate=certificate, tls_key=key)
     assert daemon.url.startswith("https://")
     context = ssl.create_default_context(cafile=str(certificate))
     with daemon.connect(context) as secure:
@@ -400,13 +401,13 @@ def test_with_a_certificate_it_speaks_tls_alone(tmp_path):
         old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises(OSError, match=r"(?i)ssl|protocol"):
         daemon.connect(old)
-    assert daemon.stop() == 0
+    assert daemon.stopped() == 0
 
 
 def test_a_certificate_that_cannot_be_read_stops_the_start(tmp_path):
     (tmp_path / "cert.pem").write_text("no certificate")
     with pytest.raises(AssertionError, match="tls_certificate"):
-        Daemon(tmp_path, tls_certificate=tmp_path / "cert.pem", tls_key=tmp_path / "cert.pem")
+        RawDaemon(tmp_path, tls_certificate=tmp_path / "cert.pem", tls_key=tmp_path / "cert.pem")
 
 
 def test_a_front_door_closes_its_threads(tmp_path):

@@ -10,6 +10,7 @@ from schemathesis.checks import not_a_server_error  # noqa: E402
 from schemathesis.core.result import Ok  # noqa: E402
 from schemathesis.specs.openapi import checks  # noqa: E402
 
+from tests.examples import many  # noqa: E402
 from tests.web.doors import FrontDoor  # noqa: E402
 
 # Left out is positive_data_acceptance: a well-formed order of a symbol that nobody trades is
@@ -89,7 +90,7 @@ def ask(operation, mode, url, headers):
     """Some examples of one route. Raises what schemathesis finds."""
 
     @settings(
-        max_examples=EXAMPLES, deadline=None, derandomize=True, database=None,
+        max_examples=many(EXAMPLES), derandomize=True, database=None,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(case=operation.as_strategy(generation_mode=mode))

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from oms import OrderRequest, Side
 from oms.enums import TERMINAL_STATES, OrderType, TimeInForce
 from oms.requests import MassCancelRequest
+from tests.examples import many
 from tests.web.doors import FrontDoor, front_config
 from tests.web.wires import Wire
 
@@ -221,7 +222,7 @@ class Flow(RuleBasedStateMachine):
 
 def so_many(examples):
     return settings(
-        max_examples=examples, stateful_step_count=25, deadline=None,
+        max_examples=many(examples), stateful_step_count=25,
         suppress_health_check=list(HealthCheck),
         phases=[Phase.explicit, Phase.reuse, Phase.generate],
     )  # fmt: skip

@@ -47,7 +47,7 @@ class Served:
             ask = await self._asked(scope, receive, request_id)
             left = door.allow(entry.cost, ask.client)
             reply = await entry.handler(ask, entry.said(ask))
-            reply.headers.update(left)
+            reply.headers.update(left.headers)
         except Exception as error:
             reply = error_reply(error, request_id)
             if reply.told["error"]["code"] in REFUSALS:  # the gate logs its own

@@ -5,8 +5,8 @@ In:  an exception. Out: a Reply with `{"error": {code, number, message, field, r
 """
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import ContextDecorator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,16 +111,21 @@ def refused(reason: RejectReason, text: str, field: str = "") -> HttpError:
     return HttpError(reason.http, reason.value, text, number=reason.api, field=field)
 
 
-@contextmanager
-def our_fields() -> Iterator[None]:
+class OurFields(ContextDecorator):
     """Around the making of a request of the library: what it refuses is told by the name that the
     field has here."""
-    try:
-        yield
-    except ValidationError as error:
-        first, *rest = FIELDS.get(error.field, error.field).split("_")
-        name = first + "".join(each.title() for each in rest)
-        raise ValidationError(name, error.value, error.expected) from None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, ValidationError):
+            first, *rest = FIELDS.get(error.field, error.field).split("_")
+            name = first + "".join(each.title() for each in rest)
+            raise ValidationError(name, error.value, error.expected) from None
+
+
+OUR_FIELDS = OurFields()
 
 
 def error_reply(error: BaseException, request_id: str) -> Reply:

@@ -185,7 +185,7 @@ class LoginRoutes:
                 for asset in sorted(self._assets())
             ]  # fmt: skip
         for request in requests:
-            response = await door.settled(door.oms.try_submit(request))
+            response = await door.submit(request)
             known = response.reason is RejectReason.ACCOUNT_EXISTS
             if response.refused and not known:
                 raise refusal(response)
@@ -392,7 +392,7 @@ class LoginRoutes:
         )  # fmt: skip
 
     async def _ask(self, request: AccessRequest) -> OrderResponse:
-        response = await self._door.settled(self._door.oms.try_submit(request))
+        response = await self._door.submit(request)
         if response.refused:
             raise refusal(response)
         return response

@@ -42,10 +42,10 @@ def order_told(response: OrderResponse, details: OrderDetails | None) -> Told:
         told["filledQuantity"] = to_text(report.cumulative_lots, quantity)
         told["openQuantity"] = to_text(report.leaves_lots, quantity)
         told["averagePrice"] = decimal_told(response.average_price)
-    reason = response.reason
-    if reason is not None:
-        told["reason"] = reason.value
     if report.reason:
+        reason = response.reason
+        if reason is not None:
+            told["reason"] = reason.value
         told["text"] = report.reason
     told["seq"] = str(report.journal_seq)
     told["time"] = str(report.wall_ns)

@@ -11,7 +11,7 @@ import msgspec
 
 from oms.enums import OrderType, PostOnly, RequestType, SelfTrade, Side, TimeInForce
 from oms.errors import ValidationError
-from oms.gateways.web.errors import REPLAYED, HttpError, Reply, error_reply, our_fields, refusal
+from oms.gateways.web.errors import OUR_FIELDS, REPLAYED, HttpError, Reply, error_reply, refusal
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.limits import CANCEL, ORDER
 from oms.gateways.web.orders import FILLS_MAX, fills_told, orders_told
@@ -165,7 +165,7 @@ async def place(ask: Ask, body: NewOrder) -> Reply:
     return Reply(told, 201 if ended(now) else 202)
 
 
-@our_fields()
+@OUR_FIELDS
 def new_request(ask: Ask, body: NewOrder) -> OrderRequest:
     """The library's request for what the body says."""
     terms = None
@@ -219,19 +219,22 @@ def made_id() -> str:
 
 async def placed(ask: Ask, body: NewOrder, request: OrderRequest, response: OrderResponse) -> Reply:
     """201 accepted, 202 it waits, 200 known already; a refusal is raised with its order."""
-    if response.order_id == response.request_seq and not response.repeated:
+    refused, repeated = response.refused, response.repeated
+    # What the order's last report says may be no answer: its rest was canceled, say, because it met
+    # an order of the same account. A refusal always is one.
+    if repeated or (refused and response.order_id != response.request_seq):
+        order = await ask.door.order_told(response)  # under this id there was an order before
+        if refused:
+            raise refusal(response, order, reports=body.reports)
+    else:
         order = order_told(response, None) | asked_told(body, request)
-        if response.refused:
+        if refused:
             recorded = order if response.journal_seq else None
             raise refusal(response, recorded, reports=body.reports)
-    else:  # under this id there was an order before
-        order = await ask.door.order_told(response)
-        if response.refused:
-            raise refusal(response, order, reports=body.reports)
     if body.reports:
         order["reports"] = reports_told(response)
     order["fills"] = [fill_told(each) for each in response.trades[:FILLS_MAX]]
-    if response.repeated:
+    if repeated:
         return Reply(order, 200, dict(REPLAYED))
     return Reply(order, 202 if response.report.state in ("PENDING_NEW", "UNKNOWN") else 201)
 
@@ -302,7 +305,7 @@ async def modify(ask: Ask, body: Change) -> Reply:
     return await changed(ask, await ask.submit(_modify(ask, body)), body.reports)
 
 
-@our_fields()
+@OUR_FIELDS
 def _modify(ask: Ask, body: Change) -> OrderRequest:
     order_id, client_order_id = _which(ask, body.order_id, body.orig_client_order_id)
     terms = None
