@@ -197,7 +197,10 @@ class Client:
                 self._pending += 1
                 at.append((frame, seq))
             return
-        if self._begins if topic == BEATS else seq <= at:  # its beginning has it
+        if topic == BEATS:
+            if self._begins:
+                return
+        elif seq <= at:  # its beginning has it
             return
         if seq > self.seq:
             self.seq = seq
