@@ -8,7 +8,6 @@ other site's page can act for a user; where a browser says which page asks, that
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
@@ -87,7 +86,7 @@ class DoorKeeper:
         if not known and not (self._any_address and read_address(name.strip("[]")) is not None):
             raise http_error(421, "FORBIDDEN", "no such host here: see [web] allowed_hosts")
         origin = headers.get("origin", "").lower()
-        if origin and origin not in self._origins and urlsplit(origin).netloc != host:
+        if origin and origin not in self._origins and origin not in _own_origins(host):
             raise http_error(403, "FORBIDDEN", "a page of another site: see [web] allowed_origins")
 
     def cors(self, scope: Scope) -> Mapping[str, str]:
@@ -195,6 +194,11 @@ class DoorKeeper:
 
     def is_stale(self) -> bool:
         return self.gate.is_stale()
+
+
+def _own_origins(host: str) -> tuple[str, str]:
+    """What a browser says of our own pages; a proxy may have ended TLS."""
+    return f"http://{host}", f"https://{host}"
 
 
 def _let(found: Caller | Denied) -> Caller:

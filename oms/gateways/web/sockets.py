@@ -18,7 +18,7 @@ from typing import cast
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from oms.errors import OMSError, ValidationError
+from oms.errors import ValidationError
 from oms.gateways.gate import Caller
 from oms.gateways.web.disconnects import Disconnects, gateway_of
 from oms.gateways.web.errors import HttpError, Reply, error_reply, http_error
@@ -102,13 +102,13 @@ class Sockets:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         door = self.door
-        address = door.keeper.address(scope)
         try:
+            address = door.keeper.address(scope)
             door.allow(ADDRESS, address)
             caller = await door.keeper.socket_caller(scope, headers_of(scope))
             self.guard.admit(caller, address)
             query = query_pairs(scope["query_string"].decode("ascii", "replace"))
-        except OMSError as error:
+        except Exception as error:
             request_id = door.next_id()
             await refuse_socket(send, error_reply(error, request_id), request_id)
             return
@@ -257,7 +257,7 @@ class Client:
             if kind is None:
                 raise ValidationError("op", op, "one of " + ", ".join(OPS))
             said = typed(kind, given)
-        except OMSError as error:
+        except Exception as error:
             self._refuse(op, request_id, error)
             return
         if isinstance(said, Do):
