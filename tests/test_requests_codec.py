@@ -54,7 +54,7 @@ KNOWN_FACTS = {
     "credential": "1-a", "code": "0" * 64, "ends_ns": "5", "why": 'so said "the boss"',
     "step": "7", "family": "1-a", "generation": "1", "name": "für den Bot", "scopes": "read,trade",
     "addresses": "192.0.2.0/24,2001:db8::/32", "key": "1-a",
-    "account": "ann-2", "scope": "session", "grace_s": "30", "arm": "1-b",
+    "locked": "yes", "account": "ann-2", "scope": "session", "grace_s": "30", "arm": "1-b",
 }  # fmt: skip
 
 # One request of each kind; together they have every field there is, and none at its default.

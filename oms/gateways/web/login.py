@@ -33,12 +33,20 @@ from oms.gateways.web.shapes import (
 )
 from oms.gateways.web.told import Told
 from oms.gateways.web.trading import made_id
-from oms.gateways.web.words import Body, WholeText
+from oms.gateways.web.words import NO_COMMA, Body, WholeText
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse
 from oms.requests import AccessRequest, FundsAction, FundsRequest
-from oms.requests.access import AccessAction, told_facts
+from oms.requests.access import (
+    ACCOUNTS_MAX,
+    ADDRESSES_MAX,
+    NO,
+    YES,
+    AccessAction,
+    told_facts,
+)
 from oms.requests.operators import OPERATOR
+from oms.requests.orders import ID_LENGTH_MAX
 from oms.users import AccessScope, Key, Role, User
 
 SIGNED_IN = Answer(TokensTold, (200, 202), other=FactorPending)
@@ -46,6 +54,15 @@ CODE_LIFE_S = 24 * 3_600
 ISSUER = "oms"
 Password = Annotated[str, msgspec.Meta(max_length=1_024)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=254)]
+# In the journal such a list is one text, separated by commas: none may be within an item.
+Accounts = Annotated[
+    list[Annotated[str, msgspec.Meta(min_length=1, max_length=ID_LENGTH_MAX, pattern=NO_COMMA)]],
+    msgspec.Meta(max_length=ACCOUNTS_MAX),
+]
+Addresses = Annotated[
+    list[Annotated[str, msgspec.Meta(min_length=1, pattern=NO_COMMA)]],
+    msgspec.Meta(max_length=ADDRESSES_MAX),
+]
 
 
 class SignUp(Body):
@@ -106,7 +123,7 @@ class NewKey(Body):
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     scopes: Annotated[list[AccessScope], msgspec.Meta(min_length=1, max_length=3)]
-    addresses: Annotated[list[str], msgspec.Meta(max_length=32)] | None = None
+    addresses: Addresses | None = None
     ends: WholeText = "0"
 
 
@@ -114,14 +131,14 @@ class AddUser(SignUp):
     """accounts: those they own; none named: one of the same name."""
 
     role: Role = Role.TRADER
-    accounts: Annotated[list[str], msgspec.Meta(max_length=64)] | None = None
+    accounts: Accounts | None = None
 
 
 class ChangeUser(Body):
     """What is to change of a user: what is left out stays."""
 
     role: Role | None = None
-    accounts: Annotated[list[str], msgspec.Meta(max_length=64)] | None = None
+    accounts: Accounts | None = None
     locked: bool | None = None
     why: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
@@ -343,20 +360,20 @@ class LoginRoutes:
         )
 
     async def change_user(self, ask: Ask, body: ChangeUser) -> Reply:
-        name = ask.path["name"]
-        changes: list[tuple[AccessAction, dict[str, str]]] = []
+        """All of it, or nothing if any of it is refused."""
+        name, facts = ask.path["name"], dict[str, str]()
         if body.role is not None:
-            changes.append((AccessAction.SET_ROLE, {"role": body.role.value}))
+            facts["role"] = body.role.value
         if body.accounts is not None:
-            facts = {"accounts": ",".join(body.accounts)}
-            changes.append((AccessAction.SET_USER_ACCOUNTS, facts))
+            facts["accounts"] = ",".join(body.accounts)
         if body.locked is not None:
-            action = AccessAction.LOCK_USER if body.locked else AccessAction.UNLOCK_USER
-            changes.append((action, {"why": body.why} if body.why else {}))
-        if not changes:
+            facts["locked"] = YES if body.locked else NO
+        if not facts:
             raise ValidationError("role", None, "role, accounts or locked")
-        for action, facts in changes:
-            await self._ask(self._request(ask, action, name, facts, account=OPERATOR))
+        if body.why:
+            facts["why"] = body.why
+        action = AccessAction.CHANGE_USER
+        await self._ask(self._request(ask, action, name, facts, account=OPERATOR))
         user = self._door.oms.access.user(name)
         return Reply(user_told(user) if user is not None else {})
 

@@ -27,6 +27,7 @@ FIELDS_MAX = 100  # of one object or query
 NUMBER = r"^-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?$"
 WHOLE = r"^[0-9]{1,19}$"
 ID = r"^[ !#-\[\]-~]*$"
+NO_COMMA = r"^[ !#-+\--\[\]-~]*$"
 SHOWN = 40
 SECRET = re.compile("pass|secret|token|code|pending|ticket|signature", re.IGNORECASE)
 
