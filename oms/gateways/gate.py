@@ -359,6 +359,9 @@ class Gate:
         ):
             text = "the key is not for this address"
             return self._denied(RejectReason.NOT_ALLOWED, text, key_id, address)
+        if not self._nonces.knows(time_ms):
+            text = "whether it came before is not known of so early a time: sign it again in 1 s"
+            return self._denied(RejectReason.ACCESS_STALE, text, key_id, address, 1)
         if not self._nonces.take(key_id, time_ms, nonce, now_ns):
             return self._denied(wrong, "the nonce was used, or there are too many", key_id, address)
         scopes = SCOPES_OF[user.role] & set(key.scopes)
