@@ -71,8 +71,9 @@ def test_the_printed_command_makes_an_operator(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_stops_in_order_with_sockets_open(tmp_path, number):
-    """Neither streams nor idle connections hold it up; a thread that did would be exit code 1."""
-    with Served(tmp_path) as served, ExitStack() as stack:
+    """Neither streams, idle connections nor agents hold it up; a thread that did would be exit code
+    1."""
+    with Served(tmp_path, "--agents", 200) as served, ExitStack() as stack:
         served.wait_for(READY)
         url = served.urls[0]
         sockets = [
@@ -86,6 +87,8 @@ def test_it_stops_in_order_with_sockets_open(tmp_path, number):
         assert idle.get("/time").status_code == 200
         assert served.stop(number) == 0
         assert served.errors.count("\n") == 1  # where its data is, and no complaint
+    log = "".join(each.read_text() for each in (tmp_path / "sandbox/logs").iterdir())
+    assert "died" not in log
 
 
 def test_without_agents_nobody_trades(tmp_path):
