@@ -197,7 +197,7 @@ def test_a_second_factor_is_asked_for_and_good_once(house):
     assert house.gate.login(user, HOME).reason is RejectReason.SECOND_FACTOR_REQUIRED
     token = house.gate.pending(user)
     assert house.gate.by_token(token, HOME).reason is RejectReason.TOKEN_INVALID
-    assert house.gate.by_pending(token).name == "ann"
+    assert house.gate.by_pending(token, HOME).name == "ann"
     assert house.gate.login(user, HOME, totp(secret, now)).reason is RejectReason.CODE_INVALID
     assert house.gate.login(user, HOME, "١٢٣٤٥٦").reason is RejectReason.CODE_INVALID
     house.passes(30)

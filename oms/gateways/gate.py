@@ -241,12 +241,12 @@ class Gate:
     def pending(self, user: User) -> str:
         return self.tokens.issue(TokenKind.SECOND_FACTOR, user.name, credential=user.credential)
 
-    def by_pending(self, token: str) -> User | Denied:
+    def by_pending(self, token: str, address: str) -> User | Denied:
         """Whose password was right a few minutes ago, and is the same still."""
         claims = self.tokens.read(TokenKind.SECOND_FACTOR, token)
         user = self._users.user(claims["sub"]) if claims is not None else None
         if claims is None or user is None or user.credential != claims.get("credential"):
-            return self._denied(RejectReason.TOKEN_INVALID, "log in again", "", "")
+            return self._denied(RejectReason.TOKEN_INVALID, "log in again", "", address)
         return user
 
     def opened(self, response: OrderResponse) -> Opened:

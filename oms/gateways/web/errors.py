@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from oms.errors import OMSError, OverrunError, StoppedError, StoreError, ValidationError
-from oms.gateways.gate import Denied
+from oms.gateways.gate import Caller, Denied
 from oms.gateways.web.told import Told, reports_told
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse
@@ -36,7 +36,11 @@ class Reply:
 
 
 class HttpError(OMSError):
-    """A request that is answered by an error of HTTP's own: no refusal of the exchange."""
+    """A request that is answered by an error of HTTP's own: no refusal of the exchange.
+
+    who: the user that was refused, where only its raiser knows. access: it is a refusal to see or
+    do what is not the caller's, though the status does not say so. logged: the log has its line.
+    """
 
     def __init__(
         self,
@@ -49,13 +53,19 @@ class HttpError(OMSError):
         headers: Mapping[str, str] | None = None,
         order: Told | None = None,
         reports: list[Told] | None = None,
+        who: str = "",
+        access: bool = False,
+        logged: bool = False,
     ) -> None:
         super().__init__(message)
         self.status, self.code, self.number, self.field = status, code, number, field
+        self.who, self.logged = who, logged
+        self.access = access or status in ACCESS or code == "TOO_MANY_REQUESTS"
         self.headers = dict(headers or {})
         self.order, self.reports = order, reports
 
 
+ACCESS = (401, 403, 421)
 # What HTTP says and the exchange does not: code -> number; those of refusals are below 8000.
 NUMBERS = {
     "UNAUTHORIZED": 8001, "FORBIDDEN": 8002, "NOT_FOUND": 8003, "METHOD_NOT_ALLOWED": 8004,
@@ -99,16 +109,34 @@ def refusal(
     )
 
 
-def denied(found: Denied) -> HttpError:
-    """A refusal of the gate: who is not let in, and is told no more than that."""
+def denied(found: Denied, *, logged: bool = True) -> HttpError:
+    """A refusal of the gate: who is not let in, and is told no more than that. logged: the gate
+    has done so."""
     headers = {"retry-after": str(found.retry_s)} if found.retry_s else {}
     reason = found.reason
-    return HttpError(reason.http, reason.value, found.text, number=reason.api, headers=headers)
+    return HttpError(
+        reason.http, reason.value, found.text, number=reason.api, headers=headers, logged=logged
+    )
 
 
 def refused(reason: RejectReason, text: str, field: str = "") -> HttpError:
-    """A refusal that the gateway itself gives, in the exchange's words."""
-    return HttpError(reason.http, reason.value, text, number=reason.api, field=field)
+    """What is another's, refused by the gateway itself in the exchange's words."""
+    return HttpError(reason.http, reason.value, text, number=reason.api, field=field, access=True)
+
+
+def log_refused(
+    error: BaseException, what: str, address: str, caller: Caller | None, request_id: str
+) -> None:
+    """One line of the log for each refused access: what, from where, who, why; nothing for any
+    other error, nor for what the log has."""
+    if not isinstance(error, HttpError) or not error.access or error.logged:
+        return
+    error.logged = True
+    who = error.who or (caller.user if caller is not None else "-")
+    log.info(
+        "refused %s for %s, user %s: %s: %s, request %s",
+        what, address or "-", who, error.code, error, request_id,
+    )  # fmt: skip
 
 
 class OurFields(ContextDecorator):

@@ -19,6 +19,7 @@ from oms.gateways.web.errors import HttpError, denied, http_error
 from oms.gateways.web.front import Right
 from oms.gateways.web.words import query_pairs
 from oms.manager import OrderManagement
+from oms.reject_reasons import RejectReason
 from oms.sections import WebConfig
 from oms.users import AccessScope, User
 
@@ -185,12 +186,15 @@ class DoorKeeper:
             raise http_error(401, "UNAUTHORIZED", "sign in first: POST /login", headers=headers)
         scope = NEEDED[right]
         if not may(caller, scope):
-            raise http_error(403, "FORBIDDEN", f"this needs the right to {scope.value}")
+            text = f"this needs the right to {scope.value}"
+            raise http_error(403, "FORBIDDEN", text, who=caller.user)
 
     def stands(self, caller: Caller) -> HttpError | None:
         """Why a socket of this caller has to be closed; None if it may stay."""
         found = self.gate.stands(caller)
-        return denied(found) if found is not None else None
+        if found is None:
+            return None
+        return denied(found, logged=found.reason is RejectReason.ACCESS_STALE)
 
     def is_stale(self) -> bool:
         return self.gate.is_stale()

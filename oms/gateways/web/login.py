@@ -224,7 +224,7 @@ class LoginRoutes:
     async def _shown(self, ask: Ask, body: Login) -> User:
         name = body.username or body.email
         if body.pending is not None:
-            found = self._gate.by_pending(body.pending)
+            found = self._gate.by_pending(body.pending, ask.address)
             if isinstance(found, Denied):
                 raise denied(found)
             return found
