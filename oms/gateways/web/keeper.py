@@ -30,7 +30,9 @@ EXPOSED = (
     "x-request-id, retry-after, idempotency-replayed, ratelimit-limit, ratelimit-remaining, "
     "ratelimit-reset"
 )
-FORWARDED = frozenset(("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"))
+FORWARDED = frozenset((
+    "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via",
+))  # fmt: skip
 WILDCARDS = {"0.0.0.0", "[::]"}
 NEEDED = {
     Right.METRICS: AccessScope.ADMIN, Right.READ: AccessScope.READ,
@@ -118,10 +120,9 @@ class DoorKeeper:
         return caller
 
     def _is_here(self, address: str, headers: Mapping[str, str]) -> bool:
-        """Does it come from this machine? Not what a proxy of this machine passes on, whether it
-        is trusted to say for whom or not."""
-        passed_on = not self._proxies and not FORWARDED.isdisjoint(headers)
-        return is_among(address, LOOPBACK) and not passed_on
+        """Does it come from this machine? Not what a proxy of this machine passes on: whether it
+        is trusted or not, what it says may be unreadable, or a client's own."""
+        return is_among(address, LOOPBACK) and FORWARDED.isdisjoint(headers)
 
     def _shown(
         self, scope: Scope, headers: Mapping[str, str], address: str, body: bytes
