@@ -241,6 +241,20 @@ def test_a_login_with_a_second_factor_takes_both_steps(door, clock):
     assert shown == {"on": True}  # the secret is not shown again
 
 
+def test_the_token_between_both_steps_is_over_in_its_time(door, clock):
+    """It gives no other one: without a code it is refused, and nothing is issued."""
+    ann = door.user("ann")
+    secret = with_factor(clock, ann)
+    pending = post(door, "/login", username="ann", password=PASSWORD).json()["pending"]
+    for said in ({}, {"code": ""}, {"username": "ann"}):
+        told = post(door, "/login", pending=pending, **said)
+        assert (told.status_code, told.json()["error"]["field"]) == (400, "code"), said
+        assert "pending" not in told.json()
+    passes(door, clock, 301)
+    late = post(door, "/login", pending=pending, code=code_at(clock, secret))
+    assert (late.status_code, late.json()["error"]["code"]) == (401, "TOKEN_INVALID")
+
+
 def test_codes_cannot_be_guessed(door, clock):
     """After five that were wrong one has to wait, whatever the password; and it needs a code to
     turn the factor off."""

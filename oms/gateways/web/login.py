@@ -224,6 +224,8 @@ class LoginRoutes:
     async def _shown(self, ask: Ask, body: Login) -> User:
         name = body.username or body.email
         if body.pending is not None:
+            if not body.code:  # else a token would give the next one, for ever
+                raise ValidationError("code", None, "the second factor's, beside pending")
             found = self._gate.by_pending(body.pending, ask.address)
             if isinstance(found, Denied):
                 raise denied(found)
