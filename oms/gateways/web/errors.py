@@ -8,10 +8,12 @@ import logging
 from collections.abc import Mapping
 from contextlib import ContextDecorator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from oms.errors import OMSError, OverrunError, StoppedError, StoreError, ValidationError
 from oms.gateways.gate import Caller, Denied
+from oms.gateways.web.fields import FIELDS, field_of, our_name, reason_told
 from oms.gateways.web.told import Told, reports_told
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse
@@ -21,8 +23,6 @@ log = logging.getLogger(__name__)
 RETRY_AFTER_S = 1
 REPLAYED = {"idempotency-replayed": "true"}
 LATER = {"retry-after": str(RETRY_AFTER_S)}
-# Fields of the library's requests that have another name here than in camelCase.
-FIELDS = {"order_type": "type", "expire_ns": "expireTime", "order": "orderId"}
 
 
 @dataclass(slots=True)
@@ -90,9 +90,10 @@ def http_error(status: int, code: str, message: str, **more: Any) -> HttpError:
 
 
 def refusal(
-    response: OrderResponse, order: Told | None = None, *, reports: bool = False
+    response: OrderResponse, order: Told | None = None, *, reports: bool = False, others: str = ""
 ) -> HttpError:
-    """A refusal of the exchange as HTTP has it. reports: the client asked for them."""
+    """A refusal of the exchange as HTTP has it. reports: the client asked for them. others: see
+    field_of."""
     reason = response.reason
     status = reason.http if reason is not None else 422
     headers = dict(LATER) if status in (429, 503) else {}
@@ -101,8 +102,9 @@ def refusal(
     return HttpError(
         status,
         reason.value if reason is not None else "REJECTED",
-        response.text,
+        reason_told(response.text),
         number=reason.api if reason is not None else 0,
+        field=field_of(reason, response.text, others),
         headers=headers,
         order=order,
         reports=reports_told(response) if reports else None,
@@ -140,17 +142,22 @@ def log_refused(
 
 
 class OurFields(ContextDecorator):
-    """Around the making of a request of the library: what it refuses is told by the name that the
-    field has here."""
+    """Around a request of the library: what it refuses is told by the name that the field has
+    here. names: of this route, where they are others."""
+
+    def __init__(self, names: Mapping[str, str] = FIELDS) -> None:
+        self._names = names
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, ValidationError):
-            first, *rest = FIELDS.get(error.field, error.field).split("_")
-            name = first + "".join(each.title() for each in rest)
-            raise ValidationError(name, error.value, error.expected) from None
+            value = error.value.value if isinstance(error.value, StrEnum) else error.value
+            name = our_name(error.field, self._names)
+            raise ValidationError(name, value, error.expected) from None
+        if isinstance(error, HttpError):
+            error.field = self._names.get(error.field, error.field)
 
 
 OUR_FIELDS = OurFields()

@@ -11,7 +11,7 @@ import msgspec
 from oms.errors import ValidationError
 from oms.gateways.gate import Caller, Denied, Gate, code_hash, new_code
 from oms.gateways.signatures import factor_uri
-from oms.gateways.web.errors import Reply, denied, http_error, refusal
+from oms.gateways.web.errors import OUR_FIELDS, OurFields, Reply, denied, http_error, refusal
 from oms.gateways.web.front import Ask, Door, Entry, Right
 from oms.gateways.web.keeper import DoorKeeper
 from oms.gateways.web.limits import LOGIN
@@ -50,6 +50,7 @@ from oms.requests.orders import ID_LENGTH_MAX
 from oms.users import AccessScope, Key, Role, User
 
 SIGNED_IN = Answer(TokensTold, (200, 202), other=FactorPending)
+NEW_PASSWORD = {"password": "newPassword"}
 CODE_LIFE_S = 24 * 3_600
 ISSUER = "oms"
 Password = Annotated[str, msgspec.Meta(max_length=1_024)]
@@ -157,17 +158,17 @@ class LoginRoutes:
         if not self._door.web.sign_up:
             raise http_error(403, "FORBIDDEN", "users are added by an operator: [web] sign_up")
         self._door.allow(LOGIN, ask.address)
-        request = await self._door.hashed(
-            self._gate.sign_up,
-            body.username,
-            body.email,
-            body.password,
-            (body.username,),
-            Role.TRADER.value,
-        )
-        await self._ask(request)
+        await self._ask(await self._new_user(body, (body.username,), Role.TRADER))
         await self._give_account(body.username)
         return Reply({"user": body.username, "accounts": [body.username]}, 201)
+
+    async def _new_user(
+        self, body: SignUp, accounts: tuple[str, ...], role: Role
+    ) -> AccessRequest:  # fmt: skip
+        with OUR_FIELDS:
+            return await self._door.hashed(
+                self._gate.sign_up, body.username, body.email, body.password, accounts, role.value
+            )
 
     async def _finish_sign_up(self, user: User) -> None:
         """A process that was killed within a sign-up left a user whose account is not all there.
@@ -273,15 +274,17 @@ class LoginRoutes:
         found = await self._door.hashed(self._gate.verify, name, body.old_password, ask.address)
         if isinstance(found, Denied):
             raise denied(found)
-        request = await self._door.hashed(self._gate.change_password, found, body.new_password)
+        with OurFields(NEW_PASSWORD):
+            request = await self._door.hashed(self._gate.change_password, found, body.new_password)
         await self._ask(request)
         return Reply({"changed": True})
 
     async def reset(self, ask: Ask, body: Reset) -> Reply:
         self._door.allow(LOGIN, ask.address)
-        found = await self._door.hashed(
-            self._gate.reset, body.username, body.code, body.new_password, ask.address
-        )
+        with OurFields(NEW_PASSWORD):
+            found = await self._door.hashed(
+                self._gate.reset, body.username, body.code, body.new_password, ask.address
+            )
         if isinstance(found, Denied):
             raise denied(found)
         await self._ask(found)
@@ -351,9 +354,7 @@ class LoginRoutes:
 
     async def add_user(self, ask: Ask, body: AddUser) -> Reply:
         accounts = (body.username,) if body.accounts is None else tuple(body.accounts)
-        request = await self._door.hashed(
-            self._gate.sign_up, body.username, body.email, body.password, accounts, body.role.value
-        )
+        request = await self._new_user(body, accounts, body.role)
         await self._ask(_by_operator(ask, request))
         for account in accounts:
             await self._give_account(account)
@@ -405,10 +406,11 @@ class LoginRoutes:
     def _request(
         ask: Ask, action: AccessAction, user: str, facts: dict[str, str], account: str = "gate"
     ) -> AccessRequest:
-        return AccessRequest(
-            account=account, client_order_id=made_id(), action=action, user=user,
-            facts=facts or None, origin=ask.origin,
-        )  # fmt: skip
+        with OurFields({"user": "name", "key": "id"}):  # both are of the path
+            return AccessRequest(
+                account=account, client_order_id=made_id(), action=action, user=user,
+                facts=facts or None, origin=ask.origin,
+            )  # fmt: skip
 
     async def _ask(self, request: AccessRequest) -> OrderResponse:
         response = await self._door.submit(request)

@@ -27,7 +27,7 @@ from oms.gateways.web.told import (
     trade_told,
 )
 from oms.gateways.web.trading import Id
-from oms.gateways.web.words import Body, WholeText
+from oms.gateways.web.words import SPAN, Body, WholeText
 from oms.instruments import Instrument
 from oms.reject_reasons import RejectReason
 from oms.requests.orders import SEQUENCE_MAX
@@ -63,7 +63,7 @@ class Candles(Body):
     stand, also of the time before this start. Spans without a trade have no candle."""
 
     symbol: Id
-    interval: Annotated[str, msgspec.Meta(pattern="^[0-9]{1,5}[smhd]$")] = "1m"
+    interval: Annotated[str, msgspec.Meta(pattern=SPAN)] = "1m"
     start: WholeText | None = None
     end: WholeText | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=CANDLES_MAX)] = CANDLES
