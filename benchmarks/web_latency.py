@@ -49,6 +49,7 @@ orders_max = 1000000
 cancels_max = 1000000
 address_max = 1000000
 address_sockets_max = 100000
+address_connections_max = 100000
 [instrument {SYMBOL}]
 tick_size = 0.01
 lot_size = 0.0001

@@ -32,6 +32,7 @@ from oms.commands import (
     program_name,
     say,
     serving,
+    top,
     users,
 )  # fmt: skip
 from oms.config import CONFIG_PATH, load_config, overrides
@@ -42,8 +43,8 @@ from oms.version import VERSION
 EXIT_INTERRUPTED, EXIT_PIPE_CLOSED = 130, 141
 DEFAULT_COMMAND = "simulate"
 MODULES = (
-    flows, live, serving, feeding, control, funds, users, offline, exporting, end_of_day, keeping,
-    explain, begin,
+    flows, live, top, serving, feeding, control, funds, users, offline, exporting, end_of_day,
+    keeping, explain, begin,
 )  # fmt: skip
 ALONE = ("-h", "--help", "--version")  # options that need no command
 

@@ -61,7 +61,7 @@ from oms.stores import Store
 from oms.stores.lock import DataLock
 from oms.stores.sqlite import PersistentStorage
 from oms.turn.actions import ActionPage, actions_of
-from oms.turn.answer import Answer, answer_of
+from oms.turn.answer import Answer, Asker, answer_of
 from oms.turn.details import OrderDetails, details_of
 from oms.turn.dispatcher import Dispatcher
 from oms.turn.fair import FairInbox
@@ -71,7 +71,7 @@ from oms.turn.intake import Intake
 from oms.turn.latency import HOPS
 from oms.turn.movements import MovementPage, movements_of
 from oms.turn.one_shot import DryRun, dry_run, place_pair
-from oms.turn.publisher import Listener, MarketListener, Publisher, settle
+from oms.turn.publisher import Listener, MarketListener, Publisher, fail, settle
 from oms.turn.schedule import phase_starts
 from oms.turn.session_keeper import SessionKeeper
 from oms.turn.story import Explained, Story, Words, reports_named
@@ -314,7 +314,7 @@ class OrderManagement:
         for _message, _received_ns, answer in self.inbox.take(self.inbox.size, 0):
             if answer is not None:
                 dead = StoppedError(f"thread {name} died; the outcome is unknown")
-                settle(answer, None, dead)
+                fail(answer, dead)
         self._drop_questions()
         if name == DISPATCHER:
             self.publisher.fail_owed(StoppedError(f"thread {name} died; the outcome is unknown"))
@@ -372,12 +372,24 @@ class OrderManagement:
     def try_submit(self, request: Request) -> "Future[OrderResponse]":
         """As `submit`, for a gateway: it never yields, however often requests are refused. What
         slows its clients down is the gateway's own answer (429, 503)."""
-        line = line_of(request)
         answer: Answer[OrderResponse] = Answer()
         answer.turns = self.dispatcher
-        if not self.inbox.put((line, self.clock.monotonic_ns(), answer), line[0] in URGENT):
-            self._refuse(line, answer)
+        self.hand_over(request, answer)
         return answer
+
+    def hand_over(self, request: Request, asker: Asker[OrderResponse]) -> None:
+        """As `try_submit`, for a gateway that is told by something of its own, not by a future.
+
+        Raises as `on_data`; ValidationError, too, if `asker` is none.
+        """
+        try:
+            line = request.line if type(request) is OrderRequest else line_of(request)
+        except AttributeError:
+            line = line_of(request)  # says what is wrong with it
+        if not isinstance(asker, Asker):
+            raise ValidationError("asker", asker, "an Asker")
+        if not self.inbox.put((line, self.clock.monotonic_ns(), asker), line[0] in URGENT):
+            self._refuse(line, asker)
 
     def submit_all(self, requests: Sequence[Request]) -> "list[Future[OrderResponse]]":
         """Submit up to BATCH_MAX requests in this order; each is accepted or refused alone."""
@@ -490,7 +502,7 @@ class OrderManagement:
         _check_callable("callback", callback)
         self.publisher.remove_listener(callback)
 
-    def _refuse(self, line: tuple[Any, ...], answer: Future[OrderResponse] | None) -> None:
+    def _refuse(self, line: tuple[Any, ...], answer: Asker[OrderResponse] | None) -> None:
         self._check_running()
         closed = self.inbox.closed
         reason = RejectReason.SHUTTING_DOWN if closed else RejectReason.QUEUE_FULL
@@ -849,11 +861,13 @@ class OrderManagement:
         _, asks = self.get_depth_ticks(symbol, 1)
         return asks[0][0] if asks else None
 
-    def recent_trades(self, symbol: str) -> list[TradePrint]:
-        """The last trades, oldest first; at most trades_kept. As they stand: without busted ones,
-        corrected ones as they were corrected."""
+    def recent_trades(self, symbol: str, limit: int | None = None) -> list[TradePrint]:
+        """The last trades, oldest first; at most `limit`, 1 or more, if given, and trades_kept. As
+        they stand: without busted ones, corrected ones as they were corrected."""
         self._check_symbol(symbol)
-        return self.publisher.trades(symbol)
+        if limit is not None and (type(limit) is not int or limit < 1):
+            raise ValidationError("limit", limit, "a whole number, 1 or more")
+        return self.publisher.trades(symbol, limit)
 
     def get_prices(self, symbol: str) -> Prices:
         """Last, mid and volume-weighted average price."""

@@ -92,9 +92,11 @@ def _from_decimal(field: str, value: Decimal | float, scale: int) -> int:
 
 def to_text(units: int, scale: int) -> str:
     """The shortest exact text: 100500000 at scale 6 is "100.5"."""
+    if not units or not scale:
+        return str(units)
+    digits = str(abs(units)).zfill(scale + 1)
+    whole, decimals = digits[:-scale], digits[-scale:].rstrip("0")
     sign = "-" if units < 0 else ""
-    whole, fraction = divmod(abs(units), 10**scale)
-    decimals = f"{fraction:0{scale}d}".rstrip("0") if scale else ""
     return f"{sign}{whole}.{decimals}" if decimals else f"{sign}{whole}"
 
 
@@ -113,5 +115,8 @@ def average(worth: int | Fraction, count: int, scale: int) -> Decimal:
 
     worth: a sum of numbers of 10**-scale; count: above 0.
     """
-    places = scale + AVERAGE_PLACES
-    return to_decimal(round(Fraction(worth, count) * 10**AVERAGE_PLACES), places)
+    by = worth.denominator * count
+    units, rest = divmod(worth.numerator * 10**AVERAGE_PLACES, by)
+    if 2 * rest > by or (2 * rest == by and units & 1):
+        units += 1
+    return to_decimal(units, scale + AVERAGE_PLACES)

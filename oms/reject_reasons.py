@@ -337,13 +337,18 @@ class RejectReason(StrEnum):
     )
     ACCESS_STALE = (
         "ACCESS_STALE", 9005, 503, OTHER, OTHER, None,
-        "revocations of sessions and keys not known at the moment",
+        "revocations, or nonces of signed requests, not known at the moment",
     )
     # fmt: on
 
 
 CODES = tuple(RejectReason.__annotations__)
 REASONS = {reason.value: reason for reason in RejectReason}
+
+
+def mass_cancel_reason(account: str, client_order_id: str) -> str:
+    """Why an order ended that a mass cancel met: whose it was, and which."""
+    return f"{RejectReason.MASS_CANCEL.value}: by={account}, id={client_order_id}"
 
 
 def published_table() -> str:

@@ -32,7 +32,7 @@ REFUSALS = (
     ResponseType.COMMAND_REJECTED.value,
 )  # fmt: skip
 COMMAND_ANSWERS = (ResponseType.COMMAND_DONE.value, ResponseType.COMMAND_REJECTED.value)
-NO_LIQUIDITY = Liquidity.NONE.value
+NO_LIQUIDITY, TAKER = Liquidity.NONE.value, Liquidity.TAKER.value
 
 
 class Report(NamedTuple):
@@ -457,7 +457,11 @@ class OrderResponse:
     @property
     def trades(self) -> tuple[OrderResponse, ...]:
         """Of these, the fills that the request took from orders at rest."""
-        return tuple(each for each in self.reports if each.liquidity is Liquidity.TAKER)
+        return tuple(
+            OrderResponse(report, self.instrument)
+            for report in self._at_once
+            if report.liquidity == TAKER
+        )
 
     @property
     def standing(self) -> OrderResponse:

@@ -107,6 +107,61 @@ def test_every_kind_of_request_goes_through(start):
     assert told[-1]["response"]["reason"] == "KILL_SWITCH"
 
 
+def test_all_markets_are_told_with_grid_phase_and_last_price(start):
+    """With the sequence of the engine's latest turn, as it says itself: see test_top.py."""
+    # given a market with a table of ticks that has traded, and one that has not
+    steps = Instrument(
+        symbol="T_USD", price_scale=2, quantity_scale=0, tick_size=5, tick_table=((10_000, 25),)
+    )
+    spoken = start(instruments=(steps, CENTS))
+    client = spoken.client()
+    spoken.ask(
+        client,
+        new("S", "98.50", "2", side="SELL", symbol="T_USD"),
+        new("B", "98.50", "1", symbol="T_USD"),
+    )
+
+    # when all markets are asked for
+    answer = spoken.ask(client, {"ask": "markets"})
+
+    # then each is there, as it stands
+    assert answer["seq"] == spoken.desk.oms.journal_seq().result(SOON_S)
+    first, second = answer["markets"]
+    assert (first["symbol"], first["last"], first["phase"]) == ("C_USD", None, "CONTINUOUS")
+    assert second == {
+        "symbol": "T_USD", "base": "T", "quote": "USD", "phase": "CONTINUOUS", "last": "98.5",
+        "tick_size": "0.05", "lot_size": "1",
+        "tick_table": [{"from": "100", "tick_size": "0.25"}],
+    }  # fmt: skip
+    error = spoken.ask(client, {"ask": "markets", "symbol": "X"})["error"]
+    assert error["field"] == "symbol"
+
+
+def test_the_latest_trades_are_told_as_the_market_tells_them(start):
+    """Without accounts, and without those that were busted; oldest first."""
+    spoken = start(instruments=(CENTS,))
+    client = spoken.client()
+    orders = [
+        new(f"{side}{n}", 98 + n, "1", side=side, symbol="C_USD")
+        for n in range(3)
+        for side in ("SELL", "BUY")
+    ]
+    spoken.ask(client, *orders)
+    told = spoken.ask(client, {"ask": "recent_trades", "symbol": "C_USD", "limit": 2})
+    assert [each["price"] for each in told["trades"]] == ["99", "100"]
+    assert told["trades"][0].keys() == {
+        "symbol", "execution_id", "match_number", "taker_side", "price", "quantity", "wall_ns",
+        "buy_order_id", "sell_order_id",
+    }  # fmt: skip
+    bust = {
+        "request": "BUST", "client_order_id": "b", "scope": "SYMBOL", "target": "C_USD",
+        "name": told["trades"][1]["execution_id"], "why": "wrong price",
+    }  # fmt: skip
+    assert not spoken.ask(client, bust)["response"]["refused"]
+    told = spoken.ask(client, {"ask": "recent_trades", "symbol": "C_USD"})
+    assert [each["price"] for each in told["trades"]] == ["98", "99"]
+
+
 def test_the_origin_says_who_and_how_and_which_line(spoken):
     """The user is the one that the kernel names; the client may say the request id alone."""
     # when two orders come, one with a request id of its own

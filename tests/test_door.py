@@ -24,6 +24,7 @@ from oms import (
 )
 from oms.enums import RequestType, ResponseType
 from oms.errors import OMSError, OutcomeUnknownError, StoppedError, ValidationError
+from oms.turn.answer import Answer
 from tests.fakes import SOON_S, BreakingVenue, Stepped, buy, config_of, remote
 
 
@@ -90,6 +91,7 @@ def test_what_is_no_request_is_refused_on_the_callers_thread(stepped, wrong):
     """One clear error, by every way in; nothing reaches the dispatcher."""
     for way_in in (
         stepped.oms.submit, stepped.oms.try_submit, stepped.oms.on_data, stepped.oms.dry_run,
+        lambda request: stepped.oms.hand_over(request, Answer()),
         lambda request: stepped.oms.submit_all([buy("B", 1, 100), request]),
         lambda request: stepped.oms.submit_all(request),
         lambda request: stepped.oms.submit_pair(request, request, "U"),
@@ -173,11 +175,12 @@ anything = st.one_of(
     st.builds(lambda: buy("o", 1, 100)),
 )  # fmt: skip
 METHODS = {
-    "on_data": 1, "submit": 1, "try_submit": 1, "submit_all": 1, "submit_pair": 3, "dry_run": 1,
+    "on_data": 1, "submit": 1, "try_submit": 1, "hand_over": 2,
+    "submit_all": 1, "submit_pair": 3, "dry_run": 1,
     "on_data_response": 1, "between_turns": 1, "add_listener": 1, "add_market_listener": 1,
     "remove_listener": 1,
     "get_order": 2, "open_orders": 1, "get_depth": 2, "depth_snapshot": 1, "balances": 1,
-    "best_bid": 1, "best_ask": 1, "recent_trades": 1, "get_prices": 1, "get_depth_ticks": 2,
+    "best_bid": 1, "best_ask": 1, "recent_trades": 2, "get_prices": 1, "get_depth_ticks": 2,
     "balances_units": 1, "best_bid_ticks": 1, "best_ask_ticks": 1, "candles": 4, "statistics": 2,
     "positions": 1, "pnl": 1, "trades": 2,
     "account_snapshot": 1, "orders": 1, "order_details": 1, "fills": 2, "find_order": 2,

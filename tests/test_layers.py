@@ -11,7 +11,7 @@ LAYERS = [
     {"requests"}, {"exchange", "reports", "positions"},
     {"sections", "idle", "config", "config_text"}, {"desk"},
     {"venues", "stores"}, {"turn"}, {"manager"}, {"gateways"}, {"client"}, {"aio"},
-    {"logs", "app", "cli", "commands", "simulation", "__main__"},
+    {"logs", "app", "cli", "commands", "simulation", "top", "__main__"},
 ]  # fmt: skip
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 STRANGERS = {"venues", "stores"}  # of one level, and yet they do not know each other
@@ -41,6 +41,7 @@ DOORS = {  # what only these may use
 EXTRAS = {  # packages of others; everything else runs without them
     "jwt": {"gateways/tokens.py"}, "argon2": {"gateways/passwords.py"},
     "bcrypt": {"gateways/passwords.py"}, "pyarrow": {"commands/exporting.py"},
+    "textual": {"top/screen.py"}, "rich": {"top/screen.py"},  # rich comes with textual
     "websockets": {"client/sockets.py", "gateways/web/frames.py"},
 }  # fmt: skip
 WEB = "gateways/web/"  # what the extra `server` brings is for these files alone
@@ -49,9 +50,9 @@ FAMILY = {  # what a gateway knows of the library: what its users know, and what
     "market_data", "money", "positions", "reject_reasons", "reports", "requests",
     "sections", "users", "version",
 }  # fmt: skip
-# Of the turn a gateway knows the classes that the library answers in, the widths of candles, and
-# what makes threads.
-TOLD_IN = {"details", "movements", "history", "threads"}
+# Of the turn a gateway knows the classes that the library answers in, who is told, the widths of
+# candles, and what makes threads.
+TOLD_IN = {"answer", "details", "movements", "history", "threads"}
 # What a client knows of the library: the types that cross the network, and how to sign.
 TYPES = {
     "client", "clock", "enums", "errors", "instruments", "market_data", "money", "positions",

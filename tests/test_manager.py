@@ -293,6 +293,13 @@ def test_the_latest_trades_name_both_orders_and_the_number_of_the_match(start_st
     assert [trade.match_number for trade in desk.oms.recent_trades("X")] == [1, 2, 3, 4, 5, 6]
     assert desk.refolded() == desk.digest()
 
+    # and a limit takes the latest of them
+    assert [trade.match_number for trade in desk.oms.recent_trades("X", 2)] == [5, 6]
+    assert len(desk.oms.recent_trades("X", 100)) == 6
+    for limit in (0, -1, True, "2"):
+        with pytest.raises(ValidationError, match="limit: expected a whole number, 1 or more"):
+            desk.oms.recent_trades("X", limit)
+
 
 def test_open_orders_are_those_of_the_account_oldest_first(start_manager):
     """Nobody sees another's; what ended is gone."""

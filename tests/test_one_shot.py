@@ -1,6 +1,5 @@
 """One request, one answer: what it did at once, what it was refused for, and the same again."""
 
-from concurrent.futures import Future
 from decimal import Decimal
 from fractions import Fraction
 
@@ -26,6 +25,7 @@ from oms import (
 from oms.config import QueueConfig
 from oms.errors import OutcomeUnknownError, StoreFullError, ValidationError
 from oms.manager import BATCH_MAX
+from oms.turn.answer import Asker
 from oms.turn.journal import Fold, differences
 from oms.turn.publisher import Publisher
 from tests.fakes import SOON_S, FaultyStore, config_of, remote, report_of, throttled
@@ -180,15 +180,23 @@ def test_a_change_refused_in_the_midst_of_a_sweep_hides_no_trade():
         row(7, 10, 10, "NEW", "NEW"),
         row(8, 9, 0, "CANCELED", "CANCELED"),
     ]
-    taker, other, late = Future(), Future(), Future()
+    taker, other, late = Heard(), Heard(), Heard()
 
     # when
     Publisher(10).tell(reports, {9: taker, 10: other, 12: late}, {}, 0, 0)
 
     # then
-    assert [each.number for each in taker.result(0).reports] == [1, 2, 5]
-    assert [each.number for each in other.result(0).reports] == [7]
-    assert [each.number for each in late.result(0).reports] == [4]
+    assert [each.number for each in taker.response.reports] == [1, 2, 5]
+    assert [each.number for each in other.response.reports] == [7]
+    assert [each.number for each in late.response.reports] == [4]
+
+
+class Heard(Asker):
+    response = None
+
+    def told(self, outcome):
+        assert self.response is None
+        self.response = outcome
 
 
 def test_a_modify_that_crosses_tells_its_trades(teller):

@@ -29,7 +29,7 @@ from oms.exchange.accounts import ROUNDING
 from oms.exchange.limits import check_limit
 from oms.exchange.order import Order
 from oms.money import to_text
-from oms.reject_reasons import RejectReason
+from oms.reject_reasons import RejectReason, mass_cancel_reason
 from oms.requests import codec
 from oms.requests.accounts import FundsAction
 from oms.requests.codec import Line
@@ -261,7 +261,7 @@ class Operations:
 
     def _mass_cancel(self, seq: int, line: Line) -> None:
         _, asker, client_id, account, symbol, side = line[:6]
-        reason = f"{RejectReason.MASS_CANCEL.value}: by={asker}, id={client_id}"
+        reason = mass_cancel_reason(asker, client_id)
         self._answer(seq, line, symbol, "", self._cancel_all(account, symbol, side, reason))
 
     # --- funds ---

@@ -40,7 +40,8 @@ from oms.turn.one_shot import DryRun
 from oms.users import Key, User
 
 ASK, ORIGIN = "ask", "origin"
-DRY_RUN, WATCH = "dry_run", "watch"  # questions whose answer is not there at once
+# Questions whose answer is not there at once.
+DRY_RUN, MARKETS, WATCH = "dry_run", "markets", "watch"
 FILLED_IN = ("user", "gateway")  # fields of the origin that are not for a client to say
 ROWS, ROWS_MAX = 100, 1_000  # orders or trades in one answer: unless asked otherwise, and at most
 TRADES_TOLD_MAX = 100  # of one order, in the answer to its request
@@ -79,9 +80,13 @@ class Answers:
         if name == DRY_RUN:
             request = of_object(self._signed(_of(values), user, request_id))
             return Promise(self._oms.dry_run(request), self.dry_run)
+        if name == MARKETS:
+            _checked(values, {})
+            return Promise(self._oms.journal_seq(), self.markets)
         question = QUESTIONS.get(name) if type(name) is str else None
         if question is None:
-            raise ValidationError(ASK, name, "one of " + ", ".join([*QUESTIONS, DRY_RUN, WATCH]))
+            known = ", ".join([*QUESTIONS, MARKETS, DRY_RUN, WATCH])
+            raise ValidationError(ASK, name, f"one of {known}")
         fields = _checked(values, question.fields)
         if question.slow and self._aside is not None:
             return Promise(self._aside.ask(lambda: question.answer(self, **fields)), _as_it_is)
@@ -119,6 +124,26 @@ class Answers:
             }
         }  # fmt: skip
 
+    def markets(self, seq: int) -> Told:
+        """What is traded, and how it stands. seq: of the latest turn, as the engine said: it is
+        alive."""
+        phases = self._oms.market_states()
+        told = [
+            {
+                "symbol": symbol, "base": each.base, "quote": each.quote,
+                "phase": phases.get(symbol),
+                "last": _last_price(self._oms.recent_trades(symbol, 1)),
+                "tick_size": each.tick_size_text, "lot_size": each.lot_size_text,
+                "tick_table": [
+                    {"from": to_text(at, each.price_scale),
+                     "tick_size": to_text(step, each.price_scale)}
+                    for at, step in each.tick_table
+                ],
+            }
+            for symbol, each in sorted(self._oms.instruments().items())
+        ]  # fmt: skip
+        return {"markets": told, "seq": seq}
+
     # --- questions ---
 
     def status(self) -> Told:
@@ -136,6 +161,10 @@ class Answers:
     def trades(self, symbol: str, account: str, before: str, limit: int) -> Told:
         found = self._oms.trades(account, symbol, before=before, limit=limit)
         return {"trades": [_plain_object(each) for each in found]}
+
+    def recent_trades(self, symbol: str, limit: int) -> Told:
+        found = self._oms.recent_trades(symbol, limit)
+        return {"trades": [print_object(each) for each in found]}
 
     def positions(self, account: str) -> Told:
         found = self._oms.positions(account)
@@ -210,12 +239,7 @@ class Answers:
             case MarketState():
                 told |= {"phase": event.phase.value, "reason": event.reason}
             case TradePrint():
-                told |= {
-                    "execution_id": event.execution_id, "match_number": event.match_number,
-                    "taker_side": event.taker_side, "price": to_text(event.price_ticks, price),
-                    "quantity": to_text(event.quantity_lots, quantity), "wall_ns": event.wall_ns,
-                    "buy_order_id": event.buy_order_id, "sell_order_id": event.sell_order_id,
-                }  # fmt: skip
+                told |= print_object(event)
             case TradeBust() | TradeCorrection():
                 told |= {
                     "execution_id": event.execution_id, "match_number": event.match_number,
@@ -247,6 +271,21 @@ def _levels(instrument: Instrument, levels: "list[Level] | tuple[Level, ...]") -
     """Price and quantity of each level, best first."""
     price, quantity = instrument.price_scale, instrument.quantity_scale
     return [[to_text(ticks, price), to_text(lots, quantity)] for ticks, lots in levels]
+
+
+def print_object(trade: TradePrint) -> Told:
+    """One trade of a market."""
+    return {
+        "symbol": trade.symbol, "execution_id": trade.execution_id,
+        "match_number": trade.match_number, "taker_side": trade.taker_side,
+        "price": to_text(trade.price_ticks, trade.price_scale),
+        "quantity": to_text(trade.quantity_lots, trade.quantity_scale), "wall_ns": trade.wall_ns,
+        "buy_order_id": trade.buy_order_id, "sell_order_id": trade.sell_order_id,
+    }  # fmt: skip
+
+
+def _last_price(trades: list[TradePrint]) -> str | None:
+    return to_text(trades[-1].price_ticks, trades[-1].price_scale) if trades else None
 
 
 def candle_object(candle: Candle) -> Told:
@@ -421,6 +460,7 @@ QUESTIONS = {
         {"symbol": OPTIONAL, "account": OPTIONAL, "before": OPTIONAL, "limit": LIMIT},
         slow=True,
     ),
+    "recent_trades": Question(Answers.recent_trades, {"symbol": SYMBOL, "limit": LIMIT}),
     "positions": Question(Answers.positions, {"account": ACCOUNT}),
     "depth": Question(Answers.depth, {"symbol": SYMBOL, "levels": (10, _whole(1, LEVELS_MAX))}),
     "candles": Question(

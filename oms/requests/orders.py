@@ -114,6 +114,22 @@ class Origin(NamedTuple):
     request_id: str = ""
     sequence: int = 0
 
+    @property
+    def is_usual(self) -> bool:
+        """Is it surely good? Told of all its texts at once; `check` says what is wrong."""
+        user, gateway, request_id, sequence = self
+        if not type(user) is type(gateway) is type(request_id) is str or type(sequence) is not int:
+            return False
+        text = f"{user}{gateway}{request_id}"
+        return (
+            len(text) <= ID_LENGTH_MAX
+            and text.isascii()
+            and text.isprintable()
+            and '"' not in text
+            and "\\" not in text
+            and 0 <= sequence <= SEQUENCE_MAX
+        )
+
     def check(self) -> None:
         """Raises ValidationError, naming the field, on a value out of range."""
         for name in ("user", "gateway", "request_id"):
@@ -270,7 +286,7 @@ class OrderRequest:
             and type_of(side) is Side
             and (time_in_force is GTC or time_in_force is IOC)
             and (hold is False or hold is True)
-            and origin is NO_ORIGIN
+            and (origin is NO_ORIGIN or (type_of(origin) is Origin and origin.is_usual))
             and order_id is ZERO
             and orig_client_order_id is EMPTY
         ):  # a plain order, by far the most, needs no more than this

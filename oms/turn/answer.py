@@ -1,15 +1,17 @@
-"""A future that knows which thread has to resolve it, and is not waited for there.
+"""Who asked, to be told what became of a request; mostly a future, which knows which thread has to
+resolve it, and is not waited for there.
 
 Flow:  manager -> [answer] -> inbox -> dispatcher -> publisher -> [answer] -> caller
 """
 
 from concurrent.futures import Future
 from threading import get_ident
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from oms.errors import DeadlockError
 
 T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 
 
 class Turns(Protocol):
@@ -18,7 +20,24 @@ class Turns(Protocol):
     thread_id: int
 
 
-class Answer(Future[T]):
+class Asker(Generic[T_contra]):
+    """Who is told the outcome of one request, once.
+
+    On the dispatcher's thread, after the commit: it must not wait. On the caller's own where the
+    request was refused before it came so far.
+    """
+
+    __slots__ = ()
+
+    def told(self, outcome: T_contra) -> None:
+        raise NotImplementedError
+
+    def failed(self, error: BaseException) -> None:
+        """The outcome is unknown. May come after `told`; then it says nothing."""
+        raise NotImplementedError
+
+
+class Answer(Future[T], Asker[T]):
     """Resolved by the dispatcher.
 
     turns: the dispatcher; set right after the construction, since a constructor in Python would
@@ -26,6 +45,14 @@ class Answer(Future[T]):
     """
 
     turns: Turns
+
+    def told(self, outcome: T) -> None:
+        if self.set_running_or_notify_cancel():
+            self.set_result(outcome)
+
+    def failed(self, error: BaseException) -> None:
+        if not self.done() and self.set_running_or_notify_cancel():
+            self.set_exception(error)
 
     def result(self, timeout: float | None = None) -> T:
         """As of any Future. Raises DeadlockError on the dispatcher's thread, in a listener say,

@@ -9,7 +9,6 @@ import gc
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from threading import get_ident
 from typing import Any
@@ -47,6 +46,7 @@ from oms.stores import JournalRecord, Store
 from oms.stores.high_water import Loss
 from oms.stores.tally import Tally, tally_text
 from oms.turn.access_view import AccessView
+from oms.turn.answer import Asker
 from oms.turn.inbox import Inbox, Item
 from oms.turn.intake import REQUEST_KINDS, Intake, as_new
 from oms.turn.journal import Fold, upgraded
@@ -54,7 +54,7 @@ from oms.turn.latency import OrderTracker
 from oms.turn.market_feed import MarketFeed
 from oms.turn.memory import give_back
 from oms.turn.notes import Notes
-from oms.turn.publisher import Publisher, settle
+from oms.turn.publisher import Publisher, fail
 from oms.turn.schedule import DueLines
 from oms.turn.snapshots import Snapshots
 from oms.turn.tape import Wanted, tape
@@ -452,14 +452,14 @@ class Dispatcher:
 
     def _enter(
         self, first_seq: int, notices: list[Line], items: list[Item], queued_ns: int
-    ) -> tuple[list[Line], dict[int, Future[OrderResponse]]]:
+    ) -> tuple[list[Line], dict[int, Asker[OrderResponse]]]:
         """Enter what came, in order; the desk sends what may go after each."""
         desk, intake = self.fold.desk, self.intake
         enter, lines, line_of = desk.enter, list(notices), intake.line
         new_lines = {} if intake.repeats else intake.lines
         for seq, notice in enumerate(notices, first_seq):
             enter(seq, notice)
-        answers: dict[int, Future[OrderResponse]] = {}
+        answers: dict[int, Asker[OrderResponse]] = {}
         for seq, (request, received_ns, answer) in enumerate(items, first_seq + len(notices)):
             line = new_lines.get(seq)
             if type(line) is tuple:
@@ -493,7 +493,7 @@ class Dispatcher:
                 log.error("venue report fits no open order, ignored: %s", report)
         return (kind, report.type.value, *report[1:])
 
-    def _publish(self, reports: list[Report], answers: dict[int, Future[OrderResponse]]) -> None:
+    def _publish(self, reports: list[Report], answers: dict[int, Asker[OrderResponse]]) -> None:
         clock, publisher, desk = self._clock, self._publisher, self.fold.desk
         durable_ns = clock.monotonic_ns()
         symbols = set(map(symbol_of, reports))
@@ -610,5 +610,5 @@ def without_collector() -> Iterator[None]:
 def _fail(items: Iterable[Item], error: BaseException) -> None:
     """The turn broke: whether it is on disk only a restart can tell."""
     for _message, _received_ns, answer in items:
-        if answer is not None and not answer.done():
-            settle(answer, None, OutcomeUnknownError(f"the outcome is unknown: {error!r}"))
+        if answer is not None:
+            fail(answer, OutcomeUnknownError(f"the outcome is unknown: {error!r}"))

@@ -12,15 +12,15 @@ kill switch the orders that were there before it (`sweep`).
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
 from itertools import islice
 from typing import Any, cast
 
 from oms.reports import OrderResponse
 from oms.requests.codec import MODIFY, NEW
+from oms.turn.answer import Asker
 from oms.turn.intake import WITHDRAWN
 
-Item = tuple[Any, int, Future[OrderResponse] | None]
+Item = tuple[Any, int, Asker[OrderResponse] | None]
 """What came (a line of a request, a VenueReport, a notice), when (monotonic ns), who asks."""
 
 Scope = tuple[str, str, str]

@@ -109,14 +109,15 @@ class Intake:
                     ticks = lots = None
                 if (
                     ticks is None or lots is None or terms is not None or tif != GTC
-                    or order_type != LIMIT or origin is not NO_ORIGIN
+                    or order_type != LIMIT
                 ):  # fmt: skip
                     lines[seq], claim = self._new_line(seq, request)
                 else:  # a plain order with numbers that were read before: by far the most
-                    lines[seq] = (
+                    line = (
                         NEW, account, client_id, symbol, side, order_type, tif, ticks, lots,
-                        1 if hold else 0, "",
+                        1 if hold else 0, origin.request_id,
                     )  # fmt: skip
+                    lines[seq] = line if origin is NO_ORIGIN else with_origin(line, origin)
                     held = "True" if hold else "False"  # formatting a bool costs four times that
                     content = crc32(f"{symbol}|{side}|{ticks}|{lots}|{held}|".encode())
                     claim = (seq, account, client_id, symbol, side, "", content)

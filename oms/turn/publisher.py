@@ -36,6 +36,7 @@ from oms.reports import (
     Report,
     status_of,
 )
+from oms.turn.answer import Asker
 from oms.turn.tape import told_of
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class Publisher:
         self.failures = 0
         # Who waits for a remote venue to answer, by the request's sequence, and the report that
         # it was sent. Bounded as what may be under way to the venue is.
-        self.owed: dict[int, tuple[Future[OrderResponse], Report]] = {}
+        self.owed: dict[int, tuple[Asker[OrderResponse], Report]] = {}
 
     def add_listener(self, listener: Listener) -> None:
         with self._adding:
@@ -163,7 +164,7 @@ class Publisher:
     def tell(
         self,
         reports: list[Report],
-        answers: dict[int, Future[OrderResponse]],
+        answers: dict[int, Asker[OrderResponse]],
         hops: dict[int, Hops],
         durable_ns: int,
         published_ns: int,
@@ -202,7 +203,7 @@ class Publisher:
 
     def _answer(
         self,
-        answer: Future[OrderResponse],
+        answer: Asker[OrderResponse],
         reports: list[Report],
         at: int,
         hops: Hops | None,
@@ -211,7 +212,10 @@ class Publisher:
         made = _made_at_once(reports, at)
         last = made[-1]
         response = OrderResponse(last, self.instruments.get(last.symbol), hops, told, made)
-        _resolve(answer, response)
+        try:
+            answer.told(response)
+        except BaseException:  # of its owner, or of a callback: the dispatcher goes on
+            log.exception("a future, or a callback of it, failed")
         return response
 
     def _answer_owed(self, reports: list[Report], at: int, told: tuple[int, int]) -> None:
@@ -230,12 +234,15 @@ class Publisher:
         while self.owed:
             _, (answer, report) = self.owed.popitem()
             instrument = self.instruments.get(report.symbol)
-            _resolve(answer, OrderResponse(report, instrument, at_once=[report]))
+            try:
+                answer.told(OrderResponse(report, instrument, at_once=[report]))
+            except BaseException:
+                log.exception("a future, or a callback of it, failed")
 
     def fail_owed(self, error: Exception) -> None:
         """Nobody will be told any more."""
         while self.owed:
-            settle(self.owed.popitem()[1][0], None, error)
+            fail(self.owed.popitem()[1][0], error)
 
     def tell_market(self, events: list[MarketEvent]) -> None:
         """Tell one turn's market events, in order; the private reports went before."""
@@ -246,11 +253,11 @@ class Publisher:
                 except BaseException:  # whatever it is, the dispatcher goes on
                     self._failed(listener)
 
-    def refuse(self, answer: Future[OrderResponse] | None, response: OrderResponse) -> None:
+    def refuse(self, answer: Asker[OrderResponse] | None, response: OrderResponse) -> None:
         """Tell a refusal that never reached the journal, on the caller's thread."""
         self._count_reject(response.text)
-        if answer is not None:  # nobody has seen it yet
-            answer.set_result(response)
+        if answer is not None:
+            answer.told(response)
         for listener in self._listeners:
             try:
                 listener(response)
@@ -274,9 +281,11 @@ class Publisher:
     def depth(self, symbol: str) -> Depth:
         return self._depth.get(symbol, ([], []))
 
-    def trades(self, symbol: str) -> list[TradePrint]:
+    def trades(self, symbol: str, limit: int | None = None) -> list[TradePrint]:
+        """The latest, oldest first; limit: so many at most, above 0."""
         instrument = self.instruments.get(symbol)
-        return [in_units(trade, instrument) for trade in list(self._trades.get(symbol, ()))]
+        kept = list(self._trades.get(symbol, ()))
+        return [in_units(trade, instrument) for trade in (kept[-limit:] if limit else kept)]
 
     def response(self, report: Report) -> OrderResponse:
         return OrderResponse(report, self.instruments.get(report.symbol))
@@ -352,17 +361,16 @@ def _made_at_once(reports: list[Report], at: int) -> list[Report]:
     return made
 
 
-def _resolve(answer: Future[OrderResponse], response: OrderResponse) -> None:
+def fail(answer: Asker[OrderResponse], error: BaseException) -> None:
     """Whatever its owner did to it, or a callback raises: the dispatcher goes on."""
     try:
-        if answer.set_running_or_notify_cancel():
-            answer.set_result(response)
+        answer.failed(error)
     except BaseException:
         log.exception("a future, or a callback of it, failed")
 
 
 def settle(answer: Future[T], result: T | None, error: BaseException | None = None) -> None:
-    """The same of any future, which may be running already, and of an error."""
+    """The same of any future, which may be running already, and of a result."""
     try:
         if answer.running() or (not answer.done() and answer.set_running_or_notify_cancel()):
             if error is not None:

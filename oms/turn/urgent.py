@@ -11,7 +11,7 @@ cancel or a kill does the same with what was here before it, as it comes up.
 from collections.abc import Iterator
 
 from oms.enums import Scope
-from oms.reject_reasons import RejectReason
+from oms.reject_reasons import RejectReason, mass_cancel_reason
 from oms.requests import OperatorAction
 from oms.requests.codec import CANCEL, MASS_CANCEL, OPERATOR, Line
 from oms.requests.operators import OF_MARKETS
@@ -94,7 +94,7 @@ class UrgentLane:
             return
         for line, number in zip(lines[-len(numbers) :], numbers, strict=True):
             if line[0] == MASS_CANCEL:
-                why = f"{RejectReason.MASS_CANCEL.value}: by={line[1]}, id={line[2]}"
+                why = mass_cancel_reason(line[1], line[2])
                 self._inbox.sweep((line[3], line[4], line[5]), number, why)
             elif line[0] == OPERATOR and line[3] == OperatorAction.KILL and line[4] != Scope.GROUP:
                 account = line[5] if line[4] == Scope.ACCOUNT else ""

@@ -71,6 +71,7 @@ def test_the_book_and_the_latest_trades(door):
     assert [(each["price"], each["quantity"]) for each in trades] == [("100", "1"), ("101.5", "2")]
     assert "account" not in str(trades)
     assert len(ask(door, f"/trades?symbol={S}&limit=1")["trades"]) == 1
+    assert [each["last"] for each in ask(door, "/markets")["markets"]] == ["101.5", None]
 
 
 def test_the_ticker_has_the_last_24_hours(door):

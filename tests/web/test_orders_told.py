@@ -69,3 +69,17 @@ def test_fills_bear_the_orders_own_id(door):
     assert fill["data"]["clientOrderId"] == "own"
     order = ann.ask("GET", "/order?clientOrderId=m").json()
     assert [each["clientOrderId"] for each in order["fills"]] == ["own"]
+
+
+def test_an_order_that_meets_one_of_its_own_account_is_told_as_it_was_placed(door):
+    """Its last report is of a cancel that nobody asked for; the answer is of the order."""
+    ann, bob = door.user("ann"), door.user("bob")
+    bob.sell("1", "100")
+    ann.sell("1", "101", clientOrderId="rests")
+    told = ann.buy("3", "101", clientOrderId="own", selfTrade="CANCEL_NEWEST").json()
+    assert (told["status"], told["filledQuantity"], told["openQuantity"]) == ("CANCELED", "1", "0")
+    assert [each["price"] for each in told["fills"]] == ["100"]
+    order = ann.ask("GET", "/order?clientOrderId=own").json()
+    fills = [told.pop("fills"), order.pop("fills")]
+    assert told == order
+    assert [[each["tradeId"] for each in those] for those in fills] == [["1"], ["1"]]

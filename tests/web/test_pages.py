@@ -87,6 +87,30 @@ def test_the_forms_are_those_of_the_description(door):
     assert ("path", "id") in forms["GET", "/orders/{id}"]
 
 
+def test_each_field_says_what_it_takes(door):
+    """Names are texts, though they have a pattern as numbers do."""
+    kinds = {}
+    for _, attributes in Read(door.http.get("/docs").text).tags:
+        if "data-kind" in attributes:
+            kinds.setdefault(attributes["name"], set()).add(attributes["data-kind"])
+    names = (
+        "clientOrderId",
+        "origClientOrderId",
+        "ocoWith",
+        "toAccount",
+        "executionId",
+        "interval",
+    )
+    for name in (*names, "account", "symbol"):
+        assert kinds[name] == {"text"}, name
+    for name in ("price", "quantity", "stopPrice", "amount", "protectionPrice"):
+        assert "number as text" in kinds[name], name
+        assert "whole number as text" not in kinds[name], name
+    for name in ("orderId", "expireTime", "start", "after"):
+        assert kinds[name] == {"whole number as text"}, name
+    assert kinds["limit"] == {"whole number"}
+
+
 # --- the console ---
 
 CONSOLE = Path(pages.__file__).with_name("static") / "console"

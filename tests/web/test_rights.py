@@ -497,6 +497,41 @@ def test_a_role_that_is_taken_away_is_gone_with_the_next_request(door):
     assert boss.ask("GET", "/admin/status").status_code == 403
 
 
+def test_a_refused_change_of_a_user_changes_nothing(door):
+    """Role, accounts and lock are one request: if one of them cannot be, none is."""
+    boss, ann = door.user("boss", "operator"), door.user("ann")
+    before = boss.ask("GET", "/admin/users").json()
+    for more in ({"accounts": ["operator"]}, {"accounts": ["ann", "fees"], "locked": True}):
+        answer = boss.ask("PATCH", "/admin/users/ann", {"role": "operator", **more})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "ACCOUNT_TAKEN")
+        assert boss.ask("GET", "/admin/users").json() == before
+    assert ann.ask("GET", "/admin/status").status_code == 403
+    whole = {"role": "viewer", "accounts": ["ann", "more"], "locked": True, "why": "a test"}
+    told = boss.ask("PATCH", "/admin/users/ann", whole).json()
+    assert (told["role"], told["accounts"], told["locked"]) == ("viewer", ["ann", "more"], "a test")
+    told = boss.ask("PATCH", "/admin/users/ann", {"locked": False}).json()
+    assert (told["role"], told["accounts"], told["locked"]) == ("viewer", ["ann", "more"], None)
+
+
+def test_a_list_has_the_items_that_it_says(door):
+    """A comma in one would make two of it, and an empty one would make the list empty: all
+    accounts gone, or a key that is good from everywhere."""
+    boss, ann = door.user("boss", "operator"), door.user("ann")
+    before = everything_of(ann)
+    for items in (["a,b"], [""], ["ann", ""], ["ann", "ann"], ["x" * 65], [","]):
+        answer = boss.ask("PATCH", "/admin/users/ann", {"accounts": items})
+        assert answer.status_code == 400, items
+        assert answer.json()["error"]["field"].startswith("accounts")
+        answer = boss.ask("POST", "/admin/users", {**NEW_USER, "accounts": items})
+        assert answer.status_code == 400, items
+    for items in (["192.0.2.0/24,0.0.0.0/0"], [""], ["192.0.2.0/24", ""]):
+        said = {"name": "n", "scopes": ["read"], "addresses": items}
+        answer = ann.ask("POST", "/keys", said)
+        assert answer.status_code == 400, items
+        assert answer.json()["error"]["field"].startswith("addresses")
+    assert everything_of(ann) == before
+
+
 def test_who_is_locked_out_is_let_in_by_nothing(door):
     """Neither token, key nor password; unlocked, the key is good again and the token is not."""
     boss, ann = door.user("boss", "operator"), door.user("ann")

@@ -105,6 +105,30 @@ def test_many_orders_may_be_on_their_way_and_keep_their_order(door):
         assert [each["clientOrderId"] for each in told] == [f"a-{n}" for n in range(100)]
 
 
+def test_an_order_behind_a_mass_cancel_is_not_met_by_it(door):
+    """To cancel all and quote anew, without waiting in between."""
+    ann = door.user("ann")
+    order = {"symbol": "BTC_USD", "side": "BUY", "price": "9", "quantity": "1"}
+    with Wire(door, ann) as wire:
+        for number in range(20):
+            order["clientOrderId"] = f"a-{number}"
+            wire.say(op="order.cancel_all", id=f"c-{number}", params={})
+            wire.say(op="order.place", id=f"p-{number}", params=order)
+            wire.until(lambda m, number=number: m.get("id") == f"p-{number}")
+        assert wire.ask(op="ping", id="last")["ok"]
+        told = ann.ask("GET", "/orders/open").json()["orders"]
+        assert [each["clientOrderId"] for each in told] == ["a-19"]
+        canceled = {
+            m["id"]: [each["clientOrderId"] for each in m["result"]["orders"]]
+            for m in wire.told if m.get("op") == "order.cancel_all" and m["ok"]
+        }  # fmt: skip
+    assert all(
+        canceled[f"c-{number}"] == ([f"a-{number - 1}"] if number else [])
+        for number in range(20) if f"c-{number}" in canceled
+    )  # fmt: skip
+    assert canceled
+
+
 @pytest.mark.parametrize(
     ("message", "field"),
     [

@@ -3,6 +3,7 @@
 import pytest
 
 from oms.reject_reasons import RejectReason
+from tests.web.doors import front_config
 
 
 def test_two_people_trade(door):
@@ -104,6 +105,31 @@ def test_a_list_of_orders_is_answered_one_by_one(door):
     assert len(ann.ask("GET", "/orders/open").json()["orders"]) == 2  # nothing of the second list
 
 
+def test_a_list_counts_as_so_many_orders(start_door):
+    """Else the allowance of orders would be one of lists; nothing of a list too many is placed."""
+    door = start_door(front_config(orders_max=4))
+    ann = door.user("ann")
+    good = {"symbol": "BTC_USD", "side": "BUY", "price": "9", "quantity": "1"}
+    first = ann.ask("POST", "/orders", [good] * 6)
+    assert first.status_code == 200
+    assert first.headers["ratelimit-remaining"] in ("2", "3")  # 8 at once, 4 more a second
+    second = ann.ask("POST", "/orders", [good] * 8)
+    assert second.status_code == 429
+    assert int(second.headers["retry-after"]) >= 1
+    assert len(ann.ask("GET", "/orders/open").json()["orders"]) == 6
+
+
+def test_a_mass_cancel_repeated_names_the_same_orders(door):
+    ann = door.user("ann")
+    order_id = ann.buy("1", "90").json()["orderId"]
+    first = ann.ask("POST", "/order/cancel_all", {"clientOrderId": "all-1"})
+    ann.buy("1", "91")
+    again = ann.ask("POST", "/order/cancel_all", {"clientOrderId": "all-1"})
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.json() == first.json()
+    assert [each["orderId"] for each in again.json()["orders"]] == [order_id]
+
+
 def test_whoever_waits_is_told_when_the_order_is_over(door):
     """wait=done: the end, or 202 with the order as it stands when that takes too long."""
     ann = door.user("ann")
@@ -112,6 +138,13 @@ def test_whoever_waits_is_told_when_the_order_is_over(door):
         {"symbol": "BTC_USD", "side": "BUY", "price": "9", "quantity": "1"},
     )  # fmt: skip
     assert (open_.status_code, open_.json()["status"]) == (202, "NEW")
+    repeated = ann.ask(
+        "POST", "/order?wait=done&seconds=1",
+        {"symbol": "BTC_USD", "side": "BUY", "price": "9", "quantity": "1",
+         "clientOrderId": open_.json()["clientOrderId"]},
+    )  # fmt: skip
+    assert (repeated.status_code, repeated.json()["status"]) == (202, "NEW")
+    assert repeated.headers["idempotency-replayed"] == "true"
     over = ann.ask(
         "POST", "/order?wait=done",
         {"symbol": "BTC_USD", "side": "BUY", "price": "9", "quantity": "1", "timeInForce": "IOC"},

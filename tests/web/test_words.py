@@ -136,3 +136,31 @@ def test_whatever_is_said_is_an_order_or_a_refusal(given_):
 def test_any_bytes_are_an_order_or_a_refusal(body):
     with pytest.raises(ValidationError):
         read_body(NewOrder, body)
+
+
+names = st.sampled_from([*ORDER, "timeInForce", "time_in_force", "market", "type", "hold", "nope"])
+texts = st.sampled_from(
+    ["A", "buy", "SELL", "1.5", "", 'x":"', "\u00e9", "\x7f", "a\n", "9" * 1_020]
+)
+
+
+@given(st.lists(st.tuples(names, texts), max_size=6), st.sampled_from(["", " ", "\n", "\ufeff"]))
+def test_texts_alone_are_read_as_everything_else_is(pairs, space):
+    """Whether it is read at once or part by part, as what has an escape in it, is no matter."""
+    fields = [*ORDER.items(), *pairs][1:]
+    rest = ",".join(
+        f"{space}{json.dumps(name)}:{json.dumps(value, ensure_ascii=False)}"
+        for name, value in fields
+    )
+    plain, escaped = (
+        outcome(f'{{"{symbol}":"BTC_USD",{rest}}}'.encode())
+        for symbol in ("symbol", "symb\\u006fl")
+    )
+    assert plain == escaped
+
+
+def outcome(body):
+    try:
+        return read_body(NewOrder, body)
+    except ValidationError as error:
+        return error.field, error.expected.partition(" at character")[0]

@@ -5,8 +5,7 @@ Flow:  uvicorn -> [app] -> Entry -> its function -> Reply -> [app] -> uvicorn
 third of what the rest of it does.
 """
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -14,13 +13,11 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from oms.gateways.web.counts import NO_ROUTE
-from oms.gateways.web.errors import Reply, error_reply, http_error
+from oms.gateways.web.errors import Reply, error_reply, http_error, log_refused
 from oms.gateways.web.front import Ask, Door, Entry, headers_of, read_all
 from oms.gateways.web.limits import ADDRESS
 from oms.gateways.web.replies import refuse_socket, send_reply
 from oms.gateways.web.sockets import Sockets
-
-log = logging.getLogger(__name__)
 
 VERSION_PREFIX = "/v1"
 SOCKET_PATHS = ("/ws", "/", "/v1/ws")
@@ -30,7 +27,10 @@ PREFLIGHT = {
     "x-api-nonce, x-api-signature",
     "access-control-max-age": "600",
 }
-REFUSALS = ("UNAUTHORIZED", "FORBIDDEN", "TOO_MANY_REQUESTS")
+# No router before these: it would take half as long as the order.
+AT_ONCE = {
+    ("POST", "/order"), ("POST", "/orders"), ("DELETE", "/order"), ("POST", "/order/cancel_all"),
+}  # fmt: skip
 
 
 class Served:
@@ -43,18 +43,16 @@ class Served:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         door, entry = self._door, self.entry
         request_id, began_ns = door.next_id(), door.oms.clock.monotonic_ns()
+        ask = None
         try:
             ask = await self._asked(scope, receive, request_id)
             left = door.allow(entry.cost, ask.client)
             reply = await entry.handler(ask, entry.said(ask))
-            reply.headers.update(left)
+            reply.headers = left.headers | reply.headers
         except Exception as error:
             reply = error_reply(error, request_id)
-            if reply.told["error"]["code"] in REFUSALS:  # the gate logs its own
-                log.info(
-                    "refused %s %s for %s: %s", entry.method, entry.path,
-                    door.keeper.address(scope), reply.told["error"]["code"],
-                )  # fmt: skip
+            what, address = f"{entry.method} {entry.path}", door.keeper.address(scope)
+            log_refused(error, what, address, ask.known if ask is not None else None, request_id)
         reply.headers.update(door.keeper.cors(scope))
         await send_reply(send, reply, request_id)
         elapsed_ns = door.oms.clock.monotonic_ns() - began_ns
@@ -74,7 +72,7 @@ class Served:
 
 
 class Front:
-    """The application: `POST /order` at once, everything else by the router."""
+    """The application: orders and cancels at once, everything else by the router."""
 
     def __init__(self, door: Door, entries: Sequence[Entry]) -> None:
         self._door = door
@@ -92,31 +90,27 @@ class Front:
         )
         self._router.router.redirect_slashes = False  # nobody is sent where a Host header says
         self._router.state.door = door
-        self._place = {
-            f"{prefix}/order": Served(door, each)
+        self._at_once = {
+            (each.method, prefix + each.path): Served(door, each)
             for prefix in ("", VERSION_PREFIX)
             for each in entries
-            if (each.method, each.path) == ("POST", "/order")
+            if (each.method, each.path) in AT_ONCE
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "websocket":
             if scope["path"] in SOCKET_PATHS:
-                await self._sockets(scope, receive, send)
-            else:
-                request_id = self._door.next_id()
-                error = http_error(404, "NOT_FOUND", "there is no WebSocket here: see /docs")
-                await refuse_socket(send, error_reply(error, request_id), request_id)
-            return
+                return self._sockets(scope, receive, send)
+            return self._no_socket(send)
         if scope["method"] == "OPTIONS":
-            await self._preflight(scope, send)
-            return
-        if scope["method"] == "POST":
-            place = self._place.get(scope["path"])
-            if place is not None:
-                await place(scope, receive, send)
-                return
-        await self._router(scope, receive, send)
+            return self._preflight(scope, send)
+        served = self._at_once.get((scope["method"], scope["path"]), self._router)
+        return served(scope, receive, send)
+
+    async def _no_socket(self, send: Send) -> None:
+        request_id = self._door.next_id()
+        error = http_error(404, "NOT_FOUND", "there is no WebSocket here: see /docs")
+        await refuse_socket(send, error_reply(error, request_id), request_id)
 
     async def _preflight(self, scope: Scope, send: Send) -> None:
         """What a browser asks before it lets a page of another site ask."""
@@ -127,7 +121,9 @@ class Front:
             reply = Reply(None, 200, allowed | PREFLIGHT)
         else:
             text = "a page of another site: see [web] allowed_origins"
-            reply = error_reply(http_error(403, "FORBIDDEN", text), request_id)
+            error = http_error(403, "FORBIDDEN", text)
+            log_refused(error, "OPTIONS", door.keeper.address(scope), None, request_id)
+            reply = error_reply(error, request_id)
             reply.headers.update(allowed)
         door.counts.answer("OPTIONS", "-", reply.status, 0)
         await send_reply(send, reply, request_id)

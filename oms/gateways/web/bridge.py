@@ -7,26 +7,30 @@ However many answers a turn has, the loop is woken once: waking it costs 10 us.
 import asyncio
 from collections import deque
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar
+
+from oms.turn.answer import Asker
 
 T = TypeVar("T")
 
 
 class Bridge:
-    """Belongs to one event loop. `settled` of any future may come from any thread."""
+    """Belongs to one event loop; what is settled may be so on any thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         # What is waited for at most so long, oldest first: one look a second at the oldest ones
         # takes the place of a timer for each, which would cost more than the wait itself.
         self._due: dict[asyncio.Future[Any], int] = {}
-        self._settled: deque[tuple[asyncio.Future[object], Future[object]]] = deque()
+        # What the loop is to tell: to whom, the outcome, or the error.
+        self._settled: deque[tuple[asyncio.Future[Any], object, BaseException | None]] = deque()
         self._woken = False
 
     def awaitable(self, future: "Future[T]") -> "asyncio.Future[T]":
         """The same outcome, to be awaited on the loop. Canceled, it leaves the future alone."""
         waiting: asyncio.Future[T] = self._loop.create_future()
-        future.add_done_callback(lambda done: self._note(waiting, done))  # type: ignore[arg-type]
+        future.add_done_callback(partial(_settled, Waiting(self, waiting)))
         return waiting
 
     def within(self, future: "Future[T]", due_ns: int) -> "asyncio.Future[T]":
@@ -35,6 +39,12 @@ class Bridge:
         waiting = self.awaitable(future)
         self._due[waiting] = due_ns
         return waiting
+
+    def asker(self, due_ns: int) -> "Waiting[T]":
+        """The same of a request that is to be handed over: what is told of it is for `outcome`."""
+        outcome: asyncio.Future[T] = self._loop.create_future()
+        self._due[outcome] = due_ns
+        return Waiting(self, outcome)
 
     def expire(self, now_ns: int) -> None:
         """End the waits that are due."""
@@ -48,10 +58,12 @@ class Bridge:
             if not waiting.done():
                 waiting.set_exception(TimeoutError())
 
-    def _note(self, waiting: "asyncio.Future[object]", done: "Future[object]") -> None:
+    def note(
+        self, waiting: "asyncio.Future[Any]", outcome: object, error: BaseException | None = None
+    ) -> None:
         """On whatever thread settled it. The loop takes what is noted before it looks: `_woken`
         falls before it does, so nothing stays behind."""
-        self._settled.append((waiting, done))
+        self._settled.append((waiting, outcome, error))
         if not self._woken:
             self._woken = True
             try:
@@ -63,12 +75,35 @@ class Bridge:
         self._woken = False
         settled = self._settled
         while settled:
-            waiting, done = settled.popleft()
+            waiting, outcome, error = settled.popleft()
             self._due.pop(waiting, None)
-            if waiting.done():  # its connection has gone
+            if waiting.done():  # its connection has gone, or it was told before
                 continue
-            error = done.exception()
             if error is not None:
                 waiting.set_exception(error)
             else:
-                waiting.set_result(done.result())
+                waiting.set_result(outcome)
+
+
+class Waiting(Asker[T]):
+    """Who asked, on the loop: `outcome` is to be awaited there."""
+
+    __slots__ = ("_bridge", "outcome")
+
+    def __init__(self, bridge: Bridge, outcome: "asyncio.Future[T]") -> None:
+        self._bridge = bridge
+        self.outcome = outcome
+
+    def told(self, outcome: T) -> None:
+        self._bridge.note(self.outcome, outcome)
+
+    def failed(self, error: BaseException) -> None:
+        self._bridge.note(self.outcome, None, error)
+
+
+def _settled(waiting: Waiting[T], done: "Future[T]") -> None:
+    error = done.exception()
+    if error is not None:
+        waiting.failed(error)
+    else:
+        waiting.told(done.result())

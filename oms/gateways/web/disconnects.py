@@ -68,7 +68,7 @@ class Disconnects:
             account=GATE, client_order_id=own_id, action=action, user=user, facts=facts,
             origin=Origin(user, GATEWAY),
         )  # fmt: skip
-        response = await self._door.settled(self._door.oms.try_submit(request))
+        response = await self._door.submit(request)
         if response.refused:
             raise refusal(response)
         return response
@@ -117,7 +117,7 @@ class Disconnects:
             account=arm.account, client_order_id=f"{GATEWAY}-{arm.arm_id}",
             origin=Origin(user, GATEWAY, arm.arm_id),
         )  # fmt: skip
-        response = await self._door.settled(self._door.oms.try_submit(request))
+        response = await self._door.submit(request)
         _check_taken(response)
         return response.facts.get("canceled", "0")
 

@@ -25,7 +25,7 @@ from starlette.types import Receive, Scope
 from oms.clock import NANOS
 from oms.errors import StoppedError, StoreError, ValidationError
 from oms.gateways.gate import Caller, may
-from oms.gateways.web.bridge import Bridge
+from oms.gateways.web.bridge import Bridge, Waiting
 from oms.gateways.web.counts import Counts
 from oms.gateways.web.ends import Ends
 from oms.gateways.web.errors import HttpError, Reply, http_error, refused, unavailable, unknown
@@ -38,6 +38,7 @@ from oms.gateways.web.limits import (
     REQUEST,
     Allowance,
     Limits,
+    Taken,
 )
 from oms.gateways.web.orders import fills_told, orders_told
 from oms.gateways.web.pools import ASKING, HASHING, Pool
@@ -172,13 +173,14 @@ class Door:
         """The id of one request, found again in its answer, in the log and in the journal."""
         return f"{self._process}.{next(self._numbers)}"
 
-    def allow(self, cost: str, client: str) -> Mapping[str, str]:
-        """Count one request; the headers that tell how many are left. Raises HttpError 429."""
-        taken = self.limits.take(cost, client, self.oms.clock.monotonic_ns())
+    def allow(self, cost: str, client: str, count: int = 1) -> Taken:
+        """Count one request, or the orders of one; what is left of the allowance. Raises HttpError
+        429, and then nothing was counted."""
+        taken = self.limits.take(cost, client, self.oms.clock.monotonic_ns(), count)
         if taken.wait_s:
             text = f"at most {taken.limit} at once of these; again in {taken.wait_s:.1f} s"
             raise http_error(429, "TOO_MANY_REQUESTS", text, headers=taken.headers)
-        return taken.headers
+        return taken
 
     # --- waiting ---
 
@@ -189,8 +191,23 @@ class Door:
         """
         assert self._bridge is not None, "the loop runs"
         due_ns = self.oms.clock.monotonic_ns() + ANSWER_NS_MAX
+        return await self._outcome(self._bridge.within(future, due_ns))
+
+    async def submit(self, request: Request) -> OrderResponse:
+        """The same of a request that is handed over here."""
+        assert self._bridge is not None, "the loop runs"
+        due_ns = self.oms.clock.monotonic_ns() + ANSWER_NS_MAX
+        asker: Waiting[OrderResponse] = self._bridge.asker(due_ns)
         try:
-            return await self._bridge.within(future, due_ns)
+            self.oms.hand_over(request, asker)
+        except BaseException:
+            asker.outcome.cancel()  # nobody waits for it
+            raise
+        return await self._outcome(asker.outcome)
+
+    async def _outcome(self, waiting: "asyncio.Future[T]") -> T:
+        try:
+            return await waiting
         except TimeoutError:
             raise unknown(f"no answer within {ANSWER_S_MAX:g} s") from None
         except (StoreError, StoppedError) as error:
@@ -358,7 +375,7 @@ class Ask:
         return self.account(named)
 
     async def submit(self, request: Request) -> OrderResponse:
-        return await self.door.settled(self.oms.try_submit(request))
+        return await self.door.submit(request)
 
 
 Handler = Callable[[Ask, Any], Awaitable[Reply]]

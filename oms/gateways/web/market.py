@@ -7,6 +7,7 @@ import msgspec
 from oms.errors import ValidationError
 from oms.gateways.web.errors import HttpError, Reply
 from oms.gateways.web.front import Ask, Entry, Right
+from oms.gateways.web.hub import last_told
 from oms.gateways.web.shapes import (
     Answer,
     CalendarTold,
@@ -27,7 +28,7 @@ from oms.gateways.web.told import (
     trade_told,
 )
 from oms.gateways.web.trading import Id
-from oms.gateways.web.words import Body, WholeText
+from oms.gateways.web.words import SPAN, Body, WholeText
 from oms.instruments import Instrument
 from oms.reject_reasons import RejectReason
 from oms.requests.orders import SEQUENCE_MAX
@@ -63,7 +64,7 @@ class Candles(Body):
     stand, also of the time before this start. Spans without a trade have no candle."""
 
     symbol: Id
-    interval: Annotated[str, msgspec.Meta(pattern="^[0-9]{1,5}[smhd]$")] = "1m"
+    interval: Annotated[str, msgspec.Meta(pattern=SPAN)] = "1m"
     start: WholeText | None = None
     end: WholeText | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=CANDLES_MAX)] = CANDLES
@@ -101,6 +102,7 @@ async def markets(ask: Ask, wanted: Markets) -> Reply:
     told = [
         {
             **instrument_told(each, phase.value if (phase := phases.get(symbol)) else None),
+            "last": last_told(ask.oms.recent_trades(symbol, 1))["last"],
             "filters": filters_told(limits.get(symbol, {})),
         }
         for symbol, each in sorted(ask.oms.instruments(delisted=wanted.delisted).items())
@@ -152,7 +154,7 @@ async def depth(ask: Ask, wanted: Depth) -> Reply:
 
 async def trades(ask: Ask, wanted: Trades) -> Reply:
     instrument_of(ask, wanted.symbol)
-    found = ask.oms.recent_trades(wanted.symbol)[-wanted.limit :]
+    found = ask.oms.recent_trades(wanted.symbol, wanted.limit)
     return Reply({"trades": [trade_told(each) for each in found]})
 
 
@@ -198,12 +200,10 @@ async def ticker(ask: Ask, wanted: OfSymbol) -> Reply:
     scales = book.price_scale, book.quantity_scale
     bid = levels_told(book.bids_ticks[:1], scales)
     ask_ = levels_told(book.asks_ticks[:1], scales)
-    latest = ask.oms.recent_trades(wanted.symbol)[-1:]
-    last = trade_told(latest[0]) if latest else None
+    last = last_told(ask.oms.recent_trades(wanted.symbol, 1))
     return Reply(
         {
-            "symbol": wanted.symbol, "last": last["price"] if last else None,
-            "lastQuantity": last["quantity"] if last else None,
+            "symbol": wanted.symbol, **last,
             "bid": bid[0] if bid else None, "ask": ask_[0] if ask_ else None,
             **statistics_told(await ask.door.statistics(wanted.symbol)),
         }

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from oms.gateways.web.errors import REPLAYED, Reply, our_fields, refusal
+from oms.gateways.web.errors import OUR_FIELDS, REPLAYED, OurFields, Reply, refusal
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.shapes import Answer, BalancesTold
 from oms.gateways.web.told import Told, balances_told, reports_told
@@ -59,7 +59,7 @@ async def transfer(ask: Ask, body: Transfer) -> Reply:
 
 async def _move(ask: Ask, action: FundsAction, body: "Amount | Transfer") -> Reply:
     account = ask.funds_account(body.account, action)
-    with our_fields():
+    with OUR_FIELDS:
         request = FundsRequest(
             account=account,
             client_order_id=body.client_order_id or made_id(),
@@ -71,7 +71,9 @@ async def _move(ask: Ask, action: FundsAction, body: "Amount | Transfer") -> Rep
         )
     response = await ask.submit(request)
     if response.refused:
-        raise refusal(response, reports=body.reports)
+        other = response.facts.get("account") == request.to_account
+        with OurFields({"account": "toAccount"} if other else {}):
+            raise refusal(response, reports=body.reports)
     told: Told = {
         "account": account, "seq": str(response.journal_seq),
         "balances": balances_told(ask.oms.balances(account)),

@@ -18,7 +18,7 @@ from oms.gateways.web.messages import schema
 from oms.gateways.web.openapi import document
 from oms.gateways.web.shapes import HTML, Answer
 from oms.gateways.web.told import Told
-from oms.gateways.web.words import Body
+from oms.gateways.web.words import NUMBER, WHOLE, Body
 
 PAGE = Answer(str, content=HTML)
 FILE = Answer(str, content="text/*")
@@ -41,6 +41,9 @@ GROUPS = {  # of the routes, by the first part of their path
     "Operators": ("admin",),
     "The door itself": (),  # all others
 }  # fmt: skip
+
+
+NUMBERS = {NUMBER: "number as text", WHOLE: "whole number as text"}  # by their patterns
 
 
 class OfFile(Body):
@@ -291,8 +294,8 @@ def kind_of(about: Told, schemas: Told) -> str:
     about = named_schema(about, schemas)
     if "enum" in about:
         return ", ".join(map(str, about["enum"]))
-    if "pattern" in about:
-        return "number as text" if "." in about["pattern"] else "whole number as text"
+    if about.get("pattern") in NUMBERS:
+        return NUMBERS[about["pattern"]]
     given = about.get("type", "anything")
     kind = given if isinstance(given, str) else " or ".join(given)
     return {"string": "text", "integer": "whole number"}.get(kind, kind)

@@ -205,6 +205,7 @@ class MarketTold(TypedDict):
     base: str
     quote: str
     phase: Phase | None
+    last: Decimal | None
     priceScale: int
     quantityScale: int
     tickSize: Decimal

@@ -11,7 +11,8 @@ import msgspec
 
 from oms.enums import OrderType, PostOnly, RequestType, SelfTrade, Side, TimeInForce
 from oms.errors import ValidationError
-from oms.gateways.web.errors import REPLAYED, HttpError, Reply, error_reply, our_fields, refusal
+from oms.gateways.web.errors import OUR_FIELDS, REPLAYED, HttpError, Reply, error_reply, refusal
+from oms.gateways.web.fields import field_of, reason_told
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.limits import CANCEL, ORDER
 from oms.gateways.web.orders import FILLS_MAX, fills_told, orders_told
@@ -43,7 +44,7 @@ from oms.gateways.web.words import (
     typed,
 )
 from oms.manager import OrderManagement
-from oms.reject_reasons import RejectReason
+from oms.reject_reasons import RejectReason, mass_cancel_reason
 from oms.reports import OrderResponse
 from oms.requests import MassCancelRequest, OrderRequest, OrderTerms
 from oms.requests.orders import SEQUENCE_MAX
@@ -56,6 +57,7 @@ Id = Annotated[
     ),
 ]  # fmt: skip
 PLACED, CHANGED = Answer(OrderTold, (200, 201, 202)), Answer(OrderTold, (200, 202))
+TURN_MAX = 100_000  # requests, see [queue] batch_max
 BATCH_MAX = 20
 WAIT_S = 30
 PAGE, PAGE_MAX = 100, 1_000
@@ -161,11 +163,11 @@ async def place(ask: Ask, body: NewOrder) -> Reply:
     if body.reports:
         told["reports"] = reports_told(response)
     if response.repeated:
-        return Reply(told, 200, dict(REPLAYED))
+        return Reply(told, 200 if ended(now) else 202, dict(REPLAYED))
     return Reply(told, 201 if ended(now) else 202)
 
 
-@our_fields()
+@OUR_FIELDS
 def new_request(ask: Ask, body: NewOrder) -> OrderRequest:
     """The library's request for what the body says."""
     terms = None
@@ -219,19 +221,22 @@ def made_id() -> str:
 
 async def placed(ask: Ask, body: NewOrder, request: OrderRequest, response: OrderResponse) -> Reply:
     """201 accepted, 202 it waits, 200 known already; a refusal is raised with its order."""
-    if response.order_id == response.request_seq and not response.repeated:
+    refused, repeated = response.refused, response.repeated
+    # What the order's last report says may be no answer: its rest was canceled, say, because it met
+    # an order of the same account. A refusal always is one.
+    if repeated or (refused and response.order_id != response.request_seq):
+        order = await ask.door.order_told(response)  # under this id there was an order before
+        if refused:
+            raise refusal(response, order, reports=body.reports)
+    else:
         order = order_told(response, None) | asked_told(body, request)
-        if response.refused:
+        if refused:
             recorded = order if response.journal_seq else None
             raise refusal(response, recorded, reports=body.reports)
-    else:  # under this id there was an order before
-        order = await ask.door.order_told(response)
-        if response.refused:
-            raise refusal(response, order, reports=body.reports)
     if body.reports:
         order["reports"] = reports_told(response)
     order["fills"] = [fill_told(each) for each in response.trades[:FILLS_MAX]]
-    if response.repeated:
+    if repeated:
         return Reply(order, 200, dict(REPLAYED))
     return Reply(order, 202 if response.report.state in ("PENDING_NEW", "UNKNOWN") else 201)
 
@@ -266,14 +271,17 @@ async def place_many(ask: Ask, _: None) -> Reply:
     if not isinstance(given, list) or not 1 <= len(given) <= BATCH_MAX:
         raise ValidationError("body", None, f"an order, or a list of 1 to {BATCH_MAX} orders")
     bodies: list[NewOrder] = []
+    requests: list[OrderRequest] = []
     for place_, item in enumerate(given):
         if not isinstance(item, dict):
             raise ValidationError(f"[{place_}]", item, "an order")
         try:
             bodies.append(typed(NewOrder, item))
+            requests.append(new_request(ask, bodies[-1]))
         except ValidationError as error:
-            raise ValidationError(f"[{place_}].{error.field}", None, error.expected) from None
-    requests = [new_request(ask, body) for body in bodies]
+            where = f"[{place_}].{error.field}"
+            raise ValidationError(where, error.value, error.expected) from None
+    left = ask.door.allow(ORDER, ask.client, len(requests) - 1)  # one was counted as the request
     futures = [ask.oms.try_submit(each) for each in requests]
     told: list[Told] = []
     for body, request, future in zip(bodies, requests, futures, strict=True):
@@ -283,14 +291,17 @@ async def place_many(ask: Ask, _: None) -> Reply:
         except HttpError as error:
             reply = error_reply(error, ask.request_id)
             told.append({"status": reply.status, **reply.told})
-    return Reply(told, 200)
+    return Reply(told, 200, left.headers)
 
 
 async def test(ask: Ask, body: NewOrder) -> Reply:
     """What would become of the order now; nothing is recorded."""
     found = await ask.door.answered(ask.oms.dry_run(new_request(ask, body)))
     if found.reason is not None:
-        raise HttpError(found.reason.http, found.reason.value, found.text, number=found.reason.api)
+        raise HttpError(
+            found.reason.http, found.reason.value, reason_told(found.text),
+            number=found.reason.api, field=field_of(found.reason, found.text),
+        )  # fmt: skip
     return Reply({"accepted": True, "reserved": decimal_told(found.reserved),
                   "asset": found.asset or None})  # fmt: skip
 
@@ -302,7 +313,7 @@ async def modify(ask: Ask, body: Change) -> Reply:
     return await changed(ask, await ask.submit(_modify(ask, body)), body.reports)
 
 
-@our_fields()
+@OUR_FIELDS
 def _modify(ask: Ask, body: Change) -> OrderRequest:
     order_id, client_order_id = _which(ask, body.order_id, body.orig_client_order_id)
     terms = None
@@ -331,8 +342,8 @@ async def cancel(ask: Ask, named: Named) -> Reply:
     if named.order_id is None and original is None and "id" not in ask.path:
         own_id, original = None, named.client_order_id
     order_id, client_order_id = _which(ask, named.order_id, original)
-    response = await ask.submit(
-        OrderRequest(
+    with OUR_FIELDS:
+        request = OrderRequest(
             type=RequestType.CANCEL,
             account=ask.account(named.account),
             client_order_id=own_id or made_id(),
@@ -340,8 +351,7 @@ async def cancel(ask: Ask, named: Named) -> Reply:
             order_id=order_id,
             origin=ask.origin,
         )
-    )
-    return await changed(ask, response, named.reports)
+    return await changed(ask, await ask.submit(request), named.reports)
 
 
 async def changed(ask: Ask, response: OrderResponse, reports: bool) -> Reply:
@@ -376,11 +386,6 @@ def _which(ask: Ask, order_id: str | None, client_order_id: str | None) -> tuple
 async def cancel_all(ask: Ask, body: CancelAll) -> Reply:
     """Each order that is canceled is told by its id."""
     account = ask.account(body.account)
-    before = [
-        each.order_id
-        for each in await ask.door.in_thread(ask.oms.open_orders, account)
-        if body.symbol in (None, each.symbol) and body.side in (None, each.side)
-    ]
     response = await ask.submit(
         MassCancelRequest(
             account=account,
@@ -392,7 +397,7 @@ async def cancel_all(ask: Ask, body: CancelAll) -> Reply:
     )
     if response.refused:
         raise refusal(response, reports=body.reports)
-    canceled = await ask.door.in_thread(_canceled, ask.oms, account, before)
+    canceled = await ask.door.in_thread(_canceled, ask.oms, response)
     headers = dict(REPLAYED) if response.repeated else {}
     told = {**response.facts, "orders": canceled}
     if body.reports:
@@ -400,11 +405,14 @@ async def cancel_all(ask: Ask, body: CancelAll) -> Reply:
     return Reply(told, 200, headers)
 
 
-def _canceled(oms: OrderManagement, account: str, order_ids: list[int]) -> list[Told]:
-    """Those of them that are canceled now, or about to be."""
-    found = [oms.get_order(account, order_id) for order_id in order_ids]
-    states = ("CANCELED", "PENDING_CANCEL")
-    told = orders_told(oms, [each for each in found if each and each.report.state in states])
+def _canceled(oms: OrderManagement, done: OrderResponse) -> list[Told]:
+    """The orders that its turn says this mass cancel ended, or is about to end; also when it is
+    asked for again, unless that turn lies too far back."""
+    asked = done.order_id  # the entry of the first request; its turn ends some requests later
+    upto = min(done.journal_seq, asked + TURN_MAX)
+    found = oms.reports_after(done.account, asked, upto) or []
+    reason = mass_cancel_reason(done.account, done.client_order_id)
+    told = orders_told(oms, [each for each in found if each.text == reason])
     return [{name: each[name] for name in ("orderId", "clientOrderId", "status")} for each in told]
 
 
