@@ -26,7 +26,7 @@ from oms.requests.operators import OperatorAction
 from oms.stores import COMMAND_DONE, Store
 
 USER = "USER"
-SHOWN = ("role", "accounts", "email")  # facts about a user that are no hash
+SHOWN = ("role", "accounts", "email", "locked")  # facts about a user that are no hash
 
 
 class Action(NamedTuple):
