@@ -43,11 +43,13 @@ WHY = {"why": "a test"}
 ROUTES = {
     "GET /": Line(PUBLIC),
     "GET /static/{name}": Line(PUBLIC),
+    "GET /static/{folder}/{version}/{name}": Line(PUBLIC),
     "GET /openapi.json": Line(PUBLIC),
     "GET /ws-schema.json": Line(PUBLIC),
     "GET /docs": Line(PUBLIC),
     "GET /markets": Line(PUBLIC),
     "GET /session": Line(PUBLIC),
+    "GET /calendar": Line(PUBLIC),
     "GET /depth": Line(PUBLIC, {"symbol": "BTC_USD"}),
     "GET /trades": Line(PUBLIC, {"symbol": "BTC_USD"}),
     "GET /ticker": Line(PUBLIC, {"symbol": "BTC_USD"}),
@@ -83,6 +85,8 @@ ROUTES = {
     "POST /signin": Line(PUBLIC, {"username": "eve", "password": PASSWORD}),
     "POST /refresh": Line(PUBLIC, {"refreshToken": "no"}),
     "POST /logout": Line(READ, login=True),
+    "GET /logins": Line(READ),
+    "DELETE /logins/{id}": Line(READ, login=True),
     "GET /me": Line(READ),
     "POST /password": Line(
         READ, {"oldPassword": PASSWORD, "newPassword": PASSWORD + "!"}, login=True
@@ -116,6 +120,12 @@ ROUTES = {
     "POST /admin/accounts": Line(ADMIN, {"account": "more"}),
     "GET /admin/orders": Line(ADMIN, {"account": "eve"}),
     "GET /admin/status": Line(ADMIN),
+    "GET /admin/vitals": Line(ADMIN),
+    "GET /admin/halts": Line(ADMIN),
+    "GET /admin/open": Line(ADMIN),
+    "GET /admin/limits": Line(ADMIN, {"account": "eve"}),
+    "GET /admin/actions": Line(ADMIN),
+    "GET /admin/explain": Line(ADMIN, {"account": "eve", "clientOrderId": "create"}),
 }
 OPS = {
     "subscribe": PUBLIC, "unsubscribe": PUBLIC, "list": PUBLIC, "ping": PUBLIC, "auth": PUBLIC,
@@ -292,6 +302,7 @@ def test_what_is_another_users_answers_like_what_is_not_there(door, entries):
     ann, eve = door.user("ann"), door.user("eve")
     order = ann.buy("1", "100", clientOrderId="a-1").json()
     key = Program.of(ann, ["read", "trade"]).key
+    login = ann.ask("GET", "/logins").json()["logins"][0]["id"]
     anns = {**ANNS, "order_id": order["orderId"]}
     before = everything_of(ann)
     cases, different = naming_cases(entries), []
@@ -302,6 +313,8 @@ def test_what_is_another_users_answers_like_what_is_not_there(door, entries):
             path_id = whose["order_id"]
             if entry.path.startswith("/keys/"):
                 path_id = key if whose is anns else "987654-abc"
+            if entry.path.startswith("/logins/"):
+                path_id = login if whose is anns else "987654-abc"
             said = dict(ROUTES[route_of(entry)].said)
             if not field_name.startswith("{"):
                 said[camel(field_name)] = whose[field_name]

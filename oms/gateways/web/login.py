@@ -26,6 +26,7 @@ from oms.gateways.web.shapes import (
     LoggedOut,
     Revoked,
     SignedUp,
+    SignInsTold,
     TicketTold,
     TokensTold,
     UsersTold,
@@ -263,6 +264,29 @@ class LoginRoutes:
         await self._ask(self._gate.logout(ask.caller, everywhere=body.everywhere))
         return Reply({"loggedOut": True})
 
+    async def logins(self, ask: Ask, _: None) -> Reply:
+        """Those of the user that have not ended, oldest first."""
+        caller, now_ns = ask.caller, self._door.oms.clock.wall_ns()
+        return Reply(
+            {
+                "logins": [
+                    {
+                        "id": each.family_id, "began": str(each.began_ns),
+                        "ends": str(each.ends_ns), "current": each.family_id == caller.family,
+                    }
+                    for each in self._user(caller).families
+                    if each.ends_ns > now_ns
+                ]
+            }
+        )  # fmt: skip
+
+    async def end_login(self, ask: Ask, _: None) -> Reply:
+        """Its tokens are good no more, and its sockets close."""
+        self._by_login(ask)
+        facts = {"family": ask.path["id"]}
+        await self._ask(self._request(ask, AccessAction.LOGOUT, ask.caller.user, facts))
+        return Reply({"revoked": ask.path["id"]})
+
     async def me(self, ask: Ask, _: None) -> Reply:
         """Who the caller is, and what they may."""
         user = self._user(ask.caller)
@@ -429,6 +453,10 @@ class LoginRoutes:
                   answer=Answer(TokensTold)),
             Entry("POST", "/logout", self.log_out, read, "end this login", Logout,
                   answer=Answer(LoggedOut)),
+            Entry("GET", "/logins", self.logins, read, "your logins",
+                  answer=Answer(SignInsTold)),
+            Entry("DELETE", "/logins/{id}", self.end_login, read, "end one of your logins",
+                  answer=Answer(Revoked)),
             Entry("GET", "/me", self.me, read, "who you are", answer=Answer(UserTold)),
             Entry("POST", "/password", self.change_password, read, "change the password",
                   ChangePassword, answer=Answer(ChangedTold)),

@@ -10,6 +10,7 @@ from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.hub import last_told
 from oms.gateways.web.shapes import (
     Answer,
+    CalendarTold,
     CandlesTold,
     DepthTold,
     MarketsTold,
@@ -69,6 +70,14 @@ class Candles(Body):
     limit: Annotated[int, msgspec.Meta(ge=1, le=CANDLES_MAX)] = CANDLES
 
 
+class Days(Body):
+    """Windows that end after start (nanoseconds since 1970, now if not said), and begin within so
+    many days of it; at most 400."""
+
+    start: WholeText | None = None
+    days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 7
+
+
 class Trades(Body):
     """The latest `limit` trades, newest last."""
 
@@ -103,6 +112,31 @@ async def markets(ask: Ask, wanted: Markets) -> Reply:
 
 async def session(ask: Ask, _: None) -> Reply:
     return Reply(ask.door.session_told())
+
+
+async def calendar(ask: Ask, wanted: Days) -> Reply:
+    """When the market trades in the next days, and which phases each session has."""
+    start_ns = _instant("start", wanted.start)
+    now_ns = ask.oms.clock.wall_ns()
+    found = await ask.door.in_thread(
+        ask.oms.calendar, now_ns if start_ns is None else start_ns, wanted.days
+    )
+    session = ask.oms.config.session
+    return Reply(
+        {
+            "alwaysOpen": session.always_open, "zone": session.time_zone,
+            "windows": [
+                {
+                    "tradingDate": each.trading_date, "opens": str(each.open_ns),
+                    "closes": str(each.close_ns), "note": each.note,
+                    "phases": [
+                        {"phase": phase.value, "from": str(at)} for phase, at in each.phases
+                    ],
+                }
+                for each in found
+            ],
+        }
+    )  # fmt: skip
 
 
 async def depth(ask: Ask, wanted: Depth) -> Reply:
@@ -188,6 +222,8 @@ def entries() -> list[Entry]:
               query=Markets, answer=Answer(MarketsTold)),
         Entry("GET", "/session", session, public, "whether orders trade, and when next",
               answer=Answer(SessionTold)),
+        Entry("GET", "/calendar", calendar, public, "when the market trades", query=Days,
+              answer=Answer(CalendarTold)),
         Entry("GET", "/depth", depth, public, "a market's book", query=Depth,
               answer=Answer(DepthTold)),
         Entry("GET", "/trades", trades, public, "a market's latest trades", query=Trades,
