@@ -51,11 +51,11 @@ FIGURES = {
         "messages_per_s", "daemon_user_us_per_message", "daemon_mb", "subscribers_lost",
         "orders_beside_ratio",
     },
+    "top_cost": {"control_cpu_ms_per_s", "door_cpu_ms_per_s", "quiet_cpu_ms_per_s"},
     "console": {
         "first_ladder_ms", "frame_ms_p99", "task_ms_max", "heap_growth_kb_per_minute",
         "orders_ratio", "console_kb",
     },
-    "top_cost": {"control_cpu_ms_per_s", "door_cpu_ms_per_s", "quiet_cpu_ms_per_s"},
     "web_connections": {"daemon_mb", "kib_per_connection", "connections_lost"},
 }  # fmt: skip
 FIGURES["latency --ledger"] = FIGURES["latency"]

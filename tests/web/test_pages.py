@@ -106,7 +106,7 @@ def test_each_field_says_what_it_takes(door):
     for name in ("price", "quantity", "stopPrice", "amount", "protectionPrice"):
         assert "number as text" in kinds[name], name
         assert "whole number as text" not in kinds[name], name
-    for name in ("orderId", "expireTime", "start", "after"):
+    for name in ("orderId", "expireTime", "start"):
         assert kinds[name] == {"whole number as text"}, name
     assert kinds["limit"] == {"whole number"}
 
