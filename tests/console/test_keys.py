@@ -30,6 +30,7 @@ def test_a_key_is_made_shown_once_used_and_revoked(ann):
     new = ann.panel("New key")
     new.get_by_label("Name").fill("bot")
     new.get_by_role("button", name="Make key").click()
+    expect(new.get_by_label("Secret", exact=True)).not_to_have_value("")
     key = new.get_by_label("Key", exact=True).input_value()
     secret = new.get_by_label("Secret", exact=True).input_value()
     lines = ann.page.get_by_role("region", name="Lines for a shell").inner_text()
@@ -66,7 +67,9 @@ def test_the_second_factor_is_turned_on_and_asked_for(ann):
     """By the key that is shown; the next sign-in wants a code of it."""
     panel = ann.panel("Second factor")
     panel.get_by_role("button", name="Set it up…").click()
-    secret = panel.get_by_label("Key for the authenticator").input_value()
+    shown = panel.get_by_label("Key for the authenticator")
+    expect(shown).not_to_have_value("")
+    secret = shown.input_value()
     panel.get_by_label("Code").fill("000000")
     panel.get_by_role("button", name="Turn it on").click()
     expect(panel.locator(".refusal code")).to_contain_text("CODE_INVALID")
