@@ -99,10 +99,11 @@ def instrument_of(ask: Ask, symbol: str) -> Instrument:
 async def markets(ask: Ask, wanted: Markets) -> Reply:
     phases = ask.oms.market_states()
     limits = await ask.door.answered(ask.oms.symbol_limits())
+    listed = ask.oms.instruments()
     told = [
         {
             **instrument_told(each, phase.value if (phase := phases.get(symbol)) else None),
-            "last": last_told(ask.oms.recent_trades(symbol, 1))["last"],
+            "last": last_told(ask.oms.recent_trades(symbol, 1) if symbol in listed else [])["last"],
             "filters": filters_told(limits.get(symbol, {})),
         }
         for symbol, each in sorted(ask.oms.instruments(delisted=wanted.delisted).items())
