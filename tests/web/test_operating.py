@@ -2,6 +2,8 @@
 
 import pytest
 
+from oms.requests.codec import why_of
+
 S = "BTC_USD"
 
 
@@ -55,6 +57,40 @@ def test_open_orders_are_canceled_and_trading_goes_on(door, boss, body, left):
     assert ann.ask("GET", "/orders/open").json()["orders"] == []
     assert len(bob.ask("GET", "/orders/open").json()["orders"]) == left
     assert ann.buy("1", "10").status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"scope": "ALL", "target": S}, "target"),
+        ({"scope": "SYMBOL"}, "target"),
+        ({"scope": "ACCOUNT", "target": ""}, "target"),
+        ({"scope": "GROUP", "target": "g1"}, "scope"),
+    ],
+)
+def test_a_mass_cancel_of_an_unclear_scope_cancels_nothing(door, boss, body, field):
+    ann = door.user("ann")
+    ann.buy("1", "10")
+    told = do(boss, "cancel_all", {"why": "a slip", **body}, status=400)
+    assert (told["error"]["code"], told["error"]["field"]) == ("MALFORMED", field)
+    assert len(ann.ask("GET", "/orders/open").json()["orders"]) == 1
+
+
+def test_a_mass_cancel_is_recorded_with_its_reason_and_repeated_as_one(door, boss):
+    # given a mass cancel of everybody
+    door.user("ann").buy("1", "10")
+    body = {"why": "end of the trial", "clientOrderId": "all-1"}
+    first = do(boss, "cancel_all", body)
+
+    # then its reason is in the journal, and a repeat is told as one
+    line = door.oms.store.line_of(int(first["seq"]))
+    assert (why_of(line), line[-1][0]) == ("end of the trial", "boss")
+    again = boss.ask("POST", "/admin/cancel_all", body)
+    assert again.headers["idempotency-replayed"] == "true"
+
+    # and with another reason it is another request
+    told = do(boss, "cancel_all", {**body, "why": "a slip"}, status=409)
+    assert told["error"]["code"] == "DUPLICATE_ID"
 
 
 def test_a_phase_is_forced_and_told(door, boss):

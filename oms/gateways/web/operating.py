@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 
 from oms.enums import Phase, Scope, Trading
+from oms.errors import ValidationError
 from oms.gateways.web.errors import REPLAYED, Reply, refusal
 from oms.gateways.web.front import Ask, Entry, Handler, Right
 from oms.gateways.web.shapes import AccountOrders, AccountTold, Answer, Operated
@@ -241,6 +242,10 @@ async def create_account(ask: Ask, body: Account) -> Reply:
 
 async def cancel_everything(ask: Ask, body: Stop) -> Reply:
     """Every open order of everybody, or of one account or symbol; trading goes on."""
+    if body.scope is Scope.GROUP:
+        raise ValidationError("scope", body.scope.value, "ALL, ACCOUNT or SYMBOL")
+    if (body.scope is Scope.ALL) != (body.target == ""):
+        raise ValidationError("target", body.target, "whose it is; none for ALL")
     everybody = body.scope is not Scope.ACCOUNT
     response = await ask.submit(
         MassCancelRequest(
@@ -248,12 +253,14 @@ async def cancel_everything(ask: Ask, body: Stop) -> Reply:
             client_order_id=body.client_order_id or made_id(),
             symbol=body.target if body.scope is Scope.SYMBOL else "",
             everybody=everybody,
+            why=body.why,
             origin=ask.origin,
         )
     )
     if response.refused:
         raise refusal(response)
-    return Reply({"seq": str(response.journal_seq), **response.facts})
+    headers = dict(REPLAYED) if response.repeated else {}
+    return Reply({"seq": str(response.order_id), **response.facts}, 200, headers)
 
 
 async def account_orders(ask: Ask, body: Account) -> Reply:
