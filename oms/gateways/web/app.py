@@ -17,6 +17,7 @@ from oms.gateways.web.counts import NO_ROUTE
 from oms.gateways.web.errors import Reply, error_reply, http_error
 from oms.gateways.web.front import Ask, Door, Entry, headers_of, read_all
 from oms.gateways.web.limits import ADDRESS
+from oms.gateways.web.pools import CLIENT
 from oms.gateways.web.replies import refuse_socket, send_reply
 from oms.gateways.web.sockets import Sockets
 
@@ -49,6 +50,7 @@ class Served:
         request_id, began_ns = door.next_id(), door.oms.clock.monotonic_ns()
         try:
             ask = await self._asked(scope, receive, request_id)
+            CLIENT.set(ask.client)
             left = door.allow(entry.cost, ask.client)
             reply = await entry.handler(ask, entry.said(ask))
             reply.headers = left.headers | reply.headers

@@ -39,6 +39,7 @@ from oms.gateways.web.messages import (
     Unsubscribe,
     Welcome,
 )
+from oms.gateways.web.pools import CLIENT
 from oms.gateways.web.replies import refuse_socket
 from oms.gateways.web.streams import (
     OF_ACCOUNT,
@@ -299,7 +300,9 @@ class Client:
     async def _do(self, said: Body, request_id: str) -> Told | None:
         if isinstance(said, Do):
             return await self._route(said)
-        self._door.allow(REQUEST, self._ask().client)
+        client = self._ask().client
+        CLIENT.set(client)
+        self._door.allow(REQUEST, client)
         match said:
             case Unsubscribe():
                 topic = topic_of(self._ask(), said, self._door)
@@ -322,6 +325,7 @@ class Client:
         """What REST does, over the socket."""
         entry = self._sockets.entries[said.op]
         ask = self._ask()
+        CLIENT.set(ask.client)
         error = self._sockets.guard.check(self)
         if error is not None:
             raise error

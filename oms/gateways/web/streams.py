@@ -152,7 +152,7 @@ class Streams:
         at = await self._door.settled(self._door.oms.journal_seq())
         if place.seq > at:
             return "UNKNOWN_SEQUENCE"
-        missed = await self._door.in_thread(
+        missed = await self._door.slowly(
             self._trades_missed if channel == TRADES else self._reports_missed,
             channel, key, place, at,
         )  # fmt: skip

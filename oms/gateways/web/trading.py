@@ -158,7 +158,7 @@ async def place(ask: Ask, body: NewOrder) -> Reply:
     door = ask.door
     now = await door.ends.wait(response, waiting.seconds)
     told = await door.order_told(now)
-    told["fills"] = await door.in_thread(fills_told, door.oms, request.account, now)
+    told["fills"] = await door.looked(fills_told, door.oms, request.account, now)
     if body.reports:
         told["reports"] = reports_told(response)
     if response.repeated:
