@@ -372,6 +372,12 @@ class Ask:
             raise refused(RejectReason.ACCOUNT_UNKNOWN, text, "account")
         return named
 
+    def seen_account(self, named: str | None) -> str:
+        """The account that is to be looked at: an operator may see every one."""
+        if named and may(self.caller, AccessScope.ADMIN):
+            return named
+        return self.account(named)
+
     def funds_account(self, named: str | None, action: FundsAction) -> str:
         """Whose money may be moved: anybody's by an operator, one's own where it is play money."""
         if may(self.caller, AccessScope.ADMIN):

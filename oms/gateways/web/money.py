@@ -40,7 +40,7 @@ class Transfer(WithReports, kw_only=True):
 
 
 async def balances(ask: Ask, wanted: OfAccount) -> Reply:
-    account = ask.account(wanted.account)
+    account = ask.seen_account(wanted.account)
     told = balances_told(ask.oms.balances(account))
     return Reply({"account": account, "balances": told})
 

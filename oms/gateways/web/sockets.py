@@ -19,7 +19,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from oms.errors import OMSError, ValidationError
-from oms.gateways.gate import Caller
+from oms.gateways.gate import Caller, may
 from oms.gateways.web.disconnects import Disconnects, gateway_of
 from oms.gateways.web.errors import HttpError, Reply, error_reply, http_error
 from oms.gateways.web.events import DEPTH, HEARTBEAT
@@ -350,9 +350,7 @@ class Client:
         if self._armed is not None and self._armed[0] != caller.user:
             self._lose_arm()
         for topic in self._subscribed():
-            if topic[0] in OF_ACCOUNT and not (
-                AccessScope.READ in caller.scopes and topic[1] in caller.accounts
-            ):
+            if topic[0] in OF_ACCOUNT and not may(caller, AccessScope.READ, str(topic[1])):
                 self._end(topic)
                 ended = cast(Ended, {**topic_told(topic), "event": "ENDED", "why": "AUTH"})
                 self.say(ended)

@@ -82,7 +82,7 @@ def topic_of(ask: Ask, said: Subscribe | Unsubscribe, door: Door) -> Topic:
         return (channel, said.symbol)
     if channel in OF_ACCOUNT:
         door.keeper.check(Right.READ, ask.known)
-        return (channel, ask.account(said.account or None))
+        return (channel, ask.seen_account(said.account or None))
     return (_one_of("channel", channel, CHANNELS),)
 
 
