@@ -117,6 +117,35 @@ def test_a_trade_is_corrected_and_busted(door, boss):
     assert door.http.get(f"/trades?symbol={S}").json()["trades"] == []
 
 
+def test_numbers_of_json_will_do_where_texts_do(door, boss):
+    """Taken exactly as they stand, in settings, limits and corrections."""
+    ann, bob = door.user("ann"), door.user("bob")
+    ann.sell("2", "100")
+    trade = bob.buy("2", "100").json()["fills"][0]["executionId"]
+    do(boss, "correct", {"symbol": S, "executionId": trade, "price": 90.5, "quantity": 1e0})
+    told = door.http.get(f"/trades?symbol={S}").json()["trades"][0]
+    assert (told["price"], told["quantity"]) == ("90.5", "1")
+
+    settings = {"price_scale": 2, "quantity_scale": 0, "tick_size": 0.05}
+    do(boss, "markets", {"symbol": "NEW_USD", "settings": settings})
+    markets = {each["symbol"]: each for each in door.http.get("/markets").json()["markets"]}
+    assert markets["NEW_USD"]["tickSize"] == "0.05"
+
+    limit = {"scope": "ACCOUNT", "target": "ann", "name": "open_orders_max", "value": 1}
+    do(boss, "limits", limit)
+    assert [ann.buy("1", "10").status_code for _ in range(2)] == [201, 422]
+    do(boss, "command", {"action": "SET_LIMIT", **limit, "value": 2})
+    assert ann.buy("1", "10").status_code == 201
+
+
+@pytest.mark.parametrize("wrong", [True, None, [2], {"a": 2}])
+def test_a_setting_that_is_neither_text_nor_number_is_refused(boss, wrong):
+    told = do(boss, "markets", {"symbol": "N", "settings": {"price_scale": wrong}}, status=400)
+    assert told["error"]["field"].startswith("settings")
+    limit = {"scope": "ALL", "name": "open_orders_max", "value": wrong}
+    assert do(boss, "limits", limit, status=400)["error"]["field"] == "value"
+
+
 def test_a_market_is_listed_changed_and_delisted(door, boss):
     settings = {"price_scale": "2", "quantity_scale": "0"}
     do(boss, "markets", {"symbol": "NEW_USD", "settings": settings})

@@ -15,7 +15,7 @@ from oms.gateways.web.front import Ask, Entry, Handler, Right
 from oms.gateways.web.shapes import AccountOrders, AccountTold, Answer, Operated
 from oms.gateways.web.told import Told
 from oms.gateways.web.trading import Id, made_id
-from oms.gateways.web.words import Body
+from oms.gateways.web.words import Body, DecimalText, SettingText, decimal_text
 from oms.requests import (
     FundsAction,
     FundsRequest,
@@ -27,7 +27,7 @@ from oms.requests.operators import OPERATOR
 
 OPERATED = Answer(Operated)
 Why = Annotated[str, msgspec.Meta(max_length=200)]
-Settings = dict[str, str]
+Settings = dict[str, SettingText]
 
 
 class Command(Body):
@@ -37,7 +37,7 @@ class Command(Body):
     scope: Scope = Scope.ALL
     target: Annotated[str, msgspec.Meta(max_length=64)] = ""
     name: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    value: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    value: SettingText = ""
     settings: Settings | None = None
     why: Why = ""
     client_order_id: Id | None = None
@@ -77,7 +77,7 @@ class SetLimit(Body):
 
     scope: Scope
     name: Id
-    value: Annotated[str, msgspec.Meta(max_length=200)]
+    value: SettingText
     target: Annotated[str, msgspec.Meta(max_length=64)] = ""
     why: Why = ""
     client_order_id: Id | None = None
@@ -95,8 +95,8 @@ class Trade(Body):
 class Correction(Trade):
     """What the trade was: price, quantity, or both."""
 
-    price: str | None = None
-    quantity: str | None = None
+    price: DecimalText | None = None
+    quantity: DecimalText | None = None
 
 
 class Market(Body):
@@ -168,7 +168,7 @@ async def bust(ask: Ask, body: Trade) -> Reply:
 
 async def correct(ask: Ask, body: Correction) -> Reply:
     given = {"price": body.price, "quantity": body.quantity}
-    settings = {name: text for name, text in given.items() if text is not None}
+    settings = {name: decimal_text(text) or text for name, text in given.items() if text}
     return await _operate(
         ask, body.client_order_id, OperatorAction.CORRECT, Scope.SYMBOL, body.symbol,
         name=body.execution_id, why=body.why, settings=settings,

@@ -38,6 +38,14 @@ DecimalText = Annotated[
         extra_json_schema={"type": ["string", "number"]},
     ),
 ]
+SettingText = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=200,
+        description="A text, or a JSON number, which is taken as it stands.",
+        extra_json_schema={"type": ["string", "number"]},
+    ),
+]
 WholeText = Annotated[
     str,
     msgspec.Meta(
@@ -136,7 +144,9 @@ def typed(kind: type[Kind], given: Mapping[str, Any]) -> Kind:
     values = given if given.keys() <= known.keys() else _renamed(given, known)
     plain = dict(values)
     for name, value in values.items():
-        if type(value) is not str:
+        if type(value) is dict and known.get(name) == SETTINGS:
+            plain[name] = {key: _plain(key, each, SETTING) for key, each in value.items()}
+        elif type(value) is not str:
             plain[name] = _plain(name, value, known.get(name))
         elif type(sort := known.get(name)) is dict:
             plain[name] = sort.get(value.upper(), value)
@@ -167,6 +177,7 @@ def shortest(value: str | None) -> str | None:
 # --- the parts ---
 
 NUMERIC, FLAG, COUNT, TEXT = "a number", "true or false", "a whole number", "a text"
+SETTING, SETTINGS = "a text or a number", "names, each with a text or a number"
 FLAGS = {"true": True, "false": False}
 Sort = str | dict[str, str]
 """What sort of value a field has; of a word: each as it may be written, in capitals."""
@@ -187,6 +198,10 @@ def _sort(about: inspect.Type) -> Sort:
     match about:
         case inspect.UnionType():
             return next(_sort(t) for t in about.types if not isinstance(t, inspect.NoneType))
+        case inspect.Metadata(type=inspect.StrType(pattern=None), extra_json_schema=dict()):
+            return SETTING
+        case inspect.DictType(value_type=of) if _sort(of) == SETTING:
+            return SETTINGS
         case inspect.Metadata(type=described):
             return _sort(described)
         case inspect.EnumType():
@@ -222,6 +237,8 @@ def _plain(name: str, value: Any, sort: Sort | None) -> Any:
     type_ = type(value)
     if type_ is not Numeral and type_ is not Token:
         return value
+    if sort == SETTING:
+        return str(value)
     if isinstance(sort, dict):
         return sort.get(value.upper(), value)
     text = str(value)
