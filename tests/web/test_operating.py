@@ -36,10 +36,11 @@ def test_an_account_may_only_reduce(door, boss):
 def test_the_kill_switch_cancels_and_stays_until_it_is_released(door, boss):
     ann = door.user("ann")
     ann.buy("1", "10", clientOrderId="a")
-    do(boss, "kill", {"why": "something is wrong", "clientOrderId": "k"})
+    first = do(boss, "kill", {"why": "something is wrong", "clientOrderId": "k"})
     assert ann.ask("GET", "/order?clientOrderId=a").json()["status"] == "CANCELED"
     assert ann.buy("1", "10").json()["error"]["code"] == "KILL_SWITCH"
     again = boss.ask("POST", "/admin/kill", {"why": "something is wrong", "clientOrderId": "k"})
+    assert again.json()["seq"] == first["seq"]
     assert again.headers["idempotency-replayed"] == "true"
     do(boss, "resume", {})
     assert ann.buy("1", "10").status_code == 201
@@ -86,6 +87,7 @@ def test_a_mass_cancel_is_recorded_with_its_reason_and_repeated_as_one(door, bos
     line = door.oms.store.line_of(int(first["seq"]))
     assert (why_of(line), line[-1][0]) == ("end of the trial", "boss")
     again = boss.ask("POST", "/admin/cancel_all", body)
+    assert again.json() == first
     assert again.headers["idempotency-replayed"] == "true"
 
     # and with another reason it is another request
@@ -158,7 +160,12 @@ def test_a_market_is_listed_changed_and_delisted(door, boss):
 
 
 def test_an_account_is_created_and_its_orders_are_seen(door, boss):
-    assert do(boss, "accounts", {"account": "fund"}, status=201)["account"] == "fund"
+    body = {"account": "fund", "clientOrderId": "new"}
+    first = do(boss, "accounts", body, status=201)
+    assert first["account"] == "fund"
+    again = boss.ask("POST", "/admin/accounts", body)
+    assert (again.status_code, again.headers["idempotency-replayed"]) == (200, "true")
+    assert again.json() == first
     door.user("ann").buy("1", "10.5")
     answer = boss.ask("GET", "/admin/orders?account=ann").json()
     assert [(each["price"], each["quantity"]) for each in answer["orders"]] == [("10.5", "1")]

@@ -187,7 +187,10 @@ async def positions(ask: Ask, wanted: OfAccount) -> Reply:
 
 
 async def ledger(ask: Ask, page: Page) -> Reply:
-    """What moved an account's money, newest first: trades, fees, busts, corrections, funds."""
+    """What moved an account's money, newest first: trades, fees, busts, corrections, funds.
+
+    limit: of trades and requests. Each may have moved three amounts, which stand on one page.
+    """
     account, before = ask.seen_account(page.account), cursor("before", page.before)
 
     def look() -> Told:

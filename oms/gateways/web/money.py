@@ -73,7 +73,7 @@ async def _move(ask: Ask, action: FundsAction, body: "Amount | Transfer") -> Rep
     if response.refused:
         raise refusal(response, reports=body.reports)
     told: Told = {
-        "account": account, "seq": str(response.journal_seq),
+        "account": account, "seq": str(response.order_id),
         "balances": balances_told(ask.oms.balances(account)),
     }  # fmt: skip
     if body.reports:

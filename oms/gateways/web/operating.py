@@ -222,7 +222,7 @@ async def _operate(
     if response.refused:
         raise refusal(response)
     headers = dict(REPLAYED) if response.repeated else {}
-    told: Told = {"seq": str(response.journal_seq), "text": response.text, **response.facts}
+    told: Told = {"seq": str(response.order_id), "text": response.text, **response.facts}
     return Reply(told, 200, headers)
 
 
@@ -237,7 +237,8 @@ async def create_account(ask: Ask, body: Account) -> Reply:
     )
     if response.refused:
         raise refusal(response)
-    return Reply({"account": body.account, "seq": str(response.journal_seq)}, 201)
+    told = {"account": body.account, "seq": str(response.order_id)}
+    return Reply(told, 200, dict(REPLAYED)) if response.repeated else Reply(told, 201)
 
 
 async def cancel_everything(ask: Ask, body: Stop) -> Reply:
@@ -298,7 +299,7 @@ def entries() -> list[Entry]:
         operated("PATCH", "/admin/markets", set_market, "change a market", Market),
         operated("DELETE", "/admin/markets", delist_market, "delist a market", Market, Market),
         Entry("POST", "/admin/accounts", create_account, admin, "create an account", Account,
-              answer=Answer(AccountTold, (201,))),
+              answer=Answer(AccountTold, (200, 201))),
         Entry("GET", "/admin/orders", account_orders, admin, "open orders of an account",
               query=Account, answer=Answer(AccountOrders)),
         Entry("GET", "/admin/status", status, admin, "the daemon's status"),
