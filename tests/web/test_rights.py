@@ -459,6 +459,18 @@ def test_no_body_takes_a_field_that_is_not_its_own(door, entries):
     assert not taken, "\n".join(map(str, taken))
 
 
+def test_no_question_takes_a_body(door, entries):
+    operator, taken = door.user("boss", "operator"), []
+    for entry in entries:
+        if entry.method == "GET":
+            path = re.sub(r"{\w+}", "987654", entry.path)
+            answer = operator.ask("GET", path, {"side": "BUY"})
+            error = answer.json().get("error", {}) if answer.status_code == 400 else {}
+            if error.get("field") != "body":
+                taken.append((entry.path, answer.status_code, answer.text[:80]))
+    assert not taken, "\n".join(map(str, taken))
+
+
 def test_a_new_user_is_a_trader_of_one_account_whatever_they_say(door):
     for more in ({"role": "operator"}, {"accounts": ["boss"]}, {"account": "boss"}):
         assert door.http.post("/signup", json={**NEW_USER, **more}).status_code == 400

@@ -71,7 +71,7 @@ class Served:
         headers = headers_of(scope)
         address = door.keeper.address(scope)
         door.allow(ADDRESS, address)
-        body = await read_all(receive) if entry.method != "GET" else b""
+        body = await read_all(receive)
         query = scope["query_string"].decode("ascii", "replace")
         caller = await door.keeper.caller(entry.right, scope, headers, address, body)
         return Ask(

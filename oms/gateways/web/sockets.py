@@ -50,7 +50,7 @@ from oms.gateways.web.streams import (
 )
 from oms.gateways.web.told import Told
 from oms.gateways.web.trading import made_id
-from oms.gateways.web.words import Body, parse_json, query_pairs, typed
+from oms.gateways.web.words import Body, parse_json, query_pairs, texts_once, typed
 from oms.users import AccessScope, Arm
 
 log = logging.getLogger(__name__)
@@ -249,7 +249,13 @@ class Client:
         self.heard_ns = self._door.oms.clock.monotonic_ns()
         op, request_id = "", ""
         try:
-            given = self._read(text)
+            try:
+                given = self._read(text)
+            except ValidationError:  # its answer has the id of the message, if that can be read
+                if text is not None and len(text) <= MESSAGE_LENGTH_MAX:
+                    op, request_id = texts_once(text, "op", "id")
+                    op, request_id = op[:40], request_id[:64]
+                raise
             op, request_id = str(given.get("op", ""))[:40], str(given.get("id", ""))[:64]
             kind = OPS.get(op)
             if kind is None:

@@ -127,6 +127,20 @@ def parse_json(body: bytes) -> Any:
         raise ValidationError("body", _size(body), expected) from None
 
 
+def texts_once(text: str, *names: str) -> list[str]:
+    """The texts and numbers of these names in an object that parse_json refuses, so that the
+    refusal can be told as the answer to it; "" for each that is not there just once."""
+    try:
+        given = json.loads(
+            text, object_pairs_hook=_standing_once, parse_int=str, parse_float=str,
+            parse_constant=str,
+        )  # fmt: skip
+    except (ValueError, RecursionError):
+        given = {}
+    found = [given.get(name) if isinstance(given, dict) else None for name in names]
+    return [value if isinstance(value, str) and value.isprintable() else "" for value in found]
+
+
 def query_pairs(query: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(
@@ -225,11 +239,21 @@ def _renamed(given: Mapping[str, Any], known: Mapping[str, Sort]) -> dict[str, A
             first, *rest = own.split("_")
             own = own if own in known else first + "".join(each.title() for each in rest)
             own = own if own in known else name
-        if own in values and values[own] != value:
+        if own in values and _folded(own, values[own], known) != _folded(own, value, known):
             expected = f"the same as {own}, which it stands for"
             raise ValidationError(name, told_value(own, value), expected)
         values[own] = value
     return values
+
+
+def _folded(name: str, value: Any, known: Mapping[str, Sort]) -> Any:
+    """One value for all ways in which a word or a number may be written."""
+    sort = known.get(name)
+    if isinstance(sort, dict) and isinstance(value, str):
+        return sort.get(value.upper(), value)
+    if sort == NUMERIC and isinstance(value, str) and re.fullmatch(NUMBER, value):
+        return shortest(value)
+    return value
 
 
 def _plain(name: str, value: Any, sort: Sort | None) -> Any:
@@ -272,6 +296,11 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         for name in found:
             check_text("name", name)
     return found
+
+
+def _standing_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    counts = Counter(name for name, _ in pairs)
+    return {name: value for name, value in pairs if counts[name] == 1}
 
 
 def check_text(name: str, value: str) -> str:
