@@ -57,11 +57,11 @@ lot_size = 0.0001
 
 
 class Daemon:
-    """`serve` of the measured tree, and a user who is signed in."""
+    """`serve` of the measured tree, and a user who is signed in. text: of config.ini."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, text: str = CONFIG) -> None:
         config = directory / "config.ini"
-        config.write_text(CONFIG)
+        config.write_text(text)
         self._output = directory / "output"
         command = [sys.executable, TREE / "order_management.py", "serve"]
         with self._output.open("wb") as output:

@@ -17,14 +17,14 @@ from itertools import groupby, islice
 from pathlib import Path
 from threading import get_ident
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from oms.clock import NANOS, Clock, ManualClock, SystemClock, pause, utc_text
 from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
 from oms.desk.hours import zone_of
-from oms.enums import Phase, Scope, Side
+from oms.enums import Phase, Scope, Side, Trading
 from oms.errors import DeadlockError, StoppedError, ValidationError
 from oms.instruments import Instrument
 from oms.market_data import (
@@ -55,10 +55,12 @@ from oms.reports import (
 from oms.requests import OrderRequest, Request, line_of
 from oms.requests.codec import origin_of
 from oms.requests.internal import VenueReport, check_venue_report
+from oms.requests.operators import OPERATOR
 from oms.requests.orders import SEQUENCE_MAX, Origin
 from oms.stores import Store
 from oms.stores.lock import DataLock
 from oms.stores.sqlite import PersistentStorage
+from oms.turn.actions import ActionPage, actions_of
 from oms.turn.answer import Answer, Asker, answer_of
 from oms.turn.details import OrderDetails, details_of
 from oms.turn.dispatcher import Dispatcher
@@ -70,7 +72,9 @@ from oms.turn.latency import HOPS
 from oms.turn.movements import MovementPage, movements_of
 from oms.turn.one_shot import DryRun, dry_run, place_pair
 from oms.turn.publisher import Listener, MarketListener, Publisher, fail, settle
+from oms.turn.schedule import phase_starts
 from oms.turn.session_keeper import SessionKeeper
+from oms.turn.story import Explained, Story, Words, reports_named
 from oms.turn.tape import told_of
 from oms.turn.threads import Job, Worker
 from oms.venues import EmbeddedVenue, Venue
@@ -83,6 +87,8 @@ FOLLOW_S_MAX = 5.0  # a turn takes milliseconds, unless the disk is stuck
 BATCH_MAX = 100
 MOVEMENTS_MAX = ORDERS_MAX = 1_000  # in one answer
 TRADES_MAX = 1_000  # in one answer
+ACTIONS_MAX = 200  # in one answer
+DAYS_MAX, WINDOWS_MAX, DAY_NS = 366, 400, 86_400 * NANOS
 DISPATCHER = "oms-dispatch"
 REFUSALS_FREE = 8  # of one thread, so many at once cost it no pause
 AGAIN_NS = 100_000_000  # a refusal within this time of the one before is one again
@@ -95,6 +101,44 @@ class Refusals(threading.local):
     """How often this thread was refused of late, and when last."""
 
     count = last_ns = 0
+
+
+class OpenCount(NamedTuple):
+    """How many orders are open, and of how many accounts and symbols."""
+
+    orders: int
+    accounts: int
+    symbols: int
+
+
+class Halts(NamedTuple):
+    """Who may trade. everybody: of all. why: of a halt of all, as the operator said; "" for none.
+    accounts, symbols: those of which an operator said something else than ACTIVE; a market that is
+    halted has the phase HALTED, too."""
+
+    everybody: Trading
+    why: str
+    accounts: dict[str, Trading]
+    symbols: dict[str, Trading]
+
+
+class AccountLimits(NamedTuple):
+    """What an account may do at most. groups: those it is in. limits: limit -> text, as configured
+    and as operators set it since; only what is limited."""
+
+    groups: list[str]
+    tier: str
+    limits: dict[str, str]
+
+
+class CalendarWindow(NamedTuple):
+    """One stretch of trading. phases: when each begins, nanoseconds since 1970, in order."""
+
+    trading_date: str
+    open_ns: int
+    close_ns: int
+    note: str
+    phases: list[tuple[Phase, int]]
 
 
 class OrderManagement:
@@ -555,6 +599,83 @@ class OrderManagement:
                 symbol: desk.risk.texts(Scope.SYMBOL, symbol) for symbol in desk.instruments
             }
         )
+
+    def account_limits(self, account: str) -> "Future[AccountLimits]":
+        """Raises ValidationError."""
+        _check_text("account", account)
+        return self.between_turns(
+            lambda desk, _intake: AccountLimits(
+                desk.risk.groups_of(account), desk.ledger.tiers.get(account, ""),
+                desk.risk.texts(Scope.ACCOUNT, account),
+            )
+        )  # fmt: skip
+
+    def halts(self) -> "Future[Halts]":
+        """Who may trade, as operators said it."""
+        return self.between_turns(
+            lambda desk, _intake: Halts(
+                desk.risk.everybody, desk.risk.killed, dict(desk.risk.accounts),
+                dict(desk.risk.symbols),
+            )
+        )  # fmt: skip
+
+    def calendar(self, from_ns: int, days: int = 7) -> list[CalendarWindow]:
+        """Windows of trading that end after an instant and begin within so many days of it, with
+        what each market does in them but for halts. Raises ValidationError."""
+        for name, value, most in (("from_ns", from_ns, SEQUENCE_MAX), ("days", days, DAYS_MAX)):
+            if type(value) is not int or not 0 <= value <= most:
+                raise ValidationError(name, value, f"0 to {most}")
+        until_ns, found = from_ns + days * DAY_NS, list[CalendarWindow]()
+        for window in self.session.schedule.windows(from_ns):
+            if window.open_ns >= until_ns or len(found) == WINDOWS_MAX:
+                break
+            found.append(CalendarWindow(
+                window.trading_date.isoformat(), window.open_ns, window.close_ns, window.note,
+                phase_starts(self.dispatcher.desk.settings, window),
+            ))  # fmt: skip
+        return found
+
+    def count_open(self, account: str = "", symbol: str = "") -> OpenCount:
+        """Of an account and a symbol; "": of all. Raises ValidationError."""
+        _check_text("account", account)
+        _check_text("symbol", symbol)
+        found = [
+            report for report in self.publisher.open.copy().values()
+            if account in ("", report.account) and symbol in ("", report.symbol)
+        ]  # fmt: skip
+        accounts, symbols = {r.account for r in found}, {r.symbol for r in found}
+        return OpenCount(len(found), len(accounts), len(symbols))
+
+    def actions(self, *, before: int = 0, limit: int = ACTIONS_MAX) -> ActionPage:
+        """What was asked in the name of the account "operator", the newest first: commands, mass
+        cancels of all accounts, busts, changes of markets and users; refused ones, too.
+
+        before: the `before` of the page before; 0: from the newest on. From the store, on the
+        caller's thread, some 0.2 ms each. Raises ValidationError.
+        """
+        if type(limit) is not int or not 1 <= limit <= ACTIONS_MAX:
+            raise ValidationError("limit", limit, f"1 to {ACTIONS_MAX}")
+        if type(before) is not int or not 0 <= before <= SEQUENCE_MAX:
+            raise ValidationError("before", before, f"0 to {SEQUENCE_MAX}")
+        seqs = self.store.find_commands(OPERATOR, before or SEQUENCE_MAX, limit)
+        with self.store.at_one_instant() as store:
+            found = list(actions_of(store, seqs))
+        return ActionPage(found, seqs[-1] if len(seqs) == limit else 0)
+
+    def explain(self, named: str, account: str = "") -> Explained | None:
+        """The story of one order or command, from what is on disk; None if there is none.
+
+        named: a client order id that the account has used; or "order 8", by order id; or the
+        execution id of a report or trade, "9-2". Raises ValidationError.
+        """
+        _check_text("named", named)
+        _check_text("account", account)
+        if not f"{account}{named}".isascii():
+            return None
+        with self.store.at_one_instant() as store:
+            reports = reports_named(store, named, account or None)
+            words = Words(self.publisher.instruments, self.dispatcher.feed.scales())
+            return Story(store, reports, words).told() if reports else None
 
     def find_order(self, account: str, named: str | int) -> "Future[OrderResponse | None]":
         """The same, asked behind every request of the account that was handed over before: what is

@@ -337,7 +337,7 @@ class RejectReason(StrEnum):
     )
     ACCESS_STALE = (
         "ACCESS_STALE", 9005, 503, OTHER, OTHER, None,
-        "revocations of sessions and keys not known at the moment",
+        "revocations, or nonces of signed requests, not known at the moment",
     )
     # fmt: on
 

@@ -45,6 +45,11 @@ class Family(NamedTuple):
     rotated_ns: int
     ends_ns: int
 
+    @property
+    def began_ns(self) -> int:
+        """The stamp of the login, which is in its id."""
+        return int(self.family_id.rpartition("-")[2], 16)
+
 
 class Key(NamedTuple):
     """An API key. ends_ns: wall clock, 0 for never. addresses: networks it may be used from, none

@@ -115,6 +115,15 @@ class AccessMachine(RuleBasedStateMachine):
         self.ask(AccessAction.LOCK_USER if on else AccessAction.UNLOCK_USER, name)
 
     @rule(
+        name=names, role=st.none() | st.sampled_from(["viewer", "operator"]),
+        accounts=st.none() | accounts, locked=st.none() | st.sampled_from(["yes", "no"]),
+    )  # fmt: skip
+    def change_user(self, name, role, accounts, locked):
+        facts = {"role": role, "accounts": accounts, "locked": locked}
+        facts = {name: text for name, text in facts.items() if text is not None}
+        self.ask(AccessAction.CHANGE_USER, name, facts or None)
+
+    @rule(
         name=names, right=st.sampled_from([True, True, False]), seconds=soon,
         step=st.none() | st.integers(1, 5), times=st.sampled_from([1, 1, 11]),
     )  # fmt: skip

@@ -52,6 +52,10 @@ FIGURES = {
         "orders_beside_ratio",
     },
     "top_cost": {"control_cpu_ms_per_s", "door_cpu_ms_per_s", "quiet_cpu_ms_per_s"},
+    "console": {
+        "first_ladder_ms", "frame_ms_p99", "task_ms_max", "heap_growth_kb_per_minute",
+        "orders_ratio", "console_kb",
+    },
     "web_connections": {"daemon_mb", "kib_per_connection", "connections_lost"},
 }  # fmt: skip
 FIGURES["latency --ledger"] = FIGURES["latency"]

@@ -148,6 +148,21 @@ def test_what_was_spent_since_cannot_be_taken_back(desk):
     assert balances(desk) == before
 
 
+def test_a_trade_is_busted_in_its_own_market_alone(desk):
+    """Who names the market names the right one: the number may be mistyped."""
+    order(desk, "a", "s1", Side.SELL, 5, 100)
+    told = order(desk, "b", "b1", Side.BUY, 5)
+    trade = next(r for r in told if r.type == "TRADE").execution_id
+    for name, symbol, type_ in (("one", "Y", "COMMAND_REJECTED"), ("two", "X", "COMMAND_DONE")):
+        desk.oms.on_data(
+            OperatorRequest(
+                client_order_id=name, action=OperatorAction.BUST, scope=Scope.SYMBOL,
+                target=symbol, name=trade, why="wrong price",
+            )
+        )  # fmt: skip
+        assert desk.turn()[-1].type == type_
+
+
 def test_the_journal_gives_the_same_after_a_bust(desk):
     """P3: every report again, and the same balances."""
     order(desk, "a", "s1", Side.SELL, 5, 100)

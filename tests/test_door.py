@@ -185,6 +185,7 @@ METHODS = {
     "positions": 1, "pnl": 1, "trades": 2,
     "account_snapshot": 1, "orders": 1, "order_details": 1, "fills": 2, "find_order": 2,
     "ledger": 1, "origins": 1, "reports_after": 3, "trades_after": 3, "latency_rows": 1,
+    "account_limits": 1, "calendar": 2, "count_open": 2, "explain": 2,
 }  # fmt: skip
 
 
@@ -213,6 +214,8 @@ def test_every_public_method_is_among_those():
         "market_states",
         "journal_seq",
         "symbol_limits",
+        "halts",
+        "actions",
     }
     assert public == {*METHODS, *without}
 

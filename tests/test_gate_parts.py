@@ -147,6 +147,19 @@ def test_one_time_codes_are_hard_to_guess_and_easy_to_type():
         ("127.0.0.1", ["192.0.2.1, 10.0.0.1", "10.0.0.2"], "127.0.0.1,10.0.0.0/8", "192.0.2.1"),
         ("127.0.0.1", ["10.0.0.1"], "127.0.0.1,10.0.0.0/8", "10.0.0.1"),
         ("127.0.0.1", ["192.0.2.1, garbage"], "127.0.0.0/8", "127.0.0.1"),
+        ("127.0.0.1", ["192.0.2.1:443"], "127.0.0.0/8", "192.0.2.1"),  # with its port
+        ("127.0.0.1", ["[2001:DB8::1]:443"], "127.0.0.0/8", "2001:db8::1"),
+        ("127.0.0.1", ["[2001:db8::1]"], "127.0.0.0/8", "2001:db8::1"),
+        ("127.0.0.1", ["[::ffff:192.0.2.1]:1"], "127.0.0.0/8", "192.0.2.1"),
+        ("127.0.0.1", ["6.6.6.6:1, 192.0.2.1:2, 127.0.0.1:3"], "127.0.0.0/8", "192.0.2.1"),
+        ("127.0.0.1", ["192.0.2.1:x"], "127.0.0.0/8", "127.0.0.1"),
+        ("127.0.0.1", ["[192.0.2.1"], "127.0.0.0/8", "127.0.0.1"),
+        (
+            "127.0.0.1",
+            ["2001:db8::1:443"],
+            "127.0.0.0/8",
+            "2001:db8::1:443",
+        ),  # an address, as it is
         ("127.0.0.1", [], "127.0.0.0/8", "127.0.0.1"),
         ("::ffff:127.0.0.1", ["192.0.2.1"], "127.0.0.0/8", "192.0.2.1"),
         ("::1", ["2001:DB8::1"], "::1", "2001:db8::1"),
@@ -157,13 +170,17 @@ def test_the_address_that_counts(peer, forwarded, trusted, counts):
     assert client_address(peer, forwarded, networks_in("trusted", trusted)) == counts
 
 
-@given(st.lists(st.ip_addresses().map(str) | st.text(max_size=8), max_size=50), st.ip_addresses())
-def test_a_client_cannot_choose_its_address(made_up, real):
+@given(
+    st.lists(st.ip_addresses().map(str) | st.text(max_size=8), max_size=50), st.ip_addresses(),
+    st.none() | st.integers(0, 65_535),
+)  # fmt: skip
+def test_a_client_cannot_choose_its_address(made_up, real, port):
     """Whatever it sends, its own address is what the one trusted proxy adds."""
     proxy = networks_in("trusted", "10.9.8.7")
     if is_among(str(real), proxy):
         return
-    header = ",".join([*made_up, str(real)])
+    host = f"[{real}]" if real.version == 6 and port is not None else str(real)
+    header = ",".join([*made_up, host if port is None else f"{host}:{port}"])
     expected = getattr(real, "ipv4_mapped", None) or real
     assert ip_address(client_address("10.9.8.7", [header], proxy)) == expected
 

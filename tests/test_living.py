@@ -84,6 +84,19 @@ def test_money_comes_back_to_what_it_was(sandbox):
     assert all(is_rich_enough(sandbox, account) for account in FUNDED)
 
 
+def test_agents_outlive_the_order_manager_in_peace(sandbox):
+    """A daemon stops its order manager first: what they ask then is nothing that kills a thread,
+    neither an order nor what brings their money back."""
+    market = LivingMarket(sandbox, 7, RATE)
+    market.begin()
+    settle(sandbox)
+    sandbox.stop()
+    market.wake()  # as the daemon does, so that no step waits
+    for seconds in (1, TIDY_S):
+        sandbox.clock.advance(seconds)
+        market.step()
+
+
 def test_the_next_process_goes_on_where_the_market_was(sandbox):
     """What the one before left open is canceled, and prices go on from the latest trade."""
     market = LivingMarket(sandbox, 7, RATE)

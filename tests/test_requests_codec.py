@@ -55,7 +55,7 @@ KNOWN_FACTS = {
     "credential": "1-a", "code": "0" * 64, "ends_ns": "5", "why": 'so said "the boss"',
     "step": "7", "family": "1-a", "generation": "1", "name": "für den Bot", "scopes": "read,trade",
     "addresses": "192.0.2.0/24,2001:db8::/32", "key": "1-a",
-    "account": "ann-2", "scope": "session", "grace_s": "30", "arm": "1-b",
+    "locked": "yes", "account": "ann-2", "scope": "session", "grace_s": "30", "arm": "1-b",
 }  # fmt: skip
 
 # One request of each kind; together they have every field there is, and none at its default.
@@ -685,3 +685,21 @@ def test_the_journal_has_origins_and_order_ids_as_they_were_given():
         "N", "me", "A", "X", "BUY", "LIMIT", "GTC", 100, 5, 0, "r-1", {}, origin,
     )  # fmt: skip
     assert desk.refolded() == desk.digest()
+
+
+ids = st.text(st.sampled_from("aZ09 %-_{}[],:'"), min_size=1, max_size=9)
+whole = st.integers(0, 10**18)
+new_lines = st.tuples(st.just("N"), *[ids] * 6, whole, whole, st.integers(0, 1), ids)
+modify_lines = st.tuples(st.just("M"), *[ids] * 2, ids | whole, whole, whole, ids)
+cancel_lines = st.tuples(st.just("C"), *[ids] * 2, ids | whole, ids)
+some_terms = st.sampled_from([{}, {"stop_price": 7}, {"oco_with": "s", "display_quantity": 2}])
+origins = st.builds(Origin, ids | st.just(""), ids | st.just(""), ids, st.integers(0, 9))
+
+
+@given(new_lines | modify_lines | cancel_lines, some_terms, origins)
+def test_a_line_is_the_same_json_whether_by_format_or_not(plain, terms, origin):
+    for line in (plain, codec.with_origin(plain, origin)):
+        assert encode(line) == json.dumps(line, separators=(",", ":"), sort_keys=True)
+    if plain[0] != "C":
+        line = codec.with_origin((*plain, terms), origin)
+        assert encode(line) == json.dumps(line, separators=(",", ":"), sort_keys=True)

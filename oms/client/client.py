@@ -10,45 +10,30 @@ ServerError where it was not.
 """
 
 import asyncio
-import json
 import random
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from types import TracebackType
-from typing import Any, NamedTuple, TypeVar
-from urllib.parse import urlencode
+from typing import NamedTuple, TypeVar
 
-from oms.client.credentials import LoginError, Nobody, Reply, credentials_of, refusal_of
+from oms.client.answers import refused_by, response_of
+from oms.client.credentials import Reply, credentials_of
 from oms.client.orders import OrderLine
-from oms.client.retry import (
-    Backoff,
-    FailedError,
-    Tries,
-    Verdict,
-    error_of,
-    parsed,
-    retry_after_s,
-    verdict_of,
-)
-from oms.client.said import Call, call_of
+from oms.client.said import call_of
+from oms.client.server import Server
 from oms.client.streams import Stream, market_of, reports_of
 from oms.client.told import (
     Balances,
-    GarbledError,
-    Instruments,
-    Told,
-    answer_of,
     balances_of,
     book_of,
     candle_of,
-    instrument_of,
     pnl_of,
     position_of,
-    reading,
     report_of,
     rows,
     snapshot_of,
@@ -57,27 +42,23 @@ from oms.client.told import (
     trade_of,
     whole,
 )
-from oms.client.transport import LostError, Transport
-from oms.clock import Clock, SystemClock, pause
+from oms.client.transport import Transport
+from oms.clock import Clock, SystemClock, pause, wall_ns_of
 from oms.enums import Phase, Side
-from oms.errors import ServerError, StoppedError, UnansweredError, ValidationError
+from oms.errors import ServerError, StoppedError, ValidationError
 from oms.instruments import Instrument
 from oms.market_data import Candle, DecimalLevel, DepthSnapshot, MarketEvent, Prices, TradePrint
 from oms.positions import Pnl, Position
-from oms.reject_reasons import REASONS, RejectReason
-from oms.reports import AccountSnapshot, OrderPage, OrderResponse, refused
+from oms.reject_reasons import RejectReason
+from oms.reports import AccountSnapshot, OrderPage, OrderResponse
 from oms.requests import Request
 
 T = TypeVar("T")
-Read = Callable[[Reply], T]
+Instant = int | datetime
 LEVELS_MAX = 5_000  # of a side, as the server tells them
 ROWS_MAX = 1_000  # of a page, or of trades
 BATCH_MAX = 100
 SECONDS_MAX = 3_600
-# What the library answers by a refusal, and the server refuses before it is a request.
-NOT_NUMBERS = {
-    "price": RejectReason.PRICE_INVALID, "quantity": RejectReason.QUANTITY_INVALID,
-}  # fmt: skip
 
 
 class CatchUp(NamedTuple):
@@ -118,14 +99,13 @@ class Client:
         for name, value, low in (("retry_s", retry_s, 0.0), ("answer_s", answer_s, 0.1)):
             if type(value) not in (int, float) or not low <= value <= SECONDS_MAX:
                 raise ValidationError(name, value, f"{low:g} to {SECONDS_MAX}")
-        self.clock: Clock = clock or SystemClock()
-        self.retry_s, self.answer_s = retry_s, answer_s
-        self.chance = chance or random.Random()
-        self.transport = Transport(url, tls, self.clock, answer_s)
-        self.credentials = credentials_of(user, password, key, secret, self.clock)
-        self._wait = wait
-        self._instruments: dict[str, Instrument] = {}
-        self._stopped = False
+        clock = clock or SystemClock()
+        self._server = Server(
+            Transport(url, tls, clock, answer_s),
+            credentials_of(user, password, key, secret, clock),
+            retry_s=retry_s, answer_s=answer_s, clock=clock, wait=wait,
+            chance=chance or random.Random(),
+        )  # fmt: skip
         self._line: OrderLine | None = None
 
     # --- life ---
@@ -134,25 +114,15 @@ class Client:
         """See that the server is there and knows the client. Raises ServerError."""
         try:
             self.instruments()
-            if self.is_known:
-                self._question("/me", {}, lambda _reply: None)
+            if self._server.is_known:
+                self._server.question("/me", {}, lambda _reply: None)
         except BaseException:
-            self.transport.close()
+            self._server.transport.close()
             raise
 
     def stop(self) -> None:
         """Close the connections. Requests raise StoppedError from now on. Safe to repeat."""
-        self._stopped = True
-        self.transport.close()
-
-    @property
-    def is_known(self) -> bool:
-        """Does the server know who it is? Else it has public questions alone."""
-        return not isinstance(self.credentials, Nobody)
-
-    @property
-    def stopped(self) -> bool:
-        return self._stopped
+        self._server.stop()
 
     def __enter__(self) -> "Client":
         self.start()
@@ -173,12 +143,16 @@ class Client:
         UnansweredError if the outcome is unknown, a ServerError if nothing was done. A refusal is a
         response. Raises ValidationError, StoppedError."""
         call = call_of(request)
-        self._check_running()
+        self._server.check_running()
+        server = self._server
         answer: Future[OrderResponse] = Future()
         try:
-            answer.set_result(self._ask(call, lambda reply: self.response_of(call, reply)))
+            found = server.ask(call, lambda reply: response_of(call, reply, server.instrument))
+            answer.set_result(found)
+        except StoppedError as error:
+            answer.set_exception(error)
         except ServerError as error:
-            response = refused_by(call, error, self.clock.wall_ns())
+            response = refused_by(call, error, server.clock.wall_ns())
             if response is None:
                 answer.set_exception(error)
             else:
@@ -194,18 +168,6 @@ class Client:
             call_of(each)
         return [self.submit(each) for each in given]
 
-    def response_of(
-        self, call: Call, reply: Reply, instruments: Instruments | None = None
-    ) -> OrderResponse:
-        """The answer to a request. Raises GarbledError; ServerError if it is none of the
-        exchange's."""
-        with reading(call.name):
-            if reply.told.get("reports"):
-                return answer_of(reply.told, instruments or self.instrument)
-            if error_of(reply.told) is None:
-                raise GarbledError(f"{call.name}: an answer without its reports")
-        raise refusal_of(reply)
-
     # --- questions about orders and money ---
 
     def get_order(self, account: str, named: str | int) -> OrderResponse | None:
@@ -215,8 +177,8 @@ class Client:
 
         asked = {"account": account, name: named, "reports": "true"}
         try:
-            return self._question(
-                "/order", asked, lambda reply: standing_of(reply.told, self.instrument)
+            return self._server.question(
+                "/order", asked, lambda reply: standing_of(reply.told, self._server.instrument)
             )
         except ServerError as error:
             if error.code == RejectReason.UNKNOWN_ORDER:
@@ -232,7 +194,7 @@ class Client:
         after: str | None = "0"
         while after is not None:
             asked = {"account": account, "after": after, "limit": ROWS_MAX, "reports": "true"}
-            page, after = self._question("/orders/open", asked, self._order_page)
+            page, after = self._server.question("/orders/open", asked, self._order_page)
             found += page
         return found
 
@@ -245,12 +207,12 @@ class Client:
             "account": account, "symbol": symbol or None, "side": side, "before": before,
             "limit": limit, "reports": "true",
         }  # fmt: skip
-        page, following = self._question("/orders", asked, self._order_page)
+        page, following = self._server.question("/orders", asked, self._order_page)
         return OrderPage(page, int(following or 0))
 
     def _order_page(self, reply: Reply) -> tuple[list[OrderResponse], str | None]:
         following = reply.told["next"]
-        page = [standing_of(each, self.instrument) for each in rows(reply.told["orders"])]
+        page = [standing_of(each, self._server.instrument) for each in rows(reply.told["orders"])]
         return page, None if following is None else str(whole(following))
 
     def account_snapshot(self, account: str) -> "Future[AccountSnapshot]":
@@ -259,9 +221,9 @@ class Client:
 
     def _account_snapshot(self, account: str) -> AccountSnapshot:
         def read(reply: Reply) -> AccountSnapshot:
-            return snapshot_of(reply.told, self.instrument)
+            return snapshot_of(reply.told, self._server.instrument)
 
-        return self._question("/account", {"account": account}, read)
+        return self._server.question("/account", {"account": account}, read)
 
     def reports_after(
         self, account: str, seq: int, upto_seq: int | None = None
@@ -275,12 +237,12 @@ class Client:
             told, following = reply.told["reports"], reply.told["next"]
             if told is None:
                 return None, None
-            page = [report_of(each, self.instrument) for each in rows(told)]
+            page = [report_of(each, self._server.instrument) for each in rows(told)]
             return page, None if following is None else text(following)
 
         while after is not None:
             asked = {"account": account, "after": after, "upto": upto_seq, "limit": ROWS_MAX}
-            page, after = self._question("/reports", asked, read)
+            page, after = self._server.question("/reports", asked, read)
             if page is None:
                 return None
             found += page
@@ -296,7 +258,7 @@ class Client:
 
     def balances(self, account: str) -> Balances:
         """By asset: available and reserved."""
-        return self._question(
+        return self._server.question(
             "/balance", {"account": account}, lambda reply: balances_of(reply.told["balances"])
         )
 
@@ -304,7 +266,7 @@ class Client:
         def read(reply: Reply) -> list[Position]:
             return [position_of(each, account) for each in rows(reply.told["positions"])]
 
-        return self._question("/positions", {"account": account}, read)
+        return self._server.question("/positions", {"account": account}, read)
 
     def pnl(self, account: str) -> dict[str, Pnl]:
         """By quote asset."""
@@ -312,39 +274,17 @@ class Client:
         def read(reply: Reply) -> dict[str, Pnl]:
             return {each.asset: each for each in map(pnl_of, rows(reply.told["pnl"]))}
 
-        return self._question("/positions", {"account": account}, read)
+        return self._server.question("/positions", {"account": account}, read)
 
     # --- questions about markets ---
 
     def instruments(self, *, delisted: bool = False) -> dict[str, Instrument]:
         """What is traded; delisted: also what is traded no more."""
-
-        def read(reply: Reply) -> dict[str, Instrument]:
-            found = [instrument_of(each) for each in rows(reply.told["markets"])]
-            return {each.symbol: each for each in found}
-
-        asked = {"delisted": "true"} if delisted else {}
-        found = self._question("/markets", asked, read)
-        self._instruments.update(found)
-        return found
-
-    def instrument(self, symbol: str) -> Instrument | None:
-        """As it was told last; asked for where it is not known. None: no such symbol was traded."""
-        if symbol not in self._instruments:
-            self.instruments(delisted=True)
-        return self._instruments.get(symbol)
-
-    def known(self, symbol: str) -> Instrument | None:
-        """The same without asking."""
-        return self._instruments.get(symbol)
+        return self._server.instruments(delisted=delisted)
 
     def accounts(self) -> list[str]:
         """Those of the user."""
-
-        def read(reply: Reply) -> list[str]:
-            return [text(each) for each in rows(reply.told["accounts"])]
-
-        return self._question("/me", {}, read)
+        return self._server.accounts()
 
     def market_states(self) -> dict[str, Phase]:
         """The phase of each market."""
@@ -353,15 +293,15 @@ class Client:
             told = rows(reply.told["markets"])
             return {text(each["symbol"]): Phase(each["phase"]) for each in told if each["phase"]}
 
-        return self._question("/markets", {}, read)
+        return self._server.question("/markets", {}, read)
 
     def depth_snapshot(self, symbol: str) -> DepthSnapshot:
         """The whole book, up to LEVELS_MAX levels a side, and the id of the last update in it."""
         return self._depth(symbol, LEVELS_MAX)
 
     def _depth(self, symbol: str, levels: int) -> DepthSnapshot:
-        instrument = self.traded(symbol)
-        return self._question(
+        instrument = self._server.traded(symbol)
+        return self._server.question(
             "/depth", {"symbol": symbol, "limit": levels},
             lambda reply: book_of(reply.told, "lastUpdateId", instrument),
         )  # fmt: skip
@@ -382,12 +322,12 @@ class Client:
     def recent_trades(self, symbol: str) -> list[TradePrint]:
         """The last trades, up to ROWS_MAX, oldest first, as they stand. Whose orders they were the
         server tells nobody: their ids are 0."""
-        instrument = self.traded(symbol)
+        instrument = self._server.traded(symbol)
 
         def read(reply: Reply) -> list[TradePrint]:
             return [trade_of(each, instrument) for each in rows(reply.told["trades"])]
 
-        return self._question("/trades", {"symbol": symbol, "limit": ROWS_MAX}, read)
+        return self._server.question("/trades", {"symbol": symbol, "limit": ROWS_MAX}, read)
 
     def get_prices(self, symbol: str) -> Prices:
         """Last, mid and volume-weighted average price, of the book and the trades as asked for."""
@@ -404,12 +344,14 @@ class Client:
         )
 
     def candles(
-        self, symbol: str, width: str, start: int, end: int | None = None
-    ) -> list[Candle]:  # fmt: skip
-        """What was traded in [start, end), nanoseconds since 1970: whole candles, oldest first."""
-        instrument = self.traded(symbol)
+        self, symbol: str, width: str, start: Instant, end: Instant | None = None
+    ) -> list[Candle]:
+        """What was traded in [start, end), nanoseconds since 1970 or datetimes with a zone: whole
+        candles, oldest first."""
+        instrument = self._server.traded(symbol)
         found: list[Candle] = []
-        begin: int | None = start
+        until_ns = None if end is None else instant_ns(end)
+        begin: int | None = instant_ns(start)
 
         def read(reply: Reply) -> tuple[list[Candle], int | None]:
             following = reply.told["next"]
@@ -418,18 +360,11 @@ class Client:
 
         while begin is not None:
             asked = {
-                "symbol": symbol, "interval": width, "start": begin, "end": end,
+                "symbol": symbol, "interval": width, "start": begin, "end": until_ns,
                 "limit": ROWS_MAX,
             }  # fmt: skip
-            page, begin = self._question("/candles", asked, read)
+            page, begin = self._server.question("/candles", asked, read)
             found += page
-        return found
-
-    def traded(self, symbol: str) -> Instrument:
-        """Raises ValidationError: it never was."""
-        found = self.instrument(symbol) if type(symbol) is str else None
-        if found is None:
-            raise ValidationError("symbol", symbol, "one of " + ", ".join(self._instruments))
         return found
 
     # --- under asyncio ---
@@ -437,18 +372,18 @@ class Client:
     def reports(self, account: str = "", *, from_seq: int | None = None) -> Stream[OrderResponse]:
         """Every report of an account, or of all of the user's, in order: from now on, or behind the
         turn `from_seq`, as `catch_up` or an earlier stream told it. Opened by `async with`."""
-        return Stream(self, lambda: reports_of(self, account, from_seq))
+        return Stream(self._server, lambda: reports_of(self._server, account, from_seq))
 
     def market_events(self, symbol: str = "") -> Stream[MarketEvent]:
         """What happens in a market, in order; without `symbol` in all there are now, and to the
         balances of the user's accounts. Opened by `async with`."""
-        return Stream(self, lambda: market_of(self, symbol))
+        return Stream(self._server, lambda: market_of(self._server, symbol))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Client"]:
         """Started, and with a WebSocket for orders; at the end what was sent is answered."""
         await asyncio.to_thread(self.start)
-        self._line = OrderLine(self)
+        self._line = OrderLine(self._server)
         try:
             async with self._line:
                 yield self
@@ -467,104 +402,14 @@ class Client:
         try:
             return await asyncio.shield(self._line.put(call))
         except ServerError as error:
-            response = refused_by(call, error, self.clock.wall_ns())
+            response = refused_by(call, error, self._server.clock.wall_ns())
             if response is None:
                 raise
             return response
 
-    # --- asking ---
 
-    def _question(self, path: str, asked: dict[str, Any], read: Read[T]) -> T:
-        """Raises ServerError."""
-        query = urlencode({name: value for name, value in asked.items() if value is not None})
-        call = Call("GET", f"{path}?{query}" if query else path)
-
-        def checked(reply: Reply) -> T:
-            if not 200 <= reply.status < 300:
-                raise refusal_of(reply)
-            with reading(path):
-                return read(reply)
-
-        return self._ask(call, checked)
-
-    def _ask(self, call: Call, read: Read[T]) -> T:
-        """Send it until there is an answer, or retry_s are over. Each try is signed anew, and has
-        the same body. Raises ServerError, of which UnansweredError is one; StoppedError."""
-        tries = self.tries(call)
-        while True:
-            self._check_running()
-            try:
-                return self._once(call, read)
-            except FailedError as failed:
-                self._wait(tries.pause_s(failed))
-                if failed.verdict is Verdict.WHO:
-                    with suppress(ServerError):  # the next try says what is wrong
-                        self.credentials.refused(self.exchange)
-
-    def tries(self, call: Call) -> Tries:
-        """The count of the tries of a request, which begin now."""
-        backoff = Backoff(self.chance)
-        patience_s = self.credentials.patience_s
-        return Tries(call.name, bool(call.line), self.clock, self.retry_s, patience_s, backoff)
-
-    def _once(self, call: Call, read: Read[T]) -> T:
-        """Raises FailedError: there may be another try; ServerError: this is the answer."""
-        headers = self.headers(call.method, call.target, call.content)
-        try:
-            reply = self._exchange(call.method, call.target, headers, call.content)
-            verdict = verdict_of(reply.status, error_of(reply.told))
-            if verdict is not Verdict.DONE:
-                raise FailedError(verdict, refusal_of(reply), reply.later_s)
-            return read(reply)
-        except LostError as error:
-            raise FailedError(Verdict.DOUBT if error.sent else Verdict.LATER, error) from error
-        except GarbledError as error:
-            raise FailedError(Verdict.DOUBT, error) from error
-
-    def headers(self, method: str, target: str, content: bytes) -> dict[str, str]:
-        """By what the server knows the client. Raises FailedError."""
-        try:
-            return self.credentials.headers(self.exchange, method, target, content)
-        except ServerError as error:
-            known = (
-                isinstance(error, LostError | GarbledError)
-                or error.status == 429
-                or error.status >= 500
-            )
-            raise FailedError(Verdict.LATER if known else Verdict.NEVER, error) from error
-
-    def exchange(self, method: str, target: str, body: Told | None) -> Reply:
-        """One request without credentials, once. Raises LostError."""
-        content = b"" if body is None else json.dumps(body).encode()
-        return self._exchange(method, target, {}, content)
-
-    def _exchange(
-        self, method: str, target: str, headers: dict[str, str], content: bytes
-    ) -> Reply:  # fmt: skip
-        sent = {**headers, "Content-Type": "application/json"} if content else headers
-        answer = self.transport.exchange(method, target, sent, content)
-        told = parsed(answer.content)
-        return Reply(answer.status, told, retry_after_s(answer.retry_after))
-
-    def _check_running(self) -> None:
-        if self._stopped:
-            raise StoppedError("the client has stopped")
-
-
-def refused_by(call: Call, error: ServerError, wall_ns: int) -> OrderResponse | None:
-    """The response that the library gives where the server refuses what is no request yet; None if
-    the error is none of the exchange's."""
-    reason, said = REASONS.get(error.code), str(error).partition(": ")[2]
-    if reason is RejectReason.MALFORMED:
-        reason, said = NOT_NUMBERS.get(error.field), str(error).partition(": ")[2]
-    if reason is None or error.status in (401, 403):
-        return None
-    if isinstance(error, UnansweredError | LoginError):
-        return None
-    response = refused(call.line, reason, wall_ns)
-    text_ = said if said.startswith(reason.value) else f"{reason.value}: {said}"
-    report = response.report._replace(reason=text_)
-    return OrderResponse(report, at_once=(report,))
+def instant_ns(instant: Instant) -> int:
+    return wall_ns_of(instant) if isinstance(instant, datetime) else instant
 
 
 def resolved(call: Callable[..., T], *given: object) -> "Future[T]":

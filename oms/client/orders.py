@@ -13,10 +13,12 @@ from collections import deque
 from contextlib import suppress
 from types import TracebackType
 
+from oms.client.answers import response_of
 from oms.client.credentials import Reply, refusal_of
 from oms.client.retry import Backoff, FailedError, Tries, Verdict, error_of, status_of, verdict_of
 from oms.client.said import Call
-from oms.client.sockets import Owner, Socket, learn, open_socket, opened, renew
+from oms.client.server import Server
+from oms.client.sockets import Socket, learn, open_socket, opened, renew
 from oms.client.told import GarbledError, Told, count, reading
 from oms.client.transport import LostError
 from oms.clock import NANOS
@@ -56,18 +58,18 @@ class Wish:
 class OrderLine:
     """Opened by `async with`; at the end all that was put is answered or given up."""
 
-    def __init__(self, client: Owner) -> None:
-        self._client = client
+    def __init__(self, server: Server) -> None:
+        self._server = server
         self._waiting: deque[Wish] = deque()
         self._sent: dict[str, Wish] = {}
         self._numbers, self._names = itertools.count(1), itertools.count(1)
-        self._backoff = Backoff(client.chance)
+        self._backoff = Backoff(server.chance)
         self._woken = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "OrderLine":
-        socket = await opened(self._client, self._client.tries(CONNECTION))
+        socket = await opened(self._server, self._server.tries(CONNECTION))
         self._task = asyncio.create_task(self._run(socket))
         return self
 
@@ -89,7 +91,7 @@ class OrderLine:
         if len(self._waiting) >= WAITING_MAX:
             raise ServerError(f"{WAITING_MAX} requests wait to be sent", code="QUEUE_FULL")
         answer: asyncio.Future[OrderResponse] = asyncio.get_running_loop().create_future()
-        wish = Wish(next(self._numbers), call, self._client.tries(call), answer)
+        wish = Wish(next(self._numbers), call, self._server.tries(call), answer)
         self._waiting.append(wish)
         self._woken.set()
         return answer
@@ -104,7 +106,7 @@ class OrderLine:
         try:
             while not self._is_done:
                 try:
-                    async with socket or await open_socket(self._client) as socket:
+                    async with socket or await open_socket(self._server) as socket:
                         self._backoff.reset()
                         await self._use(socket)
                 except FailedError as failed:
@@ -120,14 +122,14 @@ class OrderLine:
         """Until there may be another connection, and somebody needs one."""
         await asyncio.sleep(self._backoff.pause_s(failed.later_s))
         if failed.verdict is Verdict.WHO:
-            await renew(self._client)
+            await renew(self._server)
         if not self._waiting and not self._closing:
             await self._wake(None)
 
     def _lose(self, failed: FailedError) -> None:
         """All that was sent may have been done, and goes again in the old order. What waits is
         given up once its time is over, or if there will be no connection."""
-        now_ns = self._client.clock.monotonic_ns()
+        now_ns = self._server.clock.monotonic_ns()
         sent, self._sent = list(self._sent.values()), {}
         doubt = FailedError(Verdict.DOUBT, failed.error)
         kept = [wish for wish in sent if wish.fail(doubt, now_ns)]
@@ -157,10 +159,10 @@ class OrderLine:
 
     async def _say(self, socket: Socket) -> None:
         """Send what may go, or wait a while. Raises LostError."""
-        now_ns = self._client.clock.monotonic_ns()
+        now_ns = self._server.clock.monotonic_ns()
         oldest = next(iter(self._sent.values()), None)
-        if oldest is not None and now_ns - oldest.sent_ns > self._client.answer_s * NANOS:
-            raise LostError(f"no answer within {self._client.answer_s:g} s", sent=True)
+        if oldest is not None and now_ns - oldest.sent_ns > self._server.answer_s * NANOS:
+            raise LostError(f"no answer within {self._server.answer_s:g} s", sent=True)
         if not self._waiting or len(self._sent) >= AT_ONCE_MAX:
             await self._wake(LOOK_S if self._sent else None)
             return
@@ -202,7 +204,7 @@ class OrderLine:
             response = await self._response(wish.call, message)
         except FailedError as failed:
             del self._sent[name]
-            if wish.fail(failed, self._client.clock.monotonic_ns()):
+            if wish.fail(failed, self._server.clock.monotonic_ns()):
                 at = bisect_left(self._waiting, wish.number, key=lambda each: each.number)
                 self._waiting.insert(at, wish)
             if failed.verdict is Verdict.WHO:
@@ -224,8 +226,8 @@ class OrderLine:
             if verdict is not Verdict.DONE:
                 raise FailedError(verdict, refusal_of(reply))
             with reading(call.name):
-                await learn(self._client, {str(e["symbol"]) for e in reply.told.get("reports", ())})
-            return self._client.response_of(call, reply, self._client.known)
+                await learn(self._server, {str(e["symbol"]) for e in reply.told.get("reports", ())})
+            return response_of(call, reply, self._server.known)
         except GarbledError as error:
             raise FailedError(Verdict.DOUBT, error) from error
 

@@ -6,19 +6,14 @@ Owner: one event loop. What blocks (a login by HTTP) is done in a thread.
 
 import asyncio
 import json
-import random
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
-from oms.client.credentials import Credentials, Reply
 from oms.client.retry import FailedError, Tries, Verdict, parsed
-from oms.client.said import Call
-from oms.client.told import GarbledError, Instruments, Told
-from oms.client.transport import LostError, Transport
-from oms.clock import Clock
+from oms.client.server import Server
+from oms.client.told import GarbledError, Told
+from oms.client.transport import LostError
 from oms.errors import ServerError
-from oms.instruments import Instrument
-from oms.reports import OrderResponse
 
 try:
     from websockets.asyncio.client import (  # type: ignore[import-not-found,unused-ignore]
@@ -37,31 +32,6 @@ CLOSE_S_MAX = 1.0
 MESSAGE_BYTES_MAX = 64 * 1_048_576  # a snapshot of a deep book is one message
 FRAMES_MAX = 64  # that are read ahead
 EXTRA = "the extra `client` is not installed: pip install 'order-management[client]'"
-
-
-class Owner(Protocol):
-    """What is needed of a Client."""
-
-    clock: Clock
-    chance: random.Random
-    retry_s: float
-    answer_s: float
-    transport: Transport
-    credentials: Credentials
-
-    @property
-    def stopped(self) -> bool: ...
-    @property
-    def is_known(self) -> bool: ...
-    def exchange(self, method: str, target: str, body: Told | None) -> Reply: ...
-    def headers(self, method: str, target: str, content: bytes) -> dict[str, str]: ...
-    def tries(self, call: Call) -> Tries: ...
-    def known(self, symbol: str) -> Instrument | None: ...
-    def accounts(self) -> list[str]: ...
-    def instruments(self, *, delisted: bool = False) -> dict[str, Instrument]: ...
-    def response_of(
-        self, call: Call, reply: Reply, instruments: Instruments | None = None
-    ) -> OrderResponse: ...
 
 
 class Socket:
@@ -107,17 +77,17 @@ class Socket:
         await self._connection.close()
 
 
-async def open_socket(client: Owner) -> Socket:
+async def open_socket(server: Server) -> Socket:
     """One try. Raises FailedError; ServerError if the extra is not there."""
     if connect is None:
         raise ServerError(EXTRA)
-    headers = await asyncio.to_thread(client.headers, "GET", "/ws", b"")
+    headers = await asyncio.to_thread(server.headers, "GET", "/ws", b"")
     try:
         connection = await connect(
-            client.transport.ws_url, additional_headers=headers, open_timeout=OPEN_S_MAX,
+            server.transport.ws_url, additional_headers=headers, open_timeout=OPEN_S_MAX,
             close_timeout=CLOSE_S_MAX, ping_interval=PING_S, ping_timeout=PING_S,
             max_size=MESSAGE_BYTES_MAX, max_queue=FRAMES_MAX, compression=None, proxy=None,
-            ssl=client.transport.tls,
+            ssl=server.transport.tls,
         )  # fmt: skip
     except InvalidStatus as error:
         raise _refused(error.response.status_code) from error
@@ -126,38 +96,38 @@ async def open_socket(client: Owner) -> Socket:
     return Socket(connection)
 
 
-async def opened(client: Owner, tries: Tries) -> Socket:
+async def opened(server: Server, tries: Tries) -> Socket:
     """The same until there is one. Raises ServerError once the tries are over."""
     while True:
         try:
-            return await open_socket(client)
+            return await open_socket(server)
         except FailedError as failed:
-            await again(client, tries, failed)
+            await again(server, tries, failed)
 
 
-async def again(client: Owner, tries: Tries, failed: FailedError) -> None:
+async def again(server: Server, tries: Tries, failed: FailedError) -> None:
     """Wait for the next try. Raises ServerError: there is none."""
     await asyncio.sleep(tries.pause_s(failed))
     if failed.verdict is Verdict.WHO:
-        await renew(client)
+        await renew(server)
 
 
-async def renew(client: Owner) -> None:
+async def renew(server: Server) -> None:
     """The server knows no such token or signature."""
 
     def ask() -> None:
         try:
-            client.credentials.refused(client.exchange)
+            server.credentials.refused(server.exchange)
         except ServerError:
             return  # the next try says what is wrong
 
     await asyncio.to_thread(ask)
 
 
-async def learn(client: Owner, symbols: set[str]) -> None:
+async def learn(server: Server, symbols: set[str]) -> None:
     """Have the instruments of these, without a wait of the event loop. Raises ServerError."""
-    if any(symbol and client.known(symbol) is None for symbol in symbols):
-        await asyncio.to_thread(client.instruments, delisted=True)
+    if any(symbol and server.known(symbol) is None for symbol in symbols):
+        await asyncio.to_thread(server.instruments, delisted=True)
 
 
 def _lost(error: Exception) -> LostError:

@@ -18,7 +18,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from oms.client.credentials import Reply, refusal_of
 from oms.client.retry import FailedError, Tries, Verdict, error_of, status_of, verdict_of
 from oms.client.said import Call
-from oms.client.sockets import Owner, Socket, again, learn, opened
+from oms.client.server import Server
+from oms.client.sockets import Socket, again, learn, opened
 from oms.client.told import (
     Balances,
     GarbledError,
@@ -49,6 +50,7 @@ from oms.reports import OrderResponse
 
 SILENCE_S_MAX = 10.0  # there is a heartbeat each second
 ANSWER_S_MAX = 15.0  # of a subscription
+READ_MAX = 100  # events read in a row before other coroutines have their turn
 
 T = TypeVar("T", OrderResponse, MarketEvent)
 
@@ -83,8 +85,8 @@ class Stream(Generic[T]):
     retry_s, and GapError: iterate again, and it goes on. It ends when the client has stopped.
     """
 
-    def __init__(self, client: Owner, make: "Callable[[], list[Topic[T]]]") -> None:
-        self._client = client
+    def __init__(self, server: Server, make: "Callable[[], list[Topic[T]]]") -> None:
+        self._server = server
         self._make: Callable[[], list[Topic[T]]] = make
         self._topics: dict[tuple[str, str], Topic[T]] = {}
         self._begun: list[Topic[T]] = []  # over the connection of now
@@ -92,6 +94,7 @@ class Stream(Generic[T]):
         self._socket: Socket | None = None
         self._tries: Tries | None = None
         self._opened = self._closed = False
+        self._read = 0
 
     async def __aenter__(self) -> "Stream[T]":
         if self._opened:
@@ -118,8 +121,11 @@ class Stream(Generic[T]):
     async def __anext__(self) -> T:
         if not self._opened:
             raise StoppedError("a stream is opened by `async with`")
+        self._read += 1
+        if self._read % READ_MAX == 0:
+            await asyncio.sleep(0)
         while not self._ready:
-            if self._closed or self._client.stopped:
+            if self._closed or self._server.stopped:
                 raise StopAsyncIteration
             socket = await self._connected()
             try:
@@ -136,8 +142,8 @@ class Stream(Generic[T]):
     async def _connected(self) -> Socket:
         """The connection, with all topics subscribed. Raises ServerError."""
         while self._socket is None:
-            tries = self._tries = self._tries or self._client.tries(Call("GET", "/ws"))
-            self._socket = await opened(self._client, tries)
+            tries = self._tries = self._tries or self._server.tries(Call("GET", "/ws"))
+            self._socket = await opened(self._server, tries)
             try:
                 for topic in self._topics.values():
                     await self._subscribe(self._socket, topic)
@@ -154,8 +160,8 @@ class Stream(Generic[T]):
     async def _lost(self, failed: FailedError) -> None:
         """Raises ServerError: there is no other try."""
         await self._leave()
-        tries = self._tries = self._tries or self._client.tries(Call("GET", "/ws"))
-        await again(self._client, tries, failed)
+        tries = self._tries = self._tries or self._server.tries(Call("GET", "/ws"))
+        await again(self._server, tries, failed)
 
     async def _leave(self) -> None:
         socket, self._socket = self._socket, None
@@ -201,7 +207,7 @@ class Stream(Generic[T]):
         with reading("a message"):
             reports = [*told.get("reports", ()), told.get("data", {})]
             if "reports" in told or told.get("channel") == "reports":
-                await learn(self._client, {str(each.get("symbol", "")) for each in reports})
+                await learn(self._server, {str(each.get("symbol", "")) for each in reports})
             self._ready.extend(read(told))
 
 
@@ -247,9 +253,9 @@ class Place:
 
 
 class ReportsOf:
-    def __init__(self, client: Owner, account: str, from_seq: int | None) -> None:
+    def __init__(self, server: Server, account: str, from_seq: int | None) -> None:
         self.words = {"channel": "reports", "account": account}
-        self._client, self._account, self._place = client, account, Place(from_seq)
+        self._server, self._account, self._place = server, account, Place(from_seq)
         self.beat = self._place.beat
         self.resumes = self._place.words
 
@@ -260,11 +266,11 @@ class ReportsOf:
         self._place.begin(seq)
         if after is None:
             return []
-        now = snapshot_of(told, self._client.known)
+        now = snapshot_of(told, self._server.known)
         return [GapError("reports", self._account, after, seq, text(told["why"]), now)]
 
     def take(self, told: Told) -> list[OrderResponse | GapError]:
-        found = report_of(told["data"], self._client.known)
+        found = report_of(told["data"], self._server.known)
         return [found] if self._place.passes(told) else []
 
 
@@ -442,24 +448,24 @@ class BalancesOf(Standing):
 
 
 def reports_of(
-    client: Owner, account: str, from_seq: int | None
+    server: Server, account: str, from_seq: int | None
 ) -> list[Topic[OrderResponse]]:  # fmt: skip
     """Of one account, or of all that the user has. Waits for the server."""
     if from_seq is not None and (type(from_seq) is not int or from_seq < 0):
         raise ValidationError("from_seq", from_seq, "a sequence, 0 or more")
-    accounts = [account] if account else client.accounts()
-    return [ReportsOf(client, each, from_seq) for each in accounts]
+    accounts = [account] if account else server.accounts()
+    return [ReportsOf(server, each, from_seq) for each in accounts]
 
 
-def market_of(client: Owner, symbol: str) -> list[Topic[MarketEvent]]:
+def market_of(server: Server, symbol: str) -> list[Topic[MarketEvent]]:
     """Of one market; or of all, and the user's balances. Waits for the server."""
-    known = client.instruments()
+    known = server.instruments()
     if symbol and symbol not in known:
         raise ValidationError("symbol", symbol, "one of " + ", ".join(known))
     instruments = [known[symbol]] if symbol else list(known.values())
     topics: list[Topic[MarketEvent]] = [PhasesOf({each.symbol for each in instruments})]
     for each in instruments:
         topics += [AuctionOf(each), TradesOf(each), DepthOf(each), TopsOf(each)]
-    if not symbol and client.is_known:
-        topics += [BalancesOf(each, instruments) for each in client.accounts()]
+    if not symbol and server.is_known:
+        topics += [BalancesOf(each, instruments) for each in server.accounts()]
     return topics

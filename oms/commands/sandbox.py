@@ -89,7 +89,7 @@ def beginning(app: App, rate: int) -> list[str]:
     told = [
         f"A sandbox: play money, markets that never close, {traders}.",
         "",
-        f"In a browser: {url}/docs to try everything; {url} to see how the market stands.",
+        f"In a browser: {url} to trade; {url}/docs to try every route.",
         *([by_password.strip() + "."] if verify(user.password_hash, password) else []),
     ]
     token = demo_token(app, user)

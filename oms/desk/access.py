@@ -15,7 +15,7 @@ from oms.clock import NANOS
 from oms.enums import ResponseType
 from oms.exchange.accounts import HOUSE
 from oms.reject_reasons import RejectReason
-from oms.requests.access import GATE, AccessAction, names_in
+from oms.requests.access import GATE, YES, AccessAction, names_in
 from oms.requests.codec import Line
 from oms.requests.operators import OPERATOR
 from oms.users import SCOPES_OF, Arm, Code, Factor, Family, Key, User
@@ -79,6 +79,7 @@ class Access:
             AccessAction.SET_USER_ACCOUNTS: (self._why_not_accounts, self._set_accounts),
             AccessAction.LOCK_USER: (self._never, self._lock),
             AccessAction.UNLOCK_USER: (self._never, self._unlock),
+            AccessAction.CHANGE_USER: (self._why_not_change, self._change),
             AccessAction.LOGIN: (self._why_not_login, self._login),
             AccessAction.REFRESH: (self._why_not_refresh, self._refresh),
             AccessAction.LOGOUT: (self._why_not_logout, self._logout),
@@ -256,6 +257,21 @@ class Access:
 
     def _unlock(self, _asked: Asked, user: User) -> str:
         return self._put(user._replace(locked="")) + ", unlocked"
+
+    def _why_not_change(self, asked: Asked, user: User) -> str:
+        return self._why_not_accounts(asked, user) if "accounts" in asked.facts else ""
+
+    def _change(self, asked: Asked, user: User) -> str:
+        """What is left out stays."""
+        told, name = [f"user={user.name}"], user.name.lower()
+        if "role" in asked.facts:
+            told.append(self._set_role(asked, self.users[name]))
+        if "accounts" in asked.facts:
+            told.append(self._set_accounts(asked, self.users[name]))
+        if "locked" in asked.facts:
+            change = self._lock if asked.facts["locked"] == YES else self._unlock
+            told.append(change(asked, self.users[name]))
+        return ", ".join(dict.fromkeys(part for text in told for part in text.split(", ")))
 
     # --- passwords ---
 

@@ -84,6 +84,10 @@ class Risk:
         members = (name for names in self._groups.values() for name in names)
         return sorted({*self._configured.get(Scope.GROUP.value, {}), *members})
 
+    def groups_of(self, account: str) -> list[str]:
+        """Those that an account is in, by the configuration."""
+        return list(self._groups.get(account, ()))
+
     def set_limit(self, scope: Scope, target: str, name: str, value: str) -> None:
         """An operator's limit goes before the configured one; "" gives that back."""
         limits = self.set_by_operator.setdefault(scope.value, {}).setdefault(target, {})

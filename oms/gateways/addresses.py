@@ -1,5 +1,6 @@
 """Addresses: which one counts, for limits, lock-out, key lists and logs. Pure functions."""
 
+import re
 from collections.abc import Iterable, Sequence
 from ipaddress import (
     IPv4Address,
@@ -15,6 +16,7 @@ from oms.errors import ValidationError
 Network = IPv4Network | IPv6Network
 GROUP_BITS = 64  # of an IPv6 address: one customer's network has so many for itself
 HOPS_MAX = 32
+HOP = re.compile(r"(?P<v4>[0-9.]+)(:[0-9]{1,5})?|\[(?P<v6>[^\]]+)\](:[0-9]{1,5})?")
 
 
 def networks_in(field: str, text: str) -> tuple[Network, ...]:
@@ -39,6 +41,13 @@ def read_address(text: str) -> IPv4Address | IPv6Address | None:
     return mapped or address
 
 
+def read_hop(text: str) -> IPv4Address | IPv6Address | None:
+    """The address that a proxy says its request came from; some add the port: 192.0.2.1:443,
+    [2001:db8::1]:443. None if it is no address."""
+    found = HOP.fullmatch(text.strip())
+    return read_address((found["v4"] or found["v6"]) if found is not None else text)
+
+
 def is_among(text: str, networks: Iterable[Network]) -> bool:
     address = read_address(text)
     return address is not None and any(
@@ -51,19 +60,17 @@ def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Networ
 
     peer: who has connected. forwarded: the X-Forwarded-For headers, in their order. What a proxy
     adds stands last, so it is read from there; what stands before the first address that is not
-    trusted, a client may have made up. None trusted: the peer.
+    trusted, a client may have made up. None trusted, or what it adds is no address: the peer, or
+    the last one that was read.
     """
-    if not is_among(peer, trusted):
-        return _plain(peer)
+    found = _plain(peer)
     hops = [hop for header in forwarded for hop in header.split(",")][-HOPS_MAX:]
-    found = peer
-    for hop in reversed(hops):
-        if read_address(hop) is None:
+    while hops and is_among(found, trusted):
+        hop = read_hop(hops.pop())
+        if hop is None:
             break
-        found = hop
-        if not is_among(hop, trusted):
-            break
-    return _plain(found)
+        found = str(hop)
+    return found
 
 
 def _plain(text: str) -> str:

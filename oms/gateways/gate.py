@@ -241,12 +241,12 @@ class Gate:
     def pending(self, user: User) -> str:
         return self.tokens.issue(TokenKind.SECOND_FACTOR, user.name, credential=user.credential)
 
-    def by_pending(self, token: str) -> User | Denied:
+    def by_pending(self, token: str, address: str) -> User | Denied:
         """Whose password was right a few minutes ago, and is the same still."""
         claims = self.tokens.read(TokenKind.SECOND_FACTOR, token)
         user = self._users.user(claims["sub"]) if claims is not None else None
         if claims is None or user is None or user.credential != claims.get("credential"):
-            return self._denied(RejectReason.TOKEN_INVALID, "log in again", "", "")
+            return self._denied(RejectReason.TOKEN_INVALID, "log in again", "", address)
         return user
 
     def opened(self, response: OrderResponse) -> Opened:
@@ -359,6 +359,9 @@ class Gate:
         ):
             text = "the key is not for this address"
             return self._denied(RejectReason.NOT_ALLOWED, text, key_id, address)
+        if not self._nonces.knows(time_ms):
+            text = "whether it came before is not known of so early a time: sign it again in 1 s"
+            return self._denied(RejectReason.ACCESS_STALE, text, key_id, address, 1)
         if not self._nonces.take(key_id, time_ms, nonce, now_ns):
             return self._denied(wrong, "the nonce was used, or there are too many", key_id, address)
         scopes = SCOPES_OF[user.role] & set(key.scopes)

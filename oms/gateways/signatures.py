@@ -67,9 +67,14 @@ class Nonces:
         if not TIME.fullmatch(time_ms) or not NONCE.fullmatch(nonce):
             return "expected a time in milliseconds since 1970, and a nonce of 1 to 64 characters"
         at_ns = int(time_ms) * MILLIS
-        if not max(self._floor_ns, now_ns - BACK_NS) < at_ns <= now_ns + AHEAD_NS:
+        if not now_ns - BACK_NS < at_ns <= now_ns + AHEAD_NS:
             return f"expected the time of now, {now_ns // MILLIS} ms, was {time_ms}"
         return ""
+
+    def knows(self, time_ms: str) -> bool:
+        """Would it know a nonce of that time again? Not of one that the process before may have
+        taken, nor of one before the clock was set back: sign again a little later."""
+        return int(time_ms) * MILLIS > self._floor_ns
 
     def take(self, key_id: str, time_ms: str, nonce: str, now_ns: int) -> bool:
         """Remember it; False if it was taken before, or there are too many to remember."""

@@ -34,6 +34,7 @@ GATE = "gate"
 HASH_LENGTH_MAX, TEXT_LENGTH_MAX, EMAIL_LENGTH_MAX = 400, 200, 254
 ACCOUNTS_MAX, ADDRESSES_MAX = 64, 32
 DIGITS_MAX = 19
+YES, NO = "yes", "no"
 # No @: else the name of one user could be the email of another.
 USER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 EMAIL = re.compile(r"[^@\s,]+@[^@\s,]+")
@@ -46,11 +47,11 @@ class AccessAction(StrEnum):
     SIGN_UP: a new user. RENEW_HASH: the same password, hashed anew. CHANGE_PASSWORD: another
     one; all sessions end. ISSUE_CODE*: a one-time code with which a password can be set.
     RESET_PASSWORD: by that code; all sessions end. SET_ROLE*, SET_USER_ACCOUNTS*. LOCK_USER*: all
-    sessions end, keys rest; UNLOCK_USER*. LOGIN: a session begins. REFRESH: it goes on with the
-    next generation of its token. LOGOUT, LOGOUT_ALL: one session ends, or all. CREATE_KEY,
-    REVOKE_KEY: for programs. FACTOR_ON, FACTOR_OFF: a second factor (TOTP, RFC 6238). ARM: cancel
-    orders once a connection is lost, this process or a later one; DISARM: that is no longer meant,
-    or done.
+    sessions end, keys rest; UNLOCK_USER*. CHANGE_USER*: several of these four, all or none. LOGIN:
+    a session begins. REFRESH: it goes on with the next generation of its token. LOGOUT,
+    LOGOUT_ALL: one session ends, or all. CREATE_KEY, REVOKE_KEY: for programs. FACTOR_ON,
+    FACTOR_OFF: a second factor (TOTP, RFC 6238). ARM: cancel orders once a connection is lost,
+    this process or a later one; DISARM: that is no longer meant, or done.
     """
 
     SIGN_UP = "SIGN_UP"
@@ -62,6 +63,7 @@ class AccessAction(StrEnum):
     SET_USER_ACCOUNTS = "SET_USER_ACCOUNTS"
     LOCK_USER = "LOCK_USER"
     UNLOCK_USER = "UNLOCK_USER"
+    CHANGE_USER = "CHANGE_USER"
     LOGIN = "LOGIN"
     REFRESH = "REFRESH"
     LOGOUT = "LOGOUT"
@@ -76,7 +78,7 @@ class AccessAction(StrEnum):
 
 OF_OPERATORS = (
     AccessAction.ISSUE_CODE, AccessAction.SET_ROLE, AccessAction.SET_USER_ACCOUNTS,
-    AccessAction.LOCK_USER, AccessAction.UNLOCK_USER,
+    AccessAction.LOCK_USER, AccessAction.UNLOCK_USER, AccessAction.CHANGE_USER,
 )  # fmt: skip
 
 
@@ -124,6 +126,11 @@ def _whole(name: str, text: str) -> None:
 
 def _role(name: str, text: str) -> None:
     member_of(name, text, Role)
+
+
+def _flag(name: str, text: str) -> None:
+    if text not in (YES, NO):
+        raise ValidationError(name, text, f"{YES} or {NO}")
 
 
 def names_in(text: str) -> tuple[str, ...]:
@@ -188,6 +195,9 @@ FACTS: dict[AccessAction, tuple[dict[str, Check], dict[str, Check]]] = {
     AccessAction.SET_USER_ACCOUNTS: ({"accounts": _accounts}, {}),
     AccessAction.LOCK_USER: ({}, {"why": _optional_text}),
     AccessAction.UNLOCK_USER: ({}, {"why": _optional_text}),
+    AccessAction.CHANGE_USER: (
+        {}, {"role": _role, "accounts": _accounts, "locked": _flag, "why": _optional_text},
+    ),
     AccessAction.LOGIN: ({"credential": _name, "ends_ns": _whole}, {"step": _whole}),
     AccessAction.REFRESH: ({"family": _name, "generation": _whole}, {}),
     AccessAction.LOGOUT: ({"family": _name}, {}),
@@ -211,12 +221,12 @@ class AccessRequest:
     facts: names with texts, those that FACTS has for the action:
         hash: of a password, naming its algorithm. credential: the id of the password that was
         checked (User.credential): one that was changed meanwhile is good no more.
-        role: a Role. accounts, scopes, addresses: lists, separated by commas. email. name: of a
-        key, for people. code: SHA-256 of a one-time code, hexadecimal. ends_ns: nanoseconds since
-        1970; of a key 0 for never. step: of the second factor's code, counted from 1970 in steps
-        of 30 s. family, generation: of the refresh token. key: its id. why: for the record. scope:
-        a LossScope. account: whose orders. grace_s: how long to wait for a new connection. arm:
-        its id.
+        role: a Role. locked: yes or no. accounts, scopes, addresses: lists, separated by commas.
+        email. name: of a key, for people. code: SHA-256 of a one-time code, hexadecimal. ends_ns:
+        nanoseconds since 1970; of a key 0 for never. step: of the second factor's code, counted
+        from 1970 in steps of 30 s. family, generation: of the refresh token. key: its id. why: for
+        the record. scope: a LossScope. account: whose orders. grace_s: how long to wait for a new
+        connection. arm: its id.
 
     Raises ValidationError, naming the field or the fact; `facts` if one is missing or unknown.
     """

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from oms.clock import NANOS
+from oms.errors import StoppedError
 from oms.manager import OrderManagement
 from oms.money import to_text
 from oms.requests import FundsAction, FundsRequest, MassCancelRequest
@@ -76,9 +77,12 @@ class LivingMarket:
             self._stopping.wait(min(STEP_S_MAX, (self._due_ns - now_ns) / NANOS))
             return
         self._due_ns = now_ns + self._gap_ns  # after a pause of the machine no burst makes up
-        if now_ns >= self._tidy_ns:
-            self._tidy()
-        self._oms.on_data(next(self._flow))
+        try:
+            if now_ns >= self._tidy_ns:
+                self._tidy()
+            self._oms.on_data(next(self._flow))
+        except StoppedError:  # the order manager stops before its agents do
+            self._stopping.wait(STEP_S_MAX)
 
     def _tidy(self) -> None:
         """Bring each agent's money back to what it began with, where it is far from that."""

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from oms.clock import Instant
@@ -303,6 +304,15 @@ class Store(Protocol):
     ) -> OrderIds:
         """The latest orders of an account before order id `before`, also refused ones, of a symbol
         and a side ("": of all); durable; from any thread."""
+        ...
+
+    def find_commands(self, account: str, before: int, limit: int) -> list[int]:
+        """The latest requests of an account before sequence `before` that are no new orders, newest
+        first; durable; from any thread. For accounts that ask for thousands, not millions."""
+        ...
+
+    def at_one_instant(self) -> AbstractContextManager["Store"]:
+        """All that is durable now, to be read from any thread while the block lasts."""
         ...
 
     def find_moved(self, account: str, before: int, limit: int) -> MovedPage:

@@ -1,6 +1,7 @@
 """A store that forgets at exit: for tests and for simulations that leave nothing behind."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from oms.instruments import Instrument
 from oms.positions import (
@@ -166,6 +167,17 @@ class MemoryStore:
         ]  # fmt: skip
         ids = sorted(found, reverse=True)[:limit]
         return OrderIds(ids, ids[-1] if len(ids) < len(found) else 0)
+
+    def find_commands(self, account: str, before: int, limit: int) -> list[int]:
+        found = [
+            seq for (owner, _), (seq, _) in list(self._ids.items())
+            if owner == account and seq < before and seq not in self._orders
+        ]  # fmt: skip
+        return sorted(found, reverse=True)[:limit]
+
+    @contextmanager
+    def at_one_instant(self) -> "Iterator[MemoryStore]":
+        yield self
 
     def find_moved(self, account: str, before: int, limit: int) -> MovedPage:
         reports = sorted(

@@ -165,6 +165,9 @@ _HISTORY = f"""SELECT seq FROM orders {{}} WHERE account = ? AND {_OF_ORDERS}
     ORDER BY seq DESC LIMIT ?"""
 SELECT_BY_ACCOUNT = _HISTORY.format("INDEXED BY orders_by_id")
 SELECT_BY_SEQ = _HISTORY.format("NOT INDEXED")
+SELECT_COMMANDS = """SELECT seq FROM orders INDEXED BY orders_by_id
+    WHERE account = ? AND side = '' AND client_order_id >= ' ' AND seq < ?
+    ORDER BY seq DESC LIMIT ?"""
 SELECT_END = "SELECT last_seq, checksum FROM journal ORDER BY last_seq DESC LIMIT 1"
 SELECT_USED = (
     "SELECT account, client_order_id FROM json_each(?) AS name JOIN orders "

@@ -120,6 +120,7 @@ from oms.stores.schema import (
     SELECT_BY_SEQ,
     SELECT_CHANGES_OF_ORDER,
     SELECT_CLAIMS,
+    SELECT_COMMANDS,
     SELECT_END,
     SELECT_HOLDING,
     SELECT_ORDER,
@@ -668,8 +669,13 @@ class PersistentStorage:
         with self._read_only_one() as reader:
             return reader._orders(account, symbol, side, before, limit)
 
+    def find_commands(self, account: str, before: int, limit: int) -> list[int]:
+        with self._read_only_one() as reader:
+            rows = _guarded(reader._read(SELECT_COMMANDS, (account, before, limit)))
+            return [row[0] for row in rows]
+
     def find_moved(self, account: str, before: int, limit: int) -> MovedPage:
-        with self._of_one_instant() as reader:
+        with self.at_one_instant() as reader:
             return reader._moved(account, before, limit)
 
     def _moved(self, account: str, before: int, limit: int) -> MovedPage:
@@ -701,7 +707,7 @@ class PersistentStorage:
         return [Standing(Holding._make(row[:width]), *row[width:]) for row in found]
 
     def find_trades(self, account: str, symbol: str, before: int, limit: int) -> list[TradeRow]:
-        with self._of_one_instant() as reader:
+        with self.at_one_instant() as reader:
             return list(islice(reader._trades_before(account, symbol, before), limit))
 
     def _trades_before(self, account: str, symbol: str, before: int) -> Iterator[TradeRow]:
@@ -767,7 +773,7 @@ class PersistentStorage:
         return OrderIds(ids, ids[-1] if len(ids) == limit else first)
 
     @contextmanager
-    def _of_one_instant(self) -> "Iterator[PersistentStorage]":
+    def at_one_instant(self) -> "Iterator[PersistentStorage]":
         """A connection for one question that takes a while, so that nobody else waits for it:
         trades, and what became of them, as of one instant."""
         with PersistentStorage(self.path, read_only=True) as reader:
@@ -817,7 +823,7 @@ class PersistentStorage:
     def find_after(
         self, after: int, before: int, *, account: str = "", symbol: str = ""
     ) -> list[Report] | None:
-        with self._of_one_instant() as reader:
+        with self.at_one_instant() as reader:
             too_far = after >> NUMBER_BITS < reader._archives.last_seq
             if too_far or reader._one(HAS_MORE, after, LOOKED_AT_MAX):
                 return None
@@ -888,7 +894,7 @@ class PersistentStorage:
         return map(stored_report, _guarded(self._read(SELECT_REPORT + OF_TRADES, given)))
 
     def trades(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]:
-        with self._of_one_instant() as reader:
+        with self.at_one_instant() as reader:
             # Those of an archive may have been changed since, as the database knows.
             changes = reader.changes(start_ns)
             trades = reader._archives.merged(

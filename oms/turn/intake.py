@@ -13,7 +13,7 @@ from typing import Any
 from zlib import crc32
 
 from oms.desk.desk import Desk
-from oms.enums import OrderState, OrderType, ResponseType, Side, TimeInForce
+from oms.enums import OrderState, OrderType, ResponseType, Scope, Side, TimeInForce
 from oms.errors import ValidationError
 from oms.exchange.order import Order, Terms
 from oms.instruments import Instrument
@@ -410,11 +410,14 @@ class Intake:
     def _trade_change(self, seq: int, request: Line) -> Line:
         """A bust or a correction: the fills as they stand, how their orders stood last, what the
         trade is from now on, and what its market traded at last then."""
-        _, account, client_id, _action, _scope, _target, name, _value, why = request[:9]
+        _, account, client_id, _action, scope, target, name, _value, why = request[:9]
         invalid, fills = f"{RejectReason.COMMAND_INVALID}: trade={name}", list[list[object]]()
         trade = self._trade_of(name)
         if not trade:
             return _command_refused(request, seq, f"{invalid}, no such trade")
+        if scope == Scope.SYMBOL and target != trade[0].symbol:
+            other = f"symbol={target}, trade={name}, traded={trade[0].symbol}"
+            return _command_refused(request, seq, f"{RejectReason.COMMAND_INVALID}: {other}")
         now: list[Report] = []
         for fill in trade:
             told = self._reports_of(fill.order_id)

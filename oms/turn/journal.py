@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 
 # All columns of a report but how long things took, which a replay cannot know.
 COMPARED_COLUMNS = tuple(name for name in ROW_COLUMNS if name not in MEASURED)
-PLAIN_LENGTH, PLAIN_FORMAT = LENGTHS[NEW][0], FORMATS[NEW]
+PLAIN_LENGTH = LENGTHS[NEW][0]
+PLAIN_FORMAT = FORMATS[NEW, PLAIN_LENGTH]
 
 
 class Fold:

@@ -212,7 +212,10 @@ class Publisher:
         made = _made_at_once(reports, at)
         last = made[-1]
         response = OrderResponse(last, self.instruments.get(last.symbol), hops, told, made)
-        _tell(answer, response)
+        try:
+            answer.told(response)
+        except BaseException:  # of its owner, or of a callback: the dispatcher goes on
+            log.exception("a future, or a callback of it, failed")
         return response
 
     def _answer_owed(self, reports: list[Report], at: int, told: tuple[int, int]) -> None:
@@ -231,7 +234,10 @@ class Publisher:
         while self.owed:
             _, (answer, report) = self.owed.popitem()
             instrument = self.instruments.get(report.symbol)
-            _tell(answer, OrderResponse(report, instrument, at_once=[report]))
+            try:
+                answer.told(OrderResponse(report, instrument, at_once=[report]))
+            except BaseException:
+                log.exception("a future, or a callback of it, failed")
 
     def fail_owed(self, error: Exception) -> None:
         """Nobody will be told any more."""
@@ -355,16 +361,8 @@ def _made_at_once(reports: list[Report], at: int) -> list[Report]:
     return made
 
 
-def _tell(answer: Asker[OrderResponse], response: OrderResponse) -> None:
-    """Whatever its owner did to it, or a callback raises: the dispatcher goes on."""
-    try:
-        answer.told(response)
-    except BaseException:
-        log.exception("a future, or a callback of it, failed")
-
-
 def fail(answer: Asker[OrderResponse], error: BaseException) -> None:
-    """The same of an error."""
+    """Whatever its owner did to it, or a callback raises: the dispatcher goes on."""
     try:
         answer.failed(error)
     except BaseException:
@@ -372,7 +370,7 @@ def fail(answer: Asker[OrderResponse], error: BaseException) -> None:
 
 
 def settle(answer: Future[T], result: T | None, error: BaseException | None = None) -> None:
-    """The same of any future, which may be running already."""
+    """The same of any future, which may be running already, and of a result."""
     try:
         if answer.running() or (not answer.done() and answer.set_running_or_notify_cancel()):
             if error is not None:

@@ -167,6 +167,18 @@ def phase_changes(settings: dict[str, Any], window: SessionWindow) -> list[int]:
     return [call_ns, continuous_ns, window.close_ns - closing, end_ns]
 
 
+def phase_starts(settings: dict[str, Any], window: SessionWindow) -> list[tuple[Phase, int]]:
+    """The phases of a session that last, each with the instant at which it begins; a closing call
+    ends by the close."""
+    call_ns, continuous_ns, closing_ns, _ = phase_changes(settings, window)
+    starts = [
+        (Phase.PRE_OPEN, window.open_ns), (Phase.OPENING_AUCTION, call_ns),
+        (Phase.CONTINUOUS, continuous_ns), (Phase.CLOSING_AUCTION, closing_ns),
+    ]  # fmt: skip
+    ends = [start_ns for _, start_ns in starts[1:]] + [window.close_ns]
+    return [each for each, end_ns in zip(starts, ends, strict=True) if each[1] < end_ns]
+
+
 def phase_at(settings: dict[str, Any], window: SessionWindow, wall_ns: int) -> Phase:
     """What the calendar wants at one instant of a session."""
     call_ns, continuous_ns, closing_ns, end_ns = phase_changes(settings, window)

@@ -238,7 +238,7 @@ def test_a_key_without_the_right_is_no_refusal_of_an_order(door):
 def test_a_token_is_renewed_and_a_login_that_ended_begun_anew(door, clients):
     """By the refresh token while that is good; once all logins have ended, by the password."""
     ann = clients("ann")
-    login = ann.credentials
+    login = ann._server.credentials
     assert isinstance(login, Login)
     token = login._token
     login._ends_ns = 0
@@ -274,9 +274,9 @@ def test_no_text_of_a_client_has_a_secret(door):
         Client(door.url, user="ann", password=PASSWORD), Client(door.url, key="k", secret="sssss")
     ]  # fmt: skip
     for each in made:
-        told = f"{each!r} {each.credentials!r}"
+        told = f"{each!r} {each._server.credentials!r}"
         assert PASSWORD not in told and "sssss" not in told
-    assert isinstance(made[1].credentials, Key)
+    assert isinstance(made[1]._server.credentials, Key)
 
 
 def test_the_pauses_between_tries_follow_from_the_chance_that_is_given():

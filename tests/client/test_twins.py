@@ -23,6 +23,7 @@ from oms.gateways.web.words import parse_json, typed
 from oms.market_data import DepthUpdate, TradePrint
 from oms.requests import FundsRequest, OrderRequest, OrderTerms
 from oms.users import AccessScope
+from tests.examples import many
 from tests.fakes import config_of
 from tests.web.doors import INSTRUMENTS
 
@@ -80,7 +81,7 @@ def same_lines(one, other):
     assert [even(v) for v in one[:-1]] == [even(v) for v in other[:-1]]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=many(200))
 @given(new_orders())
 def test_an_order_is_read_as_the_one_that_was_meant(fields):
     try:
@@ -91,7 +92,7 @@ def test_an_order_is_read_as_the_one_that_was_meant(fields):
     same_lines(request.line, new_request(asked(), body).line)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=many(50))
 @given(IDS, IDS, st.none() | NUMBERS, NUMBERS, st.booleans())
 def test_changes_and_cancels_are_read_as_they_were_meant(own, other, price, quantity, by_number):
     named = {"order_id": 17} if by_number else {"orig_client_order_id": other}

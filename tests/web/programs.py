@@ -34,7 +34,7 @@ class Program:
         made = user.ask("POST", "/keys", {"name": "bot", "scopes": scopes, **more})
         assert made.status_code == 201, made.text
         program = cls(user.door, made.json()["id"], made.json()["secret"], now_ns)
-        wait_until(lambda: program.ask("GET", "/me").status_code != 401)
+        wait_until(lambda: program.ask("GET", "/me").status_code != 503)
         return program
 
     def signed(

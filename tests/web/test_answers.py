@@ -53,10 +53,10 @@ class Stuck:
         ({"displayQuantity": "1", "timeInForce": "IOC"}, 400, *DISPLAY),
         ({"expireTime": "5"}, 400, "MALFORMED", "expireTime", False),
         ({"account": "eve"}, 422, "ACCOUNT_UNKNOWN", "account", False),
-        ({"symbol": "NO"}, 422, "SYMBOL_UNKNOWN", None, True),
-        ({"price": "100.001"}, 422, "PRICE_INVALID", None, True),
+        ({"symbol": "NO"}, 422, "SYMBOL_UNKNOWN", "symbol", True),
+        ({"price": "100.001"}, 422, "PRICE_INVALID", "price", True),
         ({"quantity": "9999999"}, 422, "FUNDS_INSUFFICIENT", None, True),
-        ({"price": "-1"}, 422, "PRICE_INVALID", None, True),
+        ({"price": "-1"}, 422, "PRICE_INVALID", "price", True),
     ],
 )  # fmt: skip
 def test_every_error_is_the_same_object(door, changes, status, code, field, has_order):

@@ -11,11 +11,20 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
+from itertools import product
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.exceptions import InvalidStatus
+from websockets.sync import client
 
 from oms.gateways import passwords
+from oms.gateways.addresses import networks_in
 from oms.gateways.tokens import TokenKind
+from oms.gateways.web.errors import HttpError
+from oms.gateways.web.keeper import DoorKeeper
 from tests.processes import wait_until
 from tests.web.daemons import RawDaemon, connect, read, request
 from tests.web.doors import PASSWORD, FrontDoor, front_config
@@ -217,6 +226,63 @@ def test_without_a_setting_only_our_own_pages_may_ask(door):
     assert door.http.get("/time", headers=own).status_code == 200
     assert "access-control-allow-origin" not in door.http.get("/time", headers=own).headers
     assert door.http.options("/order", headers={"origin": "https://a.example"}).status_code == 403
+
+
+NO_ORIGINS = (
+    "http://[::1", "http://[x]", "null", "http://", "://localhost", "localhost", "https://a\xe9",
+    "http://localhost.evil.example", "http://localhost@evil.example", "file://localhost",
+)  # fmt: skip
+
+
+def test_what_is_no_origin_of_ours_is_another_sites_page(door):
+    """Also what is no URL at all: refused on every way in, with the headers of every answer."""
+    socket_asks = {
+        "connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13",
+        "sec-websocket-key": base64.b64encode(b"x" * 16).decode(),
+    }  # fmt: skip
+    for origin, (method, path, more) in product(NO_ORIGINS, (
+        ("GET", "/time", {}), ("GET", "/", {}), ("POST", "/order", {}), ("OPTIONS", "/order", {}),
+        ("GET", "/ws", socket_asks), ("GET", "/", socket_asks),
+    )):  # fmt: skip
+        with connect(door.url) as connection:
+            connection.sendall(request(method, path, {"origin": origin, **more}))
+            answer = read(connection)
+        assert (answer.status, answer.code) == (403, "FORBIDDEN"), (origin, method, path, more)
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_socket_that_cannot_be_opened_is_answered_as_every_error_is(door, monkeypatch, caplog):
+    """Whatever fails: an error object, our headers, and the log says why."""
+    monkeypatch.setattr(type(door.server._door.keeper), "address", lambda *_: 1 / 0)
+    with pytest.raises(InvalidStatus) as caught:
+        client.connect(door.ws_url).close()
+    answer = caught.value.response
+    assert answer.status_code == 500
+    assert json.loads(answer.body)["error"]["code"] == "INTERNAL"
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert "ZeroDivisionError" in caplog.text
+
+
+PLACES = st.dictionaries(
+    st.sampled_from(
+        ("host", "origin", "x-forwarded-for", "authorization", "x-api-key", "x-api-time")
+    ),
+    st.lists(
+        st.sampled_from(("http://", "[", "]", "::1", "127.0.0.1", ":", "a", "@", "%", ",", "\xe9")),
+        max_size=5,
+    ).map("".join),
+)
+
+
+@given(PLACES)
+def test_whatever_the_headers_say_somebody_is_let_in_or_refused(headers):
+    keeper = DoorKeeper.__new__(DoorKeeper)
+    keeper._proxies = networks_in("trusted_proxies", "127.0.0.0/8")
+    keeper._hosts, keeper._origins, keeper._any_address = frozenset({"a"}), frozenset(), True
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    assert keeper.address({"client": ("127.0.0.1", 1), "headers": raw})
+    with suppress(HttpError):
+        keeper.check_place(headers)
 
 
 def test_an_address_is_believed_only_from_a_trusted_proxy(start_door, tmp_path, caplog):

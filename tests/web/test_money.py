@@ -54,11 +54,12 @@ def test_what_cannot_be_moved_stays(door, path, body, status, code):
 
 
 def test_without_play_money_an_operator_pays_in(start_door):
-    """To anybody's account; and nobody sees another's."""
+    """To anybody's account; and nobody else sees another's."""
     door = start_door(front_config(play_money=0))
     ann, boss = door.user("ann"), door.user("boss", role="operator")
     body = {"asset": "USD", "amount": "5"}
     assert ann.ask("POST", "/balance/deposit", body).status_code == 403
     paid = boss.ask("POST", "/balance/deposit", {**body, "account": "ann"})
     assert (paid.status_code, owned(ann)) == (200, "5")
-    assert boss.ask("GET", "/balance?account=ann").status_code == 422
+    assert owned(boss, "ann") == "5"
+    assert ann.ask("GET", "/balance?account=boss").status_code == 422

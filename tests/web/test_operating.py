@@ -86,6 +86,8 @@ def test_a_mass_cancel_is_recorded_with_its_reason_and_repeated_as_one(door, bos
     # then its reason is in the journal, and a repeat is told as one
     line = door.oms.store.line_of(int(first["seq"]))
     assert (why_of(line), line[-1][0]) == ("end of the trial", "boss")
+    told = boss.ask("GET", "/admin/actions").json()["actions"][0]
+    assert (told["action"], told["user"], told["why"]) == ("MASS_CANCEL", "boss", body["why"])
     again = boss.ask("POST", "/admin/cancel_all", body)
     assert again.json() == first
     assert again.headers["idempotency-replayed"] == "true"

@@ -1,6 +1,12 @@
 """Whoever was away goes on where they were: no gap, no repeat, or a snapshot with a word why."""
 
+import asyncio
+
+from oms import OrderRequest
+from oms.gateways.web.streams import Streams
 from tests.web.wires import Wire
+
+ORDER = OrderRequest.new("ann", "a-1", "BTC_USD", "BUY", "1", "90")
 
 
 def placed(message):
@@ -103,6 +109,38 @@ def test_what_cannot_be_resumed_begins_with_a_snapshot_that_says_why(door, monke
     assert why("orders", fromSeq="0") == "TOO_MUCH"
     monkeypatch.setattr("oms.stores.sqlite.LOOKED_AT_MAX", 2)
     assert why("orders", fromSeq="0") == "TOO_FAR_BACK"
+
+
+def test_no_heartbeat_overtakes_what_a_subscription_begins_with(door, monkeypatch):
+    """It says that all up to its sequence was told: not while an event waits to be told."""
+    ann, beats = door.user("ann"), []
+    monkeypatch.setattr("oms.gateways.web.hub.HEARTBEAT_S", 0.01)
+    begin = Streams.begin
+
+    async def slow(streams, topic, place):
+        """Meanwhile Ann's order is accepted, and heartbeats come that know of it."""
+        if topic[0] == "orders":
+            publish = streams._hub.publish
+
+            def counted(topic, told, seq):
+                if topic == ("heartbeat",):
+                    beats.append(seq)
+                publish(topic, told, seq)
+
+            monkeypatch.setattr(streams._hub, "publish", counted)
+            seq = (await streams._door.settled(door.oms.try_submit(ORDER))).journal_seq
+            while not beats or beats[-1] < seq:
+                await asyncio.sleep(0.005)
+        return await begin(streams, topic, place)
+
+    monkeypatch.setattr(Streams, "begin", slow)
+    with Wire(door, ann) as wire:
+        wire.subscribe("trades", symbol="BTC_USD")
+        before = door.oms.journal_seq().result(10)
+        wire.subscribe("orders", fromSeq=str(before))
+        assert all(int(each["seq"]) <= before for each in wire.beats)
+        wire.beat(before + 1)
+        assert [each["event"] for each in wire.events("orders")] == ["NEW"]
 
 
 def test_a_long_past_is_told_as_fast_as_it_is_read(door):

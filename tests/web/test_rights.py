@@ -43,11 +43,13 @@ WHY = {"why": "a test"}
 ROUTES = {
     "GET /": Line(PUBLIC),
     "GET /static/{name}": Line(PUBLIC),
+    "GET /static/{folder}/{version}/{name}": Line(PUBLIC),
     "GET /openapi.json": Line(PUBLIC),
     "GET /ws-schema.json": Line(PUBLIC),
     "GET /docs": Line(PUBLIC),
     "GET /markets": Line(PUBLIC),
     "GET /session": Line(PUBLIC),
+    "GET /calendar": Line(PUBLIC),
     "GET /depth": Line(PUBLIC, {"symbol": "BTC_USD"}),
     "GET /trades": Line(PUBLIC, {"symbol": "BTC_USD"}),
     "GET /ticker": Line(PUBLIC, {"symbol": "BTC_USD"}),
@@ -83,6 +85,8 @@ ROUTES = {
     "POST /signin": Line(PUBLIC, {"username": "eve", "password": PASSWORD}),
     "POST /refresh": Line(PUBLIC, {"refreshToken": "no"}),
     "POST /logout": Line(READ, login=True),
+    "GET /logins": Line(READ),
+    "DELETE /logins/{id}": Line(READ, login=True),
     "GET /me": Line(READ),
     "POST /password": Line(
         READ, {"oldPassword": PASSWORD, "newPassword": PASSWORD + "!"}, login=True
@@ -116,6 +120,12 @@ ROUTES = {
     "POST /admin/accounts": Line(ADMIN, {"account": "more"}),
     "GET /admin/orders": Line(ADMIN, {"account": "eve"}),
     "GET /admin/status": Line(ADMIN),
+    "GET /admin/vitals": Line(ADMIN),
+    "GET /admin/halts": Line(ADMIN),
+    "GET /admin/open": Line(ADMIN),
+    "GET /admin/limits": Line(ADMIN, {"account": "eve"}),
+    "GET /admin/actions": Line(ADMIN),
+    "GET /admin/explain": Line(ADMIN, {"account": "eve", "clientOrderId": "create"}),
 }
 OPS = {
     "subscribe": PUBLIC, "unsubscribe": PUBLIC, "list": PUBLIC, "ping": PUBLIC, "auth": PUBLIC,
@@ -292,6 +302,7 @@ def test_what_is_another_users_answers_like_what_is_not_there(door, entries):
     ann, eve = door.user("ann"), door.user("eve")
     order = ann.buy("1", "100", clientOrderId="a-1").json()
     key = Program.of(ann, ["read", "trade"]).key
+    login = ann.ask("GET", "/logins").json()["logins"][0]["id"]
     anns = {**ANNS, "order_id": order["orderId"]}
     before = everything_of(ann)
     cases, different = naming_cases(entries), []
@@ -302,6 +313,8 @@ def test_what_is_another_users_answers_like_what_is_not_there(door, entries):
             path_id = whose["order_id"]
             if entry.path.startswith("/keys/"):
                 path_id = key if whose is anns else "987654-abc"
+            if entry.path.startswith("/logins/"):
+                path_id = login if whose is anns else "987654-abc"
             said = dict(ROUTES[route_of(entry)].said)
             if not field_name.startswith("{"):
                 said[camel(field_name)] = whose[field_name]
@@ -537,6 +550,41 @@ def test_a_role_that_is_taken_away_is_gone_with_the_next_request(door):
     assert ann.ask("GET", "/orders/open").status_code == 200
     operate(door, "boss", AccessAction.SET_ROLE, role="trader")
     assert boss.ask("GET", "/admin/status").status_code == 403
+
+
+def test_a_refused_change_of_a_user_changes_nothing(door):
+    """Role, accounts and lock are one request: if one of them cannot be, none is."""
+    boss, ann = door.user("boss", "operator"), door.user("ann")
+    before = boss.ask("GET", "/admin/users").json()
+    for more in ({"accounts": ["operator"]}, {"accounts": ["ann", "fees"], "locked": True}):
+        answer = boss.ask("PATCH", "/admin/users/ann", {"role": "operator", **more})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "ACCOUNT_TAKEN")
+        assert boss.ask("GET", "/admin/users").json() == before
+    assert ann.ask("GET", "/admin/status").status_code == 403
+    whole = {"role": "viewer", "accounts": ["ann", "more"], "locked": True, "why": "a test"}
+    told = boss.ask("PATCH", "/admin/users/ann", whole).json()
+    assert (told["role"], told["accounts"], told["locked"]) == ("viewer", ["ann", "more"], "a test")
+    told = boss.ask("PATCH", "/admin/users/ann", {"locked": False}).json()
+    assert (told["role"], told["accounts"], told["locked"]) == ("viewer", ["ann", "more"], None)
+
+
+def test_a_list_has_the_items_that_it_says(door):
+    """A comma in one would make two of it, and an empty one would make the list empty: all
+    accounts gone, or a key that is good from everywhere."""
+    boss, ann = door.user("boss", "operator"), door.user("ann")
+    before = everything_of(ann)
+    for items in (["a,b"], [""], ["ann", ""], ["ann", "ann"], ["x" * 65], [","]):
+        answer = boss.ask("PATCH", "/admin/users/ann", {"accounts": items})
+        assert answer.status_code == 400, items
+        assert answer.json()["error"]["field"].startswith("accounts")
+        answer = boss.ask("POST", "/admin/users", {**NEW_USER, "accounts": items})
+        assert answer.status_code == 400, items
+    for items in (["192.0.2.0/24,0.0.0.0/0"], [""], ["192.0.2.0/24", ""]):
+        said = {"name": "n", "scopes": ["read"], "addresses": items}
+        answer = ann.ask("POST", "/keys", said)
+        assert answer.status_code == 400, items
+        assert answer.json()["error"]["field"].startswith("addresses")
+    assert everything_of(ann) == before
 
 
 def test_who_is_locked_out_is_let_in_by_nothing(door):

@@ -71,8 +71,9 @@ def test_the_printed_command_makes_an_operator(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_stops_in_order_with_sockets_open(tmp_path, number):
-    """Neither streams nor idle connections hold it up; a thread that did would be exit code 1."""
-    with Served(tmp_path) as served, ExitStack() as stack:
+    """Neither streams, idle connections nor agents hold it up; a thread that did would be exit code
+    1."""
+    with Served(tmp_path, "--agents", 200) as served, ExitStack() as stack:
         served.wait_for(READY)
         url = served.urls[0]
         sockets = [
@@ -86,6 +87,8 @@ def test_it_stops_in_order_with_sockets_open(tmp_path, number):
         assert idle.get("/time").status_code == 200
         assert served.stop(number) == 0
         assert served.errors.count("\n") == 1  # where its data is, and no complaint
+    log = "".join(each.read_text() for each in (tmp_path / "sandbox/logs").iterdir())
+    assert "died" not in log
 
 
 def test_without_agents_nobody_trades(tmp_path):
@@ -211,15 +214,15 @@ import pkgutil, sys, importlib
 sys.path.insert(0, sys.argv.pop(1))
 import oms
 for each in pkgutil.walk_packages(oms.__path__, "oms."):
-    if not each.name.startswith(("oms.gateways.web", "oms.__main__")):
+    if not each.name.startswith(("oms.gateways.web", "oms.top.screen", "oms.__main__")):
         importlib.import_module(each.name)
 from oms.cli import main
 sys.exit(main())
 """
 
 
-def test_all_else_runs_without_the_extra(tmp_path):
-    """Every module but the front door's, a simulation, and users with passwords.
+def test_all_else_runs_without_an_extra(tmp_path):
+    """Every module but those that need one, a simulation, and users with passwords.
 
     -S: there is the standard library, and nothing that was installed.
     """

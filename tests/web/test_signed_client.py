@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import wait_until
+from oms.clock import NANOS
+from oms.gateways.signatures import Nonces
 from tests.web.programs import Program
 
 PAGE = Path(__file__).parents[2] / "docs/api.md"
@@ -26,7 +27,6 @@ def signed(door, tmp_path):
     program = tmp_path / "signed.py"
     program.write_text(text)
     key = Program.of(door.user("ann"), ["read", "trade"])
-    wait_until(lambda: key.ask("GET", "/me", ahead_ms=0).status_code == 200)
 
     def run(*words: str, url: str = door.url, secret: str = key.secret) -> tuple[int, dict]:
         done = subprocess.run(
@@ -48,6 +48,17 @@ def test_the_printed_client_trades(signed):
     assert found["orderId"] == placed["orderId"]
     assert signed("DELETE", f"/orders/{placed['orderId']}")[0] == 0
     assert signed("GET", "/orders/open")[1]["orders"] == []
+
+
+def test_the_printed_client_trades_right_after_a_start(signed, door):
+    """Nothing is taken that may have been signed for the process before: it is told to come again,
+    and does."""
+    began_ns = door.oms.clock.wall_ns() + 2 * NANOS  # so it takes until then, and a second more
+    door.server.gate._nonces = Nonces(began_ns)
+    code, placed = signed("POST", "/order", json.dumps(ORDER))
+    assert (code, placed.get("status")) == (0, "NEW"), placed
+    assert door.oms.clock.wall_ns() > began_ns
+    assert door.server._door.counts.answered["POST", "/order", 503] >= 1
 
 
 def test_the_printed_client_says_what_went_wrong(signed):

@@ -185,6 +185,13 @@ def test_figures_are_for_this_machine_and_for_operators(start_door):
 
     door = start_door(front_config(trusted_proxies="127.0.0.1"))
     away = {"x-forwarded-for": "192.0.2.7"}
+    for name, said in (
+        ("x-forwarded-for", "8.8.8.8:443"), ("x-forwarded-for", "[2001:db8::1]:443"),
+        ("x-forwarded-for", "unknown"), ("x-forwarded-for", ""), ("x-forwarded-for", "127.0.0.1"),
+        ("x-forwarded-for", "192.0.2.7, _hidden"), ("forwarded", "for=192.0.2.7"),
+        ("x-real-ip", "192.0.2.7"), ("x-forwarded-host", "trade.example.com"), ("via", "1.1 proxy"),
+    ):  # fmt: skip
+        assert door.http.get("/metrics", headers={name: said}).status_code == 401, (name, said)
     assert door.http.get("/metrics").status_code == 200
     assert door.http.get("/metrics", headers=away).status_code == 401
     trader, operator = door.user("ann"), door.user("olga", "operator")

@@ -2,7 +2,8 @@
 
 words reads what clients say, told writes what they are told; front, app and server carry a request
 there and back; keeper says whose it is. The routes are trading, market, money, history, login,
-operating and watching; hub and sockets tell what happens. `open_web` puts them together.
+operating, overseeing and watching; hub and sockets tell what happens. `open_web` puts all of it
+together.
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ from oms.clock import NANOS
 from oms.gateways.gate import Gate
 from oms.gateways.master import master_secret
 from oms.gateways.tokens import TokenKind
-from oms.gateways.web import history, market, money, operating, trading, watching
+from oms.gateways.web import history, market, money, operating, overseeing, trading, watching
 from oms.gateways.web.app import Front
 from oms.gateways.web.front import Door
 from oms.gateways.web.keeper import DoorKeeper
@@ -32,7 +33,8 @@ def open_web(oms: OrderManagement, directory: Path) -> WebServer:
     door = Door(oms, keeper, directory)
     entries = [
         *trading.entries(), *market.entries(), *money.entries(), *history.entries(),
-        *operating.entries(), *watching.entries(), *LoginRoutes(door, keeper).entries(),
+        *operating.entries(), *overseeing.entries(), *watching.entries(),
+        *LoginRoutes(door, keeper).entries(),
     ]  # fmt: skip
     front = Front(door, [*entries, *Pages(entries).entries()])
     server = WebServer(door, front, addresses, web.tls_certificate, web.tls_key)

@@ -5,8 +5,7 @@ Flow:  uvicorn -> [app] -> Entry -> its function -> Reply -> [app] -> uvicorn
 third of what the rest of it does.
 """
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -14,14 +13,12 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from oms.gateways.web.counts import NO_ROUTE
-from oms.gateways.web.errors import Reply, error_reply, http_error
+from oms.gateways.web.errors import Reply, error_reply, http_error, log_refused
 from oms.gateways.web.front import Ask, Door, Entry, headers_of, read_all
 from oms.gateways.web.limits import ADDRESS
 from oms.gateways.web.pools import CLIENT
 from oms.gateways.web.replies import refuse_socket, send_reply
 from oms.gateways.web.sockets import Sockets
-
-log = logging.getLogger(__name__)
 
 VERSION_PREFIX = "/v1"
 SOCKET_PATHS = ("/ws", "/", "/v1/ws")
@@ -35,7 +32,6 @@ PREFLIGHT = {
 AT_ONCE = {
     ("POST", "/order"), ("POST", "/orders"), ("DELETE", "/order"), ("POST", "/order/cancel_all"),
 }  # fmt: skip
-REFUSALS = ("UNAUTHORIZED", "FORBIDDEN", "TOO_MANY_REQUESTS")
 
 
 class Served:
@@ -48,6 +44,7 @@ class Served:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         door, entry = self._door, self.entry
         request_id, began_ns = door.next_id(), door.oms.clock.monotonic_ns()
+        ask = None
         try:
             ask = await self._asked(scope, receive, request_id)
             CLIENT.set(ask.client)
@@ -56,11 +53,8 @@ class Served:
             reply.headers = left.headers | reply.headers
         except Exception as error:
             reply = error_reply(error, request_id)
-            if reply.told["error"]["code"] in REFUSALS:  # the gate logs its own
-                log.info(
-                    "refused %s %s for %s: %s", entry.method, entry.path,
-                    door.keeper.address(scope), reply.told["error"]["code"],
-                )  # fmt: skip
+            what, address = f"{entry.method} {entry.path}", door.keeper.address(scope)
+            log_refused(error, what, address, ask.known if ask is not None else None, request_id)
         reply.headers.update(door.keeper.cors(scope))
         await send_reply(send, reply, request_id)
         elapsed_ns = door.oms.clock.monotonic_ns() - began_ns
@@ -105,20 +99,20 @@ class Front:
             if (each.method, each.path) in AT_ONCE
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "websocket":
             if scope["path"] in SOCKET_PATHS:
-                await self._sockets(scope, receive, send)
-            else:
-                request_id = self._door.next_id()
-                error = http_error(404, "NOT_FOUND", "there is no WebSocket here: see /docs")
-                await refuse_socket(send, error_reply(error, request_id), request_id)
-            return
+                return self._sockets(scope, receive, send)
+            return self._no_socket(send)
         if scope["method"] == "OPTIONS":
-            await self._preflight(scope, send)
-            return
+            return self._preflight(scope, send)
         served = self._at_once.get((scope["method"], scope["path"]), self._router)
-        await served(scope, receive, send)
+        return served(scope, receive, send)
+
+    async def _no_socket(self, send: Send) -> None:
+        request_id = self._door.next_id()
+        error = http_error(404, "NOT_FOUND", "there is no WebSocket here: see /docs")
+        await refuse_socket(send, error_reply(error, request_id), request_id)
 
     async def _preflight(self, scope: Scope, send: Send) -> None:
         """What a browser asks before it lets a page of another site ask."""
@@ -129,7 +123,9 @@ class Front:
             reply = Reply(None, 200, allowed | PREFLIGHT)
         else:
             text = "a page of another site: see [web] allowed_origins"
-            reply = error_reply(http_error(403, "FORBIDDEN", text), request_id)
+            error = http_error(403, "FORBIDDEN", text)
+            log_refused(error, "OPTIONS", door.keeper.address(scope), None, request_id)
+            reply = error_reply(error, request_id)
             reply.headers.update(allowed)
         door.counts.answer("OPTIONS", "-", reply.status, 0)
         await send_reply(send, reply, request_id)

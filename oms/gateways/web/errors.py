@@ -8,10 +8,12 @@ import logging
 from collections.abc import Mapping
 from contextlib import ContextDecorator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from oms.errors import OMSError, OverrunError, StoppedError, StoreError, ValidationError
-from oms.gateways.gate import Denied
+from oms.gateways.gate import Caller, Denied
+from oms.gateways.web.fields import FIELDS, field_of, our_name, reason_told
 from oms.gateways.web.told import Told, reports_told
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse
@@ -21,8 +23,6 @@ log = logging.getLogger(__name__)
 RETRY_AFTER_S = 1
 REPLAYED = {"idempotency-replayed": "true"}
 LATER = {"retry-after": str(RETRY_AFTER_S)}
-# Fields of the library's requests that have another name here than in camelCase.
-FIELDS = {"order_type": "type", "expire_ns": "expireTime", "order": "orderId"}
 
 
 @dataclass(slots=True)
@@ -36,7 +36,11 @@ class Reply:
 
 
 class HttpError(OMSError):
-    """A request that is answered by an error of HTTP's own: no refusal of the exchange."""
+    """A request that is answered by an error of HTTP's own: no refusal of the exchange.
+
+    who: the user that was refused, where only its raiser knows. access: it is a refusal to see or
+    do what is not the caller's, though the status does not say so. logged: the log has its line.
+    """
 
     def __init__(
         self,
@@ -49,13 +53,19 @@ class HttpError(OMSError):
         headers: Mapping[str, str] | None = None,
         order: Told | None = None,
         reports: list[Told] | None = None,
+        who: str = "",
+        access: bool = False,
+        logged: bool = False,
     ) -> None:
         super().__init__(message)
         self.status, self.code, self.number, self.field = status, code, number, field
+        self.who, self.logged = who, logged
+        self.access = access or status in ACCESS or code == "TOO_MANY_REQUESTS"
         self.headers = dict(headers or {})
         self.order, self.reports = order, reports
 
 
+ACCESS = (401, 403, 421)
 # What HTTP says and the exchange does not: code -> number; those of refusals are below 8000.
 NUMBERS = {
     "UNAUTHORIZED": 8001, "FORBIDDEN": 8002, "NOT_FOUND": 8003, "METHOD_NOT_ALLOWED": 8004,
@@ -80,9 +90,10 @@ def http_error(status: int, code: str, message: str, **more: Any) -> HttpError:
 
 
 def refusal(
-    response: OrderResponse, order: Told | None = None, *, reports: bool = False
+    response: OrderResponse, order: Told | None = None, *, reports: bool = False, others: str = ""
 ) -> HttpError:
-    """A refusal of the exchange as HTTP has it. reports: the client asked for them."""
+    """A refusal of the exchange as HTTP has it. reports: the client asked for them. others: see
+    field_of."""
     reason = response.reason
     status = reason.http if reason is not None else 422
     headers = dict(LATER) if status in (429, 503) else {}
@@ -91,38 +102,62 @@ def refusal(
     return HttpError(
         status,
         reason.value if reason is not None else "REJECTED",
-        response.text,
+        reason_told(response.text),
         number=reason.api if reason is not None else 0,
+        field=field_of(reason, response.text, others),
         headers=headers,
         order=order,
         reports=reports_told(response) if reports else None,
     )
 
 
-def denied(found: Denied) -> HttpError:
-    """A refusal of the gate: who is not let in, and is told no more than that."""
+def denied(found: Denied, *, logged: bool = True) -> HttpError:
+    """A refusal of the gate: who is not let in, and is told no more than that. logged: the gate
+    has done so."""
     headers = {"retry-after": str(found.retry_s)} if found.retry_s else {}
     reason = found.reason
-    return HttpError(reason.http, reason.value, found.text, number=reason.api, headers=headers)
+    return HttpError(
+        reason.http, reason.value, found.text, number=reason.api, headers=headers, logged=logged
+    )
 
 
 def refused(reason: RejectReason, text: str, field: str = "") -> HttpError:
-    """A refusal that the gateway itself gives, in the exchange's words."""
-    return HttpError(reason.http, reason.value, text, number=reason.api, field=field)
+    """What is another's, refused by the gateway itself in the exchange's words."""
+    return HttpError(reason.http, reason.value, text, number=reason.api, field=field, access=True)
+
+
+def log_refused(
+    error: BaseException, what: str, address: str, caller: Caller | None, request_id: str
+) -> None:
+    """One line of the log for each refused access: what, from where, who, why; nothing for any
+    other error, nor for what the log has."""
+    if not isinstance(error, HttpError) or not error.access or error.logged:
+        return
+    error.logged = True
+    who = error.who or (caller.user if caller is not None else "-")
+    log.info(
+        "refused %s for %s, user %s: %s: %s, request %s",
+        what, address or "-", who, error.code, error, request_id,
+    )  # fmt: skip
 
 
 class OurFields(ContextDecorator):
-    """Around the making of a request of the library: what it refuses is told by the name that the
-    field has here."""
+    """Around a request of the library: what it refuses is told by the name that the field has
+    here. names: of this route, where they are others."""
+
+    def __init__(self, names: Mapping[str, str] = FIELDS) -> None:
+        self._names = names
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, ValidationError):
-            first, *rest = FIELDS.get(error.field, error.field).split("_")
-            name = first + "".join(each.title() for each in rest)
-            raise ValidationError(name, error.value, error.expected) from None
+            value = error.value.value if isinstance(error.value, StrEnum) else error.value
+            name = our_name(error.field, self._names)
+            raise ValidationError(name, value, error.expected) from None
+        if isinstance(error, HttpError):
+            error.field = self._names.get(error.field, error.field)
 
 
 OUR_FIELDS = OurFields()

@@ -104,6 +104,12 @@ class FrameProtocol(WebSocketsSansIOProtocol):
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[SOCKET] = self
 
+    async def send(self, message: Any) -> None:
+        """uvicorn would say of a handshake that was refused that it was forgotten."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True
+
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.unread > UNREAD_BYTES_END + self._snapshot_bytes:

@@ -45,6 +45,7 @@ from oms.gateways.web.orders import fills_told, orders_told
 from oms.gateways.web.pools import ASKING, HASHING, LOOKING, READING, Pool
 from oms.gateways.web.shapes import DONE, JSON, Answer
 from oms.gateways.web.told import Told
+from oms.gateways.web.vitals import Vitals
 from oms.gateways.web.words import Body, read_body, read_query
 from oms.manager import OrderManagement
 from oms.market_data import Candle, DepthSnapshot
@@ -143,6 +144,7 @@ class Door:
         self._numbers, self._process = itertools.count(1), os.getpid()
         self._follows = False
         self._status: tuple[int, Told] | None = None
+        self.vitals = Vitals(oms, self.status, lambda: self.sockets)
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """The loop runs, whose coroutines these are."""
@@ -165,6 +167,7 @@ class Door:
             raise self._failure
         if self._bridge is not None:
             self._bridge.expire(now_ns)
+            self.vitals.sweep(now_ns)
 
     def _died(self, _name: str, error: BaseException) -> None:
         self._failure = error

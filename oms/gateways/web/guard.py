@@ -12,7 +12,7 @@ from typing import Protocol
 from oms.clock import NANOS
 from oms.gateways.addresses import group_of
 from oms.gateways.gate import Caller
-from oms.gateways.web.errors import HttpError, http_error
+from oms.gateways.web.errors import HttpError, http_error, log_refused
 from oms.gateways.web.front import Door
 from oms.reject_reasons import RejectReason
 from oms.users import User
@@ -119,6 +119,8 @@ class Guard:
         if error is None:
             return None
         if error.code != RejectReason.ACCESS_STALE.value:
+            what, request_id = "a socket", self._door.next_id()
+            log_refused(error, what, socket.address, socket.caller, request_id)
             socket.cut(REVOKED, str(error))
         elif socket.is_private:
             socket.cut(STALE, str(error))

@@ -320,7 +320,7 @@ class Hub:
             growing.changed()
         ticker = self.tickers.get(symbol)
         if ticker is not None and symbol in self._oms.instruments():
-            ticker.update(last_told(self._oms.recent_trades(symbol)[-1:]))  # type: ignore[typeddict-item]
+            ticker.update(last_told(self._oms.recent_trades(symbol, 1)))  # type: ignore[typeddict-item]
             self._tell_ticker(symbol, change.seq)
 
     def _depth(self, update: DepthUpdate) -> None:

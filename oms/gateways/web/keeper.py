@@ -8,7 +8,6 @@ other site's page can act for a user; where a browser says which page asks, that
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
@@ -20,6 +19,7 @@ from oms.gateways.web.errors import HttpError, denied, http_error
 from oms.gateways.web.front import Right
 from oms.gateways.web.words import query_pairs
 from oms.manager import OrderManagement
+from oms.reject_reasons import RejectReason
 from oms.sections import WebConfig
 from oms.users import AccessScope, User
 
@@ -30,7 +30,9 @@ EXPOSED = (
     "x-request-id, retry-after, idempotency-replayed, ratelimit-limit, ratelimit-remaining, "
     "ratelimit-reset"
 )
-FORWARDED = frozenset(("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"))
+FORWARDED = frozenset((
+    "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via",
+))  # fmt: skip
 WILDCARDS = {"0.0.0.0", "[::]"}
 NEEDED = {
     Right.METRICS: AccessScope.ADMIN, Right.READ: AccessScope.READ,
@@ -87,7 +89,7 @@ class DoorKeeper:
         if not known and not (self._any_address and read_address(name.strip("[]")) is not None):
             raise http_error(421, "FORBIDDEN", "no such host here: see [web] allowed_hosts")
         origin = headers.get("origin", "").lower()
-        if origin and origin not in self._origins and urlsplit(origin).netloc != host:
+        if origin and origin not in self._origins and origin not in _own_origins(host):
             raise http_error(403, "FORBIDDEN", "a page of another site: see [web] allowed_origins")
 
     def cors(self, scope: Scope) -> Mapping[str, str]:
@@ -118,10 +120,9 @@ class DoorKeeper:
         return caller
 
     def _is_here(self, address: str, headers: Mapping[str, str]) -> bool:
-        """Does it come from this machine? Not what a proxy of this machine passes on, whether it
-        is trusted to say for whom or not."""
-        passed_on = not self._proxies and not FORWARDED.isdisjoint(headers)
-        return is_among(address, LOOPBACK) and not passed_on
+        """Does it come from this machine? Not what a proxy of this machine passes on: whether it
+        is trusted or not, what it says may be unreadable, or a client's own."""
+        return is_among(address, LOOPBACK) and FORWARDED.isdisjoint(headers)
 
     def _shown(
         self, scope: Scope, headers: Mapping[str, str], address: str, body: bytes
@@ -186,15 +187,23 @@ class DoorKeeper:
             raise http_error(401, "UNAUTHORIZED", "sign in first: POST /login", headers=headers)
         scope = NEEDED[right]
         if not may(caller, scope):
-            raise http_error(403, "FORBIDDEN", f"this needs the right to {scope.value}")
+            text = f"this needs the right to {scope.value}"
+            raise http_error(403, "FORBIDDEN", text, who=caller.user)
 
     def stands(self, caller: Caller) -> HttpError | None:
         """Why a socket of this caller has to be closed; None if it may stay."""
         found = self.gate.stands(caller)
-        return denied(found) if found is not None else None
+        if found is None:
+            return None
+        return denied(found, logged=found.reason is RejectReason.ACCESS_STALE)
 
     def is_stale(self) -> bool:
         return self.gate.is_stale()
+
+
+def _own_origins(host: str) -> tuple[str, str]:
+    """What a browser says of our own pages; a proxy may have ended TLS."""
+    return f"http://{host}", f"https://{host}"
 
 
 def _let(found: Caller | Denied) -> Caller:

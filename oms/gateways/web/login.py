@@ -11,7 +11,7 @@ import msgspec
 from oms.errors import ValidationError
 from oms.gateways.gate import Caller, Denied, Gate, code_hash, new_code
 from oms.gateways.signatures import factor_uri
-from oms.gateways.web.errors import Reply, denied, http_error, refusal
+from oms.gateways.web.errors import OUR_FIELDS, OurFields, Reply, denied, http_error, refusal
 from oms.gateways.web.front import Ask, Door, Entry, Right
 from oms.gateways.web.keeper import DoorKeeper
 from oms.gateways.web.limits import LOGIN
@@ -26,6 +26,7 @@ from oms.gateways.web.shapes import (
     LoggedOut,
     Revoked,
     SignedUp,
+    SignInsTold,
     TicketTold,
     TokensTold,
     UsersTold,
@@ -33,19 +34,37 @@ from oms.gateways.web.shapes import (
 )
 from oms.gateways.web.told import Told
 from oms.gateways.web.trading import made_id
-from oms.gateways.web.words import Body, WholeText
+from oms.gateways.web.words import NO_COMMA, Body, WholeText
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse
 from oms.requests import AccessRequest, FundsAction, FundsRequest
-from oms.requests.access import AccessAction, told_facts
+from oms.requests.access import (
+    ACCOUNTS_MAX,
+    ADDRESSES_MAX,
+    NO,
+    YES,
+    AccessAction,
+    told_facts,
+)
 from oms.requests.operators import OPERATOR
+from oms.requests.orders import ID_LENGTH_MAX
 from oms.users import AccessScope, Key, Role, User
 
 SIGNED_IN = Answer(TokensTold, (200, 202), other=FactorPending)
+NEW_PASSWORD = {"password": "newPassword"}
 CODE_LIFE_S = 24 * 3_600
 ISSUER = "oms"
 Password = Annotated[str, msgspec.Meta(max_length=1_024)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=254)]
+# In the journal such a list is one text, separated by commas: none may be within an item.
+Accounts = Annotated[
+    list[Annotated[str, msgspec.Meta(min_length=1, max_length=ID_LENGTH_MAX, pattern=NO_COMMA)]],
+    msgspec.Meta(max_length=ACCOUNTS_MAX),
+]
+Addresses = Annotated[
+    list[Annotated[str, msgspec.Meta(min_length=1, pattern=NO_COMMA)]],
+    msgspec.Meta(max_length=ADDRESSES_MAX),
+]
 
 
 class SignUp(Body):
@@ -106,7 +125,7 @@ class NewKey(Body):
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     scopes: Annotated[list[AccessScope], msgspec.Meta(min_length=1, max_length=3)]
-    addresses: Annotated[list[str], msgspec.Meta(max_length=32)] | None = None
+    addresses: Addresses | None = None
     ends: WholeText = "0"
 
 
@@ -114,14 +133,14 @@ class AddUser(SignUp):
     """accounts: those they own; none named: one of the same name."""
 
     role: Role = Role.TRADER
-    accounts: Annotated[list[str], msgspec.Meta(max_length=64)] | None = None
+    accounts: Accounts | None = None
 
 
 class ChangeUser(Body):
     """What is to change of a user: what is left out stays."""
 
     role: Role | None = None
-    accounts: Annotated[list[str], msgspec.Meta(max_length=64)] | None = None
+    accounts: Accounts | None = None
     locked: bool | None = None
     why: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
@@ -140,17 +159,17 @@ class LoginRoutes:
         if not self._door.web.sign_up:
             raise http_error(403, "FORBIDDEN", "users are added by an operator: [web] sign_up")
         self._door.allow(LOGIN, ask.address)
-        request = await self._door.hashed(
-            self._gate.sign_up,
-            body.username,
-            body.email,
-            body.password,
-            (body.username,),
-            Role.TRADER.value,
-        )
-        await self._ask(request)
+        await self._ask(await self._new_user(body, (body.username,), Role.TRADER))
         await self._give_account(body.username)
         return Reply({"user": body.username, "accounts": [body.username]}, 201)
+
+    async def _new_user(
+        self, body: SignUp, accounts: tuple[str, ...], role: Role
+    ) -> AccessRequest:  # fmt: skip
+        with OUR_FIELDS:
+            return await self._door.hashed(
+                self._gate.sign_up, body.username, body.email, body.password, accounts, role.value
+            )
 
     async def _finish_sign_up(self, user: User) -> None:
         """A process that was killed within a sign-up left a user whose account is not all there.
@@ -207,7 +226,9 @@ class LoginRoutes:
     async def _shown(self, ask: Ask, body: Login) -> User:
         name = body.username or body.email
         if body.pending is not None:
-            found = self._gate.by_pending(body.pending)
+            if not body.code:  # else a token would give the next one, for ever
+                raise ValidationError("code", None, "the second factor's, beside pending")
+            found = self._gate.by_pending(body.pending, ask.address)
             if isinstance(found, Denied):
                 raise denied(found)
             return found
@@ -243,6 +264,29 @@ class LoginRoutes:
         await self._ask(self._gate.logout(ask.caller, everywhere=body.everywhere))
         return Reply({"loggedOut": True})
 
+    async def logins(self, ask: Ask, _: None) -> Reply:
+        """Those of the user that have not ended, oldest first."""
+        caller, now_ns = ask.caller, self._door.oms.clock.wall_ns()
+        return Reply(
+            {
+                "logins": [
+                    {
+                        "id": each.family_id, "began": str(each.began_ns),
+                        "ends": str(each.ends_ns), "current": each.family_id == caller.family,
+                    }
+                    for each in self._user(caller).families
+                    if each.ends_ns > now_ns
+                ]
+            }
+        )  # fmt: skip
+
+    async def end_login(self, ask: Ask, _: None) -> Reply:
+        """Its tokens are good no more, and its sockets close."""
+        self._by_login(ask)
+        facts = {"family": ask.path["id"]}
+        await self._ask(self._request(ask, AccessAction.LOGOUT, ask.caller.user, facts))
+        return Reply({"revoked": ask.path["id"]})
+
     async def me(self, ask: Ask, _: None) -> Reply:
         """Who the caller is, and what they may."""
         user = self._user(ask.caller)
@@ -254,15 +298,17 @@ class LoginRoutes:
         found = await self._door.hashed(self._gate.verify, name, body.old_password, ask.address)
         if isinstance(found, Denied):
             raise denied(found)
-        request = await self._door.hashed(self._gate.change_password, found, body.new_password)
+        with OurFields(NEW_PASSWORD):
+            request = await self._door.hashed(self._gate.change_password, found, body.new_password)
         await self._ask(request)
         return Reply({"changed": True})
 
     async def reset(self, ask: Ask, body: Reset) -> Reply:
         self._door.allow(LOGIN, ask.address)
-        found = await self._door.hashed(
-            self._gate.reset, body.username, body.code, body.new_password, ask.address
-        )
+        with OurFields(NEW_PASSWORD):
+            found = await self._door.hashed(
+                self._gate.reset, body.username, body.code, body.new_password, ask.address
+            )
         if isinstance(found, Denied):
             raise denied(found)
         await self._ask(found)
@@ -332,9 +378,7 @@ class LoginRoutes:
 
     async def add_user(self, ask: Ask, body: AddUser) -> Reply:
         accounts = (body.username,) if body.accounts is None else tuple(body.accounts)
-        request = await self._door.hashed(
-            self._gate.sign_up, body.username, body.email, body.password, accounts, body.role.value
-        )
+        request = await self._new_user(body, accounts, body.role)
         await self._ask(_by_operator(ask, request))
         for account in accounts:
             await self._give_account(account)
@@ -343,20 +387,20 @@ class LoginRoutes:
         )
 
     async def change_user(self, ask: Ask, body: ChangeUser) -> Reply:
-        name = ask.path["name"]
-        changes: list[tuple[AccessAction, dict[str, str]]] = []
+        """All of it, or nothing if any of it is refused."""
+        name, facts = ask.path["name"], dict[str, str]()
         if body.role is not None:
-            changes.append((AccessAction.SET_ROLE, {"role": body.role.value}))
+            facts["role"] = body.role.value
         if body.accounts is not None:
-            facts = {"accounts": ",".join(body.accounts)}
-            changes.append((AccessAction.SET_USER_ACCOUNTS, facts))
+            facts["accounts"] = ",".join(body.accounts)
         if body.locked is not None:
-            action = AccessAction.LOCK_USER if body.locked else AccessAction.UNLOCK_USER
-            changes.append((action, {"why": body.why} if body.why else {}))
-        if not changes:
+            facts["locked"] = YES if body.locked else NO
+        if not facts:
             raise ValidationError("role", None, "role, accounts or locked")
-        for action, facts in changes:
-            await self._ask(self._request(ask, action, name, facts, account=OPERATOR))
+        if body.why:
+            facts["why"] = body.why
+        action = AccessAction.CHANGE_USER
+        await self._ask(self._request(ask, action, name, facts, account=OPERATOR))
         user = self._door.oms.access.user(name)
         return Reply(user_told(user) if user is not None else {})
 
@@ -386,10 +430,11 @@ class LoginRoutes:
     def _request(
         ask: Ask, action: AccessAction, user: str, facts: dict[str, str], account: str = "gate"
     ) -> AccessRequest:
-        return AccessRequest(
-            account=account, client_order_id=made_id(), action=action, user=user,
-            facts=facts or None, origin=ask.origin,
-        )  # fmt: skip
+        with OurFields({"user": "name", "key": "id"}):  # both are of the path
+            return AccessRequest(
+                account=account, client_order_id=made_id(), action=action, user=user,
+                facts=facts or None, origin=ask.origin,
+            )  # fmt: skip
 
     async def _ask(self, request: AccessRequest) -> OrderResponse:
         response = await self._door.submit(request)
@@ -408,6 +453,10 @@ class LoginRoutes:
                   answer=Answer(TokensTold)),
             Entry("POST", "/logout", self.log_out, read, "end this login", Logout,
                   answer=Answer(LoggedOut)),
+            Entry("GET", "/logins", self.logins, read, "your logins",
+                  answer=Answer(SignInsTold)),
+            Entry("DELETE", "/logins/{id}", self.end_login, read, "end one of your logins",
+                  answer=Answer(Revoked)),
             Entry("GET", "/me", self.me, read, "who you are", answer=Answer(UserTold)),
             Entry("POST", "/password", self.change_password, read, "change the password",
                   ChangePassword, answer=Answer(ChangedTold)),

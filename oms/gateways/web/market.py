@@ -10,6 +10,7 @@ from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.hub import last_told
 from oms.gateways.web.shapes import (
     Answer,
+    CalendarTold,
     CandlesTold,
     DepthTold,
     MarketsTold,
@@ -27,7 +28,7 @@ from oms.gateways.web.told import (
     trade_told,
 )
 from oms.gateways.web.trading import Id
-from oms.gateways.web.words import Body, WholeText
+from oms.gateways.web.words import SPAN, Body, WholeText
 from oms.instruments import Instrument
 from oms.reject_reasons import RejectReason
 from oms.requests.orders import SEQUENCE_MAX
@@ -63,10 +64,18 @@ class Candles(Body):
     stand, also of the time before this start. Spans without a trade have no candle."""
 
     symbol: Id
-    interval: Annotated[str, msgspec.Meta(pattern="^[0-9]{1,5}[smhd]$")] = "1m"
+    interval: Annotated[str, msgspec.Meta(pattern=SPAN)] = "1m"
     start: WholeText | None = None
     end: WholeText | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=CANDLES_MAX)] = CANDLES
+
+
+class Days(Body):
+    """Windows that end after start (nanoseconds since 1970, now if not said), and begin within so
+    many days of it; at most 400."""
+
+    start: WholeText | None = None
+    days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 7
 
 
 class Trades(Body):
@@ -90,10 +99,11 @@ def instrument_of(ask: Ask, symbol: str) -> Instrument:
 async def markets(ask: Ask, wanted: Markets) -> Reply:
     phases = ask.oms.market_states()
     limits = await ask.door.answered(ask.oms.symbol_limits())
+    listed = ask.oms.instruments()
     told = [
         {
             **instrument_told(each, phase.value if (phase := phases.get(symbol)) else None),
-            "last": last_told(ask.oms.recent_trades(symbol, 1))["last"],
+            "last": last_told(ask.oms.recent_trades(symbol, 1) if symbol in listed else [])["last"],
             "filters": filters_told(limits.get(symbol, {})),
         }
         for symbol, each in sorted(ask.oms.instruments(delisted=wanted.delisted).items())
@@ -103,6 +113,31 @@ async def markets(ask: Ask, wanted: Markets) -> Reply:
 
 async def session(ask: Ask, _: None) -> Reply:
     return Reply(ask.door.session_told())
+
+
+async def calendar(ask: Ask, wanted: Days) -> Reply:
+    """When the market trades in the next days, and which phases each session has."""
+    start_ns = _instant("start", wanted.start)
+    now_ns = ask.oms.clock.wall_ns()
+    found = await ask.door.in_thread(
+        ask.oms.calendar, now_ns if start_ns is None else start_ns, wanted.days
+    )
+    session = ask.oms.config.session
+    return Reply(
+        {
+            "alwaysOpen": session.always_open, "zone": session.time_zone,
+            "windows": [
+                {
+                    "tradingDate": each.trading_date, "opens": str(each.open_ns),
+                    "closes": str(each.close_ns), "note": each.note,
+                    "phases": [
+                        {"phase": phase.value, "from": str(at)} for phase, at in each.phases
+                    ],
+                }
+                for each in found
+            ],
+        }
+    )  # fmt: skip
 
 
 async def depth(ask: Ask, wanted: Depth) -> Reply:
@@ -188,6 +223,8 @@ def entries() -> list[Entry]:
               query=Markets, answer=Answer(MarketsTold)),
         Entry("GET", "/session", session, public, "whether orders trade, and when next",
               answer=Answer(SessionTold)),
+        Entry("GET", "/calendar", calendar, public, "when the market trades", query=Days,
+              answer=Answer(CalendarTold)),
         Entry("GET", "/depth", depth, public, "a market's book", query=Depth,
               answer=Answer(DepthTold)),
         Entry("GET", "/trades", trades, public, "a market's latest trades", query=Trades,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from oms.gateways.web.errors import OUR_FIELDS, REPLAYED, Reply, refusal
+from oms.gateways.web.errors import OUR_FIELDS, REPLAYED, OurFields, Reply, refusal
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.shapes import Answer, BalancesTold
 from oms.gateways.web.told import Told, balances_told, reports_told
@@ -71,7 +71,9 @@ async def _move(ask: Ask, action: FundsAction, body: "Amount | Transfer") -> Rep
         )
     response = await ask.submit(request)
     if response.refused:
-        raise refusal(response, reports=body.reports)
+        other = response.facts.get("account") == request.to_account
+        with OurFields({"account": "toAccount"} if other else {}):
+            raise refusal(response, reports=body.reports)
     told: Told = {
         "account": account, "seq": str(response.order_id),
         "balances": balances_told(ask.oms.balances(account)),

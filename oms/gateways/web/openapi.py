@@ -133,6 +133,8 @@ def responses(entry: Entry, shapes: list[Told]) -> Told:
     found = {*EVERYWHERE, *(OF_WRITES if writes else ())}
     if entry.right is not Right.PUBLIC or entry.query is not None:
         found |= set(OF_CALLERS)
+    if "{" in entry.path:
+        found.add(404)
     told: Told = {}
     for status in sorted({*found, *answer.statuses}):
         done = status in answer.statuses

@@ -4,13 +4,14 @@ Each is one request of the library's own family under the operator's account, jo
 name of the user who asked.
 """
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
 
 from oms.enums import Phase, Scope, Trading
 from oms.errors import ValidationError
-from oms.gateways.web.errors import REPLAYED, Reply, refusal
+from oms.gateways.web.errors import REPLAYED, OurFields, Reply, refusal
 from oms.gateways.web.front import Ask, Entry, Handler, Right
 from oms.gateways.web.shapes import AccountOrders, AccountTold, Answer, Operated
 from oms.gateways.web.told import Told
@@ -28,6 +29,18 @@ from oms.requests.operators import OPERATOR
 OPERATED = Answer(Operated)
 Why = Annotated[str, msgspec.Meta(max_length=200)]
 Settings = dict[str, SettingText]
+
+
+OF_TARGET = {"symbol": "target", "tier": "value"}
+OF_TRADE = {"target": "symbol", "name": "executionId"}
+OF_MARKET = {"target": "symbol", "name": "tier"}
+# What the library calls a field -> what the route of that action does.
+NAMES: Mapping[OperatorAction, Mapping[str, str]] = {
+    OperatorAction.SET_PHASE: {"target": "symbol", "value": "phase"},
+    OperatorAction.BUST: OF_TRADE, OperatorAction.CORRECT: OF_TRADE,
+    OperatorAction.LIST: OF_MARKET, OperatorAction.SET_MARKET: OF_MARKET,
+    OperatorAction.DELIST: OF_MARKET,
+}  # fmt: skip
 
 
 class Command(Body):
@@ -121,6 +134,7 @@ async def command(ask: Ask, body: Command) -> Reply:
     return await _operate(
         ask, body.client_order_id, body.action, body.scope, body.target, name=body.name,
         value=body.value, why=body.why, settings=body.settings,
+        names={"symbol": "target", "executionId": "name"},
     )  # fmt: skip
 
 
@@ -169,6 +183,8 @@ async def bust(ask: Ask, body: Trade) -> Reply:
 async def correct(ask: Ask, body: Correction) -> Reply:
     given = {"price": body.price, "quantity": body.quantity}
     settings = {name: decimal_text(text) or text for name, text in given.items() if text}
+    if not settings:
+        raise ValidationError("price", None, "a price, a quantity, or both")
     return await _operate(
         ask, body.client_order_id, OperatorAction.CORRECT, Scope.SYMBOL, body.symbol,
         name=body.execution_id, why=body.why, settings=settings,
@@ -205,9 +221,10 @@ async def _operate(
     value: str = "",
     why: str = "",
     settings: Settings | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> Reply:
-    response = await ask.submit(
-        OperatorRequest(
+    with OurFields(NAMES.get(action, OF_TARGET) if names is None else names):
+        request = OperatorRequest(
             client_order_id=client_order_id or made_id(),
             action=action,
             scope=scope,
@@ -218,9 +235,10 @@ async def _operate(
             settings=settings,
             origin=ask.origin,
         )
-    )
-    if response.refused:
-        raise refusal(response)
+        response = await ask.submit(request)
+        if response.refused:
+            others = "value" if action is OperatorAction.SET_LIMIT else "settings"
+            raise refusal(response, others=others)
     headers = dict(REPLAYED) if response.repeated else {}
     told: Told = {"seq": str(response.order_id), "text": response.text, **response.facts}
     return Reply(told, 200, headers)

@@ -1,10 +1,11 @@
-"""Pages: what people read: how the market stands, and every route with a form to try it.
+"""Pages: what people use: the console, and every route with a form to try it.
 
-Flow:  openapi's document -> [pages] -> HTML; static/docs.js sends what the forms say
-No code and no style stands in a page, nothing comes from elsewhere, nothing is kept in the browser:
-a token lives as long as its page. Without a script a page is a description.
+Flow:  static/console/ -> [pages] -> browser; the console's modules ask REST and the WebSocket
+       openapi's document -> [pages] -> HTML; static/docs.js sends what the forms say
+No code and no style stands in a page, and nothing comes from elsewhere.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from html import escape
@@ -17,25 +18,32 @@ from oms.gateways.web.messages import schema
 from oms.gateways.web.openapi import document
 from oms.gateways.web.shapes import HTML, Answer
 from oms.gateways.web.told import Told
-from oms.gateways.web.words import Body
+from oms.gateways.web.words import NUMBER, WHOLE, Body
 
 PAGE = Answer(str, content=HTML)
 FILE = Answer(str, content="text/*")
 STATIC = Path(__file__).with_name("static")
 KINDS = {
     ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
+    ".mjs": "text/javascript; charset=utf-8", ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
 }  # fmt: skip
+CHART = "lightweight-charts-5.2.1.mjs"
+IMPORTED = re.compile(rb'^import .* from "\./(\w+\.js)";$', re.MULTILINE)
 FOR_EVER = "public, max-age=31536000, immutable"  # a page names a file with its hash
 GROUPS = {  # of the routes, by the first part of their path
-    "Market": ("depth", "trades", "trade", "ticker", "candles", "markets", "session", "time"),
+    "Market": ("depth", "trades", "trade", "ticker", "candles", "markets", "session", "calendar",
+               "time"),
     "Orders": ("order", "orders"),
     "Money": ("balance", "funds", "positions", "ledger"),
-    "Users and keys": ("signup", "login", "signin", "refresh", "logout", "me", "password",
+    "Users and keys": ("signup", "login", "signin", "refresh", "logout", "logins", "me", "password",
                        "ticket", "factor", "keys"),
     "Operators": ("admin",),
     "The door itself": (),  # all others
 }  # fmt: skip
+
+
+NUMBERS = {NUMBER: "number as text", WHOLE: "whole number as text"}  # by their patterns
 
 
 class OfFile(Body):
@@ -48,15 +56,42 @@ class Static:
     """The files beside this one, read once. names: with what each page names them by."""
 
     def __init__(self) -> None:
-        self.files = {
-            path.name: (path.read_bytes(), KINDS[path.suffix])
-            for path in STATIC.iterdir()
-            if path.suffix in KINDS
-        }
+        self.files = read_files(STATIC)
 
     def url(self, name: str) -> str:
         """Another one with each change of the file, so that it may be kept for ever."""
         return f"/static/{name}?v={sha256(self.files[name][0]).hexdigest()[:12]}"
+
+
+class Folder:
+    """A folder of files that name each other. The version, a hash of them all, is a part of their
+    path, so that what one names has the version of the one that names it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.files = read_files(STATIC / name)
+        content = b"".join(each.encode() + self.files[each][0] for each in sorted(self.files))
+        self.version = sha256(content).hexdigest()[:12]
+
+    def modules(self, file: str) -> list[str]:
+        """The module and all that it imports at once, so that a browser asks for them together."""
+        found = [file]
+        for each in found:
+            named = (name.decode() for name in IMPORTED.findall(self.files[each][0]))
+            found += [name for name in dict.fromkeys(named) if name not in found]
+        return found
+
+    def url(self, file: str = "") -> str:
+        return f"/static/{self.name}/{self.version}/{file}"
+
+
+def read_files(directory: Path) -> dict[str, tuple[bytes, str]]:
+    """Content and content type of each file, by its name."""
+    return {
+        path.name: (path.read_bytes(), KINDS[path.suffix])
+        for path in sorted(directory.iterdir())
+        if path.suffix in KINDS
+    }
 
 
 class Pages:
@@ -65,16 +100,19 @@ class Pages:
     def __init__(self, entries: list[Entry]) -> None:
         self._entries = [*entries, *self.entries()]
         self._static = Static()
+        self._folders = {name: Folder(name) for name in ("console", "vendor")}
+        self._index = (STATIC / "console" / "index.html").read_text(encoding="utf-8")
         self._document: Told = {}
         self._messages: Told = {}
 
     def entries(self) -> list[Entry]:
         public = Right.PUBLIC
         return [
-            Entry("GET", "/", self.home, public, "how the market stands, and how to begin",
-                  answer=PAGE),
+            Entry("GET", "/", self.home, public, "the console", answer=PAGE),
             Entry("GET", "/static/{name}", self.static, public, "how the pages look and act",
                   query=OfFile, answer=FILE),
+            Entry("GET", "/static/{folder}/{version}/{name}", self.of_folder, public,
+                  "what the console is made of", answer=FILE),
             Entry("GET", "/openapi.json", self.openapi, public, "this description"),
             Entry("GET", "/ws-schema.json", self.messages, public, "messages of a WebSocket"),
             Entry("GET", "/docs", self.docs, public, "the same, as a page to try things on",
@@ -95,12 +133,37 @@ class Pages:
         return self._page("API", inner, script="docs.js")
 
     async def home(self, ask: Ask, _: None) -> Reply:
-        return self._page("Order management", "".join(home_parts(ask)))
+        """The console's page. What it has to know before it can ask stands in its attributes."""
+        console, web = self._folders["console"], ask.door.web
+        modules = (
+            f'<link rel="modulepreload" href="{console.url(name)}">'
+            for name in console.modules("main.js")
+        )
+        given = {
+            "{console}": console.url(),
+            "{chart}": self._folders["vendor"].url(CHART),
+            "{mark}": self._static.url("mark.svg"),
+            "{sign-up}": "yes" if web.sign_up else "no",
+            "{play-money}": "yes" if web.play_money else "no",
+            "<!-- modules -->": "\n".join(modules),
+        }
+        text = self._index
+        for name, value in given.items():
+            text = text.replace(name, value)
+        return Reply(text.encode(), content_type=HTML)
 
     async def static(self, ask: Ask, _: OfFile) -> Reply:
         found = self._static.files.get(ask.path["name"])
         if found is None:
             raise http_error(404, "NOT_FOUND", "there is no such file")
+        return Reply(found[0], content_type=found[1], headers={"cache-control": FOR_EVER})
+
+    async def of_folder(self, ask: Ask, _: None) -> Reply:
+        """Of this version alone: what another one had must not be kept under its name."""
+        folder = self._folders.get(ask.path["folder"])
+        found = folder.files.get(ask.path["name"]) if folder is not None else None
+        if folder is None or found is None or folder.version != ask.path["version"]:
+            raise http_error(404, "NOT_FOUND", "there is no such file of this version")
         return Reply(found[0], content_type=found[1], headers={"cache-control": FOR_EVER})
 
     def _page(self, title: str, inner: str, script: str = "") -> Reply:
@@ -133,7 +196,7 @@ def docs_parts(described: Told, symbols: list[str]) -> Iterator[str]:
         "<h1>Order management: the API</h1><p>Open a line to see its fields and to try it. "
         "The same is in <a href=/openapi.json>openapi.json</a>, for programs. Errors are one "
         "object, <code>error</code>, with <code>code</code>, <code>number</code>, "
-        "<code>message</code> and <code>field</code>. <a href=/>How the market stands.</a></p>"
+        "<code>message</code> and <code>field</code>. <a href=/>The console.</a></p>"
         "<form id=sign-in class=needs-script hidden><label>user <input name=username "
         "autocomplete=username required></label><label>password <input name=password "
         "type=password autocomplete=current-password required></label><label>code <input "
@@ -231,66 +294,8 @@ def kind_of(about: Told, schemas: Told) -> str:
     about = named_schema(about, schemas)
     if "enum" in about:
         return ", ".join(map(str, about["enum"]))
-    if "pattern" in about:
-        return "number as text" if "." in about["pattern"] else "whole number as text"
+    if about.get("pattern") in NUMBERS:
+        return NUMBERS[about["pattern"]]
     given = about.get("type", "anything")
     kind = given if isinstance(given, str) else " or ".join(given)
     return {"string": "text", "integer": "whole number"}.get(kind, kind)
-
-
-# --- how the market stands ---
-
-
-def home_parts(ask: Ask) -> Iterator[str]:
-    """Markets, and how to begin."""
-    oms, session = ask.oms, ask.door.session_told()
-    phases, instruments = oms.market_states(), sorted(oms.instruments())
-    state = "open" if session["state"] == "open" else f"closed, and opens {session['opens']}"
-    yield f"<h1>Order management</h1><p>The exchange is {escape(state)}.</p>"
-    yield (
-        "<table><thead><tr><th>market</th><th>phase</th><th class=number>bid</th>"
-        "<th class=number>ask</th><th class=number>last</th></tr></thead><tbody>"
-    )
-    for symbol in instruments:
-        latest = oms.recent_trades(symbol)[-1:]
-        prices = (
-            oms.best_bid(symbol), oms.best_ask(symbol), latest[0].price if latest else None
-        )  # fmt: skip
-        cells = "".join(
-            f"<td class=number>{'-' if price is None else format(price, 'f')}</td>"
-            for price in prices
-        )
-        phase = phases[symbol].value if symbol in phases else ""
-        yield f"<tr><td>{escape(symbol)}</td><td>{escape(phase)}</td>{cells}</tr>"
-    yield "</tbody></table>"
-    yield from begin_parts(ask, instruments[0] if instruments else "SYMBOL")
-
-
-def begin_parts(ask: Ask, symbol: str) -> Iterator[str]:
-    web, host = ask.door.web, ask.headers.get("host", "localhost")
-    secure = web.tls_certificate or web.trusted_proxies
-    url = f"http{'s' if secure else ''}://{host}"
-    yield (
-        "<h2>Begin</h2><p><a href=/docs>Everything that can be asked</a>, with forms to try it; "
-        "for programs <a href=/openapi.json>openapi.json</a>. Or in a shell:</p>"
-    )
-    user = '"username":"ann"'
-    lines = []
-    if web.sign_up:
-        said = f'{{{user},"email":"ann@example.com","password":"a long password"}}'
-        lines.append(f"curl {url}/signup -d '{said}'")
-    else:
-        yield "<p>An operator adds users here.</p>"
-    asks = ask.oms.best_ask(symbol) if symbol in ask.oms.instruments() else None
-    price = "100" if asks is None else format(asks, "f")
-    order = f'{{"symbol":"{symbol}","side":"BUY","price":"{price}","quantity":"0.01"}}'
-    lines += [
-        f'curl {url}/login -d \'{{{user},"password":"a long password"}}\'',
-        f"curl {url}/order -H 'Authorization: Bearer TOKEN' -d '{order}'",
-    ]
-    yield f"<pre>{escape(chr(10).join(lines))}</pre>"
-    yield (
-        "<h2>More</h2><p>Events come over a WebSocket at <code>/ws</code>. "
-        "<a href=/ready>Is it ready?</a> <a href=/markets>The markets</a> and "
-        "<a href=/session>the hours</a>, as JSON.</p>"
-    )

@@ -6,7 +6,6 @@ uvicorn leaves signals alone on a thread that is not the main one; `wake` has it
 
 import asyncio
 import errno
-import gc
 import logging
 import socket
 import ssl
@@ -41,9 +40,6 @@ STOP_S = 1
 # so long for the other again and again. A turn takes about 1 ms, and so does a round of the loop:
 # with less than this both are cut to pieces, and an order costs a tenth more.
 SWITCH_S = 0.002
-# Garbage is looked for once so many objects more are there, not 700: that many belong to the
-# requests under way, and what a request leaves behind is no cycle.
-COLLECT_AFTER = 20_000
 FILES_WANTED = 65_536
 FILES_BESIDE = 64  # that are not connections
 FRAME_BYTES_MAX = 65_536
@@ -131,7 +127,6 @@ class WebServer:
         """Listen; what comes before the thread runs waits in the kernel."""
         raise_file_limit()
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_S))
-        gc.set_threshold(max(gc.get_threshold()[0], COLLECT_AFTER), *gc.get_threshold()[1:])
         try:
             self._server.config.load()
         except (OSError, ssl.SSLError) as error:

@@ -18,6 +18,7 @@ from oms.enums import (
     SelfTrade,
     Side,
     TimeInForce,
+    Trading,
 )
 from oms.users import AccessScope, Role
 
@@ -231,6 +232,27 @@ class SessionTold(TypedDict):
     opens: str | None
     closes: str | None
     link: str
+
+
+Start = TypedDict("Start", {"phase": Phase, "from": Digits})
+
+
+class WindowTold(TypedDict):
+    """One stretch of trading. note: what is unusual about it. phases: those that last, in order."""
+
+    tradingDate: str
+    opens: Digits
+    closes: Digits
+    note: str
+    phases: list[Start]
+
+
+class CalendarTold(TypedDict):
+    """alwaysOpen: a window is a trading date, and no end of trading. windows: in order."""
+
+    alwaysOpen: bool
+    zone: str
+    windows: list[WindowTold]
 
 
 class MarketsTold(TypedDict):
@@ -483,6 +505,19 @@ class KeysTold(TypedDict):
     keys: list[KeyTold]
 
 
+class SignInTold(TypedDict):
+    """One login. began, ends: wall clock. current: the one that asks."""
+
+    id: str
+    began: Digits
+    ends: Digits
+    current: bool
+
+
+class SignInsTold(TypedDict):
+    logins: list[SignInTold]
+
+
 class FactorTold(TypedDict):
     """uri: for an authenticator, while it is off."""
 
@@ -534,6 +569,119 @@ class AccountTold(TypedDict):
 class AccountOrders(TypedDict):
     account: str
     orders: list[OrderTold]
+
+
+class HopTold(TypedDict):
+    """Of how long one hop took: how many, percentiles and the longest, in nanoseconds; null where
+    nothing was counted."""
+
+    count: int
+    p50: Digits | None
+    p90: Digits | None
+    p99: Digits | None
+    p999: Digits | None
+    max: Digits | None
+
+
+class VitalsRow(TypedDict):
+    """Of one instant: what waits, is open and is connected, and the sends in the throttle's window;
+    and since the row before: entries of the journal, reports, rejects, and latencies by hop."""
+
+    time: Digits
+    inbox: int
+    waiting: int
+    openOrders: int
+    sends: int
+    sockets: int
+    entries: int
+    reports: int
+    rejects: int
+    hops: dict[str, HopTold]
+
+
+class AnswersTold(TypedDict):
+    """How many answers took so long, from the call to the durable answer."""
+
+    fromNs: Digits
+    toNs: Digits
+    count: int
+
+
+class VitalsTold(TypedDict):
+    """rows: oldest first. minute, answers: of the last minute, by hop and by duration."""
+
+    rows: list[VitalsRow]
+    minute: dict[str, HopTold]
+    answers: list[AnswersTold]
+
+
+class HaltsTold(TypedDict):
+    """why: of a halt of everybody, or the kill switch; "" for none. accounts, symbols: those that
+    may not trade as all others do."""
+
+    everybody: Trading
+    why: str
+    accounts: dict[str, Trading]
+    symbols: dict[str, Trading]
+
+
+class OpenTold(TypedDict):
+    """How many orders are open, of how many accounts and symbols."""
+
+    orders: int
+    accounts: int
+    symbols: int
+
+
+class LimitsTold(TypedDict):
+    """limits: limit -> text, as configured and as operators set it; only what is limited."""
+
+    account: str
+    groups: list[str]
+    tier: str
+    limits: dict[str, str]
+
+
+class ActionTold(TypedDict):
+    """One action. user, gateway: who asked, and how. action: "" where it was refused before it was
+    recorded. name, value: what was set, and to what. text: what was done, or why not."""
+
+    seq: Digits
+    time: Digits
+    user: str
+    gateway: str
+    clientOrderId: str
+    action: str
+    scope: str
+    target: str
+    name: str
+    value: str
+    why: str
+    done: bool
+    text: str
+
+
+class ActionsTold(TypedDict):
+    """Newest first. next: the cursor of the page behind this one; null: this is the last."""
+
+    actions: list[ActionTold]
+    next: Digits | None
+
+
+class StoryLineTold(TypedDict):
+    seq: Digits
+    time: Digits
+    text: str
+
+
+class StoryTold(TypedDict):
+    """lines: what happened, oldest first; ending: how it stands."""
+
+    orderId: Digits
+    account: str
+    heading: str
+    lines: list[StoryLineTold]
+    ending: str
 
 
 # --- is it well? ---

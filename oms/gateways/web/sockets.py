@@ -18,10 +18,10 @@ from typing import cast
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from oms.errors import OMSError, ValidationError
+from oms.errors import ValidationError
 from oms.gateways.gate import Caller, may
 from oms.gateways.web.disconnects import Disconnects, gateway_of
-from oms.gateways.web.errors import HttpError, Reply, error_reply, http_error
+from oms.gateways.web.errors import HttpError, Reply, error_reply, http_error, log_refused
 from oms.gateways.web.events import DEPTH, HEARTBEAT
 from oms.gateways.web.frames import SOCKET, FrameProtocol, frame_of
 from oms.gateways.web.front import Ask, Door, Entry, Right, headers_of
@@ -102,15 +102,17 @@ class Sockets:
         self.disconnects.restore()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        door = self.door
-        address = door.keeper.address(scope)
+        door, address = self.door, ""
+        caller: Caller | None = None
         try:
+            address = door.keeper.address(scope)
             door.allow(ADDRESS, address)
             caller = await door.keeper.socket_caller(scope, headers_of(scope))
             self.guard.admit(caller, address)
             query = query_pairs(scope["query_string"].decode("ascii", "replace"))
-        except OMSError as error:
+        except Exception as error:
             request_id = door.next_id()
+            log_refused(error, "a WebSocket", address, caller, request_id)
             await refuse_socket(send, error_reply(error, request_id), request_id)
             return
         await receive()  # websocket.connect
@@ -198,7 +200,10 @@ class Client:
                 self._pending += 1
                 at.append((frame, seq))
             return
-        if self._begins if topic == BEATS else seq <= at:  # its beginning has it
+        if topic == BEATS:
+            if self._begins:
+                return
+        elif seq <= at:  # its beginning has it
             return
         if seq > self.seq:
             self.seq = seq
@@ -261,7 +266,7 @@ class Client:
             if kind is None:
                 raise ValidationError("op", op, "one of " + ", ".join(OPS))
             said = typed(kind, given)
-        except OMSError as error:
+        except Exception as error:
             self._refuse(op, request_id, error)
             return
         if isinstance(said, Do):
@@ -287,7 +292,9 @@ class Client:
                 self.say({"op": op, "id": request_id or None, "ok": True, **told})
 
     def _refuse(self, op: str, request_id: str, error: Exception) -> None:
-        reply = error_reply(error, self._door.next_id())
+        number = self._door.next_id()
+        log_refused(error, op or "a message", self.address, self.caller, number)
+        reply = error_reply(error, number)
         self.say({"op": op or None, "id": request_id or None, "ok": False, **reply.told})
         if isinstance(error, HttpError) and error.status == 429:
             self._extra()  # who does not heed it is closed

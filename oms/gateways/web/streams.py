@@ -220,7 +220,7 @@ class Streams:
         book = await self._door.book(symbol)
         scales = book.price_scale, book.quantity_scale
         bid, ask = (levels_told(s[:1], scales) for s in (book.bids_ticks, book.asks_ticks))
-        last = last_told(self._door.oms.recent_trades(symbol)[-1:])
+        last = last_told(self._door.oms.recent_trades(symbol, 1))
         now: TickerFacts = {
             "symbol": symbol, "bid": bid[0] if bid else None, "ask": ask[0] if ask else None,
             "last": last["last"], "lastQuantity": last["lastQuantity"],

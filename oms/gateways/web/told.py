@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from oms.enums import OrderState, Side
+from oms.gateways.web.fields import reason_told
 from oms.instruments import Instrument
 from oms.market_data import Candle, Level, TradePrint
 from oms.money import to_text
@@ -46,7 +47,7 @@ def order_told(response: OrderResponse, details: OrderDetails | None) -> Told:
         reason = response.reason
         if reason is not None:
             told["reason"] = reason.value
-        told["text"] = report.reason
+        told["text"] = reason_told(report.reason)
     told["seq"] = str(report.journal_seq)
     told["time"] = str(report.wall_ns)
     return told

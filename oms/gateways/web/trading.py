@@ -12,6 +12,7 @@ import msgspec
 from oms.enums import OrderType, PostOnly, RequestType, SelfTrade, Side, TimeInForce
 from oms.errors import ValidationError
 from oms.gateways.web.errors import OUR_FIELDS, REPLAYED, HttpError, Reply, error_reply, refusal
+from oms.gateways.web.fields import field_of, reason_told
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.limits import CANCEL, ORDER
 from oms.gateways.web.orders import FILLS_MAX, fills_told, orders_told
@@ -270,14 +271,16 @@ async def place_many(ask: Ask, _: None) -> Reply:
     if not isinstance(given, list) or not 1 <= len(given) <= BATCH_MAX:
         raise ValidationError("body", None, f"an order, or a list of 1 to {BATCH_MAX} orders")
     bodies: list[NewOrder] = []
+    requests: list[OrderRequest] = []
     for place_, item in enumerate(given):
         if not isinstance(item, dict):
             raise ValidationError(f"[{place_}]", item, "an order")
         try:
             bodies.append(typed(NewOrder, item))
+            requests.append(new_request(ask, bodies[-1]))
         except ValidationError as error:
-            raise ValidationError(f"[{place_}].{error.field}", None, error.expected) from None
-    requests = [new_request(ask, body) for body in bodies]
+            where = f"[{place_}].{error.field}"
+            raise ValidationError(where, error.value, error.expected) from None
     left = ask.door.allow(ORDER, ask.client, len(requests) - 1)  # one was counted as the request
     futures = [ask.oms.try_submit(each) for each in requests]
     told: list[Told] = []
@@ -295,7 +298,10 @@ async def test(ask: Ask, body: NewOrder) -> Reply:
     """What would become of the order now; nothing is recorded."""
     found = await ask.door.answered(ask.oms.dry_run(new_request(ask, body)))
     if found.reason is not None:
-        raise HttpError(found.reason.http, found.reason.value, found.text, number=found.reason.api)
+        raise HttpError(
+            found.reason.http, found.reason.value, reason_told(found.text),
+            number=found.reason.api, field=field_of(found.reason, found.text),
+        )  # fmt: skip
     return Reply({"accepted": True, "reserved": decimal_told(found.reserved),
                   "asset": found.asset or None})  # fmt: skip
 
@@ -336,8 +342,8 @@ async def cancel(ask: Ask, named: Named) -> Reply:
     if named.order_id is None and original is None and "id" not in ask.path:
         own_id, original = None, named.client_order_id
     order_id, client_order_id = _which(ask, named.order_id, original)
-    response = await ask.submit(
-        OrderRequest(
+    with OUR_FIELDS:
+        request = OrderRequest(
             type=RequestType.CANCEL,
             account=ask.account(named.account),
             client_order_id=own_id or made_id(),
@@ -345,8 +351,7 @@ async def cancel(ask: Ask, named: Named) -> Reply:
             order_id=order_id,
             origin=ask.origin,
         )
-    )
-    return await changed(ask, response, named.reports)
+    return await changed(ask, await ask.submit(request), named.reports)
 
 
 async def changed(ask: Ask, response: OrderResponse, reports: bool) -> Reply:

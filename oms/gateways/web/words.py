@@ -27,6 +27,14 @@ FIELDS_MAX = 100  # of one object or query
 NUMBER = r"^-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?$"
 WHOLE = r"^[0-9]{1,19}$"
 ID = r"^[ !#-\[\]-~]*$"
+NO_COMMA = r"^[ !#-+\--\[\]-~]*$"
+SPAN = "^[0-9]{1,5}[smhd]$"
+# What a text of a pattern is, for people: they are told no regular expression.
+PATTERNS = {
+    ID: "1 to 64 printable ASCII characters, no quote or backslash",
+    NO_COMMA: "1 to 64 printable ASCII characters, no quote, backslash or comma",
+    SPAN: "a number and one of s, m, h, d, such as 5m",
+}
 SHOWN = 40
 SECRET = re.compile("pass|secret|token|code|pending|ticket|signature", re.IGNORECASE)
 
@@ -190,8 +198,14 @@ def shortest(value: str | None) -> str | None:
 
 # --- the parts ---
 
-NUMERIC, FLAG, COUNT, TEXT = "a number", "true or false", "a whole number", "a text"
+NUMERIC, DIGITS = "a number such as 100.50", "a whole number of up to 19 digits, not below 0"
+FLAG, COUNT, TEXT = "true or false", "a whole number", "a text"
 SETTING, SETTINGS = "a text or a number", "names, each with a text or a number"
+# The library's words for types.
+TYPES = {
+    "str": TEXT, "int": COUNT, "bool": FLAG, "float": "a number", "array": "a list",
+    "object": "an object",
+}  # fmt: skip
 FLAGS = {"true": True, "false": False}
 Sort = str | dict[str, str]
 """What sort of value a field has; of a word: each as it may be written, in capitals."""
@@ -225,7 +239,7 @@ def _sort(about: inspect.Type) -> Sort:
         case inspect.IntType():
             return COUNT
         case inspect.StrType(pattern=str() as pattern) if pattern in (NUMBER, WHOLE):
-            return NUMERIC
+            return NUMERIC if pattern == NUMBER else DIGITS
     return TEXT
 
 
@@ -266,7 +280,7 @@ def _plain(name: str, value: Any, sort: Sort | None) -> Any:
     if isinstance(sort, dict):
         return sort.get(value.upper(), value)
     text = str(value)
-    if sort is None or sort == NUMERIC or (sort == TEXT and type_ is Token):
+    if sort in (None, NUMERIC, DIGITS) or (sort == TEXT and type_ is Token):
         return text
     if sort == COUNT and re.fullmatch(WHOLE, text):
         return int(text)
@@ -346,6 +360,7 @@ DECODER = json.JSONDecoder(
 )
 UNKNOWN = re.compile("unknown field `(.*)`")
 MISSING = re.compile("missing required field `(.*)`")
+QUOTED = re.compile("`([^`]*)`")
 AT = re.compile(r"^(?P<expected>.*?)(?: - at `\$\.?(?P<path>.*)`)?$")
 
 
@@ -364,10 +379,21 @@ def _refuse(text: str, values: Mapping[str, Any], known: Mapping[str, Sort]) -> 
     sort, value = known.get(name), values.get(name)
     if isinstance(sort, dict):
         expected = "one of " + ", ".join(sort.values())
-    elif sort in (NUMERIC, FLAG):
-        expected = {NUMERIC: "a number such as 100.50", FLAG: FLAG}[sort]
+    elif sort in (NUMERIC, DIGITS, FLAG):
+        expected = str(sort)
     else:
-        expected = (at["expected"] if at else text).removeprefix("Expected ").replace("`", "")
-        if ID in expected:
-            expected = "1 to 64 printable ASCII characters, no quote or backslash"
+        expected = _in_words((at["expected"] if at else text).removeprefix("Expected "))
     raise ValidationError(path, told_value(name, value), expected) from None
+
+
+def _in_words(expected: str) -> str:
+    """What the library says that it expected, without its words for types and patterns."""
+    if " matching regex " in expected:
+        those = (said for pattern, said in PATTERNS.items() if repr(pattern) in expected)
+        return next(those, "a text of another form")
+    return QUOTED.sub(
+        lambda found: " or ".join(
+            TYPES.get(each, each) for each in found[1].split(" | ") if each != "null"
+        ),
+        expected,
+    )

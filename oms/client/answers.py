@@ -1,0 +1,40 @@
+"""Answers: what the server says of a request, as the response that the library gives."""
+
+from oms.client.credentials import LoginError, Reply, refusal_of
+from oms.client.retry import error_of
+from oms.client.said import Call
+from oms.client.told import GarbledError, Instruments, answer_of, reading
+from oms.errors import ServerError, UnansweredError
+from oms.reject_reasons import REASONS, RejectReason
+from oms.reports import OrderResponse, refused
+
+# What the library answers by a refusal, and the server refuses before it is a request.
+NOT_NUMBERS = {
+    "price": RejectReason.PRICE_INVALID, "quantity": RejectReason.QUANTITY_INVALID,
+}  # fmt: skip
+
+
+def response_of(call: Call, reply: Reply, instruments: Instruments) -> OrderResponse:
+    """Raises GarbledError; ServerError if it is none of the exchange's."""
+    with reading(call.name):
+        if reply.told.get("reports"):
+            return answer_of(reply.told, instruments)
+        if error_of(reply.told) is None:
+            raise GarbledError(f"{call.name}: an answer without its reports")
+    raise refusal_of(reply)
+
+
+def refused_by(call: Call, error: ServerError, wall_ns: int) -> OrderResponse | None:
+    """The response that the library gives where the server refuses what is no request yet; None if
+    the error is none of the exchange's."""
+    reason, said = REASONS.get(error.code), str(error).partition(": ")[2]
+    if reason is RejectReason.MALFORMED:
+        reason, said = NOT_NUMBERS.get(error.field), str(error).partition(": ")[2]
+    if reason is None or error.status in (401, 403):
+        return None
+    if isinstance(error, UnansweredError | LoginError):
+        return None
+    response = refused(call.line, reason, wall_ns)
+    text_ = said if said.startswith(reason.value) else f"{reason.value}: {said}"
+    report = response.report._replace(reason=text_)
+    return OrderResponse(report, at_once=(report,))

@@ -1,0 +1,173 @@
+"""Overseeing: what an operator sees: how it has been, who may trade, what was done, and why.
+
+Nothing here changes anything; the routes that do are in operating.py.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from oms.enums import Scope
+from oms.errors import ValidationError
+from oms.gateways.web.errors import HttpError, Reply
+from oms.gateways.web.front import Ask, Entry, Right
+from oms.gateways.web.shapes import (
+    ActionsTold,
+    Answer,
+    HaltsTold,
+    LimitsTold,
+    OpenTold,
+    StoryTold,
+    VitalsTold,
+)
+from oms.gateways.web.trading import Id, cursor
+from oms.gateways.web.vitals import ROWS_MAX
+from oms.gateways.web.words import Body, WholeText
+from oms.manager import ACTIONS_MAX
+from oms.reject_reasons import RejectReason
+
+ROWS = 180  # a quarter of an hour
+
+
+class Rows(Body):
+    """after: rows behind this instant, nanoseconds since 1970: the `time` of the last one seen."""
+
+    after: WholeText = "0"
+    limit: Annotated[int, msgspec.Meta(ge=1, le=ROWS_MAX)] = ROWS
+
+
+class Actions(Body):
+    """before: `next` of the page before."""
+
+    before: WholeText = "0"
+    limit: Annotated[int, msgspec.Meta(ge=1, le=ACTIONS_MAX)] = 50
+
+
+class OfOrder(Body):
+    """One of them: orderId; executionId, of a trade or report; or account and clientOrderId, also
+    of a change, a deposit or a command."""
+
+    order_id: WholeText | None = None
+    execution_id: Id | None = None
+    account: Id | None = None
+    client_order_id: Id | None = None
+
+
+class LimitsOf(Body):
+    """Of which account."""
+
+    account: Id
+
+
+class Scoped(Body):
+    """Of all, of an account or of a symbol, as a halt or the kill switch has it."""
+
+    scope: Scope = Scope.ALL
+    target: Annotated[str, msgspec.Meta(max_length=64)] = ""
+
+
+async def vitals(ask: Ask, wanted: Rows) -> Reply:
+    """A row of figures each five seconds, of the last hour at most, and the last minute by hop.
+    Durations are nanoseconds, never too low, at most 1/16 too high."""
+    return Reply(ask.door.vitals.told(cursor("after", wanted.after), wanted.limit))
+
+
+async def halts(ask: Ask, _: None) -> Reply:
+    """As operators said it; a market that is halted has the phase HALTED, too."""
+    found = await ask.door.answered(ask.oms.halts())
+    return Reply(
+        {
+            "everybody": found.everybody.value, "why": found.why,
+            "accounts": {name: state.value for name, state in sorted(found.accounts.items())},
+            "symbols": {name: state.value for name, state in sorted(found.symbols.items())},
+        }
+    )  # fmt: skip
+
+
+async def open_count(ask: Ask, wanted: Scoped) -> Reply:
+    """What a kill switch or a cancel of this scope would cancel now."""
+    if wanted.scope is Scope.GROUP:
+        raise ValidationError("scope", wanted.scope, "ALL, ACCOUNT or SYMBOL")
+    if (wanted.scope is Scope.ALL) != (wanted.target == ""):
+        raise ValidationError("target", wanted.target, "whose it is; none for ALL")
+    account = wanted.target if wanted.scope is Scope.ACCOUNT else ""
+    symbol = wanted.target if wanted.scope is Scope.SYMBOL else ""
+    found = await ask.door.in_thread(ask.oms.count_open, account, symbol)
+    return Reply(found._asdict())
+
+
+async def limits(ask: Ask, wanted: LimitsOf) -> Reply:
+    found = await ask.door.answered(ask.oms.account_limits(wanted.account))
+    return Reply({"account": wanted.account, **found._asdict()})
+
+
+async def actions(ask: Ask, page: Actions) -> Reply:
+    """What operators did, newest first: commands, cancels of everybody, busts, changes of markets
+    and users; refused ones, too."""
+    before = cursor("before", page.before)
+    found = await ask.door.in_thread(lambda: ask.oms.actions(before=before, limit=page.limit))
+    return Reply(
+        {
+            "actions": [
+                {
+                    "seq": str(each.seq), "time": str(each.wall_ns), "user": each.user,
+                    "gateway": each.gateway, "clientOrderId": each.client_order_id,
+                    "action": each.action, "scope": each.scope, "target": each.target,
+                    "name": each.name, "value": each.value, "why": each.why, "done": each.done,
+                    "text": each.text,
+                }
+                for each in found.actions
+            ],
+            "next": str(found.before) if found.before else None,
+        }
+    )  # fmt: skip
+
+
+async def explain(ask: Ask, wanted: OfOrder) -> Reply:
+    """What happened to one order or command and why, from what is on disk."""
+    found = await ask.door.slowly(ask.oms.explain, _named(wanted), wanted.account or "")
+    if found is None:
+        reason = RejectReason.UNKNOWN_ORDER
+        raise HttpError(404, reason.value, "no order or command has that name", number=reason.api)
+    return Reply(
+        {
+            "orderId": str(found.order_id), "account": found.account, "heading": found.heading,
+            "lines": [
+                {"seq": str(each.seq), "time": str(each.wall_ns), "text": each.text}
+                for each in found.lines
+            ],
+            "ending": found.ending,
+        }
+    )  # fmt: skip
+
+
+def _named(wanted: OfOrder) -> str:
+    """As the library names it. Raises ValidationError unless one thing is named."""
+    named = {
+        "orderId": wanted.order_id and f"order {int(wanted.order_id)}",
+        "executionId": wanted.execution_id, "clientOrderId": wanted.client_order_id,
+    }  # fmt: skip
+    found = [text for text in named.values() if text is not None]
+    if len(found) != 1:
+        given = ", ".join(name for name, text in named.items() if text is not None) or None
+        raise ValidationError("orderId", given, "one of orderId, executionId, clientOrderId")
+    if wanted.client_order_id is not None and wanted.account is None:
+        raise ValidationError("account", None, "whose clientOrderId it is")
+    return found[0]
+
+
+def entries() -> list[Entry]:
+    admin = Right.ADMIN
+    return [
+        Entry("GET", "/admin/vitals", vitals, admin, "figures over time", query=Rows,
+              answer=Answer(VitalsTold)),
+        Entry("GET", "/admin/halts", halts, admin, "who may trade", answer=Answer(HaltsTold)),
+        Entry("GET", "/admin/open", open_count, admin, "how many orders are open", query=Scoped,
+              answer=Answer(OpenTold)),
+        Entry("GET", "/admin/limits", limits, admin, "an account's limits", query=LimitsOf,
+              answer=Answer(LimitsTold)),
+        Entry("GET", "/admin/actions", actions, admin, "what operators did", query=Actions,
+              answer=Answer(ActionsTold)),
+        Entry("GET", "/admin/explain", explain, admin, "the story of one order", query=OfOrder,
+              answer=Answer(StoryTold)),
+    ]  # fmt: skip

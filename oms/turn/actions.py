@@ -1,0 +1,108 @@
+"""Actions: what operators asked, by whom, why, and what came of it, as rows to read.
+
+Flow:  store: a line of the journal and its answer -> [actions] -> OrderManagement.actions
+Owner: whoever asks, on its own thread.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from oms.enums import Scope
+from oms.reports import COMMAND_ANSWERS, Report
+from oms.requests.access import AccessAction
+from oms.requests.codec import (
+    ACCESS,
+    ANSWER,
+    BUST,
+    FUNDS,
+    LENGTHS,
+    MARKET,
+    MASS_CANCEL,
+    OPERATOR,
+    TRADE_CHANGE,
+    Line,
+    why_of,
+)
+from oms.requests.operators import OperatorAction
+from oms.stores import COMMAND_DONE, Store
+
+USER = "USER"
+SHOWN = ("role", "accounts", "email")  # facts about a user that are no hash
+
+
+class Action(NamedTuple):
+    """One action. seq: of its line in the journal; wall_ns: when its turn was committed.
+
+    user, gateway: who asked, and how; "" for a caller of the library. action: an OperatorAction,
+    an AccessAction, a FundsAction or MASS_CANCEL; "" where it was refused before it was recorded.
+    scope: a Scope or USER, with its target. name, value: what is set, and to what. text: the facts
+    of what was done, or the reason of the refusal.
+    """
+
+    seq: int
+    wall_ns: int
+    user: str
+    gateway: str
+    client_order_id: str
+    action: str
+    scope: str
+    target: str
+    name: str
+    value: str
+    why: str
+    done: bool
+    text: str
+
+
+class ActionPage(NamedTuple):
+    """Newest first. before: of the page behind this one; 0: there is none."""
+
+    actions: list[Action]
+    before: int
+
+
+def actions_of(store: Store, seqs: Iterable[int]) -> Iterator[Action]:
+    """Of these requests; what is no action of an operator is left out."""
+    for seq in seqs:
+        record, told = store.record_of(seq), store.told(seq)
+        if record is not None and told is not None and told.type in COMMAND_ANSWERS:
+            yield action_of(seq, record.wall_ns, store.line_of(seq), told)
+
+
+def action_of(seq: int, wall_ns: int, line: Line, told: Report) -> Action:
+    has_origin = len(line) == LENGTHS[line[0]][-1] and line[0] != ANSWER
+    if line[0] == MASS_CANCEL:  # of older programs without a place for why
+        has_origin = type(line[-1]) is list
+    asked_by = line[-1] if has_origin else ["", ""]
+    action, scope, target, name, value, why = _asked(line)
+    return Action(
+        seq, wall_ns, asked_by[0], asked_by[1], line[2], action, scope, target, name, value, why,
+        told.type == COMMAND_DONE, told.reason,
+    )  # fmt: skip
+
+
+def _asked(line: Line) -> tuple[str, str, str, str, str, str]:
+    """Action, scope, target, name, value, why."""
+    kind = line[0]
+    if kind == OPERATOR:
+        return line[3], line[4], line[5], line[6], line[7], line[8]
+    if kind == MARKET:
+        changed = line[3] == OperatorAction.SET_MARKET
+        value = ", ".join(f"{k}={v}" for k, v in line[8].items()) if changed else line[6]
+        return line[3], Scope.SYMBOL.value, line[4], line[5], value, line[7]
+    if kind == MASS_CANCEL:
+        account, symbol, side = line[3:6]
+        scope = Scope.ACCOUNT if account else Scope.SYMBOL if symbol else Scope.ALL
+        return "MASS_CANCEL", scope.value, account or symbol, side, "", why_of(line)
+    if kind in (BUST, TRADE_CHANGE):
+        fill = line[4][0]
+        corrected = kind == TRADE_CHANGE and line[5][1]
+        action = OperatorAction.CORRECT if corrected else OperatorAction.BUST
+        return action.value, Scope.SYMBOL.value, fill[6], f"{fill[0]}-{fill[1]}", "", line[3]
+    if kind == ACCESS:
+        facts = line[5]
+        value = ", ".join(f"{name}={facts[name]}" for name in SHOWN if name in facts)
+        return AccessAction(line[3]).value, USER, line[4], "", value, facts.get("why", "")
+    if kind == FUNDS:
+        return line[3], Scope.ACCOUNT.value, line[1], line[4], "", ""
+    return "", "", "", "", "", ""
