@@ -479,8 +479,13 @@ CASES = {
         [mass_cancel("?", symbol="X", origin=Origin(gateway="fix", sequence=5))],
         [
             mass_cancel("?"), mass_cancel("?", symbol="X", side=Side.BUY),
-            mass_cancel("?", symbol="Y"), cancel("?", "O"),
+            mass_cancel("?", symbol="Y"), mass_cancel("?", symbol="X", why="a"), cancel("?", "O"),
         ],
+    ),
+    "mass cancel with a reason": Case(
+        mass_cancel("?", symbol="X", why="a"), None,
+        [mass_cancel("?", symbol="X", why="a", origin=Origin(gateway="fix", sequence=5))],
+        [mass_cancel("?", symbol="X", why="b"), mass_cancel("?", symbol="X")],
     ),
     "mass cancel of nothing": Case(
         mass_cancel("?", symbol="Y", side=Side.SELL), None,

@@ -41,6 +41,7 @@ from oms.requests.codec import (
     loads,
     of_object,
     to_object,
+    why_of,
     with_origin,
 )
 from oms.requests.operators import NEED_SETTINGS, OF_MARKETS, SETTINGS, TEXT_LENGTH_MAX
@@ -98,7 +99,7 @@ EXAMPLES = [
     MassCancelRequest(account="me", client_order_id="5"),
     MassCancelRequest(
         account="operator", client_order_id="6", symbol="X", side=Side.SELL, everybody=True,
-        origin=ORIGIN,
+        why='so said "the boss"', origin=ORIGIN,
     ),
     OperatorRequest(
         client_order_id="7", action=OperatorAction.SET_LIMIT, scope=Scope.ACCOUNT, target="me",
@@ -582,6 +583,9 @@ of_requests = st.one_of(
     ),
     lines_of(codec.MASS_CANCEL, ids, ids, maybe_ids, maybe_ids, st.sampled_from(["", "BUY"])),
     lines_of(
+        codec.MASS_CANCEL, ids, ids, maybe_ids, maybe_ids, st.sampled_from(["", "BUY"]), printable
+    ),
+    lines_of(
         codec.OPERATOR, ids, ids, st.sampled_from(OperatorAction).map(str),
         st.sampled_from(Scope).map(str), maybe_ids, maybe_ids, maybe_ids, printable,
     ),
@@ -644,6 +648,14 @@ def test_an_origin_is_the_last_item_of_a_line_or_not_there(line, origin):
         assert with_origin(told[:-1], origin) == told
 
 
+@given(st.sampled_from(["", "a slip"]), origins)
+def test_the_reason_of_a_mass_cancel_has_its_place_with_an_origin_and_without(why, origin):
+    line = MassCancelRequest(account="me", client_order_id="X", why=why).line[:-1]
+    assert why_of(with_origin(line, origin)) == why
+    older = ("X", "me", "X", "me", "", "", ["ann", "rest", 0])  # of programs that knew none
+    assert why_of(older) == ""
+
+
 def test_every_kind_of_line_is_among_those_that_are_tested():
     """So that a kind that is added is one that is tested."""
     known = {word for name, word in vars(codec).items() if name.isupper() and type(word) is str}
@@ -666,7 +678,7 @@ def test_the_journal_has_origins_and_order_ids_as_they_were_given():
     told = [tuple(line) for line in decode_all(record.body, record.first_seq)]
     assert told[0] == ("M", "me", "M", order_id, 0, 4, "r-1", {}, origin)
     assert told[1] == ("M", "me", "N", "A", 99, 0, "", {"display": 2})
-    assert told[2] == ("X", "you", "X", "you", "", "", origin)
+    assert told[2] == ("X", "you", "X", "you", "", "", "", origin)
     assert told[3] == ("C", "me", "C", order_id, "r-1", origin)
     assert told[4][0] == "A"
     assert desk.store.line_of(order_id) == (

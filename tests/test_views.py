@@ -11,7 +11,7 @@ from oms import OrderTerms, PersistentStorage
 from oms.cli import main
 from oms.money import to_text
 from oms.positions import half_even
-from oms.requests import OperatorAction
+from oms.requests import MassCancelRequest, OperatorAction, Origin
 from oms.stores.views import VIEWS, average, decimal, product, rounded, time_of
 from tests.databases import alter
 from tests.test_derived_tables import lively
@@ -153,6 +153,11 @@ def test_an_action_says_what_was_set_to_what_and_why(path):
         OperatorAction.SET_LIMIT, scope="ACCOUNT", target="me", name="open_orders_max", value="7",
         why="a new member",
     )  # fmt: skip
+    for number, why in enumerate(("a slip", "")):
+        floor.told(MassCancelRequest(
+            account="me", client_order_id=f"all-{number}", symbol="X", side="BUY", why=why,
+            origin=Origin("ann", "rest", "1.1"),
+        ))  # fmt: skip
     floor.stop()
 
     # when
@@ -163,6 +168,8 @@ def test_an_action_says_what_was_set_to_what_and_why(path):
         ("CREATE", "me", None, None, None),
         ("DEPOSIT", "me", "Q", "12", None),
         ("SET_LIMIT", "me", "open_orders_max", "7", "a new member"),
+        ("MASS_CANCEL", "me", "X", "BUY", "a slip"),
+        ("MASS_CANCEL", "me", "X", "BUY", None),
     ]
 
 

@@ -61,14 +61,14 @@ def call_of(request: Request) -> Call:
             return Call("PATCH", "/order", said, "order.modify", line)
         case OrderRequest():
             return Call("DELETE", "/order", _named(request), "order.cancel", line)
-        case MassCancelRequest(everybody=False):
+        case MassCancelRequest(everybody=False, why=""):
             said = _own(request) | {"symbol": request.symbol or None, "side": request.side}
             return Call("POST", "/order/cancel_all", _there(said), "order.cancel_all", line)
         case FundsRequest() if request.action in FUNDS:
             said = _own(request) | {"asset": request.asset, "amount": _text(request.amount)}
             said |= {"toAccount": request.to_account} if request.to_account else {}
             return Call("POST", FUNDS[request.action], said, "", line)
-    expected = "an order, a mass cancel of an account, a deposit, withdrawal or transfer"
+    expected = "an order, an account's mass cancel without why, a deposit, withdrawal or transfer"
     raise ValidationError("request", request, expected)
 
 

@@ -46,7 +46,8 @@ LOSS = "E"  # the last entry that is there, the last that is missing: it goes on
 #            the record of this line is numbered after them, so that no number is used twice
 STOP = "K"  # the daemon stops and cancels what waits
 FUNDS = "F"  # account, id, FundsAction, asset, amount, other account
-MASS_CANCEL = "X"  # who asks, id, of which account or "", symbol or "", side or ""
+MASS_CANCEL = "X"  # who asks, id, of which account or "", symbol or "", side or "" and, if
+#                    there is one, why: see why_of
 OPERATOR = "O"  # account, id, OperatorAction, Scope, target, name, value, why
 PHASE = "P"  # the calendar: the phase of every market that is not halted
 TIMER = "T"  # symbol: its pause, call or limit state is over
@@ -61,12 +62,12 @@ MARKET = "Y"  # account, id, OperatorAction, symbol, tier, value, why, terms as 
 
 ACCESS = "H"  # who asks, id, AccessAction, user, facts as a dict; see requests/access.py
 
-# How many items a line has. A request whose origin is not empty has one more, after its terms:
-# user, gateway and MsgSeqNum. (Its request id has a place of its own in N, M, C and A.)
+# How many items a line has. A request whose origin is not empty has one more, after its terms or
+# why: user, gateway and MsgSeqNum. (Its request id has a place of its own in N, M, C and A.)
 LENGTHS = {
     NEW: (11, 12, 13), MODIFY: (7, 8, 9), CANCEL: (5, 6), ANSWER: (13, 14), SESSION: (3, 4),
     LINK: (3,), VENUE: (9,), IGNORED: (9,), OVERDUE: (2,), START: (2,), STOP: (1,),
-    FUNDS: (7, 8), MASS_CANCEL: (6, 7), OPERATOR: (9, 10), PHASE: (2,), TIMER: (2,),
+    FUNDS: (7, 8), MASS_CANCEL: (6, 7, 8), OPERATOR: (9, 10), PHASE: (2,), TIMER: (2,),
     DRAWN: (3,), GOOD_TILL: (2,), BUST: (5, 6), LOSS: (3,), TRADE_CHANGE: (6, 7), MARKET: (9, 10),
     ACCESS: (6, 7),
 }  # fmt: skip
@@ -123,6 +124,8 @@ def with_origin(line: Line, origin: Origin) -> Line:
         return line
     if line[0] in (NEW, MODIFY) and len(line) == LENGTHS[line[0]][0]:
         line = (*line, {})
+    elif line[0] == MASS_CANCEL and len(line) == LENGTHS[MASS_CANCEL][0]:
+        line = (*line, "")
     return (*line, [origin.user, origin.gateway, origin.sequence])
 
 
@@ -132,6 +135,12 @@ def origin_of(line: Line) -> Origin:
         return NO_ORIGIN
     user, gateway, sequence = line[-1]
     return Origin(user, gateway, line[10], sequence)
+
+
+def why_of(line: Line) -> str:
+    """Why a mass cancel was asked; older programs wrote its origin in this place, and no why."""
+    said = line[6:7]
+    return said[0] if said and type(said[0]) is str else ""
 
 
 # --- requests as JSON objects ---

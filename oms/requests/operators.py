@@ -70,11 +70,16 @@ def _check_who(account: str, client_order_id: str, origin: Origin) -> None:
     check_origin(origin)
 
 
+def _check_why(why: object) -> None:
+    if type(why) is not str or len(why) > TEXT_LENGTH_MAX or not (why == "" or why.isprintable()):
+        raise ValidationError("why", why, f"up to {TEXT_LENGTH_MAX} printable characters")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MassCancelRequest:
     """Cancel every open order of `account`; of one symbol, or one side, if given.
 
-    everybody: of all accounts; only for the operator.
+    everybody: of all accounts; only for the operator. why: for the record, one line.
     """
 
     account: str
@@ -83,6 +88,7 @@ class MassCancelRequest:
     side: Side | None = None
     everybody: bool = False
     origin: Origin = NO_ORIGIN
+    why: str = ""
 
     def __post_init__(self) -> None:
         _check_who(self.account, self.client_order_id, self.origin)
@@ -93,13 +99,15 @@ class MassCancelRequest:
             raise ValidationError("everybody", self.everybody, "True or False")
         if self.everybody and self.account != OPERATOR:
             raise ValidationError("everybody", True, f"False, but for the account {OPERATOR}")
+        _check_why(self.why)
 
     @property
     def line(self) -> tuple[Any, ...]:
         account = "" if self.everybody else self.account
         side = self.side.value if self.side is not None else ""
+        why = (self.why,) if self.why else ()
         return (
-            "X", self.account, self.client_order_id, account, self.symbol, side, self.origin,
+            "X", self.account, self.client_order_id, account, self.symbol, side, *why, self.origin,
         )  # fmt: skip
 
 
@@ -131,12 +139,7 @@ class OperatorRequest:
             check_optional_id(name, getattr(self, name))
         if (self.scope is Scope.ALL) != (self.target == ""):
             raise ValidationError("target", self.target, "whose it is; none for ALL")
-        if (
-            type(self.why) is not str
-            or len(self.why) > TEXT_LENGTH_MAX
-            or not (self.why == "" or self.why.isprintable())
-        ):
-            raise ValidationError("why", self.why, f"up to {TEXT_LENGTH_MAX} printable characters")
+        _check_why(self.why)
         self._check_value()
         self._check_settings()
 

@@ -332,6 +332,8 @@ _VALUE = f"""nullif(CASE kind WHEN '{OPERATOR}' THEN json_extract(line, '$[7]')
         WHEN '{MASS_CANCEL}' THEN json_extract(line, '$[5]') END, '')"""
 _WHY = f"""nullif(CASE kind WHEN '{OPERATOR}' THEN json_extract(line, '$[8]')
         WHEN '{MARKET}' THEN json_extract(line, '$[7]')
+        WHEN '{MASS_CANCEL}' THEN
+            CASE json_type(line, '$[6]') WHEN 'text' THEN json_extract(line, '$[6]') END
         WHEN '{BUST}' THEN json_extract(line, '$[3]')
         WHEN '{TRADE_CHANGE}' THEN json_extract(line, '$[3]') END, '')"""
 # Of a request that was refused before it was looked at the entry is the answer alone.

@@ -21,6 +21,7 @@ from oms.requests.codec import (
     OPERATOR,
     TRADE_CHANGE,
     Line,
+    why_of,
 )
 from oms.requests.operators import OperatorAction
 from oms.stores import COMMAND_DONE, Store
@@ -69,7 +70,10 @@ def actions_of(store: Store, seqs: Iterable[int]) -> Iterator[Action]:
 
 
 def action_of(seq: int, wall_ns: int, line: Line, told: Report) -> Action:
-    asked_by = line[-1] if len(line) == LENGTHS[line[0]][-1] and line[0] != ANSWER else ["", ""]
+    has_origin = len(line) == LENGTHS[line[0]][-1] and line[0] != ANSWER
+    if line[0] == MASS_CANCEL:  # of older programs without a place for why
+        has_origin = type(line[-1]) is list
+    asked_by = line[-1] if has_origin else ["", ""]
     action, scope, target, name, value, why = _asked(line)
     return Action(
         seq, wall_ns, asked_by[0], asked_by[1], line[2], action, scope, target, name, value, why,
@@ -89,7 +93,7 @@ def _asked(line: Line) -> tuple[str, str, str, str, str, str]:
     if kind == MASS_CANCEL:
         account, symbol, side = line[3:6]
         scope = Scope.ACCOUNT if account else Scope.SYMBOL if symbol else Scope.ALL
-        return "MASS_CANCEL", scope.value, account or symbol, side, "", ""
+        return "MASS_CANCEL", scope.value, account or symbol, side, "", why_of(line)
     if kind in (BUST, TRADE_CHANGE):
         fill = line[4][0]
         corrected = kind == TRADE_CHANGE and line[5][1]

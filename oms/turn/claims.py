@@ -30,6 +30,7 @@ from oms.requests.codec import (
     OPERATOR,
     TRADE_CHANGE,
     Line,
+    why_of,
 )
 from oms.requests.orders import NO_ORIGIN, NUMBERS
 from oms.stores import CONTENT_UNKNOWN, Claim
@@ -109,7 +110,11 @@ def claims_in(
             claims.append(claim_of(seq, request))
         elif kind == CANCEL:
             claims.append(claim_of(seq, (*line[:4], NO_ORIGIN)))
-        elif kind in (MASS_CANCEL, OPERATOR, ACCESS):
+        elif kind == MASS_CANCEL:
+            why = why_of(line)
+            said = (*line[: LENGTHS[kind][0]], *((why,) if why else ()))
+            claims.append(claim_of(seq, (*said, NO_ORIGIN)))
+        elif kind in (OPERATOR, ACCESS):
             claims.append(claim_of(seq, (*line[: LENGTHS[kind][0]], NO_ORIGIN)))
         elif kind in (ANSWER, MODIFY, BUST, TRADE_CHANGE, MARKET):
             symbol, side = (line[5], line[6]) if kind == ANSWER and line[4] == seq else ("", "")

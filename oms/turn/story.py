@@ -357,7 +357,8 @@ class Words:
             account, symbol, side = line[3:6]
             whose = f"of account {account}" if account else "of everybody"
             which = "".join(f", {what}" for what in (symbol, side) if what)
-            return f"cancel every open order {whose}{which}"
+            why = codec.why_of(line)
+            return f"cancel every open order {whose}{which}" + (f": {why}" if why else "")
         if kind == codec.OPERATOR:
             action, scope, target, name, value, why = line[3:9]
             said = f"{name} = {value}" if name else value

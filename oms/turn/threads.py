@@ -51,6 +51,14 @@ THREADS = (
         "its questions, at most 1 s", "tells what it has not answered that it stopped",
     ),
     ThreadRow(
+        "oms-look-1", "Pool, of how orders stand", "a read-only connection for each question",
+        "its questions, at most 1 s", "tells what it has not answered that it stopped",
+    ),
+    ThreadRow(
+        "oms-read-1", "Pool, of history", "a read-only connection for each question",
+        "its questions, at most 1 s", "tells what it has not answered that it stopped",
+    ),
+    ThreadRow(
         "oms-hash-N", "Pool, two for the front door", "one password and its hash",
         "its questions, at most 1 s", "tells what it has not answered that it stopped",
     ),

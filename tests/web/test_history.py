@@ -153,6 +153,16 @@ def test_the_ledger_adds_up_to_the_balances(door):
         assert totals == {
             each["asset"]: Decimal(each["available"]) + Decimal(each["reserved"]) for each in owned
         }
+        # the limit is of trades and requests, and what one of them moved stands on one page
+        entries, before = [], "0"
+        while before is not None:
+            page = user.ask("GET", f"/ledger?limit=2&before={before}").json()
+            named = {each["executionId"] for each in page["entries"]}
+            assert len(named) <= 2
+            assert len(page["entries"]) <= 6
+            assert named.isdisjoint(each["executionId"] for each in entries)
+            entries += page["entries"]
+            before = page["next"]
     newest = ann.ask("GET", "/ledger?limit=1").json()["entries"][0]
     assert (newest["kind"], newest["amount"], newest["clientOrderId"]) == ("DEPOSIT", "7.5", "d")
     assert ann.ask("GET", "/ledger?account=bob").status_code == 422

@@ -327,8 +327,8 @@ def test_connections_of_a_trusted_proxy_are_not_counted(start_door):
 
 
 def test_a_flood_of_logins_is_bounded_and_holds_nobody_up(start_door, monkeypatch):
-    """Hashes have two threads of their own: 32 more may wait, the others are told to come again;
-    and an order does not wait for any of them."""
+    """Hashes have two threads of their own: 16 more of an address may wait, the others are told to
+    come again; and an order does not wait for any of them."""
     door = start_door()
     ann = door.user("ann")
     limits = door.server._door.limits._allowances
@@ -344,7 +344,7 @@ def test_a_flood_of_logins_is_bounded_and_holds_nobody_up(start_door, monkeypatc
         each.sendall(request("POST", "/login", {}, body))
         made.append(each)
     counted = door.server._door.counts.answered
-    wait_until(lambda: counted["POST", "/login", 503] >= 60 - 34)
+    wait_until(lambda: counted["POST", "/login", 429] >= 60 - 18)
 
     # when somebody trades and looks for the order
     order = ann.buy("1", "9")
@@ -357,8 +357,8 @@ def test_a_flood_of_logins_is_bounded_and_holds_nobody_up(start_door, monkeypatc
     for each in made:
         each.close()
     statuses = Counter(answer.status for answer in answers)
-    assert (statuses[401], statuses[503]) == (34, 26)
-    assert {a.headers.get("retry-after") for a in answers if a.status == 503} == {"1"}
+    assert (statuses[401], statuses[429]) == (18, 42)
+    assert {a.headers.get("retry-after") for a in answers if a.status == 429} == {"1"}
 
 
 # --- what nothing tells ---

@@ -2,6 +2,8 @@
 
 import pytest
 
+from oms.requests.codec import why_of
+
 S = "BTC_USD"
 
 
@@ -34,10 +36,11 @@ def test_an_account_may_only_reduce(door, boss):
 def test_the_kill_switch_cancels_and_stays_until_it_is_released(door, boss):
     ann = door.user("ann")
     ann.buy("1", "10", clientOrderId="a")
-    do(boss, "kill", {"why": "something is wrong", "clientOrderId": "k"})
+    first = do(boss, "kill", {"why": "something is wrong", "clientOrderId": "k"})
     assert ann.ask("GET", "/order?clientOrderId=a").json()["status"] == "CANCELED"
     assert ann.buy("1", "10").json()["error"]["code"] == "KILL_SWITCH"
     again = boss.ask("POST", "/admin/kill", {"why": "something is wrong", "clientOrderId": "k"})
+    assert again.json()["seq"] == first["seq"]
     assert again.headers["idempotency-replayed"] == "true"
     do(boss, "resume", {})
     assert ann.buy("1", "10").status_code == 201
@@ -55,6 +58,43 @@ def test_open_orders_are_canceled_and_trading_goes_on(door, boss, body, left):
     assert ann.ask("GET", "/orders/open").json()["orders"] == []
     assert len(bob.ask("GET", "/orders/open").json()["orders"]) == left
     assert ann.buy("1", "10").status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"scope": "ALL", "target": S}, "target"),
+        ({"scope": "SYMBOL"}, "target"),
+        ({"scope": "ACCOUNT", "target": ""}, "target"),
+        ({"scope": "GROUP", "target": "g1"}, "scope"),
+    ],
+)
+def test_a_mass_cancel_of_an_unclear_scope_cancels_nothing(door, boss, body, field):
+    ann = door.user("ann")
+    ann.buy("1", "10")
+    told = do(boss, "cancel_all", {"why": "a slip", **body}, status=400)
+    assert (told["error"]["code"], told["error"]["field"]) == ("MALFORMED", field)
+    assert len(ann.ask("GET", "/orders/open").json()["orders"]) == 1
+
+
+def test_a_mass_cancel_is_recorded_with_its_reason_and_repeated_as_one(door, boss):
+    # given a mass cancel of everybody
+    door.user("ann").buy("1", "10")
+    body = {"why": "end of the trial", "clientOrderId": "all-1"}
+    first = do(boss, "cancel_all", body)
+
+    # then its reason is in the journal, and a repeat is told as one
+    line = door.oms.store.line_of(int(first["seq"]))
+    assert (why_of(line), line[-1][0]) == ("end of the trial", "boss")
+    told = boss.ask("GET", "/admin/actions").json()["actions"][0]
+    assert (told["action"], told["user"], told["why"]) == ("MASS_CANCEL", "boss", body["why"])
+    again = boss.ask("POST", "/admin/cancel_all", body)
+    assert again.json() == first
+    assert again.headers["idempotency-replayed"] == "true"
+
+    # and with another reason it is another request
+    told = do(boss, "cancel_all", {**body, "why": "a slip"}, status=409)
+    assert told["error"]["code"] == "DUPLICATE_ID"
 
 
 def test_a_phase_is_forced_and_told(door, boss):
@@ -81,6 +121,35 @@ def test_a_trade_is_corrected_and_busted(door, boss):
     assert door.http.get(f"/trades?symbol={S}").json()["trades"] == []
 
 
+def test_numbers_of_json_will_do_where_texts_do(door, boss):
+    """Taken exactly as they stand, in settings, limits and corrections."""
+    ann, bob = door.user("ann"), door.user("bob")
+    ann.sell("2", "100")
+    trade = bob.buy("2", "100").json()["fills"][0]["executionId"]
+    do(boss, "correct", {"symbol": S, "executionId": trade, "price": 90.5, "quantity": 1e0})
+    told = door.http.get(f"/trades?symbol={S}").json()["trades"][0]
+    assert (told["price"], told["quantity"]) == ("90.5", "1")
+
+    settings = {"price_scale": 2, "quantity_scale": 0, "tick_size": 0.05}
+    do(boss, "markets", {"symbol": "NEW_USD", "settings": settings})
+    markets = {each["symbol"]: each for each in door.http.get("/markets").json()["markets"]}
+    assert markets["NEW_USD"]["tickSize"] == "0.05"
+
+    limit = {"scope": "ACCOUNT", "target": "ann", "name": "open_orders_max", "value": 1}
+    do(boss, "limits", limit)
+    assert [ann.buy("1", "10").status_code for _ in range(2)] == [201, 422]
+    do(boss, "command", {"action": "SET_LIMIT", **limit, "value": 2})
+    assert ann.buy("1", "10").status_code == 201
+
+
+@pytest.mark.parametrize("wrong", [True, None, [2], {"a": 2}])
+def test_a_setting_that_is_neither_text_nor_number_is_refused(boss, wrong):
+    told = do(boss, "markets", {"symbol": "N", "settings": {"price_scale": wrong}}, status=400)
+    assert told["error"]["field"].startswith("settings")
+    limit = {"scope": "ALL", "name": "open_orders_max", "value": wrong}
+    assert do(boss, "limits", limit, status=400)["error"]["field"] == "value"
+
+
 def test_a_market_is_listed_changed_and_delisted(door, boss):
     settings = {"price_scale": "2", "quantity_scale": "0"}
     do(boss, "markets", {"symbol": "NEW_USD", "settings": settings})
@@ -93,7 +162,12 @@ def test_a_market_is_listed_changed_and_delisted(door, boss):
 
 
 def test_an_account_is_created_and_its_orders_are_seen(door, boss):
-    assert do(boss, "accounts", {"account": "fund"}, status=201)["account"] == "fund"
+    body = {"account": "fund", "clientOrderId": "new"}
+    first = do(boss, "accounts", body, status=201)
+    assert first["account"] == "fund"
+    again = boss.ask("POST", "/admin/accounts", body)
+    assert (again.status_code, again.headers["idempotency-replayed"]) == (200, "true")
+    assert again.json() == first
     door.user("ann").buy("1", "10.5")
     answer = boss.ask("GET", "/admin/orders?account=ann").json()
     assert [(each["price"], each["quantity"]) for each in answer["orders"]] == [("10.5", "1")]

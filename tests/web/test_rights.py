@@ -389,6 +389,49 @@ def test_over_a_socket_too_what_is_another_users_is_not_there(door):
     assert everything_of(ann) == before
 
 
+def test_an_operator_sees_every_account_and_trades_for_none_but_their_own(door, entries):
+    # given an account with orders, trades and money, two operators' keys, and a trader
+    ann, boss, eve = door.user("ann"), door.user("boss", "operator"), door.user("eve")
+    ann.sell("1", "100", clientOrderId="a-1")
+    ann.buy("0.5", "100", clientOrderId="a-2", selfTrade="NONE")
+    whole = Program.of(boss, ["read", "trade", "admin"])
+    reads = Program.of(boss, ["read"])
+    looks = [
+        entry for entry in entries
+        if entry.method == "GET" and entry.query and not entry.path.startswith("/admin")
+        and "account" in entry.query.__struct_fields__
+    ]  # fmt: skip
+    assert len(looks) >= 8
+
+    # then whoever may do all as an operator is told what the owner is
+    for entry in looks:
+        said = {**ROUTES[route_of(entry)].said, "account": "ann"}
+        if needs_order(entry) and "{" not in entry.path:
+            said["origClientOrderId"] = "a-1"
+        if "mine" in entry.query.__struct_fields__:
+            said["mine"] = "true"
+        own = asked(ann, entry, said, id="a-1")
+        assert own.status_code == 200, own.text
+        for caller in (boss, whole):
+            assert asked(caller, entry, said, id="a-1").json() == own.json(), entry.path
+        for caller in (reads, eve):
+            refused = asked(caller, entry, said, id="a-1").json()
+            assert refused["error"]["code"] == "ACCOUNT_UNKNOWN", entry.path
+
+    # and hears it over a socket, but has no order placed, changed or canceled
+    with opened(door, boss) as socket:
+        for channel in streams.OF_ACCOUNT:
+            assert said_to(socket, "subscribe", channel=channel, account="ann")["ok"]
+        ann.buy("1", "90", clientOrderId="a-3")
+        assert next_of(socket, "orders")["data"]["clientOrderId"] == "a-3"
+    for method, path, body in (
+        ("POST", "/order", MAKER), ("PATCH", "/order", {"orderId": "1", "price": "1"}),
+        ("DELETE", "/order", {"orderId": "1"}), ("POST", "/order/cancel_all", {}),
+    ):  # fmt: skip
+        refused = boss.ask(method, path, {**body, "account": "ann"})
+        assert refused.json()["error"]["code"] == "ACCOUNT_UNKNOWN", path
+
+
 def test_nothing_private_reaches_a_socket_that_did_not_say_who_it_is(door):
     """user_id in the address names somebody, and proves nothing."""
     ann = door.user("ann")
@@ -426,6 +469,18 @@ def test_no_body_takes_a_field_that_is_not_its_own(door, entries):
             error = answer.json().get("error", {})
             if answer.status_code != 400 or error["field"] != name:
                 taken.append((route_of(entry), name, answer.status_code, answer.text[:80]))
+    assert not taken, "\n".join(map(str, taken))
+
+
+def test_no_question_takes_a_body(door, entries):
+    operator, taken = door.user("boss", "operator"), []
+    for entry in entries:
+        if entry.method == "GET":
+            path = re.sub(r"{\w+}", "987654", entry.path)
+            answer = operator.ask("GET", path, {"side": "BUY"})
+            error = answer.json().get("error", {}) if answer.status_code == 400 else {}
+            if error.get("field") != "body":
+                taken.append((entry.path, answer.status_code, answer.text[:80]))
     assert not taken, "\n".join(map(str, taken))
 
 

@@ -154,6 +154,28 @@ def test_a_mistake_is_answered_naming_the_field_and_harms_nobody(door, message, 
         assert wire.ask(op="ping", id="y")["ok"]
 
 
+@pytest.mark.parametrize(
+    ("text", "op", "id_"),
+    [
+        ('{"op": "ping", "id": "7", "params": {"side": "BUY", "side": "SELL"}}', "ping", "7"),
+        ('{"op": "order.place", "id": 7, "params": {"price": NaN}}', "order.place", "7"),
+        ('{"op": "ping", "id": "7", "why": "a\\u0000b"}', "ping", "7"),
+        ('{"op": "ping", "id": "7", "id": "8"}', "ping", None),  # which one, nobody can say
+        ('{"op": "ping", "id": "7\\u0000"}', "ping", None),
+        ('{"op": "ping", "id": "7"', None, None),
+        ('["op", "id"]', None, None),
+        ("[" * 60_000, None, None),
+    ],
+)
+def test_a_refusal_has_the_id_of_its_message_where_that_can_be_read(door, text, op, id_):
+    with Wire(door) as wire:
+        wire.socket.send(text)
+        answer = wire.read()
+        assert (answer["ok"], answer["error"]["code"]) == (False, "MALFORMED")
+        assert (answer["op"], answer["id"]) == (op, id_)
+        assert wire.ask(op="ping")["ok"]
+
+
 def test_subscriptions_are_listed_and_end(door):
     ann = door.user("ann")
     with Wire(door, ann) as wire:

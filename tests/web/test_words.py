@@ -24,6 +24,26 @@ def refusal(body, kind=NewOrder):
     return caught.value
 
 
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ('{"side":"BUY","order_type":"buy"}', None),
+        ('{"side":"buy","order_type":"BUY"}', None),
+        ('{"side":"BUY","quantity":"2.0","qty":2}', None),
+        ('{"side":"BUY","quantity":"2","qty":"2e0"}', None),
+        ('{"side":"BUY","order_type":"sell"}', "order_type"),
+        ('{"side":"BUY","quantity":"2","qty":"2.01"}', "qty"),
+        ('{"side":"BUY","clientOrderId":"a","client_order_id":"A"}', "client_order_id"),
+    ],
+)
+def test_two_names_of_one_field_agree_however_their_values_are_written(body, field):
+    body = b'{"symbol":"BTC_USD",' + body[1:].encode()
+    if field is None:
+        assert read_body(NewOrder, body).side == "BUY"
+    else:
+        assert refusal(body).field == field
+
+
 def test_an_order_is_read_with_all_its_defaults():
     order = read_body(NewOrder, said())
     assert (order.symbol, order.side, order.price, order.quantity) == (

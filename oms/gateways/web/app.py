@@ -16,6 +16,7 @@ from oms.gateways.web.counts import NO_ROUTE
 from oms.gateways.web.errors import Reply, error_reply, http_error, log_refused
 from oms.gateways.web.front import Ask, Door, Entry, headers_of, read_all
 from oms.gateways.web.limits import ADDRESS
+from oms.gateways.web.pools import CLIENT
 from oms.gateways.web.replies import refuse_socket, send_reply
 from oms.gateways.web.sockets import Sockets
 
@@ -46,6 +47,7 @@ class Served:
         ask = None
         try:
             ask = await self._asked(scope, receive, request_id)
+            CLIENT.set(ask.client)
             left = door.allow(entry.cost, ask.client)
             reply = await entry.handler(ask, entry.said(ask))
             reply.headers = left.headers | reply.headers
@@ -63,7 +65,7 @@ class Served:
         headers = headers_of(scope)
         address = door.keeper.address(scope)
         door.allow(ADDRESS, address)
-        body = await read_all(receive) if entry.method != "GET" else b""
+        body = await read_all(receive)
         query = scope["query_string"].decode("ascii", "replace")
         caller = await door.keeper.caller(entry.right, scope, headers, address, body)
         return Ask(

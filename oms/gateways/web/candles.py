@@ -9,6 +9,7 @@ trades are added behind it. After a bust or a correction the candle is read anew
 import asyncio
 import logging
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import replace
 
 from oms.clock import NANOS
@@ -69,7 +70,7 @@ class Growing:
             self._again = True
 
     def _read(self) -> None:
-        self._reading = asyncio.create_task(self._take())
+        self._reading = asyncio.create_task(self._take(), context=Context())
 
     async def _take(self) -> None:
         try:

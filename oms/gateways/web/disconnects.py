@@ -9,6 +9,7 @@ Owner: the event loop.
 
 import asyncio
 import logging
+from contextvars import Context
 
 from oms.enums import RequestType
 from oms.errors import OMSError
@@ -89,7 +90,7 @@ class Disconnects:
 
     def _begin(self, user: str, arm: Arm) -> None:
         self._waiting.pop((user, arm.arm_id), None)
-        task = self._loop.create_task(self._cancel(user, arm))
+        task = self._loop.create_task(self._cancel(user, arm), context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

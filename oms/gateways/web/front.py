@@ -15,6 +15,7 @@ import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextvars import Context
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -41,7 +42,7 @@ from oms.gateways.web.limits import (
     Taken,
 )
 from oms.gateways.web.orders import fills_told, orders_told
-from oms.gateways.web.pools import ASKING, HASHING, Pool
+from oms.gateways.web.pools import ASKING, HASHING, LOOKING, READING, Pool
 from oms.gateways.web.shapes import DONE, JSON, Answer
 from oms.gateways.web.told import Told
 from oms.gateways.web.vitals import Vitals
@@ -134,9 +135,11 @@ class Door:
         self.limits = Limits({cost: Allowance(rate, 2 * rate) for cost, rate in rates.items()})
         self._bridge: Bridge | None = None  # of the loop, once it runs
         self._asking = Pool(ASKING, self._died)
+        self._looking = Pool(LOOKING, self._died)
+        self.reading = Pool(READING, self._died)
         self._hashing = Pool(HASHING, self._died)
+        self._pools = self._asking, self._looking, self.reading, self._hashing
         self._failure: BaseException | None = None
-        self._slow = asyncio.Semaphore(1)
         self._days: dict[str, tuple[int, asyncio.Task[Candle]]] = {}  # until when each is good
         self._numbers, self._process = itertools.count(1), os.getpid()
         self._follows = False
@@ -146,17 +149,17 @@ class Door:
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """The loop runs, whose coroutines these are."""
         self._bridge = Bridge(loop)
-        self.ends = Ends(self.oms, loop, self.in_thread)
-        self._asking.start()
-        self._hashing.start()
+        self.ends = Ends(self.oms, loop, self.looked)
+        for pool in self._pools:
+            pool.start()
         for call in self.at_open:
             call(loop)
 
     def close(self) -> None:
         """The loop has ended; or it never ran, as where the port is another's."""
         if self._bridge is not None:
-            self._asking.stop()
-            self._hashing.stop()
+            for pool in self._pools:
+                pool.stop()
 
     def sweep(self, now_ns: int) -> None:
         """Once a second: end what waits too long. Raises what a thread of ours has died of."""
@@ -228,35 +231,40 @@ class Door:
         return self._bridge.awaitable(future)
 
     async def in_thread(self, call: Callable[..., T], *given: object) -> T:
-        """Have something done that waits for the disk. Raises HttpError 503 if too much waits."""
+        """Have something done that waits for the disk. Raises HttpError 429 if too much of the
+        client waits, 503 if too much of all."""
         return await self.awaitable(self._asking.ask(call, *given))
+
+    async def looked(self, call: Callable[..., T], *given: object) -> T:
+        """The same of how an order stands: it waits for no other question."""
+        return await self.awaitable(self._looking.ask(call, *given))
 
     async def hashed(self, call: Callable[..., T], *given: object) -> T:
         """The same of what hashes a password."""
         return await self.awaitable(self._hashing.ask(call, *given))
 
     async def slowly(self, call: Callable[..., T], *given: object) -> T:
-        """The same of what may read a day's trades: one at a time, so that others have threads."""
-        async with self._slow:
-            return await self.in_thread(call, *given)
+        """The same of what may read a day's trades: one at a time, clients in turns."""
+        return await self.awaitable(self.reading.ask(call, *given))
 
     # --- what routes ask ---
 
     async def order(self, account: str, named: str | int, *, reports: bool = False) -> Told | None:
         """How an order stands, asked behind every request that came before."""
-        found = await self.in_thread(self.oms.get_order, account, named)
+        found = await self.looked(self.oms.get_order, account, named)
         if found is None:
             found = await self.answered(self.oms.find_order(account, named))
         if found is None:
             return None
         return {
-            **(await self.orders_told([found], reports=reports))[0],
-            "fills": await self.in_thread(fills_told, self.oms, account, found),
+            **await self.order_told(found, reports=reports),
+            "fills": await self.looked(fills_told, self.oms, account, found),
         }
 
-    async def order_told(self, response: OrderResponse) -> Told:
+    async def order_told(self, response: OrderResponse, *, reports: bool = False) -> Told:
         """How its order stands, with what it is for."""
-        return (await self.orders_told([response]))[0]
+        told = partial(orders_told, self.oms, [response], reports=reports)
+        return (await self.looked(told))[0]
 
     async def orders_told(
         self, responses: Sequence[OrderResponse], *, reports: bool = False
@@ -275,7 +283,8 @@ class Door:
         now_ns = self.oms.clock.monotonic_ns()
         ends_ns, task = self._days.get(symbol, (0, None))
         if task is None or (task.done() and (now_ns >= ends_ns or task.exception())):
-            task = asyncio.create_task(self.slowly(self.oms.statistics, symbol))
+            summing = self.slowly(self.oms.statistics, symbol)
+            task = asyncio.create_task(summing, context=Context())  # for all who ask
             self._days[symbol] = now_ns + STATISTICS_NS, task
         return await asyncio.shield(task)
 
@@ -365,6 +374,12 @@ class Ask:
             text = f"no such account: {named[:64]!r}"
             raise refused(RejectReason.ACCOUNT_UNKNOWN, text, "account")
         return named
+
+    def seen_account(self, named: str | None) -> str:
+        """The account that is to be looked at: an operator may see every one."""
+        if named and may(self.caller, AccessScope.ADMIN):
+            return named
+        return self.account(named)
 
     def funds_account(self, named: str | None, action: FundsAction) -> str:
         """Whose money may be moved: anybody's by an operator, one's own where it is play money."""

@@ -82,7 +82,7 @@ class Missed(Body):
 
 
 async def account_now(ask: Ask, wanted: OfAccount) -> Reply:
-    account = ask.account(wanted.account)
+    account = ask.seen_account(wanted.account)
     found = await ask.door.answered(ask.oms.account_snapshot(account))
     return Reply({
         "account": account, "seq": str(found.seq),
@@ -93,7 +93,7 @@ async def account_now(ask: Ask, wanted: OfAccount) -> Reply:
 
 async def reports(ask: Ask, page: Missed) -> Reply:
     """What happened to an account's orders and requests meanwhile, in order, from the store."""
-    account, behind = ask.account(page.account), place_named(page.after)
+    account, behind = ask.seen_account(page.account), place_named(page.after)
     latest = await ask.door.answered(ask.oms.journal_seq())
     upto = min(cursor("upto", page.upto), latest) if page.upto is not None else latest
     told: Told = {"account": account, "reports": None, "next": None}
@@ -122,7 +122,7 @@ def place_named(after: str) -> Place:
 
 async def orders(ask: Ask, page: History) -> Reply:
     """Newest first."""
-    account, before = ask.account(page.account), cursor("before", page.before)
+    account, before = ask.seen_account(page.account), cursor("before", page.before)
 
     def look() -> Told:
         found = ask.oms.orders(
@@ -144,7 +144,7 @@ async def trades(ask: Ask, page: PastTrades) -> Reply:
     account = ""
     if page.mine:
         ask.door.keeper.check(Right.READ, ask.caller)
-        account = ask.account(page.account)
+        account = ask.seen_account(page.account)
     elif page.symbol is None:
         raise ValidationError("symbol", None, "a value, or mine=true")
     if page.symbol is not None:
@@ -172,7 +172,7 @@ async def trades(ask: Ask, page: PastTrades) -> Reply:
 
 async def positions(ask: Ask, wanted: OfAccount) -> Reply:
     """With profit and loss: realized, and unrealized by the last price; as of the last commit."""
-    account = ask.account(wanted.account)
+    account = ask.seen_account(wanted.account)
 
     def look() -> Told:
         found = ask.oms.positions(account)
@@ -187,8 +187,11 @@ async def positions(ask: Ask, wanted: OfAccount) -> Reply:
 
 
 async def ledger(ask: Ask, page: Page) -> Reply:
-    """What moved an account's money, newest first: trades, fees, busts, corrections, funds."""
-    account, before = ask.account(page.account), cursor("before", page.before)
+    """What moved an account's money, newest first: trades, fees, busts, corrections, funds.
+
+    limit: of trades and requests. Each may have moved three amounts, which stand on one page.
+    """
+    account, before = ask.seen_account(page.account), cursor("before", page.before)
 
     def look() -> Told:
         found = ask.oms.ledger(account, before=before, limit=page.limit)

@@ -40,7 +40,7 @@ class Transfer(WithReports, kw_only=True):
 
 
 async def balances(ask: Ask, wanted: OfAccount) -> Reply:
-    account = ask.account(wanted.account)
+    account = ask.seen_account(wanted.account)
     told = balances_told(ask.oms.balances(account))
     return Reply({"account": account, "balances": told})
 
@@ -75,7 +75,7 @@ async def _move(ask: Ask, action: FundsAction, body: "Amount | Transfer") -> Rep
         with OurFields({"account": "toAccount"} if other else {}):
             raise refusal(response, reports=body.reports)
     told: Told = {
-        "account": account, "seq": str(response.journal_seq),
+        "account": account, "seq": str(response.order_id),
         "balances": balances_told(ask.oms.balances(account)),
     }  # fmt: skip
     if body.reports:

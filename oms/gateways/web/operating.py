@@ -16,7 +16,7 @@ from oms.gateways.web.front import Ask, Entry, Handler, Right
 from oms.gateways.web.shapes import AccountOrders, AccountTold, Answer, Operated
 from oms.gateways.web.told import Told
 from oms.gateways.web.trading import Id, made_id
-from oms.gateways.web.words import Body
+from oms.gateways.web.words import Body, DecimalText, SettingText, decimal_text
 from oms.requests import (
     FundsAction,
     FundsRequest,
@@ -28,7 +28,7 @@ from oms.requests.operators import OPERATOR
 
 OPERATED = Answer(Operated)
 Why = Annotated[str, msgspec.Meta(max_length=200)]
-Settings = dict[str, str]
+Settings = dict[str, SettingText]
 
 
 OF_TARGET = {"symbol": "target", "tier": "value"}
@@ -50,7 +50,7 @@ class Command(Body):
     scope: Scope = Scope.ALL
     target: Annotated[str, msgspec.Meta(max_length=64)] = ""
     name: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    value: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    value: SettingText = ""
     settings: Settings | None = None
     why: Why = ""
     client_order_id: Id | None = None
@@ -90,7 +90,7 @@ class SetLimit(Body):
 
     scope: Scope
     name: Id
-    value: Annotated[str, msgspec.Meta(max_length=200)]
+    value: SettingText
     target: Annotated[str, msgspec.Meta(max_length=64)] = ""
     why: Why = ""
     client_order_id: Id | None = None
@@ -108,8 +108,8 @@ class Trade(Body):
 class Correction(Trade):
     """What the trade was: price, quantity, or both."""
 
-    price: str | None = None
-    quantity: str | None = None
+    price: DecimalText | None = None
+    quantity: DecimalText | None = None
 
 
 class Market(Body):
@@ -182,7 +182,7 @@ async def bust(ask: Ask, body: Trade) -> Reply:
 
 async def correct(ask: Ask, body: Correction) -> Reply:
     given = {"price": body.price, "quantity": body.quantity}
-    settings = {name: text for name, text in given.items() if text is not None}
+    settings = {name: decimal_text(text) or text for name, text in given.items() if text}
     if not settings:
         raise ValidationError("price", None, "a price, a quantity, or both")
     return await _operate(
@@ -240,7 +240,7 @@ async def _operate(
             others = "value" if action is OperatorAction.SET_LIMIT else "settings"
             raise refusal(response, others=others)
     headers = dict(REPLAYED) if response.repeated else {}
-    told: Told = {"seq": str(response.journal_seq), "text": response.text, **response.facts}
+    told: Told = {"seq": str(response.order_id), "text": response.text, **response.facts}
     return Reply(told, 200, headers)
 
 
@@ -255,11 +255,16 @@ async def create_account(ask: Ask, body: Account) -> Reply:
     )
     if response.refused:
         raise refusal(response)
-    return Reply({"account": body.account, "seq": str(response.journal_seq)}, 201)
+    told = {"account": body.account, "seq": str(response.order_id)}
+    return Reply(told, 200, dict(REPLAYED)) if response.repeated else Reply(told, 201)
 
 
 async def cancel_everything(ask: Ask, body: Stop) -> Reply:
     """Every open order of everybody, or of one account or symbol; trading goes on."""
+    if body.scope is Scope.GROUP:
+        raise ValidationError("scope", body.scope.value, "ALL, ACCOUNT or SYMBOL")
+    if (body.scope is Scope.ALL) != (body.target == ""):
+        raise ValidationError("target", body.target, "whose it is; none for ALL")
     everybody = body.scope is not Scope.ACCOUNT
     response = await ask.submit(
         MassCancelRequest(
@@ -267,12 +272,14 @@ async def cancel_everything(ask: Ask, body: Stop) -> Reply:
             client_order_id=body.client_order_id or made_id(),
             symbol=body.target if body.scope is Scope.SYMBOL else "",
             everybody=everybody,
+            why=body.why,
             origin=ask.origin,
         )
     )
     if response.refused:
         raise refusal(response)
-    return Reply({"seq": str(response.journal_seq), **response.facts})
+    headers = dict(REPLAYED) if response.repeated else {}
+    return Reply({"seq": str(response.order_id), **response.facts}, 200, headers)
 
 
 async def account_orders(ask: Ask, body: Account) -> Reply:
@@ -310,7 +317,7 @@ def entries() -> list[Entry]:
         operated("PATCH", "/admin/markets", set_market, "change a market", Market),
         operated("DELETE", "/admin/markets", delist_market, "delist a market", Market, Market),
         Entry("POST", "/admin/accounts", create_account, admin, "create an account", Account,
-              answer=Answer(AccountTold, (201,))),
+              answer=Answer(AccountTold, (200, 201))),
         Entry("GET", "/admin/orders", account_orders, admin, "open orders of an account",
               query=Account, answer=Answer(AccountOrders)),
         Entry("GET", "/admin/status", status, admin, "the daemon's status"),

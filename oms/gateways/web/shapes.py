@@ -364,7 +364,7 @@ class BalanceTold(TypedDict):
 
 
 class BalancesTold(TypedDict):
-    """seq: of the entry that moved money, in an answer to one."""
+    """seq: of the entry that moved money, in an answer to one; of a repeat, that of the first."""
 
     account: str
     balances: list[BalanceTold]
@@ -552,13 +552,16 @@ class Revoked(TypedDict):
 
 
 class Operated(TypedDict):
-    """And the facts of the command, each under its name."""
+    """And the facts of the command, each under its name. seq: of the entry that asked for it; of a
+    repeat, that of the first."""
 
     seq: Digits
     text: NotRequired[str]
 
 
 class AccountTold(TypedDict):
+    """seq: of the entry that created it; of a repeat, that of the first."""
+
     account: str
     seq: Digits
 

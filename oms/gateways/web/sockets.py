@@ -19,7 +19,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from oms.errors import ValidationError
-from oms.gateways.gate import Caller
+from oms.gateways.gate import Caller, may
 from oms.gateways.web.disconnects import Disconnects, gateway_of
 from oms.gateways.web.errors import HttpError, Reply, error_reply, http_error, log_refused
 from oms.gateways.web.events import DEPTH, HEARTBEAT
@@ -39,6 +39,7 @@ from oms.gateways.web.messages import (
     Unsubscribe,
     Welcome,
 )
+from oms.gateways.web.pools import CLIENT
 from oms.gateways.web.replies import refuse_socket
 from oms.gateways.web.streams import (
     OF_ACCOUNT,
@@ -49,7 +50,7 @@ from oms.gateways.web.streams import (
 )
 from oms.gateways.web.told import Told
 from oms.gateways.web.trading import made_id
-from oms.gateways.web.words import Body, parse_json, query_pairs, typed
+from oms.gateways.web.words import Body, parse_json, query_pairs, texts_once, typed
 from oms.users import AccessScope, Arm
 
 log = logging.getLogger(__name__)
@@ -253,7 +254,13 @@ class Client:
         self.heard_ns = self._door.oms.clock.monotonic_ns()
         op, request_id = "", ""
         try:
-            given = self._read(text)
+            try:
+                given = self._read(text)
+            except ValidationError:  # its answer has the id of the message, if that can be read
+                if text is not None and len(text) <= MESSAGE_LENGTH_MAX:
+                    op, request_id = texts_once(text, "op", "id")
+                    op, request_id = op[:40], request_id[:64]
+                raise
             op, request_id = str(given.get("op", ""))[:40], str(given.get("id", ""))[:64]
             kind = OPS.get(op)
             if kind is None:
@@ -306,7 +313,9 @@ class Client:
     async def _do(self, said: Body, request_id: str) -> Told | None:
         if isinstance(said, Do):
             return await self._route(said)
-        self._door.allow(REQUEST, self._ask().client)
+        client = self._ask().client
+        CLIENT.set(client)
+        self._door.allow(REQUEST, client)
         match said:
             case Unsubscribe():
                 topic = topic_of(self._ask(), said, self._door)
@@ -329,6 +338,7 @@ class Client:
         """What REST does, over the socket."""
         entry = self._sockets.entries[said.op]
         ask = self._ask()
+        CLIENT.set(ask.client)
         error = self._sockets.guard.check(self)
         if error is not None:
             raise error
@@ -353,9 +363,7 @@ class Client:
         if self._armed is not None and self._armed[0] != caller.user:
             self._lose_arm()
         for topic in self._subscribed():
-            if topic[0] in OF_ACCOUNT and not (
-                AccessScope.READ in caller.scopes and topic[1] in caller.accounts
-            ):
+            if topic[0] in OF_ACCOUNT and not may(caller, AccessScope.READ, str(topic[1])):
                 self._end(topic)
                 ended = cast(Ended, {**topic_told(topic), "event": "ENDED", "why": "AUTH"})
                 self.say(ended)

@@ -82,7 +82,7 @@ def topic_of(ask: Ask, said: Subscribe | Unsubscribe, door: Door) -> Topic:
         return (channel, said.symbol)
     if channel in OF_ACCOUNT:
         door.keeper.check(Right.READ, ask.known)
-        return (channel, ask.account(said.account or None))
+        return (channel, ask.seen_account(said.account or None))
     return (_one_of("channel", channel, CHANNELS),)
 
 
@@ -152,7 +152,7 @@ class Streams:
         at = await self._door.settled(self._door.oms.journal_seq())
         if place.seq > at:
             return "UNKNOWN_SEQUENCE"
-        missed = await self._door.in_thread(
+        missed = await self._door.slowly(
             self._trades_missed if channel == TRADES else self._reports_missed,
             channel, key, place, at,
         )  # fmt: skip

@@ -159,7 +159,7 @@ async def place(ask: Ask, body: NewOrder) -> Reply:
     door = ask.door
     now = await door.ends.wait(response, waiting.seconds)
     told = await door.order_told(now)
-    told["fills"] = await door.in_thread(fills_told, door.oms, request.account, now)
+    told["fills"] = await door.looked(fills_told, door.oms, request.account, now)
     if body.reports:
         told["reports"] = reports_told(response)
     if response.repeated:
@@ -425,7 +425,7 @@ async def order(ask: Ask, named: Named) -> Reply:
     order_id, client_order_id = _which(
         ask, named.order_id, named.orig_client_order_id or named.client_order_id
     )
-    account = ask.account(named.account)
+    account = ask.seen_account(named.account)
     found = await ask.door.order(account, order_id or client_order_id, reports=named.reports)
     if found is None:
         reason = RejectReason.UNKNOWN_ORDER
@@ -434,7 +434,7 @@ async def order(ask: Ask, named: Named) -> Reply:
 
 
 async def open_orders(ask: Ask, page: OpenOrders) -> Reply:
-    account = ask.account(page.account)
+    account = ask.seen_account(page.account)
     found = await ask.door.in_thread(ask.oms.open_orders, account)
     after = cursor("after", page.after)
     rows = [o for o in found if o.order_id > after and page.symbol in (None, o.symbol)]

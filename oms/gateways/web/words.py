@@ -46,6 +46,14 @@ DecimalText = Annotated[
         extra_json_schema={"type": ["string", "number"]},
     ),
 ]
+SettingText = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=200,
+        description="A text, or a JSON number, which is taken as it stands.",
+        extra_json_schema={"type": ["string", "number"]},
+    ),
+]
 WholeText = Annotated[
     str,
     msgspec.Meta(
@@ -127,6 +135,20 @@ def parse_json(body: bytes) -> Any:
         raise ValidationError("body", _size(body), expected) from None
 
 
+def texts_once(text: str, *names: str) -> list[str]:
+    """The texts and numbers of these names in an object that parse_json refuses, so that the
+    refusal can be told as the answer to it; "" for each that is not there just once."""
+    try:
+        given = json.loads(
+            text, object_pairs_hook=_standing_once, parse_int=str, parse_float=str,
+            parse_constant=str,
+        )  # fmt: skip
+    except (ValueError, RecursionError):
+        given = {}
+    found = [given.get(name) if isinstance(given, dict) else None for name in names]
+    return [value if isinstance(value, str) and value.isprintable() else "" for value in found]
+
+
 def query_pairs(query: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(
@@ -144,7 +166,9 @@ def typed(kind: type[Kind], given: Mapping[str, Any]) -> Kind:
     values = given if given.keys() <= known.keys() else _renamed(given, known)
     plain = dict(values)
     for name, value in values.items():
-        if type(value) is not str:
+        if type(value) is dict and known.get(name) == SETTINGS:
+            plain[name] = {key: _plain(key, each, SETTING) for key, each in value.items()}
+        elif type(value) is not str:
             plain[name] = _plain(name, value, known.get(name))
         elif type(sort := known.get(name)) is dict:
             plain[name] = sort.get(value.upper(), value)
@@ -176,6 +200,7 @@ def shortest(value: str | None) -> str | None:
 
 NUMERIC, DIGITS = "a number such as 100.50", "a whole number of up to 19 digits, not below 0"
 FLAG, COUNT, TEXT = "true or false", "a whole number", "a text"
+SETTING, SETTINGS = "a text or a number", "names, each with a text or a number"
 # The library's words for types.
 TYPES = {
     "str": TEXT, "int": COUNT, "bool": FLAG, "float": "a number", "array": "a list",
@@ -201,6 +226,10 @@ def _sort(about: inspect.Type) -> Sort:
     match about:
         case inspect.UnionType():
             return next(_sort(t) for t in about.types if not isinstance(t, inspect.NoneType))
+        case inspect.Metadata(type=inspect.StrType(pattern=None), extra_json_schema=dict()):
+            return SETTING
+        case inspect.DictType(value_type=of) if _sort(of) == SETTING:
+            return SETTINGS
         case inspect.Metadata(type=described):
             return _sort(described)
         case inspect.EnumType():
@@ -224,11 +253,21 @@ def _renamed(given: Mapping[str, Any], known: Mapping[str, Sort]) -> dict[str, A
             first, *rest = own.split("_")
             own = own if own in known else first + "".join(each.title() for each in rest)
             own = own if own in known else name
-        if own in values and values[own] != value:
+        if own in values and _folded(own, values[own], known) != _folded(own, value, known):
             expected = f"the same as {own}, which it stands for"
             raise ValidationError(name, told_value(own, value), expected)
         values[own] = value
     return values
+
+
+def _folded(name: str, value: Any, known: Mapping[str, Sort]) -> Any:
+    """One value for all ways in which a word or a number may be written."""
+    sort = known.get(name)
+    if isinstance(sort, dict) and isinstance(value, str):
+        return sort.get(value.upper(), value)
+    if sort == NUMERIC and isinstance(value, str) and re.fullmatch(NUMBER, value):
+        return shortest(value)
+    return value
 
 
 def _plain(name: str, value: Any, sort: Sort | None) -> Any:
@@ -236,6 +275,8 @@ def _plain(name: str, value: Any, sort: Sort | None) -> Any:
     type_ = type(value)
     if type_ is not Numeral and type_ is not Token:
         return value
+    if sort == SETTING:
+        return str(value)
     if isinstance(sort, dict):
         return sort.get(value.upper(), value)
     text = str(value)
@@ -269,6 +310,11 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         for name in found:
             check_text("name", name)
     return found
+
+
+def _standing_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    counts = Counter(name for name, _ in pairs)
+    return {name: value for name, value in pairs if counts[name] == 1}
 
 
 def check_text(name: str, value: str) -> str:
