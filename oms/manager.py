@@ -111,6 +111,13 @@ class OpenCount(NamedTuple):
     symbols: int
 
 
+class StateDigest(NamedTuple):
+    """Two exchanges of the same digest are in the same state. seq: of the journal, up to there."""
+
+    seq: int
+    digest: str
+
+
 class Halts(NamedTuple):
     """Who may trade. everybody: of all. why: of a halt of all, as the operator said; "" for none.
     accounts, symbols: those of which an operator said something else than ACTIVE; a market that is
@@ -618,6 +625,13 @@ class OrderManagement:
                 dict(desk.risk.symbols),
             )
         )  # fmt: skip
+
+    def digest(self) -> "Future[StateDigest]":
+        """The fingerprint of the state, as the command `digest` prints it. No request is answered
+        while it is made: that is some 20 us an open order."""
+        return self.between_turns(
+            lambda *_: StateDigest(self.dispatcher.fold.last_seq, self.dispatcher.fold.digest())
+        )
 
     def calendar(self, from_ns: int, days: int = 7) -> list[CalendarWindow]:
         """Windows of trading that end after an instant and begin within so many days of it, with

@@ -215,6 +215,7 @@ def test_every_public_method_is_among_those():
         "journal_seq",
         "symbol_limits",
         "halts",
+        "digest",
         "actions",
     }
     assert public == {*METHODS, *without}

@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from oms import PersistentStorage
 from oms.clock import NANOS, wall_ns_of
+from oms.commands import folded
 from oms.config import SessionConfig
 from tests.fakes import config_of
 from tests.processes import wait_until
@@ -67,6 +69,15 @@ def test_percentiles_are_the_nearest_rank():
     assert less({(1, 1): 3, (2, 2): 1}, {(1, 1): 1, (2, 2): 1}) == {(1, 1): 2}
 
 
+def test_the_digest_is_that_of_the_journal(door, boss):
+    """What is told of the running exchange is what its journal gives, read from the start."""
+    door.user("ann").buy("1", "90")
+    found = told(boss, "/admin/digest")
+    with PersistentStorage(door.oms.store.path, read_only=True) as store:
+        full = folded(store, use_snapshot=False, upto_seq=int(found["seq"]))
+    assert (str(full.last_seq), full.digest()) == (found["seq"], found["digest"])
+
+
 def test_who_may_trade_is_told(door, boss):
     assert told(boss, "/admin/halts") == {
         "everybody": "ACTIVE", "why": "", "accounts": {}, "symbols": {}
@@ -118,7 +129,7 @@ def test_what_operators_did_is_told_with_who_and_why(door, boss):
         ("boss", "rest", "SET_LIMIT", "GROUP", "no", "", False),
         ("boss", "rest", "SET_MARKET", "SYMBOL", S, "", True),
         ("boss", "rest", "CHANGE_USER", "USER", "ann", "left us", True),
-        ("boss", "rest", "MASS_CANCEL", "ALL", "", "", True),
+        ("boss", "rest", "MASS_CANCEL", "ALL", "", "the end", True),
         ("boss", "rest", "SET_LIMIT", "ALL", "", "", True),
         ("boss", "rest", "SET_TRADING", "SYMBOL", S, "a look at it", True),
     ]

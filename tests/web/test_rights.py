@@ -122,6 +122,7 @@ ROUTES = {
     "GET /admin/status": Line(ADMIN),
     "GET /admin/vitals": Line(ADMIN),
     "GET /admin/halts": Line(ADMIN),
+    "GET /admin/digest": Line(ADMIN),
     "GET /admin/open": Line(ADMIN),
     "GET /admin/limits": Line(ADMIN, {"account": "eve"}),
     "GET /admin/actions": Line(ADMIN),

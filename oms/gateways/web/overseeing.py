@@ -14,6 +14,7 @@ from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.shapes import (
     ActionsTold,
     Answer,
+    DigestTold,
     HaltsTold,
     LimitsTold,
     OpenTold,
@@ -70,6 +71,12 @@ async def vitals(ask: Ask, wanted: Rows) -> Reply:
     """A row of figures each five seconds, of the last hour at most, and the last minute by hop.
     Durations are nanoseconds, never too low, at most 1/16 too high."""
     return Reply(ask.door.vitals.told(cursor("after", wanted.after), wanted.limit))
+
+
+async def digest(ask: Ask, _: None) -> Reply:
+    """The fingerprint of the state, as the command `digest` prints it."""
+    found = await ask.door.answered(ask.oms.digest())
+    return Reply({"seq": str(found.seq), "digest": found.digest})
 
 
 async def halts(ask: Ask, _: None) -> Reply:
@@ -161,6 +168,8 @@ def entries() -> list[Entry]:
     return [
         Entry("GET", "/admin/vitals", vitals, admin, "figures over time", query=Rows,
               answer=Answer(VitalsTold)),
+        Entry("GET", "/admin/digest", digest, admin, "the fingerprint of the state",
+              answer=Answer(DigestTold)),
         Entry("GET", "/admin/halts", halts, admin, "who may trade", answer=Answer(HaltsTold)),
         Entry("GET", "/admin/open", open_count, admin, "how many orders are open", query=Scoped,
               answer=Answer(OpenTold)),

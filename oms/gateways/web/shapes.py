@@ -615,6 +615,13 @@ class VitalsTold(TypedDict):
     answers: list[AnswersTold]
 
 
+class DigestTold(TypedDict):
+    """seq: of the journal, up to where the state is of."""
+
+    seq: str
+    digest: str
+
+
 class HaltsTold(TypedDict):
     """why: of a halt of everybody, or the kill switch; "" for none. accounts, symbols: those that
     may not trade as all others do."""
