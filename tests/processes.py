@@ -28,6 +28,7 @@ from tests.exchange_audit import REQUESTS, balances, deposits, is_line_of, owned
 DRIVER = Path(__file__).with_name("driver.py")
 DATABASE = "order_management.db"
 WAIT_S_MAX = 30.0
+STOP_S_MAX = 30.0  # 5 s are promised; the rest is for a machine that has other things to do
 TERMINAL = ("FILLED", "CANCELED", "EXPIRED", "REJECTED")
 ABOUT_OTHERS = ("CANCEL_REJECTED", "ORDER_STATUS")  # they tell a state and change none
 

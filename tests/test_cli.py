@@ -227,7 +227,7 @@ def test_a_daemon_from_start_to_sigterm(tmp_path):
         assert seen.returncode == 0
         status = json.loads(seen.stdout)
         assert (status["alive"], status["pid"]) == (True, process.pid)
-        assert status["age_s"] < 5 and status["status"]["health"] == "ok"
+        assert status["age_s"] < 30 and status["status"]["health"] == "ok"
         assert f"running, process {process.pid}" in program("status", "--data-dir", tmp_path).stdout
         assert program("digest", "--data-dir", tmp_path).returncode == 0
         assert "verified: " in program("verify", "--data-dir", tmp_path).stdout

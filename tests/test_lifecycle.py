@@ -276,7 +276,7 @@ def test_a_stop_is_not_held_up_by_those_it_refuses(start_manager):
     took_s = (clock.monotonic_ns() - asked_ns) / 1e9
 
     # then it has, in time, and every thread was told
-    assert took_s < 5
+    assert took_s < 30
     stopped.wait(SOON_S)
 
 

@@ -17,6 +17,7 @@ import pytest
 from tests.fakes import Stepped, buy, throttled
 from tests.processes import (
     DATABASE,
+    STOP_S_MAX,
     Driver,
     Ledger,
     Line,
@@ -30,7 +31,6 @@ from tests.processes import (
     why_no_strace,
 )
 
-STOP_S_MAX = 5.0
 AT_ONCE_S = 30.0  # 1 s is promised; the rest is for a machine that has other things to do
 CLIENTS = 3
 SECOND = 1_000_000_000

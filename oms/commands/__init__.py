@@ -105,7 +105,8 @@ def looking(look: Look) -> Command:
 def venue_of(store: Store) -> Venue | EmbeddedVenue:
     """An empty venue of the kind that the journal was written with."""
     first = next(store.records(), None)
-    remote = first is not None and '"remote":true' in first.body
+    # A damaged file may hold something else than a text there: whoever folds it says so.
+    remote = first is not None and '"remote":true' in str(first.body)
     return ScriptedVenue() if remote else EmbeddedVenue()
 
 

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import audit, fill, let_run, wait_until
+from tests.processes import STOP_S_MAX, audit, fill, let_run, wait_until
 from tests.web.clients import SYMBOL, Book, RestClient, SocketClient, Watcher, socket_of
 from tests.web.served import Daemon
 
-STOP_S_MAX = 5.0
 AT_ONCE_S = 15.0  # a second will do; the rest is for a machine that has other things to do
 IDLE_SOCKETS = 15  # of one user, and four times as many of nobody
 LONGER_THAN_STALE_S = 6.0  # the gate lets nobody in whose rights it has not heard of for 5 s
