@@ -21,7 +21,9 @@ OF_THE_EXCHANGE = "oms.exchange.order"  # all that a report knows of it
 DOORS = {  # what only these may use
     "time": {"clock.py"},
     "configparser": {"config_text.py"},
-    "sqlite3": {"stores/archiving.py", "stores/schema.py", "stores/sqlite.py"},
+    "sqlite3": {
+        "stores/archiving.py", "stores/schema.py", "stores/sqlite.py", "stores/sqlite_errors.py",
+    },
     "fcntl": {"stores/lock.py"},
     "socket": {
         "app.py", "gateways/client.py", "gateways/connection.py", "gateways/control.py",

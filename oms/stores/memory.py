@@ -175,7 +175,9 @@ class MemoryStore:
                 or (each.type == COMMAND_DONE and each.reason.startswith("asset="))
             )
         )  # fmt: skip
-        moved = (moved_of(each, account, self) for each in reversed(reports))
+        moved = (
+            moved_of(each, account, self.reports_of, self.line_of) for each in reversed(reports)
+        )
         found = [each for each in moved if each is not None]
         page = found[:limit]
         return MovedPage(page, page[-1].report.report_id if len(page) < len(found) else 0)

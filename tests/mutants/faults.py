@@ -358,12 +358,12 @@ VIEWS = [
         "if tier in before - after:", "if False:", ("listings",),
     ),
     Fault(
-        "busts that were archived are forgotten", "stores/sqlite.py",
+        "busts that were archived are forgotten", "stores/questions.py",
         "self._archives.merged(own, lambda file: file.change_reports(start_ns))", "own",
         ("archived_trades",),
     ),
     Fault(
-        "a bust forgets the archived trades of its account", "stores/sqlite.py",
+        "a bust forgets the archived trades of its account", "stores/questions.py",
         "lambda file: file.executions_of(key)", "lambda file: iter(())", ("archived_trades",),
     ),
 ]  # fmt: skip
