@@ -139,7 +139,10 @@ class MemoryStore:
         if isinstance(named, int):
             return [r for r in self.reports_of(named) if r.account == account]
         seq, _ = self._ids.get((account, named), (0, 0))
-        told = self.told(seq) if seq else None
+        own = self.reports_of(seq) if seq else []
+        if own or not seq:
+            return own
+        told = self.told(seq)  # a change: of which order?
         if told is None or told.type == "CANCEL_REJECTED":  # then it never was a name of the order
             return []
         return self.reports_of(told.order_id)

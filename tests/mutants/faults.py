@@ -25,15 +25,15 @@ class Fault(NamedTuple):
 JOURNAL = [
     Fault(
         "the checksum is not chained", "stores/__init__.py",
-        'text = f"{before}|{first_seq}', 'text = f"0|{first_seq}', ("stores",),
+        'text = f"{before}|{first_seq}', 'text = f"0|{first_seq}', ("store_contract",),
     ),
     Fault(
         "a gap is not seen", "stores/__init__.py",
-        "if record.first_seq != after_seq + 1 and not", "if False and not", ("stores",),
+        "if record.first_seq != after_seq + 1 and not", "if False and not", ("store_contract",),
     ),
     Fault(
         "the checksum is not compared", "stores/__init__.py",
-        "if record.checksum != record.expected_checksum(before):", "if False:", ("stores",),
+        "if record.checksum != record.expected_checksum(before):", "if False:", ("store_contract",),
     ),
     Fault(
         "a turn is told before it is committed", "turn/dispatcher.py",
@@ -82,7 +82,7 @@ IDS = [
     Fault(
         "accounts share their ids", "stores/schema.py",
         "ON orders (account, client_order_id)", "ON orders (client_order_id)",
-        ("idempotency", "sqlite", "stores"),
+        ("idempotency", "sqlite", "store_contract"),
     ),
     Fault(
         "an order forgets the id it had", "exchange/executions.py",
