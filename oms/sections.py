@@ -334,6 +334,30 @@ class StoreConfig(Section):
     group: Annotated[str, text("a group of this system, or nothing", "[A-Za-z0-9._-]{0,32}")] = ""
 
 
+def _read_dsn(key: str, text: str) -> str:
+    """Without telling what it says: a mistake must not print a password."""
+    if re.search(r"//[^/@]*:[^/@]*@|password\s*=", text):
+        raise ValidationError(key, "one with a password", f"{DSN.expected}; see PGPASSFILE")
+    return text
+
+
+DSN = Rule(
+    "a connection string of Postgres without a password, or nothing",
+    _read_dsn,
+    lambda value: type(value) is str and len(value) <= 1024 and value.isprintable(),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectionConfig(Section):
+    """Where `db-filler` fills Postgres, and how. dsn: "" for nowhere. entries_max: journal entries
+    a transaction; poll_ns: how long it waits where there was nothing new."""
+
+    dsn: Annotated[str, DSN] = ""
+    entries_max: Annotated[int, whole(100, 1_000_000)] = 20_000
+    poll_ns: Annotated[int, seconds(0.01, 60)] = NANOS // 10
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueConfig(Section):
     """answer_timeout_ns: when a remote venue has not answered, the outcome is UNKNOWN."""

@@ -156,6 +156,7 @@ ALWAYS = {
     "throttle": "policy",
     "queue": "inbox_max waiting_max batch_max fair",
     "store": "database durability busy_timeout_s snapshot_every group",
+    "projection": "dsn entries_max poll_s",
     "venue": "answer_timeout_s",
     # an operator's halt, too, ends in a reopening call
     "exchange": "ledger self_trade on_halt reopening_auction_s",

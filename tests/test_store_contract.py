@@ -78,9 +78,10 @@ MARKETS = (
 ACCOUNTS = ("ann", "bob", "cid")
 
 
-def lived_through(store, seed, steps=60):
+def lived_through(store, seed, steps=60, pauses_s=(0, 1, 60)):
     """An exchange with accounts that trade, change, cancel, transfer, are refused, busted and
-    corrected, by chance; the same seed gives the same journal in whatever store."""
+    corrected, by chance; the same seed gives the same journal in whatever store. It is not
+    stopped."""
     floor, random, names = Floor(*MARKETS, store=store), Random(seed), list[tuple[str, str]]()
     floor.ids = iter(range(10**6))
     for account in ACCOUNTS:
@@ -112,7 +113,7 @@ def lived_through(store, seed, steps=60):
                 floor.operate(OperatorAction.CORRECT, name=named, settings=terms)
             else:
                 floor.bust(named)
-        floor.clock.advance(random.choice((0, 1, 60)))
+        floor.clock.advance(random.choice(pauses_s))
     return floor
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from oms.errors import JournalError
 from oms.positions import (
+    CHANGES,
     LATEST,
     Changes,
     Holding,
@@ -23,12 +24,13 @@ from oms.positions import (
     Standing,
     TradeRow,
     changes_in,
+    fill_of,
     folded,
     last_price,
     trade_rows,
 )
 from oms.reports import EXEC_TYPES, NUMBER_BITS, NUMBER_MASK, Report, stored_report
-from oms.requests.codec import Line
+from oms.requests.codec import FUNDS, Line, decode_all
 from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import (
     LOOKED_AT_MAX,
@@ -50,23 +52,28 @@ from oms.stores.schema import (
     ALL_EXECUTIONS,
     BACK,
     BY_ACCOUNT_MAX,
+    CLAIMS_BETWEEN,
     COUNT,
     COUNT_IDS,
     FILLS_BEFORE,
     FILLS_OF_ACCOUNT,
     HAS_MORE,
+    KEPT_AFTER,
     OF_ACCOUNT_AFTER,
     OF_CHANGES,
     OF_KEY,
     OF_MOVED,
     OF_ORDER,
+    OF_STRETCH,
     OF_SYMBOL_AFTER,
     OF_TRADES,
+    SCALE_OF_ASSET,
     SCANNED_MAX,
     SELECT_BY_ACCOUNT,
     SELECT_BY_SEQ,
     SELECT_CHANGES_OF_ORDER,
     SELECT_CLAIMS,
+    SELECT_END,
     SELECT_HOLDING,
     SELECT_ORDER,
     SELECT_RECORD,
@@ -75,6 +82,7 @@ from oms.stores.schema import (
     SELECT_TURN,
     SELECT_USED,
 )
+from oms.stores.stretch import Kept, Stretch, date_begun
 from oms.stores.views import NOW, instrument_at
 
 # The answer to a change of what is over, or unknown.
@@ -267,6 +275,68 @@ class Questions(ABC):
     def moved_in(self, account: str, first: int, before: int) -> list[Report]:
         """Reports in [first, before) that may have moved an account's money, newest first."""
         return self._reports(OF_MOVED, first, before, account, account, account)
+
+    # --- a stretch of turns, as of one instant ---
+
+    def find_stretch(self, after_seq: int, entries_max: int, kept_seq: int) -> Stretch:
+        """The turns after one, until there are so many entries; and what is kept for readers and
+        has changed after `kept_seq`, if that is all. From any thread."""
+        with self._of_one_instant() as reader:
+            return reader._stretch(after_seq, entries_max, kept_seq)
+
+    def _stretch(self, after_seq: int, entries_max: int, kept_seq: int) -> Stretch:
+        records = list[JournalRecord]()
+        for record in self.records(after_seq):
+            if records and date_begun(record) is not None:
+                break
+            records.append(record)
+            if record.last_seq - after_seq >= entries_max:
+                break
+        last_seq = records[-1].last_seq if records else after_seq
+        ends = self._one(SELECT_END)
+        end_seq = ends[0] if ends is not None else 0
+        reports = self._reports_between(after_seq, last_seq)
+        busted = {fill_of(report) >> NUMBER_BITS for report in reports if report.type in CHANGES}
+        changes: Changes = {}
+        for name, told in (self.changes(0) if busted else {}).items():
+            changes[name] = [each for each in told if each.journal_seq <= last_seq]
+        replaced = {
+            report.request_seq for report in reports
+            if report.type == "REPLACED" and 0 < report.request_seq <= after_seq
+        }  # fmt: skip
+        before = self.record_of(after_seq) if after_seq else None
+        return Stretch(
+            after_seq,
+            before if before is not None and before.last_seq == after_seq else None,
+            end_seq, records,
+            list(self._rows(CLAIMS_BETWEEN, (after_seq, last_seq))), reports,
+            self.kept("instruments"), self._kept_after(kept_seq) if last_seq >= end_seq else None,
+            [self.reports_of_turn(seq) for seq in sorted(busted) if seq <= after_seq], changes,
+            {seq: self.line_of(seq) for seq in replaced}, self._asset_scales(records),
+        )  # fmt: skip
+
+    def _reports_between(self, after_seq: int, last_seq: int) -> list[Report]:
+        own = self.told_between(after_seq, last_seq)
+        return list(self._archives.merged(own, lambda file: file.told_between(after_seq, last_seq)))
+
+    def told_between(self, after_seq: int, last_seq: int) -> Iterator[Report]:
+        """Reports of the turns after one and up to another, in order."""
+        first, end = (after_seq + 1) << NUMBER_BITS, (last_seq + 1) << NUMBER_BITS
+        return map(stored_report, self._rows(SELECT_REPORT + OF_STRETCH, (first, end)))
+
+    def _kept_after(self, seq: int) -> Kept:
+        return Kept(*(list(self._rows(KEPT_AFTER.format(name), (seq,))) for name in Kept._fields))
+
+    def _asset_scales(self, records: list[JournalRecord]) -> dict[str, int]:
+        """Of the assets that these turns paid in or out."""
+        funds = f'["{FUNDS}",'
+        assets = {
+            line[4]
+            for record in records if funds in record.body
+            for line in decode_all(record.body, record.first_seq) if line[0] == FUNDS
+        }  # fmt: skip
+        found = {asset: self._one(SCALE_OF_ASSET, asset) for asset in assets}
+        return {asset: row[0] for asset, row in found.items() if row is not None}
 
     # --- from any thread ---
 

@@ -235,6 +235,13 @@ OF_SYMBOL_AFTER = _STRETCH.format(
     + ", ".join(f"'{EXEC_TYPES[kind]}'" for kind in EXECUTIONS)
     + ") AND p.symbol = ?"
 )
+# The turns after one and up to another.
+OF_STRETCH = "WHERE r.report_id >= ? AND r.report_id < ? ORDER BY r.report_id"
+CLAIMS_BETWEEN = (
+    "SELECT * FROM orders WHERE seq > ? AND seq <= ? AND client_order_id >= ' ' ORDER BY seq"
+)
+KEPT_AFTER = "SELECT * FROM {} WHERE seq > ?"
+SCALE_OF_ASSET = "SELECT scale FROM account_balances WHERE asset = ? LIMIT 1"
 OF_ORDER = "WHERE r.order_id = ? ORDER BY r.report_id"
 ALL_CHANGES = f"WHERE {CHANGE.format('r')} ORDER BY r.report_id"
 ALL_EXECUTIONS = f"WHERE ({FILL.format('r')} OR {CHANGE.format('r')}) ORDER BY r.report_id"
