@@ -9,6 +9,7 @@ import argparse
 import json
 import signal
 from contextlib import ExitStack, closing
+from datetime import date
 from typing import Any
 
 from oms.clock import NANOS, SystemClock
@@ -28,6 +29,11 @@ SIGTERM, beside the daemon or without it. Each turn is there exactly once, whate
 `upto` says how far. A second one on the same database is refused.
 
 The password is not a setting: libpq reads it from PGPASSWORD or from the file of PGPASSFILE."""
+PARTITIONS = """\
+Lists the trading dates of the projection, or takes old ones out of its tables and puts them back. A
+detached date has tables of its own, such as order_states_20260105, which nobody sees in
+order_states: read them by name, dump them, drop them, restore them. A date with open orders stays,
+and so does the latest."""
 TOLD_NS = 10 * NANOS  # between two lines about how far it is
 BACKOFF_NS_MIN, BACKOFF_NS_MAX = NANOS // 10, 5 * NANOS
 
@@ -37,6 +43,21 @@ def add_to(add: AddCommand) -> None:
     option("--once", action="store_true", help="stop where the journal ends now")
     option("--anew", action="store_true", help="drop what is there, and fill from the first turn")
     option("--status", action="store_true", help="only say how far it is, as one JSON object")
+    option = add(
+        "db-partitions", db_partitions, "trading dates in Postgres, in and out", PARTITIONS
+    )
+    option("--detach-before", metavar="DATE", type=calendar_date, help="take out those before DATE")
+    option("--attach", metavar="DATE", type=calendar_date, help="put the tables of DATE back")
+
+
+def calendar_date(text: str) -> date:
+    """The reader of an argument that is a date."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected a date such as 2026-11-20, was {text!r}"
+        ) from None
 
 
 def db_filler(args: argparse.Namespace, place: Place) -> int:
@@ -50,9 +71,7 @@ def db_filler(args: argparse.Namespace, place: Place) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             before = signal.signal(number, lambda _n, _f: stop.set())
             stack.callback(signal.signal, number, before)
-        projection.open()  # a mistake in the settings is told at once, not tried again
-        if args.anew:
-            projection.clear()
+        projection.open(anew=args.anew)  # what is wrong with the settings is told, not tried again
         filler = Filler(projection, place, stop)
         try:
             filler.run(once=args.once)
@@ -78,6 +97,23 @@ def projection_of(place: Place) -> Any:
             "pip install '.[postgres]' in the checkout has it"
         ) from error
     return Projection(dsn)
+
+
+def db_partitions(args: argparse.Namespace, place: Place) -> int:
+    """List them, after what was asked was done; 1 if a date stays that should have gone."""
+    projection, stay = projection_of(place), list[date]()
+    with closing(projection):
+        projection.open(fill=False)
+        if args.attach is not None:
+            projection.attach(args.attach)
+        if args.detach_before is not None:
+            _, stay = projection.detach(args.detach_before)
+        for each in projection.partitions():
+            how = "attached" if each.attached else "detached"
+            print(f"{each.date}  {how}  {each.size_bytes / 1e6:,.1f} MB")
+    for day in stay:
+        say(f"{day}: orders are open, and so it stays")
+    return EXIT_FAILED if stay else EXIT_OK
 
 
 def tell_status(projection: Any, place: Place) -> int:

@@ -18,6 +18,15 @@ from psycopg import sql
 from oms.clock import datetime_of
 from oms.errors import DataInUseError, JournalError, StoreError
 from oms.stores import JournalRecord
+from oms.stores.partitions import (
+    Partition,
+    attach,
+    detach,
+    leaf_name,
+    leaves,
+    make_leaf,
+    partitions,
+)
 from oms.stores.postgres_link import connect, one_line, shown, translated
 from oms.stores.projection_schema import (
     ACTIONS,
@@ -26,7 +35,6 @@ from oms.stores.projection_schema import (
     FUNCTIONS,
     HOLDINGS,
     INSTRUMENTS,
-    PARTITIONED,
     PRICES,
     RESPONSES,
     SESSIONS,
@@ -42,6 +50,7 @@ from oms.stores.stretch import Kept, Rows, Stretch, Upto, date_begun, rows_of
 
 Date = datetime.date
 LOCK = 0x4F4D5346  # of the filler of a database: "OMSF"
+LOCK_WAIT_S = 2
 # Of orders that were there before, what may change; None: as it was.
 CHANGED = (
     "trading_date", "order_id", "limit_ticks", "quantity_lots", "reason", "state",
@@ -75,13 +84,16 @@ class Projection:
 
     # --- opening and closing ---
 
-    def open(self, *, fill: bool = True) -> None:
-        """Connect. fill: as the one who writes: make what is missing, and take the lock."""
+    def open(self, *, fill: bool = True, anew: bool = False) -> None:
+        """Connect. fill: as the one who writes: make what is missing, and take the lock. anew:
+        drop what is there before, whoever made it."""
         self.close()
         self._connection = connect(self.dsn, "oms db-filler")
         try:
             if fill:
                 self._take_lock()
+                if anew:
+                    self._drop_all()
                 self._create()
                 # Few rows of a large partition are changed at a time: by its index.
                 self._db.execute("SET enable_hashjoin = off")
@@ -107,10 +119,14 @@ class Projection:
         return self._connection
 
     def _take_lock(self) -> None:
-        held = self._db.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
-        if held != (True,):
+        """Of a filler that was killed the server may need a moment to let go."""
+        self._db.execute(f"SET lock_timeout = '{LOCK_WAIT_S}s'")
+        try:
+            self._db.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+        except psycopg.errors.LockNotAvailable:
             self.close()
-            raise DataInUseError(f"{self}: another db-filler fills this database")
+            raise DataInUseError(f"{self}: another db-filler fills this database") from None
+        self._db.execute("RESET lock_timeout")
 
     def _create(self) -> None:
         found = self._db.execute("SELECT to_regclass('upto')").fetchone()
@@ -137,26 +153,14 @@ class Projection:
             "SELECT first_seq, trading_date FROM trading_dates ORDER BY first_seq"
         ).fetchall()
         self._firsts, self._dates = [row[0] for row in rows], [row[1] for row in rows]
-        self._leaves = self._partitions()
+        self._leaves = leaves(self._db)
 
-    def _partitions(self) -> set[str]:
-        """Names of all partitions, attached or not."""
-        rows = self._db.execute(
-            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ %s "
-            "AND pg_table_is_visible(oid)",
-            ("^(" + "|".join(table.name for table in PARTITIONED) + ")_[0-9]{8}$",),
-        )
-        return {row[0] for row in rows}
-
-    def clear(self) -> None:
-        """Drop all tables, and make them anew: the projection begins at the first turn."""
+    def _drop_all(self) -> None:
         with self._db.transaction():
             for name in ("positions", "balances"):
                 self._drop("VIEW", name)
-            for name in (*self._leaves, *(table.name for table in TABLES), "upto"):
+            for name in (*leaves(self._db), *(table.name for table in TABLES), "upto"):
                 self._drop("TABLE", name)
-        self._create()
-        self._load_dates()
 
     def _drop(self, kind: str, name: str) -> None:
         self._db.execute(sql.SQL(f"DROP {kind} IF EXISTS {{}}").format(sql.Identifier(name)))
@@ -172,6 +176,17 @@ class Projection:
             raise translated(error, str(self)) from error
         assert row is not None, "made with the tables"
         return Upto(*row)
+
+    def partitions(self) -> list[Partition]:
+        return partitions(self._db)
+
+    def detach(self, before: Date) -> tuple[list[Date], list[Date]]:
+        """See partitions.detach."""
+        return detach(self._db, before)
+
+    def attach(self, date: Date) -> None:
+        """See partitions.attach."""
+        attach(self._db, date)
 
     def date_of(self, seq: int) -> Date:
         """The trading date that a turn or a request counts for."""
@@ -248,19 +263,12 @@ class Projection:
 
     def _leaf(self, table: Table, date: Date, *, make: bool) -> str:
         """The partition of a date; "" if it is gone."""
-        name = f"{table.name}_{date:%Y%m%d}"
+        name = leaf_name(table, date)
         if name in self._leaves:
             return name
         if not make:
             return ""
-        self._db.execute(
-            sql.SQL("CREATE TABLE {} PARTITION OF {} FOR VALUES IN ({}) {}").format(
-                sql.Identifier(name), sql.Identifier(table.name), sql.Literal(date.isoformat()),
-                # Most orders change once more: room for it in the same page.
-                sql.SQL("WITH (fillfactor = 70)" if table is STATES else ""),
-            )
-        )  # fmt: skip
-        self._leaves.add(name)
+        self._leaves.add(make_leaf(self._db, table, date))
         return name
 
     def _change(self, rows: list[tuple[Any, ...]]) -> int:

@@ -14,8 +14,16 @@ from typing import Any, NamedTuple
 
 from oms.errors import JournalError
 from oms.money import to_text
-from oms.positions import Changes, Scales, TradeRow, trade_rows
-from oms.reports import EXEC_TYPES, NUMBER_BITS, NUMBER_MASK, OF_CHANGES, REFUSALS, WAITED, Report
+from oms.positions import CHANGES, Changes, Scales, TradeRow, fill_of, trade_rows
+from oms.reports import (
+    EXEC_TYPES,
+    NUMBER_BITS,
+    NUMBER_MASK,
+    OF_CHANGES,
+    REFUSALS,
+    WAITED,
+    Report,
+)
 from oms.requests import codec
 from oms.requests.codec import Line, decode_all
 from oms.stores import Claim, JournalRecord
@@ -151,9 +159,11 @@ def rows_of(stretch: Stretch, date_of: DateOf) -> Rows:
     orders, changed = _orders(stretch, lines, scales, date_of)
     trades = trade_rows(stretch.reports, stretch.changes, scales)
     older = trade_rows(chain.from_iterable(stretch.older), stretch.changes, scales)
+    renewed = {fill_of(report) for report in stretch.reports if report.type in CHANGES}
     return Rows(
         _responses(stretch, date_of), orders, changed, (_trade(row, date_of) for row in trades),
-        (_trade(row, date_of) for row in older), sessions, actions,
+        (_trade(row, date_of) for row in older if row.report_id in renewed),
+        sessions, actions,
     )  # fmt: skip
 
 

@@ -24,23 +24,23 @@ PROGRAM = Path(__file__).parents[3] / "order_management.py"
 DATABASE = "order_management.db"
 
 
-def command(directory, dsn, *options, **settings):
+def command_of(directory, dsn, *options, command="db-filler"):
     """How to run one, and its environment."""
-    given = {"dsn": dsn, "entries_max": 100, "poll_s": 0.01, **settings}
-    variables = {f"OMS__PROJECTION__{key.upper()}": str(value) for key, value in given.items()}
-    words = [sys.executable, PROGRAM, "db-filler", "--data-dir", directory, *options]
+    given = {"DSN": dsn, "ENTRIES_MAX": "100", "POLL_S": "0.01"}
+    variables = {f"OMS__PROJECTION__{key}": value for key, value in given.items()}
+    words = [sys.executable, PROGRAM, command, "--data-dir", directory, *options]
     return [str(word) for word in words], {**os.environ, **variables}
 
 
-def run(directory, dsn, *options, **settings):
-    words, environment = command(directory, dsn, *options, **settings)
+def run(directory, dsn, *options, **more):
+    words, environment = command_of(directory, dsn, *options, **more)
     return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60)
 
 
 @contextmanager
 def running(directory, dsn):
     """One that goes on until it is killed; what it says goes to filler.err."""
-    words, environment = command(directory, dsn)
+    words, environment = command_of(directory, dsn)
     with (directory / "filler.err").open("ab") as errors:
         process = subprocess.Popen(words, env=environment, stderr=errors, start_new_session=True)
         try:
