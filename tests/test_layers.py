@@ -42,7 +42,10 @@ DOORS = {  # what only these may use
 EXTRAS = {  # packages of others; everything else runs without them
     "jwt": {"gateways/tokens.py"}, "argon2": {"gateways/passwords.py"},
     "bcrypt": {"gateways/passwords.py"}, "pyarrow": {"commands/exporting.py"},
-    "psycopg": {"stores/partitions.py", "stores/postgres_link.py", "stores/projection.py"},
+    "psycopg": {
+        "stores/partitions.py", "stores/postgres.py", "stores/postgres_link.py",
+        "stores/projection.py",
+    },
 }  # fmt: skip
 WEB = "gateways/web/"  # what the extra `server` brings is for these files alone
 FAMILY = {  # what a gateway knows of the library: what its users know, and what they may say

@@ -25,8 +25,9 @@ class Kept(Questions):
         self._holdings = Holdings(self._holding)
 
     @abstractmethod
-    def _write_rows(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
-        """One statement for each row, in the transaction under way; errors as StoreError."""
+    def _write_rows(self, statement: str, rows: Iterable[Sequence[object]]) -> int:
+        """One statement for each row, in the transaction under way; how many rows it wrote. Errors
+        as StoreError."""
 
     def _keep(self, seq: int, reports: Sequence[Report]) -> None:
         """What a turn's trades, busts and corrections make of positions and last prices."""

@@ -413,7 +413,7 @@ class Questions(ABC):
     def find_holdings(self, account: str) -> list[Standing]:
         query = (
             f"SELECT {', '.join('h.' + name for name in Holding._fields)}, "
-            "ifnull(l.price_ticks, 0), i.price_scale, i.quantity_scale, i.quote_scale, i.quote "
+            "coalesce(l.price_ticks, 0), i.price_scale, i.quantity_scale, i.quote_scale, i.quote "
             "FROM holdings AS h LEFT JOIN last_prices AS l ON l.symbol = h.symbol "
             f"{instrument_at('h.symbol', NOW)} WHERE h.account = ? ORDER BY h.symbol"
         )

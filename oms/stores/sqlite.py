@@ -61,6 +61,7 @@ from oms.stores.schema import (
     INSERT_REPORT,
     INSERT_STAND_IN,
     KEPT,
+    NAMED_OTHERWISE,
     OTHERS,
     SCHEMA_VERSION,
     SELECT_ARCHIVES,
@@ -82,12 +83,6 @@ QUICK_CHECK_BYTES_MAX = 256 << 20  # about a second
 PROBE_BYTES = 1 << 20
 WAL_BYTES_MAX = 64 << 20  # a log that was larger is cut to this when it starts anew
 PAUSE_S_MIN, PAUSE_S_MAX = 0.001, 0.1
-# Answers to requests about what is over, or unknown, or no order: they may name no symbol.
-CANCEL_REJECTED = "CANCEL_REJECTED"
-NAMED_OTHERWISE = frozenset(
-    ("REJECTED", "CANCEL_REJECTED", "ORDER_STATUS", "TRADE_BUSTED", "TRADE_CORRECTED",
-    "COMMAND_DONE", "COMMAND_REJECTED")
-)  # fmt: skip
 
 
 class PersistentStorage(Kept):
@@ -583,9 +578,9 @@ class PersistentStorage(Kept):
         except READ_ERRORS as error:
             raise translated(error, "reading") from error
 
-    def _write_rows(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+    def _write_rows(self, statement: str, rows: Iterable[Sequence[object]]) -> int:
         try:
-            (self._connection or self._db).executemany(statement, rows)
+            return (self._connection or self._db).executemany(statement, rows).rowcount
         except sqlite3.Error as error:
             raise translated(error, "writing what is kept") from error
 
