@@ -20,12 +20,12 @@ from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from oms.clock import NANOS, Clock, ManualClock, SystemClock, pause, utc_text
-from oms.config import Config
+from oms.config import Config, StoreConfig
 from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
 from oms.desk.hours import zone_of
 from oms.enums import Phase, Scope, Side
-from oms.errors import DeadlockError, StoppedError, ValidationError
+from oms.errors import DeadlockError, StoppedError, StoreError, ValidationError
 from oms.instruments import Instrument
 from oms.market_data import (
     Candle,
@@ -110,6 +110,28 @@ class OrderPage(NamedTuple):
     before: int
 
 
+def store_of(config: StoreConfig, directory: Path, *, accept_loss: int | None = None) -> Store:
+    """The store that the settings name. Raises StoreError where a package is missing for it."""
+    if config.kind == "sqlite":
+        return PersistentStorage(
+            directory / config.database,
+            durability=config.durability,
+            busy_timeout_ns=config.busy_timeout_ns,
+            accept_loss=accept_loss,
+            group=config.group,
+        )
+    if accept_loss is not None:
+        raise ValidationError("accept_loss", accept_loss, "none, as [store] kind is postgres")
+    try:
+        from oms.stores.postgres import PostgresStorage
+    except ImportError as error:
+        raise StoreError(
+            f"[store] kind = postgres needs a package that is missing: {error.name or error}; "
+            "pip install '.[postgres]' in the checkout has it"
+        ) from error
+    return PostgresStorage(config.dsn, durability=config.durability)
+
+
 class OrderManagement:
     """Takes orders from any thread; every answer it gives is already on disk.
 
@@ -142,12 +164,8 @@ class OrderManagement:
         self.config = config or Config()
         self.clock: Clock = clock or SystemClock()
         self.venue: Venue | EmbeddedVenue = venue or EmbeddedVenue()
-        self.store: Store = store or PersistentStorage(
-            Path(directory) / self.config.store.database,
-            durability=self.config.store.durability,
-            busy_timeout_ns=self.config.store.busy_timeout_ns,
-            accept_loss=accept_loss,
-            group=self.config.store.group,
+        self.store: Store = store or store_of(
+            self.config.store, Path(directory), accept_loss=accept_loss
         )
         self.session = TradingSession(
             self.config.session.schedule,

@@ -10,7 +10,7 @@ Owner: one connection, used by one thread at a time, writes. Other threads read 
 
 import json
 import os
-import socket
+import platform
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -192,7 +192,7 @@ class PostgresStorage(Kept):
 
     def _take_over(self) -> None:
         """From here on nobody with an older number writes."""
-        who = f"process {os.getpid()} on {socket.gethostname()}"
+        who = f"process {os.getpid()} on {platform.node()}"
         row = self._db.execute(TAKE_OVER, (who,)).fetchone()
         assert row is not None, "made with the tables"
         self.epoch = row[0]

@@ -129,9 +129,9 @@ class PostgresServer:
     def dsn(self, database: str) -> str:
         return f"host={self.directory} user=postgres dbname={database}"
 
-    def new_database(self) -> str:
+    def new_database(self, name: str = "") -> str:
         """Its connection string."""
-        name = f"test_{next(self._names)}"
+        name = name or f"test_{next(self._names)}"
         with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
         return self.dsn(name)
