@@ -56,6 +56,7 @@ from oms.requests.internal import VenueReport, check_venue_report
 from oms.requests.orders import SEQUENCE_MAX, Origin
 from oms.stores import Store
 from oms.stores.lock import DataLock
+from oms.stores.sql_store import SqlStore
 from oms.stores.sqlite import PersistentStorage
 from oms.turn.answer import Answer, answer_of
 from oms.turn.details import OrderDetails, details_of
@@ -122,6 +123,20 @@ def store_of(config: StoreConfig, directory: Path, *, accept_loss: int | None = 
         )
     if accept_loss is not None:
         raise ValidationError("accept_loss", accept_loss, "none, as [store] kind is postgres")
+    store: Store = postgres()(config.dsn, durability=config.durability)
+    return store
+
+
+def reader_of(config: StoreConfig, directory: Path) -> SqlStore:
+    """The same, to look at only."""
+    if config.kind == "sqlite":
+        return PersistentStorage(directory / config.database, read_only=True)
+    reader: SqlStore = postgres()(config.dsn, read_only=True)
+    return reader
+
+
+def postgres() -> Any:
+    """The class PostgresStorage: its module needs a package that not everybody has."""
     try:
         from oms.stores.postgres import PostgresStorage
     except ImportError as error:
@@ -129,7 +144,7 @@ def store_of(config: StoreConfig, directory: Path, *, accept_loss: int | None = 
             f"[store] kind = postgres needs a package that is missing: {error.name or error}; "
             "pip install '.[postgres]' in the checkout has it"
         ) from error
-    return PostgresStorage(config.dsn, durability=config.durability)
+    return PostgresStorage
 
 
 class OrderManagement:

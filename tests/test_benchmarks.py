@@ -25,6 +25,9 @@ FIGURES = {
         "engine_orders_per_s", "filled_entries_per_s", "filled_rows_per_s", "ratio_to_engine",
         "lag_s_p50", "lag_s_max",
     },
+    "postgres_store": {
+        "sqlite_orders_per_s", "postgres_orders_per_s", "ratio_to_sqlite", "postgres_cpu_us",
+    },
     "exchange_throughput": {
         "orders_per_s", "plain_orders_per_s", "ratio_to_plain", "ledger_mistakes",
         "reports_per_order",

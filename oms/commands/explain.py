@@ -20,7 +20,7 @@ from oms.reports import TRADE, OrderResponse, Report
 from oms.requests import codec
 from oms.requests.codec import Line
 from oms.stores import Store
-from oms.stores.sqlite import PersistentStorage
+from oms.stores.sql_store import SqlStore
 
 DESCRIPTION = """\
 Tells what happened to one order and why: the request, its checks, how long the order waited and
@@ -79,7 +79,7 @@ def add_to(add: AddCommand) -> None:
     option("--account", metavar="A", help="whose id it is; needed when several accounts used it")
 
 
-def explain(args: argparse.Namespace, store: PersistentStorage) -> int:
+def explain(args: argparse.Namespace, store: SqlStore) -> int:
     """Print the story; 1 if there is none."""
     name = " ".join(args.named)
     accounts = [args.account] if args.account else _accounts(store, name)
@@ -97,14 +97,14 @@ def explain(args: argparse.Namespace, store: PersistentStorage) -> int:
     return EXIT_OK
 
 
-def _reports(store: PersistentStorage, account: str, name: str) -> list[Report]:
+def _reports(store: SqlStore, account: str, name: str) -> list[Report]:
     """Of the order that the request of this id was about, even if it was a change, and refused."""
     seq, _ = store.owner(account, name)
     told = store.told(seq) if seq else None
     return store.reports_of(told.order_id) if told else []
 
 
-def _numbered(store: PersistentStorage, name: str, account: str | None) -> list[Report]:
+def _numbered(store: SqlStore, name: str, account: str | None) -> list[Report]:
     """Of the order with a number, or of the report with an execution id; of this account, if given.
 
     What somebody chose as a client order id comes first.

@@ -16,7 +16,6 @@ from oms.clock import NANOS, SystemClock
 from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, say
 from oms.errors import ConfigError, JournalError, StoreError
 from oms.stores import checked
-from oms.stores.sqlite import PersistentStorage
 from oms.stores.stretch import Stretch, Upto
 from oms.turn.dispatcher import without_collector
 from oms.turn.threads import StopFlag
@@ -120,7 +119,7 @@ def tell_status(projection: Any, place: Place) -> int:
     with closing(projection):
         projection.open(fill=False)
         upto = projection.upto()
-    stretch = PersistentStorage(place.database, read_only=True).find_stretch(upto.seq, 1, 0)
+    stretch = place.reader().find_stretch(upto.seq, 1, 0)
     print(json.dumps({**upto._asdict(), **lag_of(stretch, SystemClock().wall_ns())}))
     return EXIT_OK
 
@@ -142,7 +141,7 @@ class Filler:
         self._place = place
         self._stop = stop
         self._clock = SystemClock()
-        self._store = PersistentStorage(place.database, read_only=True)
+        self._store = place.reader()
         self._told_ns = 0
         self._is_open = True
 
@@ -199,7 +198,7 @@ class Filler:
         if upto.seq and (before is None or before.checksum != upto.checksum):
             raise JournalError(
                 f"{self.projection} is filled up to journal sequence {upto.seq} of another "
-                f"journal than {self._place.database}: {anew}"
+                f"journal than {self._store}: {anew}"
             )
         for _ in checked(stretch.records, upto.seq, upto.checksum):
             pass

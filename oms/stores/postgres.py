@@ -30,7 +30,6 @@ from oms.errors import (
 from oms.positions import CHANGES, fill_of
 from oms.reports import STORED, Report, type_of
 from oms.stores import Claim, JournalRecord, Snapshot, Turn
-from oms.stores.kept import Kept
 from oms.stores.postgres_link import connect, one_line, shown, translated
 from oms.stores.postgres_schema import (
     APPEND,
@@ -58,6 +57,7 @@ from oms.stores.schema import (
     NAMED_OTHERWISE,
     SELECT_RECORD,
 )
+from oms.stores.sql_store import SqlStore
 
 LOCK = 0x4F4D534A  # of the writer of a journal: "OMSJ"
 LOCK_WAIT_S = 2.0  # of an engine that was killed the server may need a moment to let go
@@ -70,7 +70,7 @@ SETTINGS = (  # of each connection; a client that vanished is noticed by the ser
 )  # fmt: skip
 
 
-class PostgresStorage(Kept):
+class PostgresStorage(SqlStore):
     """Everything durable, in one database of Postgres.
 
     dsn: without a password, see postgres_link.py. durability: "full": a commit has returned once it

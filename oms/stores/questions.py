@@ -39,6 +39,7 @@ from oms.stores import (
     JournalRecord,
     MovedPage,
     OrderIds,
+    Snapshot,
     StoredTrade,
     answers_in,
     as_it_stands,
@@ -46,7 +47,7 @@ from oms.stores import (
     line_in,
     moved_of,
 )
-from oms.stores.archives import Archives
+from oms.stores.archives import ArchiveRow, Archives
 from oms.stores.listed import scales_in
 from oms.stores.schema import (
     ALL_EXECUTIONS,
@@ -107,6 +108,32 @@ class Questions(ABC):
     def _of_one_instant(self) -> AbstractContextManager["Questions"]:
         """A connection for one question that takes a while, so that nobody else waits for it:
         trades, and what became of them, as of one instant."""
+
+    @property
+    def archives(self) -> list[ArchiveRow]:
+        """What was moved into files beside the database, oldest first."""
+        return list(self._archives.rows)
+
+    @property
+    def begins(self) -> tuple[int, int]:
+        """Where the journal in this file begins: the sequence and checksum that it goes on from;
+        (0, 0) if nothing was archived."""
+        return self._archives.last_seq, self._archives.checksum
+
+    @abstractmethod
+    def open(self) -> None:
+        """Get ready; StoreError where the place cannot be used."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    @abstractmethod
+    def snapshots(self) -> list[Snapshot]:
+        """Those that are kept, with their parts, oldest first."""
+
+    def damage(self) -> str:
+        """What is wrong first with what is below the tables; "" for nothing, or nobody can tell."""
+        return ""
 
     def _one(self, query: str, *arguments: object) -> tuple[Any, ...] | None:
         return next(self._rows(query, arguments), None)

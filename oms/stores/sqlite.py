@@ -46,7 +46,6 @@ from oms.stores.high_water import (
     loss_of,
     remains_of,
 )
-from oms.stores.kept import Kept
 from oms.stores.private import keep_private
 from oms.stores.schema import (
     ALL_CHANGES,
@@ -74,6 +73,7 @@ from oms.stores.schema import (
     set_aside,
     widen,
 )
+from oms.stores.sql_store import SqlStore
 from oms.stores.sqlite_errors import READ_ERRORS, guarded, translated
 from oms.stores.write_ahead_log import log_bytes
 
@@ -85,7 +85,7 @@ WAL_BYTES_MAX = 64 << 20  # a log that was larger is cut to this when it starts 
 PAUSE_S_MIN, PAUSE_S_MAX = 0.001, 0.1
 
 
-class PersistentStorage(Kept):
+class PersistentStorage(SqlStore):
     """Everything durable, in one SQLite database.
 
     durability: "full" survives power loss, "normal" the death of the process, "none" is for
@@ -141,6 +141,9 @@ class PersistentStorage(Kept):
         self.loss: Loss | None = None  # found by open(), and accepted
 
     # --- opening and closing ---
+
+    def __str__(self) -> str:
+        return str(self.path)
 
     def __enter__(self) -> "PersistentStorage":
         self.open()
@@ -200,17 +203,6 @@ class PersistentStorage(Kept):
             file._oldest = ARCHIVED_VERSION  # it is never written, so no program brings it up
             file.open()
         return Archives(rows, files)
-
-    @property
-    def archives(self) -> list[ArchiveRow]:
-        """What was moved into files beside the database, oldest first."""
-        return list(self._archives.rows)
-
-    @property
-    def begins(self) -> tuple[int, int]:
-        """Where the journal in this file begins: the sequence and checksum that it goes on from;
-        (0, 0) if nothing was archived."""
-        return self._archives.last_seq, self._archives.checksum
 
     def _look_for_losses(self) -> JournalEnd:
         """Where the journal ends; JournalError if it should not end there.

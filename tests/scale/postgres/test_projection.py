@@ -11,7 +11,7 @@ import pytest
 from oms import PersistentStorage
 from oms.commands import Place
 from oms.commands.filling import Filler
-from oms.config import ProjectionConfig
+from oms.config import ProjectionConfig, StoreConfig
 from oms.turn.threads import StopFlag
 from tests.fakes import config_of
 from tests.test_store_contract import lived_through
@@ -26,11 +26,13 @@ KEYS = {
 }  # fmt: skip
 
 
-def filler_of(directory, dsn, **settings):
-    """One that has opened the projection."""
-    config = replace(config_of(), projection=ProjectionConfig(dsn=dsn, **settings))
+def filler_of(directory, dsn, journal="", **settings):
+    """One that has opened the projection. journal: where it is, if that is in Postgres."""
     from oms.stores.projection import Projection
 
+    config = replace(config_of(), projection=ProjectionConfig(dsn=dsn, **settings))
+    if journal:
+        config = replace(config, store=StoreConfig(kind="postgres", dsn=journal))
     projection = Projection(dsn)
     projection.open()
     return Filler(projection, Place(config, directory), StopFlag())

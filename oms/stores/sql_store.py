@@ -1,8 +1,9 @@
-"""What is kept for readers beside the journal: positions, last prices, balances, instruments.
+"""SqlStore: what every store does that has its tables in a database, whichever that is.
 
-Flow:  a turn's reports and notes -> [kept] -> rows of `holdings` and the other three
-Written with the turn, in its transaction; each row is what the journal gives, and is never read
-back but here.
+It is the questions (questions.py), and what is kept for readers beside the journal: positions, last
+prices, balances, instruments. That is written with the turn, in its transaction; each row is what
+the journal gives, and is never read back but here.
+Flow:  a turn's reports and notes -> [sql_store] -> rows of `holdings` and the other three
 """
 
 from abc import abstractmethod
@@ -11,14 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from oms.instruments import Instrument
 from oms.positions import CHANGES, Holdings, folded
 from oms.reports import TRADE, Report, type_of
-from oms.stores import EXECUTIONS, Noted
+from oms.stores import EXECUTIONS, Noted, Store
 from oms.stores.listed import relisted
 from oms.stores.questions import Questions
 from oms.stores.schema import INSERT_INSTRUMENT, UPSERT_BALANCE, UPSERT_HOLDING, UPSERT_PRICE
 
 
-class Kept(Questions):
-    """Questions, and the tables that are kept up to date turn by turn."""
+class SqlStore(Questions, Store):
+    """A whole store; what differs between databases is left to its subclasses."""
 
     def __init__(self) -> None:
         super().__init__()
