@@ -28,6 +28,7 @@ FIGURES = {
     "postgres_store": {
         "sqlite_orders_per_s", "postgres_orders_per_s", "ratio_to_sqlite", "postgres_cpu_us",
     },
+    "failover": {"entries", "rows", "seconds_to_lock", "seconds_to_first_answer"},
     "exchange_throughput": {
         "orders_per_s", "plain_orders_per_s", "ratio_to_plain", "ledger_mistakes",
         "reports_per_order",

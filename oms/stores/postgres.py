@@ -62,7 +62,7 @@ from oms.stores.sql_store import SqlStore
 LOCK = 0x4F4D534A  # of the writer of a journal: "OMSJ"
 LOCK_WAIT_S = 2.0  # of an engine that was killed the server may need a moment to let go
 LOOK_S = 0.1  # between two looks of an engine that stands by
-PAGE = 2_000  # records read at a time
+PAGE_MIN, PAGE_MAX = 25, 400  # records read at a time: each may have a thousand lines
 SYNCHRONOUS = {"full": ("on", "remote_apply"), "normal": ("off",), "none": ("off",)}
 SETTINGS = (  # of each connection; a client that vanished is noticed by the server within 10 s
     "SET search_path = oms", "SET tcp_keepalives_idle = 5", "SET tcp_keepalives_interval = 2",
@@ -355,12 +355,12 @@ class PostgresStorage(SqlStore):
         return set(self._fetch(SELECT_USED, (json.dumps(names),))) if names else set()
 
     def records(self, after_seq: int = 0) -> Iterator[JournalRecord]:
-        """A page at a time: there may be millions."""
-        query = SELECT_RECORD + "WHERE last_seq > ? ORDER BY last_seq LIMIT ?"
-        while rows := list(self._rows(query, (after_seq, PAGE))):
+        """A page at a time, and larger ones for who goes on: there may be millions."""
+        query, page = SELECT_RECORD + "WHERE last_seq > ? ORDER BY last_seq LIMIT ?", PAGE_MIN
+        while rows := list(self._rows(query, (after_seq, page))):
             for row in rows:
                 yield JournalRecord._make(row)
-            after_seq = rows[-1][1]
+            after_seq, page = rows[-1][1], min(2 * page, PAGE_MAX)
 
     def inspect(self) -> tuple[int, int]:
         """What a start asks: how many claims and reports there are."""

@@ -98,6 +98,7 @@ def test_a_server_that_is_killed_is_waited_for(lived, start_server):
     assert "trying again" in (lived / "filler.err").read_text()
 
 
+@pytest.mark.slow
 def test_it_follows_an_engine_that_is_killed_under_load(tmp_path, dsn):
     """kill -9 of the engine, and its next start: what is filled is what the journal has."""
     load = ("--clients", 2, "--exchange")

@@ -20,7 +20,7 @@ TABLES = ("order_states", "order_responses", "trades")
 def lived(tmp_path, dsn):
     """A projection of some trading dates, all orders of which were canceled at last."""
     store = PersistentStorage(tmp_path / "order_management.db", durability="none")
-    floor = lived_through(store, 5, 80, DAYS)
+    floor = lived_through(store, 5, 60, DAYS)
     for account in ("ann", "bob", "cid"):
         floor.mass_cancel(account)
     floor.stop()
@@ -108,7 +108,7 @@ def test_what_is_gone_is_counted(lived, dsn, projection):
 def test_a_date_with_open_orders_stays(tmp_path, dsn):
     """Else nobody would see them."""
     store = PersistentStorage(tmp_path / "order_management.db", durability="none")
-    floor = lived_through(store, 5, 80, DAYS)
+    floor = lived_through(store, 5, 60, DAYS)
     filled(tmp_path, dsn)
     floor.stop()
     projection = filler_of(tmp_path, dsn).projection

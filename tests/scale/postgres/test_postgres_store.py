@@ -33,17 +33,24 @@ class TestPostgresStorage(Contract):
         return again
 
 
-@pytest.fixture
-def lived(dsn):
-    """A journal of some days in Postgres."""
-    floor = lived_through(store_of(dsn), 4, 80, projection.DAYS)
-    floor.stop()
-    return dsn
+def live(store):
+    """Some days in a store, which is closed then."""
+    lived_through(store, 4, 60, projection.DAYS).stop()
 
 
-def test_what_is_beside_the_journal_can_be_made_anew_from_it(lived):
+@pytest.fixture(scope="module")
+def twins(server, tmp_path_factory):
+    """The same days in Postgres and in a file; nobody changes them."""
+    dsn, directory = server.new_database(), tmp_path_factory.mktemp("twin")
+    live(store_of(dsn))
+    live(PersistentStorage(directory / "order_management.db", durability="none"))
+    return dsn, directory
+
+
+def test_what_is_beside_the_journal_can_be_made_anew_from_it(dsn):
     """Row by row the same; and `verify` finds nothing, before and after."""
-    with store_of(lived) as store:
+    live(store_of(dsn))
+    with store_of(dsn) as store:
         before = answers_of(store)
         assert list(differences(store, Fold(EmbeddedVenue()))) == []
         store._run("DELETE FROM reports WHERE report_id % 3 = 0")
@@ -54,16 +61,15 @@ def test_what_is_beside_the_journal_can_be_made_anew_from_it(lived):
         assert answers_of(store) == before
 
 
-def test_db_filler_fills_from_a_journal_in_postgres(lived, tmp_path, server):
+def test_db_filler_fills_from_a_journal_in_postgres(twins, server):
     """The twin is a file with the same days; projection and journal may share a database."""
-    path = tmp_path / "order_management.db"
-    lived_through(PersistentStorage(path, durability="none"), 4, 80, projection.DAYS).stop()
-    for dsn in (lived, server.new_database()):
-        filler = projection.filler_of(tmp_path, dsn, journal=lived)
+    journal, directory = twins
+    for dsn in (journal, server.new_database()):
+        filler = projection.filler_of(directory, dsn, journal=journal)
         with closing(filler.projection):
             while filler.step():
                 pass
-        assert projection.differences(path, dsn) == []
+        assert projection.differences(directory / "order_management.db", dsn) == []
 
 
 @pytest.mark.parametrize(
@@ -73,21 +79,22 @@ def test_db_filler_fills_from_a_journal_in_postgres(lived, tmp_path, server):
         "explain n1 --account ann", "replay --upto 40", "end-of-day --output here",
     ],
 )  # fmt: skip
-def test_commands_read_a_journal_in_postgres(lived, tmp_path, monkeypatch, capsys, words):
+def test_commands_read_a_journal_in_postgres(twins, tmp_path, monkeypatch, capsys, words):
     """And say of it what they say of a file with the same days."""
+    dsn, directory = twins
     monkeypatch.chdir(tmp_path)
-    floor = lived_through(PersistentStorage("order_management.db"), 4, 80, projection.DAYS)
-    floor.stop()
-    told = []
-    for kind in ("sqlite", "postgres"):
-        monkeypatch.setenv("OMS__STORE__KIND", kind)
-        if kind == "postgres":
-            monkeypatch.setenv("OMS__STORE__DSN", lived)
-        code = main([*words.split(), "--data-dir", str(tmp_path)])
-        out = capsys.readouterr().out
-        told.append((code, out.replace("schema", "")))
+    told = [run(words, directory, capsys)]
+    monkeypatch.setenv("OMS__STORE__KIND", "postgres")
+    monkeypatch.setenv("OMS__STORE__DSN", dsn)
+    told.append(run(words, directory, capsys))
     assert told[1] == told[0]
     assert told[0][1] != ""
+
+
+def run(words, directory, capsys):
+    """Exit code, and what was printed."""
+    code = main([*words.split(), "--data-dir", str(directory)])
+    return code, capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
