@@ -16,6 +16,7 @@ from oms.config import load_config
 from oms.errors import ConfigError, DataInUseError, JournalError
 from tests.places import after_place
 from tests.processes import Driver, let_run, wait_until
+from tests.scale.postgres.conftest import variables_of
 from tests.scale.postgres.test_projection import DAYS, differences, filled, filler_of
 from tests.test_store_contract import lived_through
 
@@ -24,16 +25,14 @@ PROGRAM = Path(__file__).parents[3] / "order_management.py"
 DATABASE = "order_management.db"
 
 
-def command_of(directory, dsn, *options, command="db-filler"):
-    """How to run one, and its environment."""
-    given = {"DSN": dsn, "ENTRIES_MAX": "100", "POLL_S": "0.01"}
-    variables = {f"OMS__PROJECTION__{key}": value for key, value in given.items()}
-    words = [sys.executable, PROGRAM, command, "--data-dir", directory, *options]
-    return [str(word) for word in words], {**os.environ, **variables}
+def command_of(directory, dsn, *options):
+    """How to run it as a process, and its environment."""
+    words = [sys.executable, PROGRAM, "db-filler", "--data-dir", directory, *options]
+    return [str(word) for word in words], {**os.environ, **variables_of(dsn)}
 
 
-def run(directory, dsn, *options, **more):
-    words, environment = command_of(directory, dsn, *options, **more)
+def run(directory, dsn, *options):
+    words, environment = command_of(directory, dsn, *options)
     return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60)
 
 
@@ -81,6 +80,7 @@ def test_a_filler_that_is_killed_goes_on_where_it_stood(lived, dsn):
     assert differences(lived / DATABASE, dsn) == []
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_is_waited_for(lived, start_server):
     """kill -9 of Postgres in the middle: the filler says so, once, and goes on when it is back."""
     server = start_server()
@@ -147,28 +147,43 @@ def test_a_second_filler_of_a_database_is_refused(lived, dsn):
         filler_of(lived, dsn)
 
 
-def test_another_journal_is_not_filled_into_the_same_tables(lived, tmp_path_factory, dsn):
-    """A backup that was put back, or another directory: said in one line; --anew begins again."""
-    filled(lived, dsn)
-    other = tmp_path_factory.mktemp("other")
-    store = PersistentStorage(other / DATABASE, durability="none")
-    lived_through(store, 8, 40).stop()
+def test_another_journal_is_not_filled_into_the_same_tables(lived, tmp_path, dsn, say):
+    """A backup that was put back, or another directory, though it has a turn that ends at the same
+    sequence: said in one line; --anew begins again."""
+    # given two journals, and turns of both that end at the same sequence
+    lived_through(PersistentStorage(tmp_path / DATABASE, durability="none"), 8, 60).stop()
+    mine, others = ends_of(lived), ends_of(tmp_path)
+    seqs = [seq for seq, checksum in mine.items() if others.get(seq, checksum) != checksum]
+
+    # when the one is filled as far as there
+    filler = filler_of(lived, dsn, entries_max=100)
+    with closing(filler.projection):
+        while filler.projection.upto().seq not in seqs:
+            assert filler.step()
+
+    # then the other one is refused
     with pytest.raises(JournalError, match=r"of another journal .* --anew"):
-        filled(other, dsn)
-    assert run(other, dsn, "--once", "--anew").returncode == 0
-    assert differences(other / DATABASE, dsn) == []
+        filled(tmp_path, dsn)
+    assert say(tmp_path, dsn, "--once", "--anew")[0] == 0
+    assert differences(tmp_path / DATABASE, dsn) == []
 
 
-def test_it_tells_how_far_it_is(lived, dsn):
+def ends_of(directory):
+    """The checksum of each turn, by the sequence where it ends."""
+    with PersistentStorage(directory / DATABASE, read_only=True) as store:
+        return {record.last_seq: record.checksum for record in store.records()}
+
+
+def test_it_tells_how_far_it_is(lived, dsn, say):
     """As JSON, for whoever watches the lag."""
     filler = filler_of(lived, dsn, entries_max=100)
     with closing(filler.projection):
         filler.step()
-    told = json.loads(run(lived, dsn, "--status").stdout)
+    told = json.loads(say(lived, dsn, "--status")[1])
     assert told["lag_entries"] == told["journal_seq"] - told["seq"] > 0
     assert told["lag_s"] > 0
     filled(lived, dsn)
-    told = json.loads(run(lived, dsn, "--status").stdout)
+    told = json.loads(say(lived, dsn, "--status")[1])
     assert (told["lag_entries"], told["lag_s"], told["kept_seq"]) == (0, 0, told["seq"])
 
 
@@ -190,8 +205,8 @@ def test_a_password_is_no_setting_and_is_never_printed(tmp_path):
         ("host=/nowhere dbname=x user=me", "postgres me@/nowhere/x: cannot be reached"),
     ],
 )
-def test_what_is_wrong_with_the_settings_is_one_line(tmp_path, dsn, said):
-    done = run(tmp_path, dsn)
-    assert done.returncode == 2
-    assert said in after_place(done.stderr)
-    assert after_place(done.stderr).count("\n") == 1
+def test_what_is_wrong_with_the_settings_is_one_line(tmp_path, dsn, said, say):
+    code, _, errors = say(tmp_path, dsn)
+    assert code == 2
+    assert said in after_place(errors)
+    assert after_place(errors).count("\n") == 1

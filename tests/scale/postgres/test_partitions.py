@@ -8,7 +8,6 @@ import pytest
 from oms import PersistentStorage
 from oms.clock import datetime_of
 from oms.errors import StoreError
-from tests.scale.postgres.test_filler import run
 from tests.scale.postgres.test_projection import DAYS, differences, filled, filler_of
 from tests.test_store_contract import lived_through
 
@@ -122,15 +121,15 @@ def test_a_date_with_open_orders_stays(tmp_path, dsn):
             projection.attach(stay[0])
 
 
-def test_the_command_lists_detaches_and_attaches(lived, dsn):
+def test_the_command_lists_detaches_and_attaches(lived, dsn, say):
     """Each line: date, whether it is attached, how large it is."""
-    done = run(lived, dsn, command="db-partitions")
-    dates = [line.split()[0] for line in done.stdout.splitlines()]
-    assert " attached " in done.stdout
-    done = run(lived, dsn, "--detach-before", dates[1], command="db-partitions")
-    assert (done.returncode, done.stdout.split()[:2]) == (0, [dates[0], "detached"])
-    done = run(lived, dsn, "--attach", dates[0], command="db-partitions")
-    assert (done.returncode, done.stdout.split()[:2]) == (0, [dates[0], "attached"])
-    done = run(lived, dsn, "--attach", "tomorrow", command="db-partitions")
-    assert done.returncode == 2
-    assert "expected a date such as" in done.stderr
+    command = {"command": "db-partitions"}
+    code, out, _ = say(lived, dsn, **command)
+    dates = [line.split()[0] for line in out.splitlines()]
+    assert (code, " attached " in out, len(dates) > 2) == (0, True, True)
+    code, out, _ = say(lived, dsn, "--detach-before", dates[1], **command)
+    assert (code, out.split()[:2]) == (0, [dates[0], "detached"])
+    code, out, _ = say(lived, dsn, "--attach", dates[0], **command)
+    assert (code, out.split()[:2]) == (0, [dates[0], "attached"])
+    code, _, errors = say(lived, dsn, "--attach", "tomorrow", **command)
+    assert (code, "expected a date such as" in errors) == (2, True)
