@@ -5,7 +5,7 @@ Claimed: it catches up at 1.5 times the rate of the engine or more; beside an en
 
 Measured: a million orders through `on_data` with durability=full (throughput.py says what is in
 that); then the journal that this left, filled into an empty database, from the first turn to the
-last, in one process, with the server in its own on the same machine and disk, commits synced.
+last, in one process, with the server in its own on the same machine and disk.
 Then an engine at --rate orders a second for --seconds, with db-filler as a process beside it:
 every 50 ms the age of the oldest turn that is not in Postgres.
 

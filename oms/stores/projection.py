@@ -95,6 +95,9 @@ class Projection:
                 if anew:
                     self._drop_all()
                 self._create()
+                # A server that dies loses the latest transactions whole, with their row of `upto`:
+                # what they filled is filled again, and nothing has to wait for the disk.
+                self._db.execute("SET synchronous_commit = off")
                 # Few rows of a large partition are changed at a time: by its index.
                 self._db.execute("SET enable_hashjoin = off")
                 self._db.execute("SET enable_mergejoin = off")
