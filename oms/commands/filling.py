@@ -143,6 +143,7 @@ class Filler:
         self._clock = SystemClock()
         self._store = place.reader()
         self._told_ns = 0
+        self._behind = False
         self._is_open = True
 
     def run(self, *, once: bool = False) -> None:
@@ -188,7 +189,7 @@ class Filler:
         if stretch.records or upto.kept_seq < upto.seq:
             upto = projection.fill(stretch, upto)
         self._is_open = True
-        self._tell(stretch, upto)
+        self._tell(stretch.end_seq, upto)
         return bool(upto.seq < stretch.end_seq)
 
     def _check(self, stretch: Stretch, upto: Upto) -> None:
@@ -203,14 +204,15 @@ class Filler:
         for _ in checked(stretch.records, upto.seq, upto.checksum):
             pass
 
-    def _tell(self, stretch: Stretch, upto: Upto) -> None:
-        now_ns = self._clock.monotonic_ns()
-        if self._told_ns and now_ns - self._told_ns < TOLD_NS:
+    def _tell(self, end_seq: int, upto: Upto) -> None:
+        """How far it is, now and then, and as soon as it has caught up."""
+        now_ns, left = self._clock.monotonic_ns(), end_seq - upto.seq
+        caught_up, self._behind = self._behind and not left, left > 0
+        if self._told_ns and now_ns - self._told_ns < TOLD_NS and not caught_up:
             return
         self._told_ns = now_ns
-        left = stretch.end_seq - upto.seq
         lag_s = max(0, self._clock.wall_ns() - upto.wall_ns) / NANOS if left else 0.0
         say(
-            f"{self.projection}: filled up to journal sequence {upto.seq} of {stretch.end_seq}, "
+            f"{self.projection}: filled up to journal sequence {upto.seq} of {end_seq}, "
             f"{left:,} entries and {lag_s:.1f} s behind"
         )

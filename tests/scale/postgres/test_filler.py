@@ -174,6 +174,13 @@ def ends_of(directory):
         return {record.last_seq: record.checksum for record in store.records()}
 
 
+def test_it_says_when_it_has_caught_up(lived, dsn, say):
+    """And how far it was before."""
+    lines = after_place(say(lived, dsn, "--once")[2]).splitlines()
+    assert " entries and " in lines[0]
+    assert lines[-1].endswith(", 0 entries and 0.0 s behind")
+
+
 def test_it_tells_how_far_it_is(lived, dsn, say):
     """As JSON, for whoever watches the lag."""
     filler = filler_of(lived, dsn, entries_max=100)
