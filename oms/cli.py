@@ -24,6 +24,7 @@ from oms.commands import (
     explain,
     exporting,
     feeding,
+    filling,
     flows,
     funds,
     keeping,
@@ -44,7 +45,7 @@ EXIT_INTERRUPTED, EXIT_PIPE_CLOSED = 130, 141
 DEFAULT_COMMAND = "simulate"
 MODULES = (
     flows, live, top, serving, feeding, control, funds, users, offline, exporting, end_of_day,
-    keeping, explain, begin,
+    keeping, filling, explain, begin,
 )  # fmt: skip
 ALONE = ("-h", "--help", "--version")  # options that need no command
 

@@ -30,6 +30,7 @@ from oms.sections import (
     InstrumentConfig,
     LogConfig,
     MarketDataConfig,
+    ProjectionConfig,
     QueueConfig,
     RiskConfig,
     Section,
@@ -94,6 +95,7 @@ class Config:
     throttle: ThrottleConfig = field(default_factory=ThrottleConfig)
     queue: QueueConfig = field(default_factory=QueueConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
+    projection: ProjectionConfig = field(default_factory=ProjectionConfig)
     venue: VenueConfig = field(default_factory=VenueConfig)
     exchange: ExchangeConfig = field(default_factory=ExchangeConfig)
     risk: RiskConfig = field(default_factory=RiskConfig)

@@ -20,12 +20,12 @@ from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from oms.clock import NANOS, Clock, ManualClock, SystemClock, pause, utc_text
-from oms.config import Config
+from oms.config import Config, StoreConfig
 from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
 from oms.desk.hours import zone_of
 from oms.enums import Phase, Scope, Side, Trading
-from oms.errors import DeadlockError, StoppedError, ValidationError
+from oms.errors import DeadlockError, StoppedError, StoreError, ValidationError
 from oms.instruments import Instrument
 from oms.market_data import (
     Candle,
@@ -59,6 +59,7 @@ from oms.requests.operators import OPERATOR
 from oms.requests.orders import SEQUENCE_MAX, Origin
 from oms.stores import Store
 from oms.stores.lock import DataLock
+from oms.stores.sql_store import SqlStore
 from oms.stores.sqlite import PersistentStorage
 from oms.turn.actions import ActionPage, actions_of
 from oms.turn.answer import Answer, Asker, answer_of
@@ -141,6 +142,42 @@ class CalendarWindow(NamedTuple):
     phases: list[tuple[Phase, int]]
 
 
+def store_of(config: StoreConfig, directory: Path, *, accept_loss: int | None = None) -> Store:
+    """The store that the settings name. Raises StoreError where a package is missing for it."""
+    if config.kind == "sqlite":
+        return PersistentStorage(
+            directory / config.database,
+            durability=config.durability,
+            busy_timeout_ns=config.busy_timeout_ns,
+            accept_loss=accept_loss,
+            group=config.group,
+        )
+    if accept_loss is not None:
+        raise ValidationError("accept_loss", accept_loss, "none, as [store] kind is postgres")
+    store: Store = postgres()(config.dsn, durability=config.durability)
+    return store
+
+
+def reader_of(config: StoreConfig, directory: Path) -> SqlStore:
+    """The same, to look at only."""
+    if config.kind == "sqlite":
+        return PersistentStorage(directory / config.database, read_only=True)
+    reader: SqlStore = postgres()(config.dsn, read_only=True)
+    return reader
+
+
+def postgres() -> Any:
+    """The class PostgresStorage: its module needs a package that not everybody has."""
+    try:
+        from oms.stores.postgres import PostgresStorage
+    except ImportError as error:
+        raise StoreError(
+            f"[store] kind = postgres needs a package that is missing: {error.name or error}; "
+            "pip install '.[postgres]' in the checkout has it"
+        ) from error
+    return PostgresStorage
+
+
 class OrderManagement:
     """Takes orders from any thread; every answer it gives is already on disk.
 
@@ -173,12 +210,8 @@ class OrderManagement:
         self.config = config or Config()
         self.clock: Clock = clock or SystemClock()
         self.venue: Venue | EmbeddedVenue = venue or EmbeddedVenue()
-        self.store: Store = store or PersistentStorage(
-            Path(directory) / self.config.store.database,
-            durability=self.config.store.durability,
-            busy_timeout_ns=self.config.store.busy_timeout_ns,
-            accept_loss=accept_loss,
-            group=self.config.store.group,
+        self.store: Store = store or store_of(
+            self.config.store, Path(directory), accept_loss=accept_loss
         )
         self.session = TradingSession(
             self.config.session.schedule,

@@ -210,6 +210,20 @@ NETWORKS = text(
 FEE_BPS = whole(-FEE_BPS_MAX, FEE_BPS_MAX)
 
 
+def _read_dsn(key: str, text: str) -> str:
+    """Without telling what it says: a mistake must not print a password."""
+    if re.search(r"//[^/@]*:[^/@]*@|password\s*=", text):
+        raise ValidationError(key, "one with a password", f"{DSN.expected}; see PGPASSFILE")
+    return text
+
+
+DSN = Rule(
+    "a connection string of Postgres without a password, or nothing",
+    _read_dsn,
+    lambda value: type(value) is str and len(value) <= 1024 and value.isprintable(),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionConfig(Section):
     """When orders trade and the link is up. schedule: built from the calendar's settings.
@@ -324,14 +338,32 @@ class QueueConfig(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreConfig(Section):
-    """Where the journal is, and what it survives. snapshot_every: journal entries. group: of the
+    """Where the journal is, and what it survives: in the file `database`, or in the database of
+    Postgres that `dsn` names. snapshot_every: journal entries. group: of the
     operating system, whose members may read the database; else its owner alone may."""
 
+    kind: Literal["sqlite", "postgres"] = "sqlite"
     database: Annotated[Path, FILE] = Path("order_management.db")
+    dsn: Annotated[str, DSN] = ""
     durability: Literal["full", "normal", "none"] = "full"
     busy_timeout_ns: Annotated[int, seconds(0, 60)] = 2 * NANOS
     snapshot_every: Annotated[int, whole(1, 1_000_000_000)] = 250_000
     group: Annotated[str, text("a group of this system, or nothing", "[A-Za-z0-9._-]{0,32}")] = ""
+
+    def __post_init__(self) -> None:
+        Section.__post_init__(self)  # super() does not work in a class with slots
+        if self.kind == "postgres" and not self.dsn:
+            raise ValidationError("dsn", self.dsn, "where the journal is, as kind is postgres")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectionConfig(Section):
+    """Where `db-filler` fills Postgres, and how. dsn: "" for nowhere. entries_max: journal entries
+    a transaction; poll_ns: how long it waits where there was nothing new."""
+
+    dsn: Annotated[str, DSN] = ""
+    entries_max: Annotated[int, whole(100, 1_000_000)] = 20_000
+    poll_ns: Annotated[int, seconds(0.01, 60)] = NANOS // 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

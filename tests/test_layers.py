@@ -21,7 +21,9 @@ OF_THE_EXCHANGE = "oms.exchange.order"  # all that a report knows of it
 DOORS = {  # what only these may use
     "time": {"clock.py"},
     "configparser": {"config_text.py"},
-    "sqlite3": {"stores/archiving.py", "stores/schema.py", "stores/sqlite.py"},
+    "sqlite3": {
+        "stores/archiving.py", "stores/schema.py", "stores/sqlite.py", "stores/sqlite_errors.py",
+    },
     "fcntl": {"stores/lock.py"},
     "socket": {
         "app.py", "client/transport.py", "gateways/client.py", "gateways/connection.py",
@@ -43,6 +45,10 @@ EXTRAS = {  # packages of others; everything else runs without them
     "bcrypt": {"gateways/passwords.py"}, "pyarrow": {"commands/exporting.py"},
     "textual": {"top/screen.py"}, "rich": {"top/screen.py"},  # rich comes with textual
     "websockets": {"client/sockets.py", "gateways/web/frames.py"},
+    "psycopg": {
+        "stores/partitions.py", "stores/postgres.py", "stores/postgres_link.py",
+        "stores/projection.py",
+    },
 }  # fmt: skip
 WEB = "gateways/web/"  # what the extra `server` brings is for these files alone
 FAMILY = {  # what a gateway knows of the library: what its users know, and what they may say
