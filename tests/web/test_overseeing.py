@@ -118,7 +118,7 @@ def test_what_operators_did_is_told_with_who_and_why(door, boss):
         ("boss", "rest", "SET_LIMIT", "GROUP", "no", "", False),
         ("boss", "rest", "SET_MARKET", "SYMBOL", S, "", True),
         ("boss", "rest", "CHANGE_USER", "USER", "ann", "left us", True),
-        ("boss", "rest", "MASS_CANCEL", "ALL", "", "", True),
+        ("boss", "rest", "MASS_CANCEL", "ALL", "", "the end", True),
         ("boss", "rest", "SET_LIMIT", "ALL", "", "", True),
         ("boss", "rest", "SET_TRADING", "SYMBOL", S, "a look at it", True),
     ]
