@@ -24,6 +24,7 @@ from oms.errors import (
     ConfigError,
     DataInUseError,
     DeadlockError,
+    FencedError,
     GatewayError,
     JournalError,
     OMSError,
@@ -33,6 +34,7 @@ from oms.errors import (
     StoreBusyError,
     StoreError,
     StoreFullError,
+    TransportError,
     ValidationError,
     VenueError,
 )
@@ -66,7 +68,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AccessAction", "AccessRequest", "BookTrade", "Config", "ConfigError", "DataInUseError",
-    "DeadlockError", "EmbeddedVenue",
+    "DeadlockError", "EmbeddedVenue", "FencedError",
     "FundsAction", "FundsRequest", "GatewayError", "Instrument", "JournalError", "Liquidity",
     "ManualClock", "MassCancelRequest", "MemoryStore", "Movement", "OMSError", "OperatorAction",
     "OperatorRequest", "OrderBook", "OrderDetails", "OrderManagement", "OrderQueue", "OrderRequest",
@@ -74,6 +76,6 @@ __all__ = [
     "Origin", "OutcomeUnknownError", "OverrunError", "PersistentStorage", "Phase", "Pnl",
     "Position", "PostOnly", "RejectReason", "RequestType", "ResponseType", "Schedule", "Scope",
     "SelfTrade", "Side", "StoppedError", "StoreBusyError", "StoreError", "StoreFullError",
-    "SystemClock", "TimeInForce", "Trade", "Trading", "TradingSession", "ValidationError",
-    "VenueError", "VenueReport", "load_config", "market_data",
+    "SystemClock", "TimeInForce", "Trade", "Trading", "TradingSession", "TransportError",
+    "ValidationError", "VenueError", "VenueReport", "load_config", "market_data",
 ]  # fmt: skip

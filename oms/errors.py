@@ -76,6 +76,14 @@ class GatewayError(OMSError):
     """A daemon's control socket cannot be opened, or does not answer."""
 
 
+class TransportError(OMSError):
+    """Redis cannot be reached, is too slow, or refuses a command."""
+
+
+class FencedError(TransportError):
+    """Another engine serves the group since: this one may neither read nor tell any more."""
+
+
 class OverrunError(OMSError):
     """A reader was too slow: its buffer was full, and it has missed what came after."""
 

@@ -10,7 +10,7 @@ LAYERS = [
      "users", "version"},
     {"requests"}, {"exchange", "reports", "positions"},
     {"sections", "idle", "config", "config_text"}, {"desk"},
-    {"venues", "stores"}, {"turn"}, {"manager"}, {"aio", "gateways"},
+    {"venues", "stores", "transport"}, {"turn"}, {"manager"}, {"aio", "gateways"}, {"roles"},
     {"logs", "app", "cli", "commands", "simulation", "__main__"},
 ]  # fmt: skip
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -40,7 +40,9 @@ DOORS = {  # what only these may use
 EXTRAS = {  # packages of others; everything else runs without them
     "jwt": {"gateways/tokens.py"}, "argon2": {"gateways/passwords.py"},
     "bcrypt": {"gateways/passwords.py"}, "pyarrow": {"commands/exporting.py"},
+    "redis": {"transport/server.py"},
 }  # fmt: skip
+SPLIT = ("transport/", "roles/")  # what the extra `scale` brings beside redis is for these
 WEB = "gateways/web/"  # what the extra `server` brings is for these files alone
 FAMILY = {  # what a gateway knows of the library: what its users know, and what they may say
     "aio", "clock", "config", "enums", "errors", "gateways", "instruments", "manager",
@@ -176,6 +178,7 @@ def test_packages_of_others_are_optional():
         if (top := module.split(".")[0]) not in known
         and name not in EXTRAS.get(top, ())
         and not (name.startswith(WEB) and top not in EXTRAS)
+        and not (name.startswith(SPLIT) and top == "msgspec")
     ]
     assert strange == []
     into = {

@@ -10,7 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from oms.errors import OMSError, OverrunError, StoppedError, StoreError, ValidationError
+from oms.errors import (
+    OMSError,
+    OverrunError,
+    StoppedError,
+    StoreError,
+    TransportError,
+    ValidationError,
+)
 from oms.gateways.gate import Denied
 from oms.gateways.web.told import Told
 from oms.reject_reasons import RejectReason
@@ -129,7 +136,7 @@ def error_reply(error: BaseException, request_id: str) -> Reply:
         reason = RejectReason.MALFORMED
         status, code, number = reason.http, reason.value, reason.api
         where, message = error.field, str(error)
-    elif isinstance(error, StoppedError | OverrunError | StoreError):
+    elif isinstance(error, StoppedError | OverrunError | StoreError | TransportError):
         status, code, number, message = 503, "UNAVAILABLE", NUMBERS["UNAVAILABLE"], str(error)
         headers = dict(LATER)
     else:

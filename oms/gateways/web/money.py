@@ -41,7 +41,7 @@ class Transfer(Body):
 
 async def balances(ask: Ask, wanted: OfAccount) -> Reply:
     account = ask.account(wanted.account)
-    told = balances_told(ask.oms.balances(account))
+    told = balances_told(await ask.door.in_thread(ask.oms.balances, account))
     return Reply({"account": account, "balances": told})
 
 
@@ -72,7 +72,7 @@ async def _move(ask: Ask, action: FundsAction, body: "Amount | Transfer") -> Rep
     response = await ask.submit(request)
     if response.refused:
         raise refusal(response)
-    told = balances_told(ask.oms.balances(account))
+    told = balances_told(await ask.door.in_thread(ask.oms.balances, account))
     headers = dict(REPLAYED) if response.repeated else {}
     return Reply({"account": account, "seq": str(response.journal_seq), "balances": told},
                  200, headers)  # fmt: skip

@@ -1,0 +1,447 @@
+"""Link: the way of one api, or broadcast, to one group's engine, and back.
+
+Flow:  RemoteOrders -> [Sending] -> cmd:GROUP, ask:GROUP
+       replies, evt:GROUP -> [Receiving] -> futures, mirror, listeners
+Owner: two threads. Sending writes what any thread has put into its queue, and looks four times a
+       second how the engine is; Receiving settles futures and changes the mirror.
+
+Whatever is asked has a number, and waits in `waiting` until its reply comes. A request whose fate
+Redis has forgotten is sent again: its id makes sure that nothing happens twice.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+import msgspec
+
+from oms.clock import NANOS, Clock
+from oms.errors import OutcomeUnknownError, OverrunError, TransportError, ValidationError
+from oms.instruments import Instrument
+from oms.market_data import MarketEvent, TradeBust, TradeCorrection
+from oms.reject_reasons import RejectReason
+from oms.reports import OrderResponse, refused
+from oms.requests import Request, line_of
+from oms.roles.mirror import Mirror
+from oms.roles.questions import USERS_PAGE, View, answer_of, error_of, response_of
+from oms.sections import ScaleConfig
+from oms.transport import wire
+from oms.transport.keys import Keys, turn_id
+from oms.transport.scripts import SEND
+from oms.transport.server import Circuit, Server, payload
+from oms.transport.wire import Question, Reply, TurnEntry, encode
+from oms.turn.publisher import settle
+
+log = logging.getLogger(__name__)
+
+BATCH_MAX = 500  # requests and questions sent at once
+WAITING_MAX = 20_000  # requests and questions without an answer
+FORGET_NS = 30 * NANOS  # after so long nobody waits for it any more
+ASK_AGAIN_NS = 2 * NANOS  # a question that no engine heard is asked again
+HELD_NS = NANOS  # the longest an answer waits for its turn to be in the mirror
+TICK_NS, IDLE_S = NANOS // 4, 0.25
+REPLIES_MS = 60_000  # the stream of answers is gone so long after its owner
+ALIVE_NS = 2 * NANOS
+READ_MAX = 1_000
+ASKS_MAX = 10_000  # questions that no engine hears
+URGENT = ("C", "X", "O")  # kinds that pass a lag, as they pass a full inbox
+
+Listener = Callable[[Any], object]
+
+
+class Waiting(NamedTuple):
+    """What has no answer yet. method: of a question, "" of a request; line: of a request."""
+
+    future: "Future[Any]"
+    since_ns: int
+    method: str
+    content: bytes
+    line: tuple[Any, ...]
+
+
+class Held(NamedTuple):
+    """An answer whose turn is not in the mirror yet."""
+
+    seq: int
+    since_ns: int
+    future: "Future[Any]"
+    value: Any
+
+
+class Link:
+    """client: the name that this process has in Redis. home: the group has the users."""
+
+    def __init__(
+        self, group: str, client: str, config: ScaleConfig, clock: Clock, mirror: Mirror, *,
+        home: bool,
+    ) -> None:  # fmt: skip
+        self.group, self.client, self.config, self.clock = group, client, config, clock
+        self.keys = Keys(group)
+        self.mirror = mirror
+        self.home = home
+        self.waiting: dict[int, Waiting] = {}
+        self.circuit = Circuit()
+        self.alive_ns = 0  # monotonic, of the latest look that found an engine
+        self.status: dict[str, Any] = {}  # what the engine last said of itself
+        self.told_seq = 0  # the turn that Redis has of it
+        self.listeners: tuple[Listener, ...] = ()
+        self.market_listeners: tuple[Listener, ...] = ()
+        self.sending = Sending(self)
+        self.receiving = Receiving(self)
+        self._number = 0
+        self._lock = threading.Lock()
+
+    # --- any thread ---
+
+    @property
+    def alive(self) -> bool:
+        """An engine serves the group, as far as can be known."""
+        return self.clock.monotonic_ns() - self.alive_ns <= ALIVE_NS and not self.circuit.failures
+
+    def submit(self, request: Request) -> "Future[OrderResponse]":
+        """As OrderManagement.try_submit; TransportError in the future where it was not sent."""
+        return self._put("", b"", line_of(request), request)
+
+    def ask(self, method: str, *given: Any, **named: Any) -> "Future[Any]":
+        """What the engine's order manager answers."""
+        return self._put(method, encode([list(given), named]), ())
+
+    def _put(
+        self, method: str, content: bytes, line: tuple[Any, ...], request: Request | None = None
+    ) -> "Future[Any]":
+        future: Future[Any] = Future()
+        now_ns = self.clock.monotonic_ns()
+        if self.circuit.failures or len(self.waiting) >= WAITING_MAX:
+            why = self.circuit.why or f"{WAITING_MAX} requests wait for an answer"
+            settle(future, None, TransportError(f"group {self.group} is out of reach: {why}"))
+            return future
+        with self._lock:
+            self._number += 1
+            number = self._number
+        if request is not None:
+            content = wire.command(self.client, number, self.clock.wall_ns(), request)
+        else:
+            given, named = msgspec.json.decode(content)
+            content = encode(Question(self.client, number, method, given, named))
+        self.waiting[number] = Waiting(future, now_ns, method, content, line)
+        self.sending.put(number)
+        return future
+
+    def server(self, *, reads: bool = False) -> Server:
+        return Server(self.config.redis_url, self.config.call_timeout_ns / NANOS, reads=reads)
+
+    def instrument_of(self, symbol: str) -> Instrument | None:
+        return self.mirror.known.get(symbol)
+
+    def fail_all(self, error: Callable[[Waiting], Exception]) -> None:
+        for number in list(self.waiting):
+            found = self.waiting.pop(number, None)
+            if found is not None:
+                settle(found.future, None, error(found))
+
+
+class Sending:
+    """A Job: requests and questions into Redis; how the engine is."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._queue: deque[int] = deque()
+        self._filled = threading.Event()
+        self._server: Server | None = None
+        self._tick_ns = 0
+
+    def put(self, number: int) -> None:
+        self._queue.append(number)
+        self._filled.set()
+
+    def step(self) -> None:
+        if not self._queue:
+            self._filled.wait(IDLE_S)
+        self._filled.clear()
+        link = self._link
+        now_ns = link.clock.monotonic_ns()
+        if not link.circuit.may_try(now_ns):
+            self._filled.wait(IDLE_S / 5)
+            return
+        try:
+            server = self._server = self._server or link.server()
+            if now_ns - self._tick_ns >= TICK_NS or link.circuit.failures:
+                self._tick(server, now_ns)
+                self._tick_ns = now_ns
+            self._send(server)
+            if link.circuit.failures:
+                log.warning("group %s: Redis is back", link.group)
+            link.circuit.succeeded()
+        except TransportError as error:
+            self._failed(error)
+
+    def _failed(self, error: TransportError) -> None:
+        link = self._link
+        if not link.circuit.failures:
+            log.warning("group %s: %s", link.group, error)
+        link.circuit.failed(link.clock.monotonic_ns(), str(error))
+        if link.circuit.open:
+            link.fail_all(unknown)
+
+    def _send(self, server: Server) -> None:
+        """What waits in the queue. A call that fails leaves it there: it is sent again."""
+        link = self._link
+        numbers = [self._queue[place] for place in range(min(BATCH_MAX, len(self._queue)))]
+        found = [(number, link.waiting[number]) for number in numbers if number in link.waiting]
+        requests = [(number, each) for number, each in found if not each.method]
+        if requests:
+            flags = [("1" if each.line[0] in URGENT else "0", each.content) for _, each in requests]
+            arguments = [part for pair in flags for part in pair]
+            added = server.run(SEND, [link.keys.commands], [link.config.lag_max, *arguments])
+            for (number, each), was_added in zip(requests, bytes(added), strict=True):
+                if was_added == ord("0"):
+                    self._refuse(number, each)
+        asks = [each.content for _, each in found if each.method]
+        if asks:
+            bound = ("MAXLEN", "~", ASKS_MAX)
+            server.all([("XADD", link.keys.asks, *bound, "*", "v", "1", "e", ask) for ask in asks])
+        for _ in numbers:
+            self._queue.popleft()
+
+    def _refuse(self, number: int, each: Waiting) -> None:
+        """More requests wait than may: nothing of this one is recorded."""
+        self._link.waiting.pop(number, None)
+        response = refused(each.line, RejectReason.QUEUE_FULL, self._link.clock.wall_ns())
+        settle(each.future, response)
+
+    def _tick(self, server: Server, now_ns: int) -> None:
+        link = self._link
+        replies = link.keys.replies(link.client)
+        kept, said = server.all([
+            ("PEXPIRE", replies, REPLIES_MS), ("GET", link.keys.alive),
+        ])  # fmt: skip
+        if not kept:  # a new server, or one that lost its data
+            server.all([
+                ("XADD", replies, "*", "v", "0", "e", ""), ("PEXPIRE", replies, REPLIES_MS),
+            ])  # fmt: skip
+            link.receiving.begin_again()
+            self._send_again()
+        if said is not None:
+            found = msgspec.json.decode(said)
+            link.status, link.told_seq = found["status"], found["seq"]
+            link.alive_ns = now_ns
+            link.receiving.current(now_ns - found["age_ns"])
+        for number, each in list(link.waiting.items()):
+            if now_ns - each.since_ns < FORGET_NS:
+                break  # the others are younger
+            if link.waiting.pop(number, None) is not None:
+                settle(each.future, None, unknown(each))
+
+    def _send_again(self) -> None:
+        """Nobody else knows of these any more."""
+        queued = set(self._queue)
+        self._queue.extend(each for each in list(self._link.waiting) if each not in queued)
+
+    def wake(self) -> None:
+        self._filled.set()
+
+    def finish(self) -> None:
+        link = self._link
+        link.fail_all(unknown)
+        if self._server is not None:
+            try:
+                self._server.call("DEL", link.keys.replies(link.client))
+            except TransportError as error:
+                log.debug("the stream of answers expires by itself: %s", error)
+            self._server.close()
+
+
+def unknown(each: Waiting) -> Exception:
+    """What is said of that which was sent and has no answer."""
+    if each.method:
+        return TransportError("the engine did not answer")
+    return OutcomeUnknownError("the engine has not answered, and Redis is out of reach")
+
+
+class Receiving:
+    """A Job: answers to futures; turns to the mirror and to listeners."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._server: Server | None = None
+        self._last = "0-0"  # of the stream of answers
+        self._held: deque[Held] = deque()
+        self._asked: dict[str, int] = {}  # when questions of our own were asked
+        self._users_left = True  # some were not read yet
+        self._users_read = 0
+        self._stopping = threading.Event()
+
+    # --- the sending thread ---
+
+    def begin_again(self) -> None:
+        """The stream of answers is a new one."""
+        self._last = "0-0"
+
+    def current(self, now_ns: int) -> None:
+        """The engine took a turn then. If all that it told is here, no revocation is older."""
+        mirror = self._link.mirror
+        if mirror.seq >= self._link.told_seq and mirror.seq and not self._users_left:
+            mirror.access.seen_ns = now_ns
+
+    # --- its own thread ---
+
+    def step(self) -> None:
+        link = self._link
+        try:
+            server = self._server = self._server or link.server(reads=True)
+            self._receive(server)
+        except TransportError as error:
+            log.debug("group %s: %s", link.group, error)
+            self._stopping.wait(IDLE_S)
+        self._release()
+        self._follow()
+
+    def _receive(self, server: Server) -> None:
+        link, mirror = self._link, self._link.mirror
+        replies, turns = link.keys.replies(link.client), link.keys.turns
+        last = self._last
+        ids = {replies: last}
+        if mirror.seq and "turns_after" not in self._asked:
+            ids[turns] = turn_id(mirror.seq)
+        found = server.read(ids, READ_MAX)
+        for entry in found.get(turns, ()):
+            if not self._turn(wire.decode_turn(payload(entry)[1])):
+                break
+        entries = found.get(replies, ())
+        for entry in entries:
+            version, content = payload(entry)
+            if version in wire.VERSIONS:
+                self._reply(wire.decode_reply(content))
+        if entries and self._last == last:  # else the stream was made anew meanwhile
+            self._last = entries[-1][0].decode()
+
+    def _turn(self, entry: TurnEntry) -> bool:
+        """Take one turn over; False where others are missing before it."""
+        link, mirror = self._link, self._link.mirror
+        if entry.seq <= mirror.seq:
+            return True
+        if entry.after > mirror.seq:
+            if entry.after - mirror.seq > link.config.turns_kept * 10:
+                raise OverrunError(
+                    f"group {link.group}: turns {mirror.seq} to {entry.after} are missing"
+                )
+            self._ask("turns_after", self._fill, mirror.seq)
+            return False
+        events = mirror.apply(entry)
+        if link.listeners:
+            known = mirror.known
+            for report in wire.decode_reports(entry.reports):
+                self._tell(link.listeners, OrderResponse(report, known.get(report.symbol)))
+        self._tell_events(events)
+        if any(type(event) in (TradeBust, TradeCorrection) for event in events):
+            mirror.behind = True  # the engine alone knows which trades are the latest now
+        self._release()
+        return True
+
+    def _tell_events(self, events: Sequence[MarketEvent]) -> None:
+        if self._link.market_listeners:
+            for event in events:
+                self._tell(self._link.market_listeners, event)
+
+    @staticmethod
+    def _tell(listeners: tuple[Listener, ...], told: Any) -> None:
+        for listener in listeners:
+            try:
+                listener(told)
+            except Exception:
+                log.exception("listener %r failed", listener)
+
+    def _reply(self, reply: Reply) -> None:
+        link = self._link
+        found = link.waiting.pop(reply.number, None)
+        if found is None:
+            return  # answered before, or nobody waits
+        if reply.error is not None:
+            settle(found.future, None, error_of(reply.error))
+            return
+        content = bytes(reply.content)
+        try:
+            if found.method:
+                value: Any = answer_of(found.method, content, link.instrument_of)
+            else:
+                value = response_of(wire.decode_answered(content), link.instrument_of)
+        except (msgspec.MsgspecError, ValidationError) as error:
+            settle(found.future, None, unknown(found))
+            log.error("an answer is not readable: %s", error)
+            return
+        seq = value if found.method == "journal_seq" else reply.seq
+        if link.mirror.seq and seq > link.mirror.seq:
+            self._held.append(Held(seq, link.clock.monotonic_ns(), found.future, value))
+        else:
+            settle(found.future, value)
+
+    def _release(self) -> None:
+        """Answers whose turn is in the mirror, so that who reads next sees what they did."""
+        if not self._held:
+            return
+        seq, now_ns = self._link.mirror.seq, self._link.clock.monotonic_ns()
+        kept: deque[Held] = deque()
+        for each in self._held:
+            if each.seq <= seq or now_ns - each.since_ns > HELD_NS:
+                settle(each.future, each.value)
+            else:
+                kept.append(each)
+        self._held = kept
+
+    # --- questions of its own ---
+
+    def _follow(self) -> None:
+        """Ask for what is not known of the engine."""
+        link, mirror = self._link, self._link.mirror
+        if mirror.behind and link.alive:
+            self._ask("view", self._take_view)
+        elif link.home and self._users_left and mirror.seq and link.alive:
+            self._ask("users", self._take_users, self._users_read)
+
+    def _ask(self, method: str, then: Callable[[Any], None], *given: Any) -> None:
+        now_ns = self._link.clock.monotonic_ns()
+        if now_ns - self._asked.get(method, -ASK_AGAIN_NS) < ASK_AGAIN_NS:
+            return
+        self._asked[method] = now_ns
+        future = self._link.ask(method, *given)
+
+        def done(_: "Future[Any]") -> None:
+            if self._asked.get(method) != now_ns:
+                return  # it was asked again since
+            del self._asked[method]
+            if future.exception() is None:
+                then(future.result())
+
+        future.add_done_callback(done)
+
+    def _take_view(self, view: View) -> None:
+        mirror = self._link.mirror
+        self._tell_events(mirror.take_view(view))
+        if not mirror.seq:
+            self._users_left = self._link.home
+            mirror.seq = view.seq
+
+    def _take_users(self, users: list[Any]) -> None:
+        """Those that are known already changed since: a turn told of them."""
+        known = self._link.mirror.access
+        known.show(each for each in users if known.user(each.name) is None)
+        self._users_read += len(users)
+        self._users_left = len(users) == USERS_PAGE
+
+    def _fill(self, contents: list[msgspec.Raw]) -> None:
+        for content in contents:
+            if not self._turn(wire.decode_turn(content)):
+                return
+
+    def wake(self) -> None:
+        self._stopping.set()
+
+    def finish(self) -> None:
+        while self._held:
+            each = self._held.popleft()
+            settle(each.future, each.value)
+        if self._server is not None:
+            self._server.close()
