@@ -36,3 +36,35 @@ def start_split(tmp_path, server):
 @pytest.fixture
 def split(start_split):
     return start_split()
+
+
+@pytest.fixture
+def config(server):
+    """Settings of roles around that server."""
+    from tests.scale.parts import scaled
+
+    return scaled(server.url)
+
+
+@pytest.fixture
+def client(server):
+    """A look at the server, past the program."""
+    with server.client() as found:
+        yield found
+
+
+@pytest.fixture
+def started():
+    """Engines and apis that are stopped at the end, the latest first."""
+    made = []
+
+    def start(make, *given, **more):
+        made.append(make(*given, **more))
+        return made[-1]
+
+    yield start
+    for each in reversed(made):
+        try:
+            each.stop()
+        except Exception as error:  # a test may have killed it
+            assert "died" in str(error), error
