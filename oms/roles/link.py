@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from oms.clock import NANOS, Clock
+from oms.clock import NANOS, Clock, SystemClock
 from oms.errors import OutcomeUnknownError, OverrunError, TransportError, ValidationError
 from oms.instruments import Instrument
 from oms.market_data import MarketEvent, TradeBust, TradeCorrection
@@ -79,6 +79,7 @@ class Link:
         home: bool,
     ) -> None:  # fmt: skip
         self.group, self.client, self.config, self.clock = group, client, config, clock
+        self.pace = SystemClock()  # Redis is outside: no test's clock moves it
         self.keys = Keys(group)
         self.mirror = mirror
         self.home = home
@@ -99,7 +100,7 @@ class Link:
     @property
     def alive(self) -> bool:
         """An engine serves the group, as far as can be known."""
-        return self.clock.monotonic_ns() - self.alive_ns <= ALIVE_NS and not self.circuit.failures
+        return self.pace.monotonic_ns() - self.alive_ns <= ALIVE_NS and not self.circuit.failures
 
     def submit(self, request: Request) -> "Future[OrderResponse]":
         """As OrderManagement.try_submit; TransportError in the future where it was not sent."""
@@ -113,7 +114,7 @@ class Link:
         self, method: str, content: bytes, line: tuple[Any, ...], request: Request | None = None
     ) -> "Future[Any]":
         future: Future[Any] = Future()
-        now_ns = self.clock.monotonic_ns()
+        now_ns = self.pace.monotonic_ns()
         if self.circuit.failures or len(self.waiting) >= WAITING_MAX:
             why = self.circuit.why or f"{WAITING_MAX} requests wait for an answer"
             settle(future, None, TransportError(f"group {self.group} is out of reach: {why}"))
@@ -151,7 +152,7 @@ class Sending:
         self._queue: deque[int] = deque()
         self._filled = threading.Event()
         self._server: Server | None = None
-        self._tick_ns = 0
+        self._tick_ns = self._beat = 0
 
     def put(self, number: int) -> None:
         self._queue.append(number)
@@ -162,7 +163,7 @@ class Sending:
             self._filled.wait(IDLE_S)
         self._filled.clear()
         link = self._link
-        now_ns = link.clock.monotonic_ns()
+        now_ns = link.pace.monotonic_ns()
         if not link.circuit.may_try(now_ns):
             self._filled.wait(IDLE_S / 5)
             return
@@ -182,7 +183,7 @@ class Sending:
         link = self._link
         if not link.circuit.failures:
             log.warning("group %s: %s", link.group, error)
-        link.circuit.failed(link.clock.monotonic_ns(), str(error))
+        link.circuit.failed(link.pace.monotonic_ns(), str(error))
         if link.circuit.open:
             link.fail_all(unknown)
 
@@ -226,9 +227,11 @@ class Sending:
             self._send_again()
         if said is not None:
             found = msgspec.json.decode(said)
-            link.status, link.told_seq = found["status"], found["seq"]
-            link.alive_ns = now_ns
-            link.receiving.current(now_ns - found["age_ns"])
+            if found["beat"] != self._beat:  # else it is what a silent engine said last
+                self._beat = found["beat"]
+                link.status, link.told_seq = found["status"], found["seq"]
+                link.alive_ns = now_ns
+                link.receiving.current(found["age_ns"])
         for number, each in list(link.waiting.items()):
             if now_ns - each.since_ns < FORGET_NS:
                 break  # the others are younger
@@ -280,11 +283,12 @@ class Receiving:
         """The stream of answers is a new one."""
         self._last = "0-0"
 
-    def current(self, now_ns: int) -> None:
-        """The engine took a turn then. If all that it told is here, no revocation is older."""
+    def current(self, age_ns: int) -> None:
+        """The engine took a turn so long ago. If all that it told is here, no revocation that is
+        not known is older."""
         mirror = self._link.mirror
         if mirror.seq >= self._link.told_seq and mirror.seq and not self._users_left:
-            mirror.access.seen_ns = now_ns
+            mirror.access.seen_ns = self._link.clock.monotonic_ns() - age_ns
 
     # --- its own thread ---
 
@@ -374,7 +378,7 @@ class Receiving:
             return
         seq = value if found.method == "journal_seq" else reply.seq
         if link.mirror.seq and seq > link.mirror.seq:
-            self._held.append(Held(seq, link.clock.monotonic_ns(), found.future, value))
+            self._held.append(Held(seq, link.pace.monotonic_ns(), found.future, value))
         else:
             settle(found.future, value)
 
@@ -382,7 +386,7 @@ class Receiving:
         """Answers whose turn is in the mirror, so that who reads next sees what they did."""
         if not self._held:
             return
-        seq, now_ns = self._link.mirror.seq, self._link.clock.monotonic_ns()
+        seq, now_ns = self._link.mirror.seq, self._link.pace.monotonic_ns()
         kept: deque[Held] = deque()
         for each in self._held:
             if each.seq <= seq or now_ns - each.since_ns > HELD_NS:
@@ -402,7 +406,7 @@ class Receiving:
             self._ask("users", self._take_users, self._users_read)
 
     def _ask(self, method: str, then: Callable[[Any], None], *given: Any) -> None:
-        now_ns = self._link.clock.monotonic_ns()
+        now_ns = self._link.pace.monotonic_ns()
         if now_ns - self._asked.get(method, -ASK_AGAIN_NS) < ASK_AGAIN_NS:
             return
         self._asked[method] = now_ns

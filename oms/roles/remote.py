@@ -81,7 +81,6 @@ class RemoteOrders:
         self._workers: list[Worker] = []
         self._running = self._stopped = False
         self._adding = threading.Lock()
-        self.began_ns = self.clock.monotonic_ns()
 
     def _link(self, group: str) -> Link:
         scale, config = self.config.scale, self.config
