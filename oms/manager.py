@@ -71,6 +71,7 @@ from oms.turn.publisher import Listener, MarketListener, Publisher, TurnListener
 from oms.turn.session_keeper import SessionKeeper
 from oms.turn.tape import told_of
 from oms.turn.threads import Job, Worker
+from oms.users import Arm
 from oms.venues import EmbeddedVenue, Venue
 
 log = logging.getLogger(__name__)
@@ -171,6 +172,7 @@ class OrderManagement:
         self.failure: tuple[str, BaseException] | None = None
         self._on_failure = on_failure
         self._refusals = Refusals()
+        self._arms_told = False
         self._running = self._stopped = False
         self._stopping = threading.Lock()
         self._threads = ExitStack()
@@ -829,6 +831,19 @@ class OrderManagement:
         known = self.publisher.listed
         if type(symbol) is not str or symbol not in known:
             raise ValidationError("symbol", symbol, "one of " + ", ".join(known))
+
+    def taken_once(self, name: str, life_ms: int) -> bool:  # noqa: ARG002 - nobody shares them
+        """Whether no other front door of these users has taken this name in its life: a nonce, a
+        ticket. Here there is one front door, which knows what it took."""
+        return True
+
+    def lost_arms(self) -> list[tuple[str, Arm]]:
+        """Users' arms whose sockets are lost with their process: told once, as those of an earlier
+        process."""
+        told, self._arms_told = self._arms_told, True
+        if told:
+            return []
+        return [(user.name, arm) for user in self.access.users() for arm in user.arms]
 
     def latency_rows(self, hop: str) -> list[tuple[int, int, int]]:
         """How often a hop took how long since the start: from ns, to ns, how many. Raises

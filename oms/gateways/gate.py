@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 STALE_NS = 5 * NANOS  # where the news of revocations may be older, nobody is let through
 HASHES_AT_ONCE_MAX = 4  # each takes up to 32 MiB
 TICKETS_MAX = 100_000
+ONCE_MS = 60_000  # longer than a ticket and a signed request's time are good
 CODE_CHARACTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # none looks like another
 CODE_LENGTH, CODE_LIFE_NS = 20, 24 * 3_600 * NANOS
 WRONG = "no such user, or another password"
@@ -102,7 +103,8 @@ class Gate:
     """Decides for one order manager who is let through.
 
     Raises GatewayError where PyJWT is missing. new_id: makes client order ids of the requests that
-    the gate asks for, unique for ever. random_bytes: for salts, ids of tokens and tickets.
+    the gate asks for, unique for ever. random_bytes: for salts, ids of tokens and tickets. once: of
+    several gates: whether nobody has taken this name yet, for so many milliseconds.
     """
 
     def __init__(
@@ -114,7 +116,9 @@ class Gate:
         new_id: Callable[[], str] | None = None,
         lives_s: Mapping[TokenKind, int] | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        once: Callable[[str, int], bool] = lambda _name, _life_ms: True,
     ) -> None:
+        self._once = once
         self._users = oms.access
         self._clock: Clock = oms.clock
         self._master = master
@@ -310,7 +314,7 @@ class Gate:
                 return False
             self._used.add(claims["jti"])
             self._tickets.append((claims["exp"], claims["jti"]))
-            return True
+        return self._once(f"ticket:{claims['jti']}", ONCE_MS)
 
     def _by_family(self, kind: TokenKind, token: str, address: str) -> Caller | Denied:
         if self.is_stale():
@@ -357,7 +361,8 @@ class Gate:
         ):
             text = "the key is not for this address"
             return self._denied(RejectReason.NOT_ALLOWED, text, key_id, address)
-        if not self._nonces.take(key_id, time_ms, nonce, now_ns):
+        taken = self._nonces.take(key_id, time_ms, nonce, now_ns)
+        if not taken or not self._once(f"nonce:{key_id}:{nonce}", ONCE_MS):
             return self._denied(wrong, "the nonce was used, or there are too many", key_id, address)
         scopes = SCOPES_OF[user.role] & set(key.scopes)
         return Caller(user.name, user.role, scopes, user.accounts, key_id=key_id)

@@ -24,7 +24,8 @@ from oms.instruments import Instrument
 from oms.market_data import MarketEvent, TradeBust, TradeCorrection
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse, refused
-from oms.requests import Request, line_of
+from oms.requests import AccessAction, AccessRequest, Request, line_of
+from oms.requests.access import told_facts
 from oms.roles.mirror import Mirror
 from oms.roles.questions import USERS_PAGE, View, answer_of, error_of, response_of
 from oms.sections import ScaleConfig
@@ -43,10 +44,11 @@ FORGET_NS = 30 * NANOS  # after so long nobody waits for it any more
 ASK_AGAIN_NS = 2 * NANOS  # a question that no engine heard is asked again
 HELD_NS = NANOS  # the longest an answer waits for its turn to be in the mirror
 TICK_NS, IDLE_S = NANOS // 4, 0.25
-REPLIES_MS = 60_000  # the stream of answers is gone so long after its owner
+REPLIES_MS = 10_000  # the stream of answers is gone so long after its owner
 ALIVE_NS = 2 * NANOS
 READ_MAX = 1_000
 ASKS_MAX = 10_000  # questions that no engine hears
+ARMS_NS = 2 * NANOS  # how often it is told whose sockets guard orders
 URGENT = ("C", "X", "O")  # kinds that pass a lag, as they pass a full inbox
 
 Listener = Callable[[Any], object]
@@ -153,6 +155,19 @@ class Sending:
         self._filled = threading.Event()
         self._server: Server | None = None
         self._tick_ns = self._beat = 0
+        self.own_arms: set[str] = set()  # whose sockets this process has
+        self.held_arms: set[str] | None = None  # whose sockets any front door has; None: not known
+        self._arms_ns = self._arms_from_ns = 0
+
+    def note_arm(self, request: AccessRequest, done: "Future[OrderResponse]") -> None:
+        """A socket of this process guards orders from now on, or no more."""
+        if done.exception() is not None or done.result().refused:
+            return
+        arm_id = told_facts(done.result().text).get("arm", "")
+        if request.action is AccessAction.ARM:
+            self.own_arms.add(arm_id)
+        else:
+            self.own_arms.discard((request.facts or {}).get("arm", ""))
 
     def put(self, number: int) -> None:
         self._queue.append(number)
@@ -183,6 +198,7 @@ class Sending:
         link = self._link
         if not link.circuit.failures:
             log.warning("group %s: %s", link.group, error)
+        self.held_arms, self._arms_from_ns = None, 0
         link.circuit.failed(link.pace.monotonic_ns(), str(error))
         if link.circuit.open:
             link.fail_all(unknown)
@@ -224,6 +240,7 @@ class Sending:
                 ("XADD", replies, "*", "v", "0", "e", ""), ("PEXPIRE", replies, REPLIES_MS),
             ])  # fmt: skip
             link.receiving.begin_again()
+            self._arms_from_ns = 0
             self._send_again()
         if said is not None:
             found = msgspec.json.decode(said)
@@ -232,11 +249,36 @@ class Sending:
                 link.status, link.told_seq = found["status"], found["seq"]
                 link.alive_ns = now_ns
                 link.receiving.current(found["age_ns"])
+        if link.home and now_ns - self._arms_ns >= ARMS_NS:
+            self._tell_arms(server)
+            self._arms_ns = now_ns
         for number, each in list(link.waiting.items()):
             if now_ns - each.since_ns < FORGET_NS:
                 break  # the others are younger
             if link.waiting.pop(number, None) is not None:
                 settle(each.future, None, unknown(each))
+
+    def _tell_arms(self, server: Server) -> None:
+        """Whose sockets are here, and whose another front door has that lives."""
+        link = self._link
+        key, own = link.keys.arms, self.own_arms.copy()
+        found: list[bytes] = server.call("HGETALL", key)
+        told = {found[at].decode(): found[at + 1].decode() for at in range(0, len(found), 2)}
+        for arm_id in own - told.keys():
+            server.call("HSET", key, arm_id, link.client)
+        for arm_id in [
+            name for name, its in told.items() if its == link.client and name not in own
+        ]:
+            server.call("HDEL", key, arm_id)
+        others = {its for its in told.values() if its != link.client}
+        living = {each for each in others if server.call("EXISTS", link.keys.replies(each))}
+        for arm_id in [name for name, its in told.items() if its in others - living]:
+            server.call("HDEL", key, arm_id)
+        held = own | {name for name, its in told.items() if its in living}
+        now_ns = link.pace.monotonic_ns()
+        self._arms_from_ns = self._arms_from_ns or now_ns
+        # After a loss of data each front door has a moment to tell what it has.
+        self.held_arms = held if now_ns - self._arms_from_ns >= 2 * ARMS_NS else None
 
     def _send_again(self) -> None:
         """Nobody else knows of these any more."""

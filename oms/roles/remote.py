@@ -30,6 +30,7 @@ from oms.requests.codec import to_object
 from oms.requests.orders import Origin
 from oms.roles.link import Link, Listener
 from oms.roles.mirror import Mirror
+from oms.roles.once import Once
 from oms.roles.routes import Routes
 from oms.stores.lock import DataLock
 from oms.turn.details import OrderDetails
@@ -38,7 +39,7 @@ from oms.turn.movements import MovementPage
 from oms.turn.one_shot import DryRun
 from oms.turn.publisher import settle
 from oms.turn.threads import Job, Worker
-from oms.users import LossScope
+from oms.users import Arm, LossScope
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,8 @@ class RemoteOrders:
         self.home = self.links.get(scale.home) or self._link(scale.home)
         self.access = self.home.mirror.access
         self.routes = Routes(self.links, scale.home if scale.home in self.links else group)
+        self.once = Once(self.home.keys, self.home.server, self.home.circuit)
+        self._unheld: set[str] = set()  # arms that no front door had when last looked
         self._on_failure = on_failure
         self._workers: list[Worker] = []
         self._running = self._stopped = False
@@ -115,6 +118,7 @@ class RemoteOrders:
             for worker in self._workers:
                 worker.stop(wait_s)
         self._workers.clear()
+        self.once.close()
         if self.failure is not None:
             name, error = self.failure
             raise StoppedError(f"thread {name} died: {error!r}") from error
@@ -141,13 +145,34 @@ class RemoteOrders:
                 raise ValidationError("scope", facts["scope"], expected)
         if not self._running:
             raise StoppedError("it has stopped" if self._stopped else "start() comes before")
-        return self.routes.submit(request)
+        answer = self.routes.submit(request)
+        if isinstance(request, AccessRequest) and request.action in (
+            AccessAction.ARM, AccessAction.DISARM,
+        ):  # fmt: skip
+            answer.add_done_callback(lambda done: self.home.sending.note_arm(request, done))
+        return answer
 
     def dry_run(self, request: Request) -> "Future[DryRun]":
         """As OrderManagement.dry_run."""
         line_of(request)
         link = self.links[self.routes.group_of(request)]
         return link.ask("dry_run", to_object(request))
+
+    def taken_once(self, name: str, life_ms: int) -> bool:
+        """As OrderManagement.taken_once, among all apis and broadcasts."""
+        return self.once(name, life_ms)
+
+    def lost_arms(self) -> list[tuple[str, Arm]]:
+        """Users' arms that no front door has a socket of any more: those of one that died."""
+        held, before = self.home.sending.held_arms, self._unheld
+        self._unheld = set()
+        if held is None:
+            return []  # not known yet
+        arms = [(user.name, arm) for user in self.access.users() for arm in user.arms]
+        unheld = [(name, arm) for name, arm in arms if arm.arm_id not in held]
+        self._unheld = {arm.arm_id for _, arm in unheld}
+        # Twice: one that was armed right now is told within two seconds.
+        return [(name, arm) for name, arm in unheld if arm.arm_id in before]
 
     # --- listeners ---
 
@@ -454,6 +479,10 @@ class Broadcast(RemoteOrders):
 
     def __init__(self, config: Config, **more: Any) -> None:
         super().__init__(config, **more, role="broadcast")
+
+    def lost_arms(self) -> list[tuple[str, Arm]]:
+        """Apis see to them."""
+        return []
 
     def try_submit(self, request: Request) -> "Future[OrderResponse]":
         """Raises ValidationError: a client is at the wrong place."""

@@ -40,6 +40,15 @@ class Keys(NamedTuple):
     def alive(self) -> str:
         return f"alive:{{{self.group}}}"
 
+    def once(self, name: str) -> str:
+        """A name that is taken once, by whichever front door; it expires."""
+        return f"once:{{{self.group}}}:{name}"
+
+    @property
+    def arms(self) -> str:
+        """A hash: which front door has the socket that guards orders, by the arm's id."""
+        return f"arms:{{{self.group}}}"
+
     def replies(self, client: str) -> str:
         """The stream of answers to one api or broadcast."""
         return f"reply:{{{self.group}}}:{client}"

@@ -66,8 +66,15 @@ class Split(FrontDoor):
         self.worker.start()
         self.url = self.server.urls[0]
         self.http = httpx.Client(
-            base_url=self.url, timeout=30, event_hooks={"request": [lambda _: self.settle()]}
+            base_url=self.url, timeout=30, event_hooks={"request": [self._before]}
         )
+
+    def _before(self, request: httpx.Request) -> None:
+        self.settle()
+        if request.url.path in ("/metrics", "/ready"):  # which tell what the engine last said
+            beat = self.engine.engine.telling._beats
+            with suppress(AssertionError):
+                wait_for(lambda: self.remote.home.sending._beat > beat + 1, 2)
 
     def settle(self) -> None:
         """What the test did to the engine itself is known to the front door."""
