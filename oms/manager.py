@@ -542,6 +542,13 @@ class OrderManagement:
         found = self.order_details(list({each.order_id: None for each in responses}))
         return [found.get(each.order_id) for each in responses]
 
+    def details_heard(self, response: OrderResponse) -> OrderDetails | None:
+        """The same for one order that a listener was told of, as it is by then. Raises
+        ValidationError."""
+        if type(response) is not OrderResponse:
+            raise ValidationError("response", response, "a response")
+        return self.order_details([response.order_id]).get(response.order_id)
+
     def orders(
         self, account: str, *, symbol: str = "", side: Side | None = None, before: int = 0,
         limit: int = ORDERS_MAX,

@@ -180,7 +180,7 @@ METHODS = {
     "best_bid": 1, "best_ask": 1, "recent_trades": 1, "get_prices": 1, "get_depth_ticks": 2,
     "balances_units": 1, "best_bid_ticks": 1, "best_ask_ticks": 1, "candles": 4, "statistics": 2,
     "positions": 1, "pnl": 1, "trades": 2,
-    "account_snapshot": 1, "orders": 1, "order_details": 1, "details_for": 1,
+    "account_snapshot": 1, "orders": 1, "order_details": 1, "details_for": 1, "details_heard": 1,
     "fills": 2, "find_order": 2, "ledger": 1, "origins": 1, "reports_after": 3,
     "trades_after": 3, "latency_rows": 1,
     "taken_once": 2,

@@ -12,7 +12,7 @@ Redis has forgotten is sent again: its id makes sure that nothing happens twice.
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -21,11 +21,12 @@ import msgspec
 from oms.clock import NANOS, Clock, SystemClock
 from oms.errors import OutcomeUnknownError, OverrunError, TransportError, ValidationError
 from oms.instruments import Instrument
-from oms.market_data import MarketEvent, TradeBust, TradeCorrection
+from oms.market_data import TradeBust, TradeCorrection
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse, refused
 from oms.requests import AccessAction, AccessRequest, Request, line_of
 from oms.requests.access import told_facts
+from oms.roles.heard import Heard
 from oms.roles.mirror import Mirror
 from oms.roles.questions import USERS_PAGE, View, answer_of, error_of, response_of
 from oms.sections import ScaleConfig
@@ -51,8 +52,6 @@ ASKS_MAX = 10_000  # questions that no engine hears
 ARMS_NS = 2 * NANOS  # how often it is told whose sockets guard orders
 URGENT = ("C", "X", "O")  # kinds that pass a lag, as they pass a full inbox
 
-Listener = Callable[[Any], object]
-
 
 class Waiting(NamedTuple):
     """What has no answer yet. method: of a question, "" of a request; line: of a request."""
@@ -65,12 +64,13 @@ class Waiting(NamedTuple):
 
 
 class Held(NamedTuple):
-    """An answer whose turn is not in the mirror yet."""
+    """An answer whose turn is not in the mirror yet, or that listeners were not told of (heard)."""
 
     seq: int
     since_ns: int
     future: "Future[Any]"
     value: Any
+    heard: bool
 
 
 class Link:
@@ -90,8 +90,7 @@ class Link:
         self.alive_ns = 0  # monotonic, of the latest look that found an engine
         self.status: dict[str, Any] = {}  # what the engine last said of itself
         self.told_seq = 0  # the turn that Redis has of it
-        self.listeners: tuple[Listener, ...] = ()
-        self.market_listeners: tuple[Listener, ...] = ()
+        self.heard = Heard(self.ask, self.pace.monotonic_ns)
         self.sending = Sending(self)
         self.receiving = Receiving(self)
         self._number = 0
@@ -342,6 +341,7 @@ class Receiving:
         except TransportError as error:
             log.debug("group %s: %s", link.group, error)
             self._stopping.wait(IDLE_S)
+        self._link.heard.tell()
         self._release()
         self._follow()
 
@@ -377,28 +377,17 @@ class Receiving:
             self._ask("turns_after", self._fill, mirror.seq)
             return False
         events = mirror.apply(entry)
-        if link.listeners:
+        responses: list[OrderResponse] = []
+        if link.heard.listeners:
             known = mirror.known
-            for report in wire.decode_reports(entry.reports):
-                self._tell(link.listeners, OrderResponse(report, known.get(report.symbol)))
-        self._tell_events(events)
+            responses = [
+                OrderResponse(report, known.get(report.symbol))
+                for report in wire.decode_reports(entry.reports)
+            ]
+        link.heard.turn(entry.seq, responses, events)
         if any(type(event) in (TradeBust, TradeCorrection) for event in events):
             mirror.behind = True  # the engine alone knows which trades are the latest now
-        self._release()
         return True
-
-    def _tell_events(self, events: Sequence[MarketEvent]) -> None:
-        if self._link.market_listeners:
-            for event in events:
-                self._tell(self._link.market_listeners, event)
-
-    @staticmethod
-    def _tell(listeners: tuple[Listener, ...], told: Any) -> None:
-        for listener in listeners:
-            try:
-                listener(told)
-            except Exception:
-                log.exception("listener %r failed", listener)
 
     def _reply(self, reply: Reply) -> None:
         link = self._link
@@ -418,9 +407,11 @@ class Receiving:
             settle(found.future, None, unknown(found))
             log.error("an answer is not readable: %s", error)
             return
-        seq = value if found.method == "journal_seq" else reply.seq
-        if link.mirror.seq and seq > link.mirror.seq:
-            self._held.append(Held(seq, link.pace.monotonic_ns(), found.future, value))
+        # How far the engine is, is told behind all that listeners are told of that.
+        heard = found.method == "journal_seq"
+        seq, here = (value, link.heard.seq) if heard else (reply.seq, link.mirror.seq)
+        if link.mirror.seq and seq > here:
+            self._held.append(Held(seq, link.pace.monotonic_ns(), found.future, value, heard))
         else:
             settle(found.future, value)
 
@@ -428,10 +419,11 @@ class Receiving:
         """Answers whose turn is in the mirror, so that who reads next sees what they did."""
         if not self._held:
             return
-        seq, now_ns = self._link.mirror.seq, self._link.pace.monotonic_ns()
+        link, now_ns = self._link, self._link.pace.monotonic_ns()
         kept: deque[Held] = deque()
         for each in self._held:
-            if each.seq <= seq or now_ns - each.since_ns > HELD_NS:
+            here = link.heard.seq if each.heard else link.mirror.seq
+            if each.seq <= here or (now_ns - each.since_ns > HELD_NS and not each.heard):
                 settle(each.future, each.value)
             else:
                 kept.append(each)
@@ -465,10 +457,10 @@ class Receiving:
 
     def _take_view(self, view: View) -> None:
         mirror = self._link.mirror
-        self._tell_events(mirror.take_view(view))
+        self._link.heard.turn(0, [], mirror.take_view(view))
         if not mirror.seq:
             self._users_left = self._link.home
-            mirror.seq = view.seq
+            mirror.seq = self._link.heard.seq = view.seq
 
     def _take_users(self, users: list[Any]) -> None:
         """Those that are known already changed since: a turn told of them."""

@@ -28,7 +28,8 @@ from oms.reports import OrderResponse
 from oms.requests import AccessAction, AccessRequest, Request, line_of
 from oms.requests.codec import to_object
 from oms.requests.orders import Origin
-from oms.roles.link import Link, Listener
+from oms.roles.heard import Listener
+from oms.roles.link import Link
 from oms.roles.mirror import Mirror
 from oms.roles.once import Once
 from oms.roles.routes import Routes
@@ -180,20 +181,24 @@ class RemoteOrders:
         """As of an OrderManagement, on the group's receiving thread."""
         with self._adding:
             for link in self.links.values():
-                link.listeners = (*link.listeners, callback)
+                link.heard.listeners = (*link.heard.listeners, callback)
 
     def add_market_listener(self, callback: Listener) -> None:
         with self._adding:
             for link in self.links.values():
-                link.market_listeners = (*link.market_listeners, callback)
+                link.heard.market_listeners = (*link.heard.market_listeners, callback)
 
     def remove_listener(self, callback: Listener) -> None:
         with self._adding:
-            for link in self.links.values():
-                link.listeners = tuple(each for each in link.listeners if each != callback)
-                link.market_listeners = tuple(
-                    each for each in link.market_listeners if each != callback
+            for heard in [link.heard for link in self.links.values()]:
+                heard.listeners = tuple(each for each in heard.listeners if each != callback)
+                heard.market_listeners = tuple(
+                    each for each in heard.market_listeners if each != callback
                 )
+
+    def details_heard(self, response: OrderResponse) -> OrderDetails | None:
+        """As of an OrderManagement: the engine was asked before listeners were told."""
+        return self._of_symbol(response.symbol).heard.details_of(response.order_id)
 
     # --- asked of the engines ---
 

@@ -66,7 +66,7 @@ class Remembered:
         key = response.report.symbol, response.report.order_id
         details = self._details.get(key)
         if details is None:
-            [details] = self._oms.details_for([response])
+            details = self._oms.details_heard(response)
             if details is not None:
                 self._details[key] = details
                 if len(self._details) > REMEMBERED_MAX:
