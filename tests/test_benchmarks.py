@@ -51,6 +51,10 @@ FIGURES = {
         "messages_per_s", "daemon_user_us_per_message", "daemon_mb", "subscribers_lost",
         "orders_beside_ratio",
     },
+    "scale_engine": {
+        "ratio_to_library", "engine_cpu_us", "redis_cpu_us", "round_trip_ms_p50",
+        "round_trip_ms_p99", "orders_per_s",
+    },
     "web_connections": {"daemon_mb", "kib_per_connection", "connections_lost"},
 }  # fmt: skip
 FIGURES["latency --ledger"] = FIGURES["latency"]

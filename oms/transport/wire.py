@@ -25,7 +25,7 @@ from oms.market_data import (
 )
 from oms.reports import Report
 from oms.requests import Request
-from oms.requests.codec import of_object, parse, to_object
+from oms.requests.codec import of_object, to_object
 from oms.users import User
 
 VERSIONS = (b"1",)  # of entries, which this program reads
@@ -115,6 +115,7 @@ decode_reports = msgspec.json.Decoder(list[Report]).decode
 decode_reply = msgspec.json.Decoder(Reply).decode
 decode_answered = msgspec.json.Decoder(Answered).decode
 _decode_command = msgspec.json.Decoder(Command).decode
+_decode_any = msgspec.json.Decoder().decode
 _decode_question = msgspec.json.Decoder(Question).decode
 _event_decoders: dict[str, Callable[[bytes | msgspec.Raw], MarketEvent]] = {
     name: msgspec.json.Decoder(kind).decode for name, kind in EVENTS.items()
@@ -136,7 +137,10 @@ def read_command(version: bytes, content: bytes) -> Command:
 
 def request_of(found: Command) -> Request:
     """The request itself. Raises ValidationError, naming the field."""
-    request: Request = of_object(parse(bytes(found.request).decode()))
+    try:
+        request: Request = of_object(_decode_any(found.request))
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ValidationError("request", bytes(found.request)[:40], f"JSON: {error}") from None
     return request
 
 
