@@ -57,7 +57,7 @@ from oms.requests.orders import SEQUENCE_MAX, Origin
 from oms.stores import Store
 from oms.stores.lock import DataLock
 from oms.stores.sqlite import PersistentStorage
-from oms.turn.answer import Answer, answer_of
+from oms.turn.answer import Answer, Callback, answer_of
 from oms.turn.details import OrderDetails, details_of
 from oms.turn.dispatcher import Dispatcher
 from oms.turn.fair import FairInbox
@@ -358,6 +358,15 @@ class OrderManagement:
         if not self.inbox.put((line, self.clock.monotonic_ns(), answer), line[0] in URGENT):
             self._refuse(line, answer)
         return answer
+
+    def hand_over(self, request: Request, call: Callable[[OrderResponse | None], object]) -> None:
+        """As `try_submit`, for who passes answers on: `call` is told the response on the
+        dispatcher's thread, as a listener is, and None where the outcome is unknown."""
+        line = line_of(request)
+        _check_callable("call", call)
+        answer: Callback[OrderResponse] = Callback(call)
+        if not self.inbox.put((line, self.clock.monotonic_ns(), answer), line[0] in URGENT):
+            self._refuse(line, answer)
 
     def submit_all(self, requests: Sequence[Request]) -> "list[Future[OrderResponse]]":
         """Submit up to BATCH_MAX requests in this order; each is accepted or refused alone."""

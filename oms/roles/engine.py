@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -245,15 +246,14 @@ class Telling:
 
     # --- the dispatcher's thread ---
 
-    def answered(self, source: Source, done: "Future[OrderResponse]") -> None:
+    def answered(self, source: Source, response: OrderResponse | None) -> None:
         """A request was answered. Its answer is told behind the turn that made it durable."""
-        if done.exception() is not None:
+        if response is None:
             return  # the engine dies: the request is not acknowledged, and comes again
-        response = done.result()
-        if response.reason is RejectReason.SHUTTING_DOWN and not response.journal_seq:
-            self._engine.let_go(1)  # the next engine answers it
-        elif response.journal_seq > self._seq:
+        if response.journal_seq > self._seq:
             self._answers.append((source, response))
+        elif response.text == RejectReason.SHUTTING_DOWN:
+            self._engine.let_go(1)  # the next engine answers it
         else:
             self.put(self._unit(None, [(source, response)]))
 
@@ -488,6 +488,7 @@ class Commands:
         engine, now_ns = self._engine, self._oms.clock.wall_ns()
         with engine.lock:
             engine.taken += len(entries)
+        hand_over, answered = self._oms.hand_over, engine.telling.answered
         for entry in entries:
             version, content = payload(entry)
             found: Command | None = None
@@ -499,16 +500,11 @@ class Commands:
                 continue
             source = Source(entry[0], found.client, found.number, now_ns)
             try:
-                future = self._oms.try_submit(request)
-            except (ValidationError, StoppedError) as error:
-                if isinstance(error, StoppedError):
-                    engine.let_go(1)  # not acknowledged: it comes again
-                    continue
+                hand_over(request, partial(answered, source))
+            except ValidationError as error:
                 self._put_refused(entry, found, error)
-                continue
-            future.add_done_callback(
-                lambda done, source=source: engine.telling.answered(source, done)  # type: ignore[misc]
-            )
+            except StoppedError:
+                engine.let_go(1)  # not acknowledged: it comes again
         self._last = entries[-1][0].decode()
 
     def _refuse(self, entry: Entry, error: Exception) -> None:

@@ -3,6 +3,7 @@
 Flow:  manager -> [answer] -> inbox -> dispatcher -> publisher -> [answer] -> caller
 """
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from threading import get_ident
 from typing import Protocol, TypeVar
@@ -48,3 +49,29 @@ def answer_of(turns: Turns) -> "Answer[T]":
     answer.turns = turns
     answer.set_running_or_notify_cancel()
     return answer
+
+
+class Callback(Future[T]):
+    """An answer that nobody waits for: a function is called with it, or with None where the outcome
+    is unknown. A Future's lock and condition cost an order more than its matching."""
+
+    def __init__(self, call: Callable[[T | None], object]) -> None:
+        self._call = call
+        self._over = False
+
+    def set_running_or_notify_cancel(self) -> bool:
+        return True
+
+    def running(self) -> bool:
+        return False
+
+    def done(self) -> bool:
+        return self._over
+
+    def set_result(self, result: T) -> None:
+        self._over = True
+        self._call(result)
+
+    def set_exception(self, exception: BaseException | None) -> None:  # noqa: ARG002 - of any kind
+        self._over = True
+        self._call(None)
