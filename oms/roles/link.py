@@ -247,7 +247,7 @@ class Sending:
                 self._beat = found["beat"]
                 link.status, link.told_seq = found["status"], found["seq"]
                 link.alive_ns = now_ns
-                link.receiving.current(found["age_ns"])
+                link.receiving.heard_of(found["seq"], found["age_ns"])
         if link.home and now_ns - self._arms_ns >= ARMS_NS:
             self._tell_arms(server)
             self._arms_ns = now_ns
@@ -316,6 +316,7 @@ class Receiving:
         self._asked: dict[str, int] = {}  # when questions of our own were asked
         self._users_left = True  # some were not read yet
         self._users_read = 0
+        self._said: deque[tuple[int, int]] = deque(maxlen=1_000)  # turns told, and as of when
         self._stopping = threading.Event()
 
     # --- the sending thread ---
@@ -324,12 +325,9 @@ class Receiving:
         """The stream of answers is a new one."""
         self._last = "0-0"
 
-    def current(self, age_ns: int) -> None:
-        """The engine took a turn so long ago. If all that it told is here, no revocation that is
-        not known is older."""
-        mirror = self._link.mirror
-        if mirror.seq >= self._link.told_seq and mirror.seq and not self._users_left:
-            mirror.access.seen_ns = self._link.clock.monotonic_ns() - age_ns
+    def heard_of(self, seq: int, age_ns: int) -> None:
+        """The engine said that it had told turn `seq`, and taken its latest so long ago."""
+        self._said.append((seq, self._link.clock.monotonic_ns() - age_ns))
 
     # --- its own thread ---
 
@@ -341,9 +339,17 @@ class Receiving:
         except TransportError as error:
             log.debug("group %s: %s", link.group, error)
             self._stopping.wait(IDLE_S)
+        self._be_current()
         self._link.heard.tell()
         self._release()
         self._follow()
+
+    def _be_current(self) -> None:
+        """All that the engine had told by its last words is here: no revocation that is not known
+        is older than that."""
+        mirror, said = self._link.mirror, self._said
+        while said and mirror.seq and not self._users_left and said[0][0] <= mirror.seq:
+            mirror.access.seen_ns = max(mirror.access.seen_ns, said.popleft()[1])
 
     def _receive(self, server: Server) -> None:
         link, mirror = self._link, self._link.mirror

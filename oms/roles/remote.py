@@ -20,6 +20,7 @@ from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.enums import Phase, Side
 from oms.errors import StoppedError, TransportError, ValidationError
+from oms.gateways.gate import STALE_NS
 from oms.instruments import Instrument
 from oms.manager import TRADES_MAX, AccountSnapshot, OrderPage
 from oms.market_data import Candle, DecimalLevel, DepthSnapshot, TradeEvent, TradePrint, levels_of
@@ -406,7 +407,8 @@ class RemoteOrders:
         wall_ns = self.clock.wall_ns()
         window, open_ns = self.session.window_at(wall_ns), self.session.next_open_ns(wall_ns)
         close_ns = self.session.next_close_ns(wall_ns)
-        alive = all(link.alive for link in self.links.values())
+        groups = {name: self._link_told(link) for name, link in self.links.items()}
+        alive = all(each["ready"] for each in groups.values()) and self._knows_users()
         said = {**UNKNOWN, **self.home.status}
         health = said["health"] if alive else "degraded"
         return {
@@ -416,8 +418,12 @@ class RemoteOrders:
             "trading_date": window.trading_date.isoformat() if window else None,
             "opens": utc_text(open_ns) if open_ns is not None else None,
             "closes": utc_text(close_ns) if close_ns is not None else None,
-            "groups": {name: self._link_told(link) for name, link in self.links.items()},
+            "groups": groups,
         }
+
+    def _knows_users(self) -> bool:
+        """Are revocations known? Else the gate lets nobody through."""
+        return self.clock.monotonic_ns() - self.access.seen_ns <= STALE_NS
 
     def _link_told(self, link: Link) -> dict[str, Any]:
         circuit = link.circuit

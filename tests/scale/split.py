@@ -60,7 +60,7 @@ class Split(FrontDoor):
             on_failure=lambda name, error: self.died.append((name, error)),
         )  # fmt: skip
         self.remote.start()
-        wait_for(lambda: self.remote.access.users() or self.remote.home.mirror.seq)
+        wait_for(lambda: self.remote.get_status()["health"] == "ok")
         self.server = open_web(self.remote, directory)
         self.worker = Worker("oms-web", self.server, lambda *died: self.died.append(died))
         self.worker.start()
