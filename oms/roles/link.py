@@ -366,7 +366,8 @@ class Receiving:
         for entry in entries:
             version, content = payload(entry)
             if version in wire.VERSIONS:
-                self._reply(wire.decode_reply(content))
+                for reply in wire.decode_replies(content):
+                    self._reply(reply)
         if entries and self._last == last:  # else the stream was made anew meanwhile
             self._last = entries[-1][0].decode()
 

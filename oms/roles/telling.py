@@ -224,23 +224,23 @@ class Telling:
     def _write(self, server: Server, units: list[Unit]) -> None:
         keys, config = self._engine.keys, self._engine.config
         turns = [each.turn for each in units if each.turn is not None]
-        replies = [reply for each in units for reply in each.replies]
+        replies: dict[str, list[bytes]] = {}  # one entry for each client, with all of its answers
+        for client, content in [reply for each in units for reply in each.replies]:
+            replies.setdefault(client, []).append(content)
         dead = [each for unit in units for each in unit.dead]
-        clients = list({client: None for client, _ in replies})
-        place = {client: number for number, client in enumerate(clients, 5)}
         arguments: list[Any] = [*self._engine.fence, config.turns_kept, config.replies_kept]
         arguments.append(len(turns))
         for seq, content in turns:
             arguments += (turn_id(seq), content)
         arguments.append(len(replies))
-        for client, content in replies:
-            arguments += (place[client], content)
+        for place, contents in enumerate(replies.values(), 5):
+            arguments += (place, b"[%s]" % b",".join(contents))
         arguments.append(len(dead))
         for each in dead:
             arguments += each
         arguments += [ack for each in units for ack in each.acks]
         named = [keys.fence, keys.turns, keys.commands, keys.dead]
-        server.run(PUBLISH, [*named, *map(keys.replies, clients)], arguments)
+        server.run(PUBLISH, [*named, *map(keys.replies, replies)], arguments)
         if turns:
             self.told_seq = turns[-1][0]
 

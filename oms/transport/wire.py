@@ -59,7 +59,9 @@ class ErrorTold(msgspec.Struct, array_like=True):
 
 
 class Reply(msgspec.Struct, array_like=True):
-    """The answer to a command or a question. seq: the turn that made it durable, 0: none.
+    """The answer to a command or a question; an entry is a list of them.
+
+    seq: the turn that made it durable, 0: none.
     content: of an answer, nothing where there is an error instead. read_ns, answered_ns: wall
     clock, when the engine had read the request, and when it had its answer."""
 
@@ -112,7 +114,7 @@ NOTHING = msgspec.Raw(b"null")
 encode = msgspec.json.Encoder().encode
 decode_turn = msgspec.json.Decoder(TurnEntry).decode
 decode_reports = msgspec.json.Decoder(list[Report]).decode
-decode_reply = msgspec.json.Decoder(Reply).decode
+decode_replies = msgspec.json.Decoder(list[Reply]).decode
 decode_answered = msgspec.json.Decoder(Answered).decode
 _decode_command = msgspec.json.Decoder(Command).decode
 _decode_any = msgspec.json.Decoder().decode

@@ -80,7 +80,8 @@ class Split(FrontDoor):
         """What the test did to the engine itself is known to the front door."""
         seq = self.oms.dispatcher.fold.last_seq
         with suppress(AssertionError):
-            wait_for(lambda: self.remote.home.mirror.seq >= seq, 1)
+            mirror = self.remote.home.mirror
+            wait_for(lambda: mirror.seq >= seq and not mirror.behind, 1)
 
     def stop(self) -> None:
         self.http.close()

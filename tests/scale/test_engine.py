@@ -16,7 +16,8 @@ def put(client, name, number=1, version="1"):
 
 def replies(client):
     found = client.xrange(KEYS.replies("tester"))
-    return [wire.decode_reply(fields["e"].encode()) for _, fields in found if fields["v"] == "1"]
+    told = [fields["e"].encode() for _, fields in found if fields["v"] == "1"]
+    return [reply for each in told for reply in wire.decode_replies(each)]
 
 
 def listening(client):
