@@ -35,6 +35,7 @@ from oms.transport.keys import Keys, turn_id
 from oms.transport.scripts import SEND
 from oms.transport.server import Circuit, Server, payload
 from oms.transport.wire import Question, Reply, TurnEntry, encode
+from oms.turn.latency import Histogram
 from oms.turn.publisher import settle
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,8 @@ REPLIES_MS = 10_000  # the stream of answers is gone so long after its owner
 ALIVE_NS = 2 * NANOS
 READ_MAX = 1_000
 ASKS_MAX = 10_000  # questions that no engine hears
+# From which of sent, read by the engine, answered by it and received here to which a hop goes.
+TIMED = {"send": (0, 1), "venue": (1, 2), "publish": (2, 3), "total": (0, 3)}
 ARMS_NS = 2 * NANOS  # how often it is told whose sockets guard orders
 URGENT = ("C", "X", "O")  # kinds that pass a lag, as they pass a full inbox
 
@@ -61,6 +64,7 @@ class Waiting(NamedTuple):
     method: str
     content: bytes
     line: tuple[Any, ...]
+    sent_ns: int  # wall clock
 
 
 class Held(NamedTuple):
@@ -90,6 +94,7 @@ class Link:
         self.alive_ns = 0  # monotonic, of the latest look that found an engine
         self.status: dict[str, Any] = {}  # what the engine last said of itself
         self.told_seq = 0  # the turn that Redis has of it
+        self.times = {hop: Histogram() for hop in TIMED}
         self.heard = Heard(self.ask, self.pace.monotonic_ns)
         self.sending = Sending(self)
         self.receiving = Receiving(self)
@@ -123,12 +128,13 @@ class Link:
         with self._lock:
             self._number += 1
             number = self._number
+        sent_ns = self.clock.wall_ns()
         if request is not None:
-            content = wire.command(self.client, number, self.clock.wall_ns(), request)
+            content = wire.command(self.client, number, sent_ns, request)
         else:
             given, named = msgspec.json.decode(content)
             content = encode(Question(self.client, number, method, given, named))
-        self.waiting[number] = Waiting(future, now_ns, method, content, line)
+        self.waiting[number] = Waiting(future, now_ns, method, content, line, sent_ns)
         self.sending.put(number)
         return future
 
@@ -410,6 +416,7 @@ class Receiving:
                 value: Any = answer_of(found.method, content, link.instrument_of)
             else:
                 value = response_of(wire.decode_answered(content), link.instrument_of)
+                self._time(found, reply)
         except (msgspec.MsgspecError, ValidationError) as error:
             settle(found.future, None, unknown(found))
             log.error("an answer is not readable: %s", error)
@@ -421,6 +428,14 @@ class Receiving:
             self._held.append(Held(seq, link.pace.monotonic_ns(), found.future, value, heard))
         else:
             settle(found.future, value)
+
+    def _time(self, found: Waiting, reply: Reply) -> None:
+        """How long each stage took: by the wall clocks of two machines, if they are two."""
+        stamps = found.sent_ns, reply.read_ns, reply.answered_ns, self._link.clock.wall_ns()
+        if not reply.read_ns:
+            return
+        for hop, (begin, end) in TIMED.items():
+            self._link.times[hop].record(max(0, stamps[end] - stamps[begin]))
 
     def _release(self) -> None:
         """Answers whose turn is in the mirror, so that who reads next sees what they did."""

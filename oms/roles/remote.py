@@ -30,13 +30,13 @@ from oms.requests import AccessAction, AccessRequest, Request, line_of
 from oms.requests.codec import to_object
 from oms.requests.orders import Origin
 from oms.roles.heard import Listener
-from oms.roles.link import Link
+from oms.roles.link import TIMED, Link
 from oms.roles.mirror import Mirror
 from oms.roles.once import Once
 from oms.roles.routes import Routes
 from oms.stores.lock import DataLock
 from oms.turn.details import OrderDetails
-from oms.turn.latency import HOPS
+from oms.turn.latency import HOPS, Histogram
 from oms.turn.movements import MovementPage
 from oms.turn.one_shot import DryRun
 from oms.turn.publisher import settle
@@ -397,10 +397,14 @@ class RemoteOrders:
     # --- how it goes ---
 
     def latency_rows(self, hop: str) -> list[tuple[int, int, int]]:
-        """As of an OrderManagement: of the engine's own hops an api knows nothing."""
+        """As of an OrderManagement, of what is seen from here: `send` to the engine's reading,
+        `venue` from there to its answer, `publish` from there to here, `total`."""
         if hop not in HOPS:
             raise ValidationError("hop", hop, "one of " + ", ".join(HOPS))
-        return []
+        together = Histogram()
+        for link in self.links.values() if hop in TIMED else ():
+            together.merge(link.times[hop])
+        return together.rows()
 
     def get_status(self) -> dict[str, Any]:
         """What the home group's engine last said of itself; then how each group is reached."""

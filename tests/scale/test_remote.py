@@ -27,6 +27,8 @@ def test_the_same_requests_are_answered_as_by_an_order_manager(config, tmp_path,
     with pytest.raises(ValidationError) as of_engine:
         made.oms.orders("ann", symbol="BTC_USD", limit=5000)
     assert str(of_remote.value) == str(of_engine.value)
+    for hop in ("send", "venue", "publish", "total"):
+        assert sum(count for _, _, count in remote.latency_rows(hop)) == 2
     canceled = remote.submit(OrderRequest.cancel("ann", "a-2", "a-1")).result(10)
     assert canceled.state == "CANCELED"
 
