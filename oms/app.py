@@ -95,7 +95,7 @@ class App:
                 on_failure=self._thread_died,
             )
             self.manager.lock = lock
-            self.manager.dispatcher.should_stop = self._stop.is_set
+            self.manager.should_stop = self._stop.is_set
             try:
                 if self._standby:
                     self._stand_by()
@@ -153,6 +153,11 @@ class App:
         self.web = front_door()(self.manager, self.directory)
         stack.callback(self.web.close)
         self.start_job(stack, "oms-web", self.web)
+
+    @property
+    def on_failure(self) -> Callable[[str, BaseException], None]:
+        """For who runs threads of its own: told when one dies, it ends the daemon."""
+        return self._thread_died
 
     def start_job(self, stack: ExitStack, name: str, job: Job) -> None:
         """Run one job more on a thread of its own, until the daemon stops."""

@@ -64,6 +64,10 @@ FIGURES = {
         "first_ladder_ms", "frame_ms_p99", "task_ms_max", "heap_growth_kb_per_minute",
         "orders_ratio", "console_kb",
     },
+    "scale_engine": {
+        "ratio_to_library", "engine_cpu_us", "redis_cpu_us", "round_trip_ms_p50",
+        "round_trip_ms_p99", "orders_per_s",
+    },
     "web_connections": {"daemon_mb", "kib_per_connection", "connections_lost"},
 }  # fmt: skip
 FIGURES["latency --ledger"] = FIGURES["latency"]
