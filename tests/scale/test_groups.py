@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from oms.enums import Scope
 from oms.errors import ConfigError, TransportError, ValidationError
 from oms.requests import (
     FundsAction,
@@ -101,6 +102,31 @@ def test_what_is_about_all_markets_goes_to_every_group(remote, engines):
         refused = remote.submit(buy(f"k-{symbol}", symbol)).result(10)
         assert refused.reason == "KILL_SWITCH"
     assert len(engines) == 2
+
+
+def test_what_operators_ask_is_answered_of_both_groups(remote):
+    """What goes by a group's own numbers is refused."""
+    # given an order in each, and an account that may only reduce
+    usd, _ = done(remote, buy("a-1", "BTC_USD")), done(remote, buy("a-2", "TATA_INR"))
+    halt = OperatorRequest(
+        client_order_id="h", action=OperatorAction.SET_TRADING, scope=Scope.ACCOUNT,
+        target="ann", value="REDUCING", why="a look",
+    )  # fmt: skip
+    done(remote, halt)
+
+    # then both are counted, explained and told of
+    assert remote.count_open("ann") == (2, 1, 2)
+    assert remote.count_open(symbol="TATA_INR") == (1, 1, 1)
+    halts = remote.halts().result(10)
+    assert (halts.everybody, halts.accounts) == ("ACTIVE", {"ann": "REDUCING"})
+    assert remote.account_limits("ann").result(10).groups == []
+    assert remote.explain("a-1", "ann").order_id == usd.order_id
+    assert "TATA_INR" in remote.explain("a-2", "ann").heading
+    assert remote.explain("never", "ann") is None
+    assert remote.calendar(remote.clock.wall_ns(), 1)
+    for ask in (remote.count_open, remote.actions):
+        with pytest.raises(ValidationError, match="broadcast"):
+            ask()
 
 
 def test_an_engine_that_is_gone_does_not_disturb_the_other_group(remote, engines):
