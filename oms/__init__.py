@@ -24,6 +24,7 @@ from oms.errors import (
     ConfigError,
     DataInUseError,
     DeadlockError,
+    FencedError,
     GapError,
     GatewayError,
     JournalError,
@@ -35,6 +36,7 @@ from oms.errors import (
     StoreBusyError,
     StoreError,
     StoreFullError,
+    TransportError,
     UnansweredError,
     ValidationError,
     VenueError,
@@ -69,7 +71,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AccessAction", "AccessRequest", "BookTrade", "Config", "ConfigError", "DataInUseError",
-    "DeadlockError", "EmbeddedVenue",
+    "DeadlockError", "EmbeddedVenue", "FencedError",
     "FundsAction", "FundsRequest", "GapError", "GatewayError", "Instrument", "JournalError",
     "Liquidity",
     "ManualClock", "MassCancelRequest", "MemoryStore", "Movement", "OMSError", "OperatorAction",
@@ -79,7 +81,7 @@ __all__ = [
     "Position", "PostOnly", "RejectReason", "RequestType", "ResponseType", "Schedule", "Scope",
     "SelfTrade", "ServerError", "Side", "StoppedError", "StoreBusyError", "StoreError",
     "StoreFullError",
-    "SystemClock", "TimeInForce", "Trade", "Trading", "TradingSession", "UnansweredError",
-    "ValidationError",
+    "SystemClock", "TimeInForce", "Trade", "Trading", "TradingSession", "TransportError",
+    "UnansweredError", "ValidationError",
     "VenueError", "VenueReport", "load_config", "market_data",
 ]  # fmt: skip

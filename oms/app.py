@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 from oms.config import Config
-from oms.errors import GatewayError, StoppedError
+from oms.errors import ConfigError, GatewayError, StoppedError
 from oms.gateways.control import ControlGateway
 from oms.logs import LogWriter
 from oms.manager import OrderManagement
@@ -37,7 +37,8 @@ GATEWAY_STOP_S = 2.0  # it writes the last answers, for a second at most
 class App:
     """One order manager in one data directory, until a signal.
 
-    told: whose settings these are, for the log. on_open: called once the daemon's gateways are
+    standby: wait until the engine that has the journal is gone, and take over. told: whose settings
+    these are, for the log. on_open: called once the daemon's gateways are
     open, with what is undone at the stop; not with `work`.
 
     Ctrl-C or SIGTERM stops in order; a second one exits at once, as safe as kill -9.
@@ -50,6 +51,7 @@ class App:
         *,
         console: TextIO | None = None,
         accept_loss: int | None = None,
+        standby: bool = False,
         told: str = "",
         manager_of: Callable[..., OrderManagement] = OrderManagement,
         on_open: Callable[["App", ExitStack], None] = lambda _app, _stack: None,
@@ -58,6 +60,7 @@ class App:
         self.directory = directory
         self._console = console
         self._accept_loss = accept_loss
+        self._standby = standby
         self._told = told
         self._stop = StopFlag()
         self._signals = 0
@@ -92,8 +95,10 @@ class App:
                 on_failure=self._thread_died,
             )
             self.manager.lock = lock
-            self.manager.dispatcher.should_stop = self._stop.is_set
+            self.manager.should_stop = self._stop.is_set
             try:
+                if self._standby:
+                    self._stand_by()
                 self.manager.start()
                 log.info("started in %s, process %d", self.directory, os.getpid())
                 if self._told:
@@ -111,6 +116,16 @@ class App:
             finally:
                 self._shut_down()
         return EXIT_OK if self.failure is None else EXIT_FAILED
+
+    def _stand_by(self) -> None:
+        """Raises ConfigError if the journal is one of a machine; StoppedError at a signal."""
+        wait_for_lock = getattr(self.manager.store, "wait_for_lock", None)
+        if wait_for_lock is None:
+            raise ConfigError(["--standby: expected [store] kind = postgres, was sqlite"])
+        log.info("standing by in %s, process %d", self.directory, os.getpid())
+        if not wait_for_lock(self._stop.is_set):
+            raise StoppedError("stopped while it stood by")
+        log.info("the journal is free: taking over")
 
     def _log_writer(self) -> LogWriter:
         return LogWriter(self._config.log, self.directory / "logs", self._console)
@@ -138,6 +153,11 @@ class App:
         self.web = front_door()(self.manager, self.directory)
         stack.callback(self.web.close)
         self.start_job(stack, "oms-web", self.web)
+
+    @property
+    def on_failure(self) -> Callable[[str, BaseException], None]:
+        """For who runs threads of its own: told when one dies, it ends the daemon."""
+        return self._thread_died
 
     def start_job(self, stack: ExitStack, name: str, job: Job) -> None:
         """Run one job more on a thread of its own, until the daemon stops."""

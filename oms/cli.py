@@ -8,6 +8,7 @@ at the start is one line on stderr and exit code 2, never a traceback.
 
 import argparse
 import os
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,17 +20,20 @@ from oms.commands import (
     Command,
     Place,
     begin,
+    cluster,
     control,
     end_of_day,
     explain,
     exporting,
     feeding,
+    filling,
     flows,
     funds,
     keeping,
     live,
     offline,
     program_name,
+    roles,
     say,
     serving,
     top,
@@ -43,8 +47,8 @@ from oms.version import VERSION
 EXIT_INTERRUPTED, EXIT_PIPE_CLOSED = 130, 141
 DEFAULT_COMMAND = "simulate"
 MODULES = (
-    flows, live, top, serving, feeding, control, funds, users, offline, exporting, end_of_day,
-    keeping, explain, begin,
+    flows, live, top, serving, roles, cluster, feeding, control, funds, users, offline, exporting,
+    end_of_day, keeping, filling, explain, begin,
 )  # fmt: skip
 ALONE = ("-h", "--help", "--version")  # options that need no command
 
@@ -122,10 +126,15 @@ def place_of(args: argparse.Namespace) -> Place:
     if getattr(args, "log_json", False):
         config = replace(config, log=replace(config.log, json=True))
     told = f"data in {directory.absolute()}; settings of {path.absolute()}"
-    given = ", ".join(f"{name}={text}" for name, text in overrides(os.environ).items())
+    given = ", ".join(f"{name}={shown(text)}" for name, text in overrides(os.environ).items())
     if given:
         told += f" and of the environment: {' '.join(given.split())}"
     return Place(config, directory, told, getattr(args, "accept_loss", None))
+
+
+def shown(text: str) -> str:
+    """A setting as it is printed and logged: of an address with a password without that."""
+    return re.sub(r"(://[^/\s:@]*):[^/\s@]*@", r"\1:***@", text)
 
 
 def own_config(directory: Path) -> Path | None:

@@ -10,7 +10,7 @@ What each section holds is in sections.py; here is what they are together.
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -30,8 +30,10 @@ from oms.sections import (
     InstrumentConfig,
     LogConfig,
     MarketDataConfig,
+    ProjectionConfig,
     QueueConfig,
     RiskConfig,
+    ScaleConfig,
     Section,
     SessionConfig,
     SimulateConfig,
@@ -76,6 +78,7 @@ NAMED = {  # sections of which there may be many: how the header goes on, and wh
     "fees": ("SYMBOL TIER", "[A-Z0-9._-]{1,32} [A-Za-z0-9_-]{1,16}", FeesConfig),
 }
 Fees = dict[tuple[str, str], tuple[int, int]]
+Kind = TypeVar("Kind", bound=Section)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +97,7 @@ class Config:
     throttle: ThrottleConfig = field(default_factory=ThrottleConfig)
     queue: QueueConfig = field(default_factory=QueueConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
+    projection: ProjectionConfig = field(default_factory=ProjectionConfig)
     venue: VenueConfig = field(default_factory=VenueConfig)
     exchange: ExchangeConfig = field(default_factory=ExchangeConfig)
     risk: RiskConfig = field(default_factory=RiskConfig)
@@ -101,6 +105,7 @@ class Config:
     market_data: MarketDataConfig = field(default_factory=MarketDataConfig)
     control: ControlConfig = field(default_factory=ControlConfig)
     web: WebConfig = field(default_factory=WebConfig)
+    scale: ScaleConfig = field(default_factory=ScaleConfig)
     log: LogConfig = field(default_factory=LogConfig)
     simulate: SimulateConfig = field(default_factory=SimulateConfig)
     instruments: tuple[Instrument, ...] = SHIPPED_INSTRUMENTS
@@ -155,6 +160,34 @@ class Config:
         """The tier of each account that has one."""
         return {name: account.tier for name, account in self.accounts.items() if account.tier}
 
+    def of_group(self, group: str) -> "Config":
+        """What the engine of one group of markets needs of it: its instruments, and no front door.
+        Raises ConfigError if [scale] has no such group."""
+        if group not in self.scale.names:
+            known = ", ".join(self.scale.names)
+            raise ConfigError([f"--group: expected one of {known}, was {group!r}"])
+        symbols = self.scale.symbols_by_group.get(group)
+        web = replace(self.web, enabled=False)
+        if symbols is None:
+            return replace(self, web=web)
+
+        def own(section: Kind) -> Kind:
+            named = getattr(section, "restricted_symbols", None)
+            if not named:
+                return section
+            left = ", ".join(each for each in symbols_of(named) if each in symbols)
+            return replace(section, restricted_symbols=left)  # type: ignore[type-var]
+
+        scale = replace(self.scale, market_groups=f"{group}: {' '.join(symbols)}", home_group="")
+        return replace(
+            self, web=web, scale=scale, risk=own(self.risk),
+            instruments=tuple(each for each in self.instruments if each.symbol in symbols),
+            limits={symbol: each for symbol, each in self.limits.items() if symbol in symbols},
+            fees={pair: each for pair, each in self.fees.items() if pair[0] in symbols},
+            accounts={name: own(each) for name, each in self.accounts.items()},
+            account_groups={name: own(each) for name, each in self.account_groups.items()},
+        )  # fmt: skip
+
     def groups(self) -> dict[str, str]:
         """The stp_group of each account that has one."""
         return {name: each.stp_group for name, each in self.accounts.items() if each.stp_group}
@@ -179,6 +212,7 @@ def contradictions(symbols: Collection[str], parts: Mapping[str, Any]) -> Mistak
     if len(made) == len(symbols):
         yield from _in_calls(made, parts["session"].auction_extension_ns)
     yield from _in_tiers(parts["accounts"], parts["fees"])
+    yield from _in_market_groups(symbols, parts["scale"])
     if parts["exchange"].ledger:
         yield from mistakes_in_ledger(made, parts["assets"])
 
@@ -282,6 +316,16 @@ def _in_tiers(accounts: Mapping[str, AccountConfig], fees: Fees) -> Mistakes:
             )
 
 
+def _in_market_groups(symbols: Collection[str], scale: ScaleConfig) -> Mistakes:
+    """Each instrument is in one group, so that one engine has it."""
+    grouped = {symbol for those in scale.symbols_by_group.values() for symbol in those}
+    for symbol in sorted(grouped - set(symbols)):
+        yield "scale", ValidationError("market_groups", symbol, "configured instruments")
+    for symbol in sorted(set(symbols) - grouped) if grouped else ():
+        expected = f"a group with {symbol} in it, too"
+        yield "scale", ValidationError("market_groups", scale.market_groups, expected)
+
+
 def mistakes_in_ledger(made: Mapping[str, Instrument], assets: Mapping[str, int]) -> Mistakes:
     """Every trade moves two assets, each of which is counted in one way, down to one lot."""
     scales = dict(assets)
@@ -309,7 +353,6 @@ SECTIONS = {
     for name, cls in get_type_hints(Config).items()
     if isinstance(cls, type) and issubclass(cls, Section)
 }
-Kind = TypeVar("Kind", bound=Section)
 
 
 def load_config(

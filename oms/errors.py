@@ -76,6 +76,14 @@ class GatewayError(OMSError):
     """A daemon's control socket cannot be opened, or does not answer."""
 
 
+class TransportError(OMSError):
+    """Redis cannot be reached, is too slow, or refuses a command."""
+
+
+class FencedError(TransportError):
+    """Another engine serves the group since: this one may neither read nor tell any more."""
+
+
 class ServerError(OMSError):
     """A client's server refused a request as such, or gives no answer; nothing was done.
 

@@ -23,6 +23,7 @@ from oms.sections import (
     Section,
     SessionConfig,
     StopConfig,
+    StoreConfig,
     ThrottleConfig,
     key_of,
 )
@@ -51,6 +52,11 @@ def idle_settings(made: Mapping[str, Section]) -> Mistakes:
             elif isinstance(section, AccountConfig):
                 yield from _unused(name, section, ("tier",), "[exchange] ledger is no")
     yield from _in_limits(made)
+    store = _the(StoreConfig, made)
+    if store.kind == "sqlite":
+        yield from _unused("store", store, ("dsn",), "kind is sqlite")
+    else:
+        yield from _unused("store", store, ("busy_timeout_ns", "group"), "kind is postgres")
     stop = _the(StopConfig, made)
     if stop.on_stop != "drain":
         yield from _unused("stop", stop, ("drain_max_ns",), f"on_stop is {stop.on_stop}")

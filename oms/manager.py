@@ -20,12 +20,12 @@ from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from oms.clock import NANOS, Clock, ManualClock, SystemClock, pause, utc_text
-from oms.config import Config
+from oms.config import Config, StoreConfig
 from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
 from oms.desk.hours import zone_of
 from oms.enums import Phase, Scope, Side, Trading
-from oms.errors import DeadlockError, StoppedError, ValidationError
+from oms.errors import DeadlockError, StoppedError, StoreError, ValidationError
 from oms.instruments import Instrument
 from oms.market_data import (
     Candle,
@@ -59,6 +59,7 @@ from oms.requests.operators import OPERATOR
 from oms.requests.orders import SEQUENCE_MAX, Origin
 from oms.stores import Store
 from oms.stores.lock import DataLock
+from oms.stores.sql_store import SqlStore
 from oms.stores.sqlite import PersistentStorage
 from oms.turn.actions import ActionPage, actions_of
 from oms.turn.answer import Answer, Asker, answer_of
@@ -71,12 +72,13 @@ from oms.turn.intake import Intake
 from oms.turn.latency import HOPS
 from oms.turn.movements import MovementPage, movements_of
 from oms.turn.one_shot import DryRun, dry_run, place_pair
-from oms.turn.publisher import Listener, MarketListener, Publisher, fail, settle
+from oms.turn.publisher import Listener, MarketListener, Publisher, TurnListener, fail, settle
 from oms.turn.schedule import phase_starts
 from oms.turn.session_keeper import SessionKeeper
 from oms.turn.story import Explained, Story, Words, reports_named
 from oms.turn.tape import told_of
 from oms.turn.threads import Job, Worker
+from oms.users import Arm
 from oms.venues import EmbeddedVenue, Venue
 
 log = logging.getLogger(__name__)
@@ -148,6 +150,42 @@ class CalendarWindow(NamedTuple):
     phases: list[tuple[Phase, int]]
 
 
+def store_of(config: StoreConfig, directory: Path, *, accept_loss: int | None = None) -> Store:
+    """The store that the settings name. Raises StoreError where a package is missing for it."""
+    if config.kind == "sqlite":
+        return PersistentStorage(
+            directory / config.database,
+            durability=config.durability,
+            busy_timeout_ns=config.busy_timeout_ns,
+            accept_loss=accept_loss,
+            group=config.group,
+        )
+    if accept_loss is not None:
+        raise ValidationError("accept_loss", accept_loss, "none, as [store] kind is postgres")
+    store: Store = postgres()(config.dsn, durability=config.durability)
+    return store
+
+
+def reader_of(config: StoreConfig, directory: Path) -> SqlStore:
+    """The same, to look at only."""
+    if config.kind == "sqlite":
+        return PersistentStorage(directory / config.database, read_only=True)
+    reader: SqlStore = postgres()(config.dsn, read_only=True)
+    return reader
+
+
+def postgres() -> Any:
+    """The class PostgresStorage: its module needs a package that not everybody has."""
+    try:
+        from oms.stores.postgres import PostgresStorage
+    except ImportError as error:
+        raise StoreError(
+            f"[store] kind = postgres needs a package that is missing: {error.name or error}; "
+            "pip install '.[postgres]' in the checkout has it"
+        ) from error
+    return PostgresStorage
+
+
 class OrderManagement:
     """Takes orders from any thread; every answer it gives is already on disk.
 
@@ -180,12 +218,8 @@ class OrderManagement:
         self.config = config or Config()
         self.clock: Clock = clock or SystemClock()
         self.venue: Venue | EmbeddedVenue = venue or EmbeddedVenue()
-        self.store: Store = store or PersistentStorage(
-            Path(directory) / self.config.store.database,
-            durability=self.config.store.durability,
-            busy_timeout_ns=self.config.store.busy_timeout_ns,
-            accept_loss=accept_loss,
-            group=self.config.store.group,
+        self.store: Store = store or store_of(
+            self.config.store, Path(directory), accept_loss=accept_loss
         )
         self.session = TradingSession(
             self.config.session.schedule,
@@ -209,12 +243,24 @@ class OrderManagement:
         self.failure: tuple[str, BaseException] | None = None
         self._on_failure = on_failure
         self._refusals = Refusals()
+        self._arms_told = False
+        # Of several front doors: whether none has taken a name yet. Here there is one.
+        self.once: Callable[[str, int], bool] | None = None
         self._running = self._stopped = False
         self._stopping = threading.Lock()
         self._threads = ExitStack()
         self._all_stopped = True
 
     # --- life ---
+
+    @property
+    def should_stop(self) -> Callable[[], bool]:
+        """Asked while the journal is folded: whether to give the start up."""
+        return self.dispatcher.should_stop
+
+    @should_stop.setter
+    def should_stop(self, asked: Callable[[], bool]) -> None:
+        self.dispatcher.should_stop = asked
 
     def start(self) -> None:
         """Recover, then start the threads. Raises StoreError; DataInUseError, naming the process,
@@ -504,7 +550,15 @@ class OrderManagement:
         self.publisher.add_market_listener(callback)
         self.dispatcher.feed.want_depth()
 
-    def remove_listener(self, callback: Listener | MarketListener) -> None:
+    def add_turn_listener(self, callback: TurnListener) -> None:
+        """Have each turn told to `callback` as a whole, from the next one on, also one without a
+        report: behind all that the other listeners were told of it, on the dispatcher's thread. As
+        above it must not wait, and what it raises is logged and counted."""
+        _check_callable("callback", callback)
+        self.publisher.add_turn_listener(callback)
+        self.dispatcher.feed.want_depth()
+
+    def remove_listener(self, callback: Listener | MarketListener | TurnListener) -> None:
         """Tell this callback nothing more; it may still hear what is being told now."""
         _check_callable("callback", callback)
         self.publisher.remove_listener(callback)
@@ -562,6 +616,23 @@ class OrderManagement:
         known = self.publisher.instruments
         found = self.store.find_asked([each for each in order_ids if 0 < each <= SEQUENCE_MAX])
         return {each.claim[0]: details_of(each, known) for each in found}
+
+    def details_for(self, responses: Sequence[OrderResponse]) -> list[OrderDetails | None]:
+        """The same for the order of each of these, in their order; None where it has no details.
+        One look into the store for all of them. Raises ValidationError."""
+        if type(responses) not in (list, tuple) or any(
+            type(each) is not OrderResponse for each in responses
+        ):
+            raise ValidationError("responses", responses, "a list of responses")
+        found = self.order_details(list({each.order_id: None for each in responses}))
+        return [found.get(each.order_id) for each in responses]
+
+    def details_heard(self, response: OrderResponse) -> OrderDetails | None:
+        """The same for one order that a listener was told of, as it is by then. Raises
+        ValidationError."""
+        if type(response) is not OrderResponse:
+            raise ValidationError("response", response, "a response")
+        return self.order_details([response.order_id]).get(response.order_id)
 
     def orders(
         self, account: str, *, symbol: str = "", side: Side | None = None, before: int = 0,
@@ -699,8 +770,9 @@ class OrderManagement:
             lambda _desk, _intake: self.get_order(account, named), behind=account
         )
 
-    def journal_seq(self) -> "Future[int]":
-        """The sequence of the latest turn that is on disk, as the dispatcher says: it is alive."""
+    def journal_seq(self, symbol: str = "") -> "Future[int]":  # noqa: ARG002 - one journal has all
+        """The sequence of the latest turn that is on disk, as the dispatcher says: it is alive.
+        symbol: in the journal that has this market; here one has all of them."""
         return self.between_turns(lambda desk, _intake: desk.reports.turn_seq)
 
     def account_snapshot(self, account: str) -> "Future[AccountSnapshot]":
@@ -938,6 +1010,14 @@ class OrderManagement:
         known = self.publisher.listed
         if type(symbol) is not str or symbol not in known:
             raise ValidationError("symbol", symbol, "one of " + ", ".join(known))
+
+    def lost_arms(self) -> list[tuple[str, Arm]]:
+        """Users' arms whose sockets are lost with their process: told once, as those of an earlier
+        process."""
+        told, self._arms_told = self._arms_told, True
+        if told:
+            return []
+        return [(user.name, arm) for user in self.access.users() for arm in user.arms]
 
     def latency_rows(self, hop: str) -> list[tuple[int, int, int]]:
         """How often a hop took how long since the start: from ns, to ns, how many. Raises

@@ -390,6 +390,15 @@ class HopTimes(NamedTuple):
     published_ns: int
 
 
+class ResponseParts(NamedTuple):
+    """An OrderResponse taken apart: its arguments, but for the instrument."""
+
+    report: Report
+    hops: tuple[str, int, int, int, int, int] | None
+    told: tuple[int, int]
+    at_once: Sequence[Report]
+
+
 class OrderResponse:
     """One execution report: what happened to one order, and how it stands since.
 
@@ -475,6 +484,11 @@ class OrderResponse:
     def hops(self) -> HopTimes | None:
         """The request's hop times; None for a report that answers no request just sent."""
         return HopTimes(*self._hops[1:], *self._told) if self._hops else None
+
+    @property
+    def made_of(self) -> ResponseParts:
+        """What it was made of, but for its instrument: for who passes it on to another process."""
+        return ResponseParts(self.report, self._hops, self._told, self._at_once)
 
     @property
     def execution_id(self) -> str:

@@ -169,6 +169,7 @@ def _listed(item: str, optional: bool = False) -> str:
     return f"({pattern})?" if optional else pattern
 
 
+ONE_GROUP = "main"  # where [scale] names none
 CALENDAR = Rule("text", _read_calendar, lambda value: type(value) is str)
 STEP = Rule("a number above 0, such as 0.05", _read_step, lambda value: type(value) is str)
 AMOUNT = text("0 or more, such as 2.5, or nothing", r"([0-9]{1,18}(\.[0-9]{1,12})?)?")
@@ -207,7 +208,31 @@ NETWORKS = text(
     "addresses or networks such as 10.0.0.0/8, separated by commas, or nothing",
     _listed("[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?", True),
 )
+REDIS = text(
+    "redis://, rediss:// or unix:// with the place of a server, such as redis://127.0.0.1:6379/0",
+    r"(rediss?|unix)://[^\s]{1,1000}",
+)
+_NAMED = r"[A-Za-z0-9_-]{1,32}\s*:\s*[A-Z0-9._-]{1,32}(\s+[A-Z0-9._-]{1,32})*"
+MARKET_GROUPS = text(
+    "groups with their symbols, such as usd: BTC_USD ETH_USD, inr: TATA_INR, or nothing",
+    rf"\s*(({_NAMED}\s*,\s*)*{_NAMED}\s*)?",
+)
+HOME_GROUP = text("the name of a group, or nothing", "[A-Za-z0-9_-]{0,32}")
 FEE_BPS = whole(-FEE_BPS_MAX, FEE_BPS_MAX)
+
+
+def _read_dsn(key: str, text: str) -> str:
+    """Without telling what it says: a mistake must not print a password."""
+    if re.search(r"//[^/@]*:[^/@]*@|password\s*=", text):
+        raise ValidationError(key, "one with a password", f"{DSN.expected}; see PGPASSFILE")
+    return text
+
+
+DSN = Rule(
+    "a connection string of Postgres without a password, or nothing",
+    _read_dsn,
+    lambda value: type(value) is str and len(value) <= 1024 and value.isprintable(),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,14 +349,32 @@ class QueueConfig(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreConfig(Section):
-    """Where the journal is, and what it survives. snapshot_every: journal entries. group: of the
+    """Where the journal is, and what it survives: in the file `database`, or in the database of
+    Postgres that `dsn` names. snapshot_every: journal entries. group: of the
     operating system, whose members may read the database; else its owner alone may."""
 
+    kind: Literal["sqlite", "postgres"] = "sqlite"
     database: Annotated[Path, FILE] = Path("order_management.db")
+    dsn: Annotated[str, DSN] = ""
     durability: Literal["full", "normal", "none"] = "full"
     busy_timeout_ns: Annotated[int, seconds(0, 60)] = 2 * NANOS
     snapshot_every: Annotated[int, whole(1, 1_000_000_000)] = 250_000
     group: Annotated[str, text("a group of this system, or nothing", "[A-Za-z0-9._-]{0,32}")] = ""
+
+    def __post_init__(self) -> None:
+        Section.__post_init__(self)  # super() does not work in a class with slots
+        if self.kind == "postgres" and not self.dsn:
+            raise ValidationError("dsn", self.dsn, "where the journal is, as kind is postgres")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectionConfig(Section):
+    """Where `db-filler` fills Postgres, and how. dsn: "" for nowhere. entries_max: journal entries
+    a transaction; poll_ns: how long it waits where there was nothing new."""
+
+    dsn: Annotated[str, DSN] = ""
+    entries_max: Annotated[int, whole(100, 1_000_000)] = 20_000
+    poll_ns: Annotated[int, seconds(0.01, 60)] = NANOS // 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -526,6 +569,53 @@ class WebConfig(Section):
         Section.__post_init__(self)
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise ValidationError("tls_key", self.tls_key, "both tls_certificate and tls_key")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleConfig(Section):
+    """The same program split by role over Redis Streams: `engine`, `api`, `broadcast`, `cluster`.
+
+    redis_url: where the server is. market_groups: which symbols each engine has; none named: one
+    group, `main`, has all. home_group: whose journal has users, keys, sessions; "": the first.
+    lag_max: requests of a group that no engine has answered yet; with so many, an api answers 503.
+    turns_kept: turns that subscribers may be behind before they need a snapshot. replies_kept: of
+    one api. deliveries_max: how often an engine may die of one request before it is set aside.
+    call_timeout_ns: of one call of Redis.
+    """
+
+    redis_url: Annotated[str, REDIS] = "redis://127.0.0.1:6379/0"
+    market_groups: Annotated[str, MARKET_GROUPS] = ""
+    home_group: Annotated[str, HOME_GROUP] = ""
+    lag_max: Annotated[int, whole(1, 10_000_000)] = 20_000
+    turns_kept: Annotated[int, whole(100, 100_000_000)] = 100_000
+    replies_kept: Annotated[int, whole(100, 10_000_000)] = 100_000
+    deliveries_max: Annotated[int, whole(1, 100)] = 3
+    call_timeout_ns: Annotated[int, seconds(0, 60)] = NANOS
+
+    def __post_init__(self) -> None:
+        Section.__post_init__(self)
+        symbols = [symbol for those in self.symbols_by_group.values() for symbol in those]
+        if len(set(symbols)) < len(symbols):
+            raise ValidationError(
+                "market_groups", self.market_groups, "each symbol in one group alone"
+            )
+        if self.home_group and self.home_group not in self.names:
+            raise ValidationError("home_group", self.home_group, "one of " + ", ".join(self.names))
+
+    @property
+    def symbols_by_group(self) -> dict[str, tuple[str, ...]]:
+        """As `market_groups` says; empty: there is one group, with all symbols."""
+        pairs = (each.split(":") for each in self.market_groups.split(",") if each.strip())
+        return {name.strip(): tuple(symbols.split()) for name, symbols in pairs}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the groups, in their order."""
+        return tuple(self.symbols_by_group) or (ONE_GROUP,)
+
+    @property
+    def home(self) -> str:
+        return self.home_group or self.names[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -229,6 +229,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--waiting", type=int, default=0, help="orders to put into the queue")
     parser.add_argument("--exchange", action="store_true", help="with ledger, fees and phases")
     parser.add_argument("--reads", action="store_true")
+    parser.add_argument("--standby", action="store_true", help="wait until the journal is free")
     parser.add_argument("--broken", choices=("venue", "link", "listener"))
     return parser.parse_args()
 
@@ -244,6 +245,7 @@ def main() -> int:
         config_of(options.config, exchange=options.exchange),
         options.directory,
         manager_of=manager_of,
+        standby=options.standby,
     )
     try:
         return app.run(Load(options, app))

@@ -195,7 +195,11 @@ class Audit(NamedTuple):
 
 def audit(directory: Path) -> Audit:
     """Recover and refold a directory that no process uses."""
-    store = PersistentStorage(directory / Config().store.database, read_only=True)
+    return audit_of(PersistentStorage(directory / Config().store.database, read_only=True))
+
+
+def audit_of(store: Any) -> Audit:
+    """The same of a store, opened here to look at it."""
     store.open()
     try:
         recovered, refolded = Fold(EmbeddedVenue()), Fold(EmbeddedVenue())
@@ -326,10 +330,12 @@ def write_retries(path: Path, ledger: Ledger) -> Path:
     return path
 
 
-def settle(directory: Path, path: Path, ledger: Ledger, *options: object) -> None:
+def settle(
+    directory: Path, path: Path, ledger: Ledger, *options: object, **config: dict[str, object]
+) -> None:
     """A process that only answers what is still unknown, and stops in order."""
     retries = write_retries(path.with_suffix(".retry"), ledger)
-    with Driver(directory, path, "--clients", 0, "--retry", retries, *options) as driver:
+    with Driver(directory, path, "--clients", 0, "--retry", retries, *options, **config) as driver:
         driver.wait_for("retried")
         assert driver.stop()[0] == 0
     ledger.take(driver.lines())

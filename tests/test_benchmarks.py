@@ -21,6 +21,14 @@ FIGURES = {
         for rate in (5_000, 10_000, 25_000)
         for figure in ("ack_ms_p50", "ack_ms_p99.9", "disk_us_p99.9", "total_us_p99")
     },
+    "db_filler": {
+        "engine_orders_per_s", "filled_entries_per_s", "filled_rows_per_s", "ratio_to_engine",
+        "lag_s_p50", "lag_s_max",
+    },
+    "postgres_store": {
+        "sqlite_orders_per_s", "postgres_orders_per_s", "ratio_to_sqlite", "postgres_cpu_us",
+    },
+    "failover": {"entries", "rows", "seconds_to_lock", "seconds_to_first_answer"},
     "exchange_throughput": {
         "orders_per_s", "plain_orders_per_s", "ratio_to_plain", "ledger_mistakes",
         "reports_per_order",
@@ -55,6 +63,10 @@ FIGURES = {
     "console": {
         "first_ladder_ms", "frame_ms_p99", "task_ms_max", "heap_growth_kb_per_minute",
         "orders_ratio", "console_kb",
+    },
+    "scale_engine": {
+        "ratio_to_library", "engine_cpu_us", "redis_cpu_us", "round_trip_ms_p50",
+        "round_trip_ms_p99", "orders_per_s",
     },
     "web_connections": {"daemon_mb", "kib_per_connection", "connections_lost"},
 }  # fmt: skip

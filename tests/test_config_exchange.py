@@ -225,8 +225,9 @@ def test_all_mistakes_of_all_parts_are_reported_at_once(mistakes_of):
         f"quantity_min = 2\nquantity_max = 1\n{BTC_USD}"
     ) == [
         "[account x] tier: expected 1 to 16 of A-Z a-z 0-9 _ -, or nothing, was 'a b'",
-        "[asset btc] is none of session, throttle, queue, store, venue, exchange, risk, stop, "
-        "market_data, control, web, log, simulate, instrument SYMBOL (A-Z0-9._-), "
+        "[asset btc] is none of session, throttle, queue, store, projection, "
+        "venue, exchange, risk, stop, "
+        "market_data, control, web, scale, log, simulate, instrument SYMBOL (A-Z0-9._-), "
         "account NAME (no space, \" ' \\ [ ]), group NAME (A-Za-z0-9_-), "
         "asset NAME (A-Z0-9._-), fees SYMBOL TIER",
         "[instrument LATE] price_scale: expected a whole number from 0 to 12, was '13'",

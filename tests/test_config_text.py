@@ -48,10 +48,10 @@ def test_a_mistake_names_file_and_line(written):
         f"{path} line 4 [session] logon_backoff_s_min",
         f"{path} line 9 [throttle] sends_max",
         f"{path} line 10 [throttle] sends",
-        f"{path} line 12 [nothing] is none of session, throttle, queue, store, venue, exchange, "
-        "risk, stop, market_data, control, web, log, simulate, instrument SYMBOL (A-Z0-9._-), "
-        "account NAME (no space, \" ' \\ [ ]), group NAME (A-Za-z0-9_-), asset NAME "
-        "(A-Z0-9._-), fees SYMBOL TIER",
+        f"{path} line 12 [nothing] is none of session, throttle, queue, store, projection, "
+        "venue, exchange, risk, stop, market_data, control, web, scale, log, simulate, "
+        "instrument SYMBOL (A-Z0-9._-), account NAME (no space, \" ' \\ [ ]), "
+        "group NAME (A-Za-z0-9_-), asset NAME (A-Z0-9._-), fees SYMBOL TIER",
         f"{path} line 15 [instrument X] tick_size",
         f"{path} line 16 [fees Y pro] symbol",
     ]

@@ -10,6 +10,7 @@ import pytest
 
 from oms.cli import build_parser
 from oms.commands.serving import serve
+from oms.sections import ScaleConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
@@ -64,3 +65,50 @@ def test_the_commands_in_their_comments_are_understood():
     for line in lines:
         assert build_parser().parse_args(["serve", *line.split()]).command is serve
     assert lines
+
+
+ROLES = ("engine", "api", "broadcast")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_systemd_understands_the_unit_of_each_role(tmp_path, role):
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd is not here")
+    instance = tmp_path / f"oms-{role}@3001.service"
+    text = (DEPLOY / f"oms-{role}@.service").read_text(encoding="utf-8")
+    text = text.replace("/opt/oms/bin/oms", shutil.which("true") or "")
+    instance.write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", instance], capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_unit_of_each_role_starts_it(role):
+    """In a directory of its own, and again whenever it ends."""
+    text = (DEPLOY / f"oms-{role}@.service").read_text(encoding="utf-8")
+    settings = dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
+    _, *words = settings["ExecStart"].replace("%i", "3001").replace("%p", f"oms-{role}").split()
+    args = build_parser().parse_args(words)
+    assert args.command.__name__ == role
+    assert str(args.data_dir) == f"/var/lib/oms/oms-{role}-3001"
+    assert settings["StateDirectory"] == "oms/%p-%i"
+    assert settings["Restart"] == "always"
+
+
+def test_compose_starts_commands_that_there_are():
+    """Each group of the example has its engine; a variable that it needs is in the example."""
+    yaml = pytest.importorskip("yaml")
+    text = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
+    example = (DEPLOY / ".env.example").read_text(encoding="utf-8")
+    services = yaml.safe_load(text)["services"]
+    redis = services.pop("redis")
+    assert "noeviction" in redis["command"]
+    made = [build_parser().parse_args(each["command"]) for each in services.values()]
+    assert {each.command.__name__ for each in made} == set(ROLES)
+    given = dict(re.findall(r"^(\w+)=(.*)$", example, re.MULTILINE))
+    assert set(re.findall(r"\$\{(\w+)\}", text)) <= set(given)
+    groups = ScaleConfig(market_groups=given["OMS__SCALE__MARKET_GROUPS"]).names
+    assert set(groups) == {each.group for each in made if each.command.__name__ == "engine"}

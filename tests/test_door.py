@@ -178,13 +178,14 @@ METHODS = {
     "on_data": 1, "submit": 1, "try_submit": 1, "hand_over": 2,
     "submit_all": 1, "submit_pair": 3, "dry_run": 1,
     "on_data_response": 1, "between_turns": 1, "add_listener": 1, "add_market_listener": 1,
-    "remove_listener": 1,
+    "remove_listener": 1, "add_turn_listener": 1, "journal_seq": 1,
     "get_order": 2, "open_orders": 1, "get_depth": 2, "depth_snapshot": 1, "balances": 1,
     "best_bid": 1, "best_ask": 1, "recent_trades": 2, "get_prices": 1, "get_depth_ticks": 2,
     "balances_units": 1, "best_bid_ticks": 1, "best_ask_ticks": 1, "candles": 4, "statistics": 2,
     "positions": 1, "pnl": 1, "trades": 2,
-    "account_snapshot": 1, "orders": 1, "order_details": 1, "fills": 2, "find_order": 2,
-    "ledger": 1, "origins": 1, "reports_after": 3, "trades_after": 3, "latency_rows": 1,
+    "account_snapshot": 1, "orders": 1, "order_details": 1, "details_for": 1, "details_heard": 1,
+    "fills": 2, "find_order": 2, "ledger": 1, "origins": 1, "reports_after": 3,
+    "trades_after": 3, "latency_rows": 1,
     "account_limits": 1, "calendar": 2, "count_open": 2, "explain": 2,
 }  # fmt: skip
 
@@ -217,6 +218,8 @@ def test_every_public_method_is_among_those():
         "halts",
         "digest",
         "actions",
+        "lost_arms",
+        "should_stop",
     }
     assert public == {*METHODS, *without}
 

@@ -311,6 +311,22 @@ def test_of_known_tokens_there_is_a_bound(house, monkeypatch):
     assert house.gate.tokens.read(TokenKind.ACCESS, issued[-1]) is None
 
 
+def test_a_ticket_opens_one_socket_among_several_gates(house):
+    """Whichever of them gave it. A name is taken by the first of them that asks."""
+    taken = set()
+
+    def once(name, _life_ms):
+        is_first = name not in taken
+        taken.add(name)
+        return is_first
+
+    one, other = (Gate(house.desk.oms, MASTER, once=once) for _ in range(2))
+    caller = one.by_token(house.login().access, HOME)
+    ticket = one.ticket(caller)
+    assert other.by_ticket(ticket, HOME) == caller
+    assert one.by_ticket(ticket, HOME).reason is RejectReason.TOKEN_INVALID
+
+
 def test_a_ticket_opens_one_socket(house):
     """Within 30 s, once, and not after a restart."""
     caller = house.gate.by_token(house.login().access, HOME)

@@ -16,7 +16,7 @@ from oms.venues import EmbeddedVenue
 from tests.databases import alter, beside, flip, killed, reboot, storage, traded
 from tests.fakes import Stepped, buy
 from tests.processes import audit
-from tests.test_stores import keep, new, record
+from tests.test_store_contract import keep, new, record
 
 
 @pytest.fixture

@@ -73,6 +73,15 @@ market_quantity_max: expected at most 5, the quantity_max of every order, was '5
 [instrument A_B] notional_max = 5 / market_notional_max = 6
 market_notional_max: expected at most 5, the notional_max of every order, was '6'
 ---
+[store] dsn = dbname=x
+dsn: expected nothing, as kind is sqlite, was 'dbname=x'
+---
+[store] kind = postgres / dsn = dbname=x / busy_timeout_s = 3
+busy_timeout_s: expected 2, as kind is postgres, was '3'
+---
+[store] kind = postgres / dsn = dbname=x / group = staff
+group: expected nothing, as kind is postgres, was 'staff'
+---
 [stop] drain_s_max = 4
 drain_s_max: expected 3, as on_stop is park, was '4'
 ---
@@ -155,7 +164,8 @@ ALWAYS = {
     "logon_attempts_max",
     "throttle": "policy",
     "queue": "inbox_max waiting_max batch_max fair",
-    "store": "database durability busy_timeout_s snapshot_every group",
+    "store": "kind database durability snapshot_every",
+    "projection": "entries_max poll_s",
     "venue": "answer_timeout_s",
     # an operator's halt, too, ends in a reopening call
     "exchange": "ledger self_trade on_halt reopening_auction_s",
@@ -169,6 +179,9 @@ ALWAYS = {
     "web": "enabled listen allowed_hosts allowed_origins trusted_proxies tls_certificate tls_key "
     "access_token_s sign_up play_money requests_max orders_max cancels_max address_max "
     "address_connections_max user_sockets_max address_sockets_max",
+    # `engine`, `api`, `broadcast` and `cluster` read it, `run` and `serve` never do
+    "scale": "redis_url market_groups home_group lag_max turns_kept replies_kept deliveries_max "
+    "call_timeout_s",
     "log": "level json rotate_bytes rotate_files",
     "simulate": "seconds rate seed",
     # scales, steps and assets count without a ledger, too: in limits; a reference price in calls

@@ -10,8 +10,8 @@ LAYERS = [
      "users", "version"},
     {"requests"}, {"exchange", "reports", "positions"},
     {"sections", "idle", "config", "config_text"}, {"desk"},
-    {"venues", "stores"}, {"turn"}, {"manager"}, {"gateways"}, {"client"}, {"aio"},
-    {"logs", "app", "cli", "commands", "simulation", "top", "__main__"},
+    {"venues", "stores", "transport"}, {"turn"}, {"manager"}, {"gateways"}, {"roles"}, {"client"},
+    {"aio"}, {"logs", "app", "cli", "commands", "simulation", "top", "__main__"},
 ]  # fmt: skip
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 STRANGERS = {"venues", "stores"}  # of one level, and yet they do not know each other
@@ -21,7 +21,9 @@ OF_THE_EXCHANGE = "oms.exchange.order"  # all that a report knows of it
 DOORS = {  # what only these may use
     "time": {"clock.py"},
     "configparser": {"config_text.py"},
-    "sqlite3": {"stores/archiving.py", "stores/schema.py", "stores/sqlite.py"},
+    "sqlite3": {
+        "stores/archiving.py", "stores/schema.py", "stores/sqlite.py", "stores/sqlite_errors.py",
+    },
     "fcntl": {"stores/lock.py"},
     "socket": {
         "app.py", "client/transport.py", "gateways/client.py", "gateways/connection.py",
@@ -43,7 +45,13 @@ EXTRAS = {  # packages of others; everything else runs without them
     "bcrypt": {"gateways/passwords.py"}, "pyarrow": {"commands/exporting.py"},
     "textual": {"top/screen.py"}, "rich": {"top/screen.py"},  # rich comes with textual
     "websockets": {"client/sockets.py", "gateways/web/frames.py"},
+    "psycopg": {
+        "stores/partitions.py", "stores/postgres.py", "stores/postgres_link.py",
+        "stores/projection.py",
+    },
+    "redis": {"transport/server.py"},
 }  # fmt: skip
+SPLIT = ("transport/", "roles/")  # what the extra `scale` brings beside redis is for these
 WEB = "gateways/web/"  # what the extra `server` brings is for these files alone
 FAMILY = {  # what a gateway knows of the library: what its users know, and what they may say
     "aio", "clock", "config", "enums", "errors", "gateways", "instruments", "manager",
@@ -185,6 +193,7 @@ def test_packages_of_others_are_optional():
         if (top := module.split(".")[0]) not in known
         and name not in EXTRAS.get(top, ())
         and not (name.startswith(WEB) and top not in EXTRAS)
+        and not (name.startswith(SPLIT) and top == "msgspec")
     ]
     assert strange == []
     into = {

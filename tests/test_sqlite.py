@@ -30,7 +30,7 @@ from tests.databases import SmallDisk, alter, storage, traded
 from tests.fakes import Stepped, buy, cancel, modify, sell, throttled
 from tests.test_idempotency import WITH_MONEY, funds, mass_cancel, operator
 from tests.test_journal import lively
-from tests.test_stores import claim, keep, new, record, report
+from tests.test_store_contract import claim, keep, new, record, report
 
 
 @pytest.fixture

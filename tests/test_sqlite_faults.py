@@ -9,7 +9,7 @@ from oms import Origin, PersistentStorage, RejectReason, ResponseType
 from oms.errors import JournalError, StoreBusyError, StoreError, StoreFullError
 from tests.databases import SmallDisk, alter, storage, traded
 from tests.fakes import Stepped, buy, cancel
-from tests.test_stores import keep, new, record
+from tests.test_store_contract import keep, new, record
 
 MS = 1_000_000
 

@@ -18,10 +18,11 @@ from oms.clock import wall_ns_of
 from oms.config import Config
 from oms.errors import JournalError, OutcomeUnknownError, StoreError
 from oms.gateways.wire import ANSWER_S_MAX
-from oms.manager import OrderManagement
+from oms.manager import OrderManagement, reader_of
 from oms.reports import OrderResponse
 from oms.requests import Request
 from oms.stores import Store
+from oms.stores.sql_store import SqlStore
 from oms.stores.sqlite import PersistentStorage
 from oms.turn.journal import Fold
 from oms.venues import EmbeddedVenue, Venue
@@ -61,21 +62,46 @@ class Place(NamedTuple):
     def log_file(self) -> Path:
         return self.directory / "logs" / "order_management.log"
 
+    @property
+    def is_file(self) -> bool:
+        """The journal is in a file of the directory, and not in Postgres."""
+        return self.config.store.kind == "sqlite"
+
     def require_database(self) -> None:
         """StoreError if there is none; a command that asks must not make one."""
-        if not self.database.exists():
+        if self.is_file and not self.database.exists():
             raise StoreError(f"{self.database}: no such database; nothing has run here yet")
 
-    def open_store(self) -> PersistentStorage:
-        """The database, to look at only; StoreError if there is none."""
+    def require_file(self, command: str) -> None:
+        """The same, of a command that works on a file alone."""
+        if not self.is_file:
+            raise StoreError(
+                f"{command} is for a journal in a file, and [store] kind is postgres: the tools of "
+                "Postgres do it there"
+            )
         self.require_database()
+
+    def reader(self) -> SqlStore:
+        """The store, to look at only; not open yet."""
+        return reader_of(self.config.store, self.directory)
+
+    def open_store(self) -> SqlStore:
+        """The same, open; StoreError if there is none."""
+        self.require_database()
+        store = self.reader()
+        store.open()
+        return store
+
+    def open_file(self, command: str) -> PersistentStorage:
+        """The same, of a command that works on a file alone."""
+        self.require_file(command)
         store = PersistentStorage(self.database, read_only=True)
         store.open()
         return store
 
 
 Command = Callable[[argparse.Namespace, Place], int]
-Look = Callable[[argparse.Namespace, PersistentStorage], int]
+Look = Callable[[argparse.Namespace, SqlStore], int]
 AddCommand = Callable[[str, Command, str, str], AddOption]
 """Adds a command by name, with its line in the list and its description; see cli."""
 

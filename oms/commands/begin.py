@@ -56,7 +56,7 @@ def init(_args: argparse.Namespace, place: Place) -> int:
 def migrate(args: argparse.Namespace, place: Place) -> int:
     """Upgrade the database, or only look at its version."""
     path = place.database
-    place.require_database()
+    place.require_file("migrate")
     version = schema_version(path)
     told = f"{path}: schema version {version}"
     if version == SCHEMA_VERSION:

@@ -17,7 +17,7 @@ from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, looking, namin
 from oms.commands.exporting import TRADE_COLUMNS, csv_writer, trade_row
 from oms.money import to_text
 from oms.stores.private import private_file
-from oms.stores.sqlite import PersistentStorage
+from oms.stores.sql_store import SqlStore
 from oms.turn.day import SETTLEMENT_MINUTES, Day, days
 
 END_OF_DAY = f"""\
@@ -63,7 +63,7 @@ def trading_date(text: str) -> str:
         ) from None
 
 
-def close(args: argparse.Namespace, store: PersistentStorage, place: Place) -> int:
+def close(args: argparse.Namespace, store: SqlStore, place: Place) -> int:
     """Write the files; 1 if the journal has no such date."""
     directory: Path = args.output or place.directory
     found, seen = None, list[str]()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from oms.clock import datetime_of
 from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, folded, looking, say
 from oms.stores import Store
-from oms.stores.sqlite import PersistentStorage
+from oms.stores.sql_store import SqlStore
 from oms.turn.story import Explained, Story, Words, reports_named
 
 DESCRIPTION = """\
@@ -30,7 +30,7 @@ def add_to(add: AddCommand) -> None:
     option("--account", metavar="A", help="whose id it is; needed when several accounts used it")
 
 
-def explain(args: argparse.Namespace, store: PersistentStorage) -> int:
+def explain(args: argparse.Namespace, store: SqlStore) -> int:
     """Print the story; 1 if there is none."""
     name = " ".join(args.named)
     accounts = [args.account] if args.account else _accounts(store, name)

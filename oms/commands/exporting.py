@@ -34,7 +34,7 @@ from oms.reports import (
 from oms.requests.codec import MODIFY, NEW, decode_all
 from oms.stores import Claim, JournalRecord, checked
 from oms.stores.private import private_file
-from oms.stores.sqlite import PersistentStorage
+from oms.stores.sql_store import SqlStore
 from oms.turn.journal import Fold
 
 EXPORT = """\
@@ -60,7 +60,7 @@ class Table(NamedTuple):
     """What can be exported: its columns, and its rows from a journal sequence on."""
 
     columns: Columns
-    rows: Callable[[PersistentStorage, int], Iterator[Row]]
+    rows: Callable[[SqlStore, int], Iterator[Row]]
 
 
 def add_to(add: AddCommand) -> None:
@@ -81,7 +81,7 @@ def add_to(add: AddCommand) -> None:
     )  # fmt: skip
 
 
-def export(args: argparse.Namespace, store: PersistentStorage, group: str) -> int:
+def export(args: argparse.Namespace, store: SqlStore, group: str) -> int:
     """One table; a file is as private as the database."""
     table = TABLES[args.what]
     if args.format == "parquet" and args.output is None:
@@ -159,7 +159,7 @@ WRITERS: dict[str, Callable[[Columns, Iterable[Row], Path | None], None]] = {
 # --- tables ---
 
 
-def journal_rows(store: PersistentStorage, from_seq: int) -> Iterator[Row]:
+def journal_rows(store: SqlStore, from_seq: int) -> Iterator[Row]:
     """The journal from one sequence on, each record checked against the one before."""
     for record in _records_from(store, from_seq):
         wall = time_text(record.wall_ns)
@@ -172,7 +172,7 @@ def journal_rows(store: PersistentStorage, from_seq: int) -> Iterator[Row]:
         }  # fmt: skip
 
 
-def _records_from(store: PersistentStorage, from_seq: int) -> Iterator[JournalRecord]:
+def _records_from(store: SqlStore, from_seq: int) -> Iterator[JournalRecord]:
     first = store.record_of(from_seq)
     if first is None:
         return iter(())
@@ -230,7 +230,7 @@ def _report_row(report: Report, instrument: Instrument | None) -> Row:
     }  # fmt: skip
 
 
-def report_rows(store: PersistentStorage, from_seq: int) -> Iterator[Row]:
+def report_rows(store: SqlStore, from_seq: int) -> Iterator[Row]:
     """Every report of a turn at or after the sequence."""
     instruments = instruments_of(folded(store))
     for report in store.all_reports():
@@ -238,7 +238,7 @@ def report_rows(store: PersistentStorage, from_seq: int) -> Iterator[Row]:
             yield _report_row(report, instruments.get(report.symbol))
 
 
-def order_rows(store: PersistentStorage, from_seq: int) -> Iterator[Row]:
+def order_rows(store: SqlStore, from_seq: int) -> Iterator[Row]:
     """How each order stands of which something was told since, in the order of their ids: the rows
     of the view order_states, with the latest client order id, and whatever was archived."""
     scales = store.scales()
@@ -292,7 +292,7 @@ def _text(number: int | None, scale: int | None, more: int | None = 0) -> str | 
     return to_text(number, scale + more)
 
 
-def _asked(store: PersistentStorage, reports: Sequence[Report]) -> tuple[int | None, int | None]:
+def _asked(store: SqlStore, reports: Sequence[Report]) -> tuple[int | None, int | None]:
     """Price in ticks and total quantity in lots as they were asked for last; None where the order
     has no price, or was refused for its numbers."""
     line = store.line_of(reports[0].order_id)
@@ -304,7 +304,7 @@ def _asked(store: PersistentStorage, reports: Sequence[Report]) -> tuple[int | N
     return ticks, lots
 
 
-def trade_table(store: PersistentStorage, from_seq: int) -> Iterator[Row]:
+def trade_table(store: SqlStore, from_seq: int) -> Iterator[Row]:
     """One row a trade, of a turn at or after the sequence."""
     reports = (each for each in store.all_reports() if each.journal_seq >= from_seq)
     yield from map(trade_row, trade_rows(reports, store.changes(0), store.scales()))

@@ -197,7 +197,7 @@ class Load:
             with closing(self.place.open_store()) as store:
                 self.recorder.end(store.records())
         verdict = examine(self.place)
-        size = self.place.database.stat().st_size
+        size = self.place.database.stat().st_size if self.place.is_file else 0
         text = "; the first: ".join([verdict.text, *verdict.found[:1]])
         facts = replace(facts, verdict=text, database_bytes=size)
         print(render(facts))

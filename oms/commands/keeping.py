@@ -71,7 +71,7 @@ def backup(args: argparse.Namespace, place: Place) -> int:
     if to.exists():
         raise StoreError(f"{to}: expected a directory that does not exist yet")
     copy = place._replace(directory=to.with_name(f"{to.name}.new"))
-    with closing(place.open_store()) as store:
+    with closing(place.open_file("backup")) as store:
         copy.directory.mkdir(parents=True, exist_ok=True)
         for left in copy.directory.glob(f"{place.database.stem}*"):  # of one that was killed
             left.unlink()
@@ -131,6 +131,7 @@ class Lost(NamedTuple):
 def restore(args: argparse.Namespace, place: Place) -> int:
     """Verify, name what is lost, put in place, and start once, so that the loss is journaled."""
     source = place._replace(directory=args.source.absolute())
+    source.require_file("restore")
     if source.database.resolve() == place.database.resolve():
         raise StoreError(f"{source.directory}: expected another directory than the one to restore")
     place.directory.mkdir(parents=True, exist_ok=True)
@@ -140,7 +141,7 @@ def restore(args: argparse.Namespace, place: Place) -> int:
             _tell(verdict)
             say(f"{source.directory}: does not verify, and so is not put in place")
             return EXIT_FAILED
-        with closing(source.open_store()) as store:
+        with closing(source.open_file("restore")) as store:
             lost = _what_is_lost(place, store, verdict.last_seq)
             for line in lost.lines:
                 print(line)
@@ -158,7 +159,7 @@ def _what_is_lost(place: Place, store: PersistentStorage, ended_seq: int) -> Los
     read_seq = 0
     try:
         if place.database.exists():
-            with closing(place.open_store()) as there:
+            with closing(place.open_file("restore")) as there:
                 same = _common(there, store, ended_seq)
                 for record in there.records(same):
                     read_seq = record.last_seq
@@ -231,8 +232,7 @@ def _put_in_place(place: Place, store: PersistentStorage, lost: Lost) -> None:
 
 def archive(args: argparse.Namespace, place: Place) -> int:
     """Move what is over; 1 if there is nothing to move."""
-    if not place.database.exists():
-        raise StoreError(f"{place.database}: no such database; nothing has run here yet")
+    place.require_file("archive")
     store = PersistentStorage(place.database, durability=place.config.store.durability)
     with _lock(place, "archive"), closing(store):
         store.open()

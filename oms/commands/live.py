@@ -62,7 +62,12 @@ closes, and the days on which the clocks change. It starts with the session open
 
 
 def add_to(add: AddCommand) -> None:
-    starting(add("run", run, "run the daemon, in the hours of config.ini", RUN))
+    option = add("run", run, "run the daemon, in the hours of config.ini", RUN)
+    starting(option)
+    option(
+        "--standby", action="store_true",
+        help="wait until the daemon that has the journal in Postgres is gone, and take over",
+    )  # fmt: skip
     option = add("status", status, "show the status of the daemon", STATUS)
     option("--json", action="store_true", help="the whole status, as one JSON object")
     option("--watch", action="store_true", help="repeat every second while the daemon runs")
@@ -78,11 +83,11 @@ def add_to(add: AddCommand) -> None:
     )  # fmt: skip
 
 
-def run(_args: argparse.Namespace, place: Place) -> int:
+def run(args: argparse.Namespace, place: Place) -> int:
     """The daemon; its exit code."""
     app = App(
         place.config, place.directory, console=sys.stdout, accept_loss=place.accept_loss,
-        told=place.told,
+        standby=args.standby, told=place.told,
     )  # fmt: skip
     code = app.run()
     tell_failure(app)

@@ -26,7 +26,7 @@ from oms.commands import (
 )
 from oms.commands.exporting import time_text
 from oms.desk.snapshot import joined
-from oms.errors import JournalError, StoreError
+from oms.errors import JournalError
 from oms.exchange.accounts import HOUSE, OUTSIDE, Ledger, Posting
 from oms.money import to_text
 from oms.reports import Report
@@ -34,6 +34,7 @@ from oms.simulation.report import DEPTH_SHOWN, depth_lines
 from oms.stores import JournalRecord, Snapshot
 from oms.stores.high_water import HighWater, JournalEnd, Mark, shortfall
 from oms.stores.lock import DataLock
+from oms.stores.sql_store import SqlStore
 from oms.stores.sqlite import PersistentStorage
 from oms.turn.journal import Fold, differences, state_mistakes, upgraded
 from oms.venues import EmbeddedVenue, Venue
@@ -93,7 +94,7 @@ def add_to(add: AddCommand) -> None:
 # --- digest ---
 
 
-def digest(_args: argparse.Namespace, store: PersistentStorage) -> int:
+def digest(_args: argparse.Namespace, store: SqlStore) -> int:
     quick = folded(store)
     # A daemon may have gone on meanwhile: the second fold stops where the first did.
     full = folded(store, use_snapshot=False, upto_seq=quick.last_seq)
@@ -189,7 +190,8 @@ def examine(place: Place) -> Verdict:
     found: list[str] = []
     count, broken, mark = 0, "", None
     try:
-        mark = HighWater(place.database).read()  # first: a daemon may go on meanwhile
+        if place.is_file:
+            mark = HighWater(place.database).read()  # first: a daemon may go on meanwhile
     except JournalError as error:
         found, count = [str(error)], 1
     with closing(place.open_store()) as store:
@@ -207,10 +209,10 @@ def examine(place: Place) -> Verdict:
         )
 
 
-def _mistakes(store: PersistentStorage, fold: ExaminedFold) -> Iterator[str]:
+def _mistakes(store: SqlStore, fold: ExaminedFold) -> Iterator[str]:
     damage = store.damage()
     if damage:
-        yield f"{store.path}: damaged: {damage}"
+        yield f"{store}: damaged: {damage}"
     yield from differences(store, fold)
     yield from fold.missing()
     yield from fold.snapshot_mistakes()
@@ -235,8 +237,7 @@ def verify(_args: argparse.Namespace, place: Place) -> int:
 
 def rebuild(_args: argparse.Namespace, place: Place) -> int:
     """Make all tables but the journal anew; 1 if something still differs."""
-    if not place.database.exists():
-        raise StoreError(f"{place.database}: no such database; nothing has run here yet")
+    place.require_file("rebuild")
     store = PersistentStorage(
         place.database, durability=place.config.store.durability, group=place.config.store.group
     )
@@ -251,7 +252,7 @@ def rebuild(_args: argparse.Namespace, place: Place) -> int:
 # --- replay ---
 
 
-def replay(args: argparse.Namespace, store: PersistentStorage) -> int:
+def replay(args: argparse.Namespace, store: SqlStore) -> int:
     fold = folded(store, upto_seq=args.upto)
     record = store.record_of(args.upto)
     if record is None:
@@ -344,7 +345,7 @@ class Statement:
         return to_text(amount, self.ledger.scales.get(asset, SCALE_UNKNOWN))
 
 
-def ledger(args: argparse.Namespace, store: PersistentStorage) -> int:
+def ledger(args: argparse.Namespace, store: SqlStore) -> int:
     """Print the balances; 1 if the account is not there, or something does not add up."""
     fold = PostingFold(venue_of(store))
     statement = Statement(fold.desk.ledger)

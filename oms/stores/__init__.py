@@ -422,13 +422,18 @@ def asked_in(
     return Asked(claim, line_of(claim[0]), changes)
 
 
-def moved_of(report: Report, account: str, store: "Store") -> Moved | None:
+def moved_of(
+    report: Report,
+    account: str,
+    reports_of: Callable[[int], list[Report]],
+    line_of: Callable[[int], Line],
+) -> Moved | None:
     """How a report moved an account's money; None if it did not. Of fills, busts, corrections and
     answers to requests about funds."""
     if report.type != COMMAND_DONE:
-        earlier = store.reports_of(report.order_id) if report.type in CHANGES else []
+        earlier = reports_of(report.order_id) if report.type in CHANGES else []
         return Moved(report, [e for e in earlier if e.report_id < report.report_id], None)
-    line = store.line_of(report.request_seq)
+    line = line_of(report.request_seq)
     is_mine = line[0] == FUNDS and account in (line[1], line[6])
     return Moved(report, [], line) if is_mine else None
 

@@ -140,7 +140,10 @@ class MemoryStore:
         if isinstance(named, int):
             return [r for r in self.reports_of(named) if r.account == account]
         seq, _ = self._ids.get((account, named), (0, 0))
-        told = self.told(seq) if seq else None
+        own = self.reports_of(seq) if seq else []
+        if own or not seq:
+            return own
+        told = self.told(seq)  # a change: of which order?
         if told is None or told.type == "CANCEL_REJECTED":  # then it never was a name of the order
             return []
         return self.reports_of(told.order_id)
@@ -187,7 +190,9 @@ class MemoryStore:
                 or (each.type == COMMAND_DONE and each.reason.startswith("asset="))
             )
         )  # fmt: skip
-        moved = (moved_of(each, account, self) for each in reversed(reports))
+        moved = (
+            moved_of(each, account, self.reports_of, self.line_of) for each in reversed(reports)
+        )
         found = [each for each in moved if each is not None]
         page = found[:limit]
         return MovedPage(page, page[-1].report.report_id if len(page) < len(found) else 0)

@@ -7,6 +7,7 @@ The view `order_responses` puts both together; `holdings`, `last_prices`, `accou
 """
 
 import sqlite3
+from collections.abc import Sequence
 
 from oms.errors import StoreError
 from oms.positions import Holding
@@ -50,10 +51,15 @@ ARCHIVES = """CREATE TABLE IF NOT EXISTS archives (
     reports INTEGER NOT NULL,
     name TEXT NOT NULL)"""
 
+# Answers to requests about what is over, or unknown, or no order: they may name no symbol.
+NAMED_OTHERWISE = frozenset(
+    ("REJECTED", "CANCEL_REJECTED", "ORDER_STATUS", "TRADE_BUSTED", "TRADE_CORRECTED",
+    "COMMAND_DONE", "COMMAND_REJECTED")
+)  # fmt: skip
 NAMES = Report._fields[:STORED]
-_TEXTS = ("code", "notional", "liquidity", "reason", "fee")
+TEXTS = ("code", "notional", "liquidity", "reason", "fee")
 _COLUMNS = ",\n    ".join(
-    f"{name} {'TEXT' if name in _TEXTS else 'INTEGER'} NOT NULL" for name in NAMES[1:]
+    f"{name} {'TEXT' if name in TEXTS else 'INTEGER'} NOT NULL" for name in NAMES[1:]
 )
 # Busts and corrections are few, and may be about a trade of long ago: they have a list of their
 # own, by the fill that they are about. (A partial index of `reports` costs every other report
@@ -124,15 +130,27 @@ OTHERS = [
     part TEXT NOT NULL)""",
     "CREATE TABLE IF NOT EXISTS probe (bytes BLOB)",
 ]
+
+
+def upsert(table: str, names: Sequence[str], key: int) -> str:
+    """A row that takes the place of the one with the same key: its first names."""
+    others = ", ".join(f"{name} = excluded.{name}" for name in names[key:])
+    return (
+        f"INSERT INTO {table} VALUES ({', '.join('?' * len(names))}) "
+        f"ON CONFLICT ({', '.join(names[:key])}) DO UPDATE SET {others}"
+    )
+
+
 DROP_PARTS = """DELETE FROM snapshot_parts WHERE rowid IN (SELECT rowid FROM snapshot_parts
     WHERE parts_id <> ? AND parts_id NOT IN (SELECT parts_id FROM snapshots) LIMIT 8)"""
 
-INSERT_CLAIM = "INSERT OR IGNORE INTO orders VALUES (?, ?, ?, ?, ?, ?, ?)"
+INSERT_CLAIM = "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 INSERT_REPORT = f"INSERT INTO reports VALUES ({', '.join('?' * STORED)})"
 # So that a report about no order of its own is in the view, too; no client has such an id.
 INSERT_STAND_IN = (
-    "INSERT OR IGNORE INTO orders SELECT seq, account, char(10) || seq, symbol, side, '', 0 "
-    "FROM (SELECT ? AS seq, ? AS account, ? AS symbol, ? AS side)"
+    "INSERT INTO orders SELECT seq, account, char(10) || seq, symbol, side, '', 0 FROM "
+    "(SELECT ? AS seq, ? AS account, ? AS symbol, ? AS side) AS given WHERE true "
+    "ON CONFLICT DO NOTHING"
 )
 INSERT_NAMES = (
     "INSERT INTO report_names SELECT report_id, given.symbol, given.side "
@@ -159,7 +177,7 @@ SELECT_CHANGES_OF_ORDER = f"""SELECT code, request_seq, reason, cumulative_lots 
     ORDER BY report_id"""
 BY_ACCOUNT_MAX = 10_000  # ids of an account that are sorted to find its latest orders
 SCANNED_MAX = 100_000  # ids of all that are looked through, at 0.2 us each
-COUNT_IDS = "SELECT count(*) FROM (SELECT 1 FROM orders WHERE account = ? LIMIT ?)"
+COUNT_IDS = "SELECT count(*) FROM (SELECT 1 FROM orders WHERE account = ? LIMIT ?) AS few"
 _HISTORY = f"""SELECT seq FROM orders {{}} WHERE account = ? AND {_OF_ORDERS}
     AND ? IN ('', symbol) AND ? IN ('', side) AND seq >= ? AND seq < ?
     ORDER BY seq DESC LIMIT ?"""
@@ -189,8 +207,8 @@ _SOURCES = {
     "state": word("r.code", 2, ORD_STATUSES),
     "account": "o.account",
     "client_order_id": "n.client_order_id",
-    "symbol": "ifnull(x.symbol, o.symbol)",
-    "side": "ifnull(x.side, o.side)",
+    "symbol": "coalesce(x.symbol, o.symbol)",
+    "side": "coalesce(x.side, o.side)",
     "wall_ns": "j.wall_ns",
 }
 _READ = [name for name in Report._fields if name not in ("type", "state")]
@@ -238,6 +256,13 @@ OF_SYMBOL_AFTER = _STRETCH.format(
     + ", ".join(f"'{EXEC_TYPES[kind]}'" for kind in EXECUTIONS)
     + ") AND p.symbol = ?"
 )
+# The turns after one and up to another.
+OF_STRETCH = "WHERE r.report_id >= ? AND r.report_id < ? ORDER BY r.report_id"
+CLAIMS_BETWEEN = (
+    "SELECT * FROM orders WHERE seq > ? AND seq <= ? AND client_order_id >= ' ' ORDER BY seq"
+)
+KEPT_AFTER = "SELECT * FROM {} WHERE seq > ?"
+SCALE_OF_ASSET = "SELECT scale FROM account_balances WHERE asset = ? LIMIT 1"
 OF_ORDER = "WHERE r.order_id = ? ORDER BY r.report_id"
 ALL_CHANGES = f"WHERE {CHANGE.format('r')} ORDER BY r.report_id"
 ALL_EXECUTIONS = f"WHERE ({FILL.format('r')} OR {CHANGE.format('r')}) ORDER BY r.report_id"
@@ -247,7 +272,7 @@ OF_KEY = (
     "ORDER BY r.report_id"
 )
 SELECT_HOLDING = f"SELECT {', '.join(Holding._fields)} FROM holdings "
-UPSERT_HOLDING = f"INSERT OR REPLACE INTO holdings VALUES ({', '.join('?' * len(Holding._fields))})"
+UPSERT_HOLDING = upsert("holdings", Holding._fields, 2)
 # What find_trades looks for: fills up to the last report of a turn, of a symbol or all ("").
 OF_FILLS = f"r.report_id <= ? AND ? IN ('', o.symbol) AND {FILL.format('r')}"
 FILLS_BEFORE = f"""SELECT r.report_id FROM reports AS r
@@ -261,12 +286,16 @@ FILLS_OF_ACCOUNT = f"""SELECT r.report_id FROM orders AS o
 OF_MOVED = f"""WHERE r.report_id >= ? AND r.report_id < ? AND (
     (({FILL.format("r")} OR {CHANGE.format("r")}) AND o.account = ?)
     OR (substr(r.code, 1, 1) = '{EXEC_TYPES["COMMAND_DONE"]}' AND r.reason LIKE 'asset=%'
-        AND (o.account = ? OR instr(j.body, '"' || ? || '"'))))
+        AND (o.account = ? OR instr(j.body, '"' || ? || '"') > 0)))
     ORDER BY r.report_id DESC"""
 BACK = "SELECT report_id FROM reports WHERE report_id < ? ORDER BY report_id DESC LIMIT 1 OFFSET ?"
-UPSERT_PRICE = "INSERT OR REPLACE INTO last_prices VALUES (?, ?, ?)"
-UPSERT_BALANCE = "INSERT OR REPLACE INTO account_balances VALUES (?, ?, ?, ?, ?, ?)"
-INSERT_INSTRUMENT = f"INSERT OR REPLACE INTO instruments VALUES ({', '.join('?' * 15)})"
+UPSERT_PRICE = upsert("last_prices", ("symbol", "seq", "price_ticks"), 1)
+UPSERT_BALANCE = upsert(
+    "account_balances",
+    ("account", "asset", "seq", "scale", "available_units", "reserved_units"),
+    2,
+)
+INSERT_INSTRUMENT = upsert("instruments", [line.split()[0] for line in COLUMNS.split(",\n")], 2)
 
 
 def create(connection: sqlite3.Connection) -> bool:

@@ -5,13 +5,11 @@ Owner: one connection, used by one thread at a time, writes and checkpoints. Rea
        the file themselves, read-only: see `find_reports`.
 """
 
-import json
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -21,55 +19,22 @@ from oms.errors import (
     OutcomeUnknownError,
     StoreBusyError,
     StoreError,
-    StoreFullError,
     ValidationError,
 )
-from oms.instruments import Instrument
 from oms.positions import (
     CHANGES,
-    LATEST,
-    Changes,
-    Holding,
-    Holdings,
-    Key,
-    Scales,
-    Standing,
-    TradeRow,
-    changes_in,
     fill_of,
-    folded,
-    last_price,
-    trade_rows,
 )
 from oms.reports import (
-    EXEC_TYPES,
-    NUMBER_BITS,
-    NUMBER_MASK,
     STORED,
-    TRADE,
     Report,
-    stored_report,
     type_of,
 )
-from oms.requests.codec import Line
-from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import (
-    EXECUTIONS,
-    LOOKED_AT_MAX,
-    Asked,
     Claim,
     JournalRecord,
-    MovedPage,
-    Noted,
-    OrderIds,
     Snapshot,
-    StoredTrade,
     Turn,
-    answers_in,
-    as_it_stands,
-    asked_in,
-    line_in,
-    moved_of,
 )
 from oms.stores.archives import ArchiveRow, Archives
 from oms.stores.high_water import (
@@ -81,58 +46,26 @@ from oms.stores.high_water import (
     loss_of,
     remains_of,
 )
-from oms.stores.listed import relisted, scales_in
 from oms.stores.private import keep_private
 from oms.stores.schema import (
     ALL_CHANGES,
-    ALL_EXECUTIONS,
     ALL_VIEWS,
     ARCHIVED_VERSION,
-    BACK,
-    BY_ACCOUNT_MAX,
-    COUNT,
     COUNT_ALL,
-    COUNT_IDS,
     DROP_PARTS,
-    FILLS_BEFORE,
-    FILLS_OF_ACCOUNT,
-    HAS_MORE,
     INSERT_CHANGE,
     INSERT_CLAIM,
-    INSERT_INSTRUMENT,
     INSERT_NAMES,
     INSERT_RECORD,
     INSERT_REPORT,
     INSERT_STAND_IN,
     KEPT,
-    OF_ACCOUNT_AFTER,
-    OF_CHANGES,
-    OF_KEY,
-    OF_MOVED,
-    OF_ORDER,
-    OF_SYMBOL_AFTER,
-    OF_TRADES,
+    NAMED_OTHERWISE,
     OTHERS,
-    SCANNED_MAX,
     SCHEMA_VERSION,
     SELECT_ARCHIVES,
-    SELECT_BY_ACCOUNT,
-    SELECT_BY_SEQ,
-    SELECT_CHANGES_OF_ORDER,
-    SELECT_CLAIMS,
-    SELECT_COMMANDS,
     SELECT_END,
-    SELECT_HOLDING,
-    SELECT_ORDER,
-    SELECT_RECORD,
-    SELECT_REPORT,
-    SELECT_TRADES_OF_TIME,
-    SELECT_TURN,
-    SELECT_USED,
     TABLES,
-    UPSERT_BALANCE,
-    UPSERT_HOLDING,
-    UPSERT_PRICE,
     add_kept,
     check_version,
     create,
@@ -140,7 +73,8 @@ from oms.stores.schema import (
     set_aside,
     widen,
 )
-from oms.stores.views import NOW, instrument_at
+from oms.stores.sql_store import SqlStore
+from oms.stores.sqlite_errors import READ_ERRORS, guarded, translated
 from oms.stores.write_ahead_log import log_bytes
 
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL", "none": "OFF"}
@@ -148,17 +82,10 @@ FULL_CHECK = "integrity_check"
 QUICK_CHECK_BYTES_MAX = 256 << 20  # about a second
 PROBE_BYTES = 1 << 20
 WAL_BYTES_MAX = 64 << 20  # a log that was larger is cut to this when it starts anew
-READ_ERRORS = (sqlite3.Error, UnicodeDecodeError)  # the second: an error's own text is damaged
 PAUSE_S_MIN, PAUSE_S_MAX = 0.001, 0.1
-# Answers to requests about what is over, or unknown, or no order: they may name no symbol.
-CANCEL_REJECTED = "CANCEL_REJECTED"
-NAMED_OTHERWISE = frozenset(
-    ("REJECTED", "CANCEL_REJECTED", "ORDER_STATUS", "TRADE_BUSTED", "TRADE_CORRECTED",
-    "COMMAND_DONE", "COMMAND_REJECTED")
-)  # fmt: skip
 
 
-class PersistentStorage:
+class PersistentStorage(SqlStore):
     """Everything durable, in one SQLite database.
 
     durability: "full" survives power loss, "normal" the death of the process, "none" is for
@@ -195,6 +122,7 @@ class PersistentStorage:
             raise ValidationError("accept_loss", accept_loss, "a journal sequence, or none")
         if type(group) is not str:
             raise ValidationError("group", group, "the name of a group, or an empty text")
+        super().__init__()
         self.path = Path(path)
         self._group = group
         self._durability = durability
@@ -208,13 +136,14 @@ class PersistentStorage:
         self._high = HighWater(self.path)
         self._unclean = False  # it was not closed in order the last time
         self._appended: JournalRecord | None = None  # by the transaction under way
-        self._archives = Archives()
         self._oldest = SCHEMA_VERSION  # schema that is read
-        self._holdings = Holdings(self._holding)
         self.outdated = False
         self.loss: Loss | None = None  # found by open(), and accepted
 
     # --- opening and closing ---
+
+    def __str__(self) -> str:
+        return str(self.path)
 
     def __enter__(self) -> "PersistentStorage":
         self.open()
@@ -252,14 +181,14 @@ class PersistentStorage:
                 check_version(self._connection, self.path, self._oldest)
             self._archives = self._open_archives()
         except READ_ERRORS as error:
-            raise _translated(error, f"{self.path}: cannot be used") from error
+            raise translated(error, f"{self.path}: cannot be used") from error
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be used: {error}") from error
 
     def _open_archives(self) -> Archives:
         """They belong to the database, so they have to be there: StoreError names the first that
         is not."""
-        rows = [ArchiveRow._make(row) for row in self._read(SELECT_ARCHIVES, ())]
+        rows = [ArchiveRow._make(row) for row in self._rows(SELECT_ARCHIVES, ())]
         files = [
             PersistentStorage(self.path.resolve().with_name(row.name), read_only=True)
             for row in rows
@@ -274,17 +203,6 @@ class PersistentStorage:
             file._oldest = ARCHIVED_VERSION  # it is never written, so no program brings it up
             file.open()
         return Archives(rows, files)
-
-    @property
-    def archives(self) -> list[ArchiveRow]:
-        """What was moved into files beside the database, oldest first."""
-        return list(self._archives.rows)
-
-    @property
-    def begins(self) -> tuple[int, int]:
-        """Where the journal in this file begins: the sequence and checksum that it goes on from;
-        (0, 0) if nothing was archived."""
-        return self._archives.last_seq, self._archives.checksum
 
     def _look_for_losses(self) -> JournalEnd:
         """Where the journal ends; JournalError if it should not end there.
@@ -353,7 +271,7 @@ class PersistentStorage:
             self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             self._write("COMMIT")
         except sqlite3.Error as error:
-            raise _translated(error, "upgrading") from error
+            raise translated(error, "upgrading") from error
         finally:
             self.rollback()
         self.outdated = False
@@ -407,7 +325,7 @@ class PersistentStorage:
             if not self._read_only:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
-            raise _translated(error, f"{self.path}: checkpoint") from error
+            raise translated(error, f"{self.path}: checkpoint") from error
         finally:
             connection.close()
             self._high.close()
@@ -433,7 +351,7 @@ class PersistentStorage:
             db = self._connection or self._db
             return db.executemany(INSERT_CLAIM, claims).rowcount == len(claims)
         except sqlite3.Error as error:
-            raise _translated(error, "writing ids") from error
+            raise translated(error, "writing ids") from error
 
     def append(self, record: JournalRecord, reports: Sequence[Report]) -> None:
         try:
@@ -442,7 +360,7 @@ class PersistentStorage:
             self._insert(reports)
             self._keep(record.last_seq, reports)
         except sqlite3.Error as error:
-            raise _translated(error, "writing the journal") from error
+            raise translated(error, "writing the journal") from error
 
     def _insert(self, reports: Sequence[Report]) -> None:
         db = self._connection or self._db
@@ -457,54 +375,6 @@ class PersistentStorage:
             )
             changes = [(fill_of(r), r.report_id) for r in others if r.type in CHANGES]
             db.executemany(INSERT_CHANGE, changes)
-
-    def _keep(self, seq: int, reports: Sequence[Report]) -> None:
-        """What a turn's trades, busts and corrections make of positions and last prices."""
-        kinds = set(map(type_of, reports))
-        if kinds.isdisjoint(EXECUTIONS):
-            return
-        fills = [report for report in reports if report.type == TRADE]
-        changes = [r for r in reports if r.type in CHANGES] if not kinds.isdisjoint(CHANGES) else []
-        db, anew = self._connection or self._db, {(r.account, r.symbol) for r in changes}
-        rows = self._holdings.take(fills, seq, anew)
-        prices = {report.symbol: report.last_price_ticks for report in fills}
-        for key in sorted(anew):
-            rows += self.folded_of(key)
-        for _, symbol in anew:
-            prices[symbol] = self.last_price_of(symbol)
-        self._holdings.forget(anew)
-        db.executemany(UPSERT_HOLDING, rows)
-        db.executemany(UPSERT_PRICE, [(symbol, seq, ticks) for symbol, ticks in prices.items()])
-
-    def _keep_all(self) -> None:
-        """The same, of all the reports that there are."""
-        self._holdings.forget()
-        holdings = folded(lambda: self.executions_of(None))
-        self._db.executemany(UPSERT_HOLDING, holdings.values())
-        seqs: dict[str, int] = {}
-        for row in holdings.values():
-            seqs[row.symbol] = max(row.seq, seqs.get(row.symbol, 0))
-        prices = [(symbol, seq, self.last_price_of(symbol)) for symbol, seq in seqs.items()]
-        self._db.executemany(UPSERT_PRICE, prices)
-
-    def note(self, noted: Noted) -> None:
-        try:
-            db = self._connection or self._db
-            if noted.balances:
-                db.executemany(
-                    UPSERT_BALANCE,
-                    [(who, asset, noted.seq, *rest) for who, asset, *rest in noted.balances],
-                )
-            if noted.instruments is not None:
-                self._list(noted.seq, noted.instruments)
-        except sqlite3.Error as error:
-            raise _translated(error, "writing what is kept") from error
-
-    def _list(self, seq: int, instruments: Mapping[str, Instrument]) -> None:
-        """What is traded from this turn on; what is other than before gets a new row."""
-        standing = self._db.execute("SELECT * FROM instruments WHERE until_seq IS NULL").fetchall()
-        for rows in relisted(standing, instruments, seq):
-            self._db.executemany(INSERT_INSTRUMENT, rows)
 
     def commit(self) -> None:
         self._write("COMMIT")
@@ -539,7 +409,7 @@ class PersistentStorage:
             if pages == moved:
                 size = size if self._truncate() else 0
         except sqlite3.Error as error:
-            raise _translated(error, "checkpoint") from error
+            raise translated(error, "checkpoint") from error
         return size
 
     def _truncate(self) -> bool:
@@ -559,7 +429,7 @@ class PersistentStorage:
             self._write("COMMIT")
             self._write("DELETE FROM probe")
         except sqlite3.Error as error:
-            raise _translated(error, "probing") from error
+            raise translated(error, "probing") from error
         finally:
             self.rollback()
 
@@ -577,6 +447,24 @@ class PersistentStorage:
             (),
         )
 
+    def snapshots(self) -> list[Snapshot]:
+        # As bytes: what is no text is a snapshot whose digest does not match, and no error.
+        query = (
+            "SELECT journal_seq, checksum, CAST(last AS BLOB), parts_id FROM snapshots "
+            "ORDER BY journal_seq"
+        )
+        of_one = "SELECT CAST(part AS BLOB) FROM snapshot_parts WHERE parts_id = ? ORDER BY number"
+        return [
+            Snapshot(
+                seq,
+                crc,
+                last.decode(errors="replace"),
+                parts_id,
+                tuple(part.decode(errors="replace") for (part,) in self._rows(of_one, (parts_id,))),
+            )
+            for seq, crc, last, parts_id in list(self._rows(query, ()))
+        ]
+
     def drop_parts(self, under_way: int) -> bool:
         return self._run(DROP_PARTS, (under_way,)) > 0
 
@@ -585,7 +473,7 @@ class PersistentStorage:
         try:
             return self._db.execute(statement, arguments).rowcount
         except sqlite3.Error as error:
-            raise _translated(error, "writing a snapshot") from error
+            raise translated(error, "writing a snapshot") from error
 
     def keep_private(self, path: Path) -> None:
         """Make a file for data of this database, that nobody may read who may not read this one."""
@@ -604,131 +492,9 @@ class PersistentStorage:
                 copy.execute("PRAGMA synchronous = FULL")
                 self._db.backup(copy)
         except READ_ERRORS as error:
-            raise _translated(error, f"{path}: copying") from error
+            raise translated(error, f"{path}: copying") from error
 
-    # --- reading ---
-
-    def owner(self, account: str, client_order_id: str) -> tuple[int, int]:
-        query = "SELECT seq, content FROM orders WHERE account = ? AND client_order_id = ?"
-        found = self._one(query, account, client_order_id)
-        return (found[0], found[1]) if found else (0, 0)
-
-    def used(self, names: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
-        # One statement, because each lets all other threads run before it comes back.
-        return set(self._read(SELECT_USED, (json.dumps(names),)).fetchall()) if names else set()
-
-    def records(self, after_seq: int = 0) -> Iterator[JournalRecord]:
-        own_after = max(after_seq, self._archives.last_seq)
-        cursor = self._read(SELECT_RECORD + "WHERE last_seq > ? ORDER BY last_seq", (own_after,))
-        own = map(JournalRecord._make, _guarded(cursor))
-        return chain(self._archives.records(after_seq), own) if after_seq < own_after else own
-
-    def record_of(self, seq: int) -> JournalRecord | None:
-        if seq <= self._archives.last_seq:
-            return self._archives.record_of(seq)
-        found = self._one(SELECT_RECORD + "WHERE last_seq >= ? ORDER BY last_seq LIMIT 1", seq)
-        return JournalRecord._make(found) if found else None
-
-    def record_before(self, record: JournalRecord) -> JournalRecord | None:
-        """The one that this record is chained to; None for the first."""
-        query = SELECT_RECORD + "WHERE last_seq < ? AND last_seq > ? ORDER BY last_seq DESC LIMIT 1"
-        found = self._one(query, record.last_seq, self._archives.last_seq)
-        return JournalRecord._make(found) if found else self._archives.record_before(record)
-
-    def line_of(self, seq: int) -> Line:
-        return line_in(self.record_of(seq), seq)
-
-    def reports_of(self, order_id: int) -> list[Report]:
-        return [*self._archives.reports_of(order_id), *self._reports(OF_ORDER, order_id)]
-
-    def reports_of_turn(self, seq: int) -> list[Report]:
-        if not 0 < seq <= SEQUENCE_MAX >> NUMBER_BITS:
-            return []
-        where = "WHERE r.report_id BETWEEN ? AND ? ORDER BY r.report_id"
-        own = self._reports(where, seq << NUMBER_BITS, (seq << NUMBER_BITS) | NUMBER_MASK)
-        archived = self._archives.reports_of_turn(seq)
-        return sorted([*archived, *own]) if archived else own
-
-    def told(self, seq: int) -> Report | None:
-        record = self.record_of(seq)
-        first = answers_in(self.reports_of_turn(record.last_seq), seq) if record else []
-        return answers_in(self.reports_of(first[0].order_id), seq)[-1] if first else None
-
-    def find_reports(self, account: str, named: str | int) -> list[Report]:
-        with self._read_only_one() as reader:
-            return reader._find(account, named)
-
-    def find_asked(self, order_ids: Sequence[int]) -> list[Asked]:
-        with self._read_only_one() as reader:
-            found = [reader._asked(order_id) for order_id in order_ids]
-        return [each for each in found if each is not None]
-
-    def find_orders(
-        self, account: str, symbol: str, side: str, before: int, limit: int
-    ) -> OrderIds:
-        with self._read_only_one() as reader:
-            return reader._orders(account, symbol, side, before, limit)
-
-    def find_commands(self, account: str, before: int, limit: int) -> list[int]:
-        with self._read_only_one() as reader:
-            rows = _guarded(reader._read(SELECT_COMMANDS, (account, before, limit)))
-            return [row[0] for row in rows]
-
-    def find_moved(self, account: str, before: int, limit: int) -> MovedPage:
-        with self.at_one_instant() as reader:
-            return reader._moved(account, before, limit)
-
-    def _moved(self, account: str, before: int, limit: int) -> MovedPage:
-        back = self._one(BACK, before, SCANNED_MAX)
-        first = back[0] if back is not None else 0
-        found = self._archives.merged(
-            iter(self.moved_in(account, first, before)),
-            lambda file: iter(file.moved_in(account, first, before)),
-            newest_first=True,
-        )
-        moved = (moved_of(report, account, self) for report in found)
-        page = list(islice((each for each in moved if each is not None), limit))
-        return MovedPage(page, page[-1].report.report_id if len(page) == limit else first)
-
-    def moved_in(self, account: str, first: int, before: int) -> list[Report]:
-        """Reports in [first, before) that may have moved an account's money, newest first."""
-        return self._reports(OF_MOVED, first, before, account, account, account)
-
-    def find_holdings(self, account: str) -> list[Standing]:
-        query = (
-            f"SELECT {', '.join('h.' + name for name in Holding._fields)}, "
-            "ifnull(l.price_ticks, 0), i.price_scale, i.quantity_scale, i.quote_scale, i.quote "
-            "FROM holdings AS h LEFT JOIN last_prices AS l ON l.symbol = h.symbol "
-            f"{instrument_at('h.symbol', NOW)} WHERE h.account = ? ORDER BY h.symbol"
-        )
-        with self._read_only_one() as reader:
-            found = list(_guarded(reader._read(query, (account,))))
-        width = len(Holding._fields)
-        return [Standing(Holding._make(row[:width]), *row[width:]) for row in found]
-
-    def find_trades(self, account: str, symbol: str, before: int, limit: int) -> list[TradeRow]:
-        with self.at_one_instant() as reader:
-            return list(islice(reader._trades_before(account, symbol, before), limit))
-
-    def _trades_before(self, account: str, symbol: str, before: int) -> Iterator[TradeRow]:
-        """Newest first, turn by turn: the two sides of a trade may be in two files."""
-        changes, scales, last = self.changes(0), self.scales(), before | NUMBER_MASK
-        fills = self._archives.merged(
-            self.fills_before(account, symbol, last),
-            lambda file: file.fills_before(account, symbol, last),
-            newest_first=True,
-        )
-        for seq, _ in groupby(fills, lambda fill: fill[0] >> NUMBER_BITS):
-            for row in sorted(trade_rows(self.reports_of_turn(seq), changes, scales), reverse=True):
-                mine = account in ("", row.buy_account, row.sell_account)
-                if mine and symbol in ("", row.symbol) and row.report_id < before:
-                    yield row
-
-    def fills_before(self, account: str, symbol: str, last: int) -> Iterator[tuple[int]]:
-        """Report ids of fills up to this one, newest first; "" for all."""
-        if account:
-            return _guarded(self._read(FILLS_OF_ACCOUNT, (account, last, symbol)))
-        return _guarded(self._read(FILLS_BEFORE, (last, symbol)))
+    # --- other connections ---
 
     @contextmanager
     def _read_only_one(self) -> "Iterator[PersistentStorage]":
@@ -746,32 +512,6 @@ class PersistentStorage:
                 if self._reader is None:
                     reader.close()
 
-    def _asked(self, order_id: int) -> Asked | None:
-        claim = self._one(SELECT_ORDER, order_id)
-        if claim is None:
-            return None
-        told = list(_guarded(self._read(SELECT_CHANGES_OF_ORDER, (order_id,))))
-        told = told or [
-            (each.code, each.request_seq, each.reason, each.cumulative_lots + each.leaves_lots)
-            for each in self._archives.reports_of(order_id)
-            if each.code[:1] in (EXEC_TYPES["REPLACED"], EXEC_TYPES["RESTATED"])
-        ]
-        return asked_in(claim, self.line_of, told)
-
-    def _orders(self, account: str, symbol: str, side: str, before: int, limit: int) -> OrderIds:
-        """An account with few ids has an index for them; of one with many, the latest orders are
-        among the latest ids of all."""
-        given = account, symbol, side
-        few = self._one(COUNT_IDS, account, BY_ACCOUNT_MAX) != (BY_ACCOUNT_MAX,)
-        select, first = (SELECT_BY_ACCOUNT, 0) if few else (SELECT_BY_SEQ, 0)
-        if not few:
-            last = self._one("SELECT max(seq) FROM orders") or (0,)
-            before = min(before, (last[0] or 0) + 1)
-            first = max(0, before - SCANNED_MAX)
-        rows = _guarded(self._read(select, (*given, first, before, limit)))
-        ids = [row[0] for row in rows]
-        return OrderIds(ids, ids[-1] if len(ids) == limit else first)
-
     @contextmanager
     def at_one_instant(self) -> "Iterator[PersistentStorage]":
         """A connection for one question that takes a while, so that nobody else waits for it:
@@ -779,60 +519,6 @@ class PersistentStorage:
         with PersistentStorage(self.path, read_only=True) as reader:
             reader._write("BEGIN")
             yield reader
-
-    def _holding(self, key: Key) -> Holding | None:
-        found = self._one(SELECT_HOLDING + "WHERE account = ? AND symbol = ?", *key)
-        return Holding._make(found) if found else None
-
-    def folded_of(self, key: Key) -> list[Holding]:
-        """The holding that comes of every report of an account and symbol; none without any."""
-        return list(folded(lambda: self.executions_of(key)).values())
-
-    def last_price_of(self, symbol: str) -> int:
-        """By its reports; 0 if no trade stands."""
-        return last_price(self.executions([symbol], LATEST))
-
-    def executions_of(self, key: Key | None) -> Iterator[Report]:
-        """Trades, busts and corrections of an account and symbol, oldest first; None: all."""
-        own = self._read(SELECT_REPORT + (OF_KEY if key else ALL_EXECUTIONS), key or ())
-        return self._archives.merged(
-            map(stored_report, _guarded(own)), lambda file: file.executions_of(key)
-        )
-
-    def kept(self, table: str) -> list[tuple[Any, ...]]:
-        """Every row of a table that is kept for readers, in order of its key."""
-        return list(_guarded(self._read(f"SELECT * FROM {table} ORDER BY 1, 2", ())))
-
-    def _find(self, account: str, named: str | int) -> list[Report]:
-        if isinstance(named, int):
-            fits = 0 < named <= SEQUENCE_MAX
-            return [r for r in self.reports_of(named) if r.account == account] if fits else []
-        seq, _ = self.owner(account, named)
-        own = self.reports_of(seq) if seq else []
-        if own or not seq:
-            return own
-        told = self.told(seq)  # a change: of which order?
-        if told is None or told.type == CANCEL_REJECTED:  # then it never was a name of the order
-            return []
-        return self.reports_of(told.order_id)
-
-    def find_lines(self, seqs: Sequence[int]) -> list[Line]:
-        with self._read_only_one() as reader:
-            return [reader.line_of(seq) for seq in seqs]
-
-    def find_after(
-        self, after: int, before: int, *, account: str = "", symbol: str = ""
-    ) -> list[Report] | None:
-        with self.at_one_instant() as reader:
-            too_far = after >> NUMBER_BITS < reader._archives.last_seq
-            if too_far or reader._one(HAS_MORE, after, LOOKED_AT_MAX):
-                return None
-            where = OF_ACCOUNT_AFTER if account else OF_SYMBOL_AFTER
-            return reader._reports(where, after, before, account or symbol)
-
-    def last_told_seq(self) -> int:
-        found = self._one("SELECT max(report_id) FROM reports")
-        return ((found and found[0]) or 0) >> NUMBER_BITS
 
     def inspect(self) -> tuple[int, int]:
         """What a start asks: how many claims and reports there are.
@@ -861,105 +547,6 @@ class PersistentStorage:
             return " ".join(str(found and found[0]).split())
         return next(iter(self._archives.damages(check)), "") if check == FULL_CHECK else ""
 
-    def counts(self, upto_seq: int) -> tuple[int, int]:
-        """How many claims and reports there are, up to the turn that ends there."""
-        found = self._one(COUNT, upto_seq, (upto_seq + 1) << NUMBER_BITS)
-        assert found is not None
-        return found[0], found[1] + self._archives.count(upto_seq)
-
-    def all_claims(self) -> Iterator[Claim]:
-        """Every claim, in journal order."""
-        for claim in _guarded(self._read(SELECT_CLAIMS, ())):
-            if type(claim[0]) is not int:
-                raise JournalError(f"client order id {claim[2]!r}: not readable: no sequence")
-            yield claim
-
-    def all_reports(self) -> Iterator[Report]:
-        rows = _guarded(self._read(SELECT_REPORT + "ORDER BY r.report_id", ()))
-        own = map(stored_report, rows)
-        return self._archives.merged(own, lambda file: file.all_reports())
-
-    def executions(self, symbols: Collection[str], before: int) -> Iterator[Report]:
-        archives, begins = self._archives, (self._archives.last_seq + 1) << NUMBER_BITS
-        if not archives.rows:
-            return self._executions(symbols, 0, before)
-        recent, older = (
-            self._executions(symbols, begins, before),
-            self._executions(symbols, 0, min(before, begins)),
-        )
-        return archives.with_executions(recent, older, symbols, before)
-
-    def _executions(self, symbols: Collection[str], first: int, before: int) -> Iterator[Report]:
-        given = first, before, json.dumps(sorted(symbols))
-        return map(stored_report, _guarded(self._read(SELECT_REPORT + OF_TRADES, given)))
-
-    def trades(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]:
-        with self.at_one_instant() as reader:
-            # Those of an archive may have been changed since, as the database knows.
-            changes = reader.changes(start_ns)
-            trades = reader._archives.merged(
-                reader.trades_as_told(symbol, start_ns, end_ns),
-                lambda file: file.trades_as_told(symbol, start_ns, end_ns),
-            )
-            for trade in trades:
-                yield as_it_stands(trade, changes)
-
-    def changes(self, start_ns: int) -> Changes:
-        own = self.change_reports(start_ns)
-        return changes_in(self._archives.merged(own, lambda file: file.change_reports(start_ns)))
-
-    def change_reports(self, start_ns: int) -> Iterator[Report]:
-        """Busts and corrections of that time and later, oldest first."""
-        return iter(self._reports(OF_CHANGES, self._turn_at(start_ns) << NUMBER_BITS))
-
-    def scales(self) -> Scales:
-        return scales_in(self.kept("instruments"))
-
-    def trades_as_told(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[StoredTrade]:
-        """Before busts and corrections."""
-        first, end = self._turn_at(start_ns) << NUMBER_BITS, self._turn_at(end_ns) << NUMBER_BITS
-        for row in _guarded(self._read(SELECT_TRADES_OF_TIME, (first, end, symbol))):
-            yield StoredTrade(*row)
-
-    def _turn_at(self, wall_ns: int) -> int:
-        """The first turn stamped then or later; above all turns if there is none. Stamps never
-        decrease, so it is found by halves."""
-        low, found = 0, self._one("SELECT max(last_seq) FROM journal")
-        high = ((found and found[0]) or 0) + 1
-        while low < high:
-            middle = (low + high) // 2
-            turn = self._one(SELECT_TURN, middle)
-            if turn is None or turn[1] >= wall_ns:
-                high = middle
-            else:
-                low = turn[0] + 1
-        turn = self._one(SELECT_TURN, low)
-        return turn[0] if turn is not None else SEQUENCE_MAX >> NUMBER_BITS
-
-    def _reports(self, where: str, *arguments: object) -> list[Report]:
-        return list(map(stored_report, _guarded(self._read(SELECT_REPORT + where, arguments))))
-
-    def snapshots(self) -> list[Snapshot]:
-        # As bytes: what is no text is a snapshot whose digest does not match, and no error.
-        query = (
-            "SELECT journal_seq, checksum, CAST(last AS BLOB), parts_id FROM snapshots "
-            "ORDER BY journal_seq"
-        )
-        of_one = "SELECT CAST(part AS BLOB) FROM snapshot_parts WHERE parts_id = ? ORDER BY number"
-        return [
-            Snapshot(
-                seq,
-                crc,
-                last.decode(errors="replace"),
-                parts_id,
-                tuple(
-                    part.decode(errors="replace")
-                    for (part,) in _guarded(self._read(of_one, (parts_id,)))
-                ),
-            )
-            for seq, crc, last, parts_id in list(_guarded(self._read(query, ())))
-        ]
-
     @property
     def connection(self) -> sqlite3.Connection:
         """For archiving alone: what is written through it is its own affair."""
@@ -977,20 +564,23 @@ class PersistentStorage:
             raise StoreError(f"{self.path}: not open")
         return self._connection
 
-    def _one(self, query: str, *arguments: object) -> tuple[Any, ...] | None:
-        return next(_guarded(self._read(query, arguments)), None)
-
-    def _read(self, query: str, arguments: tuple[object, ...]) -> sqlite3.Cursor:
+    def _rows(self, query: str, arguments: Sequence[object]) -> Iterator[Any]:
         try:
-            return self._db.execute(query, arguments)
+            return guarded(self._db.execute(query, arguments))
         except READ_ERRORS as error:
-            raise _translated(error, "reading") from error
+            raise translated(error, "reading") from error
+
+    def _write_rows(self, statement: str, rows: Iterable[Sequence[object]]) -> int:
+        try:
+            return (self._connection or self._db).executemany(statement, rows).rowcount
+        except sqlite3.Error as error:
+            raise translated(error, "writing what is kept") from error
 
     def _write(self, statement: str) -> None:
         try:
             (self._connection or self._db).execute(statement)
         except sqlite3.Error as error:
-            raise _translated(error, statement) from error
+            raise translated(error, statement) from error
 
 
 def schema_version(path: Path) -> int:
@@ -1001,7 +591,7 @@ def schema_version(path: Path) -> int:
             version: int = connection.execute("PRAGMA user_version").fetchone()[0]
             return version
     except READ_ERRORS as error:
-        raise _translated(error, f"{path}: cannot be used") from error
+        raise translated(error, f"{path}: cannot be used") from error
 
 
 def _journal_end(connection: sqlite3.Connection, mark: Mark | None) -> JournalEnd:
@@ -1012,33 +602,6 @@ def _journal_end(connection: sqlite3.Connection, mark: Mark | None) -> JournalEn
         "SELECT checksum FROM journal WHERE last_seq = ?", (mark.seq if mark else 0,)
     ).fetchone()
     return JournalEnd(seq, checksum, marked[0] if marked else None)
-
-
-def _guarded(cursor: sqlite3.Cursor) -> Iterator[Any]:
-    try:
-        # `yield from` would also close the cursor, perhaps after the database.
-        for found in cursor:  # noqa: UP028
-            yield found
-    except READ_ERRORS as error:
-        raise _translated(error, "reading") from error
-
-
-def _translated(error: Exception, doing: str) -> StoreError:
-    """What an error of SQLite means for the order that was being stored."""
-    code = getattr(error, "sqlite_errorcode", None)
-    text = f"{doing}: {error}"
-    if code is None:  # the module's own: a text that is none
-        return JournalError(text) if "decode" in text else OutcomeUnknownError(text)
-    primary = code & 0xFF
-    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return StoreBusyError(text)
-    if primary == sqlite3.SQLITE_FULL:
-        return StoreFullError(text)
-    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return JournalError(text)
-    if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-        return StoreError(text)
-    return OutcomeUnknownError(text)
 
 
 def remove(path: Path) -> None:

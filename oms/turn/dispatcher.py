@@ -54,7 +54,7 @@ from oms.turn.latency import OrderTracker
 from oms.turn.market_feed import MarketFeed
 from oms.turn.memory import give_back
 from oms.turn.notes import Notes
-from oms.turn.publisher import Publisher, fail
+from oms.turn.publisher import PublishedTurn, Publisher, fail
 from oms.turn.schedule import DueLines
 from oms.turn.snapshots import Snapshots
 from oms.turn.tape import Wanted, tape
@@ -510,12 +510,15 @@ class Dispatcher:
             self._relist()
         elif changed:
             publisher.set_trades(self._tapes(changed))
-        listening = bool(publisher.market_listeners)
-        self.access.show(desk.access.taken())
-        told = self.feed.turn(self.fold.last_seq, symbols, trades, listening=listening)
+        users = desk.access.taken()
+        self.access.show(users)
+        seq, wall_ns = self.fold.last_seq, self.fold.instant.wall_ns
+        told = self.feed.turn(seq, symbols, trades, listening=publisher.wants_events)
         publisher.tell(reports, answers, hops, durable_ns, published_ns)
         if told:
             publisher.tell_market(told)
+        if publisher.turn_listeners:
+            publisher.tell_turn(PublishedTurn(seq, wall_ns, reports, told, users))
         if hops:
             self.tracker.record_turn(list(hops.values()), durable_ns, published_ns)
 

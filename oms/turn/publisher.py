@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from oms.desk.desk import SENT, Hops
 from oms.enums import TERMINAL_STATES, ResponseType
@@ -38,6 +38,7 @@ from oms.reports import (
 )
 from oms.turn.answer import Asker
 from oms.turn.tape import told_of
+from oms.users import User
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,19 @@ T = TypeVar("T")
 
 Listener = Callable[[OrderResponse], object]
 MarketListener = Callable[[MarketEvent], object]
+
+
+class PublishedTurn(NamedTuple):
+    """All that one turn tells, for who passes it on whole. users: those that it changed."""
+
+    seq: int
+    wall_ns: int
+    reports: list[Report]
+    events: list[MarketEvent]
+    users: list[User]
+
+
+TurnListener = Callable[[PublishedTurn], object]
 ENDED = frozenset(state.value for state in TERMINAL_STATES)
 CANCEL_REJECTED = ResponseType.CANCEL_REJECTED.value
 # Said of an order that is open, these answer a repeated id: no news of the order.
@@ -62,6 +76,7 @@ class Publisher:
         self._ended = False
         self._listeners: tuple[Listener, ...] = ()
         self.market_listeners: tuple[MarketListener, ...] = ()
+        self.turn_listeners: tuple[TurnListener, ...] = ()
         self._trades_kept = trades_kept
         self._trades: dict[str, deque[TradePrint]] = {}
         self._depth: dict[str, Depth] = {}
@@ -83,6 +98,10 @@ class Publisher:
         with self._adding:
             self.market_listeners = (*self.market_listeners, listener)
 
+    def add_turn_listener(self, listener: TurnListener) -> None:
+        with self._adding:
+            self.turn_listeners = (*self.turn_listeners, listener)
+
     def remove_listener(self, listener: Callable[[Any], object]) -> None:
         """Tell it nothing more, of reports or of the market; nothing happens if it is not known."""
         with self._adding:
@@ -90,6 +109,7 @@ class Publisher:
             self.market_listeners = tuple(
                 each for each in self.market_listeners if each != listener
             )
+            self.turn_listeners = tuple(each for each in self.turn_listeners if each != listener)
 
     def at_end(self, call: Callable[[], object]) -> None:
         """Call this once nothing more will be told; at once if that is so already."""
@@ -147,7 +167,7 @@ class Publisher:
         if fills:
             self._print(fills, trades)
         self.published += len(reports)
-        if trades and self.market_listeners:
+        if trades and self.wants_events:
             return [in_units(trade, self.instruments.get(trade.symbol)) for trade in trades]
         return trades
 
@@ -252,6 +272,19 @@ class Publisher:
                     listener(event)
                 except BaseException:  # whatever it is, the dispatcher goes on
                     self._failed(listener)
+
+    def tell_turn(self, turn: PublishedTurn) -> None:
+        """Tell a turn as a whole, behind all that was told of it one by one."""
+        for listener in self.turn_listeners:
+            try:
+                listener(turn)
+            except BaseException:  # whatever it is, the dispatcher goes on
+                self._failed(listener)
+
+    @property
+    def wants_events(self) -> bool:
+        """Does somebody listen to the market?"""
+        return bool(self.market_listeners or self.turn_listeners)
 
     def refuse(self, answer: Asker[OrderResponse] | None, response: OrderResponse) -> None:
         """Tell a refusal that never reached the journal, on the caller's thread."""

@@ -71,6 +71,42 @@ THREADS = (
         "its questions, at most 1 s", "tells what it has not answered that it stopped",
     ),
     ThreadRow(
+        "oms-commands", "Commands, in an `engine`",
+        "its connection to Redis; which requests are taken and not acknowledged",
+        "Redis, at most 1.5 s; room for more",
+        "takes nothing more; what is not answered is the next engine's",
+    ),
+    ThreadRow(
+        "oms-turns", "Telling, in an `engine`",
+        "its connection to Redis; turns, answers and acknowledgements that are to be written",
+        "its queue, at most 0.25 s; Redis, at most 1 s",
+        "writes what the order manager told last",
+    ),
+    ThreadRow(
+        "oms-asks", "Asks, in an `engine`",
+        "its connection to Redis; questions of apis",
+        "Redis, at most 1.5 s",
+        "hears nothing more",
+    ),
+    ThreadRow(
+        "oms-answers-N", "Aside, two in an `engine`",
+        "a read-only connection for each question",
+        "its questions, at most 1 s",
+        "tells what it has not answered that it stopped",
+    ),
+    ThreadRow(
+        "oms-send-GROUP", "Sending, one for each group in an `api` or `broadcast`",
+        "its connection to Redis; what is to be sent; how the engine is",
+        "its queue, at most 0.25 s; Redis, at most 1 s",
+        "says of what has no answer that its outcome is unknown",
+    ),
+    ThreadRow(
+        "oms-receive-GROUP", "Receiving, one for each group in an `api` or `broadcast`",
+        "its connection to Redis; the mirror of the group",
+        "Redis, at most 1.5 s",
+        "tells the answers that are there",
+    ),
+    ThreadRow(
         "oms-log", "LogWriter", "log files and stdout", "the log queue", "writes what is queued",
     ),
 )  # fmt: skip

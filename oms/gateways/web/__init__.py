@@ -27,7 +27,8 @@ def open_web(oms: OrderManagement, directory: Path) -> WebServer:
     web = oms.config.web
     users = oms.access.users()
     master = master_secret(directory, needed=any(u.keys or u.factor.on for u in users))
-    gate = Gate(oms, master, lives_s={TokenKind.ACCESS: web.access_token_ns // NANOS})
+    lives_s = {TokenKind.ACCESS: web.access_token_ns // NANOS}
+    gate = Gate(oms, master, lives_s=lives_s, once=oms.once)
     addresses = [Address.of(each) for each in web.listen.split(",")]
     keeper = DoorKeeper(oms, gate, web, [each.url_host for each in addresses])
     door = Door(oms, keeper, directory)

@@ -92,7 +92,7 @@ class Growing:
         oms = self._door.oms
         while True:
             self._again = False
-            seq = await self._door.settled(oms.journal_seq())
+            seq = await self._door.settled(oms.journal_seq(self.symbol))
             now_ns = oms.clock.wall_ns()
             found = await self._door.slowly(
                 oms.candles, self.symbol, self.width, now_ns, now_ns + 1, seq

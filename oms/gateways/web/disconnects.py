@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 GATEWAY = "disconnect"  # as the journal names what was canceled for this
 AGAIN_S = 1.0  # after a cancel that could not be made
 AT_ONCE_MAX = 100  # cancels under way
+LOOK_S = 3.0  # between looks for what other front doors have lost
 NOT_TAKEN = 503
 
 
@@ -43,13 +44,16 @@ class Disconnects:
         self._loop = loop
         self._waiting: dict[tuple[str, str], tuple[Arm, asyncio.TimerHandle]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._doing: set[tuple[str, str]] = set()
 
     def restore(self) -> None:
-        """What an earlier process armed has lost its sockets with it."""
-        for user in self._door.oms.access.users():
-            for arm in user.arms:
-                log.info("web: a socket of %s is lost: %s is armed still", user.name, arm.arm_id)
-                self.lost(user.name, arm)
+        """What an earlier process armed has lost its sockets with it; so has, among several front
+        doors, what one armed that died."""
+        for user, arm in self._door.oms.lost_arms():
+            if (user, arm.arm_id) not in self._waiting and (user, arm.arm_id) not in self._doing:
+                log.info("web: a socket of %s is lost: %s is armed still", user, arm.arm_id)
+                self.lost(user, arm)
+        self._loop.call_later(LOOK_S, self.restore)
 
     async def arm(self, user: str, account: str, scope: str, grace_s: int, own_id: str) -> Arm:
         """Raises HttpError. own_id: of the request."""
@@ -93,6 +97,8 @@ class Disconnects:
         task = self._loop.create_task(self._cancel(user, arm), context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        self._doing.add((user, arm.arm_id))
+        task.add_done_callback(lambda _: self._doing.discard((user, arm.arm_id)))
 
     async def _cancel(self, user: str, arm: Arm) -> None:
         """Until it is done: nobody is there who could ask again."""

@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from oms.errors import OMSError, OverrunError, StoppedError, StoreError, ValidationError
+from oms.errors import (
+    OMSError,
+    OverrunError,
+    StoppedError,
+    StoreError,
+    TransportError,
+    ValidationError,
+)
 from oms.gateways.gate import Caller, Denied
 from oms.gateways.web.fields import FIELDS, field_of, our_name, reason_told
 from oms.gateways.web.told import Told, reports_told
@@ -174,7 +181,7 @@ def error_reply(error: BaseException, request_id: str) -> Reply:
         reason = RejectReason.MALFORMED
         status, code, number = reason.http, reason.value, reason.api
         where, message = error.field, str(error)
-    elif isinstance(error, StoppedError | OverrunError | StoreError):
+    elif isinstance(error, StoppedError | OverrunError | StoreError | TransportError):
         status, code, number, message = 503, "UNAVAILABLE", NUMBERS["UNAVAILABLE"], str(error)
         headers = dict(LATER)
     else:

@@ -176,7 +176,7 @@ class LoginRoutes:
         What was given once is not given again."""
         if not self._door.web.sign_up or user.name not in user.accounts:
             return
-        owned = self._door.oms.balances(user.name)
+        owned = await self._door.in_thread(self._door.oms.balances, user.name)
         due = self._assets() if self._door.web.play_money else set()
         if not owned or due - owned.keys():
             await self._give_account(user.name)

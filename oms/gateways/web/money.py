@@ -41,7 +41,7 @@ class Transfer(WithReports, kw_only=True):
 
 async def balances(ask: Ask, wanted: OfAccount) -> Reply:
     account = ask.seen_account(wanted.account)
-    told = balances_told(ask.oms.balances(account))
+    told = balances_told(await ask.door.looked(ask.oms.balances, account))
     return Reply({"account": account, "balances": told})
 
 
@@ -76,7 +76,7 @@ async def _move(ask: Ask, action: FundsAction, body: "Amount | Transfer") -> Rep
             raise refusal(response, reports=body.reports)
     told: Told = {
         "account": account, "seq": str(response.order_id),
-        "balances": balances_told(ask.oms.balances(account)),
+        "balances": balances_told(await ask.door.looked(ask.oms.balances, account)),
     }  # fmt: skip
     if body.reports:
         told["reports"] = reports_told(response)

@@ -1,6 +1,6 @@
 """Orders: how they stand together with what they are for, as clients are told of them.
 
-Flow:  responses, OrderManagement.order_details -> [orders] -> told
+Flow:  responses, OrderManagement.details_for -> [orders] -> told
 A report says how an order stands; type, price, quantity and terms are read from the store. Where
 many reports of one order follow each other, on a socket, they are remembered until they change.
 """
@@ -24,8 +24,8 @@ def orders_told(
 ) -> list[Told]:
     """All of them, with one look into the store. Not for an event loop. reports: each with the
     execution report that it is told from."""
-    details = oms.order_details(list({each.order_id: None for each in responses}))
-    told = [order_told(each, details.get(each.order_id)) for each in responses]
+    details = oms.details_for(responses)
+    told = [order_told(each, of) for each, of in zip(responses, details, strict=True)]
     if reports:
         for order, response in zip(told, responses, strict=True):
             order["reports"] = [report_told(response)]
@@ -34,10 +34,9 @@ def orders_told(
 
 def each_fill_told(oms: OrderManagement, fills: Sequence[OrderResponse]) -> list[Told]:
     """The same of fills."""
-    details = oms.order_details(list({each.order_id: None for each in fills}))
     return [
-        fill_told(each, found.client_order_id if (found := details.get(each.order_id)) else "")
-        for each in fills
+        fill_told(each, details.client_order_id if details else "")
+        for each, details in zip(fills, oms.details_for(fills), strict=True)
     ]
 
 
@@ -45,7 +44,8 @@ def fills_told(oms: OrderManagement, account: str, order: OrderResponse) -> list
     """The latest fills of an order. Not for an event loop."""
     if not order.cumulative_lots:
         return []
-    return each_fill_told(oms, oms.fills(account, order.order_id, limit=FILLS_MAX))
+    found = oms.fills(account, order.order_id, limit=FILLS_MAX)
+    return each_fill_told(oms, [each for each in found if each.symbol == order.symbol])
 
 
 class Remembered:
@@ -54,12 +54,12 @@ class Remembered:
 
     def __init__(self, oms: OrderManagement) -> None:
         self._oms = oms
-        self._details: OrderedDict[int, OrderDetails] = OrderedDict()
+        self._details: OrderedDict[tuple[str, int], OrderDetails] = OrderedDict()
 
     def heard(self, response: OrderResponse) -> None:
         """Of any order, whether anybody is told or not: it may be another than before."""
         if response.report.type in CHANGES:
-            self._details.pop(response.report.order_id, None)
+            self._details.pop((response.report.symbol, response.report.order_id), None)
 
     def told(self, response: OrderResponse) -> Told:
         return order_told(response, self._details_of(response))
@@ -70,12 +70,12 @@ class Remembered:
 
     def _details_of(self, response: OrderResponse) -> OrderDetails | None:
         """Reads the store for an order that is not remembered: some 50 us."""
-        order_id = response.report.order_id
-        details = self._details.get(order_id)
+        key = response.report.symbol, response.report.order_id
+        details = self._details.get(key)
         if details is None:
-            details = self._oms.order_details([order_id]).get(order_id)
+            details = self._oms.details_heard(response)
             if details is not None:
-                self._details[order_id] = details
+                self._details[key] = details
                 if len(self._details) > REMEMBERED_MAX:
                     self._details.popitem(last=False)
         return details

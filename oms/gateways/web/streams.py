@@ -149,7 +149,8 @@ class Streams:
         channel, key = str(topic[0]), str(topic[1]) if len(topic) > 1 else ""
         if channel not in (ORDERS, FILLS, REPORTS, TRADES):
             return "NOT_KEPT"
-        at = await self._door.settled(self._door.oms.journal_seq())
+        of_market = key if channel == TRADES else ""
+        at = await self._door.settled(self._door.oms.journal_seq(of_market))
         if place.seq > at:
             return "UNKNOWN_SEQUENCE"
         missed = await self._door.slowly(
@@ -212,7 +213,7 @@ class Streams:
 
     async def _trades(self, symbol: str, _: str) -> tuple[Told, int]:
         oms = self._door.oms
-        seq = await self._door.settled(oms.journal_seq())
+        seq = await self._door.settled(oms.journal_seq(symbol))
         latest = [trade for trade in oms.recent_trades(symbol)[-TRADES_TOLD:] if trade.seq <= seq]
         return {"trades": [trade_told(each) for each in latest]}, seq
 
@@ -235,9 +236,9 @@ class Streams:
         candle = growing.candle
         return {"candles": [candle_facts(candle, width)] if candle is not None else []}, growing.at
 
-    async def _nothing(self, _key: str, _: str) -> tuple[Told, int]:
+    async def _nothing(self, symbol: str, _: str) -> tuple[Told, int]:
         """The channel tells what changes; before the first change there is nothing."""
-        return {}, await self._door.settled(self._door.oms.journal_seq())
+        return {}, await self._door.settled(self._door.oms.journal_seq(symbol))
 
     async def _markets(self, _key: str, _: str) -> tuple[Told, int]:
         seq = await self._door.settled(self._door.oms.journal_seq())

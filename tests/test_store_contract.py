@@ -1,4 +1,10 @@
-"""The contract of every store: a turn is kept whole or not at all, and found again."""
+"""The contract of every store: a turn is kept whole or not at all, and found again.
+
+A store of another kind subclasses `Contract` and gives it `opened`.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -6,10 +12,15 @@ from hypothesis import strategies as st
 
 from oms import MemoryStore, PersistentStorage
 from oms.errors import JournalError
+from oms.positions import LATEST
 from oms.reports import CODES, NUMBER_BITS, Report
-from oms.requests import codec
+from oms.requests import FundsAction, OperatorAction, codec
 from oms.requests.orders import ID_LENGTH_MAX
+from oms.requests.orders import SEQUENCE_MAX as SEQS
 from oms.stores import JournalRecord, Snapshot, checked, checksum
+from tests.fakes import cancel as cancel_of
+from tests.fakes import modify as modify_of
+from tests.test_exchange_restarts import Floor, listed
 
 ID_CHARACTERS = "".join(chr(n) for n in range(32, 127) if chr(n) not in '"\\')
 
@@ -40,6 +51,11 @@ def claim(seq, client_id, account="me", content=0):
     return (seq, account, client_id, "X", "BUY", "", content)
 
 
+def command(seq, client_id, account="me"):
+    """The claim of a request that is no new order."""
+    return (seq, account, client_id, "", "", "", 0)
+
+
 def new(client_id):
     return (codec.NEW, "me", client_id, "X", "BUY", "LIMIT", "GTC", 100, 5, 0, "")
 
@@ -59,6 +75,108 @@ def keep(store, record, reports=(), claims=()):
         assert store.claim(claims)
     store.append(record, reports)
     store.commit()
+
+
+MARKETS = (
+    listed("X", quote_scale=1, price_scale=1, quantity_scale=1, base_scale=2, taker_fee_bps=300),
+    listed("Y", base="C", quote_scale=1, maker_fee_bps=-50, taker_fee_bps=70),
+)
+ACCOUNTS = ("ann", "bob", "cid")
+
+
+def lived_through(store, seed, steps=60, pauses_s=(0, 1, 60)):
+    """An exchange with accounts that trade, change, cancel, transfer, are refused, busted and
+    corrected, by chance; the same seed gives the same journal in whatever store. It is not
+    stopped."""
+    floor, random, names = Floor(*MARKETS, store=store), Random(seed), list[tuple[str, str]]()
+    floor.ids = iter(range(10**6))
+    for account in ACCOUNTS:
+        floor.fund(account, B=500, C=500, Q=90_000)
+    for number in range(steps):
+        account, what = random.choice(ACCOUNTS), random.random()
+        if what < 0.6 or not names:
+            symbol, side = random.choice("XXY"), random.choice(("BUY", "SELL"))
+            price = random.choice(("9.9", "10", "10.1", "10.05")) if symbol == "X" else "10"
+            floor.new(account, f"n{number}", side, random.randint(1, 9), price, symbol)
+            names.append((account, f"n{number}"))
+        elif what < 0.8:
+            owner, name = random.choice(names)
+            if random.random() < 0.5:
+                floor.ask(cancel_of(f"c{number}", name, account=owner))
+            else:
+                floor.ask(
+                    modify_of(f"m{number}", name, account=owner, quantity=random.randint(1, 9))
+                )
+                names.append((owner, f"m{number}"))
+        elif what < 0.9:
+            to = random.choice([other for other in ACCOUNTS if other != account])
+            money = {"asset": "Q", "amount": number, "to_account": to}
+            floor.funds(account, FundsAction.TRANSFER, **money)
+        elif trades := floor.oms.trades():
+            named = random.choice(trades).execution_id
+            terms = {"price": "9.8" if random.random() < 0.5 else "10", "quantity": "1"}
+            if random.random() < 0.5:
+                floor.operate(OperatorAction.CORRECT, name=named, settings=terms)
+            else:
+                floor.bust(named)
+        floor.clock.advance(random.choice(pauses_s))
+    return floor
+
+
+def pages_of(store, *wanted):
+    """Every order id of an account, a page of five after another."""
+    found, before = [], SEQS
+    while before:
+        page = store.find_orders(*wanted, before, 5)
+        assert len(page.ids) <= 5
+        found, before = found + page.ids, page.before
+    return found
+
+
+def answers_of(store):
+    """What a store says to every question there is."""
+    reports = list(store.all_reports())
+    ids = sorted({report.order_id for report in reports})
+    seqs = range(1, store.last_told_seq() + 2)
+    names = [(report.account, report.client_order_id) for report in reports]
+    pages = [(account, symbol) for account in ("", *ACCOUNTS) for symbol in ("", "X", "Y")]
+    moved = {a: [store.find_moved(a, before, 7) for before in (LATEST, reports[-9].report_id)]
+             for a in ACCOUNTS}  # fmt: skip
+    lines = [s for r in store.records() for s in range(r.first_seq, r.last_seq)]
+    stamps = sorted({report.wall_ns for report in reports})
+    return {
+        "records": (list(store.records()), list(store.records(seqs[len(seqs) // 2]))),
+        "record_of": [store.record_of(seq) for seq in seqs],
+        "owner": [store.owner(*name) for name in names],
+        "used": store.used([*names, ("ann", "nobody's")]),
+        "reports": (reports, [store.reports_of(order_id) for order_id in ids]),
+        "turns": [store.reports_of_turn(seq) for seq in seqs],
+        "told": [store.told(seq) for seq in seqs],
+        "found": [store.find_reports(account, name) for account, name in names],
+        "asked": store.find_asked([*ids, 10**6]),
+        "orders": {
+            (account, symbol, side): pages_of(store, account, symbol, side)
+            for account in ACCOUNTS for symbol in ("", "X") for side in ("", "BUY")
+        },
+        "commands": {
+            account: [store.find_commands(account, before, 5) for before in (SEQS, seqs[-1] // 2)]
+            for account in ACCOUNTS
+        },
+        "moved": moved,
+        "holdings": [store.find_holdings(account) for account in ACCOUNTS],
+        "trades": [store.find_trades(*page, LATEST, 50) for page in pages],
+        "lines": store.find_lines(lines),
+        "after": [
+            store.find_after(after, LATEST, **who)
+            for after in (0, reports[5].report_id) for who in ({"account": "ann"}, {"symbol": "X"})
+        ],
+        "executions": [
+            list(store.executions(symbols, LATEST)) for symbols in ({"X"}, {"X", "Y"}, set())
+        ],
+        "tape": [list(store.trades(symbol, stamps[1], stamps[-1])) for symbol in "XY"],
+        "changes": [store.changes(stamp) for stamp in (0, stamps[len(stamps) // 2])],
+        "scales": [store.scales()(symbol, seqs[-1]) for symbol in "XY"],
+    }  # fmt: skip
 
 
 class Contract:
@@ -227,6 +345,28 @@ class Contract:
         assert store.used([("me", "A"), ("you", "A"), ("me", "B")]) == {("me", "A")}
         assert store.used([]) == set()
 
+    def test_requests_that_are_no_new_orders_are_found(self, store):
+        """Newest first, so many, before a sequence; of one account."""
+        keep(
+            store, record(1, new("A"), modify("M", "A"), cancel("C", "M")), [report(4, 1, 1, 1)],
+            [claim(1, "A"), command(2, "M"), command(3, "C")],
+        )  # fmt: skip
+        assert store.find_commands("me", SEQS, 9) == [3, 2]
+        assert store.find_commands("me", SEQS, 1) == [3]
+        assert store.find_commands("me", 3, 9) == [2]
+        assert store.find_commands("you", SEQS, 9) == []
+
+    def test_it_is_read_as_of_one_instant(self, store):
+        """From any thread; what was committed before is there."""
+        keep(store, record(1, new("A")), [report(2, 1, 1, 1)], [claim(1, "A")])
+        with ThreadPoolExecutor(1) as other:
+
+            def read():
+                with store.at_one_instant() as then:
+                    return list(then.records()), list(then.all_reports())
+
+            assert other.submit(read).result(30) == ([record(1, new("A"))], [report(2, 1, 1, 1)])
+
     def test_a_probe_changes_nothing(self, store):
         """It asks whether a commit would do."""
         keep(store, record(1, new("A")), [report(2, 1, 1, 1)], [claim(1, "A")])
@@ -235,6 +375,19 @@ class Contract:
         store.hurry()
         store.probe()
         assert (list(store.records()), list(store.all_reports())) == before
+
+    @pytest.mark.parametrize("seed", [1, 2])
+    def test_every_question_has_the_same_answer_in_every_store(self, store, opened, seed):
+        """The twin is in lists. And again after the store was closed and opened."""
+        twin, floor = lived_through(MemoryStore(), seed), lived_through(store, seed)
+        expected = answers_of(twin.store)
+        found = answers_of(store)
+        for question, answer in expected.items():
+            assert found[question] == answer, question
+        floor.stop()
+        again = opened()
+        assert answers_of(again) == expected
+        again.close()
 
     def test_what_was_kept_is_there_when_the_store_is_opened_again(self, store, opened):
         """P1, within what the store promises."""

@@ -1,0 +1,275 @@
+"""`cluster`: all roles on one machine, for trying and for tests.
+
+Owner: MainThread. It starts processes, starts those again that end, and ends all of them.
+"""
+
+import argparse
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from oms.clock import NANOS, SystemClock
+from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, say, whole_number
+from oms.commands.roles import needs_scale
+from oms.commands.sandbox import settings_text
+from oms.config import CONFIG_PATH, Config, load_config
+from oms.errors import ConfigError, GatewayError, TransportError
+from oms.gateways.master import VARIABLE
+from oms.sections import ONE_GROUP
+from oms.turn.threads import StopFlag
+
+TICK_S = 0.1
+START_S_MAX = 10.0
+STOP_S_MAX = 10.0
+SOCKET_PATH_MAX = 100  # bytes that a system takes at least
+AGAIN_NS_MIN, AGAIN_NS_MAX = NANOS // 2, 10 * NANOS
+STEADY_NS = 30 * NANOS  # who runs so long is started again at once
+COUNT_MAX = 64
+CLUSTER = """\
+Starts engines, apis and broadcasts on this machine, each a process with a directory of its own
+below the data directory, and a Redis server if there is none where [scale] redis_url says. What
+ends is started again. Without a config.ini in the data directory it writes that of a sandbox: a
+market that never closes, and play money for whoever signs up. Needs the extra `scale`."""
+
+
+def add_to(add: AddCommand) -> None:
+    option = add("cluster", cluster, "all roles on one machine", CLUSTER)
+    option(
+        "--engines", metavar="N", type=whole_number(1, COUNT_MAX),
+        help="how many; groups go by quote asset unless [scale] names them (default: as there are)",
+    )  # fmt: skip
+    for name, count in (("apis", 2), ("broadcasts", 1)):
+        option(
+            f"--{name}", metavar="N", type=whole_number(0, COUNT_MAX), default=count,
+            help=f"how many{' of each group' if name == 'broadcasts' else ''} (default: {count})",
+        )  # fmt: skip
+    option("--redis", metavar="URL", default="", help="a server, instead of [scale] redis_url")
+
+
+@dataclass
+class Child:
+    """One process, as it is to be."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+    started_ns: int = 0
+    again_ns: int = 0
+    pause_ns: int = AGAIN_NS_MIN
+    endings: int = field(default=0)
+
+    def start(self, now_ns: int) -> None:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, env=self.environment, stdout=log, stderr=log,
+                stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        self.started_ns = now_ns
+
+    def look(self, now_ns: int) -> None:
+        """Start it again if it has ended; not at once if it ends again and again."""
+        if self.process is None:
+            if now_ns >= self.again_ns:
+                self.start(now_ns)
+            return
+        code = self.process.poll()
+        if code is None:
+            return
+        self.endings += 1
+        steady = now_ns - self.started_ns > STEADY_NS
+        self.pause_ns = AGAIN_NS_MIN if steady else min(2 * self.pause_ns, AGAIN_NS_MAX)
+        say(f"{self.name} ended with {code}; again in {self.pause_ns / NANOS:g} s, see {self.log}")
+        self.process, self.again_ns = None, now_ns + self.pause_ns
+
+    def stop(self, number: int) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def wait(self) -> None:
+        if self.process is None:
+            return
+        try:
+            self.process.wait(STOP_S_MAX)
+        except subprocess.TimeoutExpired:
+            say(f"{self.name} did not stop within {STOP_S_MAX:g} s")
+            self.process.kill()
+            self.process.wait()
+
+
+def cluster(args: argparse.Namespace, place: Place) -> int:
+    """Until a signal; the exit code."""
+    needs_scale()
+    place.directory.mkdir(parents=True, exist_ok=True)
+    path = _settings(args, place)
+    config = load_config(path)
+    groups = _groups(config, args.engines)
+    stop = StopFlag()
+    with ExitStack() as stack:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before = signal.signal(number, _stopper(stop))
+            stack.callback(signal.signal, number, before)
+        environment = _environment(place.directory, groups)
+        url = args.redis or config.scale.redis_url
+        if not answers(url):
+            if args.redis:
+                raise GatewayError(f"--redis {url}: no server answers there")
+            url = _own_redis(place.directory, stack)
+        environment["OMS__SCALE__REDIS_URL"] = url
+        children = _children(args, place.directory, path, list(groups), environment)
+        stack.callback(_end, children)
+        told = f"redis: {url}\n" + "".join(f"{each.name}: {each.log}\n" for each in children)
+        print(told, end="", flush=True)
+        clock = SystemClock()
+        while not stop.is_set():
+            for child in children:
+                child.look(clock.monotonic_ns())
+            stop.wait(TICK_S)
+    return EXIT_OK if not any(each.endings for each in children) else EXIT_FAILED
+
+
+def _stopper(stop: StopFlag) -> Callable[[int, FrameType | None], None]:
+    def stopped(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    return stopped
+
+
+def _settings(args: argparse.Namespace, place: Place) -> Path:
+    """The file that all of them go by; made if nobody names one and there is none."""
+    given = getattr(args, "config", None)
+    path = Path(given) if given else place.directory / CONFIG_PATH.name
+    if not given and not path.exists():
+        path.write_text(settings_text(), encoding="utf-8")
+    return path.absolute()
+
+
+def _groups(config: Config, engines: int | None) -> dict[str, tuple[str, ...]]:
+    """Names and symbols: as [scale] says, else by quote asset, as many as there are to be."""
+    groups = config.scale.symbols_by_group
+    if groups or engines is None or engines == 1:
+        found = groups or {ONE_GROUP: tuple(each.symbol for each in config.instruments)}
+        if engines not in (None, len(found)):
+            raise ConfigError([f"--engines: expected {len(found)}, one for each group of [scale]"])
+        return found
+    by_quote: dict[str, list[str]] = {}
+    for each in config.instruments:
+        by_quote.setdefault(each.quote.lower() or ONE_GROUP, []).append(each.symbol)
+    if len(by_quote) < engines:
+        raise ConfigError([
+            f"--engines: expected at most {len(by_quote)}, as instruments have so many quote "
+            "assets; [scale] market_groups may split them otherwise"
+        ])  # fmt: skip
+    names = list(by_quote)
+    for number, name in enumerate(names[engines:]):  # more assets than engines: some share one
+        by_quote[names[number % engines]] += by_quote.pop(name)
+    return {name: tuple(symbols) for name, symbols in by_quote.items()}
+
+
+def _environment(directory: Path, groups: dict[str, tuple[str, ...]]) -> dict[str, str]:
+    """That of each process; the master secret is kept beside the data, for the next start."""
+    root = str(Path(__file__).resolve().parents[2])
+    told = ", ".join(f"{name}: {' '.join(symbols)}" for name, symbols in groups.items())
+    path = directory / "cluster.secret"
+    if VARIABLE not in os.environ and not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32), encoding="ascii")
+    secret = os.environ.get(VARIABLE) or path.read_text(encoding="ascii").strip()
+    known = os.environ.get("PYTHONPATH", "")
+    return {
+        **os.environ, "PYTHONPATH": f"{root}{os.pathsep}{known}" if known else root,
+        "OMS__SCALE__MARKET_GROUPS": "" if list(groups) == [ONE_GROUP] else told,
+        VARIABLE: secret,
+    }  # fmt: skip
+
+
+def answers(url: str) -> bool:
+    """Is there a server?"""
+    from oms.transport.server import Server
+
+    server = Server(url, 1.0)
+    try:
+        server.call("PING")
+    except TransportError:
+        return False
+    finally:
+        server.close()
+    return True
+
+
+def _own_redis(directory: Path, stack: ExitStack) -> str:
+    """A server that this machine has, behind a socket that only this user may open."""
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        raise GatewayError(
+            "no server answers at [scale] redis_url, and there is no redis-server to start; "
+            "`apt-get install redis-server` brings one, or --redis names one"
+        )
+    path = directory.absolute() / "redis.sock"
+    if len(os.fsencode(path)) > SOCKET_PATH_MAX:
+        path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "redis.sock"
+    command = [
+        program, "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "600",
+        "--save", "", "--appendonly", "no", "--maxmemory", "512mb", "--maxmemory-policy",
+        "noeviction", "--dir", str(directory.absolute()),
+    ]  # fmt: skip
+    with (directory / "redis.log").open("ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    stack.callback(process.wait)
+    stack.callback(process.terminate)
+    url, clock = f"unix://{path}", SystemClock()
+    due_ns = clock.monotonic_ns() + int(START_S_MAX * NANOS)
+    waiting = StopFlag()
+    while not (path.exists() and answers(url)):
+        if process.poll() is not None or clock.monotonic_ns() > due_ns:
+            raise GatewayError(f"{program} did not start; see {directory / 'redis.log'}")
+        waiting.wait(TICK_S / 5)
+    return url
+
+
+def _children(
+    args: argparse.Namespace, directory: Path, path: Path, groups: list[str],
+    environment: dict[str, str],
+) -> list[Child]:  # fmt: skip
+    """Each with a directory of its own, and a port that the first start finds free."""
+
+    def child(name: str, *command: str) -> Child:
+        own = directory / name
+        given = [sys.executable, "-m", "oms", "--config", str(path), "--data-dir", str(own)]
+        return Child(name, [*given, *command], environment, own / "output.log")
+
+    engines = [child(f"engine-{name}", "engine", "--group", name) for name in groups]
+    apis = [child(f"api-{n}", "api", "--port", "0") for n in range(1, args.apis + 1)]
+    several = len(groups) > 1
+    broadcasts = [
+        child(
+            f"broadcast-{group}-{n}" if several else f"broadcast-{n}", "broadcast", "--port", "0",
+            *(("--group", group) if several else ()),
+        )
+        for group in groups
+        for n in range(1, args.broadcasts + 1)
+    ]  # fmt: skip
+    return [*engines, *apis, *broadcasts]
+
+
+def _end(children: list[Child]) -> None:
+    """Front doors first, so that nothing is asked of engines that go."""
+    doors = [each for each in children if not each.name.startswith("engine-")]
+    engines = [each for each in children if each.name.startswith("engine-")]
+    for those in (doors, engines):
+        for child in those:
+            with suppress(ProcessLookupError):
+                child.stop(signal.SIGTERM)
+        for child in those:
+            child.wait()

@@ -1,0 +1,218 @@
+"""`db-filler`: fills Postgres from the journal, for whoever queries much.
+
+Flow:  journal of the data directory -> [db-filler] -> projection
+Owner: MainThread, in a process of its own, beside the daemon or without it. It only looks at the
+database; whatever dies, it goes on from where the projection says that it stands.
+"""
+
+import argparse
+import json
+import signal
+from contextlib import ExitStack, closing
+from datetime import date
+from typing import Any
+
+from oms.clock import NANOS, SystemClock
+from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, say
+from oms.errors import ConfigError, JournalError, StoreError
+from oms.stores import checked
+from oms.stores.stretch import Stretch, Upto
+from oms.turn.dispatcher import without_collector
+from oms.turn.threads import StopFlag
+
+FILLER = """\
+Fills the Postgres database of [projection] dsn from the journal of the data directory: the tables
+order_states, trades, order_responses, sessions, operator_actions, holdings, last_prices,
+account_balances, instruments, and the views positions and balances. It goes on until Ctrl-C or
+SIGTERM, beside the daemon or without it. Each turn is there exactly once, whatever dies; the row of
+`upto` says how far. A second one on the same database is refused.
+
+The password is not a setting: libpq reads it from PGPASSWORD or from the file of PGPASSFILE."""
+PARTITIONS = """\
+Lists the trading dates of the projection, or takes old ones out of its tables and puts them back. A
+detached date has tables of its own, such as order_states_20260105, which nobody sees in
+order_states: read them by name, dump them, drop them, restore them. A date with open orders stays,
+and so does the latest."""
+TOLD_NS = 10 * NANOS  # between two lines about how far it is
+BACKOFF_NS_MIN, BACKOFF_NS_MAX = NANOS // 10, 5 * NANOS
+
+
+def add_to(add: AddCommand) -> None:
+    option = add("db-filler", db_filler, "fill Postgres from the journal", FILLER)
+    option("--once", action="store_true", help="stop where the journal ends now")
+    option("--anew", action="store_true", help="drop what is there, and fill from the first turn")
+    option("--status", action="store_true", help="only say how far it is, as one JSON object")
+    option = add(
+        "db-partitions", db_partitions, "trading dates in Postgres, in and out", PARTITIONS
+    )
+    option("--detach-before", metavar="DATE", type=calendar_date, help="take out those before DATE")
+    option("--attach", metavar="DATE", type=calendar_date, help="put the tables of DATE back")
+
+
+def calendar_date(text: str) -> date:
+    """The reader of an argument that is a date."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected a date such as 2026-11-20, was {text!r}"
+        ) from None
+
+
+def db_filler(args: argparse.Namespace, place: Place) -> int:
+    """Fill until it is told to stop; 1 if the projection cannot be filled from this journal."""
+    projection = projection_of(place)
+    if args.status:
+        return tell_status(projection, place)
+    with ExitStack() as stack:
+        stack.callback(projection.close)
+        stop = StopFlag()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before = signal.signal(number, lambda _n, _f: stop.set())
+            stack.callback(signal.signal, number, before)
+        projection.open(anew=args.anew)  # what is wrong with the settings is told, not tried again
+        filler = Filler(projection, place, stop)
+        try:
+            filler.run(once=args.once)
+        except JournalError as error:
+            say(str(error))
+            return EXIT_FAILED
+    return EXIT_OK
+
+
+def projection_of(place: Place) -> Any:
+    """The Projection; its module needs a package that not everybody has.
+
+    Raises ConfigError without a dsn; StoreError without the package.
+    """
+    dsn = place.config.projection.dsn
+    if not dsn:
+        raise ConfigError(["[projection] dsn: expected a connection string of Postgres, was none"])
+    try:
+        from oms.stores.projection import Projection
+    except ImportError as error:
+        raise StoreError(
+            f"db-filler needs a package that is missing: {error.name or error}; "
+            "pip install '.[postgres]' in the checkout has it"
+        ) from error
+    return Projection(dsn)
+
+
+def db_partitions(args: argparse.Namespace, place: Place) -> int:
+    """List them, after what was asked was done; 1 if a date stays that should have gone."""
+    projection, stay = projection_of(place), list[date]()
+    with closing(projection):
+        projection.open(fill=False)
+        if args.attach is not None:
+            projection.attach(args.attach)
+        if args.detach_before is not None:
+            _, stay = projection.detach(args.detach_before)
+        for each in projection.partitions():
+            how = "attached" if each.attached else "detached"
+            print(f"{each.date}  {how}  {each.size_bytes / 1e6:,.1f} MB")
+    for day in stay:
+        say(f"{day}: orders are open, and so it stays")
+    return EXIT_FAILED if stay else EXIT_OK
+
+
+def tell_status(projection: Any, place: Place) -> int:
+    with closing(projection):
+        projection.open(fill=False)
+        upto = projection.upto()
+    stretch = place.reader().find_stretch(upto.seq, 1, 0)
+    print(json.dumps({**upto._asdict(), **lag_of(stretch, SystemClock().wall_ns())}))
+    return EXIT_OK
+
+
+def lag_of(stretch: Stretch, wall_ns: int) -> dict[str, Any]:
+    """How many entries are not filled, and for how long the first of them has waited."""
+    waits_ns = wall_ns - stretch.records[0].wall_ns if stretch.records else 0
+    return {
+        "journal_seq": stretch.end_seq, "lag_entries": stretch.end_seq - stretch.after_seq,
+        "lag_s": round(max(0, waits_ns) / NANOS, 3),
+    }  # fmt: skip
+
+
+class Filler:
+    """Takes a stretch after another, and waits where there is none."""
+
+    def __init__(self, projection: Any, place: Place, stop: StopFlag) -> None:
+        self.projection = projection
+        self._place = place
+        self._stop = stop
+        self._clock = SystemClock()
+        self._store = place.reader()
+        self._told_ns = 0
+        self._behind = False
+        self._is_open = True
+
+    def run(self, *, once: bool = False) -> None:
+        """Until it is told to stop; once: until the journal's end.
+
+        Raises JournalError if the projection is of another journal.
+        """
+        pause_ns, said = BACKOFF_NS_MIN, ""
+        while not self._stop.is_set():
+            try:
+                with without_collector():
+                    more = self.step()
+            except JournalError:
+                raise
+            except StoreError as error:
+                if once:
+                    raise
+                if str(error) != said:
+                    said = str(error)
+                    say(f"{said}; trying again")
+                self._stop.wait(pause_ns / NANOS)
+                pause_ns = min(2 * pause_ns, BACKOFF_NS_MAX)
+                continue
+            if said:
+                say(f"{self.projection}: goes on")
+            pause_ns, said = BACKOFF_NS_MIN, ""
+            if not more:
+                if once:
+                    return
+                self._stop.wait(self._place.config.projection.poll_ns / NANOS)
+
+    def step(self) -> bool:
+        """Fill one stretch; was there one, and perhaps more behind it?"""
+        projection, config = self.projection, self._place.config.projection
+        if not self._is_open:
+            projection.open()
+            self._is_open = True
+        self._is_open = False  # if anything below fails
+        upto = projection.upto()
+        self._place.require_database()
+        stretch = self._store.find_stretch(upto.seq, config.entries_max, upto.kept_seq)
+        self._check(stretch, upto)
+        if stretch.records or upto.kept_seq < upto.seq:
+            upto = projection.fill(stretch, upto)
+        self._is_open = True
+        self._tell(stretch.end_seq, upto)
+        return bool(upto.seq < stretch.end_seq)
+
+    def _check(self, stretch: Stretch, upto: Upto) -> None:
+        """The stretch goes on from where the projection stands."""
+        anew = "fill another database, or this one with --anew"
+        before = stretch.before
+        if upto.seq and (before is None or before.checksum != upto.checksum):
+            raise JournalError(
+                f"{self.projection} is filled up to journal sequence {upto.seq} of another "
+                f"journal than {self._store}: {anew}"
+            )
+        for _ in checked(stretch.records, upto.seq, upto.checksum):
+            pass
+
+    def _tell(self, end_seq: int, upto: Upto) -> None:
+        """How far it is, now and then, and as soon as it has caught up."""
+        now_ns, left = self._clock.monotonic_ns(), end_seq - upto.seq
+        caught_up, self._behind = self._behind and not left, left > 0
+        if self._told_ns and now_ns - self._told_ns < TOLD_NS and not caught_up:
+            return
+        self._told_ns = now_ns
+        lag_s = max(0, self._clock.wall_ns() - upto.wall_ns) / NANOS if left else 0.0
+        say(
+            f"{self.projection}: filled up to journal sequence {upto.seq} of {end_seq}, "
+            f"{left:,} entries and {lag_s:.1f} s behind"
+        )

@@ -1,0 +1,144 @@
+"""Asks: questions of apis, answered by the engine's order manager.
+
+Flow:  ask:GROUP -> [asks] -> OrderManagement -> telling -> replies
+Owner: the thread oms-asks hears them; oms-answers-N answer, so that none waits for a look at a
+       day's trades but the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from oms.errors import OMSError, TransportError, ValidationError
+from oms.gateways.aside import Aside
+from oms.roles.questions import USERS_PAGE, View, asked, error_told, told, trade_told
+from oms.roles.telling import PAGE, Unit
+from oms.roles.turns import made_again
+from oms.transport.server import Entry, Server, payload
+from oms.transport.wire import NOTHING, Question, Reply, encode, read_question
+
+if TYPE_CHECKING:
+    from oms.roles.engine import Engine
+
+log = logging.getLogger(__name__)
+
+READ_MAX = 500  # at once
+IDLE_S = 0.25
+
+
+class Asks:
+    """Hears questions of apis; a Job. What reads the store is answered on threads of its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._oms = engine.oms
+        self._server: Server | None = None
+        self._last = ""
+        self.aside = Aside(about="questions of apis")
+        self._stopping = threading.Event()
+        self._own: dict[str, Callable[..., Any]] = {
+            "view": self._view, "users": self._users, "turns_after": self._turns_after,
+            "trades_after": self._trades_after,
+        }  # fmt: skip
+
+    def step(self) -> None:
+        engine = self._engine
+        try:
+            server = self._server = self._server or engine.server(reads=True)
+            if not self._last:
+                self.begin(server)
+            entries = server.read({engine.keys.asks: self._last}, READ_MAX).get(
+                engine.keys.asks, []
+            )
+        except TransportError as error:
+            self._last = ""
+            log.debug("questions wait for Redis: %s", error)
+            self._stopping.wait(IDLE_S)
+            return
+        for entry in entries:
+            self._last = entry[0].decode()
+            self._hear(entry)
+
+    def begin(self, server: Server) -> None:
+        """Hear what is asked from now on: what was asked before has had its time."""
+        found: list[Entry] = server.call("XREVRANGE", self._engine.keys.asks, "+", "-", "COUNT", 1)
+        self._last = found[0][0].decode() if found else "0-0"
+
+    def _hear(self, entry: Entry) -> None:
+        try:
+            question = read_question(*payload(entry))
+        except ValidationError as error:
+            log.warning("question %s is not readable: %s", self._last, error)
+            return
+        try:
+            self.aside.ask(lambda: self._answer(question))
+        except ValidationError as error:
+            self._tell(question, None, error)
+
+    def _answer(self, question: Question) -> None:
+        try:
+            found = asked(self._oms, question, self._own)
+        except Exception as error:  # it is the answer
+            self._tell(question, None, error)
+            return
+        if isinstance(found, Future):
+            found.add_done_callback(
+                lambda done: self._tell(
+                    question, None if done.exception() else done.result(), done.exception()
+                )
+            )
+        else:
+            self._tell(question, found, None)
+
+    def _tell(self, question: Question, found: Any, error: BaseException | None) -> None:
+        if error is not None and not isinstance(error, OMSError):
+            log.error("question %s failed", question.method, exc_info=error)
+        content = msgspec.Raw(told(found)) if error is None else NOTHING
+        reply = Reply(question.number, 0, content, error_told(error) if error else None)
+        self._engine.telling.put(Unit(None, ((question.client, encode(reply)),)))
+
+    # --- what only an engine answers ---
+
+    def _view(self) -> Future[View]:
+        """All that an api follows, of one instant."""
+        oms = self._oms
+        for symbol in oms.instruments():  # the very first waits until books are followed
+            oms.depth_snapshot(symbol)
+
+        def view(desk: Any, _intake: Any) -> View:
+            listed = oms.instruments()
+            known = [each for name, each in oms.publisher.instruments.items() if name not in listed]
+            return View(
+                desk.reports.turn_seq, oms.access.started_ns, list(listed.values()), known,
+                oms.market_states(), [oms.depth_snapshot(symbol) for symbol in listed],
+                {symbol: oms.recent_trades(symbol) for symbol in listed},
+            )  # fmt: skip
+
+        return oms.between_turns(view)
+
+    def _users(self, start: int) -> list[Any]:
+        return self._oms.access.users()[start : start + USERS_PAGE]
+
+    def _turns_after(self, seq: int) -> Future[list[msgspec.Raw]]:
+        return self._oms.between_turns(
+            lambda _desk, _intake: [
+                msgspec.Raw(content) for _, content in made_again(self._oms, seq, PAGE)
+            ]
+        )
+
+    def _trades_after(self, symbol: str, seq: int, upto_seq: int) -> Any:
+        found = self._oms.trades_after(symbol, seq, upto_seq)
+        return None if found is None else [trade_told(each) for each in found]
+
+    def wake(self) -> None:
+        self._stopping.set()
+
+    def finish(self) -> None:
+        if self._server is not None:
+            self._server.close()

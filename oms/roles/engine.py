@@ -1,0 +1,96 @@
+"""Engine: an order manager whose requests come out of Redis, and whose turns go into it.
+
+Flow:  cmd:GROUP -> taking -> inbox ... journal, commit -> telling -> evt, replies, then XACK
+       ask:GROUP -> asks -> OrderManagement -> telling -> replies
+Owner: whoever opens, starts and stops it; its jobs have threads of their own.
+
+The journal is the truth, Redis only the way. A request that was not acknowledged comes again, and
+its id makes that harmless; a turn that was not told is told again from the journal.
+"""
+
+import threading
+from collections.abc import Callable
+
+from oms.clock import NANOS, SystemClock
+from oms.manager import OrderManagement
+from oms.roles.asks import Asks
+from oms.roles.taking import Commands
+from oms.roles.telling import Telling, make_group
+from oms.sections import ScaleConfig
+from oms.transport.keys import Keys
+from oms.transport.scripts import CLAIM
+from oms.transport.server import Circuit, Server, check_server
+from oms.turn.threads import Job, Worker
+
+ANSWERING = 2  # threads
+STOP_S = 3.0
+
+
+class Engine:
+    """What the three jobs share. Raises TransportError and FencedError from `open`: a server that
+    cannot be had, a group that another engine serves."""
+
+    def __init__(self, oms: OrderManagement, group: str) -> None:
+        self.oms = oms
+        self.config: ScaleConfig = oms.config.scale
+        self.keys = Keys(group)
+        self.pace = SystemClock()  # Redis is outside: no test's clock moves it
+        self.circuit = Circuit()
+        self.telling = Telling(self)
+        self.commands = Commands(self)
+        self.asks = Asks(self)
+        self._workers: list[Worker] = []
+        self.taken = 0  # requests read and not acknowledged; the threads' own lock
+        self.lock = threading.Lock()
+        self.room = threading.Event()  # some were acknowledged
+
+    def server(self, *, reads: bool = False) -> Server:
+        return Server(self.config.redis_url, self.config.call_timeout_ns / NANOS, reads=reads)
+
+    def open(self) -> None:
+        """Become the group's engine, and tell what the journal has that Redis has not."""
+        journal, number = self.oms.between_turns(lambda _desk, _intake: self._identity()).result(10)
+        self.fence = (journal, number)
+        server = self.server()
+        try:
+            check_server(server)
+            server.run(CLAIM, [self.keys.fence], self.fence)
+            make_group(server, self.keys)
+            self.asks.begin(server)
+            self.telling.open(server)
+        finally:
+            server.close()
+
+    def _identity(self) -> tuple[str, str]:
+        """Of the journal, by its first record; and of this engine, by how far the journal is now:
+        its START entry lies behind all that an engine before it wrote."""
+        first = self.oms.store.record_of(1)
+        assert first is not None, "a start is journaled"
+        return f"{first.wall_ns:x}-{first.checksum:x}", str(self.oms.dispatcher.fold.last_seq)
+
+    def start(self, on_failure: Callable[[str, BaseException], None]) -> None:
+        """Each job on a thread of its own. on_failure: told when one dies."""
+        answering = [
+            (f"oms-answers-{number}", self.asks.aside) for number in range(1, ANSWERING + 1)
+        ]
+        jobs: list[tuple[str, Job]] = [
+            ("oms-turns", self.telling), *answering, ("oms-asks", self.asks),
+            ("oms-commands", self.commands),
+        ]  # fmt: skip
+        self._workers = [Worker(name, job, on_failure) for name, job in jobs]
+        for worker in self._workers:
+            worker.start()
+
+    def stop(self) -> None:
+        """After the order manager: what it told last is told. All are asked before any is waited
+        for; the one that writes is asked last."""
+        telling, *others = self._workers
+        for wait_s in (0.0, STOP_S):
+            for worker in others:
+                worker.stop(wait_s)
+        telling.stop(STOP_S)
+
+    def let_go(self, count: int) -> None:
+        with self.lock:
+            self.taken -= count
+        self.room.set()

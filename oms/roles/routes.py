@@ -1,0 +1,160 @@
+"""Routes: which group a request is for.
+
+An order goes by its symbol; a change of one by where its order went, which its engine is asked
+where this process does not know. Money goes by its asset, users to the home group. What is about
+all markets goes to every group, and its answers become one.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+
+from oms.enums import RequestType, Scope
+from oms.errors import ValidationError
+from oms.reports import OrderResponse
+from oms.requests import AccessRequest, FundsRequest, MassCancelRequest, OrderRequest, Request
+from oms.roles.link import Link
+from oms.turn.publisher import settle
+
+REMEMBERED_MAX = 100_000  # orders of which it is known where they went
+
+
+class Routes:
+    """links: by group; home: the group of users. Any thread."""
+
+    def __init__(self, links: Mapping[str, Link], home: str) -> None:
+        self._links = links
+        self._home = home
+        self._went: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def group_of_symbol(self, symbol: str) -> str:
+        """The home group's also of a symbol that there is not: its engine says so."""
+        for group, link in self._links.items():
+            if symbol in link.mirror.known:
+                return group
+        return self._home
+
+    def group_of(self, request: Request) -> str:
+        """As far as the request alone says; the home group's of what is about all markets."""
+        if len(self._links) == 1 or isinstance(request, AccessRequest):
+            return self._home
+        if isinstance(request, FundsRequest) and request.asset:
+            return self._group_of_asset(request.asset)
+        if isinstance(request, OrderRequest) and request.type is not RequestType.NEW:
+            named = request.orig_client_order_id
+            return self._went.get((request.account, named), self._home)
+        symbol = getattr(request, "symbol", "")
+        if getattr(request, "scope", None) is Scope.SYMBOL:
+            symbol = getattr(request, "target", "")
+        return self.group_of_symbol(symbol)
+
+    def _group_of_asset(self, asset: str) -> str:
+        """The first group that trades against it, else that trades it."""
+        for part in ("quote", "base"):
+            for group, link in self._links.items():
+                if any(getattr(each, part) == asset for each in link.mirror.listed.values()):
+                    return group
+        return self._home
+
+    def likely(self, account: str, named: str | int) -> list[Link]:
+        """The groups that may have this order: one, if it is known where it went."""
+        group = self._went.get((account, named)) if isinstance(named, str) else None
+        return [self._links[group]] if group is not None else list(self._links.values())
+
+    def submit(self, request: Request) -> "Future[OrderResponse]":
+        links = self._links
+        if len(links) == 1:
+            return links[self._home].submit(request)
+        if isinstance(request, OrderRequest):
+            if request.type is RequestType.NEW:
+                group = self.group_of_symbol(request.symbol)
+                self._note(request.account, request.client_order_id, group)
+                return links[group].submit(request)
+            return self._change(request)
+        if self._is_about_all(request):
+            return _one_of([link.submit(request) for link in links.values()])
+        return links[self.group_of(request)].submit(request)
+
+    @staticmethod
+    def _is_about_all(request: Request) -> bool:
+        if isinstance(request, FundsRequest):
+            return not request.asset  # an account is made in every group's ledger
+        if isinstance(request, MassCancelRequest):
+            return not request.symbol
+        scope = getattr(request, "scope", None)
+        return scope is not None and scope is not Scope.SYMBOL
+
+    def _note(self, account: str, client_order_id: str, group: str) -> None:
+        with self._lock:
+            self._went[account, client_order_id] = group
+            if len(self._went) > REMEMBERED_MAX:
+                self._went.popitem(last=False)
+
+    def _change(self, request: OrderRequest) -> "Future[OrderResponse]":
+        """Where its order went; if that is not known, the engines are asked first."""
+        account, named = request.account, request.orig_client_order_id
+        group = self._went.get((account, named)) if named else None
+        if group is not None:
+            self._note(account, request.client_order_id, group)
+            return self._links[group].submit(request)
+        outcome: Future[OrderResponse] = Future()
+        asked = {
+            group: link.ask("get_order", account, named or request.order_id)
+            for group, link in self._links.items()
+        }
+        left, lock = [len(asked)], threading.Lock()
+
+        def done(_: "Future[OrderResponse | None]") -> None:
+            with lock:
+                left[0] -= 1
+                if left[0]:
+                    return
+            error = next((e for each in asked.values() if (e := each.exception())), None)
+            if error is not None:
+                settle(outcome, None, error)
+                return
+            found = [group for group, each in asked.items() if each.result() is not None]
+            if len(found) > 1:
+                expected = "a clientOrderId, as several groups have an order of this name"
+                wrong = ValidationError("order_id", named or request.order_id, expected)
+                settle(outcome, None, wrong)
+                return
+            group = found[0] if found else self._home
+            self._note(account, request.client_order_id, group)
+            _pass_on(self._links[group].submit(request), outcome)
+
+        for each in asked.values():
+            each.add_done_callback(done)
+        return outcome
+
+
+def _pass_on(future: "Future[OrderResponse]", outcome: "Future[OrderResponse]") -> None:
+    def done(_: "Future[OrderResponse]") -> None:
+        error = future.exception()
+        settle(outcome, None if error else future.result(), error)
+
+    future.add_done_callback(done)
+
+
+def _one_of(futures: Sequence["Future[OrderResponse]"]) -> "Future[OrderResponse]":
+    """The answer to what every group was asked: a refusal if one refused, else the first."""
+    outcome: Future[OrderResponse] = Future()
+    left, lock = [len(futures)], threading.Lock()
+
+    def done(_: "Future[OrderResponse]") -> None:
+        with lock:
+            left[0] -= 1
+            if left[0]:
+                return
+        error = next((e for each in futures if (e := each.exception())), None)
+        if error is not None:
+            settle(outcome, None, error)
+            return
+        answers = [each.result() for each in futures]
+        settle(outcome, next((each for each in answers if each.refused), answers[0]))
+
+    for each in futures:
+        each.add_done_callback(done)
+    return outcome

@@ -1,0 +1,284 @@
+"""Telling: turns, answers and acknowledgements on their way into Redis.
+
+Flow:  dispatcher, after the commit -> [telling] -> evt:GROUP, replies, then XACK
+Owner: the thread oms-turns writes. The dispatcher's thread puts turns and answers into the queue,
+       any thread what is answered without a turn; one queue keeps their order.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from oms.clock import NANOS
+from oms.errors import FencedError, TransportError
+from oms.reject_reasons import RejectReason
+from oms.reports import OrderResponse
+from oms.roles.questions import answered_told
+from oms.roles.turns import entry_of, made_again
+from oms.transport.keys import Keys, seq_of, turn_id
+from oms.transport.scripts import BEAT, CLAIM, PUBLISH
+from oms.transport.server import Entry, Server, ServerRefusalError, check_server
+from oms.transport.wire import Reply, encode
+from oms.turn.publisher import PublishedTurn
+
+if TYPE_CHECKING:
+    from oms.roles.engine import Engine
+
+log = logging.getLogger(__name__)
+
+TOLD_MAX = 200  # turns, or what was answered without one, in one script
+WAITING_TURNS_MAX = 10_000  # told to nobody while Redis is away; then from the journal
+PAGE = 200  # turns made again at once
+IDLE_S = 0.25
+BEAT_NS, ALIVE_MS = NANOS // 4, 2_500
+
+
+class Source(NamedTuple):
+    """Where a request came from: its entry, whose it is, and when it was read."""
+
+    entry_id: bytes
+    client: str
+    number: int
+    read_ns: int
+
+
+class Dead(NamedTuple):
+    """A request that is set aside."""
+
+    why: str
+    version: bytes
+    content: bytes
+
+
+class Unit(NamedTuple):
+    """What is written together: perhaps a turn, then the answers that it gave."""
+
+    turn: tuple[int, bytes] | None = None
+    replies: tuple[tuple[str, bytes], ...] = ()
+    dead: tuple[Dead, ...] = ()
+    acks: tuple[bytes, ...] = ()
+
+
+class Telling:
+    """Writes turns, answers and acknowledgements; a Job. One queue keeps their order."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._oms = engine.oms
+        self._queue: deque[Unit] = deque()
+        self._answers: list[tuple[Source, OrderResponse]] = []  # of the turn under way
+        self._seq = 0  # of the latest turn in the queue; the dispatcher's thread owns it
+        self._listed: object = None
+        self._filled = threading.Event()
+        self._behind = False  # more turns waited than are kept here
+        self._server: Server | None = None
+        self._beat_ns = self._beats = 0
+        self.told_seq = 0  # of the latest turn that is in Redis
+
+    # --- before the thread runs ---
+
+    def open(self, server: Server) -> None:
+        """Tell what follows the last turn that Redis has, then listen."""
+        last = last_turn(server, self._engine.keys)
+        found = self._oms.between_turns(lambda desk, _intake: desk.reports.turn_seq).result(10)
+        if last > found:
+            raise FencedError(
+                f"{self._engine.keys.turns} has turn {last}, the journal ends with {found}: it is "
+                "another journal's, or this one is an older copy; see docs/scale.md"
+            )
+        first = max(last, self._kept_from(found))
+        self._catch_up(server, first)
+
+    def _kept_from(self, last_seq: int) -> int:
+        """Behind which sequence turns are worth telling again: no more than are kept."""
+        return max(0, last_seq - self._engine.config.turns_kept)
+
+    def _catch_up(self, server: Server, after: int) -> None:
+        """Page by page; the last one and the listening are one look, so no turn is between."""
+        while True:
+            page, done = self._oms.between_turns(
+                lambda _desk, _intake, after=after: self._page(after)  # type: ignore[misc]
+            ).result(60)
+            if page:
+                after = page[-1][0]
+                self._write(server, [Unit(turn=each) for each in page])
+            if done:
+                return
+
+    def _page(self, after: int) -> tuple[list[tuple[int, bytes]], bool]:
+        page = made_again(self._oms, after, PAGE)
+        if len(page) == PAGE:
+            return page, False
+        self._seq = page[-1][0] if page else after
+        self._listed = self._oms.publisher.listed
+        kept = [each._replace(turn=None) for each in self._queue if each.acks or each.replies]
+        self._queue.clear()  # turns that were not told are in the pages
+        self._queue.extend(kept)
+        self._behind = False
+        self._oms.remove_listener(self._turn)
+        self._oms.add_turn_listener(self._turn)
+        return page, True
+
+    # --- any thread ---
+
+    def put(self, unit: Unit) -> None:
+        self._queue.append(unit)
+        self._filled.set()
+
+    # --- the dispatcher's thread ---
+
+    def answered(self, source: Source, response: OrderResponse) -> None:
+        """A request was answered. Its answer is told behind the turn that made it durable."""
+        if response.journal_seq > self._seq:
+            self._answers.append((source, response))
+        elif response.text == RejectReason.SHUTTING_DOWN:
+            self._engine.let_go(1)  # the next engine answers it
+        else:
+            self.put(self._unit(None, [(source, response)]))
+
+    def _turn(self, turn: PublishedTurn) -> None:
+        listed, instruments = self._oms.publisher.listed, None
+        if listed is not self._listed:
+            self._listed, instruments = listed, list(listed.values())
+        answers, self._answers = self._answers, []
+        after, self._seq = self._seq, turn.seq
+        if self._behind:
+            self.put(self._unit(None, answers))
+            return
+        if len(self._queue) >= WAITING_TURNS_MAX:
+            log.error("Redis is away: %d turns wait; they are told from the journal later",
+                      WAITING_TURNS_MAX)  # fmt: skip
+            self._behind = True
+        self.put(self._unit((turn.seq, entry_of(turn, after, instruments)), answers))
+
+    def _unit(
+        self, turn: tuple[int, bytes] | None, answers: Iterable[tuple[Source, OrderResponse]]
+    ) -> Unit:
+        now_ns = self._oms.clock.wall_ns()
+        replies, acks = [], []
+        for source, response in answers:
+            content = msgspec.Raw(encode(answered_told(response)))
+            reply = Reply(
+                source.number, response.journal_seq, content, None, source.read_ns, now_ns
+            )
+            replies.append((source.client, encode(reply)))
+            acks.append(source.entry_id)
+        return Unit(turn, tuple(replies), (), tuple(acks))
+
+    # --- its own thread ---
+
+    def step(self) -> None:
+        if not self._queue:
+            self._filled.wait(IDLE_S)
+        self._filled.clear()
+        clock, circuit = self._engine.pace, self._engine.circuit
+        now_ns = clock.monotonic_ns()
+        if not circuit.may_try(now_ns):
+            self._filled.wait(IDLE_S / 5)
+            return
+        try:
+            self._tell(now_ns)
+        except FencedError:
+            raise
+        except TransportError as error:
+            if not circuit.failures:
+                log.warning("turns wait for Redis: %s", error)
+            circuit.failed(clock.monotonic_ns(), str(error))
+
+    def _tell(self, now_ns: int) -> None:
+        server = self._server = self._server or self._engine.server()
+        circuit = self._engine.circuit
+        if circuit.failures:
+            self._look_again(server)
+        units = [self._queue[place] for place in range(min(TOLD_MAX, len(self._queue)))]
+        if units:
+            self._write(server, units)
+            for _ in units:
+                self._queue.popleft()
+            self._engine.let_go(sum(len(each.acks) for each in units))
+        if now_ns - self._beat_ns >= BEAT_NS:
+            self._beat(server)
+            self._beat_ns = now_ns
+        if circuit.failures:
+            log.warning("Redis is back")
+        circuit.succeeded()
+
+    def _look_again(self, server: Server) -> None:
+        """Redis was away: it may have lost what it had, or be another one."""
+        check_server(server)
+        server.run(CLAIM, [self._engine.keys.fence], self._engine.fence)
+        make_group(server, self._engine.keys)
+        if self._behind:
+            self._catch_up(
+                server, max(last_turn(server, self._engine.keys), self._kept_from(self._seq))
+            )
+
+    def _write(self, server: Server, units: list[Unit]) -> None:
+        keys, config = self._engine.keys, self._engine.config
+        turns = [each.turn for each in units if each.turn is not None]
+        replies: dict[str, list[bytes]] = {}  # one entry for each client, with all of its answers
+        for client, content in [reply for each in units for reply in each.replies]:
+            replies.setdefault(client, []).append(content)
+        dead = [each for unit in units for each in unit.dead]
+        arguments: list[Any] = [*self._engine.fence, config.turns_kept, config.replies_kept]
+        arguments.append(len(turns))
+        for seq, content in turns:
+            arguments += (turn_id(seq), content)
+        arguments.append(len(replies))
+        for place, contents in enumerate(replies.values(), 5):
+            arguments += (place, b"[%s]" % b",".join(contents))
+        arguments.append(len(dead))
+        for each in dead:
+            arguments += each
+        arguments += [ack for each in units for ack in each.acks]
+        named = [keys.fence, keys.turns, keys.commands, keys.dead]
+        server.run(PUBLISH, [*named, *map(keys.replies, replies)], arguments)
+        if turns:
+            self.told_seq = turns[-1][0]
+
+    def _beat(self, server: Server) -> None:
+        """How far the engine is, and how it goes: what an api tells of it."""
+        oms = self._oms
+        age_ns = oms.clock.monotonic_ns() - oms.access.seen_ns
+        self._beats += 1
+        said = encode({
+            "beat": self._beats, "seq": self.told_seq, "age_ns": age_ns, "status": oms.get_status(),
+        })  # fmt: skip
+        keys = self._engine.keys
+        server.run(BEAT, [keys.fence, keys.alive], [*self._engine.fence, said, ALIVE_MS])
+
+    def wake(self) -> None:
+        self._filled.set()
+
+    def finish(self) -> None:
+        """The order manager has stopped: tell what it told last, and that it is gone."""
+        server = self._server or self._engine.server()
+        try:
+            while self._queue:
+                units = [self._queue.popleft() for _ in range(min(TOLD_MAX, len(self._queue)))]
+                self._write(server, units)
+            server.call("DEL", self._engine.keys.alive)
+        except TransportError as error:
+            log.warning("not told before the stop, so told at the next start: %s", error)
+        server.close()
+
+
+def last_turn(server: Server, keys: Keys) -> int:
+    """The sequence of the last turn that Redis has; 0: it has none."""
+    found: list[Entry] = server.call("XREVRANGE", keys.turns, "+", "-", "COUNT", 1)
+    return seq_of(found[0][0]) if found else 0
+
+
+def make_group(server: Server, keys: Keys) -> None:
+    """The consumer group: from the stream's beginning, because what is answered is deleted."""
+    try:
+        server.call("XGROUP", "CREATE", keys.commands, "engine", "0", "MKSTREAM")
+    except ServerRefusalError as error:
+        if error.code != "BUSYGROUP":
+            raise

@@ -1,0 +1,424 @@
+"""The store in Postgres: a journal that outlives the machine of its engine.
+
+Flow:  dispatcher turn -> [postgres] -> COMMIT, on the disk of the server -> publish
+One writer at a time: who opens the store for writing takes an advisory lock, which ends with its
+connection, and a new number (`epoch`). Each turn is written under that number, so an engine that
+was thought dead can never write again: another one has taken the next number by then. Whoever has
+lost its connection has lost the lock, and ends: what its last commit did only a restart can tell.
+Owner: one connection, used by one thread at a time, writes. Other threads read through others.
+"""
+
+import json
+import os
+import platform
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from oms.clock import pause
+from oms.errors import (
+    DataInUseError,
+    JournalError,
+    OutcomeUnknownError,
+    StoreError,
+    ValidationError,
+)
+from oms.positions import CHANGES, fill_of
+from oms.reports import STORED, Report, type_of
+from oms.stores import Claim, JournalRecord, Snapshot, Turn
+from oms.stores.postgres_link import connect, one_line, shown, translated
+from oms.stores.postgres_schema import (
+    APPEND,
+    CLAIM_KINDS,
+    COPY_CLAIMS,
+    COPY_REPORTS,
+    DROP_PARTS,
+    FOLDED,
+    HOLDS_LOCK,
+    MADE,
+    REPORT_KINDS,
+    SAVE_SNAPSHOT,
+    SCHEMA,
+    SELECT_USED,
+    TAKE_OVER,
+    VERSION,
+    said,
+)
+from oms.stores.schema import (
+    COUNT_ALL,
+    INSERT_CHANGE,
+    INSERT_CLAIM,
+    INSERT_NAMES,
+    INSERT_STAND_IN,
+    NAMED_OTHERWISE,
+    SELECT_RECORD,
+)
+from oms.stores.sql_store import SqlStore
+
+LOCK = 0x4F4D534A  # of the writer of a journal: "OMSJ"
+LOCK_WAIT_S = 2.0  # of an engine that was killed the server may need a moment to let go
+LOOK_S = 0.1  # between two looks of an engine that stands by
+PAGE_MIN, PAGE_MAX = 25, 400  # records read at a time: each may have a thousand lines
+SYNCHRONOUS = {"full": ("on", "remote_apply"), "normal": ("off",), "none": ("off",)}
+SETTINGS = (  # of each connection; a client that vanished is noticed by the server within 10 s
+    "SET search_path = oms", "SET tcp_keepalives_idle = 5", "SET tcp_keepalives_interval = 2",
+    "SET tcp_keepalives_count = 3", "SET tcp_user_timeout = 10000",
+)  # fmt: skip
+
+
+class PostgresStorage(SqlStore):
+    """Everything durable, in one database of Postgres.
+
+    dsn: without a password, see postgres_link.py. durability: "full": a commit has returned once it
+        is on the server's disk (and on that of its synchronous standby, if it has one); "normal"
+        and "none" do not wait for disks.
+    read_only: for tools that look at it, and never take the lock.
+
+    Raises ValidationError on a value out of range.
+    """
+
+    outdated = False
+
+    def __init__(self, dsn: str, *, durability: str = "full", read_only: bool = False) -> None:
+        if type(dsn) is not str or not dsn:
+            raise ValidationError("dsn", dsn, "a connection string of Postgres")
+        if type(durability) is not str or durability not in SYNCHRONOUS:
+            raise ValidationError("durability", durability, "one of " + ", ".join(SYNCHRONOUS))
+        super().__init__()
+        self.dsn = dsn
+        self.epoch = 0  # the number under which this one writes
+        self._durability = durability
+        self._read_only = read_only
+        self._connection: psycopg.Connection[Any] | None = None
+        self._reading = threading.Lock()  # for the one reader that all other threads share
+        self._reader: PostgresStorage | None = None
+
+    def __str__(self) -> str:
+        return shown(self.dsn)
+
+    # --- opening and closing ---
+
+    def __enter__(self) -> "PostgresStorage":
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Raises StoreError; DataInUseError if another engine has the lock."""
+        if self._connection is not None:
+            return
+        self._connection = self._connect()
+        try:
+            if not self._read_only:
+                self._check_commits()
+                self._take_lock()
+                self._create()
+                self._take_over()
+            self._check_version()
+        except psycopg.Error as error:
+            self._drop()
+            raise StoreError(f"{self}: cannot be used: {one_line(error)}") from error
+        except BaseException:
+            self._drop()
+            raise
+
+    def wait_for_lock(self, should_stop: Callable[[], bool]) -> bool:
+        """Stand by: wait until the engine that writes has gone; False if it was told to stop. The
+        store is open then. A server that cannot be reached is waited for, too."""
+        while not should_stop():
+            try:
+                self.open()
+            except (DataInUseError, StoreError) as error:
+                if isinstance(error, JournalError):
+                    raise
+                pause(LOOK_S)
+            else:
+                return True
+        return False
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        link = connect(self.dsn, "oms reader" if self._read_only else "oms engine")
+        try:
+            for setting in SETTINGS:
+                link.execute(setting)
+            if link.execute("SELECT pg_backend_pid()").fetchone() != (link.info.backend_pid,):
+                raise StoreError(
+                    f"{self}: a pooler stands between, and a lock would be of its connection, not "
+                    "of the engine's: expected the server itself"
+                )
+        except psycopg.Error as error:
+            link.close()
+            raise StoreError(f"{self}: cannot be used: {one_line(error)}") from error
+        except StoreError:
+            link.close()
+            raise
+        return link
+
+    def _check_commits(self) -> None:
+        """A commit means what `durability` says."""
+        expected = SYNCHRONOUS[self._durability]
+        if self._durability != "full":
+            self._db.execute(f"SET synchronous_commit = {expected[0]}")
+            return
+        for name, values in (("synchronous_commit", expected), ("fsync", ("on",))):
+            row = self._db.execute(f"SHOW {name}").fetchone()
+            if row is None or row[0] not in values:
+                raise StoreError(
+                    f"{self}: {name}: expected {' or '.join(values)}, as durability is full, was "
+                    f"{row and row[0]}"
+                )
+
+    def _take_lock(self) -> None:
+        waited_s = 0.0
+        while self._db.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone() != (True,):
+            if waited_s >= LOCK_WAIT_S:
+                who = self._db.execute("SELECT who FROM writer").fetchone()
+                raise DataInUseError(f"{self}: in use by {who and who[0]}")
+            pause(LOOK_S)
+            waited_s += LOOK_S
+
+    def _create(self) -> None:
+        found = self._db.execute("SELECT to_regclass('oms.writer')").fetchone()
+        if found == (None,):
+            with self._db.transaction():
+                for statement in MADE:
+                    self._db.execute(statement)
+
+    def _take_over(self) -> None:
+        """From here on nobody with an older number writes."""
+        who = f"process {os.getpid()} on {platform.node()}"
+        row = self._db.execute(TAKE_OVER, (who,)).fetchone()
+        assert row is not None, "made with the tables"
+        self.epoch = row[0]
+
+    def _check_version(self) -> None:
+        row = self._db.execute("SELECT version FROM writer").fetchone()
+        if row != (VERSION,):
+            raise StoreError(f"{self}: expected version {VERSION}, was {row and row[0]}")
+
+    def close(self) -> None:
+        with self._reading:
+            reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+        self._drop()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def upgrade(self, turns: Iterable[Turn]) -> None:
+        """Make all tables but the journal anew, in one transaction."""
+        try:
+            with self._db.transaction():
+                self._db.execute(
+                    "CREATE TEMP TABLE measured ON COMMIT DROP AS "
+                    "SELECT report_id, waited_ns, venue_ns FROM reports"
+                )
+                self._db.execute(f"TRUNCATE {', '.join(FOLDED)}, snapshots, snapshot_parts")
+                self._holdings.forget()
+                for claims, reports, noted in turns:
+                    self._write_rows(INSERT_CLAIM, claims)
+                    self._insert(reports)
+                    self._keep(noted.seq, reports)
+                    self.note(noted)
+                self._db.execute(
+                    "UPDATE reports SET waited_ns = m.waited_ns, venue_ns = m.venue_ns "
+                    "FROM measured AS m WHERE m.report_id = reports.report_id"
+                )
+        except psycopg.Error as error:
+            raise translated(error, "upgrading") from error
+        finally:
+            self._holdings.forget()
+
+    # --- one turn, one transaction ---
+
+    def begin(self) -> None:
+        self._run("BEGIN")
+
+    def hurry(self) -> None:
+        """No wait of this store is for another process's lock."""
+
+    def claim(self, claims: Sequence[Claim]) -> bool:
+        """By COPY, as nearly all are fresh; where one is not, one by one."""
+        if not claims:
+            return True
+        self._run("SAVEPOINT claims")
+        try:
+            self._copy(COPY_CLAIMS, CLAIM_KINDS, claims)
+        except psycopg.errors.UniqueViolation:
+            self._run("ROLLBACK TO claims")
+            return self._write_rows(INSERT_CLAIM, claims) == len(claims)
+        except psycopg.Error as error:
+            raise translated(error, "writing ids") from error
+        return True
+
+    def append(self, record: JournalRecord, reports: Sequence[Report]) -> None:
+        if self._run(APPEND, (*record, self.epoch)) != 1:
+            raise OutcomeUnknownError(
+                f"{self}: another engine has taken over this journal since: it writes under a "
+                f"number after {self.epoch}"
+            )
+        self._insert(reports)
+        self._keep(record.last_seq, reports)
+
+    def _insert(self, reports: Sequence[Report]) -> None:
+        try:
+            self._copy(COPY_REPORTS, REPORT_KINDS, [report[:STORED] for report in reports])
+        except psycopg.Error as error:
+            raise translated(error, "writing reports") from error
+        if NAMED_OTHERWISE.isdisjoint(map(type_of, reports)):
+            return
+        others = [report for report in reports if report.type in NAMED_OTHERWISE]
+        self._write_rows(
+            INSERT_STAND_IN, [(r.order_id, r.account, r.symbol, r.side) for r in others]
+        )
+        self._write_rows(
+            INSERT_NAMES, [(r.report_id, r.symbol, r.side, r.order_id) for r in others]
+        )
+        changes = [(fill_of(r), r.report_id) for r in others if r.type in CHANGES]
+        self._write_rows(INSERT_CHANGE, changes)
+
+    def _copy(self, command: str, kinds: list[str], rows: Sequence[Sequence[object]]) -> None:
+        if not rows:
+            return
+        with self._db.cursor() as cursor, cursor.copy(command) as copy:
+            copy.set_types(kinds)
+            for row in rows:
+                copy.write_row(row)
+
+    def commit(self) -> None:
+        """Raises OutcomeUnknownError where the server did not say what became of it."""
+        try:
+            done = self._db.execute("COMMIT").statusmessage
+        except psycopg.Error as error:
+            raise OutcomeUnknownError(f"{self}: COMMIT: {one_line(error)}") from error
+        if done != "COMMIT":
+            raise OutcomeUnknownError(f"{self}: COMMIT: the server said {done}")
+
+    def rollback(self) -> None:
+        self._holdings.forget()  # of a turn that is undone
+        if self._db.info.transaction_status is not TransactionStatus.IDLE:
+            self._run("ROLLBACK")
+
+    def probe(self) -> None:
+        """Is the server there, and the lock ours? A full disk shows with the next turn."""
+        self.tend()
+
+    def tend(self) -> int:
+        """Between two turns: raises OutcomeUnknownError if the lock is lost, so that the engine
+        ends at once. 0: there is no write-ahead log of ours."""
+        try:
+            held = self._db.execute(HOLDS_LOCK, (LOCK,)).fetchone()
+        except psycopg.Error as error:
+            raise OutcomeUnknownError(f"{self}: the lock is lost: {one_line(error)}") from error
+        if held != (True,):
+            raise OutcomeUnknownError(f"{self}: the lock is lost")
+        return 0
+
+    # --- snapshots ---
+
+    def save_part(self, parts_id: int, number: int, part: str) -> None:
+        if number == 1:  # of one that did not come to its end nothing stays
+            self._run("DELETE FROM snapshot_parts WHERE parts_id = %s", (parts_id,))
+        self._run("INSERT INTO snapshot_parts VALUES (%s, %s, %s)", (parts_id, number, part))
+
+    def save_snapshot(self, snapshot: Snapshot) -> None:
+        """Keep this snapshot and the one before it."""
+        self._run(SAVE_SNAPSHOT, snapshot[:4])
+        self._run(
+            "DELETE FROM snapshots WHERE journal_seq NOT IN "
+            "(SELECT journal_seq FROM snapshots ORDER BY journal_seq DESC LIMIT 2)"
+        )
+
+    def drop_parts(self, under_way: int) -> bool:
+        return self._run(DROP_PARTS, (under_way,)) > 0
+
+    def snapshots(self) -> list[Snapshot]:
+        rows = self._rows("SELECT * FROM snapshots ORDER BY journal_seq", ())
+        of_one = "SELECT part FROM snapshot_parts WHERE parts_id = ? ORDER BY number"
+        return [
+            Snapshot(seq, crc, last, parts_id, tuple(p for (p,) in self._rows(of_one, (parts_id,))))
+            for seq, crc, last, parts_id in rows
+        ]
+
+    # --- reading ---
+
+    def used(self, names: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        return set(self._fetch(SELECT_USED, (json.dumps(names),))) if names else set()
+
+    def records(self, after_seq: int = 0) -> Iterator[JournalRecord]:
+        """A page at a time, and larger ones for who goes on: there may be millions."""
+        query, page = SELECT_RECORD + "WHERE last_seq > ? ORDER BY last_seq LIMIT ?", PAGE_MIN
+        while rows := list(self._rows(query, (after_seq, page))):
+            for row in rows:
+                yield JournalRecord._make(row)
+            after_seq, page = rows[-1][1], min(2 * page, PAGE_MAX)
+
+    def inspect(self) -> tuple[int, int]:
+        """What a start asks: how many claims and reports there are."""
+        found = self._one(COUNT_ALL)
+        assert found is not None
+        return found[0], found[1]
+
+    @contextmanager
+    def _read_only_one(self) -> Iterator["PostgresStorage"]:
+        with self._reading:
+            reader = self._reader or PostgresStorage(self.dsn, read_only=True)
+            try:
+                reader.open()
+                yield reader
+            except StoreError:  # the next question is asked through another connection
+                self._reader = None
+                reader.close()
+                raise
+            if self._connection is None:
+                reader.close()
+            else:
+                self._reader = reader
+
+    @contextmanager
+    def at_one_instant(self) -> Iterator["PostgresStorage"]:
+        with PostgresStorage(self.dsn, read_only=True) as reader:
+            reader._run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield reader
+
+    @property
+    def _db(self) -> psycopg.Connection[Any]:
+        if self._connection is None:
+            raise StoreError(f"{self}: not open")
+        return self._connection
+
+    def _rows(self, query: str, arguments: Sequence[object]) -> Iterator[Any]:
+        return self._fetch(said(query), arguments)
+
+    def _fetch(self, query: str, arguments: Sequence[object]) -> Iterator[Any]:
+        try:
+            return iter(self._db.execute(query, arguments).fetchall())
+        except psycopg.Error as error:
+            raise translated(error, "reading") from error
+
+    def _write_rows(self, statement: str, rows: Iterable[Sequence[object]]) -> int:
+        try:
+            with self._db.cursor() as cursor:
+                cursor.executemany(said(statement), rows)
+                return cursor.rowcount
+        except psycopg.Error as error:
+            raise translated(error, "writing what is kept") from error
+
+    def _run(self, statement: str, arguments: Sequence[object] | None = None) -> int:
+        """How many rows it was about."""
+        try:
+            return self._db.execute(statement, arguments).rowcount
+        except psycopg.Error as error:
+            raise translated(error, statement.partition(" ")[0]) from error
+
+
+assert SCHEMA in SETTINGS[0]

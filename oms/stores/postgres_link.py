@@ -1,0 +1,86 @@
+"""One connection to Postgres: how it is made, how its errors are told, and whose password it is.
+
+A password is never part of a setting, so nothing can print it: libpq reads it from PGPASSWORD or
+from the file of PGPASSFILE (by default ~/.pgpass).
+"""
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from oms.errors import (
+    JournalError,
+    OutcomeUnknownError,
+    StoreBusyError,
+    StoreError,
+    StoreFullError,
+)
+
+# A peer that vanished is noticed within some 10 s; what the DSN says of its own holds.
+DEFAULTS = {
+    "connect_timeout": "5",
+    "keepalives": "1",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+CONNECTION_LOST = ("08", "57P")  # classes of SQLSTATE: connection exception, operator intervention
+FULL = ("53100", "53200")  # disk full, out of memory
+BUSY = ("55P03", "40001", "40P01", "57014", "53300")  # lock, serialization, deadlock, time-out
+
+
+def connect(dsn: str, name: str) -> psycopg.Connection[tuple[object, ...]]:
+    """A connection whose transactions are ours. name: what pg_stat_activity calls it.
+
+    Raises StoreError, naming the server, if it cannot be reached.
+    """
+    try:
+        given = conninfo_to_dict(dsn)
+        link = psycopg.connect(
+            make_conninfo(dsn, **{k: v for k, v in DEFAULTS.items() if k not in given}),
+            autocommit=True,
+            application_name=name,
+        )
+    except psycopg.Error as error:
+        raise StoreError(f"{shown(dsn)}: cannot be reached: {one_line(error)}") from error
+    if link.info.server_version < 130000:
+        version = link.info.parameter_status("server_version")
+        link.close()
+        raise StoreError(f"{shown(dsn)}: expected Postgres 13 or later, was {version}")
+    return link
+
+
+def shown(dsn: str) -> str:
+    """Where it is, for a person: user, host, port and database, and nothing else."""
+    try:
+        given = conninfo_to_dict(dsn)
+    except psycopg.Error:
+        return "postgres"
+    user = f"{given['user']}@" if given.get("user") else ""
+    host, port = given.get("host") or "localhost", given.get("port")
+    at = f"{host}:{port}" if port else host
+    return f"postgres {user}{at}/{given.get('dbname') or given.get('user') or ''}"
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def is_lost(error: psycopg.Error) -> bool:
+    """The server ended the connection, or nobody answers there."""
+    state = error.sqlstate or ""
+    return state.startswith(CONNECTION_LOST) or (
+        not state and isinstance(error, psycopg.OperationalError)
+    )
+
+
+def translated(error: psycopg.Error, doing: str) -> StoreError:
+    """What an error of Postgres means for what was being stored, before its commit."""
+    text, state = f"{doing}: {one_line(error)}", error.sqlstate or ""
+    if state in FULL:
+        return StoreFullError(text)
+    if state in BUSY:
+        return StoreBusyError(text)
+    if state.startswith("XX"):  # data or index corrupted
+        return JournalError(text)
+    return OutcomeUnknownError(text) if is_lost(error) else StoreError(text)

@@ -1,0 +1,354 @@
+"""Projection: what people query, in Postgres; filled from the journal, each turn exactly once.
+
+Flow:  journal -> stretch -> [projection] -> tables of Postgres
+One transaction has the rows of a stretch and the row of `upto` that says how far they go. So
+whatever dies, the rows up to `upto` are there once, and none beyond it. One filler at a time has
+the advisory lock; its transaction moves `upto` on from where it stood, or fails.
+Owner: one thread.
+"""
+
+import datetime
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from oms.clock import datetime_of
+from oms.errors import DataInUseError, JournalError, StoreError
+from oms.stores import JournalRecord
+from oms.stores.partitions import (
+    Partition,
+    attach,
+    detach,
+    leaf_name,
+    leaves,
+    make_leaf,
+    partitions,
+)
+from oms.stores.postgres_link import connect, one_line, shown, translated
+from oms.stores.projection_schema import (
+    ACTIONS,
+    AMOUNTS,
+    DATES,
+    FUNCTIONS,
+    HOLDINGS,
+    INSTRUMENTS,
+    PRICES,
+    RESPONSES,
+    SESSIONS,
+    STATES,
+    TABLES,
+    TRADES,
+    UPTO,
+    VERSION,
+    VIEWS,
+    Table,
+)
+from oms.stores.stretch import Kept, Rows, Stretch, Upto, date_begun, rows_of
+
+Date = datetime.date
+LOCK = 0x4F4D5346  # of the filler of a database: "OMSF"
+LOCK_WAIT_S = 2
+# Of orders that were there before, what may change; None: as it was.
+CHANGED = (
+    "trading_date", "order_id", "limit_ticks", "quantity_lots", "reason", "state",
+    "cumulative_lots", "leaves_lots", "notional_raw", "updated_ns", "updated_seq", "price_scale",
+    "quantity_scale",
+)  # fmt: skip
+UPDATE = "UPDATE {} AS o SET " + ", ".join(
+    f"{name} = coalesce(c.{name}, o.{name})" for name in CHANGED[2:]
+) + " FROM changed AS c WHERE o.order_id = c.order_id AND c.trading_date = {}"  # fmt: skip
+ADVANCE = """UPDATE upto SET seq = %s, checksum = %s, wall_ns = %s, kept_seq = %s,
+    missed = missed + %s WHERE seq = %s AND checksum = %s"""
+
+
+class Projection:
+    """The tables of one database, and the one who fills them.
+
+    Raises StoreError where the server cannot be reached or used; DataInUseError if another one
+    fills it.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self._connection: psycopg.Connection[Any] | None = None
+        self._firsts: list[int] = []  # sequences from which a trading date counts
+        self._dates: list[Date] = []
+        self._leaves: set[str] = set()  # partitions that are there
+        self._listed: list[tuple[Any, ...]] = []  # instruments, as they were written last
+
+    def __str__(self) -> str:
+        return shown(self.dsn)
+
+    # --- opening and closing ---
+
+    def open(self, *, fill: bool = True, anew: bool = False) -> None:
+        """Connect. fill: as the one who writes: make what is missing, and take the lock. anew:
+        drop what is there before, whoever made it."""
+        self.close()
+        self._connection = connect(self.dsn, "oms db-filler")
+        try:
+            if fill:
+                self._take_lock()
+                if anew:
+                    self._drop_all()
+                self._create()
+                # A server that dies loses the latest transactions whole, with their row of `upto`:
+                # what they filled is filled again, and nothing has to wait for the disk.
+                self._db.execute("SET synchronous_commit = off")
+                # Few rows of a large partition are changed at a time: by its index.
+                self._db.execute("SET enable_hashjoin = off")
+                self._db.execute("SET enable_mergejoin = off")
+            self._check_version()
+            self._load_dates()
+        except psycopg.Error as error:
+            self.close()
+            raise StoreError(f"{self}: {one_line(error)}") from error
+        except StoreError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    @property
+    def _db(self) -> psycopg.Connection[Any]:
+        if self._connection is None:
+            raise StoreError(f"{self}: not open")
+        return self._connection
+
+    def _take_lock(self) -> None:
+        """Of a filler that was killed the server may need a moment to let go."""
+        self._db.execute(f"SET lock_timeout = '{LOCK_WAIT_S}s'")
+        try:
+            self._db.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+        except psycopg.errors.LockNotAvailable:
+            self.close()
+            raise DataInUseError(f"{self}: another db-filler fills this database") from None
+        self._db.execute("RESET lock_timeout")
+
+    def _create(self) -> None:
+        found = self._db.execute("SELECT to_regclass('upto')").fetchone()
+        if found is not None and found[0] is not None:
+            return
+        with self._db.transaction():
+            for statement in (*FUNCTIONS, *(table.ddl() for table in TABLES), UPTO, *VIEWS):
+                self._db.execute(statement)
+            for table in TABLES:
+                for index in table.indexes:
+                    self._db.execute(f"CREATE INDEX ON {table.name} ({index})")
+            self._db.execute("INSERT INTO upto VALUES (true, %s, 0, 0, 0, 0, 0)", (VERSION,))
+
+    def _check_version(self) -> None:
+        row = self._db.execute("SELECT version FROM upto").fetchone()
+        if row != (VERSION,):
+            raise StoreError(
+                f"{self}: expected version {VERSION} of the projection, was {row and row[0]}; "
+                "`db-filler --anew` fills it from the start"
+            )
+
+    def _load_dates(self) -> None:
+        rows = self._db.execute(
+            "SELECT first_seq, trading_date FROM trading_dates ORDER BY first_seq"
+        ).fetchall()
+        self._firsts, self._dates = [row[0] for row in rows], [row[1] for row in rows]
+        self._leaves = leaves(self._db)
+
+    def _drop_all(self) -> None:
+        with self._db.transaction():
+            for name in ("positions", "balances"):
+                self._drop("VIEW", name)
+            for name in (*leaves(self._db), *(table.name for table in TABLES), "upto"):
+                self._drop("TABLE", name)
+
+    def _drop(self, kind: str, name: str) -> None:
+        self._db.execute(sql.SQL(f"DROP {kind} IF EXISTS {{}}").format(sql.Identifier(name)))
+
+    # --- how far it is ---
+
+    def upto(self) -> Upto:
+        try:
+            row = self._db.execute(
+                "SELECT seq, checksum, wall_ns, kept_seq, missed FROM upto"
+            ).fetchone()
+        except psycopg.Error as error:
+            raise translated(error, str(self)) from error
+        assert row is not None, "made with the tables"
+        return Upto(*row)
+
+    def partitions(self) -> list[Partition]:
+        return partitions(self._db)
+
+    def detach(self, before: Date) -> tuple[list[Date], list[Date]]:
+        """See partitions.detach."""
+        return detach(self._db, before)
+
+    def attach(self, date: Date) -> None:
+        """See partitions.attach."""
+        attach(self._db, date)
+
+    def date_of(self, seq: int) -> Date:
+        """The trading date that a turn or a request counts for."""
+        place = bisect_right(self._firsts, seq)
+        return self._dates[max(0, place - 1)]
+
+    # --- filling ---
+
+    def fill(self, stretch: Stretch, before: Upto) -> Upto:
+        """Add a stretch that follows `before`; how far it is then. Raises StoreError; then nothing
+        was added, or all was."""
+        try:
+            with self._db.transaction():
+                missed = 0
+                if stretch.records:
+                    self._begin_date(stretch.records[0])
+                    missed = self._write(rows_of(stretch, self.date_of), stretch.last_seq)
+                if stretch.kept is not None:
+                    self._keep(stretch.kept)
+                if stretch.instruments != self._listed:
+                    self._merge(INSTRUMENTS, stretch.instruments)
+                    self._listed = stretch.instruments
+                return self._advance(stretch, before, missed)
+        except psycopg.Error as error:
+            self._forget()
+            raise translated(error, f"{self}: filling") from error
+        except BaseException:
+            self._forget()
+            raise
+
+    def _begin_date(self, record: JournalRecord) -> None:
+        """A turn begins a trading date, or is the first of all: then the day of its stamp in UTC
+        has to do. What comes after a close counts for the date that closed."""
+        begun = date_begun(record)
+        if begun is None and not self._dates:
+            begun = datetime_of(record.wall_ns).date()
+        if begun is not None and begun != (self._dates[-1] if self._dates else None):
+            self._firsts.append(record.first_seq)
+            self._dates.append(begun)
+            self._copy(DATES.name, DATES, [(record.first_seq, begun)])
+
+    def _forget(self) -> None:
+        """What was not committed; the next one who opens reads what there is."""
+        self._firsts, self._dates, self._leaves, self._listed = [], [], set(), []
+        self.close()
+
+    def _write(self, rows: Rows, last_seq: int) -> int:
+        """How many changes are of partitions that are gone."""
+        date = self.date_of(last_seq)
+        for table, news in (
+            (RESPONSES, rows.responses), (STATES, rows.orders), (TRADES, rows.trades),
+        ):  # fmt: skip
+            self._copy(self._leaf(table, date, make=True), table, news)
+        for table, news in ((SESSIONS, rows.sessions), (ACTIONS, rows.actions)):
+            self._copy(table.name, table, news)
+        return self._change(rows.changed) + self._change_trades(rows.older_trades)
+
+    def _copy(self, name: str, table: Table, rows: Iterable[tuple[Any, ...]]) -> None:
+        left = iter(rows)
+        first = next(left, None)
+        if first is None:
+            return
+        columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.copied)
+        command = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)")
+        with (
+            self._db.cursor() as cursor,
+            cursor.copy(command.format(sql.Identifier(name), columns)) as copy,
+        ):
+            copy.set_types([column.kind for column in table.copied])
+            write = copy.write_row
+            write(first)
+            for row in left:
+                write(row)
+
+    def _leaf(self, table: Table, date: Date, *, make: bool) -> str:
+        """The partition of a date; "" if it is gone."""
+        name = leaf_name(table, date)
+        if name in self._leaves:
+            return name
+        if not make:
+            return ""
+        self._leaves.add(make_leaf(self._db, table, date))
+        return name
+
+    def _change(self, rows: list[tuple[Any, ...]]) -> int:
+        """Orders that were there before."""
+        if not rows:
+            return 0
+        columns = {column.name: column for column in STATES.columns}
+        staged = Table("changed", tuple(columns[name] for name in CHANGED), "")
+        self._db.execute(
+            sql.SQL("CREATE TEMP TABLE IF NOT EXISTS changed ({}) ON COMMIT DELETE ROWS").format(
+                sql.SQL(", ").join(sql.SQL(f"{each.name} {each.kind}") for each in staged.columns)
+            )
+        )
+        self._copy("changed", staged, rows)
+        missed = 0
+        for date, of_date in by_date(rows).items():
+            leaf = self._leaf(STATES, date, make=False)
+            if leaf:
+                self._db.execute(
+                    sql.SQL(UPDATE).format(sql.Identifier(leaf), sql.Literal(date.isoformat()))
+                )
+            else:
+                missed += len(of_date)
+        return missed
+
+    def _change_trades(self, rows: Iterable[tuple[Any, ...]]) -> int:
+        """Trades of earlier turns that were busted or corrected."""
+        missed = 0
+        for date, of_date in by_date(rows).items():
+            leaf = self._leaf(TRADES, date, make=False)
+            if not leaf:
+                missed += len(of_date)
+                continue
+            ids = [row[1] for row in of_date]
+            self._db.execute(
+                sql.SQL("DELETE FROM {} WHERE report_id = ANY(%s)").format(sql.Identifier(leaf)),
+                (ids,),
+            )
+            self._copy(leaf, TRADES, of_date)
+        return missed
+
+    def _keep(self, kept: Kept) -> None:
+        self._merge(HOLDINGS, kept.holdings)
+        self._merge(PRICES, kept.last_prices)
+        self._merge(AMOUNTS, kept.account_balances)
+
+    def _merge(self, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Rows that take the place of those with the same key."""
+        if not rows:
+            return
+        names = [column.name for column in table.copied]
+        key = table.key.split(", ")
+        values = ", ".join(f"%s::{column.kind}" for column in table.copied)
+        others = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key)
+        statement = (
+            f"INSERT INTO {table.name} AS t VALUES ({values}) ON CONFLICT ({table.key}) "
+            f"DO UPDATE SET {others} WHERE t.* IS DISTINCT FROM excluded.*"
+        )
+        with self._db.cursor() as cursor:
+            cursor.executemany(statement, rows)
+
+    def _advance(self, stretch: Stretch, before: Upto, missed: int) -> Upto:
+        seq, checksum, wall_ns = before[:3]
+        if stretch.records:
+            last = stretch.records[-1]
+            seq, checksum, wall_ns = last.last_seq, last.checksum, last.wall_ns
+        kept_seq = seq if stretch.kept is not None else before.kept_seq
+        after = Upto(seq, checksum, wall_ns, kept_seq, before.missed + missed)
+        done = self._db.execute(ADVANCE, (*after[:4], missed, *before[:2]))
+        if done.rowcount != 1:
+            raise JournalError(f"{self}: another one has filled it meanwhile")
+        return after
+
+
+def by_date(rows: Iterable[tuple[Any, ...]]) -> dict[Date, list[tuple[Any, ...]]]:
+    """Rows by their first column, which is their trading date."""
+    found: dict[Date, list[tuple[Any, ...]]] = {}
+    for row in rows:
+        found.setdefault(row[0], []).append(row)
+    return found

@@ -1,0 +1,101 @@
+"""Scripts: what Redis does in one step, so that no crash, cut or second engine comes between.
+
+Each script of an engine begins with its fence: the journal it writes, and the sequence of its
+START entry. A later engine of the same journal has a higher one, and from then on Redis refuses
+the earlier one's reads, turns and answers. A lost fence is put back by whoever comes next.
+"""
+
+import hashlib
+from typing import NamedTuple
+
+FENCED = "FENCED"
+
+
+class Script(NamedTuple):
+    text: str
+    digest: str
+
+
+def _script(text: str) -> Script:
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+# KEYS[1] fence; ARGV[1] journal, ARGV[2] the engine's number.
+_HELD = """
+local held = redis.call('HMGET', KEYS[1], 'journal', 'number')
+if held[1] and held[1] ~= ARGV[1] then
+  return redis.error_reply('FENCED the group is of another journal, ' .. held[1])
+end
+if held[2] and tonumber(held[2]) > tonumber(ARGV[2]) then
+  return redis.error_reply('FENCED a later engine serves the group, number ' .. held[2])
+end
+if held[2] ~= ARGV[2] then
+  redis.call('HSET', KEYS[1], 'journal', ARGV[1], 'number', ARGV[2])
+end
+"""
+
+CLAIM = _script(_HELD + "return redis.status_reply('OK')")
+"""Become the group's engine."""
+
+READ = _script(
+    _HELD + "return redis.call('XREADGROUP', 'GROUP', 'engine', 'engine', 'COUNT', ARGV[4],"
+    " 'STREAMS', KEYS[2], ARGV[3])"
+)
+"""KEYS[2] commands; ARGV[3] the id behind which, or >; ARGV[4] how many."""
+
+PUBLISH = _script(
+    _HELD
+    + """
+local at = 3
+local function taken() at = at + 1 return ARGV[at - 1] end
+local turns_kept, replies_kept = taken(), taken()
+for _ = 1, tonumber(taken()) do
+  local id, content = taken(), taken()
+  local added = redis.pcall('XADD', KEYS[2], 'MAXLEN', '~', turns_kept, id, 'v', '1', 'e', content)
+  if type(added) == 'table' and added.err and not string.find(added.err, 'equal or smaller') then
+    return added
+  end
+end
+for _ = 1, tonumber(taken()) do
+  local stream, content = taken(), taken()
+  redis.call('XADD', KEYS[tonumber(stream)], 'NOMKSTREAM', 'MAXLEN', '~', replies_kept, '*',
+    'v', '1', 'e', content)
+end
+for _ = 1, tonumber(taken()) do
+  local why, version, content = taken(), taken(), taken()
+  redis.call('XADD', KEYS[4], 'MAXLEN', '~', replies_kept, '*', 'why', why, 'v', version,
+    'e', content)
+end
+while at <= #ARGV do
+  local ids = {}
+  while at <= #ARGV and #ids < 1000 do ids[#ids + 1] = taken() end
+  redis.pcall('XACK', KEYS[3], 'engine', unpack(ids))
+  redis.call('XDEL', KEYS[3], unpack(ids))
+end
+return redis.status_reply('OK')
+"""
+)
+"""KEYS[2] turns, [3] commands, [4] dead, then streams of replies. ARGV: how many turns and replies
+are kept; turns: how many, then id and content; replies: how many, then place in KEYS and content;
+dead ones: how many, then why, version and content; then ids of commands that are answered."""
+
+BEAT = _script(_HELD + "return redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])")
+"""KEYS[2] alive; ARGV[3] what it says, [4] for how many milliseconds."""
+
+SEND = _script("""
+local waiting, most, told = redis.call('XLEN', KEYS[1]), tonumber(ARGV[1]), {}
+for at = 2, #ARGV, 2 do
+  local room = most
+  if ARGV[at] == '1' then room = 2 * most end
+  if waiting < room then
+    redis.call('XADD', KEYS[1], '*', 'v', '1', 'e', ARGV[at + 1])
+    waiting = waiting + 1
+    told[#told + 1] = '1'
+  else
+    told[#told + 1] = '0'
+  end
+end
+return table.concat(told)
+""")
+"""KEYS[1] commands; ARGV[1] how many may wait, then in turns: whether one is urgent, which may wait
+twice as many, and its content. Returns a 1 for each that was added, a 0 for each that was not."""

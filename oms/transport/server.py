@@ -1,0 +1,160 @@
+"""Server: one way to call Redis: every call has a time-out and is made once.
+
+redis-py repeats commands by itself. A repeated XADD would be a second request, so that is off
+here: what became of a call that failed is unknown, and ids settle it.
+Owner: each thread that calls Redis has a Server of its own.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, NoPermissionError, NoScriptError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from oms.clock import NANOS
+from oms.errors import FencedError, TransportError
+from oms.transport.scripts import FENCED, Script
+
+log = logging.getLogger(__name__)
+
+BLOCK_S = 0.5  # how long a read may wait for an entry
+BACKOFF_NS_MIN, BACKOFF_NS_MAX = NANOS // 20, 2 * NANOS
+FAILURES_MAX = 3  # in a row; then the circuit is open
+UNREACHABLE = (RedisConnectionError, RedisTimeoutError)
+
+Entry = tuple[bytes, list[bytes] | None]
+"""The id of an entry, and its fields and values in turns; None: it was deleted meanwhile."""
+
+
+class ServerRefusalError(TransportError):
+    """Redis answered, by an error. code: its first word, such as NOGROUP."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.code = text.partition(" ")[0]
+
+
+class Circuit:
+    """Whether a dependency is worth a call. Closed: it is. Open: after some failures in a row; then
+    one call in a while tries whether it is back. Times are monotonic nanoseconds; any thread."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.why = ""
+        self._again_ns = 0
+
+    @property
+    def open(self) -> bool:
+        return self.failures >= FAILURES_MAX
+
+    def may_try(self, now_ns: int) -> bool:
+        return now_ns >= self._again_ns
+
+    def failed(self, now_ns: int, why: str) -> None:
+        pause_ns = min(BACKOFF_NS_MIN << min(self.failures, 10), BACKOFF_NS_MAX)
+        self.failures += 1
+        self.why = why
+        self._again_ns = now_ns + pause_ns
+
+    def succeeded(self) -> None:
+        if self.failures:
+            self.failures, self.why, self._again_ns = 0, "", 0
+
+
+class Server:
+    """Calls of one Redis server. Raises TransportError from every call; FencedError where the
+    caller is an engine that another has taken the place of.
+
+    url: as redis-py reads it. timeout_s: of each call, and of connecting. reads: its calls may wait
+    BLOCK_S for an entry.
+    """
+
+    def __init__(self, url: str, timeout_s: float, *, reads: bool = False) -> None:
+        own: dict[str, Any] = {} if url.startswith("unix:") else {"socket_keepalive": True}
+        self._client: Any = Redis.from_url(
+            url, protocol=2, decode_responses=False, retry=Retry(NoBackoff(), 0),
+            socket_timeout=timeout_s + (BLOCK_S if reads else 0), socket_connect_timeout=timeout_s,
+            health_check_interval=0, **own,
+        )  # fmt: skip
+        self._client.response_callbacks.clear()  # answers as Redis gives them
+
+    def close(self) -> None:
+        self._client.close()
+
+    def call(self, *command: Any) -> Any:
+        """The answer to one command, as Redis gives it."""
+        return self._guarded(self._client.execute_command, *command)
+
+    def all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """The answers to several commands, sent together; the first error is raised."""
+        pipe = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipe.execute_command(*command)
+        return list(self._guarded(pipe.execute))
+
+    def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        """Have a script run: in one step, or not at all."""
+        command = (len(keys), *keys, *arguments)
+        try:
+            return self._guarded(self._client.execute_command, "EVALSHA", script.digest, *command)
+        except NoScriptError:  # it was not run: the server is new
+            return self._guarded(self._client.execute_command, "EVAL", script.text, *command)
+
+    def read(self, ids: dict[str, str], count: int, *, wait: bool = True) -> dict[str, list[Entry]]:
+        """Up to `count` entries of each stream behind these ids; waits BLOCK_S for the first."""
+        block = ("BLOCK", int(BLOCK_S * 1000)) if wait else ()
+        found = self.call("XREAD", "COUNT", count, *block, "STREAMS", *ids, *ids.values())
+        return {name.decode(): entries for name, entries in found or ()}
+
+    def _guarded(self, call: Callable[..., Any], *given: Any) -> Any:
+        try:
+            return call(*given)
+        except NoScriptError:
+            raise
+        except UNREACHABLE as error:
+            # An answer that comes late must not be taken for that to the next call.
+            self._client.connection_pool.disconnect()
+            if isinstance(error, AuthenticationError):
+                raise ServerRefusalError(f"NOAUTH {error}") from error
+            raise TransportError(f"Redis: {error}") from error
+        except RedisError as error:
+            text = str(error)
+            if text.startswith(FENCED):
+                raise FencedError(text) from error
+            if isinstance(error, NoPermissionError) and not text.startswith("NOPERM"):
+                text = f"NOPERM {text}"
+            raise ServerRefusalError(text) from error
+
+
+def payload(entry: Entry) -> tuple[bytes, bytes]:
+    """Version and content of an entry; empty where it has none."""
+    fields = entry[1] or []
+    pairs = dict(zip(fields[::2], fields[1::2], strict=True))
+    return pairs.get(b"v", b""), pairs.get(b"e", b"")
+
+
+def check_server(server: Server) -> None:
+    """Refuse a server that would throw entries away, and say what a careful one has.
+
+    Raises TransportError.
+    """
+    facts = facts_of(server.call("INFO", "memory"))
+    policy, memory = facts.get("maxmemory_policy", ""), int(facts.get("maxmemory", "0"))
+    if policy != "noeviction":
+        raise ServerRefusalError(
+            f"EVICTION maxmemory-policy: expected noeviction, was {policy!r}: under another one "
+            "Redis throws away requests that are not answered"
+        )
+    if not memory:
+        log.warning("Redis has no maxmemory: without one it takes memory until the system ends it")
+
+
+def facts_of(text: bytes) -> dict[str, str]:
+    """INFO's lines by name."""
+    lines = (line.partition(":") for line in text.decode().splitlines())
+    return {name: value for name, colon, value in lines if colon}

@@ -1,0 +1,171 @@
+"""Wire: what stands in an entry of a stream, as JSON.
+
+Requests are those of the public family by their one codec, reports and events those of the journal
+and the publisher: nothing has a second shape here. An entry has the fields `v`, the version of its
+content, and `e`, the content. Programs of one version read entries of that and the one before.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from oms.errors import ValidationError
+from oms.instruments import Instrument
+from oms.market_data import (
+    BalanceChange,
+    DepthUpdate,
+    IndicativePrice,
+    MarketEvent,
+    MarketState,
+    TopOfBook,
+    TradeBust,
+    TradeCorrection,
+    TradePrint,
+)
+from oms.reports import Report
+from oms.requests import Request
+from oms.requests.codec import of_object, to_object
+from oms.users import User
+
+VERSIONS = (b"1",)  # of entries, which this program reads
+EVENTS: dict[str, type] = {
+    each.__name__: each
+    for each in (
+        MarketState, TradePrint, TradeBust, TradeCorrection, DepthUpdate, TopOfBook,
+        IndicativePrice, BalanceChange,
+    )
+}  # fmt: skip
+
+
+class Command(msgspec.Struct, array_like=True):
+    """A request on its way. client: whose stream of replies gets the answer, under `number`.
+    sent_ns: wall clock. request: as the codec has it."""
+
+    client: str
+    number: int
+    sent_ns: int
+    request: msgspec.Raw
+
+
+class ErrorTold(msgspec.Struct, array_like=True):
+    """An error: the name of its class, its text; of a ValidationError what was expected, the field
+    and its value."""
+
+    kind: str
+    text: str
+    field: str = ""
+    value: str | int | float | bool | None = None
+
+
+class Reply(msgspec.Struct, array_like=True):
+    """The answer to a command or a question; an entry is a list of them.
+
+    seq: the turn that made it durable, 0: none.
+    content: of an answer, nothing where there is an error instead. read_ns, answered_ns: wall
+    clock, when the engine had read the request, and when it had its answer."""
+
+    number: int
+    seq: int
+    content: msgspec.Raw
+    error: ErrorTold | None = None
+    read_ns: int = 0
+    answered_ns: int = 0
+
+
+class Question(msgspec.Struct, array_like=True):
+    """A call of the order manager that only looks. given: its arguments; named: those by name."""
+
+    client: str
+    number: int
+    method: str
+    given: list[Any]
+    named: dict[str, Any]
+
+
+class Answered(msgspec.Struct, array_like=True):
+    """An OrderResponse: its reports, the last of which it is; alone: it is no answer to a request,
+    and `reports` would be empty. hops, told: see OrderResponse."""
+
+    reports: list[Report]
+    alone: bool
+    hops: tuple[str, int, int, int, int, int] | None = None
+    told: tuple[int, int] = (0, 0)
+
+
+class TurnEntry(msgspec.Struct, array_like=True):
+    """What one turn told. after: the sequence of the turn before. whole: False where it was made
+    from the journal after a restart: then depth and balances are not in it.
+
+    reports: list[Report]; events: pairs of class and event; users: those that changed; instruments:
+    what is traded from now on, if that changed."""
+
+    seq: int
+    after: int
+    wall_ns: int
+    whole: bool
+    reports: msgspec.Raw
+    events: list[tuple[str, msgspec.Raw]]
+    users: list[User]
+    instruments: list[Instrument] | None = None
+
+
+NOTHING = msgspec.Raw(b"null")
+encode = msgspec.json.Encoder().encode
+decode_turn = msgspec.json.Decoder(TurnEntry).decode
+decode_reports = msgspec.json.Decoder(list[Report]).decode
+decode_replies = msgspec.json.Decoder(list[Reply]).decode
+decode_answered = msgspec.json.Decoder(Answered).decode
+_decode_command = msgspec.json.Decoder(Command).decode
+_decode_any = msgspec.json.Decoder().decode
+_decode_question = msgspec.json.Decoder(Question).decode
+_event_decoders: dict[str, Callable[[bytes | msgspec.Raw], MarketEvent]] = {
+    name: msgspec.json.Decoder(kind).decode for name, kind in EVENTS.items()
+}
+
+
+def command(client: str, number: int, sent_ns: int, request: Request) -> bytes:
+    return encode(Command(client, number, sent_ns, msgspec.Raw(encode(to_object(request)))))
+
+
+def read_command(version: bytes, content: bytes) -> Command:
+    """Raises ValidationError where it is of another version, or not readable."""
+    _check_version(version)
+    try:
+        return _decode_command(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ValidationError("entry", content[:40], f"a command: {error}") from None
+
+
+def request_of(found: Command) -> Request:
+    """The request itself. Raises ValidationError, naming the field."""
+    try:
+        request: Request = of_object(_decode_any(found.request))
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ValidationError("request", bytes(found.request)[:40], f"JSON: {error}") from None
+    return request
+
+
+def read_question(version: bytes, content: bytes) -> Question:
+    """Raises ValidationError as `read_command`."""
+    _check_version(version)
+    try:
+        return _decode_question(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ValidationError("entry", content[:40], f"a question: {error}") from None
+
+
+def _check_version(version: bytes) -> None:
+    if version not in VERSIONS:
+        known = ", ".join(each.decode() for each in VERSIONS)
+        raise ValidationError("v", version.decode("ascii", "replace")[:20], f"one of {known}")
+
+
+def events_told(events: list[MarketEvent]) -> list[tuple[str, msgspec.Raw]]:
+    return [(type(each).__name__, msgspec.Raw(encode(each))) for each in events]
+
+
+def events_of(entry: TurnEntry) -> list[MarketEvent]:
+    """Of classes that this program knows: a later one may tell more."""
+    known = _event_decoders
+    return [known[name](content) for name, content in entry.events if name in known]

@@ -1,0 +1,219 @@
+"""db-filler as a process: whatever is killed, each turn is in Postgres exactly once."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import closing, contextmanager
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from oms import PersistentStorage
+from oms.config import load_config
+from oms.errors import ConfigError, DataInUseError, JournalError
+from tests.places import after_place
+from tests.processes import Driver, let_run, wait_until
+from tests.scale.postgres.conftest import variables_of
+from tests.scale.postgres.test_projection import DAYS, differences, filled, filler_of
+from tests.test_store_contract import lived_through
+
+psycopg = pytest.importorskip("psycopg")
+PROGRAM = Path(__file__).parents[3] / "order_management.py"
+DATABASE = "order_management.db"
+
+
+def command_of(directory, dsn, *options):
+    """How to run it as a process, and its environment."""
+    words = [sys.executable, PROGRAM, "db-filler", "--data-dir", directory, *options]
+    return [str(word) for word in words], {**os.environ, **variables_of(dsn)}
+
+
+def run(directory, dsn, *options):
+    words, environment = command_of(directory, dsn, *options)
+    return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60)
+
+
+@contextmanager
+def running(directory, dsn):
+    """One that goes on until it is killed; what it says goes to filler.err."""
+    words, environment = command_of(directory, dsn)
+    with (directory / "filler.err").open("ab") as errors:
+        process = subprocess.Popen(words, env=environment, stderr=errors, start_new_session=True)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def filled_seq(dsn):
+    """How far it is; 0 where nobody has begun, or the server is down."""
+    try:
+        with psycopg.connect(dsn) as connection:
+            return connection.execute("SELECT seq FROM upto").fetchone()[0]
+    except psycopg.Error:
+        return 0
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory):
+    """A data directory with some days in it; nobody changes it."""
+    directory = tmp_path_factory.mktemp("lived")
+    store = PersistentStorage(directory / DATABASE, durability="none")
+    lived_through(store, 7, 300, DAYS).stop()
+    return directory
+
+
+def test_a_filler_that_is_killed_goes_on_where_it_stood(lived, dsn):
+    """kill -9, wherever it is; no row is missing and none is twice."""
+    random, before = Random(3), 0
+    for _ in range(2):
+        with running(lived, dsn):
+            wait_until(lambda stood=before: filled_seq(dsn) > stood)
+            let_run(random.random() / 50)
+        before = filled_seq(dsn)
+    done = run(lived, dsn, "--once")
+    assert done.returncode == 0, done.stderr
+    assert differences(lived / DATABASE, dsn) == []
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_is_waited_for(lived, start_server):
+    """kill -9 of Postgres in the middle: the filler says so, once, and goes on when it is back."""
+    server = start_server()
+    dsn = server.new_database()
+    with running(lived, dsn) as process:
+        wait_until(lambda: filled_seq(dsn) > 100)
+        server.kill()
+        let_run(0.3)
+        server.start()
+        end = PersistentStorage(lived / DATABASE, read_only=True).find_stretch(0, 1, 0).end_seq
+        wait_until(lambda: filled_seq(dsn) == end)
+        assert differences(lived / DATABASE, dsn) == []
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert "trying again" in (lived / "filler.err").read_text()
+
+
+@pytest.mark.slow
+def test_it_follows_an_engine_that_is_killed_under_load(tmp_path, dsn):
+    """kill -9 of the engine, and its next start: what is filled is what the journal has."""
+    load = ("--clients", 2, "--exchange")
+    with running(tmp_path, dsn):
+        for number in range(2):
+            with Driver(tmp_path, tmp_path / f"told{number}", *load) as driver:
+                driver.wait_for("started")
+                stood = filled_seq(dsn)
+                wait_until(lambda stood=stood: filled_seq(dsn) > stood + 300)
+        with Driver(tmp_path, tmp_path / "last", "--clients", 0, "--exchange") as driver:
+            driver.wait_for("started")
+            assert driver.stop()[0] == 0
+        store = PersistentStorage(tmp_path / DATABASE, read_only=True)
+        wait_until(lambda: filled_seq(dsn) == store.find_stretch(0, 1, 0).end_seq)
+    assert differences(tmp_path / DATABASE, dsn) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_dies_each_turn_is_there_once(tmp_path, start_server, seed):
+    """Filler, engine and server killed in any order, alone and in pairs, under load."""
+    random, server = Random(seed), start_server()
+    dsn = server.new_database()
+    for number in range(8):
+        load = ("--clients", 2, "--exchange", "--seed", number)
+        with Driver(tmp_path, tmp_path / f"told{number}", *load) as driver:
+            driver.wait_for("started")
+            with running(tmp_path, dsn):
+                stood = filled_seq(dsn)
+                wait_until(lambda stood=stood: filled_seq(dsn) > stood)
+                let_run(random.random())
+                if random.random() < 0.5:
+                    server.kill()
+                    let_run(random.random() / 2)
+                    server.start()
+                if random.random() < 0.5:
+                    driver.kill()
+                    let_run(random.random() / 2)
+    done = run(tmp_path, dsn, "--once")
+    assert done.returncode == 0, done.stderr
+    assert differences(tmp_path / DATABASE, dsn) == []
+
+
+def test_a_second_filler_of_a_database_is_refused(lived, dsn):
+    with closing(filler_of(lived, dsn).projection), pytest.raises(DataInUseError, match="another"):
+        filler_of(lived, dsn)
+
+
+def test_another_journal_is_not_filled_into_the_same_tables(lived, tmp_path, dsn, say):
+    """A backup that was put back, or another directory, though it has a turn that ends at the same
+    sequence: said in one line; --anew begins again."""
+    # given two journals, and turns of both that end at the same sequence
+    lived_through(PersistentStorage(tmp_path / DATABASE, durability="none"), 8, 60).stop()
+    mine, others = ends_of(lived), ends_of(tmp_path)
+    seqs = [seq for seq, checksum in mine.items() if others.get(seq, checksum) != checksum]
+
+    # when the one is filled as far as there
+    filler = filler_of(lived, dsn, entries_max=100)
+    with closing(filler.projection):
+        while filler.projection.upto().seq not in seqs:
+            assert filler.step()
+
+    # then the other one is refused
+    with pytest.raises(JournalError, match=r"of another journal .* --anew"):
+        filled(tmp_path, dsn)
+    assert say(tmp_path, dsn, "--once", "--anew")[0] == 0
+    assert differences(tmp_path / DATABASE, dsn) == []
+
+
+def ends_of(directory):
+    """The checksum of each turn, by the sequence where it ends."""
+    with PersistentStorage(directory / DATABASE, read_only=True) as store:
+        return {record.last_seq: record.checksum for record in store.records()}
+
+
+def test_it_says_when_it_has_caught_up(lived, dsn, say):
+    """And how far it was before."""
+    lines = after_place(say(lived, dsn, "--once")[2]).splitlines()
+    assert " entries and " in lines[0]
+    assert lines[-1].endswith(", 0 entries and 0.0 s behind")
+
+
+def test_it_tells_how_far_it_is(lived, dsn, say):
+    """As JSON, for whoever watches the lag."""
+    filler = filler_of(lived, dsn, entries_max=100)
+    with closing(filler.projection):
+        filler.step()
+    told = json.loads(say(lived, dsn, "--status")[1])
+    assert told["lag_entries"] == told["journal_seq"] - told["seq"] > 0
+    assert told["lag_s"] > 0
+    filled(lived, dsn)
+    told = json.loads(say(lived, dsn, "--status")[1])
+    assert (told["lag_entries"], told["lag_s"], told["kept_seq"]) == (0, 0, told["seq"])
+
+
+def test_a_password_is_no_setting_and_is_never_printed(tmp_path):
+    """It would be told with the settings of the environment; libpq has a file for it."""
+    for dsn in ("postgresql://me:hush@localhost/db", "dbname=x password=hush", "password = hush"):
+        with pytest.raises(ConfigError, match=r"without a password.*PGPASSFILE") as caught:
+            load_config(environment={"OMS__PROJECTION__DSN": dsn})
+        assert "hush" not in str(caught.value)
+    done = run(tmp_path, "postgresql://me:hush@localhost/db")
+    assert done.returncode == 2
+    assert "hush" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("dsn", "said"),
+    [
+        ("", "dsn: expected a connection string of Postgres, was none"),
+        ("host=/nowhere dbname=x user=me", "postgres me@/nowhere/x: cannot be reached"),
+    ],
+)
+def test_what_is_wrong_with_the_settings_is_one_line(tmp_path, dsn, said, say):
+    code, _, errors = say(tmp_path, dsn)
+    assert code == 2
+    assert said in after_place(errors)
+    assert after_place(errors).count("\n") == 1

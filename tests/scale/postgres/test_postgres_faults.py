@@ -1,0 +1,363 @@
+"""The journal in Postgres: whatever is lost, cut or stopped, nothing acked is lost, and two engines
+never both write."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import pytest
+
+from oms import RejectReason, ResponseType
+from oms.errors import DataInUseError, OutcomeUnknownError, StoreError
+from tests.fakes import Stepped, buy
+from tests.places import after_place
+from tests.processes import Driver, Ledger, audit_of, let_run, settle, wait_until
+from tests.scale.postgres.proxies import Proxy
+from tests.scale.postgres.test_filler import PROGRAM
+from tests.scale.postgres.test_postgres_store import store_of
+from tests.test_store_contract import claim, keep, new, record, report
+
+psycopg = pytest.importorskip("psycopg")
+
+from tests.scale.postgres.servers import PostgresServer  # noqa: E402
+
+GONE_S_MAX = 5.0
+
+
+def settings(dsn, durability="none"):
+    return {"kind": "postgres", "dsn": dsn, "durability": durability}
+
+
+@pytest.fixture
+def store(dsn):
+    store = store_of(dsn)
+    store.open()
+    with closing(store):
+        yield store
+
+
+def socket_of(server):
+    return server.directory / ".s.PGSQL.5432"
+
+
+def ask(dsn, query, *arguments):
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        return connection.execute(query, arguments).fetchall()
+
+
+def end_sessions(dsn, name="oms engine"):
+    """As an administrator, or a server that restarts, does."""
+    ask(dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name = %s AND datname = current_database()", name)  # fmt: skip
+
+
+# --- one writer ---
+
+
+@pytest.mark.usefixtures("store")
+def test_a_second_engine_is_refused_and_told_who_has_it(dsn, tmp_path):
+    """In this process, and as a process: one line, exit code 2."""
+    with pytest.raises(DataInUseError, match=f"in use by process {os.getpid()} on "):
+        store_of(dsn).open()
+    environment = {**os.environ, "OMS__STORE__KIND": "postgres", "OMS__STORE__DSN": dsn,
+                   "OMS__STORE__DURABILITY": "none"}  # fmt: skip
+    words = [sys.executable, PROGRAM, "run", "--data-dir", tmp_path]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2
+    assert f"in use by process {os.getpid()} on " in after_place(done.stderr)
+    assert after_place(done.stderr).count("\n") == 1
+
+
+def test_an_engine_that_was_thought_dead_cannot_write_again(store, dsn):
+    """Its lock has gone to another one, though its connection is as good as ever."""
+    first = record(1, new("A"))
+    store.begin()
+    store.append(first, [report(2, 1, 1, 1)])
+    store.commit()
+
+    # given another engine that has taken over meanwhile
+    store._run("SELECT pg_advisory_unlock_all()")
+    with store_of(dsn) as other:
+        assert other.epoch == store.epoch + 1
+
+        # when the first one goes on
+        store.begin()
+        assert store.claim([claim(3, "B")])
+        with pytest.raises(OutcomeUnknownError, match="another engine has taken over"):
+            store.append(record(3, new("B"), before=first.checksum), [report(4, 1, 3, 3)])
+        store.rollback()
+
+        # then nothing of it is there, and the other one writes
+        assert list(other.records()) == [first]
+        other.begin()
+        assert other.claim([claim(3, "C")])
+        other.append(record(3, new("C"), before=first.checksum), [])
+        other.commit()
+    assert [row[0] for row in ask(dsn, "SELECT epoch FROM oms.journal ORDER BY last_seq")] == [
+        store.epoch, store.epoch + 1,
+    ]  # fmt: skip
+
+
+def test_one_that_takes_over_waits_for_the_turn_under_way(store, dsn):
+    """The number is held while a turn writes under it."""
+    store.begin()
+    store.append(record(1, new("A")), [])
+    store._run("SELECT pg_advisory_unlock_all()")
+    with psycopg.connect(dsn, autocommit=True) as other:
+        other.execute("SET lock_timeout = '100ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            other.execute("UPDATE oms.writer SET epoch = epoch + 1")
+        store.commit()
+        other.execute("UPDATE oms.writer SET epoch = epoch + 1")
+
+
+def test_a_lost_lock_ends_an_engine_at_once_though_it_is_idle(tmp_path, dsn):
+    """pg_terminate_backend of its session: exit code 1, and the next one may start."""
+    with Driver(tmp_path, tmp_path / "a", "--clients", 0, store=settings(dsn)) as driver:
+        driver.wait_for("started")
+        end_sessions(dsn)
+        assert driver.exit_code(GONE_S_MAX) == 1
+    assert "terminating connection" in next((tmp_path / "logs").glob("*.log")).read_text()
+    with Driver(tmp_path, tmp_path / "b", "--clients", 0, store=settings(dsn)) as driver:
+        driver.wait_for("started")
+
+
+def test_a_lock_that_is_lost_alone_is_noticed(store):
+    """The connection is as good as ever."""
+    assert store.tend() == 0
+    store._run("SELECT pg_advisory_unlock_all()")
+    with pytest.raises(OutcomeUnknownError, match="the lock is lost"):
+        store.tend()
+
+
+def test_a_pooler_is_refused(server, dsn):
+    """A lock would be of a connection that the pooler gives to somebody else."""
+    name = dsn.rpartition("=")[2]
+    with Proxy(socket_of(server)) as proxy, store_of(proxy.dsn(name)) as store:
+        assert store.epoch == 1
+    pooled = Proxy(socket_of(server), pooler=True)
+    with pooled as proxy, pytest.raises(StoreError, match="a pooler stands between"):
+        store_of(proxy.dsn(name)).open()
+
+
+@pytest.mark.parametrize("value", ["off", "local", "remote_write"])
+def test_a_commit_that_would_not_last_is_refused_at_the_start(dsn, value):
+    """synchronous_commit as the database has it, and fsync as the server."""
+    name = dsn.rpartition("=")[2]
+    with pytest.raises(StoreError, match="fsync: expected on, as durability is full, was off"):
+        store_of(dsn, durability="full").open()
+    ask_none(dsn, f"ALTER DATABASE {name} SET synchronous_commit = {value}")
+    with pytest.raises(StoreError, match=f"synchronous_commit: expected on .* was {value}"):
+        store_of(dsn, durability="full").open()
+
+
+def ask_none(dsn, statement):
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(statement)
+
+
+# --- a server that says no, is stopped, or is gone ---
+
+
+def test_a_full_disk_of_the_server_is_a_refusal(store, dsn):
+    """Reads go on, and once there is space, so do orders."""
+    desk = Stepped(store=store).start()
+    assert desk.ask(buy("A", 1, 100)).type is ResponseType.NEW
+    ask_none(dsn, "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS "
+             "$$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = '53100'; END $$")  # fmt: skip
+    ask_none(dsn, "CREATE TRIGGER full_disk BEFORE INSERT ON oms.reports "
+             "EXECUTE FUNCTION full_disk()")  # fmt: skip
+    assert desk.ask(buy("B", 1, 100)).reason is RejectReason.DISK_FULL
+    assert desk.oms.get_order("me", "A").leaves_lots == 1
+    ask_none(dsn, "DROP TRIGGER full_disk ON oms.reports")
+    desk.step()
+    assert desk.ask(buy("B", 1, 100)).type is ResponseType.NEW
+    assert desk.refolded() == desk.digest()
+    desk.stop()
+
+
+def test_questions_find_the_server_again(store, dsn):
+    """A reader's session was ended: one question fails, the next one is answered."""
+    told = [report(2, 1, 1, 1)]
+    keep(store, record(1, new("A")), told, [claim(1, "A")])
+    assert store.find_reports("me", 1) == told
+    end_sessions(dsn, "oms reader")
+    with pytest.raises(StoreError):
+        store.find_reports("me", 1)
+    assert store.find_reports("me", 1) == told
+
+
+def acked(driver):
+    return len(driver.lines("F"))
+
+
+@pytest.mark.slow
+def test_a_server_that_is_stopped_acks_nothing_and_then_goes_on(tmp_path, start_server):
+    """SIGSTOP, as a machine that is out of memory, or a disk that hangs: orders wait for it."""
+    server = start_server(fsync="on")
+    dsn = server.new_database()
+    with Driver(tmp_path, tmp_path / "a", "--exchange", store=settings(dsn, "full")) as driver:
+        driver.wait_for("started")
+        wait_until(lambda: acked(driver) > 20)
+        server.signal(signal.SIGSTOP)
+        let_run(0.2)
+        stood = acked(driver)
+        let_run(0.5)
+        assert acked(driver) == stood
+        server.signal(signal.SIGCONT)
+        wait_until(lambda: acked(driver) > stood)
+        assert driver.stop()[0] == 0
+    ledger = Ledger()
+    ledger.take(driver.lines())
+    ledger.check(audit_of(store_of(dsn, read_only=True)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["cut", "stall"])
+def test_an_engine_that_is_cut_off_never_acks_beside_another(tmp_path, server, dsn, how):
+    """A network that is cut, or goes silent, under load: the next engine takes over once the server
+    has given up on the first; what either acked is in the one journal."""
+    ledger, name = Ledger(), dsn.rpartition("=")[2]
+    with Proxy(socket_of(server)) as proxy:
+        between = settings(proxy.dsn(name))
+        with Driver(tmp_path / "a", tmp_path / "a.out", "--exchange", store=between) as first:
+            first.wait_for("started")
+            wait_until(lambda: acked(first) > 20)
+            getattr(proxy, how)()
+            if how == "cut":
+                assert first.exit_code(GONE_S_MAX) == 1
+            else:
+                end_sessions(dsn)  # as the server does after its keep-alives
+            options = ("--exchange", "--prefix", "q", "--seed", 2)
+            with Driver(
+                tmp_path / "b", tmp_path / "b.out", *options, store=settings(dsn)
+            ) as second:
+                second.wait_for("started")
+                wait_until(lambda: acked(second) > 20)
+                if how == "stall":  # what the first one hears now is too late
+                    proxy.go_on()
+                    assert first.exit_code(GONE_S_MAX) == 1
+                assert second.stop()[0] == 0
+    for driver in (first, second):
+        ledger.take(driver.lines())
+    settle(tmp_path / "b", tmp_path / "last", ledger, "--exchange", store=settings(dsn))
+    ledger.check(audit_of(store_of(dsn, read_only=True)))
+
+
+# --- kills ---
+
+
+def kill_again_and_again(tmp_path, server, cycles):
+    """The engine, the server, or both, under load."""
+    dsn, ledger = server.new_database(), Ledger()
+    for cycle in range(cycles):
+        path = tmp_path / f"{cycle}.out"
+        options = ("--exchange", "--prefix", f"p{cycle}-", "--seed", cycle)
+        with Driver(tmp_path, path, *options, store=settings(dsn, "full")) as driver:
+            driver.wait_for("started")
+            enough = 10 + cycle % 3 * 20
+            wait_until(lambda driver=driver, enough=enough: acked(driver) > enough)
+            if cycle % 3 == 0:
+                driver.kill()
+            server.kill() if cycle % 3 else None
+            if cycle % 3 == 1:
+                assert driver.exit_code(GONE_S_MAX) == 1
+        if cycle % 3:
+            server.start()
+        ledger.take(driver.lines())
+        ledger.check(audit_of(store_of(dsn, read_only=True)))
+    settle(tmp_path, tmp_path / "last", ledger, "--exchange", store=settings(dsn, "full"))
+    assert ledger.unknown() == []
+    ledger.check(audit_of(store_of(dsn, read_only=True)))
+    print(f"{cycles} kills, {len(ledger.submitted)} requests, {len(ledger.acked)} reports acked")
+
+
+def test_what_was_acked_is_there_whatever_is_killed(tmp_path, start_server):
+    """kill -9 of the engine, of the server, of both."""
+    kill_again_and_again(tmp_path, start_server(fsync="on", full_page_writes="on"), 3)
+
+
+@pytest.mark.slow
+def test_many_kills_lose_nothing_and_invent_nothing(tmp_path, start_server):
+    kill_again_and_again(tmp_path, start_server(fsync="on", full_page_writes="on"), 30)
+
+
+# --- taking over ---
+
+
+def take_over(tmp_path, place, ledger, dsn, after=None):
+    """One is killed under load while another one stands by in another directory, as on another
+    machine; how long it took until that one answered an order. after: done after the kill."""
+    journal = settings(dsn(), "full")
+    with Driver(tmp_path / "a", tmp_path / "a.out", "--exchange", store=journal) as first:
+        first.wait_for("started")
+        wait_until(lambda: acked(first) > 20)
+        options = ("--exchange", "--prefix", "q", "--seed", 2, "--standby")
+        if after is None:
+            second = Driver(place, tmp_path / "b.out", *options, store=journal)
+            wait_until(lambda: any((place / "logs").glob("*.log")))
+        killed = time.monotonic()
+        first.kill()
+        if after is not None:
+            after()
+            second = Driver(place, tmp_path / "b.out", *options, store=settings(dsn(), "full"))
+        with second:
+            wait_until(lambda: acked(second) > 0)
+            took_s = time.monotonic() - killed
+            assert second.stop()[0] == 0
+    for driver in (first, second):
+        ledger.take(driver.lines())
+    return took_s
+
+
+def test_one_that_stands_by_takes_over(tmp_path, start_server):
+    """kill -9 of the active one: what it acked is there, and the other one goes on."""
+    server, ledger = start_server(fsync="on"), Ledger()
+    dsn = server.new_database()
+    took_s = take_over(tmp_path, tmp_path / "b", ledger, lambda: dsn)
+    print(f"the first answer came {took_s:.2f} s after the kill")
+    settle(tmp_path / "a", tmp_path / "last", ledger, "--exchange", store=settings(dsn, "full"))
+    ledger.check(audit_of(store_of(dsn, read_only=True)))
+
+
+@pytest.mark.slow
+def test_a_standby_of_the_server_takes_over_with_all_that_was_acked(tmp_path, start_server):
+    """Engine and server die together; the server's synchronous streaming standby is promoted, and
+    another engine goes on with it."""
+    # given a server with a synchronous standby
+    first = start_server(fsync="on", wal_level="replica", synchronous_standby_names="*")
+    standby = PostgresServer(first, fsync="on").start(wait=False)
+    try:
+        name = "journal"
+        first.new_database(name)
+        at = [first]
+
+        # when the machine of both is lost
+        def promote():
+            first.kill()
+            standby.run("pg_ctl", "promote", "-w", "-D", standby.data)
+            at[0] = standby
+
+        ledger = Ledger()
+        took_s = take_over(tmp_path, tmp_path / "b", ledger, lambda: at[0].dsn(name), after=promote)
+
+        # then everything that was acked is in the journal that goes on
+        print(f"the first answer came {took_s:.2f} s after the kill of engine and server")
+        journal = settings(standby.dsn(name), "full")
+        settle(tmp_path / "b", tmp_path / "last", ledger, "--exchange", store=journal)
+        ledger.check(audit_of(store_of(standby.dsn(name), read_only=True)))
+    finally:
+        standby.remove()
+
+
+def test_one_that_stands_by_stops_when_it_is_told_to(store, dsn, tmp_path):
+    """SIGTERM: exit code 0, and nothing was written."""
+    options = ("--standby", "--clients", 0)
+    with Driver(tmp_path, tmp_path / "a", *options, store=settings(dsn)) as driver:
+        wait_until(lambda: any((tmp_path / "logs").glob("*.log")))
+        let_run(0.5)
+        assert driver.stop()[0] == 0
+    assert list(store.records()) == []

@@ -1,0 +1,93 @@
+"""The roles of the split form in the test's own process, around a Redis server that is real."""
+
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+
+from oms import Config, OrderManagement
+from oms.clock import Clock
+from oms.gateways.web import open_web
+from oms.roles.engine import Engine
+from oms.roles.remote import RemoteOrders
+from oms.sections import ScaleConfig
+from oms.turn.threads import Worker
+from tests.scale.servers import wait_for
+from tests.web.doors import FrontDoor, front_config
+
+GROUP = "main"
+SECRET = "a secret that is long enough for tests"
+
+
+class EngineThreads:
+    """One group's engine, in threads of the test's process."""
+
+    def __init__(self, directory: Path, config: Config, group: str, clock: Clock | None) -> None:
+        self.died: list[tuple[str, BaseException]] = []
+        self.oms = OrderManagement(
+            config, directory=directory, clock=clock,
+            on_failure=lambda name, error: self.died.append((name, error)),
+        )  # fmt: skip
+        self.oms.start()
+        self.engine = Engine(self.oms, group)
+        self.engine.open()
+        self.engine.start(lambda *died: self.died.append(died))
+
+    def stop(self) -> None:
+        with suppress(Exception):
+            self.oms.stop()
+        self.engine.stop()
+
+
+class Split(FrontDoor):
+    """As a FrontDoor, with Redis between the front door and its order manager. `oms` is that of
+    the engine; `remote` is what the front door holds."""
+
+    def __init__(
+        self, directory: Path, url: str, config: Config | None = None, clock: Clock | None = None,
+        **scale,
+    ) -> None:  # fmt: skip
+        config = config or front_config()
+        config = replace(config, scale=ScaleConfig(redis_url=url, **scale))
+        self.died = []
+        self.directory, self.config, self.clock = directory, config, clock
+        (directory / "engine").mkdir(exist_ok=True, parents=True)
+        self.engine = EngineThreads(directory / "engine", config, GROUP, clock)
+        self.oms = self.engine.oms
+        self.remote = RemoteOrders(
+            config, clock=clock, directory=directory,
+            on_failure=lambda name, error: self.died.append((name, error)),
+        )  # fmt: skip
+        self.remote.start()
+        wait_for(lambda: self.remote.get_status()["health"] == "ok")
+        self.server = open_web(self.remote, directory)
+        self.worker = Worker("oms-web", self.server, lambda *died: self.died.append(died))
+        self.worker.start()
+        self.url = self.server.urls[0]
+        self.http = httpx.Client(
+            base_url=self.url, timeout=30, event_hooks={"request": [self._before]}
+        )
+
+    def _before(self, request: httpx.Request) -> None:
+        self.settle()
+        if request.url.path in ("/metrics", "/ready"):  # which tell what the engine last said
+            beat = self.engine.engine.telling._beats
+            with suppress(AssertionError):
+                wait_for(lambda: self.remote.home.sending._beat > beat + 1, 2)
+
+    def settle(self) -> None:
+        """What the test did to the engine itself is known to the front door."""
+        seq = self.oms.dispatcher.fold.last_seq
+        with suppress(AssertionError):
+            mirror = self.remote.home.mirror
+            wait_for(lambda: mirror.seq >= seq and not mirror.behind, 1)
+
+    def stop(self) -> None:
+        self.http.close()
+        assert self.worker.stop(10)
+        self.server.close()
+        with suppress(Exception):
+            self.remote.stop()
+        self.engine.stop()
+        assert [*self.died, *self.engine.died] == []

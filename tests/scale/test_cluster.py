@@ -1,0 +1,101 @@
+"""`cluster`: one command starts every role, starts again what ends, and ends all of them."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+
+from oms.commands.cluster import _groups
+from oms.config import Config
+from oms.errors import ConfigError
+from oms.sections import ScaleConfig
+from tests.processes import wait_until
+from tests.scale.parts import replace
+from tests.scale.servers import program
+from tests.web.clients import BROKEN
+from tests.web.served import PASSWORD, PROGRAM, Session
+
+URL = re.compile(r"^(?:api|broadcast): (http://\S+)$", re.MULTILINE)
+
+
+def test_groups_go_by_quote_asset():
+    """The shipped instruments have two; [scale] goes before."""
+    config = Config()
+    assert _groups(config, None) == {"main": ("TATA_INR", "JIO_INR", "BTC_USD")}
+    assert _groups(config, 2) == {"inr": ("TATA_INR", "JIO_INR"), "usd": ("BTC_USD",)}
+    with pytest.raises(ConfigError, match="at most 2"):
+        _groups(config, 3)
+    named = replace(config, scale=ScaleConfig(market_groups="a: TATA_INR BTC_USD, b: JIO_INR"))
+    assert list(_groups(named, None)) == ["a", "b"]
+    with pytest.raises(ConfigError, match="expected 2"):
+        _groups(named, 1)
+
+
+@pytest.mark.slow
+def test_a_cluster_trades_survives_a_kill_and_stops_in_order(tmp_path):
+    program()
+    place = tmp_path / "trial"
+    command = [
+        sys.executable, str(PROGRAM), "cluster", "--data-dir", str(place), "--engines", "2",
+        "--apis", "1", "--broadcasts", "0",
+    ]  # fmt: skip
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("OMS_")}
+    environment["OMS__SCALE__REDIS_URL"] = "redis://127.0.0.1:1/0"  # nobody answers: it has its own
+    with (tmp_path / "out").open("wb") as out:
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, env=environment, start_new_session=True
+        )
+    try:
+        url = first(lambda: URL.search((place / "api-1" / "output.log").read_text()))
+        wait_until(lambda: answers(url, "GET", "/ready") == 200, 60)
+        said = {"username": "ann", "email": "ann@example.com", "password": PASSWORD}
+        session = Session(url)
+        session.good("POST", "/signup", said)
+        login = {"username": "ann", "password": PASSWORD}
+        session.token = session.good("POST", "/login", login)["token"]
+        for symbol in ("BTC_USD", "TATA_INR"):
+            order = {"symbol": symbol, "side": "BUY", "quantity": "1", "price": "100"}
+            assert session.good("POST", "/order", order)["status"] == "NEW"
+        session.close()
+
+        # an engine is killed: the cluster starts it again, and its orders are there
+        [pid] = re.findall(r"process (\d+)", (place / "engine-usd" / "output.log").read_text())
+        os.kill(int(pid), signal.SIGKILL)
+        log = place / "engine-usd" / "output.log"
+        wait_until(lambda: len(re.findall(r"process (\d+)", log.read_text())) == 2, 60)
+        wait_until(lambda: answers(url, "GET", "/ready") == 200, 60)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(60)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert code == 1  # something had ended by itself
+    assert "engine-usd ended with -9" in (tmp_path / "out").read_text()
+
+
+def answers(url, method, path):
+    session = Session(url, timeout_s=2)
+    try:
+        return session.ask(method, path).status
+    except BROKEN:
+        return 0
+    finally:
+        session.close()
+
+
+def first(look):
+    found = []
+
+    def there():
+        with suppress(OSError):
+            match = look()
+            if match is not None:
+                found.append(match.group(1))
+        return found
+
+    wait_until(there, 60)
+    return found[0]

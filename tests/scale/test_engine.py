@@ -1,0 +1,203 @@
+"""The engine's end of the way: what it reads, tells and acknowledges, and what it does not."""
+
+import pytest
+
+from oms.errors import FencedError, TransportError
+from oms.transport import wire
+from oms.transport.server import Server, check_server
+from tests.scale.parts import KEYS, api, engine, order, wait_for
+
+
+def put(client, name, number=1, version="1"):
+    """A request in the stream, as an api writes it."""
+    content = wire.command("tester", number, 0, order(name))
+    return client.xadd(KEYS.commands, {"v": version, "e": content})
+
+
+def replies(client):
+    found = client.xrange(KEYS.replies("tester"))
+    told = [fields["e"].encode() for _, fields in found if fields["v"] == "1"]
+    return [reply for each in told for reply in wire.decode_replies(each)]
+
+
+def listening(client):
+    client.xadd(KEYS.replies("tester"), {"v": "0", "e": ""})
+
+
+def test_a_request_is_journaled_told_answered_and_then_acknowledged(
+    client, config, tmp_path, started
+):
+    made = started(engine, tmp_path, config)
+    listening(client)
+    put(client, "a-1", number=7)
+    wait_for(lambda: replies(client))
+    [reply] = replies(client)
+    answer = wire.decode_answered(bytes(reply.content))
+    assert (reply.number, answer.reports[-1].client_order_id) == (7, "a-1")
+    assert made.oms.get_order("ann", "a-1").journal_seq == reply.seq
+    assert client.xrange(KEYS.turns, f"{reply.seq}-0", f"{reply.seq}-0")
+    wait_for(lambda: client.xlen(KEYS.commands) == 0)
+    assert client.xpending(KEYS.commands, "engine")["pending"] == 0
+
+
+def test_every_turn_is_told_under_its_journal_sequence(client, config, tmp_path, started):
+    """Without a gap: each names the one before."""
+    made = started(engine, tmp_path, config)
+    for n in range(20):
+        made.oms.submit(order(f"a-{n}")).result(10)
+    last = made.oms.dispatcher.fold.last_seq
+    wait_for(lambda: client.xrevrange(KEYS.turns, count=1)[0][0] == f"{last}-0")
+    turns = [wire.decode_turn(fields["e"].encode()) for _, fields in client.xrange(KEYS.turns)]
+    assert [each.after for each in turns[1:]] == [each.seq for each in turns[:-1]]
+
+
+@pytest.mark.parametrize(
+    ("version", "content"),
+    [("1", "no json"), ("1", '["tester",5,0,{"request":"NEW"}]'), ("9", '["tester",5,0,{}]'),
+     ("1", '["tester",5,0,{"request":"NEW","account":"a\\"b"}]')],
+)  # fmt: skip
+def test_what_cannot_be_read_is_set_aside_and_the_next_is_handled(
+    client, config, tmp_path, started, version, content
+):
+    """Kept in `dead` with the reason, acknowledged; answered where it says whose it is."""
+    started(engine, tmp_path, config)
+    listening(client)
+    client.xadd(KEYS.commands, {"v": version, "e": content})
+    put(client, "a-1", number=6)
+    wait_for(lambda: any(each.number == 6 for each in replies(client)))
+    [(_, dead)] = client.xrange(KEYS.dead)
+    assert (dead["e"], dead["v"]) == (content, version)
+    assert "expected" in dead["why"]
+    errors = [each.error.kind for each in replies(client) if each.number == 5]
+    assert errors == (["ValidationError"] if version == "1" and content != "no json" else [])
+    wait_for(lambda: client.xlen(KEYS.commands) == 0)
+
+
+def test_what_was_read_and_not_acknowledged_is_handled_by_the_next_engine(
+    client, config, tmp_path, started
+):
+    """Its own pending entries come first, then new ones; a known id is no second order."""
+    first = started(engine, tmp_path, config)
+    first.oms.submit(order("a-1")).result(10)
+    first.stop()
+    # given two requests that an engine had read when it died, one of them in the journal
+    put(client, "a-1", number=1)
+    put(client, "a-2", number=2)
+    client.xreadgroup("engine", "engine", {KEYS.commands: ">"})
+    put(client, "a-3", number=3)
+    listening(client)
+
+    # when the next engine starts
+    second = started(engine, tmp_path, config)
+    wait_for(lambda: len(replies(client)) == 3)
+
+    # then each is answered, in order, and each is one order
+    assert [each.number for each in replies(client)] == [1, 2, 3]
+    assert len(second.oms.orders("ann").orders) == 3
+    wait_for(lambda: client.xlen(KEYS.commands) == 0)
+
+
+def test_a_request_of_which_engines_died_is_set_aside(client, config, tmp_path, started):
+    """By its delivery count; those beside it are handled."""
+    started(engine, tmp_path, config).stop()
+    listening(client)
+    killer, other = put(client, "a-1", number=1), put(client, "a-2", number=2)
+    client.xreadgroup("engine", "engine", {KEYS.commands: ">"})
+    for _ in range(config.scale.deliveries_max):
+        client.xclaim(KEYS.commands, "engine", "engine", 0, [killer])
+    started(engine, tmp_path, config)
+    wait_for(lambda: len(replies(client)) == 2)
+    assert {each.number: each.error is None for each in replies(client)} == {1: False, 2: True}
+    [(_, dead)] = client.xrange(KEYS.dead)
+    assert "ended 4 times" in dead["why"]
+    assert other
+    wait_for(lambda: client.xlen(KEYS.commands) == 0)
+
+
+def test_what_was_committed_and_not_told_is_told_by_the_next_engine(
+    client, config, tmp_path, started
+):
+    """From the journal, behind the last id in `evt`."""
+    first = started(engine, tmp_path, config)
+    first.oms.submit(order("a-1")).result(10)
+    wait_for(lambda: client.xrevrange(KEYS.turns, count=1)[0][0] == f"{last_of(first)}-0")
+    first.engine.stop()  # it tells nothing more
+    first.oms.submit(order("a-2", "SELL")).result(10)
+    first.oms.submit(order("a-3")).result(10)
+    first.stop()
+    second = started(engine, tmp_path, config)
+    wait_for(lambda: client.xrevrange(KEYS.turns, count=1)[0][0] == f"{last_of(second)}-0")
+    turns = [wire.decode_turn(fields["e"].encode()) for _, fields in client.xrange(KEYS.turns)]
+    assert [each.after for each in turns[1:]] == [each.seq for each in turns[:-1]]
+    told = [r.client_order_id for each in turns for r in wire.decode_reports(each.reports)]
+    assert {"a-1", "a-2", "a-3"} <= set(told)
+
+
+def last_of(made):
+    return made.oms.dispatcher.fold.last_seq
+
+
+def test_an_engine_of_another_journal_is_refused(config, tmp_path, started):
+    started(engine, tmp_path / "a", config)
+    with pytest.raises(FencedError, match="another journal"):
+        started(engine, tmp_path / "b", config)
+
+
+def test_an_engine_that_another_took_the_place_of_reads_and_tells_nothing(
+    client, config, tmp_path, started
+):
+    """Its number is lower: no entry moves, and it ends."""
+    stale = started(engine, tmp_path, config)
+    wait_for(lambda: client.exists(KEYS.alive))
+    client.hset(KEYS.fence, "number", last_of(stale) + 100)
+    told = client.xlen(KEYS.turns)
+    listening(client)
+    put(client, "a-1")
+    wait_for(lambda: stale.died)
+    assert all(isinstance(error, FencedError) for _, error in stale.died)
+    assert client.xlen(KEYS.turns) == told
+    assert client.xlen(KEYS.commands) == 1
+    assert replies(client) == []
+
+
+def test_an_older_copy_of_the_journal_is_refused(client, config, tmp_path, started):
+    """What Redis told of is more than it has."""
+    made = started(engine, tmp_path, config)
+    last = last_of(made)
+    made.stop()
+    client.xadd(KEYS.turns, {"v": "1", "e": ""}, id=f"{last + 50}-0")
+    with pytest.raises(FencedError, match="older copy"):
+        started(engine, tmp_path, config)
+
+
+def test_a_server_that_throws_entries_away_is_refused(client, config, tmp_path, started):
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    with pytest.raises(TransportError, match="noeviction"):
+        started(engine, tmp_path, config)
+
+
+def test_no_call_is_repeated_and_each_gives_up(server):
+    """A server that hangs: one call, one time-out."""
+    calling = Server(server.url, 0.2)
+    calling.call("PING")
+    server.stop_for_a_while()
+    with pytest.raises(TransportError):
+        calling.call("XADD", "x", "*", "a", "1")
+    server.go_on()
+    with server.client() as looking:
+        wait_for(lambda: looking.xlen("x") <= 1)
+    assert calling.call("PING") == b"PONG"
+    check_server(calling)
+    calling.close()
+
+
+def test_redis_may_lose_all_it_has_while_the_engine_runs(server, config, tmp_path, started):
+    """The group of readers is made anew, and what comes then is answered."""
+    made = started(engine, tmp_path, config)
+    remote = started(api, config)
+    remote.submit(order("a-1")).result(10)
+    server.kill()
+    server.start()
+    wait_for(lambda: remote.home.alive and not made.engine.circuit.failures)
+    assert remote.submit(order("a-2")).result(10).state == "NEW"
+    assert remote.submit(order("a-1")).result(10).repeated

@@ -1,0 +1,172 @@
+"""Two groups of markets, each with an engine, a journal and a ledger of its own."""
+
+from decimal import Decimal
+
+import pytest
+
+from oms.enums import Scope
+from oms.errors import ConfigError, TransportError, ValidationError
+from oms.requests import (
+    FundsAction,
+    FundsRequest,
+    MassCancelRequest,
+    OperatorAction,
+    OperatorRequest,
+    OrderRequest,
+)
+from oms.roles.remote import Broadcast
+from tests.scale.parts import api, deposit, engine, scaled, wait_for
+
+GROUPS = "usd: BTC_USD, inr: TATA_INR"
+
+
+@pytest.fixture
+def config(server):
+    return scaled(server.url, ledger=True, market_groups=GROUPS)
+
+
+@pytest.fixture
+def engines(config, tmp_path, started):
+    return {name: started(engine, tmp_path, config, name) for name in ("usd", "inr")}
+
+
+def buy(name, symbol, price="100", account="ann"):
+    return OrderRequest.new(account, name, symbol, "BUY", "1", price)
+
+
+def done(remote, request):
+    response = remote.submit(request).result(10)
+    assert not response.refused, response
+    return response
+
+
+@pytest.fixture
+def remote(config, engines, started):
+    """With an account that has money in both groups."""
+    assert len(engines) == 2
+    made = started(api, config)
+    done(made, FundsRequest(account="ann", client_order_id="c", action=FundsAction.CREATE))
+    done(made, deposit("ann", "USD", 1000, "d-usd"))
+    done(made, deposit("ann", "INR", 5000, "d-inr"))
+    return made
+
+
+def test_each_order_goes_to_its_symbols_engine(remote, engines):
+    usd, inr = done(remote, buy("a-1", "BTC_USD")), done(remote, buy("a-2", "TATA_INR"))
+    assert engines["usd"].oms.get_order("ann", "a-1") == usd
+    assert engines["inr"].oms.get_order("ann", "a-2") == inr
+    assert engines["usd"].oms.get_order("ann", "a-2") is None
+    assert {each.symbol for each in remote.open_orders("ann")} == {"BTC_USD", "TATA_INR"}
+    details = remote.details_for([usd, inr])
+    assert [each.symbol for each in details] == ["BTC_USD", "TATA_INR"]
+    assert remote.balances("ann") == {
+        "USD": (Decimal(900), Decimal(100)), "INR": (Decimal(4900), Decimal(100)),
+    }  # fmt: skip
+
+
+def test_a_change_finds_the_engine_of_its_order(remote, config, engines, started):
+    """Also at an api that did not see the order placed."""
+    done(remote, buy("a-1", "TATA_INR"))
+    other = started(api, config)
+    changed = done(other, OrderRequest.modify("ann", "m-1", "a-1", price="90"))
+    assert (changed.symbol, changed.type) == ("TATA_INR", "REPLACED")
+    assert done(remote, OrderRequest.cancel("ann", "x-1", "m-1")).state == "CANCELED"
+    unknown = remote.submit(OrderRequest.cancel("ann", "x-2", "never")).result(10)
+    assert unknown.reason == "UNKNOWN_ORDER"
+    assert len(engines) == 2
+
+
+def test_an_order_id_that_two_groups_know_is_refused(remote):
+    """Sequences count in each group alone."""
+    ids: dict[int, set[str]] = {}
+    for n in range(6):
+        for symbol in ("BTC_USD", "TATA_INR"):
+            placed = done(remote, buy(f"{symbol}-{n}", symbol, "1"))
+            ids.setdefault(placed.order_id, set()).add(symbol)
+    both = [order_id for order_id, symbols in ids.items() if len(symbols) == 2]
+    assert both, ids
+    with pytest.raises(ValidationError, match="clientOrderId"):
+        remote.get_order("ann", both[0])
+    cancel = OrderRequest.cancel("ann", "x", order_id=both[0])
+    with pytest.raises(ValidationError, match="clientOrderId"):
+        remote.submit(cancel).result(10)
+
+
+def test_what_is_about_all_markets_goes_to_every_group(remote, engines):
+    done(remote, buy("a-1", "BTC_USD"))
+    done(remote, buy("a-2", "TATA_INR"))
+    done(remote, MassCancelRequest(account="ann", client_order_id="m"))
+    assert remote.open_orders("ann") == []
+    done(remote, OperatorRequest(client_order_id="k", action=OperatorAction.KILL, why="drill"))
+    for symbol in ("BTC_USD", "TATA_INR"):
+        refused = remote.submit(buy(f"k-{symbol}", symbol)).result(10)
+        assert refused.reason == "KILL_SWITCH"
+    assert len(engines) == 2
+
+
+def test_what_operators_ask_is_answered_of_both_groups(remote):
+    """What goes by a group's own numbers is refused."""
+    # given an order in each, and an account that may only reduce
+    usd, _ = done(remote, buy("a-1", "BTC_USD")), done(remote, buy("a-2", "TATA_INR"))
+    halt = OperatorRequest(
+        client_order_id="h", action=OperatorAction.SET_TRADING, scope=Scope.ACCOUNT,
+        target="ann", value="REDUCING", why="a look",
+    )  # fmt: skip
+    done(remote, halt)
+
+    # then both are counted, explained and told of
+    assert remote.count_open("ann") == (2, 1, 2)
+    assert remote.count_open(symbol="TATA_INR") == (1, 1, 1)
+    halts = remote.halts().result(10)
+    assert (halts.everybody, halts.accounts) == ("ACTIVE", {"ann": "REDUCING"})
+    assert remote.account_limits("ann").result(10).groups == []
+    assert remote.explain("a-1", "ann").order_id == usd.order_id
+    assert "TATA_INR" in remote.explain("a-2", "ann").heading
+    assert remote.explain("never", "ann") is None
+    assert remote.calendar(remote.clock.wall_ns(), 1)
+    for ask in (remote.count_open, remote.actions):
+        with pytest.raises(ValidationError, match="broadcast"):
+            ask()
+
+
+def test_an_engine_that_is_gone_does_not_disturb_the_other_group(remote, engines):
+    engines["inr"].stop()
+    wait_for(lambda: not remote.links["inr"].alive)
+    assert done(remote, buy("a-1", "BTC_USD")).state == "NEW"
+    groups = remote.get_status()["groups"]
+    assert (groups["usd"]["ready"], groups["inr"]["ready"]) == (True, False)
+    with pytest.raises((TransportError, TimeoutError)):
+        remote.submit(buy("a-2", "TATA_INR")).result(1)
+
+
+def test_a_broadcast_of_one_group_tells_that_groups_turns(remote, config, engines, started):
+    """And knows the users of the home group; requests it takes none."""
+    listens = Broadcast(config, group="inr")
+    listens.start()
+    started(lambda: listens)
+    wait_for(lambda: listens.links["inr"].mirror.seq and listens.home.mirror.seq)
+    heard = []
+    listens.add_listener(lambda response: heard.append(response.client_order_id))
+    done(remote, buy("a-1", "BTC_USD"))
+    done(remote, buy("a-2", "TATA_INR"))
+    wait_for(lambda: heard)
+    assert heard == ["a-2"]
+    assert listens.instruments().keys() == {"TATA_INR"}
+    with pytest.raises(ValidationError, match="an api"):
+        listens.submit(buy("a-3", "TATA_INR"))
+    snapshot = listens.account_snapshot("ann").result(10)
+    assert [each.client_order_id for each in snapshot.orders] == ["a-2"]
+    with pytest.raises(ValidationError, match="broadcast"):
+        remote.account_snapshot("ann")
+    assert len(engines) == 2
+
+
+def test_settings_of_groups_fit_the_instruments(server):
+    with pytest.raises(ConfigError, match="one of usd, inr"):
+        scaled(server.url, market_groups=GROUPS).of_group("eur")
+    for wrong in ("usd: BTC_USD", f"{GROUPS}, x: ETH_USD", "usd: BTC_USD, inr: TATA_INR BTC_USD"):
+        with pytest.raises(ValidationError, match="market_groups"):
+            scaled(server.url, market_groups=wrong)
+    assert [
+        e.symbol for e in scaled(server.url, market_groups=GROUPS).of_group("inr").instruments
+    ] == ["TATA_INR"]

@@ -1,0 +1,176 @@
+"""The api's end of the way: what it answers when the other end, or Redis, is not there."""
+
+import pytest
+
+from oms.errors import OutcomeUnknownError, TransportError, ValidationError
+from oms.requests import MassCancelRequest, OrderRequest
+from oms.transport.scripts import SEND
+from tests.scale.parts import KEYS, api, engine, order, replace, wait_for, with_password
+
+
+def test_the_same_requests_are_answered_as_by_an_order_manager(config, tmp_path, started):
+    """Place, change, cancel, look: types, numbers and errors are the library's own."""
+    made = started(engine, tmp_path, config)
+    remote = started(api, config)
+    placed = remote.submit(order("a-1", quantity="2")).result(10)
+    assert (placed.state, placed.instrument.symbol) == ("NEW", "BTC_USD")
+    filled = remote.submit(order("b-1", "SELL", account="bob")).result(10)
+    assert [each.last_quantity for each in filled.trades] == [1]
+    assert remote.get_order("ann", "a-1") == made.oms.get_order("ann", "a-1")
+    assert remote.details_for([placed]) == made.oms.details_for([placed])
+    assert remote.trades(symbol="BTC_USD") == made.oms.trades(symbol="BTC_USD")
+    assert remote.positions("ann") == made.oms.positions("ann")
+    wait_for(lambda: remote.recent_trades("BTC_USD") == made.oms.recent_trades("BTC_USD"))
+    assert remote.depth_snapshot("BTC_USD") == made.oms.depth_snapshot("BTC_USD")
+    with pytest.raises(ValidationError) as of_remote:
+        remote.orders("ann", symbol="BTC_USD", limit=5000)
+    with pytest.raises(ValidationError) as of_engine:
+        made.oms.orders("ann", symbol="BTC_USD", limit=5000)
+    assert str(of_remote.value) == str(of_engine.value)
+    for hop in ("send", "venue", "publish", "total"):
+        assert sum(count for _, _, count in remote.latency_rows(hop)) == 2
+    canceled = remote.submit(OrderRequest.cancel("ann", "a-2", "a-1")).result(10)
+    assert canceled.state == "CANCELED"
+
+
+def test_beyond_the_lag_requests_are_refused_and_nothing_is_recorded(
+    client, config, tmp_path, started
+):
+    """Cancels pass twice as far. What waits is answered by the engine that comes."""
+    config = replace(config, scale=replace(config.scale, lag_max=3))
+    started(engine, tmp_path, config).stop()
+    remote = started(api, config, follows=False)
+    wait_for(lambda: client.exists(KEYS.replies(remote.client)))
+    waiting = [remote.submit(order(f"a-{n}")) for n in range(3)]
+    refused = remote.submit(order("a-3")).result(10)
+    assert (refused.reason, refused.journal_seq) == ("QUEUE_FULL", 0)
+    swept = remote.submit(MassCancelRequest(account="ann", client_order_id="m"))
+    wait_for(lambda: client.xlen(KEYS.commands) == 4)
+    started(engine, tmp_path, config)
+    assert [each.result(10).client_order_id for each in waiting] == ["a-0", "a-1", "a-2"]
+    assert swept.result(10).facts["canceled"] == "3"
+
+
+def test_without_redis_requests_are_refused_at_once(server, config, tmp_path, started):
+    """What was sent and has no answer is told as unknown once the circuit is open."""
+    made = started(engine, tmp_path, config)
+    remote = started(api, config)
+    made.engine.commands.wake()
+    made.engine.stop()
+    sent = remote.submit(order("a-1"))
+    wait_for(lambda: server.client().xlen(KEYS.commands) == 1)
+    server.kill()
+    with pytest.raises(OutcomeUnknownError):
+        sent.result(10)
+    with pytest.raises(TransportError):
+        remote.submit(order("a-2")).result(0.5)
+    told = remote.get_status()["groups"]["main"]
+    assert (told["ready"], told["redis"], bool(told["why"])) == (False, "open", True)
+    server.start()
+    wait_for(lambda: not remote.home.circuit.failures)
+    assert remote.get_status()["groups"]["main"]["redis"] == "ok"
+
+
+def test_requests_in_flight_survive_a_server_without_persistence(server, config, tmp_path, started):
+    """Killed and started again within the circuit's patience, or asked again after: each request is
+    one order."""
+    made = started(engine, tmp_path, config)
+    remote = started(api, config)
+    names = [f"a-{n}" for n in range(300)]
+    futures = {name: remote.submit(order(name)) for name in names}
+    server.kill()
+    server.start()
+    wait_for(lambda: remote.home.alive)
+    for name, future in futures.items():
+        try:
+            future.result(10)
+        except (OutcomeUnknownError, TransportError):
+            assert remote.submit(order(name)).result(10).state == "NEW"
+    assert sorted(each.client_order_id for each in made.oms.open_orders("ann")) == sorted(names)
+
+
+def test_listeners_hear_every_report_once_though_redis_lost_its_data(
+    server,
+    config,
+    tmp_path,
+    started,
+):
+    """What the stream no longer has comes from the engine's journal."""
+    made = started(engine, tmp_path, config)
+    remote = started(api, config)
+    heard = []
+    remote.add_listener(lambda response: heard.append(response.report))
+    for n in range(20):
+        made.oms.submit(order(f"a-{n}")).result(10)
+    server.kill()
+    for n in range(20, 40):
+        made.oms.submit(order(f"a-{n}")).result(10)
+    server.start()
+    for n in range(40, 60):
+        made.oms.submit(order(f"a-{n}")).result(10)
+    wait_for(lambda: heard and heard[-1].client_order_id == "a-59")
+    assert [each.client_order_id for each in heard] == [f"a-{n}" for n in range(60)]
+
+
+def test_depth_goes_on_without_a_gap_though_turns_were_lost(server, config, tmp_path, started):
+    """Ids of updates are contiguous; set one after the other they give the engine's book."""
+    made = started(engine, tmp_path, config)
+    remote = started(api, config)
+    before, updates = remote.depth_snapshot("BTC_USD"), []
+    remote.add_market_listener(lambda event: updates.append(event))
+    for n in range(5):
+        made.oms.submit(order(f"a-{n}", price=f"{90 + n}")).result(10)
+    server.kill()
+    for n in range(5, 10):
+        made.oms.submit(order(f"a-{n}", price=f"{90 + n}")).result(10)
+    server.start()
+    made.oms.submit(order("a-10", price="80")).result(10)
+    wait_for(lambda: remote.depth_snapshot("BTC_USD") == made.oms.depth_snapshot("BTC_USD"))
+    depth = [each for each in updates if type(each).__name__ == "DepthUpdate"]
+    assert depth[0].first_id <= before.last_id + 1
+    assert [each.first_id for each in depth[1:]] == [each.last_id + 1 for each in depth[:-1]]
+    levels = dict(before.bids_ticks)
+    for each in depth:
+        levels.update(each.bids_ticks)
+    assert {k: v for k, v in levels.items() if v} == dict(
+        made.oms.depth_snapshot("BTC_USD").bids_ticks
+    )
+
+
+RULES = "docs/scale.md"
+
+
+def test_access_rules_of_the_page_let_each_role_do_its_part_and_no_more(
+    server,
+    config,
+    tmp_path,
+    started,
+):
+    """The rules are read from the page, as a reader would copy them."""
+    from tests.test_docs import ROOT
+
+    page = (ROOT / RULES).read_text(encoding="utf-8")
+    rules = [line.split()[1:] for line in page.splitlines() if line.startswith("user ")]
+    assert [rule[0] for rule in rules] == ["engine", "api"]
+    with server.client() as root:
+        for name, *words in rules:
+            given = [each.replace("NAME", "main").replace("SECRET", "secret") for each in words]
+            root.execute_command("ACL", "SETUSER", name, *given)
+        root.execute_command("ACL", "SETUSER", "default", "off")
+    urls = [with_password(server.url, name, "secret") for name in ("engine", "api")]
+    as_engine, as_api = (
+        replace(config, scale=replace(config.scale, redis_url=url)) for url in urls
+    )
+    started(engine, tmp_path, as_engine)
+    remote = started(api, as_api)
+    assert remote.submit(order("a-1")).result(10).state == "NEW"
+    calling = remote.home.server()
+    for command in (
+        ("XADD", KEYS.turns, "*", "v", "1", "e", "forged"), ("HSET", KEYS.fence, "number", "9"),
+        ("XDEL", KEYS.commands, "1-1"), ("DEL", KEYS.turns), ("FLUSHALL",), ("KEYS", "*"),
+        ("CONFIG", "SET", "maxmemory-policy", "allkeys-lru"),
+    ):  # fmt: skip
+        with pytest.raises(TransportError, match="NOPERM"):
+            calling.call(*command)
+    assert calling.run(SEND, [KEYS.commands], [10]) == b""
+    calling.close()
