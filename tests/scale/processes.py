@@ -104,7 +104,8 @@ class Persistent:
     def __init__(self, name: str, apis: list[Role], chance: random.Random) -> None:
         self.name, self.apis, self.chance = name, apis, chance
         self.answers: dict[str, dict[str, Any]] = {}
-        self.sent = 0
+        self.others: list[str] = []  # accounts that it pays to
+        self.sent = self.transfers = 0
         self.token = ""
         self.stopping = threading.Event()
         self.failure: BaseException | None = None
@@ -153,6 +154,14 @@ class Persistent:
         answer = self.ask("POST", "/order", said)
         assert answer.status in (200, 201, 202), answer
         self.answers[name] = answer.told
+        if self.others and chance.random() < 0.2:
+            moved = {
+                "asset": "USD", "amount": "1.5", "toAccount": chance.choice(self.others),
+                "clientOrderId": f"{name}-t",
+            }  # fmt: skip
+            paid = self.ask("POST", "/balance/transfer", moved)
+            assert paid.status in (200, 422), paid
+            self.transfers += paid.status == 200
         if chance.random() < 0.3:
             self.ask("DELETE", "/order", {"origClientOrderId": name, "clientOrderId": f"{name}-c"})
 

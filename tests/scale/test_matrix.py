@@ -68,6 +68,7 @@ def test_nothing_answered_is_lost_and_nothing_is_doubled_whatever_dies(tmp_path)
         ready([*apis, broadcast])
         for each in clients:
             each.sign_up()
+            each.others = [other.name for other in clients if other is not each]
         followers = [Follower(each.name, each.token, [broadcast, *apis]) for each in clients]
         for follower in followers:
             follower.thread.start()
@@ -128,7 +129,16 @@ def audit(engine, clients, followers):
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    print(f"{sum(len(each.answers) for each in clients)} orders answered, none lost, none doubled")
+    orders, paid = (sum(f(each) for each in clients) for f in (orders_of, transfers_of))
+    print(f"{orders} orders answered, {paid} transfers, none lost, none doubled, money conserved")
+
+
+def orders_of(client):
+    return len(client.answers)
+
+
+def transfers_of(client):
+    return client.transfers
 
 
 def fills_of(engine, account):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from oms.app import status_line
 from oms.errors import OutcomeUnknownError, TransportError, ValidationError
 from oms.requests import MassCancelRequest, OrderRequest
 from oms.transport.scripts import SEND
@@ -31,6 +32,17 @@ def test_the_same_requests_are_answered_as_by_an_order_manager(config, tmp_path,
         assert sum(count for _, _, count in remote.latency_rows(hop)) == 2
     canceled = remote.submit(OrderRequest.cancel("ann", "a-2", "a-1")).result(10)
     assert canceled.state == "CANCELED"
+
+
+def test_its_status_is_a_daemons_before_an_engine_was_heard_of_and_after(config, tmp_path, started):
+    """The line that is logged each minute, and health, which says whether orders are taken."""
+    remote = started(api, config, follows=False)
+    before = remote.get_status()
+    assert before["health"] == "degraded"
+    assert status_line(before).startswith("degraded, session open")
+    started(engine, tmp_path, config)
+    wait_for(lambda: remote.get_status()["health"] == "ok")
+    assert status_line(remote.get_status()).startswith("ok, session open")
 
 
 def test_beyond_the_lag_requests_are_refused_and_nothing_is_recorded(
