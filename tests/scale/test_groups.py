@@ -6,6 +6,7 @@ import pytest
 
 from oms.enums import Scope
 from oms.errors import ConfigError, TransportError, ValidationError
+from oms.gateways.web.trading import _canceled
 from oms.requests import (
     FundsAction,
     FundsRequest,
@@ -95,8 +96,9 @@ def test_an_order_id_that_two_groups_know_is_refused(remote):
 def test_what_is_about_all_markets_goes_to_every_group(remote, engines):
     done(remote, buy("a-1", "BTC_USD"))
     done(remote, buy("a-2", "TATA_INR"))
-    done(remote, MassCancelRequest(account="ann", client_order_id="m"))
+    canceled = done(remote, MassCancelRequest(account="ann", client_order_id="m"))
     assert remote.open_orders("ann") == []
+    assert _canceled(remote, canceled) == []  # the front door counts them, and names none
     done(remote, OperatorRequest(client_order_id="k", action=OperatorAction.KILL, why="drill"))
     for symbol in ("BTC_USD", "TATA_INR"):
         refused = remote.submit(buy(f"k-{symbol}", symbol)).result(10)

@@ -407,10 +407,14 @@ async def cancel_all(ask: Ask, body: CancelAll) -> Reply:
 
 def _canceled(oms: OrderManagement, done: OrderResponse) -> list[Told]:
     """The orders that its turn says this mass cancel ended, or is about to end; also when it is
-    asked for again, unless that turn lies too far back."""
+    asked for again, unless that turn lies too far back. None where orders go to several groups,
+    which have sequences of their own: there they are counted only."""
     asked = done.order_id  # the entry of the first request; its turn ends some requests later
     upto = min(done.journal_seq, asked + TURN_MAX)
-    found = oms.reports_after(done.account, asked, upto) or []
+    try:
+        found = oms.reports_after(done.account, asked, upto) or []
+    except ValidationError:
+        return []
     reason = mass_cancel_reason(done.account, done.client_order_id)
     told = orders_told(oms, [each for each in found if each.text == reason])
     return [{name: each[name] for name in ("orderId", "clientOrderId", "status")} for each in told]
