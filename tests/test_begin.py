@@ -74,7 +74,7 @@ def test_data_is_in_the_current_directory_or_where_it_is_told(tmp_path):
 
 
 STATIC = "gateways/web/static"  # what pages name
-DAEMONS = ("run", "serve")  # go on until a signal
+DAEMONS = ("run", "serve", "engine", "api", "broadcast", "cluster")  # go on until a signal
 
 
 def commands():
