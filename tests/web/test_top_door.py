@@ -138,7 +138,7 @@ def test_an_operators_key_is_told_queue_and_latencies_another_why_not(door, stac
         try:
             return operator.overview()
         except GatewayError as error:
-            assert "401" in str(error)
+            assert "503" in str(error)
             return None
 
     wait_until(taken)

@@ -43,11 +43,18 @@ STATUSES = {
     401: "not signed in", 403: "not allowed, or asked by another site's page",
     404: "no such order, symbol, user or key", 408: "too slow",
     409: "the id was used for something else, or the order is further",
-    413: "too large", 421: "not a name of this host", 422: "recorded and rejected",
+    413: "too large", 414: "path and query too long", 421: "not a name of this host", 422: "recorded and rejected",
     429: "too often; see Retry-After", 503: "not now; see Retry-After",
     504: "the outcome is unknown: ask by clientOrderId, or send the same again",
 }  # fmt: skip
-EVERYWHERE = (400, 401, 403, 421, 429)  # 401 also where nobody need be known: a token that is bad
+EVERYWHERE = (
+    400,
+    401,
+    403,
+    414,
+    421,
+    429,
+)  # 401 also where nobody need be known: a token that is bad
 OF_CALLERS = (404, 422, 503)  # whose account, order or key is it?
 OF_WRITES = (404, 408, 409, 413, 422, 503, 504)
 KEY_HEADERS = ("X-Api-Key", "X-Api-Time", "X-Api-Nonce", "X-Api-Signature")
@@ -139,7 +146,7 @@ def responses(entry: Entry, shapes: list[Told]) -> Told:
     for status in sorted({*found, *answer.statuses}):
         done = status in answer.statuses
         content = answer.content if done else JSON
-        headers = dict(HEADERS) if status not in (400, 408, 413, 421) else {}
+        headers = dict(HEADERS) if status not in (400, 408, 413, 414, 421) else {}
         if done and writes:
             headers |= REPLAYED
         if status in (429, 503, 504):
