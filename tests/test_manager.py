@@ -179,6 +179,17 @@ def test_an_order_is_found_open_and_done_by_any_of_its_ids(start_manager, tmp_pa
     assert oms.get_order("me", "nobody") is oms.get_order("you", "A") is None
 
 
+def test_the_digest_is_that_of_the_journal_read_from_the_start(start_manager):
+    oms = start_manager()
+    for request in (buy("a", 1, 100), buy("b", 1, 99)):
+        oms.submit(request).result(SOON_S)
+    found = oms.digest().result(SOON_S)
+    fold = Fold(EmbeddedVenue())
+    for _ in fold.recover(oms.store, use_snapshot=False):
+        pass
+    assert (fold.last_seq, fold.digest()) == found
+
+
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 def test_an_order_is_found_by_its_order_id_and_by_every_id_it_has_had(tmp_path, kind):
     """Open, over, and by the next process; always called by the latest of them."""

@@ -29,6 +29,7 @@ from oms.manager import (
     Halts,
     OpenCount,
     OrderManagement,
+    StateDigest,
 )
 from oms.market_data import Candle, DepthSnapshot, TradeBust, TradeCorrection, TradePrint
 from oms.positions import Pnl, Position, Trade
@@ -76,6 +77,7 @@ METHODS: Mapping[str, Any] = {
     "open_orders": list[OrderResponse],
     "account_limits": AccountLimits,
     "halts": Halts,
+    "digest": StateDigest,
     "calendar": list[CalendarWindow],
     "count_open": OpenCount,
     "actions": ActionPage,

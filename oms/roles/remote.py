@@ -29,6 +29,7 @@ from oms.manager import (
     CalendarWindow,
     Halts,
     OpenCount,
+    StateDigest,
 )
 from oms.market_data import Candle, DecimalLevel, DepthSnapshot, TradeEvent, TradePrint, levels_of
 from oms.positions import Pnl, Position, Trade
@@ -371,6 +372,10 @@ class RemoteOrders:
     def halts(self) -> "Future[Halts]":
         """As OrderManagement.halts; of several groups everybody's is the first that is told."""
         return gathered([link.ask("halts") for link in self.links.values()], halts_of)
+
+    def digest(self) -> "Future[StateDigest]":
+        """As OrderManagement.digest. Raises ValidationError where there are several groups."""
+        return self._one("a digest").ask("digest")
 
     def calendar(self, from_ns: int, days: int = 7) -> list[CalendarWindow]:
         """Every group has the same."""

@@ -43,18 +43,13 @@ STATUSES = {
     401: "not signed in", 403: "not allowed, or asked by another site's page",
     404: "no such order, symbol, user or key", 408: "too slow",
     409: "the id was used for something else, or the order is further",
-    413: "too large", 414: "path and query too long", 421: "not a name of this host", 422: "recorded and rejected",
+    413: "too large", 414: "path and query too long", 421: "not a name of this host",
+    422: "recorded and rejected",
     429: "too often; see Retry-After", 503: "not now; see Retry-After",
     504: "the outcome is unknown: ask by clientOrderId, or send the same again",
 }  # fmt: skip
-EVERYWHERE = (
-    400,
-    401,
-    403,
-    414,
-    421,
-    429,
-)  # 401 also where nobody need be known: a token that is bad
+# 401 also where nobody need be known: of a token that is bad.
+EVERYWHERE = (400, 401, 403, 414, 421, 429)
 OF_CALLERS = (404, 422, 503)  # whose account, order or key is it?
 OF_WRITES = (404, 408, 409, 413, 422, 503, 504)
 KEY_HEADERS = ("X-Api-Key", "X-Api-Time", "X-Api-Nonce", "X-Api-Signature")
