@@ -284,8 +284,8 @@ def test_an_installed_wheel_carries_everything(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as files:
         packed = set(files.namelist())
-    pages = [path.name for path in (source / "oms" / STATIC).iterdir()]
-    assert {f"oms/{STATIC}/{name}" for name in pages} <= packed
+    pages = [path for path in (source / "oms" / STATIC).rglob("*") if path.is_file()]
+    assert {path.relative_to(source).as_posix() for path in pages} <= packed
     venv.create(tmp_path / "venv", with_pip=True)
     program = tmp_path / "venv" / "bin" / "oms"
     for command in (
