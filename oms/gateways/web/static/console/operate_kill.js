@@ -19,7 +19,7 @@ export function killPanel() {
   const node = el("section", { class: "p kill", "aria-labelledby": "h-kill" },
     el("header", {}, el("h2", { id: "h-kill", text: "Kill switch" }), el("span", { class: "grow" }), state),
     el("div", { class: "scroll", role: "region", "aria-label": "Whom it stops", tabindex: "0" }, box));
-  let isOn = null;
+  let isOn = false; // the form of an exchange that trades stands there until it is known
   box.append(scopeForm());
   watch(["operate.halts", "operate.actions"], paint, { view: "operate" });
   return { node };
