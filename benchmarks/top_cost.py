@@ -15,14 +15,13 @@ which a `top` over the network gets with an operator's key alone, is in the firs
 import argparse
 import os
 import re
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from common import Claim, Figures, parser, report, skip
+from sandboxes import sandbox
 
 from oms.client.credentials import Nobody
 from oms.clock import SystemClock
@@ -33,30 +32,16 @@ from oms.requests.codec import to_object
 from oms.top.sources import ControlSource, DoorSource, Source
 
 CLAIMS = [Claim("control_cpu_ms_per_s", "<=", 10), Claim("door_cpu_ms_per_s", "<=", 10)]
-PROGRAM = Path(__file__).resolve().parents[1] / "order_management.py"
-UNBOUND = {f"OMS__WEB__{name}_MAX": "1000000" for name in ("ORDERS", "REQUESTS", "ADDRESS")}
 LOOKS, ROWS, QUIET_S = 5, 24, 5.0
 SYMBOL, LEVELS, TRADES = "BTC_USD", 30, 100
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def measure(args: argparse.Namespace) -> Figures:
-    with tempfile.TemporaryDirectory(dir=args.directory) as name:
-        told = Path(name) / "told.txt"
-        with told.open("w") as out:
-            daemon = subprocess.Popen(
-                [sys.executable, str(PROGRAM), "serve", "--agents", "0", "--listen", "127.0.0.1:0"],
-                cwd=name, stdout=out, stderr=subprocess.DEVNULL, env={**os.environ, **UNBOUND},
-            )  # fmt: skip
-        try:
-            while "Ctrl-C" not in told.read_text():
-                time.sleep(0.05)
-            place = re.search(r"http://127\.0\.0\.1:\d+", told.read_text())
-            assert place
-            return costs(daemon.pid, Path(name) / "sandbox", place[0], args)
-        finally:
-            daemon.terminate()
-            daemon.wait()
+    with sandbox(args.directory) as daemon:
+        place = re.search(r"http://127\.0\.0\.1:\d+", daemon.told)
+        assert place
+        return costs(daemon.pid, daemon.directory, place[0], args)
 
 
 def costs(pid: int, directory: Path, url: str, args: argparse.Namespace) -> Figures:

@@ -16,41 +16,24 @@ import asyncio
 import http.client
 import json
 import multiprocessing
-import os
 import re
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from multiprocessing.sharedctypes import Synchronized
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from common import Claim, Figures, parser, report
+from sandboxes import sandbox
 
 CLAIMS = [Claim("scrape_ms", "<=", 20)]
-PROGRAM = Path(__file__).resolve().parents[1] / "order_management.py"
 CONNECTIONS, PAUSE_S, WARM_S = 16, 0.1, 1.0
-UNBOUND = {f"OMS__WEB__{name}_MAX": "1000000" for name in ("ORDERS", "REQUESTS", "ADDRESS")}
 ORDER = b'{"symbol":"BTC_USD","side":"BUY","price":"1","quantity":"0.001","timeInForce":"IOC"}'
 
 
 def measure(args: argparse.Namespace) -> Figures:
-    with tempfile.TemporaryDirectory(dir=args.directory) as name:
-        told = Path(name) / "told.txt"
-        with told.open("w") as out:
-            daemon = subprocess.Popen(
-                [sys.executable, str(PROGRAM), "serve", "--agents", "0", "--listen", "127.0.0.1:0"],
-                cwd=name, stdout=out, stderr=subprocess.DEVNULL, env={**os.environ, **UNBOUND},
-            )  # fmt: skip
-        try:
-            while "Ctrl-C" not in told.read_text():
-                time.sleep(0.05)
-            return scraped(told.read_text(), args.scrapes)
-        finally:
-            daemon.terminate()
-            daemon.wait()
+    with sandbox(args.directory) as daemon:
+        return scraped(daemon.told, args.scrapes)
 
 
 def scraped(told: str, count: int) -> Figures:

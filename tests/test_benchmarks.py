@@ -71,7 +71,8 @@ FIGURES = {
     "web_connections": {"daemon_mb", "kib_per_connection", "connections_lost"},
 }  # fmt: skip
 FIGURES["latency --ledger"] = FIGURES["latency"]
-HELPERS = {"client", "common", "compare", "web_clients"}  # compare runs the others, on two commits
+# compare runs the others, on two commits.
+HELPERS = {"client", "common", "compare", "sandboxes", "web_clients"}
 
 
 def test_each_benchmark_is_listed_here():
