@@ -1,9 +1,9 @@
 """RemoteOrders: what an api or a broadcast holds instead of an order manager.
 
 Flow:  front door -> [remote] -> link of a group -> Redis -> engine, and back
-It answers what the front door asks of an OrderManagement, by the same names and with the same
-types: what everybody may see from the mirror of each group, all else from the engine. It keeps
-nothing that another process would miss.
+It takes requests as an OrderManagement does, and answers the same questions (questions.py): what
+everybody may see from the mirror of each group, all else from the engine. It keeps nothing that
+another process would miss.
 """
 
 import logging
@@ -22,17 +22,20 @@ from oms.enums import Phase, Side, Trading
 from oms.errors import StoppedError, TransportError, ValidationError
 from oms.gateways.gate import STALE_NS
 from oms.instruments import Instrument
-from oms.manager import (
+from oms.market_data import Candle, DecimalLevel, DepthSnapshot, TradeEvent, TradePrint, levels_of
+from oms.positions import Pnl, Position, Trade
+from oms.questions import (
     ACTIONS_MAX,
+    MOVEMENTS_MAX,
+    ORDERS_MAX,
     TRADES_MAX,
     AccountLimits,
     CalendarWindow,
     Halts,
     OpenCount,
+    Questions,
     StateDigest,
 )
-from oms.market_data import Candle, DecimalLevel, DepthSnapshot, TradeEvent, TradePrint, levels_of
-from oms.positions import Pnl, Position, Trade
 from oms.reports import AccountSnapshot, OrderPage, OrderResponse
 from oms.requests import AccessAction, AccessRequest, Request, line_of
 from oms.requests.codec import to_object
@@ -46,6 +49,7 @@ from oms.stores.lock import DataLock
 from oms.turn.actions import ActionPage
 from oms.turn.answer import Asker
 from oms.turn.details import OrderDetails
+from oms.turn.history import Instant, instant_ns
 from oms.turn.latency import HOPS, Histogram
 from oms.turn.movements import MovementPage
 from oms.turn.one_shot import DryRun
@@ -60,10 +64,9 @@ T = TypeVar("T")
 
 STOP_S = 3.0
 ANSWER_S_MAX = 5.0  # of a question; those that read a day's trades take a second
-PAGE_MAX = 1_000
 
 
-class RemoteOrders:
+class RemoteOrders(Questions):
     """The engines of all groups, or of one, behind one face; and the users of the home group.
 
     role: for the name that this process has in Redis. on_failure: as of an OrderManagement."""
@@ -180,7 +183,6 @@ class RemoteOrders:
         self.try_submit(request).add_done_callback(done)
 
     def dry_run(self, request: Request) -> "Future[DryRun]":
-        """As OrderManagement.dry_run."""
         line_of(request)
         link = self.links[self.routes.group_of(request)]
         return link.ask("dry_run", to_object(request))
@@ -219,7 +221,7 @@ class RemoteOrders:
                 )
 
     def details_heard(self, response: OrderResponse) -> OrderDetails | None:
-        """As of an OrderManagement: the engine was asked before listeners were told."""
+        """The engine was asked before listeners were told."""
         return self._of_symbol(response.symbol).heard.details_of(response.order_id)
 
     # --- asked of the engines ---
@@ -261,8 +263,14 @@ class RemoteOrders:
             lambda found: the_only(found, named),
         )
 
+    def order_details(self, order_ids: Sequence[int]) -> dict[int, OrderDetails]:
+        """Raises ValidationError where there are several groups; see `details_for`."""
+        link = self._one("an order's details")
+        found: dict[int, OrderDetails] = self._asked(link, "order_details", list(order_ids))
+        return found
+
     def details_for(self, responses: Sequence[OrderResponse]) -> list[OrderDetails | None]:
-        """As OrderManagement.details_for. An order id is a number of its group's own."""
+        """An order id is a number of its group's own."""
         of = [self.routes.group_of_symbol(each.symbol) for each in responses]
         found: dict[str, dict[int, OrderDetails]] = {}
         for group in dict.fromkeys(of):
@@ -274,7 +282,7 @@ class RemoteOrders:
 
     def orders(
         self, account: str, *, symbol: str = "", side: Side | None = None, before: int = 0,
-        limit: int = PAGE_MAX,
+        limit: int = ORDERS_MAX,
     ) -> OrderPage:  # fmt: skip
         link = self._of_symbol(symbol) if symbol else self._one("a page of orders")
         page: OrderPage = self._asked(
@@ -283,7 +291,7 @@ class RemoteOrders:
         )  # fmt: skip
         return page
 
-    def fills(self, account: str, order_id: int, *, limit: int = PAGE_MAX) -> list[OrderResponse]:
+    def fills(self, account: str, order_id: int, *, limit: int = ORDERS_MAX) -> list[OrderResponse]:
         return [
             each
             for link in self.links.values()
@@ -317,7 +325,7 @@ class RemoteOrders:
             found |= self._asked(link, "pnl", account)
         return found
 
-    def ledger(self, account: str, *, before: int = 0, limit: int = PAGE_MAX) -> MovementPage:
+    def ledger(self, account: str, *, before: int = 0, limit: int = MOVEMENTS_MAX) -> MovementPage:
         link = self._one("a page of movements")
         page: MovementPage = self._asked(link, "ledger", account, before=before, limit=limit)
         return page
@@ -332,16 +340,18 @@ class RemoteOrders:
         return found
 
     def candles(
-        self, symbol: str, width: str, start: int, end: int | None = None,
+        self, symbol: str, width: str, start: Instant, end: Instant | None = None,
         upto_seq: int | None = None,
     ) -> list[Candle]:  # fmt: skip
+        until_ns = None if end is None else instant_ns("end", end)
         found: list[Candle] = self._asked(
-            self._of_symbol(symbol), "candles", symbol, width, start, end, upto_seq
-        )
+            self._of_symbol(symbol), "candles", symbol, width, instant_ns("start", start), until_ns,
+            upto_seq,
+        )  # fmt: skip
         return found
 
-    def statistics(self, symbol: str, end: int | None = None) -> Candle:
-        given = (symbol,) if end is None else (symbol, end)
+    def statistics(self, symbol: str, end: Instant | None = None) -> Candle:
+        given = (symbol,) if end is None else (symbol, instant_ns("end", end))
         found: Candle = self._asked(self._of_symbol(symbol), "statistics", *given)
         return found
 
@@ -370,11 +380,11 @@ class RemoteOrders:
         return self._only.ask("account_limits", account)
 
     def halts(self) -> "Future[Halts]":
-        """As OrderManagement.halts; of several groups everybody's is the first that is told."""
+        """Of several groups everybody's is the first that is told."""
         return gathered([link.ask("halts") for link in self.links.values()], halts_of)
 
     def digest(self) -> "Future[StateDigest]":
-        """As OrderManagement.digest. Raises ValidationError where there are several groups."""
+        """Raises ValidationError where there are several groups."""
         return self._one("a digest").ask("digest")
 
     def calendar(self, from_ns: int, days: int = 7) -> list[CalendarWindow]:
@@ -383,8 +393,8 @@ class RemoteOrders:
         return found
 
     def count_open(self, account: str = "", symbol: str = "") -> OpenCount:
-        """As OrderManagement.count_open. Raises ValidationError where accounts of several groups
-        would have to be counted: those that are in two are not known."""
+        """Raises ValidationError where accounts of several groups would have to be counted: those
+        that are in two are not known."""
         links = [self._of_symbol(symbol)] if symbol else list(self.links.values())
         if not account and len(links) > 1:
             links = [self._one("a count of accounts")]
@@ -400,7 +410,7 @@ class RemoteOrders:
         return page
 
     def explain(self, named: str, account: str = "") -> Explained | None:
-        """As OrderManagement.explain. Raises ValidationError where several groups have one."""
+        """Raises ValidationError where several groups have one."""
         links = self.routes.likely(account, named)
         return the_only([self._asked(link, "explain", named, account) for link in links], named)
 
@@ -421,7 +431,6 @@ class RemoteOrders:
     # --- from the mirrors ---
 
     def instruments(self, *, delisted: bool = False) -> dict[str, Instrument]:
-        """As OrderManagement.instruments."""
         mirrors = [link.mirror for link in self.links.values()]
         known = [each.known if delisted else each.listed for each in mirrors]
         return {name: each for some in known for name, each in some.items()}
@@ -434,7 +443,6 @@ class RemoteOrders:
         return self._of_symbol(symbol).mirror.depth(symbol)
 
     def recent_trades(self, symbol: str, limit: int | None = None) -> list[TradePrint]:
-        """As OrderManagement.recent_trades."""
         self._check_symbol(symbol)
         if limit is not None and (type(limit) is not int or limit < 1):
             raise ValidationError("limit", limit, "a whole number, 1 or more")
@@ -462,7 +470,7 @@ class RemoteOrders:
     # --- how it goes ---
 
     def latency_rows(self, hop: str) -> list[tuple[int, int, int]]:
-        """As of an OrderManagement, of what is seen from here: `send` to the engine's reading,
+        """Of what is seen from here: `send` to the engine's reading,
         `venue` from there to its answer, `publish` from there to here, `total`."""
         if hop not in HOPS:
             raise ValidationError("hop", hop, "one of " + ", ".join(HOPS))

@@ -24,7 +24,7 @@ from oms.gateways.web.shapes import (
 from oms.gateways.web.trading import Id, cursor
 from oms.gateways.web.vitals import ROWS_MAX
 from oms.gateways.web.words import Body, WholeText
-from oms.manager import ACTIONS_MAX
+from oms.questions import ACTIONS_MAX
 from oms.reject_reasons import RejectReason
 
 ROWS = 180  # a quarter of an hour
