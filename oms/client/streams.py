@@ -3,17 +3,14 @@
 Flow:  server -> socket -> [stream: its topics] -> `async for`
 Owner: the coroutine that reads; each stream has a WebSocket of its own. What is not read waits in
 the connection; when that is too much the server closes it, and the stream goes on behind its last
-event. Reports and trades are resumed by their sequence; what stands (books, phases, balances) is
-compared with what was told last, and the difference is told. What cannot be told any more is a
-GapError, and the stream goes on behind it.
+event. What cannot be told any more is a GapError, and the stream goes on behind it.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic
 
 from oms.client.credentials import Reply, refusal_of
 from oms.client.retry import FailedError, Tries, Verdict, error_of, status_of, verdict_of
@@ -21,61 +18,18 @@ from oms.client.said import Call
 from oms.client.server import Server
 from oms.client.sockets import Socket, again, learn, opened
 from oms.client.told import (
-    Balances,
     GarbledError,
     Told,
-    balance_of,
-    balances_of,
-    book_of,
-    count,
-    indicative_of,
     reading,
-    report_of,
-    rows,
-    snapshot_of,
-    state_of,
-    text,
-    top_of,
-    trade_of,
-    traded_of,
-    update_of,
     whole,
 )
+from oms.client.topics import T, Topic
 from oms.client.transport import LostError
-from oms.enums import Phase
-from oms.errors import GapError, StoppedError, ValidationError
-from oms.instruments import Instrument
-from oms.market_data import DepthUpdate, Level, MarketEvent, MarketState, TopOfBook
-from oms.reports import OrderResponse
+from oms.errors import GapError, StoppedError
 
 SILENCE_S_MAX = 10.0  # there is a heartbeat each second
 ANSWER_S_MAX = 15.0  # of a subscription
 READ_MAX = 100  # events read in a row before other coroutines have their turn
-
-T = TypeVar("T", OrderResponse, MarketEvent)
-
-
-class Topic(Protocol[T]):
-    """One subscription of a stream, over all its connections."""
-
-    words: dict[str, str]
-    """Channel; symbol or account."""
-
-    def resumes(self) -> Mapping[str, str]:
-        """Where it goes on; nothing at its very beginning, and if it has no past."""
-        ...
-
-    def begin(self, told: Told) -> "list[T | GapError]":
-        """The answer to the subscription: what is to be told of it."""
-        ...
-
-    def take(self, told: Told) -> "list[T | GapError]":
-        """One message of the channel."""
-        ...
-
-    def beat(self, seq: int) -> None:
-        """All up to this sequence was told."""
-        ...
 
 
 class Stream(Generic[T]):
@@ -217,255 +171,3 @@ def _key(words: Mapping[str, Any]) -> tuple[str, str]:
     if channel in ("reports", "balances"):
         return channel, str(words.get("account", ""))
     return channel, "" if channel == "markets" else str(words.get("symbol", ""))
-
-
-# --- what is resumed ---
-
-
-class Place:
-    """How far it was told: a turn, and the number within it; None: the whole turn."""
-
-    def __init__(self, seq: int | None) -> None:
-        self.seq, self.number = seq, None if seq is not None else 0
-
-    def words(self) -> dict[str, str]:
-        if self.seq is None:
-            return {}
-        number = {} if self.number is None else {"fromNumber": str(self.number)}
-        return {"fromSeq": str(self.seq), **number}
-
-    def begin(self, seq: int) -> None:
-        self.seq, self.number = seq, None
-
-    def passes(self, told: Told) -> bool:
-        """Is this event a new one? Then it is the latest."""
-        seq, number = whole(told["seq"]), count(told["number"])
-        if self.seq is not None and (
-            seq < self.seq or (seq == self.seq and (self.number is None or number <= self.number))
-        ):
-            return False
-        self.seq, self.number = seq, number
-        return True
-
-    def beat(self, seq: int) -> None:
-        if self.seq is not None and seq > self.seq:
-            self.begin(seq)
-
-
-class ReportsOf:
-    def __init__(self, server: Server, account: str, from_seq: int | None) -> None:
-        self.words = {"channel": "reports", "account": account}
-        self._server, self._account, self._place = server, account, Place(from_seq)
-        self.beat = self._place.beat
-        self.resumes = self._place.words
-
-    def begin(self, told: Told) -> list[OrderResponse | GapError]:
-        if told["event"] == "RESUMED":
-            return []
-        after, seq = self._place.seq, whole(told["seq"])
-        self._place.begin(seq)
-        if after is None:
-            return []
-        now = snapshot_of(told, self._server.known)
-        return [GapError("reports", self._account, after, seq, text(told["why"]), now)]
-
-    def take(self, told: Told) -> list[OrderResponse | GapError]:
-        found = report_of(told["data"], self._server.known)
-        return [found] if self._place.passes(told) else []
-
-
-class TradesOf:
-    def __init__(self, instrument: Instrument) -> None:
-        self.words = {"channel": "trades", "symbol": instrument.symbol}
-        self._instrument, self._place = instrument, Place(None)
-        self.beat = self._place.beat
-        self.resumes = self._place.words
-
-    def begin(self, told: Told) -> list[MarketEvent | GapError]:
-        if told["event"] == "RESUMED":
-            return []
-        after, seq = self._place.seq, whole(told["seq"])
-        self._place.begin(seq)
-        if after is None:
-            return []
-        latest = [trade_of(each, self._instrument) for each in rows(told["trades"])]
-        return [GapError("trades", self._instrument.symbol, after, seq, text(told["why"]), latest)]
-
-    def take(self, told: Told) -> list[MarketEvent | GapError]:
-        found = traded_of(told, self._instrument)
-        return [found] if self._place.passes(told) else []
-
-
-# --- what stands ---
-
-
-class Standing:
-    """The past is kept nowhere: what is told anew is compared with what was told last."""
-
-    def resumes(self) -> Mapping[str, str]:
-        return {}
-
-    def beat(self, _seq: int) -> None:
-        return
-
-
-class DepthOf(Standing):
-    def __init__(self, instrument: Instrument) -> None:
-        self.words = {"channel": "depth", "symbol": instrument.symbol}
-        self._instrument = instrument
-        self._bids, self._asks = dict[int, int](), dict[int, int]()
-        self._last_id: int | None = None
-
-    def begin(self, told: Told) -> list[MarketEvent | GapError]:
-        """What is another level than before, as one update: its ids are those of all between."""
-        book, before = book_of(told, "lastId", self._instrument), self._last_id
-        bids, asks = dict(book.bids_ticks), dict(book.asks_ticks)
-        changed = _changes(self._bids, bids), _changes(self._asks, asks)
-        self._bids, self._asks, self._last_id = bids, asks, book.last_id
-        if before is None or (before == book.last_id and not any(changed)):
-            return []
-        if book.last_id <= before:
-            why = "UNKNOWN_SEQUENCE"
-            return [GapError("depth", book.symbol, before, book.last_id, why, book)]
-        return [
-            DepthUpdate(
-                book.last_id, 0, book.symbol, before + 1, book.last_id,
-                tuple(sorted(changed[0], reverse=True)), tuple(sorted(changed[1])),
-                book.price_scale, book.quantity_scale,
-            )
-        ]  # fmt: skip
-
-    def take(self, told: Told) -> list[MarketEvent | GapError]:
-        """The very first update may begin before the snapshot."""
-        update, at = update_of(told, self._instrument), self._last_id
-        if at is None or update.last_id <= at:
-            return []
-        if update.first_id > at + 1:
-            raise GarbledError(f"depth of {update.symbol}: {at}, then {update.first_id}")
-        _set(self._bids, update.bids_ticks)
-        _set(self._asks, update.asks_ticks)
-        self._last_id = update.last_id
-        return [replace(update, first_id=at + 1)]
-
-
-def _changes(before: dict[int, int], now: dict[int, int]) -> list[Level]:
-    """Levels that are others; of those that are gone 0 lots."""
-    gone = [(ticks, 0) for ticks in before if ticks not in now]
-    return gone + [(ticks, lots) for ticks, lots in now.items() if before.get(ticks) != lots]
-
-
-def _set(levels: dict[int, int], changes: tuple[Level, ...]) -> None:
-    for ticks, lots in changes:
-        if lots:
-            levels[ticks] = lots
-        else:
-            levels.pop(ticks, None)
-
-
-class TopsOf(Standing):
-    def __init__(self, instrument: Instrument) -> None:
-        self.words = {"channel": "ticker", "symbol": instrument.symbol}
-        self._instrument = instrument
-        self._top: TopOfBook | None = None
-
-    def begin(self, told: Told) -> list[MarketEvent | GapError]:
-        before, top = self._top, top_of(told["ticker"], self._instrument, whole(told["seq"]))
-        self._top = top
-        return [] if before is None or _sides(before) == _sides(top) else [top]
-
-    def take(self, told: Told) -> list[MarketEvent | GapError]:
-        """A ticker is also told when nothing but its last trade is another."""
-        before, top = self._top, top_of(told["data"], self._instrument, whole(told["seq"]))
-        self._top = top
-        return [] if before is not None and _sides(before) == _sides(top) else [top]
-
-
-def _sides(top: TopOfBook) -> tuple[int, ...]:
-    return top.bid_ticks, top.bid_lots, top.ask_ticks, top.ask_lots
-
-
-class AuctionOf(Standing):
-    def __init__(self, instrument: Instrument) -> None:
-        self.words = {"channel": "auction", "symbol": instrument.symbol}
-        self._instrument = instrument
-
-    def begin(self, _told: Told) -> list[MarketEvent | GapError]:
-        return []
-
-    def take(self, told: Told) -> list[MarketEvent | GapError]:
-        return [indicative_of(told, self._instrument)]
-
-
-class PhasesOf(Standing):
-    """symbols: whose phases are told."""
-
-    def __init__(self, symbols: set[str]) -> None:
-        self.words = {"channel": "markets"}
-        self._symbols = symbols
-        self._phases: dict[str, Phase] | None = None
-
-    def begin(self, told: Told) -> list[MarketEvent | GapError]:
-        before, seq = self._phases, whole(told["seq"])
-        now = {text(symbol): Phase(phase) for symbol, phase in told["markets"].items()}
-        self._phases = now
-        return [
-            MarketState(seq, 0, symbol, phase, "")
-            for symbol, phase in now.items()
-            if before is not None and symbol in self._symbols and before.get(symbol) is not phase
-        ]
-
-    def take(self, told: Told) -> list[MarketEvent | GapError]:
-        state = state_of(told)
-        if self._phases is not None:
-            self._phases[state.symbol] = state.phase
-        return [state] if state.symbol in self._symbols else []
-
-
-class BalancesOf(Standing):
-    def __init__(self, account: str, instruments: list[Instrument]) -> None:
-        self.words = {"channel": "balances", "account": account}
-        self._account, self._instruments = account, instruments
-        self._balances: Balances | None = None
-
-    def begin(self, told: Told) -> list[MarketEvent | GapError]:
-        before, self._balances = self._balances, balances_of(told["balances"])
-        if before is None:
-            return []
-        return [
-            balance_of(each, self._account, self._instruments, whole(told["seq"]), 0)
-            for each in rows(told["balances"])
-            if before.get(each["asset"]) != self._balances[each["asset"]]
-        ]
-
-    def take(self, told: Told) -> list[MarketEvent | GapError]:
-        data, seq, number = told["data"], whole(told["seq"]), count(told["number"])
-        if self._balances is not None:
-            self._balances.update(balances_of([data]))
-        return [balance_of(data, self._account, self._instruments, seq, number)]
-
-
-# --- the streams of a client ---
-
-
-def reports_of(
-    server: Server, account: str, from_seq: int | None
-) -> list[Topic[OrderResponse]]:  # fmt: skip
-    """Of one account, or of all that the user has. Waits for the server."""
-    if from_seq is not None and (type(from_seq) is not int or from_seq < 0):
-        raise ValidationError("from_seq", from_seq, "a sequence, 0 or more")
-    accounts = [account] if account else server.accounts()
-    return [ReportsOf(server, each, from_seq) for each in accounts]
-
-
-def market_of(server: Server, symbol: str) -> list[Topic[MarketEvent]]:
-    """Of one market; or of all, and the user's balances. Waits for the server."""
-    known = server.instruments()
-    if symbol and symbol not in known:
-        raise ValidationError("symbol", symbol, "one of " + ", ".join(known))
-    instruments = [known[symbol]] if symbol else list(known.values())
-    topics: list[Topic[MarketEvent]] = [PhasesOf({each.symbol for each in instruments})]
-    for each in instruments:
-        topics += [AuctionOf(each), TradesOf(each), DepthOf(each), TopsOf(each)]
-    if not symbol and server.is_known:
-        topics += [BalancesOf(each, instruments) for each in server.accounts()]
-    return topics
