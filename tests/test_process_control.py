@@ -119,7 +119,12 @@ def test_each_command_says_the_same_with_and_without_a_daemon(tmp_path, runs):
         assert " CANCELED, filled 0.5 at 98.5, open 0" in canceled
         run("order", "ann", "BTC_USD", "buy", 1, 90, "--stop-price", 95, "--expire",
             "2200-01-01T00:00Z", "--time-in-force", "gtd")  # fmt: skip
-        assert run("mass-cancel", "ann", "--id", "m") == ["mass-cancel, id m: canceled=1"]
+        [done] = run("mass-cancel", "ann", "--id", "m", "--why", "leaving for the day")
+        assert done == "mass-cancel, id m: canceled=1"
+        assert any(
+            'request "m": cancel every open order of account ann: leaving for the day' in line
+            for line in run("explain", "m")
+        )
         assert run("operator", "kill", "--id", "k") == ["kill, id k: trading=HALTED, canceled=0"]
         refused = program("order", "ann", "BTC_USD", "buy", 1, 90, "--id", "late",
                           "--data-dir", tmp_path)  # fmt: skip
@@ -151,6 +156,7 @@ def test_what_an_argument_gets_wrong_is_told_before_anything_starts(tmp_path):
         (("cancel", "ann"), "orig_client_order_id: expected 1 to 64"),
         (("modify", "ann", "a1"), "quantity: expected a new price or a new quantity"),
         (("mass-cancel", "ann", "--everybody"), "everybody: expected False, but for the account"),
+        (("mass-cancel", "ann", "--why", "a\nb"), "why: expected up to 200 printable characters"),
         (("orders", "ann", "--limit", "0"), "expected a whole number from 1 to 1000, was '0'"),
         (("feed", tmp_path / "none", "--to", tmp_path, "--throttle"), "No such file"),
     ):

@@ -93,6 +93,7 @@ def add_to(add: AddCommand) -> None:
     option("--symbol", metavar="S", default="", help="of this symbol alone")
     option("--side", choices=SIDES, type=str.lower, help="of this side alone")
     option("--everybody", action="store_true", help='of all accounts; ACCOUNT is "operator"')
+    option("--why", metavar="TEXT", default="", help="for the record")
     _add_id(option)
     _add_questions(add)
 
@@ -239,6 +240,7 @@ def mass_cancel(args: argparse.Namespace, place: Place) -> int:
         symbol=args.symbol,
         side=Side(args.side.upper()) if args.side else None,
         everybody=args.everybody,
+        why=args.why,
     )
     return _send(args, place, request)
 
