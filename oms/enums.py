@@ -146,6 +146,10 @@ class Phase(StrEnum):
     REOPENING_AUCTION = "REOPENING_AUCTION"
 
 
+CALLS = (Phase.OPENING_AUCTION, Phase.CLOSING_AUCTION, Phase.REOPENING_AUCTION)
+"""Phases in which orders gather, and an uncross ends them."""
+
+
 class Scope(StrEnum):
     """What a command or a limit is about. GROUP: the accounts of one [group]; limits alone."""
 

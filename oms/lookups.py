@@ -26,6 +26,7 @@ from oms.market_data import (
     Candle,
     DecimalLevel,
     DepthSnapshot,
+    IndicativePrice,
     Level,
     Prices,
     TradeEvent,
@@ -73,6 +74,7 @@ from oms.turn.history import Grid, Instant, candles_of, instant_ns, statistics_o
 from oms.turn.inbox import Inbox
 from oms.turn.intake import Intake
 from oms.turn.latency import HOPS
+from oms.turn.market_feed import indicative_now
 from oms.turn.movements import MovementPage, movements_of
 from oms.turn.one_shot import DryRun, dry_run
 from oms.turn.publisher import Publisher, settle
@@ -350,6 +352,10 @@ class Lookups(Questions):
             raise ValidationError("levels", levels, "a whole number, 0 or more")
         bids, asks = self.publisher.depth(symbol)
         return bids[:levels], asks[:levels]
+
+    def indicative(self, symbol: str) -> "Future[IndicativePrice | None]":
+        self._check_symbol(symbol)
+        return self.between_turns(lambda desk, _intake: indicative_now(desk, symbol))
 
     def best_bid(self, symbol: str) -> Decimal | None:
         bids, _ = self.get_depth(symbol, 1)

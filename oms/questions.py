@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from oms.clock import NANOS
 from oms.enums import Phase, Side, Trading
 from oms.instruments import Instrument
-from oms.market_data import Candle, DepthSnapshot, TradeEvent, TradePrint
+from oms.market_data import Candle, DepthSnapshot, IndicativePrice, TradeEvent, TradePrint
 from oms.positions import Pnl, Position, Trade
 from oms.reports import AccountSnapshot, OrderPage, OrderResponse
 from oms.requests import Request
@@ -222,6 +222,11 @@ class Questions(ABC):
         first call waits for the next turn (so no listener may make it), the others for nothing.
         Raises StoppedError if there is no such turn, DeadlockError if a listener is first.
         """
+
+    @abstractmethod
+    def indicative(self, symbol: str) -> "Future[IndicativePrice | None]":
+        """What an auction would trade if it ended now; None: the market is in no call. Between two
+        turns: a look at all orders of the call. Raises ValidationError."""
 
     @abstractmethod
     def best_bid(self, symbol: str) -> Decimal | None:

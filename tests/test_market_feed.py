@@ -1,6 +1,7 @@
 """Market data: events in order, snapshots that fit them, and reads that wait for no write."""
 
 import threading
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -126,6 +127,25 @@ def test_what_self_trade_prevention_takes_off_a_maker_is_told(stepped):
     assert (top.ask_ticks, top.ask_lots) == (100, 3)
 
 
+def now_in_call(stepped):
+    """What an auction would trade, as whoever asks is told it."""
+    question = stepped.oms.indicative("X")
+    stepped.step()
+    return question.result(0)
+
+
+def test_what_an_auction_would_trade_can_be_asked_with_nobody_listening(stepped):
+    """In a call, though nothing would trade; not outside of one."""
+    assert now_in_call(stepped) is None
+    stepped.send(phase("P", Phase.REOPENING_AUCTION))
+    assert (now_in_call(stepped).price, now_in_call(stepped).volume) == (None, 0)
+    stepped.send(buy("A", 5, 102), sell("B", 2, 100), buy("C", 1))
+    found = now_in_call(stepped)
+    assert (found.price_ticks, found.volume_lots, found.surplus_lots) == (102, 2, 4)
+    stepped.send(phase("Q", Phase.CONTINUOUS))
+    assert now_in_call(stepped) is None
+
+
 def test_an_uncross_prints_each_trade_once(stepped):
     """Nobody takes: the id is the buyer's; so in recent_trades. The call tells its price first."""
     events = listening(stepped)
@@ -137,6 +157,8 @@ def test_an_uncross_prints_each_trade_once(stepped):
     stepped.send(buy("A", 5, 102), sell("B", 2, 100), sell("C", 1, 101))
     told = [event for event in taken(events) if isinstance(event, IndicativePrice)]
     assert [(e.price_ticks, e.volume_lots, e.surplus_lots) for e in told] == [(102, 3, 2)]
+    asked = now_in_call(stepped)
+    assert asked == replace(told[0], number=0)
     stepped.send(buy("D", 1, 90))
     assert not any(isinstance(event, IndicativePrice) for event in taken(events))
 

@@ -145,10 +145,14 @@ def test_a_halt_and_an_auction_are_shown(exchange, looks):
         await reader.look()
         assert "◆ reopening auction" in reader.text("head")
         assert "crossed until the uncross" in reader.text("book")
+        assert reader.text("book").splitlines()[1].split() == [
+            "indicative", "1,000.00", "volume", "1.000", "▼", "1.000"
+        ]  # fmt: skip
 
         exchange.force("BTC_USD", Phase.CONTINUOUS)
         await reader.look()
         assert "● continuous" in reader.text("head")
+        assert "indicative" not in reader.whole
         assert "1,000.00" in reader.text("tape")
 
     reading(looks, story)

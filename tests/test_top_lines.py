@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from oms.enums import Phase, Side
 from oms.top import lines
 from oms.top.lines import View
-from oms.top.seen import Market, MarketRow, Overview, Print, Seen
+from oms.top.seen import Auction, Market, MarketRow, Overview, Print, Seen
 
 SECOND = 1_000_000_000
 NOW_NS = 1_700_000_000 * SECOND  # 2023-11-14 22:13:20 UTC
@@ -192,6 +192,26 @@ def test_an_auction_says_whether_its_book_crosses():
     assert "crossed until the uncross" in texts(lines.book_lines(called, view(), (53, 10)))[0]
 
 
+def test_a_call_tells_what_would_trade_in_80_columns():
+    """Price and volume with the decimals of the grid, and which side is left over."""
+    called = row(phase=Phase.OPENING_AUCTION)
+
+    def told(*auction):
+        market = BOOK._replace(auction=Auction(*auction) if auction else None)
+        return texts(lines.book_lines(seen(called, market=market), view(), (53, 10)))
+
+    assert told("1234.5", "12.5", "3")[1] == "indicative 1,234.50  volume 12.500  ▲ 3.000"
+    assert told("1234.5", "12.5", "-3")[1].endswith("  ▼ 3.000")
+    assert told("1234.5", "12.5", "0")[1] == "indicative 1,234.50  volume 12.500"
+    assert told(None, "0", "0")[1] == "indicative -  nothing would trade yet"
+    longest = told("99999.95", "12345.678", "-12345.678")
+    assert longest[1].endswith("  ▼ 12,345.678")
+    assert (len(longest), longest[2].split()[0]) == (10, "quantity")
+    assert told()[1].split()[0] == "quantity"
+    over = seen(market=BOOK._replace(auction=Auction("99", "1", "0")))  # it ended since
+    assert "indicative" not in "".join(texts(lines.book_lines(over, view(), (53, 10))))
+
+
 @pytest.mark.parametrize("panel", ["head", "market", "book", "tape", "daemon"])
 @pytest.mark.parametrize(
     ("told", "at"),
@@ -249,15 +269,16 @@ ROWS = st.lists(
 
 @settings(max_examples=50, deadline=None)
 @given(
+    auction=st.none() | st.builds(Auction, st.none() | NUMBERS, NUMBERS, NUMBERS),
     rows=ROWS, bids=LEVELS, asks=LEVELS, trades=PRINTS, lost=st.just("") | TEXTS,
     width=st.integers(1, 200), height=st.integers(1, 60),
 )  # fmt: skip
 def test_every_panel_has_its_size_and_no_text_moves_the_terminal(
-    rows, bids, asks, trades, lost, width, height
+    auction, rows, bids, asks, trades, lost, width, height
 ):
     """Whatever an exchange tells: no line is too long, and no control character comes through."""
     symbol = rows[0].symbol
-    told = seen(*rows, market=Market(symbol, bids, asks, trades), lost=lost)
+    told = seen(*rows, market=Market(symbol, bids, asks, trades, auction), lost=lost)
     at = view(symbol)
     for make in (
         lines.market_lines, lines.book_lines, lines.tape_lines, lines.daemon_lines,

@@ -32,6 +32,7 @@ from oms.client.told import (
     balances_of,
     book_of,
     candle_of,
+    indicative_of,
     pnl_of,
     position_of,
     report_of,
@@ -48,7 +49,15 @@ from oms.clock import Clock, SystemClock, pause, wall_ns_of
 from oms.enums import Phase, Side
 from oms.errors import ServerError, StoppedError, ValidationError
 from oms.instruments import Instrument
-from oms.market_data import Candle, DecimalLevel, DepthSnapshot, MarketEvent, Prices, TradePrint
+from oms.market_data import (
+    Candle,
+    DecimalLevel,
+    DepthSnapshot,
+    IndicativePrice,
+    MarketEvent,
+    Prices,
+    TradePrint,
+)
 from oms.positions import Pnl, Position
 from oms.reject_reasons import RejectReason
 from oms.reports import AccountSnapshot, OrderPage, OrderResponse
@@ -311,6 +320,20 @@ class Client:
         """Bids and asks, best first: (price, open quantity)."""
         book = self._depth(symbol, max(1, min(levels, LEVELS_MAX)))
         return list(book.bids[:levels]), list(book.asks[:levels])
+
+    def indicative(self, symbol: str) -> "Future[IndicativePrice | None]":
+        """What an auction would trade if it ended now, at most 0.1 s old; None: there is no call.
+        Its `seq` is 0."""
+        return resolved(self._indicative, symbol)
+
+    def _indicative(self, symbol: str) -> IndicativePrice | None:
+        instrument = self._server.traded(symbol)
+
+        def read(reply: Reply) -> IndicativePrice | None:
+            told = reply.told
+            return None if told["volume"] is None else indicative_of(told, 0, 0, instrument)
+
+        return self._server.question("/auction", {"symbol": symbol}, read)
 
     def best_bid(self, symbol: str) -> Decimal | None:
         bids, _ = self.get_depth(symbol, 1)

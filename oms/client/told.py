@@ -275,11 +275,11 @@ def state_of(told: Told) -> MarketState:
     )  # fmt: skip
 
 
-def indicative_of(told: Told, instrument: Instrument) -> IndicativePrice:
-    """A message of the channel auction."""
-    data, price, quantity = told["data"], instrument.price_scale, instrument.quantity_scale
+def indicative_of(data: Told, seq: int, number: int, instrument: Instrument) -> IndicativePrice:
+    """What an auction would trade: the answer of a route, or the data of a message."""
+    price, quantity = instrument.price_scale, instrument.quantity_scale
     return IndicativePrice(
-        whole(told["seq"]), count(told["number"]), instrument.symbol,
+        seq, number, instrument.symbol,
         to_units("price", text(data["price"] or "0"), price),
         to_units("volume", text(data["volume"] or "0"), quantity),
         to_units("surplus", text(data["surplus"] or "0"), quantity), price, quantity,

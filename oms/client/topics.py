@@ -250,7 +250,8 @@ class AuctionOf(Standing):
         return []
 
     def take(self, told: Told) -> list[MarketEvent | GapError]:
-        return [indicative_of(told, self._instrument)]
+        seq, number = whole(told["seq"]), count(told["number"])
+        return [indicative_of(told["data"], seq, number, self._instrument)]
 
 
 class PhasesOf(Standing):

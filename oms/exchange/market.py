@@ -9,7 +9,16 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 
-from oms.enums import MarketOrderPolicy, OrderState, OrderType, Phase, SelfTrade, Side, TimeInForce
+from oms.enums import (
+    CALLS,
+    MarketOrderPolicy,
+    OrderState,
+    OrderType,
+    Phase,
+    SelfTrade,
+    Side,
+    TimeInForce,
+)
 from oms.exchange.accounts import bound_of
 from oms.exchange.auction import Equilibrium, Interest, Uncross, newer, uncross
 from oms.exchange.book import OrderBook, PriceLevel
@@ -23,7 +32,6 @@ from oms.reject_reasons import RejectReason
 BUY, SELL = Side.BUY, Side.SELL
 CLOSED, CONTINUOUS, HALTED = Phase.CLOSED, Phase.CONTINUOUS, Phase.HALTED
 CLOSING = Phase.CLOSING_AUCTION
-CALLS = (Phase.OPENING_AUCTION, CLOSING, Phase.REOPENING_AUCTION)
 GATHERING = (Phase.PRE_OPEN, *CALLS)  # where market orders wait for the uncross
 INTERRUPTED = (HALTED, Phase.REOPENING_AUCTION)
 AUCTION = "AUCTION"

@@ -41,7 +41,7 @@ from oms.users import Key, User
 
 ASK, ORIGIN = "ask", "origin"
 # Questions whose answer is not there at once.
-DRY_RUN, MARKETS, WATCH = "dry_run", "markets", "watch"
+DRY_RUN, MARKETS, AUCTION, WATCH = "dry_run", "markets", "auction", "watch"
 FILLED_IN = ("user", "gateway")  # fields of the origin that are not for a client to say
 ROWS, ROWS_MAX = 100, 1_000  # orders or trades in one answer: unless asked otherwise, and at most
 TRADES_TOLD_MAX = 100  # of one order, in the answer to its request
@@ -83,9 +83,12 @@ class Answers:
         if name == MARKETS:
             _checked(values, {})
             return Promise(self._oms.journal_seq(), self.markets)
+        if name == AUCTION:
+            symbol = _checked(values, {"symbol": SYMBOL})["symbol"]
+            return Promise(self._oms.indicative(symbol), self.auction)
         question = QUESTIONS.get(name) if type(name) is str else None
         if question is None:
-            known = ", ".join([*QUESTIONS, MARKETS, DRY_RUN, WATCH])
+            known = ", ".join([*QUESTIONS, MARKETS, AUCTION, DRY_RUN, WATCH])
             raise ValidationError(ASK, name, f"one of {known}")
         fields = _checked(values, question.fields)
         if question.slow and self._aside is not None:
@@ -143,6 +146,10 @@ class Answers:
             for symbol, each in sorted(self._oms.instruments().items())
         ]  # fmt: skip
         return {"markets": told, "seq": seq}
+
+    def auction(self, found: IndicativePrice | None) -> Told:
+        """What an auction would trade if it ended now; null: the market is in no call."""
+        return {"auction": None if found is None else indicative_object(found)}
 
     # --- questions ---
 
@@ -259,11 +266,7 @@ class Answers:
                 )
                 told |= {"bid": bid, "ask": ask}
             case IndicativePrice():
-                told |= {
-                    "price": to_text(event.price_ticks, price),
-                    "volume": to_text(event.volume_lots, quantity),
-                    "surplus": to_text(event.surplus_lots, quantity),
-                }
+                told |= indicative_object(event)
         return told
 
 
@@ -271,6 +274,16 @@ def _levels(instrument: Instrument, levels: "list[Level] | tuple[Level, ...]") -
     """Price and quantity of each level, best first."""
     price, quantity = instrument.price_scale, instrument.quantity_scale
     return [[to_text(ticks, price), to_text(lots, quantity)] for ticks, lots in levels]
+
+
+def indicative_object(found: IndicativePrice) -> Told:
+    """What an auction would trade if it ended now: of volume 0 nothing, and no price."""
+    price, quantity = found.price_scale, found.quantity_scale
+    return {
+        "price": to_text(found.price_ticks, price),
+        "volume": to_text(found.volume_lots, quantity),
+        "surplus": to_text(found.surplus_lots, quantity),
+    }
 
 
 def print_object(trade: TradePrint) -> Told:

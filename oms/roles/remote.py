@@ -22,7 +22,15 @@ from oms.enums import Phase, Side, Trading
 from oms.errors import StoppedError, TransportError, ValidationError
 from oms.gateways.gate import STALE_NS
 from oms.instruments import Instrument
-from oms.market_data import Candle, DecimalLevel, DepthSnapshot, TradeEvent, TradePrint, levels_of
+from oms.market_data import (
+    Candle,
+    DecimalLevel,
+    DepthSnapshot,
+    IndicativePrice,
+    TradeEvent,
+    TradePrint,
+    levels_of,
+)
 from oms.positions import Pnl, Position, Trade
 from oms.questions import (
     ACTIONS_MAX,
@@ -417,6 +425,10 @@ class RemoteOrders(Questions):
     def symbol_limits(self) -> "Future[dict[str, dict[str, str]]]":
         asked = [link.ask("symbol_limits") for link in self.links.values()]
         return gathered(asked, lambda found: {k: v for each in found for k, v in each.items()})
+
+    def indicative(self, symbol: str) -> "Future[IndicativePrice | None]":
+        self._check_symbol(symbol)
+        return self._of_symbol(symbol).ask("indicative", symbol)
 
     def journal_seq(self, symbol: str = "") -> "Future[int]":
         """Behind all that was told of the turns before. Without a symbol the lowest of all groups:

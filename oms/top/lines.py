@@ -128,8 +128,11 @@ def book_lines(seen: Seen, view: View, size: Size) -> list[Line]:
     column = max(column, len("quantity"))
     columns = 3 if side_width >= 3 * column + 2 else 2
     heads = [("price", DIM), ("quantity", DIM), ("sum", DIM)][:columns]
-    lines = [_book_line([[head] for head in heads], [[head] for head in heads], column, side_width)]
-    height = size[1] - 2
+    lines = _call_lines(row, market)
+    lines += [
+        _book_line([[head] for head in heads], [[head] for head in heads], column, side_width)
+    ]
+    height = size[1] - 1 - len(lines)
     for n in range(min(height, max(len(bids), len(asks)))):
         bid = bids[n][:columns] if n < len(bids) else []
         ask = asks[n][:columns] if n < len(asks) else []
@@ -145,7 +148,7 @@ def _book_title(row: MarketRow, market: Market) -> str:
     """What the book means in this phase."""
     if row.phase == Phase.HALTED:
         return "Book, halted: nothing trades"
-    if glyph_of(row.phase)[0] == "◆":
+    if row.in_call:
         crosses = any(
             Decimal(bid[0]) >= Decimal(ask[0])
             for bid, ask in zip(market.bids[:1], market.asks[:1], strict=False)
@@ -154,6 +157,26 @@ def _book_title(row: MarketRow, market: Market) -> str:
     if row.phase in (Phase.CLOSED, Phase.PRE_OPEN):
         return f"Book, {words(row.phase)}: nothing trades"
     return "Book"
+
+
+def _call_lines(row: MarketRow, market: Market) -> list[Line]:
+    """What the auction would trade now, in one line, and of which side how much would be left; no
+    line while the market is in no call."""
+    auction = market.auction
+    if not row.in_call or auction is None:
+        return []
+    if auction.price is None:
+        return [[("indicative ", DIM), ("-", PLAIN), ("  nothing would trade yet", DIM)]]
+    line: Line = [
+        ("indicative ", DIM), *number(auction.price, row.price_decimals),
+        ("  volume ", DIM), *number(auction.volume, row.quantity_decimals),
+    ]  # fmt: skip
+    left = Decimal(auction.surplus)
+    if left:
+        side = Side.BUY if left > 0 else Side.SELL
+        over = number(f"{abs(left):f}", row.quantity_decimals)
+        line += [(f"  {_arrow(side)} ", _look_of(side)), *over]
+    return [line]
 
 
 def _side_rows(levels: Sequence[Level], row: MarketRow) -> list[list[Line]]:

@@ -45,6 +45,7 @@ q                quit
 
 ● continuous   ◆ auction   ■ halted   ○ closed   ◐ pre-open   · remote
 ▲ a buyer took, or the price rose      ▼ a seller took, or it fell
+in an auction: what would trade now; ▲ so much more to buy, ▼ to sell
 ▲ stale: no answer for 2 s; all that is shown is of the past, and greyed
 
 It looks, and changes nothing."""

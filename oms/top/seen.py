@@ -5,6 +5,8 @@ Prices and quantities are decimals as text, as the exchange tells them; nothing 
 
 from typing import Any, NamedTuple
 
+from oms.enums import CALLS
+
 Level = tuple[str, str]
 """Price, and the quantity shown there."""
 
@@ -18,6 +20,11 @@ class MarketRow(NamedTuple):
     last: str | None
     price_decimals: int
     quantity_decimals: int
+
+    @property
+    def in_call(self) -> bool:
+        """Do orders gather, for an uncross to come?"""
+        return self.phase in CALLS
 
 
 class Overview(NamedTuple):
@@ -43,13 +50,24 @@ class Print(NamedTuple):
     taker_side: str
 
 
+class Auction(NamedTuple):
+    """What an auction would trade if it ended now. price: None where nothing would trade.
+    surplus: above 0 buyers are left over, below 0 sellers."""
+
+    price: str | None
+    volume: str
+    surplus: str
+
+
 class Market(NamedTuple):
-    """One market from near: the best levels of both sides, best first; trades, newest first."""
+    """One market from near: the best levels of both sides, best first; trades, newest first.
+    auction: of its call; None while it is in none."""
 
     symbol: str
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
     trades: tuple[Print, ...]
+    auction: Auction | None = None
 
 
 class Seen(NamedTuple):

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -21,7 +22,7 @@ from oms.clock import Clock
 from oms.errors import GatewayError
 from oms.gateways.client import ControlClient
 from oms.gateways.wire import SOCKET_NAME, Told
-from oms.top.seen import Level, Market, MarketRow, Overview, Print
+from oms.top.seen import Auction, Level, Market, MarketRow, Overview, Print
 
 LOOK_S_MAX = 3.0  # for one answer
 ROWS_MAX = 100  # levels a side, and trades
@@ -32,6 +33,7 @@ COUNTS = (
     "journal_seq",
 )  # fmt: skip
 FIGURES = ("p50", "p99", "max")
+NO_AUCTION: Told = {"auction": None}
 SYMBOL = re.compile(r"[!-~]{1,64}")
 DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?")
 
@@ -44,8 +46,8 @@ class Source(Protocol):
 
     def overview(self) -> Overview: ...
 
-    def market(self, symbol: str, rows: int) -> Market:
-        """rows: levels of a side, and trades; at most ROWS_MAX."""
+    def market(self, row: MarketRow, rows: int) -> Market:
+        """One market of the overview. rows: levels of a side, and trades; at most ROWS_MAX."""
         ...
 
     def close(self) -> None: ...
@@ -88,9 +90,11 @@ class ControlSource:
             )  # fmt: skip
             return Overview(rows, _status(status["status"]))
 
-    def market(self, symbol: str, rows: int) -> Market:
+    def market(self, row: MarketRow, rows: int) -> Market:
+        symbol = row.symbol
         depth = self._ask({"ask": "depth", "symbol": symbol, "levels": rows})
         trades = self._ask({"ask": "recent_trades", "symbol": symbol, "limit": rows})
+        called = self._ask({"ask": "auction", "symbol": symbol}) if row.in_call else NO_AUCTION
         with _understood("the daemon"):
             book = depth["depth"]
             return Market(
@@ -100,6 +104,7 @@ class ControlSource:
                           _decimal(each["quantity"]), each["taker_side"])
                     for each in reversed(trades["trades"])
                 ),
+                _auction(called["auction"]),
             )  # fmt: skip
 
     def _ask(self, given: Told) -> Told:
@@ -153,9 +158,11 @@ class DoorSource:
             return {}, "for operators: this key is none of an operator's"
         return self._fine("/admin/status", code, told), ""
 
-    def market(self, symbol: str, rows: int) -> Market:
-        query = f"symbol={quote(symbol, safe='')}&limit={rows}"
-        book, trades = self._get(f"/depth?{query}"), self._get(f"/trades?{query}")
+    def market(self, row: MarketRow, rows: int) -> Market:
+        symbol, of = row.symbol, f"symbol={quote(row.symbol, safe='')}"
+        book = self._get(f"/depth?{of}&limit={rows}")
+        trades = self._get(f"/trades?{of}&limit={rows}")
+        called = self._get(f"/auction?{of}") if row.in_call else None
         with _understood("the front door"):
             return Market(
                 symbol, _levels(book["bids"]), _levels(book["asks"]),
@@ -164,6 +171,7 @@ class DoorSource:
                           each["takerSide"] or "")
                     for each in reversed(trades["trades"])
                 ),
+                _auction(called),
             )  # fmt: skip
 
     def _get(self, target: str) -> Told:
@@ -199,6 +207,15 @@ class DoorSource:
 
 def _levels(told: Any) -> tuple[Level, ...]:
     return tuple((_decimal(price), _decimal(quantity)) for price, quantity in told)
+
+
+def _auction(told: Any) -> Auction | None:
+    """None while there is no call, which a front door tells with nulls."""
+    if told is None or told["volume"] is None:
+        return None
+    price, volume = told["price"], _decimal(told["volume"])
+    trades = price is not None and Decimal(volume) > 0
+    return Auction(_decimal(price) if trades else None, volume, _decimal(told["surplus"]))
 
 
 def _status(told: Any) -> Told:

@@ -109,9 +109,8 @@ class Watcher:
         """The wanted one, or the first; one that is delisted is no more."""
         with self._lock:
             symbol, rows = self._wanted
-        if overview.row(symbol) is None:
-            symbol = overview.markets[0].symbol if overview.markets else ""
-        return source.market(symbol, rows) if symbol else None
+        row = overview.row(symbol) or next(iter(overview.markets), None)
+        return source.market(row, rows) if row is not None else None
 
     def _rate(self, overview: Overview) -> float | None:
         """Reports published a second since the last overview of the same process."""

@@ -12,9 +12,9 @@ import threading
 from collections.abc import Callable, Mapping
 
 from oms.desk.desk import Desk
-from oms.enums import Phase, Side
+from oms.enums import CALLS, Phase, Side
 from oms.errors import StoppedError
-from oms.exchange.market import CALLS, Market
+from oms.exchange.market import Market
 from oms.instruments import Instrument
 from oms.market_data import (
     BalanceChange,
@@ -320,6 +320,16 @@ class MarketFeed:
                 self._indicative[symbol] = found
                 number = len(events) + 1
                 events.append(IndicativePrice(seq, number, symbol, *found, *_scales(market)))
+
+
+def indicative_now(desk: Desk, symbol: str) -> IndicativePrice | None:
+    """What an auction would trade if it ended now, as of the latest turn; None: there is no call.
+    On the dispatcher's thread."""
+    market = desk.engine.markets.get(symbol) if desk.engine is not None else None
+    if market is None or market.phase not in CALLS:
+        return None
+    found = market.indicative() or NOTHING_TRADES
+    return IndicativePrice(desk.reports.turn_seq, 0, symbol, *found, *_scales(market))
 
 
 def _tell_books(events: list[MarketEvent], seq: int, changes: list[BookChange]) -> None:

@@ -2,6 +2,7 @@
 
 import random
 import time
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -74,8 +75,21 @@ def test_every_question_has_the_library_s_answer(door, clients):
     assert ann.get_prices(SYMBOL) == oms.get_prices(SYMBOL)
     unsigned = [t._replace(buy_order_id=0, sell_order_id=0) for t in oms.recent_trades(SYMBOL)]
     assert ann.recent_trades(SYMBOL) == unsigned
+    assert ann.indicative(SYMBOL).result() is oms.indicative(SYMBOL).result(10) is None
     day = ann.recent_trades(SYMBOL)[0].wall_ns
     assert ann.candles(SYMBOL, "1d", day) == oms.candles(SYMBOL, "1d", day) != []
+
+
+def test_what_an_auction_would_trade_is_told(door, clients):
+    ann, oms = clients("ann"), door.oms
+    ask(ann, order("ann", "a-1", "BUY", "3", "99"))
+    call = OperatorRequest(
+        client_order_id="p", action=OperatorAction.SET_PHASE, value="OPENING_AUCTION", why="drill"
+    )
+    oms.submit(call).result(10)
+    found = ann.indicative(SYMBOL).result()
+    assert found == replace(oms.indicative(SYMBOL).result(10), seq=0)
+    assert (found.price, found.volume) == (None, 0)
 
 
 def test_pages_are_read_to_their_end(door, clients, monkeypatch):

@@ -78,6 +78,19 @@ def test_a_market_is_halted_and_resumed(boss):
     boss.rest.good("POST", "/admin/phase", {"symbol": S, "phase": "CONTINUOUS"})
 
 
+def test_a_call_shows_what_it_would_trade_also_to_a_page_that_comes_later(boss):
+    """The feed tells what changes; a page that is opened in a quiet call asks."""
+    boss.rest.good("POST", "/admin/phase", {"symbol": S, "phase": "OPENING_AUCTION"})
+    boss.ann.sends("BUY", "3", "101")
+    boss.sends("SELL", "2", "100")
+    boss.goes_to("Trade")
+    boss.page.reload()
+    told = boss.page.locator("p.call")
+    expect(told).to_contain_text("Indicative 101.00: 2 BTC would trade, 1 more to buy")
+    boss.rest.good("POST", "/admin/phase", {"symbol": S, "phase": "CONTINUOUS"})
+    expect(told).not_to_be_visible()
+
+
 def test_the_kill_switch_needs_numbers_a_reason_and_the_words(exchange):
     """Nothing happens before the words are right; then all is stopped, told in red to operators,
     and stays so over a restart until it is released with a reason."""

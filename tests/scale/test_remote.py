@@ -3,10 +3,17 @@
 import pytest
 
 from oms.app import status_line
+from oms.enums import Phase
 from oms.errors import OutcomeUnknownError, TransportError, ValidationError
-from oms.requests import MassCancelRequest, OrderRequest
+from oms.requests import MassCancelRequest, OperatorAction, OperatorRequest, OrderRequest
 from oms.transport.scripts import SEND
 from tests.scale.parts import KEYS, api, engine, order, replace, wait_for, with_password
+
+
+def phase(value):
+    return OperatorRequest(
+        client_order_id=value.value, action=OperatorAction.SET_PHASE, value=value.value, why="drill"
+    )
 
 
 def test_the_same_requests_are_answered_as_by_an_order_manager(config, tmp_path, started):
@@ -23,6 +30,11 @@ def test_the_same_requests_are_answered_as_by_an_order_manager(config, tmp_path,
     assert remote.positions("ann") == made.oms.positions("ann")
     wait_for(lambda: remote.recent_trades("BTC_USD") == made.oms.recent_trades("BTC_USD"))
     assert remote.depth_snapshot("BTC_USD") == made.oms.depth_snapshot("BTC_USD")
+    assert remote.indicative("BTC_USD").result(10) is None
+    made.oms.submit(phase(Phase.OPENING_AUCTION)).result(10)
+    found = remote.indicative("BTC_USD").result(10)
+    assert (found.volume_lots, found) == (0, made.oms.indicative("BTC_USD").result(10))
+    made.oms.submit(phase(Phase.CONTINUOUS)).result(10)
     with pytest.raises(ValidationError) as of_remote:
         remote.orders("ann", symbol="BTC_USD", limit=5000)
     with pytest.raises(ValidationError) as of_engine:

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from oms.clock import ManualClock
 from oms.sections import SessionConfig
+from tests.processes import wait_until
 from tests.web.doors import front_config
 
 S = "BTC_USD"
@@ -94,6 +96,42 @@ def test_the_ticker_is_summed_up_once_for_all(door, monkeypatch):
     assert len(asked) == 1
 
 
+def test_what_an_auction_would_trade(door):
+    """All null while there is no call, or after it. It may be a tenth of a second old."""
+
+    def told():
+        found = ask(door, f"/auction?symbol={S}")
+        return found["price"], found["volume"], found["surplus"]
+
+    def set_phase(phase):
+        body = {"symbol": S, "phase": phase}
+        assert boss.ask("POST", "/admin/phase", body).status_code == 200
+
+    assert told() == (None, None, None)
+    boss, ann, bob = door.user("olga", "operator"), door.user("ann"), door.user("bob")
+    set_phase("OPENING_AUCTION")
+    wait_until(lambda: told() == (None, "0", "0"))
+    ann.sell("2", "100")
+    bob.buy("5", "102")
+    wait_until(lambda: told() == ("102", "2", "3"))
+    set_phase("CONTINUOUS")
+    wait_until(lambda: told() == (None, None, None))
+
+
+def test_an_auction_is_reckoned_once_for_all_who_ask(start_door):
+    """However many ask within a tenth of a second, the engine is asked once."""
+    clock = ManualClock()
+    door = start_door(clock=clock)
+    asked, real = [], door.oms.indicative
+    door.oms.indicative = lambda symbol: asked.append(symbol) or real(symbol)
+    for _ in range(5):
+        ask(door, f"/auction?symbol={S}")
+    assert asked == [S]
+    clock.advance(0.1)
+    ask(door, f"/auction?symbol={S}")
+    assert asked == [S, S]
+
+
 def test_candles_are_the_same_after_a_restart(start_door):
     first = start_door()
     trade(first, ("100", "1"), ("103", "2"), ("99", "1"))
@@ -141,7 +179,7 @@ def test_a_query_that_cannot_be_names_its_field(door, path, field):
     assert ask(door, path, 400)["error"]["field"] == field
 
 
-@pytest.mark.parametrize("path", ["/depth", "/trades", "/ticker", "/candles"])
+@pytest.mark.parametrize("path", ["/depth", "/trades", "/ticker", "/auction", "/candles"])
 def test_an_unknown_symbol_is_not_there(door, path):
     error = ask(door, f"{path}?symbol=NO", 404)["error"]
     assert (error["code"], error["field"]) == ("SYMBOL_UNKNOWN", "symbol")

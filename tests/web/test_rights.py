@@ -52,6 +52,7 @@ ROUTES = {
     "GET /calendar": Line(PUBLIC),
     "GET /depth": Line(PUBLIC, {"symbol": "BTC_USD"}),
     "GET /trades": Line(PUBLIC, {"symbol": "BTC_USD"}),
+    "GET /auction": Line(PUBLIC, {"symbol": "BTC_USD"}),
     "GET /ticker": Line(PUBLIC, {"symbol": "BTC_USD"}),
     "GET /time": Line(PUBLIC),
     "GET /candles": Line(PUBLIC, {"symbol": "BTC_USD", "interval": "1m"}),

@@ -17,7 +17,7 @@ from oms.errors import GatewayError, ValidationError
 from oms.gateways.control import ControlGateway
 from oms.requests import OperatorAction, OperatorRequest
 from oms.top.lines import View, standing_of
-from oms.top.seen import Print
+from oms.top.seen import Auction, MarketRow, Print
 from oms.top.sources import NO_KEY, ControlSource, DoorSource
 from oms.top.watcher import Watcher
 from oms.turn.threads import Worker
@@ -31,6 +31,8 @@ GRIDS = (
     Instrument(symbol="TATA_INR", price_scale=4, quantity_scale=0, tick_table=((10_000, 2_500),)),
 )
 LOOK_NS = 200_000_000
+BTC = MarketRow("BTC_USD", "CONTINUOUS", None, 2, 3)
+X = MarketRow("X", None, None, 0, 0)
 SESSION = {"state": "open", "tradingDate": None, "opens": None, "closes": None, "link": "up"}
 MARKET = {
     "symbol": "X", "phase": None, "last": None, "tickSize": "1", "lotSize": "1", "tickTable": [],
@@ -95,7 +97,7 @@ def test_both_sources_tell_the_same(door, tmp_path, stack):
     near, far = control(door, tmp_path, stack), front(door, stack)
 
     # when both look
-    overview, market = near.overview(), near.market("BTC_USD", 10)
+    overview, market = near.overview(), near.market(BTC, 10)
     seen = far.overview()
 
     # then they see the same
@@ -111,11 +113,38 @@ def test_both_sources_tell_the_same(door, tmp_path, stack):
     assert seen.status == {name: overview.status[name] for name in session}
     assert seen.withheld == NO_KEY
     assert market.bids == (("999.5", "0.999"),)
-    assert far.market("BTC_USD", 10)[:3] == market[:3]
-    assert [in_numbers(each) for each in far.market("BTC_USD", 10).trades] == [
+    assert far.market(BTC, 10)[:3] == market[:3]
+    assert [in_numbers(each) for each in far.market(BTC, 10).trades] == [
         in_numbers(each) for each in market.trades
     ]
     assert [each.taker_side for each in market.trades] == ["SELL", "BUY"]
+
+
+def test_both_sources_tell_what_an_auction_would_trade(door, tmp_path, stack):
+    """In a call with nothing to trade, with a cross, and after its end though the look before said
+    that there was one."""
+    sources = control(door, tmp_path, stack), front(door, stack)
+    called = BTC._replace(phase="OPENING_AUCTION")
+
+    def told():
+        return [source.market(called, 10).auction for source in sources]
+
+    def force(name, phase):
+        done = OperatorRequest(
+            client_order_id=name, action=OperatorAction.SET_PHASE, scope="SYMBOL",
+            target="BTC_USD", value=phase.value, why="drill",
+        )  # fmt: skip
+        assert not door.oms.submit(done).result(SOON_S).refused
+
+    assert told() == [None, None]
+    force("P", Phase.OPENING_AUCTION)
+    wait_until(lambda: all(told()))
+    assert told() == [Auction(None, "0", "0")] * 2
+    for make, name, quantity, price in ((buy, "B", "3", "1001"), (sell, "S", "0.5", "1000")):
+        door.oms.submit(make(name, quantity, price, symbol="BTC_USD")).result(SOON_S)
+    wait_until(lambda: told() == [Auction("1001", "0.5", "2.5")] * 2)
+    force("Q", Phase.CONTINUOUS)
+    wait_until(lambda: told() == [None, None])
 
 
 def in_numbers(trade: Print):
@@ -125,8 +154,8 @@ def in_numbers(trade: Print):
 def test_so_many_rows_as_were_asked_for(door, tmp_path, stack):
     trade(door)
     for source in (control(door, tmp_path, stack), front(door, stack)):
-        market = source.market("BTC_USD", 1)
-        assert [len(each) for each in market[1:]] == [1, 1, 1]
+        market = source.market(BTC, 1)
+        assert [len(each) for each in market[1:4]] == [1, 1, 1]
         assert market.trades[0].taker_side == "SELL"  # the newest
 
 
@@ -294,6 +323,6 @@ def test_what_it_tells_of_a_market_is_checked_too(strange):
     strange.answers["/depth"] = (200, b'{"bids": [["1", "x"]], "asks": []}')
     strange.answers["/trades"] = (200, b'{"trades": []}')
     with pytest.raises(GatewayError, match="a decimal as text was expected, was 'x'"):
-        strange.source.market("X", 5)
+        strange.source.market(X, 5)
     strange.answers["/depth"] = (200, b'{"bids": [], "asks": []}')
-    assert strange.source.market("X", 5).trades == ()
+    assert strange.source.market(X, 5).trades == ()

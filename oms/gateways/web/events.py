@@ -16,8 +16,15 @@ from oms.gateways.web.messages import (
     TradeEvent,
     TradeFacts,
 )
-from oms.gateways.web.shapes import FillTold, OrderTold, ReportTold
-from oms.gateways.web.told import Told, candle_told, decimal_told, report_told, trade_told
+from oms.gateways.web.shapes import AuctionTold, FillTold, OrderTold, ReportTold
+from oms.gateways.web.told import (
+    Told,
+    auction_told,
+    candle_told,
+    decimal_told,
+    report_told,
+    trade_told,
+)
 from oms.market_data import (
     BalanceChange,
     Candle,
@@ -103,8 +110,7 @@ def market_event(state: MarketState) -> MarketEvent:
 def auction_event(found: IndicativePrice) -> AuctionEvent:
     return {
         "channel": AUCTION, "seq": str(found.seq), "number": found.number,
-        "data": {"symbol": found.symbol, "price": decimal_told(found.price),
-                 "volume": decimal_told(found.volume), "surplus": decimal_told(found.surplus)},
+        "data": cast("AuctionTold", auction_told(found.symbol, found)),
     }  # fmt: skip
 
 

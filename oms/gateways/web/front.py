@@ -13,7 +13,7 @@ import asyncio
 import itertools
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import Context
 from enum import StrEnum
@@ -48,7 +48,7 @@ from oms.gateways.web.told import Told
 from oms.gateways.web.vitals import Vitals
 from oms.gateways.web.words import Body, read_body, read_query
 from oms.manager import OrderManagement
-from oms.market_data import Candle, DepthSnapshot
+from oms.market_data import Candle, DepthSnapshot, IndicativePrice
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse
 from oms.requests import FundsAction, Origin, Request
@@ -60,9 +60,12 @@ ANSWER_NS_MAX = int(ANSWER_S_MAX * NANOS)
 LOGINS_MAX = 5  # a second and address: each costs a hash
 EXTRA_MAX = 50  # a second and socket: see EXTRA
 STATISTICS_NS = 5 * NANOS
+INDICATIVE_NS = NANOS // 10
 STATUS_NS = NANOS // 10
 
 T = TypeVar("T")
+Shared = dict[str, tuple[int, asyncio.Task[T]]]
+"""Answers that are good for some time, for all who ask: until when, and where each comes from."""
 
 
 class Right(StrEnum):
@@ -140,7 +143,8 @@ class Door:
         self._hashing = Pool(HASHING, self._died)
         self._pools = self._asking, self._looking, self.reading, self._hashing
         self._failure: BaseException | None = None
-        self._days: dict[str, tuple[int, asyncio.Task[Candle]]] = {}  # until when each is good
+        self._days: Shared[Candle] = {}
+        self._calls: Shared[IndicativePrice | None] = {}
         self._numbers, self._process = itertools.count(1), os.getpid()
         self._follows = False
         self._status: tuple[int, Told] | None = None
@@ -279,14 +283,18 @@ class Door:
         return self.oms.depth_snapshot(symbol)
 
     async def statistics(self, symbol: str) -> Candle:
-        """The last 24 hours of a market: at most STATISTICS_NS old, summed up once for all."""
-        now_ns = self.oms.clock.monotonic_ns()
-        ends_ns, task = self._days.get(symbol, (0, None))
-        if task is None or (task.done() and (now_ns >= ends_ns or task.exception())):
-            summing = self.slowly(self.oms.statistics, symbol)
-            task = asyncio.create_task(summing, context=Context())  # for all who ask
-            self._days[symbol] = now_ns + STATISTICS_NS, task
-        return await asyncio.shield(task)
+        """The last 24 hours of a market: at most STATISTICS_NS old."""
+        return await shared(
+            self._days, symbol, self.oms.clock.monotonic_ns(), STATISTICS_NS,
+            lambda: self.slowly(self.oms.statistics, symbol),
+        )  # fmt: skip
+
+    async def indicative(self, symbol: str) -> IndicativePrice | None:
+        """What an auction would trade: at most INDICATIVE_NS old."""
+        return await shared(
+            self._calls, symbol, self.oms.clock.monotonic_ns(), INDICATIVE_NS,
+            lambda: self.answered(self.oms.indicative(symbol)),
+        )  # fmt: skip
 
     def status(self) -> Told:
         """The order manager's status, STATUS_NS old at most: to make it takes a millisecond of the
@@ -434,6 +442,18 @@ class Entry(NamedTuple):
 def _size(said: str | bytes) -> str:
     """What nobody reads is not told back either: it may be a secret."""
     return f"{len(said)} characters"
+
+
+async def shared(
+    kept: Shared[T], key: str, now_ns: int, age_ns: int,
+    ask: Callable[[], Coroutine[Any, Any, T]],
+) -> T:  # fmt: skip
+    """An answer of at most this age, asked for once for all who want it."""
+    ends_ns, task = kept.get(key, (0, None))
+    if task is None or (task.done() and (now_ns >= ends_ns or task.exception())):
+        task = asyncio.create_task(ask(), context=Context())
+        kept[key] = now_ns + age_ns, task
+    return await asyncio.shield(task)
 
 
 def headers_of(scope: Scope) -> Mapping[str, str]:

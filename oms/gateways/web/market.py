@@ -10,6 +10,7 @@ from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.hub import last_told
 from oms.gateways.web.shapes import (
     Answer,
+    AuctionTold,
     CalendarTold,
     CandlesTold,
     DepthTold,
@@ -20,6 +21,7 @@ from oms.gateways.web.shapes import (
     TradesTold,
 )
 from oms.gateways.web.told import (
+    auction_told,
     candle_told,
     filters_told,
     instrument_told,
@@ -211,6 +213,12 @@ async def ticker(ask: Ask, wanted: OfSymbol) -> Reply:
     )  # fmt: skip
 
 
+async def auction(ask: Ask, wanted: OfSymbol) -> Reply:
+    """At most 0.1 s old."""
+    instrument_of(ask, wanted.symbol)
+    return Reply(auction_told(wanted.symbol, await ask.door.indicative(wanted.symbol)))
+
+
 async def time(ask: Ask, _: None) -> Reply:
     now_ns = ask.oms.clock.wall_ns()
     return Reply({"serverTime": str(now_ns // 1_000_000), "serverTimeNs": str(now_ns)})
@@ -231,6 +239,8 @@ def entries() -> list[Entry]:
               answer=Answer(TradesTold)),
         Entry("GET", "/ticker", ticker, public, "a market's prices", query=OfSymbol,
               answer=Answer(TickerTold)),
+        Entry("GET", "/auction", auction, public, "what an auction would trade if it ended now",
+              query=OfSymbol, answer=Answer(AuctionTold)),
         Entry("GET", "/candles", candles, public, "what was traded in spans of time",
               query=Candles, answer=Answer(CandlesTold)),
         Entry("GET", "/time", time, public, "the exchange's clock", answer=Answer(TimeTold)),

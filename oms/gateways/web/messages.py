@@ -8,7 +8,14 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import msgspec
 
-from oms.gateways.web.shapes import CandleTold, FillTold, OrderTold, ReportTold, SessionTold
+from oms.gateways.web.shapes import (
+    AuctionTold,
+    CandleTold,
+    FillTold,
+    OrderTold,
+    ReportTold,
+    SessionTold,
+)
 from oms.gateways.web.told import Told
 from oms.gateways.web.words import Body, WholeText
 from oms.version import VERSION
@@ -208,15 +215,6 @@ class MarketFacts(TypedDict):
     reason: str | None
 
 
-class AuctionFacts(TypedDict):
-    """What an auction would trade if it ended now."""
-
-    symbol: str
-    price: str | None
-    volume: str | None
-    surplus: str | None
-
-
 class BalanceFacts(TypedDict):
     """What an account owns of an asset."""
 
@@ -331,7 +329,7 @@ class AuctionEvent(Placed):
     """The indicative price of a call is another."""
 
     channel: Literal["auction"]
-    data: AuctionFacts
+    data: AuctionTold
 
 
 class OrderEvent(Placed):

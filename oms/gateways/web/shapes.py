@@ -269,6 +269,16 @@ class DepthTold(TypedDict):
     asks: list[Level]
 
 
+class AuctionTold(TypedDict):
+    """What an auction would trade if it ended now; all null: the market is in no call. price: null
+    where nothing would trade. surplus: above 0 buyers are left over, below 0 sellers."""
+
+    symbol: str
+    price: Decimal | None
+    volume: Decimal | None
+    surplus: Decimal | None
+
+
 class TradeTold(TypedDict):
     """One trade of a market. takerSide: null in an auction."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from oms.enums import OrderState, Side
 from oms.gateways.web.fields import reason_told
 from oms.instruments import Instrument
-from oms.market_data import Candle, Level, TradePrint
+from oms.market_data import Candle, IndicativePrice, Level, TradePrint
 from oms.money import to_text
 from oms.positions import Pnl, Position, Trade
 from oms.reports import OrderResponse
@@ -231,6 +231,16 @@ def instrument_told(instrument: Instrument, phase: str | None) -> Told:
         "breakerBandBps": instrument.breaker_band_bps,
         "auctionBandBps": instrument.auction_band_bps,
     }  # fmt: skip
+
+
+def auction_told(symbol: str, found: IndicativePrice | None) -> Told:
+    """What an auction would trade if it ended now; all null where there is no call."""
+    return {
+        "symbol": symbol,
+        "price": decimal_told(found.price if found else None),
+        "volume": decimal_told(found.volume if found else None),
+        "surplus": decimal_told(found.surplus if found else None),
+    }
 
 
 # A limit of the exchange -> the filter that says so, and of which numbers it is.

@@ -3,12 +3,14 @@
 import { Book } from "./book.js";
 import { subscribe } from "./feed.js";
 import { keepSymbol } from "./markets.js";
+import { ask } from "./rest.js";
 import { changed, market, store, watch } from "./store.js";
 
 const TRADES_MAX = 100;
 const DEPTH_MS = 100;
 let ends = [];
 let followed = "";
+let callsTold = 0;
 
 /** Follow the market that the store names, whichever it is. */
 export function followSymbol() {
@@ -39,17 +41,24 @@ function follow() {
   });
   const trades = subscribe({ channel: "trades", symbol }, { begun: tradesBegun, told: tradeTold });
   const auction = subscribe({ channel: "auction", symbol }, {
-    begun() {
-      store.auction = null;
-      changed("auction");
+    async begun() {
+      callTold(null);
+      // The channel tells what changes; this is how it stands. What was told meanwhile goes before.
+      const before = callsTold;
+      const now = await ask("GET", "/auction", { query: { symbol } }).catch(() => null);
+      if (now && callsTold === before && followed === symbol) callTold(now);
     },
-    told({ data }) {
-      store.auction = data.price === null && data.volume === null ? null : data;
-      changed("auction");
-    },
+    told: ({ data }) => callTold(data),
   });
   ends = [depth.end, trades.end, auction.end];
   changed("book", "trades", "auction");
+}
+
+/** What an auction would trade; all null: there is no call. */
+function callTold(data) {
+  callsTold += 1;
+  store.auction = data === null || data.volume === null ? null : data;
+  changed("auction");
 }
 
 function tradesBegun({ event, trades }) {
