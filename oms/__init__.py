@@ -1,6 +1,7 @@
 """An order management system and exchange gateway; the standard library is all it needs."""
 
 from oms import market_data
+from oms.answers import Movement
 from oms.clock import ManualClock, SystemClock
 from oms.config import Config, load_config
 from oms.desk.calendar import Schedule, TradingSession
@@ -64,7 +65,6 @@ from oms.stores.memory import MemoryStore
 from oms.stores.sqlite import PersistentStorage
 from oms.turn.details import OrderDetails
 from oms.turn.latency import OrderTracker
-from oms.turn.movements import Movement
 from oms.venues import EmbeddedVenue
 
 __version__ = "0.1.0"

@@ -19,20 +19,22 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Generic, TypeVar, overload
 
+from oms.answers import DryRun
 from oms.client import Client
 from oms.client.streams import Stream as RemoteStream
 from oms.errors import OverrunError, StoppedError, ValidationError
 from oms.manager import OrderManagement
 from oms.market_data import BalanceChange, MarketEvent
+from oms.pairs import Pair
 from oms.reports import OrderResponse
-from oms.requests import Request
+from oms.requests import OrderRequest, Request
 from oms.requests.orders import check_optional_id
 
 EVENTS_MAX = 10_000  # of a stream, unless told otherwise
 SIZE_MAX = 1_000_000
 READ_MAX = 100  # events read in a row before other coroutines have their turn
 
-__all__ = ["Stream", "market_events", "reports", "running", "submit"]
+__all__ = ["Stream", "dry_run", "market_events", "reports", "running", "submit", "submit_pair"]
 
 T = TypeVar("T", OrderResponse, MarketEvent)
 
@@ -73,6 +75,23 @@ async def submit(oms: OrderManagement | Client, request: Request) -> OrderRespon
     if isinstance(oms, Client):
         return await oms.place(request)
     return await asyncio.wrap_future(oms.try_submit(request))
+
+
+async def submit_pair(
+    oms: OrderManagement | Client, stop: OrderRequest, limit: OrderRequest, undo_id: str
+) -> Pair:
+    """The answers to an OCO pair: see `OrderManagement.submit_pair`. Raises as `submit`."""
+    if isinstance(oms, Client):
+        return await oms.place_pair(stop, limit, undo_id)
+    return await asyncio.wrap_future(oms.submit_pair(stop, limit, undo_id))
+
+
+async def dry_run(oms: OrderManagement | Client, request: Request) -> DryRun:
+    """What would become of a request now: see `OrderManagement.dry_run`; of a client, of an order,
+    a modify or a cancel. Raises as `submit`."""
+    if isinstance(oms, Client):
+        return await asyncio.to_thread(lambda: oms.dry_run(request).result())
+    return await asyncio.wrap_future(oms.dry_run(request))
 
 
 @overload

@@ -29,6 +29,10 @@ class Clock(Protocol):
         ...
 
 
+Moment = int | datetime
+"""Nanoseconds since 1970, or a datetime with a zone."""
+
+
 class Instant(NamedTuple):
     """When a turn was; three numbers in nanoseconds, as no one of them does for all uses.
 
@@ -151,3 +155,12 @@ def datetime_of(wall_ns: int) -> datetime:
 def utc_text(wall_ns: int) -> str:
     """A stamp for a person and a program: 2026-11-30T09:00:00Z, without fractions."""
     return f"{datetime_of(wall_ns):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def instant_ns(field: str, given: Moment) -> int:
+    """An instant that a caller named; ValidationError naming the field."""
+    if isinstance(given, datetime) and given.tzinfo is not None:
+        return wall_ns_of(given)
+    if type(given) is int and 0 <= given < 1 << 63:
+        return given
+    raise ValidationError(field, given, "nanoseconds since 1970, or a datetime with a zone")

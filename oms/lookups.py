@@ -14,13 +14,25 @@ from itertools import groupby
 from threading import get_ident
 from typing import Any, TypeVar
 
-from oms.clock import Clock, utc_text
+from oms.answers import (
+    AccountLimits,
+    ActionPage,
+    CalendarWindow,
+    DryRun,
+    Explained,
+    Halts,
+    MovementPage,
+    OpenCount,
+    StateDigest,
+)
+from oms.clock import Clock, Moment, instant_ns, utc_text
 from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
 from oms.desk.hours import zone_of
 from oms.enums import Phase, Scope, Side
 from oms.errors import DeadlockError, StoppedError, ValidationError
+from oms.futures import settle
 from oms.instruments import Instrument
 from oms.market_data import (
     Candle,
@@ -44,12 +56,7 @@ from oms.questions import (
     ORDERS_MAX,
     TRADES_MAX,
     WINDOWS_MAX,
-    AccountLimits,
-    CalendarWindow,
-    Halts,
-    OpenCount,
     Questions,
-    StateDigest,
 )
 from oms.reports import (
     COMMAND_ANSWERS,
@@ -66,21 +73,21 @@ from oms.requests.codec import origin_of
 from oms.requests.operators import OPERATOR
 from oms.requests.orders import SEQUENCE_MAX, Origin
 from oms.stores import Store
-from oms.turn.actions import ActionPage, actions_of
+from oms.turn.actions import actions_of
 from oms.turn.answer import answer_of
 from oms.turn.details import OrderDetails, details_of
 from oms.turn.dispatcher import Dispatcher
-from oms.turn.history import Grid, Instant, candles_of, instant_ns, statistics_of
+from oms.turn.dry_run import dry_run
+from oms.turn.history import Grid, candles_of, statistics_of
 from oms.turn.inbox import Inbox
 from oms.turn.intake import Intake
 from oms.turn.latency import HOPS
 from oms.turn.market_feed import indicative_now
-from oms.turn.movements import MovementPage, movements_of
-from oms.turn.one_shot import DryRun, dry_run
-from oms.turn.publisher import Publisher, settle
+from oms.turn.movements import movements_of
+from oms.turn.publisher import Publisher
 from oms.turn.schedule import phase_starts
 from oms.turn.session_keeper import SessionKeeper
-from oms.turn.story import Explained, Story, Words, reports_named
+from oms.turn.story import Story, Words, reports_named
 from oms.turn.tape import told_of
 
 T = TypeVar("T")
@@ -394,14 +401,14 @@ class Lookups(Questions):
         )
 
     def candles(
-        self, symbol: str, width: str, start: Instant, end: Instant | None = None,
+        self, symbol: str, width: str, start: Moment, end: Moment | None = None,
         upto_seq: int | None = None,
     ) -> list[Candle]:  # fmt: skip
         instrument, grid = self._traded(symbol), Grid(width, self._zone)
         start_ns, end_ns = instant_ns("start", start), self._until(end)
         return candles_of(self.store, instrument, grid, start_ns, end_ns, upto_seq)
 
-    def statistics(self, symbol: str, end: Instant | None = None) -> Candle:
+    def statistics(self, symbol: str, end: Moment | None = None) -> Candle:
         instrument = self._traded(symbol)
         return statistics_of(self.store, instrument, self._until(end))
 
@@ -437,7 +444,7 @@ class Lookups(Questions):
             raise ValidationError("symbol", symbol, "one of " + ", ".join(known))
         return known[symbol]
 
-    def _until(self, end: Instant | None) -> int:
+    def _until(self, end: Moment | None) -> int:
         """By default now; what is traded at this very instant counts, too."""
         return self.clock.wall_ns() + 1 if end is None else instant_ns("end", end)
 

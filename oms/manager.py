@@ -21,6 +21,7 @@ from oms.config import Config, StoreConfig
 from oms.desk.calendar import TradingSession
 from oms.errors import StoppedError, StoreError, ValidationError
 from oms.lookups import Lookups, check_callable
+from oms.pairs import place_pair
 from oms.reject_reasons import RejectReason
 from oms.reports import (
     OrderResponse,
@@ -36,7 +37,6 @@ from oms.turn.answer import Answer, Asker, answer_of
 from oms.turn.dispatcher import Dispatcher
 from oms.turn.fair import FairInbox
 from oms.turn.inbox import Inbox
-from oms.turn.one_shot import place_pair
 from oms.turn.publisher import Listener, MarketListener, Publisher, TurnListener, fail
 from oms.turn.session_keeper import SessionKeeper
 from oms.turn.threads import Job, Worker

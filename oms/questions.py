@@ -10,72 +10,33 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import Future
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
-from oms.clock import NANOS
-from oms.enums import Phase, Side, Trading
+from oms.answers import (
+    AccountLimits,
+    ActionPage,
+    CalendarWindow,
+    DryRun,
+    Explained,
+    Halts,
+    MovementPage,
+    OpenCount,
+    StateDigest,
+)
+from oms.clock import NANOS, Moment
+from oms.enums import Phase, Side
 from oms.instruments import Instrument
 from oms.market_data import Candle, DepthSnapshot, IndicativePrice, TradeEvent, TradePrint
 from oms.positions import Pnl, Position, Trade
 from oms.reports import AccountSnapshot, OrderPage, OrderResponse
 from oms.requests import Request
 from oms.requests.orders import Origin
-from oms.turn.actions import ActionPage
 from oms.turn.details import OrderDetails
-from oms.turn.history import Instant
-from oms.turn.movements import MovementPage
-from oms.turn.one_shot import DryRun
-from oms.turn.story import Explained
 
 MOVEMENTS_MAX = ORDERS_MAX = 1_000  # in one answer
 TRADES_MAX = 1_000  # in one answer
 ACTIONS_MAX = 200  # in one answer
 DAYS_MAX, WINDOWS_MAX, DAY_NS = 366, 400, 86_400 * NANOS
-
-
-class OpenCount(NamedTuple):
-    """How many orders are open, and of how many accounts and symbols."""
-
-    orders: int
-    accounts: int
-    symbols: int
-
-
-class StateDigest(NamedTuple):
-    """Two exchanges of the same digest are in the same state. seq: of the journal, up to there."""
-
-    seq: int
-    digest: str
-
-
-class Halts(NamedTuple):
-    """Who may trade. everybody: of all. why: of a halt of all, as the operator said; "" for none.
-    accounts, symbols: those of which an operator said something else than ACTIVE; a market that is
-    halted has the phase HALTED, too."""
-
-    everybody: Trading
-    why: str
-    accounts: dict[str, Trading]
-    symbols: dict[str, Trading]
-
-
-class AccountLimits(NamedTuple):
-    """What an account may do at most. groups: those it is in. limits: limit -> text, as configured
-    and as operators set it since; only what is limited."""
-
-    groups: list[str]
-    tier: str
-    limits: dict[str, str]
-
-
-class CalendarWindow(NamedTuple):
-    """One stretch of trading. phases: when each begins, nanoseconds since 1970, in order."""
-
-    trading_date: str
-    open_ns: int
-    close_ns: int
-    note: str
-    phases: list[tuple[Phase, int]]
 
 
 class Questions(ABC):
@@ -243,7 +204,7 @@ class Questions(ABC):
 
     @abstractmethod
     def candles(
-        self, symbol: str, width: str, start: Instant, end: Instant | None = None,
+        self, symbol: str, width: str, start: Moment, end: Moment | None = None,
         upto_seq: int | None = None,
     ) -> list[Candle]:  # fmt: skip
         """What was traded in [start, end), as whole candles, oldest first; spans without a trade
@@ -256,7 +217,7 @@ class Questions(ABC):
         """
 
     @abstractmethod
-    def statistics(self, symbol: str, end: Instant | None = None) -> Candle:
+    def statistics(self, symbol: str, end: Moment | None = None) -> Candle:
         """Open, high, low, last, change, volume, quote volume, VWAP and number of trades of the
         24 hours before `end` (by default now): one candle, also of the past."""
 

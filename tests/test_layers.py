@@ -7,8 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
     {"errors", "clock", "enums", "money", "instruments", "reject_reasons", "market_data",
-     "users", "version"},
-    {"requests"}, {"exchange", "reports", "positions"},
+     "users", "version", "answers", "futures"},
+    {"requests"}, {"exchange", "reports", "positions", "pairs"},
     {"sections", "idle", "config", "config_text"}, {"desk"},
     {"venues", "stores", "transport"}, {"turn"}, {"questions", "lookups", "manager"},
     {"gateways"}, {"roles"}, {"client"},
@@ -55,7 +55,7 @@ EXTRAS = {  # packages of others; everything else runs without them
 SPLIT = ("transport/", "roles/")  # what the extra `scale` brings beside redis is for these
 WEB = "gateways/web/"  # what the extra `server` brings is for these files alone
 FAMILY = {  # what a gateway knows of the library: what its users know, and what they may say
-    "aio", "clock", "config", "enums", "errors", "gateways", "instruments", "manager",
+    "aio", "answers", "clock", "config", "enums", "errors", "gateways", "instruments", "manager",
     "market_data", "money", "positions", "questions", "reject_reasons", "reports",
     "requests", "sections", "users", "version",
 }  # fmt: skip
@@ -64,8 +64,8 @@ FAMILY = {  # what a gateway knows of the library: what its users know, and what
 TOLD_IN = {"answer", "details", "movements", "history", "threads"}
 # What a client knows of the library: the types that cross the network, and how to sign.
 TYPES = {
-    "client", "clock", "enums", "errors", "instruments", "market_data", "money", "positions",
-    "reject_reasons", "reports", "requests",
+    "answers", "client", "clock", "enums", "errors", "futures", "instruments", "market_data",
+    "money", "pairs", "positions", "reject_reasons", "reports", "requests",
 }  # fmt: skip
 SIGNING = "oms.gateways.signatures"
 CALLS = {  # and only these may call

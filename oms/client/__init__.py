@@ -10,6 +10,7 @@ as it does with an OrderManagement; and the functions of `oms.aio` take either. 
 the rest.
 """
 
-from oms.client.client import CatchUp, Client
+from oms.client.accounts import CatchUp
+from oms.client.client import Client
 
 __all__ = ["CatchUp", "Client"]

@@ -1,9 +1,11 @@
 """Answers: what the server says of a request, as the response that the library gives."""
 
+from oms.answers import DryRun
 from oms.client.credentials import LoginError, Reply, refusal_of
 from oms.client.retry import error_of
 from oms.client.said import Call
-from oms.client.told import GarbledError, Instruments, answer_of, reading
+from oms.client.server import Server
+from oms.client.told import GarbledError, Instruments, answer_of, reading, tried_of
 from oms.errors import ServerError, UnansweredError
 from oms.reject_reasons import REASONS, RejectReason
 from oms.reports import OrderResponse, refused
@@ -22,6 +24,18 @@ def response_of(call: Call, reply: Reply, instruments: Instruments) -> OrderResp
         if error_of(reply.told) is None:
             raise GarbledError(f"{call.name}: an answer without its reports")
     raise refusal_of(reply)
+
+
+def tried(call: Call, reply: Reply, server: Server) -> DryRun:
+    """What would become of the request of `call`. Raises GarbledError, ServerError."""
+    with reading(call.name):
+        error = error_of(reply.told)
+        if error is None:
+            return tried_of(reply.told, server.all_known())
+    refused_ = refused_by(call, refusal_of(reply), server.clock.wall_ns())
+    if refused_ is None:
+        raise refusal_of(reply)
+    return DryRun(refused_.text)
 
 
 def refused_by(call: Call, error: ServerError, wall_ns: int) -> OrderResponse | None:

@@ -13,74 +13,34 @@ import asyncio
 import random
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import asynccontextmanager
-from datetime import datetime
-from decimal import Decimal
-from fractions import Fraction
 from types import TracebackType
-from typing import NamedTuple, TypeVar
 
-from oms.client.answers import refused_by, response_of
-from oms.client.credentials import Reply, credentials_of
+from oms.answers import DryRun
+from oms.client.accounts import AccountQuestions
+from oms.client.answers import refused_by, response_of, tried
+from oms.client.credentials import credentials_of
+from oms.client.markets import MarketQuestions
+from oms.client.operators import OperatorQuestions
 from oms.client.orders import OrderLine
-from oms.client.said import call_of
-from oms.client.server import Server
+from oms.client.said import call_of, test_of
+from oms.client.server import Server, resolved
 from oms.client.streams import Stream
-from oms.client.told import (
-    Balances,
-    balances_of,
-    book_of,
-    candle_of,
-    indicative_of,
-    pnl_of,
-    position_of,
-    report_of,
-    rows,
-    snapshot_of,
-    standing_of,
-    text,
-    trade_of,
-    whole,
-)
 from oms.client.topics import market_of, reports_of
 from oms.client.transport import Transport
-from oms.clock import Clock, SystemClock, pause, wall_ns_of
-from oms.enums import Phase, Side
+from oms.clock import Clock, SystemClock, pause
 from oms.errors import ServerError, StoppedError, ValidationError
-from oms.instruments import Instrument
-from oms.market_data import (
-    Candle,
-    DecimalLevel,
-    DepthSnapshot,
-    IndicativePrice,
-    MarketEvent,
-    Prices,
-    TradePrint,
-)
-from oms.positions import Pnl, Position
-from oms.reject_reasons import RejectReason
-from oms.reports import AccountSnapshot, OrderPage, OrderResponse
-from oms.requests import Request
+from oms.market_data import MarketEvent
+from oms.pairs import Pair, place_pair
+from oms.reports import OrderResponse
+from oms.requests import OrderRequest, Request
 
-T = TypeVar("T")
-Instant = int | datetime
-LEVELS_MAX = 5_000  # of a side, as the server tells them
-ROWS_MAX = 1_000  # of a page, or of trades
 BATCH_MAX = 100
 SECONDS_MAX = 3_600
 
 
-class CatchUp(NamedTuple):
-    """An account at the start of a program. now: open orders and balances, and their sequence
-    `seq`: what to keep for the next time. missed: every report since the last time; None if that
-    lies too far back, or is of another exchange: then `now` is all there is."""
-
-    now: AccountSnapshot
-    missed: list[OrderResponse] | None
-
-
-class Client:
+class Client(AccountQuestions, MarketQuestions, OperatorQuestions):
     """One server, for one user.
 
     url: http://HOST:PORT, https://HOST:PORT. user and password, or key and secret of an API key.
@@ -178,218 +138,20 @@ class Client:
             call_of(each)
         return [self.submit(each) for each in given]
 
-    # --- questions about orders and money ---
+    def submit_pair(self, stop: OrderRequest, limit: OrderRequest, undo_id: str) -> "Future[Pair]":
+        """Place an OCO pair, one order after the other, as `OrderManagement.submit_pair` does. The
+        future holds an UnansweredError if the outcome of one of them is unknown: submit the same
+        pair again. Raises ValidationError, StoppedError."""
+        self._server.check_running()
+        return place_pair(self, stop, limit, undo_id, Future())
 
-    def get_order(self, account: str, named: str | int) -> OrderResponse | None:
-        """How an order stands, by any client order id it has had or by its order id; None if the
-        account has none, behind every request that the server had before. Raises ServerError."""
-        name = "orderId" if type(named) is int else "clientOrderId"
-
-        asked = {"account": account, name: named, "reports": "true"}
-        try:
-            return self._server.question(
-                "/order", asked, lambda reply: standing_of(reply.told, self._server.instrument)
-            )
-        except ServerError as error:
-            if error.code == RejectReason.UNKNOWN_ORDER:
-                return None
-            raise
-
-    def find_order(self, account: str, named: str | int) -> "Future[OrderResponse | None]":
-        return resolved(self.get_order, account, named)
-
-    def open_orders(self, account: str) -> list[OrderResponse]:
-        """How each open order stands, oldest first."""
-        found: list[OrderResponse] = []
-        after: str | None = "0"
-        while after is not None:
-            asked = {"account": account, "after": after, "limit": ROWS_MAX, "reports": "true"}
-            page, after = self._server.question("/orders/open", asked, self._order_page)
-            found += page
-        return found
-
-    def orders(
-        self, account: str, *, symbol: str = "", side: Side | None = None, before: int = 0,
-        limit: int = ROWS_MAX,
-    ) -> OrderPage:  # fmt: skip
-        """How all orders stand, newest first, page by page."""
-        asked = {
-            "account": account, "symbol": symbol or None, "side": side, "before": before,
-            "limit": limit, "reports": "true",
-        }  # fmt: skip
-        page, following = self._server.question("/orders", asked, self._order_page)
-        return OrderPage(page, int(following or 0))
-
-    def _order_page(self, reply: Reply) -> tuple[list[OrderResponse], str | None]:
-        following = reply.told["next"]
-        page = [standing_of(each, self._server.instrument) for each in rows(reply.told["orders"])]
-        return page, None if following is None else str(whole(following))
-
-    def account_snapshot(self, account: str) -> "Future[AccountSnapshot]":
-        """Open orders and balances of one instant, and its sequence."""
-        return resolved(self._account_snapshot, account)
-
-    def _account_snapshot(self, account: str) -> AccountSnapshot:
-        def read(reply: Reply) -> AccountSnapshot:
-            return snapshot_of(reply.told, self._server.instrument)
-
-        return self._server.question("/account", {"account": account}, read)
-
-    def reports_after(
-        self, account: str, seq: int, upto_seq: int | None = None
-    ) -> list[OrderResponse] | None:
-        """Every report of an account that the turns behind `seq` and up to `upto_seq` made, in
-        order; None if that lies too far back, or the exchange is another one."""
-        found: list[OrderResponse] = []
-        after: str | None = str(seq)
-
-        def read(reply: Reply) -> tuple[list[OrderResponse] | None, str | None]:
-            told, following = reply.told["reports"], reply.told["next"]
-            if told is None:
-                return None, None
-            page = [report_of(each, self._server.instrument) for each in rows(told)]
-            return page, None if following is None else text(following)
-
-        while after is not None:
-            asked = {"account": account, "after": after, "upto": upto_seq, "limit": ROWS_MAX}
-            page, after = self._server.question("/reports", asked, read)
-            if page is None:
-                return None
-            found += page
-        return found
-
-    def catch_up(self, account: str, seq: int) -> CatchUp:
-        """At the start of a program: how the account stands, and what happened since `seq`, the
-        `now.seq` of the last time."""
-        now = self._account_snapshot(account)
-        if now.seq < seq:
-            return CatchUp(now, None)
-        return CatchUp(now, self.reports_after(account, seq, now.seq))
-
-    def balances(self, account: str) -> Balances:
-        """By asset: available and reserved."""
-        return self._server.question(
-            "/balance", {"account": account}, lambda reply: balances_of(reply.told["balances"])
-        )
-
-    def positions(self, account: str) -> list[Position]:
-        def read(reply: Reply) -> list[Position]:
-            return [position_of(each, account) for each in rows(reply.told["positions"])]
-
-        return self._server.question("/positions", {"account": account}, read)
-
-    def pnl(self, account: str) -> dict[str, Pnl]:
-        """By quote asset."""
-
-        def read(reply: Reply) -> dict[str, Pnl]:
-            return {each.asset: each for each in map(pnl_of, rows(reply.told["pnl"]))}
-
-        return self._server.question("/positions", {"account": account}, read)
-
-    # --- questions about markets ---
-
-    def instruments(self, *, delisted: bool = False) -> dict[str, Instrument]:
-        """What is traded; delisted: also what is traded no more."""
-        return self._server.instruments(delisted=delisted)
-
-    def accounts(self) -> list[str]:
-        """Those of the user."""
-        return self._server.accounts()
-
-    def market_states(self) -> dict[str, Phase]:
-        """The phase of each market."""
-
-        def read(reply: Reply) -> dict[str, Phase]:
-            told = rows(reply.told["markets"])
-            return {text(each["symbol"]): Phase(each["phase"]) for each in told if each["phase"]}
-
-        return self._server.question("/markets", {}, read)
-
-    def depth_snapshot(self, symbol: str) -> DepthSnapshot:
-        """The whole book, up to LEVELS_MAX levels a side, and the id of the last update in it."""
-        return self._depth(symbol, LEVELS_MAX)
-
-    def _depth(self, symbol: str, levels: int) -> DepthSnapshot:
-        instrument = self._server.traded(symbol)
-        return self._server.question(
-            "/depth", {"symbol": symbol, "limit": levels},
-            lambda reply: book_of(reply.told, "lastUpdateId", instrument),
-        )  # fmt: skip
-
-    def get_depth(self, symbol: str, levels: int) -> tuple[list[DecimalLevel], list[DecimalLevel]]:
-        """Bids and asks, best first: (price, open quantity)."""
-        book = self._depth(symbol, max(1, min(levels, LEVELS_MAX)))
-        return list(book.bids[:levels]), list(book.asks[:levels])
-
-    def indicative(self, symbol: str) -> "Future[IndicativePrice | None]":
-        """What an auction would trade if it ended now, at most 0.1 s old; None: there is no call.
-        Its `seq` is 0."""
-        return resolved(self._indicative, symbol)
-
-    def _indicative(self, symbol: str) -> IndicativePrice | None:
-        instrument = self._server.traded(symbol)
-
-        def read(reply: Reply) -> IndicativePrice | None:
-            told = reply.told
-            return None if told["volume"] is None else indicative_of(told, 0, 0, instrument)
-
-        return self._server.question("/auction", {"symbol": symbol}, read)
-
-    def best_bid(self, symbol: str) -> Decimal | None:
-        bids, _ = self.get_depth(symbol, 1)
-        return bids[0][0] if bids else None
-
-    def best_ask(self, symbol: str) -> Decimal | None:
-        _, asks = self.get_depth(symbol, 1)
-        return asks[0][0] if asks else None
-
-    def recent_trades(self, symbol: str) -> list[TradePrint]:
-        """The last trades, up to ROWS_MAX, oldest first, as they stand. Whose orders they were the
-        server tells nobody: their ids are 0."""
-        instrument = self._server.traded(symbol)
-
-        def read(reply: Reply) -> list[TradePrint]:
-            return [trade_of(each, instrument) for each in rows(reply.told["trades"])]
-
-        return self._server.question("/trades", {"symbol": symbol, "limit": ROWS_MAX}, read)
-
-    def get_prices(self, symbol: str) -> Prices:
-        """Last, mid and volume-weighted average price, of the book and the trades as asked for."""
-        book, trades = self._depth(symbol, 1), self.recent_trades(symbol)
-        lots = sum(trade.quantity_lots for trade in trades)
-        value = sum(trade.price_ticks * trade.quantity_lots for trade in trades)
-        both = book.bids_ticks and book.asks_ticks
-        return Prices(
-            symbol,
-            trades[-1].price_ticks if trades else None,
-            Fraction(book.bids_ticks[0][0] + book.asks_ticks[0][0], 2) if both else None,
-            Fraction(value, lots) if lots else None,
-            book.price_scale,
-        )
-
-    def candles(
-        self, symbol: str, width: str, start: Instant, end: Instant | None = None
-    ) -> list[Candle]:
-        """What was traded in [start, end), nanoseconds since 1970 or datetimes with a zone: whole
-        candles, oldest first."""
-        instrument = self._server.traded(symbol)
-        found: list[Candle] = []
-        until_ns = None if end is None else instant_ns(end)
-        begin: int | None = instant_ns(start)
-
-        def read(reply: Reply) -> tuple[list[Candle], int | None]:
-            following = reply.told["next"]
-            page = [candle_of(each, instrument) for each in rows(reply.told["candles"])]
-            return page, None if following is None else whole(following)
-
-        while begin is not None:
-            asked = {
-                "symbol": symbol, "interval": width, "start": begin, "end": until_ns,
-                "limit": ROWS_MAX,
-            }  # fmt: skip
-            page, begin = self._server.question("/candles", asked, read)
-            found += page
-        return found
+    def dry_run(self, request: Request) -> "Future[DryRun]":
+        """What would become of an order, a modify or a cancel now: why it would be refused, what it
+        would reserve. Nothing is recorded. Raises ValidationError, StoppedError."""
+        call = call_of(request)
+        test, server = test_of(call), self._server
+        server.check_running()
+        return resolved(server.ask, test, lambda reply: tried(call, reply, server))
 
     # --- under asyncio ---
 
@@ -431,16 +193,25 @@ class Client:
                 raise
             return response
 
+    async def place_pair(self, stop: OrderRequest, limit: OrderRequest, undo_id: str) -> Pair:
+        """As `submit_pair`, over the WebSocket, behind all that were placed before."""
+        line = OverSocket(self, asyncio.get_running_loop())
+        return await asyncio.to_thread(
+            lambda: place_pair(line, stop, limit, undo_id, Future()).result()
+        )
 
-def instant_ns(instant: Instant) -> int:
-    return wall_ns_of(instant) if isinstance(instant, datetime) else instant
 
+class OverSocket:
+    """What places a pair, from a thread that waits, by the WebSocket of a client."""
 
-def resolved(call: Callable[..., T], *given: object) -> "Future[T]":
-    """A future with what comes of a call."""
-    answer: Future[T] = Future()
-    try:
-        answer.set_result(call(*given))
-    except ServerError as error:
-        answer.set_exception(error)
-    return answer
+    def __init__(self, client: Client, loop: asyncio.AbstractEventLoop) -> None:
+        self._client, self._loop = client, loop
+
+    def submit(self, request: Request) -> "Future[OrderResponse]":
+        """The future is resolved: nothing waits on the loop's own thread."""
+        answer = asyncio.run_coroutine_threadsafe(self._client.place(request), self._loop)
+        wait([answer])
+        return answer
+
+    def get_order(self, account: str, named: str | int) -> OrderResponse | None:
+        return self._client.get_order(account, named)

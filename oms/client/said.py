@@ -1,6 +1,7 @@
 """Said: a request of the library as the server is asked for it.
 
-Flow:  OrderRequest, FundsRequest, MassCancelRequest -> [said] -> Call -> transport, socket
+Flow:  OrderRequest, FundsRequest, MassCancelRequest, OperatorRequest -> [said] -> Call
+       -> transport, socket
 """
 
 import json
@@ -8,13 +9,14 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-from oms.enums import OrderType, RequestType
+from oms.enums import OrderType, RequestType, Scope
 from oms.errors import ValidationError
 from oms.money import Number
 from oms.requests import (
     FundsAction,
     FundsRequest,
     MassCancelRequest,
+    OperatorRequest,
     OrderRequest,
     OrderTerms,
     Request,
@@ -25,6 +27,7 @@ FUNDS = {
     FundsAction.DEPOSIT: "/balance/deposit", FundsAction.WITHDRAW: "/balance/withdraw",
     FundsAction.TRANSFER: "/balance/transfer",
 }  # fmt: skip
+TESTS = "/test"  # behind the path of an order: what would become of it
 
 
 class Call:
@@ -61,15 +64,43 @@ def call_of(request: Request) -> Call:
             return Call("PATCH", "/order", said, "order.modify", line)
         case OrderRequest():
             return Call("DELETE", "/order", _named(request), "order.cancel", line)
-        case MassCancelRequest(everybody=False, why=""):
+        case MassCancelRequest(everybody=False):
             said = _own(request) | {"symbol": request.symbol or None, "side": request.side}
+            said["why"] = request.why or None
             return Call("POST", "/order/cancel_all", _there(said), "order.cancel_all", line)
+        case MassCancelRequest():
+            said = _operated(request) | {"side": request.side}
+            if request.symbol:
+                said |= {"scope": Scope.SYMBOL, "target": request.symbol}
+            return Call("POST", "/admin/cancel_all", _there(said), "", line)
+        case OperatorRequest(account="operator"):
+            said = _operated(request) | {
+                "action": request.action, "scope": request.scope, "target": request.target,
+                "name": request.name, "value": request.value,
+                "settings": dict(request.settings) if request.settings else None,
+            }  # fmt: skip
+            return Call("POST", "/admin/command", _there(said), "", line)
+        case FundsRequest(action=FundsAction.CREATE):
+            return Call("POST", "/admin/accounts", _own(request), "", line)
         case FundsRequest() if request.action in FUNDS:
             said = _own(request) | {"asset": request.asset, "amount": _text(request.amount)}
             said |= {"toAccount": request.to_account} if request.to_account else {}
             return Call("POST", FUNDS[request.action], said, "", line)
-    expected = "an order, an account's mass cancel without why, a deposit, withdrawal or transfer"
+    expected = "a request about orders or money, or an operator's command"
     raise ValidationError("request", request, expected)
+
+
+def test_of(call: Call) -> Call:
+    """What would become of this request. Raises ValidationError, as for orders, changes and cancels
+    alone the server says that."""
+    if call.body is None or call.target != "/order":
+        raise ValidationError("request", call.name, "an order, a modify or a cancel")
+    body = {name: value for name, value in call.body.items() if name != "reports"}
+    return Call(call.method, call.target + TESTS, body)
+
+
+def _operated(request: MassCancelRequest | OperatorRequest) -> dict[str, Any]:
+    return {"clientOrderId": request.client_order_id, "why": request.why, "reports": True}
 
 
 def _own(request: OrderRequest | MassCancelRequest | FundsRequest) -> dict[str, Any]:

@@ -11,6 +11,7 @@ ServerError where it was not.
 import json
 import random
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -35,6 +36,16 @@ from oms.instruments import Instrument
 
 T = TypeVar("T")
 Read = Callable[[Reply], T]
+
+
+def resolved(call: Callable[..., T], *given: object) -> "Future[T]":
+    """A future with what comes of a call."""
+    answer: Future[T] = Future()
+    try:
+        answer.set_result(call(*given))
+    except ServerError as error:
+        answer.set_exception(error)
+    return answer
 
 
 class Server:
@@ -88,6 +99,12 @@ class Server:
         if symbol not in self._instruments:
             self.instruments(delisted=True)
         return self._instruments.get(symbol)
+
+    def all_known(self) -> list[Instrument]:
+        """Whatever was told of so far; asked for where that is nothing."""
+        if not self._instruments:
+            self.instruments(delisted=True)
+        return list(self._instruments.values())
 
     def known(self, symbol: str) -> Instrument | None:
         """The same without asking."""

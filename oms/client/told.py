@@ -10,6 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from oms.answers import CalendarWindow, DryRun, Movement
 from oms.enums import MarketOrderPolicy, Phase, ResponseType, Side
 from oms.errors import OMSError, ServerError
 from oms.instruments import Instrument
@@ -28,7 +29,7 @@ from oms.market_data import (
     TradePrint,
 )
 from oms.money import to_units
-from oms.positions import Pnl, Position
+from oms.positions import Pnl, Position, Trade
 from oms.reports import (
     CODES,
     COMMAND_ANSWERS,
@@ -180,6 +181,54 @@ def pnl_of(told: Told) -> Pnl:
     )  # fmt: skip
 
 
+def movement_of(told: Told, account: str) -> Movement:
+    execution_id = text(told["executionId"])
+    return Movement(
+        seq=whole(told["seq"]), number=whole(execution_id.partition("-")[2]),
+        execution_id=execution_id, wall_ns=whole(told["time"]), account=account,
+        asset=text(told["asset"]), amount=decimal(told["amount"]), kind=text(told["kind"]),
+        order_id=whole(told["orderId"] or "0"), client_order_id=text(told["clientOrderId"]),
+        symbol=text(told["symbol"] or ""), other=text(told["otherAccount"] or ""),
+    )  # fmt: skip
+
+
+def traded_by(told: list[Any]) -> list[Trade]:
+    """Trades, newest first as a page has them, oldest first. What is told of a side, of which
+    there is one where an account traded with another, or none, is put in its place."""
+    found: dict[str, Trade] = {}
+    for each in told:
+        trade = _past_trade_of(each)
+        trade = found.get(trade.execution_id, trade)
+        if "side" in each:
+            side = Side(each["side"]).value.lower()
+            fields: dict[str, Any] = {
+                "order_id": whole(each["orderId"]), "account": text(each["account"]),
+                "fee": decimal(each["fee"]),
+            }  # fmt: skip
+            trade = trade._replace(**{f"{side}_{name}": value for name, value in fields.items()})
+        found[trade.execution_id] = trade
+    return list(reversed(found.values()))
+
+
+def _past_trade_of(told: Told) -> Trade:
+    nothing = Decimal(0)
+    return Trade(
+        text(told["executionId"]), whole(told["tradeId"]), text(told["symbol"]),
+        whole(told["time"]), text(told["takerSide"] or ""), decimal(told["price"]),
+        decimal(told["quantity"]), decimal(told["tradedPrice"]), decimal(told["tradedQuantity"]),
+        text(told["status"] or ""), 0, "", nothing, 0, "", nothing,
+    )  # fmt: skip
+
+
+def tried_of(told: Told, instruments: Iterable[Instrument]) -> DryRun:
+    """Of a request that would be accepted."""
+    if told["asset"] is None:
+        return DryRun("")
+    asset = text(told["asset"])
+    scale = asset_scale(asset, instruments)
+    return DryRun("", to_units("reserved", text(told["reserved"]), scale), asset, scale)
+
+
 # --- markets ---
 
 
@@ -272,6 +321,14 @@ def state_of(told: Told) -> MarketState:
     return MarketState(
         whole(told["seq"]), count(told["number"]), text(data["symbol"]), Phase(data["phase"]),
         text(data["reason"] or ""),
+    )  # fmt: skip
+
+
+def window_of(told: Told) -> CalendarWindow:
+    """One stretch of trading."""
+    return CalendarWindow(
+        text(told["tradingDate"]), whole(told["opens"]), whole(told["closes"]), text(told["note"]),
+        [(Phase(each["phase"]), whole(each["from"])) for each in rows(told["phases"])],
     )  # fmt: skip
 
 

@@ -6,11 +6,12 @@ Flow:  journal, order_responses -> turn/story.py -> [explain] -> lines of Englis
 import argparse
 from collections.abc import Iterator
 
+from oms.answers import Explained
 from oms.clock import datetime_of
 from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, folded, looking, say
 from oms.stores import Store
 from oms.stores.sql_store import SqlStore
-from oms.turn.story import Explained, Story, Words, reports_named
+from oms.turn.story import Story, Words, reports_named
 
 DESCRIPTION = """\
 Tells what happened to one order and why: the request, its checks, how long the order waited and

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from oms.answers import DryRun
 from oms.errors import OMSError, ValidationError
 from oms.gateways.aside import Aside
 from oms.gateways.wire import Told
@@ -36,7 +37,6 @@ from oms.reports import OrderResponse
 from oms.requests.codec import REQUEST, of_object
 from oms.requests.orders import SEQUENCE_MAX, check_id
 from oms.turn.history import width_ns
-from oms.turn.one_shot import DryRun
 from oms.users import Key, User
 
 ASK, ORIGIN = "ask", "origin"

@@ -20,6 +20,7 @@ import msgspec
 
 from oms.clock import NANOS, Clock, SystemClock
 from oms.errors import OutcomeUnknownError, OverrunError, TransportError, ValidationError
+from oms.futures import settle
 from oms.instruments import Instrument
 from oms.market_data import TradeBust, TradeCorrection
 from oms.reject_reasons import RejectReason
@@ -36,7 +37,6 @@ from oms.transport.scripts import SEND
 from oms.transport.server import Circuit, Server, payload
 from oms.transport.wire import Question, Reply, TurnEntry, encode
 from oms.turn.latency import Histogram
-from oms.turn.publisher import settle
 
 log = logging.getLogger(__name__)
 

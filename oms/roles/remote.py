@@ -15,11 +15,23 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
-from oms.clock import Clock, SystemClock, utc_text
+from oms.answers import (
+    AccountLimits,
+    ActionPage,
+    CalendarWindow,
+    DryRun,
+    Explained,
+    Halts,
+    MovementPage,
+    OpenCount,
+    StateDigest,
+)
+from oms.clock import Clock, Moment, SystemClock, instant_ns, utc_text
 from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.enums import Phase, Side, Trading
 from oms.errors import StoppedError, TransportError, ValidationError
+from oms.futures import settle
 from oms.gateways.gate import STALE_NS
 from oms.instruments import Instrument
 from oms.market_data import (
@@ -32,18 +44,7 @@ from oms.market_data import (
     levels_of,
 )
 from oms.positions import Pnl, Position, Trade
-from oms.questions import (
-    ACTIONS_MAX,
-    MOVEMENTS_MAX,
-    ORDERS_MAX,
-    TRADES_MAX,
-    AccountLimits,
-    CalendarWindow,
-    Halts,
-    OpenCount,
-    Questions,
-    StateDigest,
-)
+from oms.questions import ACTIONS_MAX, MOVEMENTS_MAX, ORDERS_MAX, TRADES_MAX, Questions
 from oms.reports import AccountSnapshot, OrderPage, OrderResponse
 from oms.requests import AccessAction, AccessRequest, Request, line_of
 from oms.requests.codec import to_object
@@ -54,15 +55,9 @@ from oms.roles.mirror import Mirror
 from oms.roles.once import Once
 from oms.roles.routes import Routes
 from oms.stores.lock import DataLock
-from oms.turn.actions import ActionPage
 from oms.turn.answer import Asker
 from oms.turn.details import OrderDetails
-from oms.turn.history import Instant, instant_ns
 from oms.turn.latency import HOPS, Histogram
-from oms.turn.movements import MovementPage
-from oms.turn.one_shot import DryRun
-from oms.turn.publisher import settle
-from oms.turn.story import Explained
 from oms.turn.threads import Job, Worker
 from oms.users import Arm, LossScope
 
@@ -348,7 +343,7 @@ class RemoteOrders(Questions):
         return found
 
     def candles(
-        self, symbol: str, width: str, start: Instant, end: Instant | None = None,
+        self, symbol: str, width: str, start: Moment, end: Moment | None = None,
         upto_seq: int | None = None,
     ) -> list[Candle]:  # fmt: skip
         until_ns = None if end is None else instant_ns("end", end)
@@ -358,7 +353,7 @@ class RemoteOrders(Questions):
         )  # fmt: skip
         return found
 
-    def statistics(self, symbol: str, end: Instant | None = None) -> Candle:
+    def statistics(self, symbol: str, end: Moment | None = None) -> Candle:
         given = (symbol,) if end is None else (symbol, instant_ns("end", end))
         found: Candle = self._asked(self._of_symbol(symbol), "statistics", *given)
         return found

@@ -12,10 +12,10 @@ from concurrent.futures import Future
 
 from oms.enums import RequestType, Scope
 from oms.errors import ValidationError
+from oms.futures import settle
 from oms.reports import OrderResponse
 from oms.requests import AccessRequest, FundsRequest, MassCancelRequest, OrderRequest, Request
 from oms.roles.link import Link
-from oms.turn.publisher import settle
 
 REMEMBERED_MAX = 100_000  # orders of which it is known where they went
 

@@ -7,6 +7,7 @@ Owner: whoever asks, on its own thread.
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from oms.answers import Action
 from oms.enums import Scope
 from oms.reports import COMMAND_ANSWERS, Report
 from oms.requests.access import AccessAction
@@ -28,37 +29,6 @@ from oms.stores import COMMAND_DONE, Store
 
 USER = "USER"
 SHOWN = ("role", "accounts", "email", "locked")  # facts about a user that are no hash
-
-
-class Action(NamedTuple):
-    """One action. seq: of its line in the journal; wall_ns: when its turn was committed.
-
-    user, gateway: who asked, and how; "" for a caller of the library. action: an OperatorAction,
-    an AccessAction, a FundsAction or MASS_CANCEL; "" where it was refused before it was recorded.
-    scope: a Scope or USER, with its target. name, value: what is set, and to what. text: the facts
-    of what was done, or the reason of the refusal.
-    """
-
-    seq: int
-    wall_ns: int
-    user: str
-    gateway: str
-    client_order_id: str
-    action: str
-    scope: str
-    target: str
-    name: str
-    value: str
-    why: str
-    done: bool
-    text: str
-
-
-class ActionPage(NamedTuple):
-    """Newest first. before: of the page behind this one; 0: there is none."""
-
-    actions: list[Action]
-    before: int
 
 
 def actions_of(store: Store, seqs: Iterable[int]) -> Iterator[Action]:

@@ -24,7 +24,6 @@ CANDLES_MAX = 100_000
 EXPECTED_WIDTH = "1s to 1d, such as 30s, 5m, 4h"
 WIDTH_DIGITS_MAX = 5
 
-Instant = int | datetime
 """Nanoseconds since 1970 UTC, or a datetime with a zone."""
 
 
@@ -67,15 +66,6 @@ def width_ns(text: str) -> int:
     if not 1 <= seconds <= DAY_S:
         raise ValidationError("width", text, EXPECTED_WIDTH)
     return seconds * NANOS
-
-
-def instant_ns(field: str, given: Instant) -> int:
-    """An instant that a caller named; ValidationError naming the field."""
-    if isinstance(given, datetime) and given.tzinfo is not None:
-        return wall_ns_of(given)
-    if type(given) is int and 0 <= given < 1 << 63:
-        return given
-    raise ValidationError(field, given, "nanoseconds since 1970, or a datetime with a zone")
 
 
 def candles_of(

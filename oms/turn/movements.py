@@ -7,10 +7,9 @@ Owner: whoever asks, on its own thread.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple
 
+from oms.answers import Movement
 from oms.enums import Side
 from oms.instruments import Instrument
 from oms.money import to_decimal
@@ -20,37 +19,6 @@ from oms.requests.accounts import FundsAction
 from oms.stores import Moved
 
 FEE = "FEE"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Movement:
-    """One amount of one asset, in or out of an account.
-
-    seq, number: the report that told of it; execution_id has both. kind: TRADE, FEE, TRADE_BUSTED,
-    TRADE_CORRECTED, DEPOSIT, WITHDRAW or TRANSFER; fees of busts and corrections are FEE, too.
-    amount: below zero if it went out. order_id, symbol: 0 and "" of funds. client_order_id: of the
-    request. other: the other account of a transfer, "".
-    """
-
-    seq: int
-    number: int
-    execution_id: str
-    wall_ns: int
-    account: str
-    asset: str
-    amount: Decimal
-    kind: str
-    order_id: int
-    client_order_id: str
-    symbol: str
-    other: str
-
-
-class MovementPage(NamedTuple):
-    """Newest first. before: where the next page begins, 0 if there is none."""
-
-    movements: list[Movement]
-    before: int
 
 
 def movements_of(

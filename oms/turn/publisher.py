@@ -8,7 +8,6 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -341,17 +340,5 @@ def fail(answer: Asker[OrderResponse], error: BaseException) -> None:
     """Whatever its owner did to it, or a callback raises: the dispatcher goes on."""
     try:
         answer.failed(error)
-    except BaseException:
-        log.exception("a future, or a callback of it, failed")
-
-
-def settle(answer: Future[T], result: T | None, error: BaseException | None = None) -> None:
-    """The same of any future, which may be running already, and of a result."""
-    try:
-        if answer.running() or (not answer.done() and answer.set_running_or_notify_cancel()):
-            if error is not None:
-                answer.set_exception(error)
-            else:
-                answer.set_result(result)  # type: ignore[arg-type]
     except BaseException:
         log.exception("a future, or a callback of it, failed")

@@ -7,8 +7,9 @@ turn of the dispatcher, and told after that turn's commit. Owner: whoever asks, 
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from oms.answers import Explained, StoryLine
 from oms.clock import NANOS, datetime_of
 from oms.enums import TERMINAL_STATES, Liquidity, OrderState, ResponseType
 from oms.instruments import Instrument
@@ -87,24 +88,6 @@ def _numbered(store: Store, name: str, account: str | None) -> list[Report]:
         order_id = next((each.order_id for each in of_turn if each.execution_id == name), 0)
     reports = store.reports_of(order_id) if order_id else []
     return reports if reports and account in (None, reports[0].account) else []
-
-
-class StoryLine(NamedTuple):
-    """One line of the story; `seq` is a journal line's or a turn's."""
-
-    wall_ns: int
-    seq: int
-    text: str
-
-
-class Explained(NamedTuple):
-    """The whole story. heading: what it is about; ending: how that stands."""
-
-    order_id: int
-    account: str
-    heading: str
-    lines: list[StoryLine]
-    ending: str
 
 
 class Story:

@@ -1,5 +1,6 @@
 """A client answers what an order manager answers, by the same names and in the same types."""
 
+import asyncio
 import random
 import time
 from dataclasses import replace
@@ -7,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from oms import FundsAction, FundsRequest, MassCancelRequest, OrderRequest, OrderTerms
+from oms import FundsAction, FundsRequest, MassCancelRequest, OrderRequest, OrderTerms, aio
 from oms.client import Client
 from oms.client.credentials import Key, Login
 from oms.enums import OrderState
@@ -78,6 +79,121 @@ def test_every_question_has_the_library_s_answer(door, clients):
     assert ann.indicative(SYMBOL).result() is oms.indicative(SYMBOL).result(10) is None
     day = ann.recent_trades(SYMBOL)[0].wall_ns
     assert ann.candles(SYMBOL, "1d", day) == oms.candles(SYMBOL, "1d", day) != []
+    assert ann.statistics(SYMBOL, day + 1) == oms.statistics(SYMBOL, day + 1)
+    assert ann.statistics(SYMBOL).count == 1
+    assert ann.calendar(day, 2) == oms.calendar(day, 2)
+    for page in ({}, {"limit": 2}, {"before": oms.ledger("ann", limit=2).before}):
+        assert ann.ledger("ann", **page) == oms.ledger("ann", **page)
+
+
+def test_trades_are_told_with_the_own_side(door, clients):
+    """Of an account what it traded, also with itself; of a market prices and quantities alone."""
+    olga = door.user("olga", "operator")
+    ann, bob, oms = clients("ann"), clients("bob"), door.oms
+    ask(bob, order("bob", "b-1", "SELL", "5", "98.50"))
+    sold = ask(ann, order("ann", "a-1", "BUY", "1", "99"))
+    ask(ann, order("ann", "a-2", "BUY", "2", "99"))
+    ask(bob, order("bob", "b-2", "BUY", "2", "99", terms=OrderTerms(self_trade="none")))
+    body = {"symbol": SYMBOL, "executionId": sold.trades[0].execution_id, "why": "a test"}
+    assert olga.ask("POST", "/admin/bust", body).status_code == 200
+
+    def own(trade, account):
+        sides = [side for side in ("buy", "sell") if trade[trade._fields.index(f"{side}_account")]
+                 != account]  # fmt: skip
+        nothing = {"order_id": 0, "account": "", "fee": 0}
+        return trade._replace(**{
+            f"{side}_{name}": value for side in sides for name, value in nothing.items()
+        })  # fmt: skip
+
+    found = oms.trades(symbol=SYMBOL)
+    assert [each.status for each in found] == ["BUSTED", "", ""]
+    for account, client in (("ann", ann), ("bob", bob)):
+        theirs = [own(each, account) for each in oms.trades(account)]
+        assert client.trades(account) == client.trades(account, SYMBOL) == theirs
+    assert len(bob.trades("bob")) == 3
+    assert ann.trades(symbol=SYMBOL) == [own(each, "?") for each in found]
+    assert ann.trades("ann", before=found[1].execution_id) == ann.trades("ann")[:1]
+    assert ann.trades("ann", limit=1) == ann.trades("ann")[1:]
+    with pytest.raises(ValidationError, match="a symbol, or an account"):
+        ann.trades()
+
+
+def test_what_would_become_of_an_order_a_change_and_a_cancel(door, clients):
+    """What is reserved, and why it would be refused; nothing is recorded."""
+    ann, oms = clients("ann"), door.oms
+    ask(ann, order("ann", "a-1", "BUY", "2", "90"))
+    seq = oms.journal_seq().result(10)
+    for request in (
+        order("ann", "t-1", "BUY", "1", "90.25"),
+        order("ann", "t-2", "SELL", "0.5", "99"),
+        order("ann", "t-3", "BUY", "1"),
+        order("ann", "t-4", "BUY", "1", "90.001"),
+        order("ann", "t-5", "BUY", "10000", "90"),
+        order("ann", "t-6", "BUY", "abc", "90"),
+        order("ann", "a-1", "BUY", "2", "91"),
+        OrderRequest.modify("ann", "t-7", "a-1", quantity="3"),
+        OrderRequest.modify("ann", "t-8", "a-1", price="0.001"),
+        OrderRequest.cancel("ann", "t-9", "a-1"),
+        OrderRequest.cancel("ann", "t-10", "a-9"),
+    ):  # fmt: skip
+        near, far = oms.dry_run(request).result(10), ann.dry_run(request).result()
+        assert (far.reason, bool(far.text)) == (near.reason, bool(near.text))
+        assert far.text or far == near  # of what is refused nothing would be reserved
+    assert oms.journal_seq().result(10) == seq
+    with pytest.raises(ValidationError, match="an order, a modify or a cancel"):
+        ann.dry_run(MassCancelRequest(account="ann", client_order_id="m"))
+    assert ann.dry_run(order("bob", "t-11", "BUY", "1", "90")).result().reason == "ACCOUNT_UNKNOWN"
+    ann.stop()
+    with pytest.raises(StoppedError):
+        ann.dry_run(order("ann", "t-1", "BUY", "1", "90"))
+
+
+def pair_of(n, limit_price="110"):
+    """A stop below the market and a limit order above it, of which one cancels the other."""
+    stop = order("ann", f"stop-{n}", "SELL", "1", terms=OrderTerms(stop_price="80"))
+    limit = order("ann", f"limit-{n}", "SELL", "1", limit_price,
+                  terms=OrderTerms(oco_with=f"stop-{n}"))  # fmt: skip
+    return stop, limit, f"undo-{n}"
+
+
+def test_an_oco_pair_is_placed_or_undone(door, clients):
+    """As in one process: both stand; or the stop goes again, or neither was placed."""
+    ann, bob, oms = clients("ann"), clients("bob"), door.oms
+    stop, limit = ann.submit_pair(*pair_of(1)).result()
+    assert [each.state for each in (stop, limit)] == ["SUSPENDED", "NEW"]
+    assert [each.repeated for each in ann.submit_pair(*pair_of(1)).result()] == [True, True]
+    ask(bob, order("bob", "b-1", "BUY", "1", "110"))
+    assert [oms.get_order("ann", name).state for name in ("stop-1", "limit-1")] == [
+        "CANCELED", "FILLED"
+    ]  # fmt: skip
+
+    stop, limit = ann.submit_pair(*pair_of(2, "110.001")).result()
+    assert (stop.state, limit.reason) == ("SUSPENDED", "PRICE_INVALID")
+    assert oms.get_order("ann", "stop-2").state == "CANCELED"
+
+    stop, limit = ann.submit_pair(
+        order("ann", "stop-1", "SELL", "2", terms=OrderTerms(stop_price="80")),
+        order("ann", "limit-3", "SELL", "2", "110", terms=OrderTerms(oco_with="stop-1")), "undo-3",
+    ).result()  # fmt: skip
+    assert (stop.reason, limit) == ("DUPLICATE_ID", None)
+    with pytest.raises(ValidationError, match="oco_with"):
+        ann.submit_pair(pair_of(4)[0], pair_of(5)[1], "undo-4")
+
+
+def test_pairs_and_tries_under_asyncio(clients):
+    """Over the WebSocket, beside orders that are on their way."""
+    ann = clients("ann")
+
+    async def story():
+        async with aio.running(ann) as oms:
+            placed = [aio.submit(oms, order("ann", f"n-{n}", "BUY", "1", "90")) for n in range(5)]
+            pair = aio.submit_pair(oms, *pair_of(1))
+            tried = aio.dry_run(oms, order("ann", "t", "BUY", "1", "90"))
+            return await asyncio.gather(pair, tried, *placed)
+
+    (stop, limit), tried, *placed = asyncio.run(story())
+    assert [each.state for each in (stop, limit, *placed)] == ["SUSPENDED", *["NEW"] * 6]
+    assert (tried.text, tried.reserved, tried.asset) == ("", Decimal("90"), "USD")
 
 
 def test_what_an_auction_would_trade_is_told(door, clients):
@@ -93,7 +209,7 @@ def test_what_an_auction_would_trade_is_told(door, clients):
 
 
 def test_pages_are_read_to_their_end(door, clients, monkeypatch):
-    monkeypatch.setattr("oms.client.client.ROWS_MAX", 2)
+    monkeypatch.setattr("oms.client.accounts.ROWS_MAX", 2)
     ann = clients("ann")
     for n in range(5):
         ask(ann, order("ann", f"a-{n}", "BUY", "1", "90"))
@@ -103,7 +219,7 @@ def test_pages_are_read_to_their_end(door, clients, monkeypatch):
 
 
 def test_all_requests_of_an_account_are_taken(clients):
-    """Modify, cancel, mass cancel, money; what a server takes of operators alone is refused."""
+    """Modify, cancel, mass cancel, money; what is an operator's is not allowed to others."""
     ann = clients("ann")
     ask(ann, order("ann", "a-1", "BUY", "3", "90"))
     changed = ask(ann, OrderRequest.modify("ann", "a-2", "a-1", price="91", quantity=4))
@@ -113,7 +229,7 @@ def test_all_requests_of_an_account_are_taken(clients):
     late = ask(ann, OrderRequest.cancel("ann", "a-4", "a-2"))
     assert (late.refused, late.reason) == (True, "TOO_LATE")
     ask(ann, order("ann", "a-5", "BUY", "3", "90"))
-    gone = ask(ann, MassCancelRequest(account="ann", client_order_id="a-6"))
+    gone = ask(ann, MassCancelRequest(account="ann", client_order_id="a-6", why="leaving"))
     assert (gone.facts["canceled"], ann.open_orders("ann")) == ("1", [])
     clients("bob")
     for n, (action, to) in enumerate((("DEPOSIT", ""), ("WITHDRAW", ""), ("TRANSFER", "bob"))):
@@ -127,10 +243,12 @@ def test_all_requests_of_an_account_are_taken(clients):
     for wrong in (
         FundsRequest(account="x", client_order_id="y", action=FundsAction.CREATE),
         OperatorRequest(client_order_id="k", action=OperatorAction.KILL, why="a test"),
-        "an order",
     ):  # fmt: skip
-        with pytest.raises(ValidationError):
-            ann.submit(wrong)
+        with pytest.raises(ServerError) as refused:
+            ask(ann, wrong)
+        assert refused.value.status == 403
+    with pytest.raises(ValidationError):
+        ann.submit("an order")
 
 
 def test_a_refusal_of_the_gateway_is_a_response_too(clients):

@@ -8,18 +8,23 @@ from pathlib import Path
 import pytest
 
 from oms import OrderRequest
+from oms.gateways.client import ControlClient
 from tests.processes import wait_until
 from tests.web.sandboxed import Served
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/client.md").read_text("utf-8")
-BOT, BEGIN, MANY = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+BOT, ENDS, OPERATOR, BEGIN, MANY = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory):
+def directory(tmp_path_factory):
+    return tmp_path_factory.mktemp("page")
+
+
+@pytest.fixture(scope="module")
+def sandbox(directory):
     """With agents that trade. The words that its user types behind a program."""
-    directory = tmp_path_factory.mktemp("sandbox")
     with Served(directory, "--agents", 50) as served:
         told = served.wait_for("The token is")
         found = re.search(r"Sign in as (\w+), password (\w+)", told)
@@ -50,6 +55,30 @@ def test_the_bot_trades_as_printed(sandbox, tmp_path):
     for line in trades:
         assert re.fullmatch(r"(BUY|SELL) (FILLED \d+(\.\d+)?|CANCELED .*)", line), line
     assert "BTC_USD" in position
+
+
+def test_the_order_with_its_ends_works_as_printed(sandbox, tmp_path):
+    reserves, bought, pair, *moved = typed(ENDS, tmp_path, sandbox)
+    assert re.fullmatch(r"reserves [1-9]\d*(\.\d+)?", reserves)
+    assert (bought, pair) == ("FILLED", "SUSPENDED NEW")
+    assert [line.split()[0] for line in moved][:1] == ["TRADE"]
+
+
+def test_the_operator_s_script_works_as_printed(sandbox, directory, tmp_path):
+    """The user that the sandbox made is made an operator, as the sandbox says how to."""
+    with ControlClient.connect(directory / "sandbox") as control:
+        told = control.ask({
+            "request": "SET_ROLE", "account": "operator", "client_order_id": "role",
+            "user": sandbox[1], "facts": {"role": "operator"},
+        })  # fmt: skip
+    assert not told["response"]["refused"]
+    figures, halted, resumed, *actions = typed(OPERATOR, tmp_path, sandbox)
+    assert re.fullmatch(r"[\d.]+ traded, \d+ open", figures)
+    assert halted == "trading=HALTED HALTED"
+    assert re.fullmatch("trading=ACTIVE (REOPENING_AUCTION|CONTINUOUS)", resumed)
+    assert actions == [
+        "SET_TRADING BTC_USD ACTIVE prices checked", "SET_TRADING BTC_USD HALTED wrong prices"
+    ]  # fmt: skip
 
 
 def test_the_program_of_asyncio_works_as_printed(sandbox, tmp_path):

@@ -16,6 +16,7 @@ from oms.gateways.web.shapes import (
     DepthTold,
     MarketsTold,
     SessionTold,
+    StatisticsTold,
     TickerTold,
     TimeTold,
     TradesTold,
@@ -23,6 +24,7 @@ from oms.gateways.web.shapes import (
 from oms.gateways.web.told import (
     auction_told,
     candle_told,
+    decimal_told,
     filters_told,
     instrument_told,
     levels_told,
@@ -70,6 +72,14 @@ class Candles(Body):
     start: WholeText | None = None
     end: WholeText | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=CANDLES_MAX)] = CANDLES
+
+
+class Statistics(Body):
+    """The 24 hours before `end`, nanoseconds since 1970; by default those before now, at most 5 s
+    ago."""
+
+    symbol: Id
+    end: WholeText | None = None
 
 
 class Days(Body):
@@ -213,6 +223,17 @@ async def ticker(ask: Ask, wanted: OfSymbol) -> Reply:
     )  # fmt: skip
 
 
+async def statistics(ask: Ask, wanted: Statistics) -> Reply:
+    instrument_of(ask, wanted.symbol)
+    end = _instant("end", wanted.end)
+    if end is None:
+        day = await ask.door.statistics(wanted.symbol)
+    else:
+        day = await ask.door.slowly(ask.oms.statistics, wanted.symbol, end)
+    told = candle_told(day)
+    return Reply({"symbol": wanted.symbol, **told, "change": decimal_told(day.change)})
+
+
 async def auction(ask: Ask, wanted: OfSymbol) -> Reply:
     """At most 0.1 s old."""
     instrument_of(ask, wanted.symbol)
@@ -239,6 +260,8 @@ def entries() -> list[Entry]:
               answer=Answer(TradesTold)),
         Entry("GET", "/ticker", ticker, public, "a market's prices", query=OfSymbol,
               answer=Answer(TickerTold)),
+        Entry("GET", "/statistics", statistics, public, "a market's 24 hours", query=Statistics,
+              answer=Answer(StatisticsTold)),
         Entry("GET", "/auction", auction, public, "what an auction would trade if it ended now",
               query=OfSymbol, answer=Answer(AuctionTold)),
         Entry("GET", "/candles", candles, public, "what was traded in spans of time",

@@ -9,14 +9,15 @@ from typing import Annotated
 
 import msgspec
 
-from oms.enums import Phase, Scope, Trading
+from oms.enums import Phase, Scope, Side, Trading
 from oms.errors import ValidationError
 from oms.gateways.web.errors import REPLAYED, OurFields, Reply, refusal
 from oms.gateways.web.front import Ask, Entry, Handler, Right
 from oms.gateways.web.shapes import AccountOrders, AccountTold, Answer, Operated
-from oms.gateways.web.told import Told
-from oms.gateways.web.trading import Id, made_id
+from oms.gateways.web.told import Told, reports_told
+from oms.gateways.web.trading import Id, Why, WithReports, made_id
 from oms.gateways.web.words import Body, DecimalText, SettingText, decimal_text
+from oms.reports import OrderResponse
 from oms.requests import (
     FundsAction,
     FundsRequest,
@@ -27,7 +28,6 @@ from oms.requests import (
 from oms.requests.operators import OPERATOR
 
 OPERATED = Answer(Operated)
-Why = Annotated[str, msgspec.Meta(max_length=200)]
 Settings = dict[str, SettingText]
 
 
@@ -43,7 +43,7 @@ NAMES: Mapping[OperatorAction, Mapping[str, str]] = {
 }  # fmt: skip
 
 
-class Command(Body):
+class Command(WithReports, kw_only=True):
     """An operator's command, with the words of the library: see docs/operations.md."""
 
     action: OperatorAction
@@ -73,6 +73,17 @@ class Stop(Body):
     why: Why
     scope: Scope = Scope.ALL
     target: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    client_order_id: Id | None = None
+
+
+class CancelEverything(WithReports, kw_only=True):
+    """Which open orders to cancel: of everybody, of an account or of a symbol; of a side of it, if
+    given."""
+
+    why: Why
+    scope: Scope = Scope.ALL
+    target: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    side: Side | None = None
     client_order_id: Id | None = None
 
 
@@ -123,17 +134,23 @@ class Market(Body):
     client_order_id: Id | None = None
 
 
-class Account(Body):
+class Account(WithReports, kw_only=True):
     """An account to create."""
 
     account: Id
     client_order_id: Id | None = None
 
 
+class OrdersOf(Body):
+    """Whose."""
+
+    account: Id
+
+
 async def command(ask: Ask, body: Command) -> Reply:
     return await _operate(
         ask, body.client_order_id, body.action, body.scope, body.target, name=body.name,
-        value=body.value, why=body.why, settings=body.settings,
+        value=body.value, why=body.why, settings=body.settings, reports=body.reports,
         names={"symbol": "target", "executionId": "name"},
     )  # fmt: skip
 
@@ -221,6 +238,7 @@ async def _operate(
     value: str = "",
     why: str = "",
     settings: Settings | None = None,
+    reports: bool = False,
     names: Mapping[str, str] | None = None,
 ) -> Reply:
     with OurFields(NAMES.get(action, OF_TARGET) if names is None else names):
@@ -238,10 +256,16 @@ async def _operate(
         response = await ask.submit(request)
         if response.refused:
             others = "value" if action is OperatorAction.SET_LIMIT else "settings"
-            raise refusal(response, others=others)
-    headers = dict(REPLAYED) if response.repeated else {}
-    told: Told = {"seq": str(response.order_id), "text": response.text, **response.facts}
-    return Reply(told, 200, headers)
+            raise refusal(response, reports=reports, others=others)
+    return _done({"text": response.text, **response.facts}, response, reports)
+
+
+def _done(told: Told, response: OrderResponse, reports: bool, status: int = 200) -> Reply:
+    """What was done, with the sequence of the entry that asked for it; of a repeat the first's."""
+    told = {"seq": str(response.order_id), **told}
+    if reports:
+        told["reports"] = reports_told(response)
+    return Reply(told, 200, dict(REPLAYED)) if response.repeated else Reply(told, status)
 
 
 async def create_account(ask: Ask, body: Account) -> Reply:
@@ -254,12 +278,11 @@ async def create_account(ask: Ask, body: Account) -> Reply:
         )
     )
     if response.refused:
-        raise refusal(response)
-    told = {"account": body.account, "seq": str(response.order_id)}
-    return Reply(told, 200, dict(REPLAYED)) if response.repeated else Reply(told, 201)
+        raise refusal(response, reports=body.reports)
+    return _done({"account": body.account}, response, body.reports, 201)
 
 
-async def cancel_everything(ask: Ask, body: Stop) -> Reply:
+async def cancel_everything(ask: Ask, body: CancelEverything) -> Reply:
     """Every open order of everybody, or of one account or symbol; trading goes on."""
     if body.scope is Scope.GROUP:
         raise ValidationError("scope", body.scope.value, "ALL, ACCOUNT or SYMBOL")
@@ -271,18 +294,18 @@ async def cancel_everything(ask: Ask, body: Stop) -> Reply:
             account=OPERATOR if everybody else body.target,
             client_order_id=body.client_order_id or made_id(),
             symbol=body.target if body.scope is Scope.SYMBOL else "",
+            side=body.side,
             everybody=everybody,
             why=body.why,
             origin=ask.origin,
         )
     )
     if response.refused:
-        raise refusal(response)
-    headers = dict(REPLAYED) if response.repeated else {}
-    return Reply({"seq": str(response.order_id), **response.facts}, 200, headers)
+        raise refusal(response, reports=body.reports)
+    return _done(response.facts, response, body.reports)
 
 
-async def account_orders(ask: Ask, body: Account) -> Reply:
+async def account_orders(ask: Ask, body: OrdersOf) -> Reply:
     """The open orders of any account."""
     found = await ask.door.in_thread(ask.oms.open_orders, body.account)
     return Reply({"account": body.account, "orders": await ask.door.orders_told(found)})
@@ -308,7 +331,8 @@ def entries() -> list[Entry]:
         operated("POST", "/admin/halt", halt, "halt trading", Halt),
         operated("POST", "/admin/resume", resume, "let trading go on", Halt),
         operated("POST", "/admin/kill", kill, "the kill switch", Stop),
-        operated("POST", "/admin/cancel_all", cancel_everything, "cancel open orders", Stop),
+        operated("POST", "/admin/cancel_all", cancel_everything, "cancel open orders",
+                 CancelEverything),
         operated("POST", "/admin/phase", phase, "force a market's phase", SetPhase),
         operated("POST", "/admin/limits", limit, "set a limit", SetLimit),
         operated("POST", "/admin/bust", bust, "take a trade back", Trade),
@@ -319,6 +343,6 @@ def entries() -> list[Entry]:
         Entry("POST", "/admin/accounts", create_account, admin, "create an account", Account,
               answer=Answer(AccountTold, (200, 201))),
         Entry("GET", "/admin/orders", account_orders, admin, "open orders of an account",
-              query=Account, answer=Answer(AccountOrders)),
+              query=OrdersOf, answer=Answer(AccountOrders)),
         Entry("GET", "/admin/status", status, admin, "the daemon's status"),
     ]  # fmt: skip

@@ -299,8 +299,8 @@ class TradesTold(TypedDict):
 
 
 class PastTradeTold(TypedDict):
-    """One trade as it stands. status: null, BUSTED (its quantity is 0) or CORRECTED. Of yours:
-    account, side, orderId and fee, too."""
+    """One trade as it stands. status: null, BUSTED (its quantity is 0) or CORRECTED. tradedPrice,
+    tradedQuantity: as it was traded. Of yours: account, side, orderId and fee, too."""
 
     tradeId: Digits
     executionId: str
@@ -309,6 +309,8 @@ class PastTradeTold(TypedDict):
     quantity: Decimal
     takerSide: Side | None
     status: str | None
+    tradedPrice: Decimal
+    tradedQuantity: Decimal
     time: Digits
     account: NotRequired[str]
     side: NotRequired[Side]
@@ -355,6 +357,14 @@ TickerTold = TypedDict("TickerTold", {
     "change": Decimal | None, "volume": Decimal, "quoteVolume": Decimal, "vwap": Decimal | None,
     "count": int, "from": Digits, "to": Digits,
 })  # fmt: skip
+
+
+class StatisticsTold(CandleTold):
+    """The 24 hours before an instant, as a candle of a day: `close` is the last price. change:
+    from open to close."""
+
+    symbol: str
+    change: Decimal | None
 
 
 class TimeTold(TypedDict):
@@ -567,6 +577,7 @@ class Operated(TypedDict):
 
     seq: Digits
     text: NotRequired[str]
+    reports: NotRequired[list[ReportTold]]
 
 
 class AccountTold(TypedDict):
@@ -574,6 +585,7 @@ class AccountTold(TypedDict):
 
     account: str
     seq: Digits
+    reports: NotRequired[list[ReportTold]]
 
 
 class AccountOrders(TypedDict):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from oms.answers import Movement
 from oms.enums import OrderState, Side
 from oms.gateways.web.fields import reason_told
 from oms.instruments import Instrument
@@ -16,7 +17,6 @@ from oms.money import to_text
 from oms.positions import Pnl, Position, Trade
 from oms.reports import OrderResponse
 from oms.turn.details import OrderDetails
-from oms.turn.movements import Movement
 
 Told = dict[str, Any]
 REPORTS_MAX = 1_000  # in the answer to one request
@@ -151,7 +151,8 @@ def past_trade_told(trade: Trade) -> Told:
         "tradeId": str(trade.match_number), "executionId": trade.execution_id,
         "symbol": trade.symbol, "price": decimal_told(trade.price),
         "quantity": decimal_told(trade.quantity), "takerSide": trade.aggressor or None,
-        "status": trade.status or None, "time": str(trade.wall_ns),
+        "status": trade.status or None, "tradedPrice": decimal_told(trade.traded_price),
+        "tradedQuantity": decimal_told(trade.traded_quantity), "time": str(trade.wall_ns),
     }  # fmt: skip
 
 

@@ -61,6 +61,7 @@ TURN_MAX = 100_000  # requests, see [queue] batch_max
 BATCH_MAX = 20
 WAIT_S = 30
 PAGE, PAGE_MAX = 100, 1_000
+Why = Annotated[str, msgspec.Meta(max_length=200)]
 COUNT = Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX)]
 
 
@@ -118,11 +119,13 @@ class Named(WithReports):
 
 
 class CancelAll(WithReports):
-    """Which open orders to cancel: all of the account, or those of a symbol or a side."""
+    """Which open orders to cancel: all of the account, or those of a symbol or a side. why: for
+    the record."""
 
     account: Id | None = None
     symbol: Id | None = None
     side: Side | None = None
+    why: Why = ""
     client_order_id: Id | None = None
 
 
@@ -296,7 +299,21 @@ async def place_many(ask: Ask, _: None) -> Reply:
 
 async def test(ask: Ask, body: NewOrder) -> Reply:
     """What would become of the order now; nothing is recorded."""
-    found = await ask.door.answered(ask.oms.dry_run(new_request(ask, body)))
+    return await _tried(ask, new_request(ask, body))
+
+
+async def test_modify(ask: Ask, body: Change) -> Reply:
+    """What would become of the change now. reserved: what the order would have reserved then."""
+    return await _tried(ask, _modify(ask, body))
+
+
+async def test_cancel(ask: Ask, named: Named) -> Reply:
+    """What would become of the cancel now."""
+    return await _tried(ask, _cancel(ask, named))
+
+
+async def _tried(ask: Ask, request: OrderRequest) -> Reply:
+    found = await ask.door.answered(ask.oms.dry_run(request))
     if found.reason is not None:
         raise HttpError(
             found.reason.http, found.reason.value, reason_told(found.text),
@@ -336,6 +353,10 @@ def _modify(ask: Ask, body: Change) -> OrderRequest:
 
 
 async def cancel(ask: Ask, named: Named) -> Reply:
+    return await changed(ask, await ask.submit(_cancel(ask, named)), named.reports)
+
+
+def _cancel(ask: Ask, named: Named) -> OrderRequest:
     """clientOrderId alone names the order, not the cancel."""
     own_id = named.client_order_id
     original = named.orig_client_order_id
@@ -343,7 +364,7 @@ async def cancel(ask: Ask, named: Named) -> Reply:
         own_id, original = None, named.client_order_id
     order_id, client_order_id = _which(ask, named.order_id, original)
     with OUR_FIELDS:
-        request = OrderRequest(
+        return OrderRequest(
             type=RequestType.CANCEL,
             account=ask.account(named.account),
             client_order_id=own_id or made_id(),
@@ -351,7 +372,6 @@ async def cancel(ask: Ask, named: Named) -> Reply:
             order_id=order_id,
             origin=ask.origin,
         )
-    return await changed(ask, await ask.submit(request), named.reports)
 
 
 async def changed(ask: Ask, response: OrderResponse, reports: bool) -> Reply:
@@ -392,6 +412,7 @@ async def cancel_all(ask: Ask, body: CancelAll) -> Reply:
             client_order_id=body.client_order_id or made_id(),
             symbol=body.symbol or "",
             side=body.side,
+            why=body.why,
             origin=ask.origin,
         )
     )
@@ -461,6 +482,10 @@ def entries() -> list[Entry]:
               PLACED),
         Entry("POST", "/order/test", test, trade, "what would become of an order", NewOrder,
               answer=Answer(Tried)),
+        Entry("PATCH", "/order/test", test_modify, trade, "what would become of a change", Change,
+              answer=Answer(Tried)),
+        Entry("DELETE", "/order/test", test_cancel, trade, "what would become of a cancel", Named,
+              Named, answer=Answer(Tried)),
         Entry("PATCH", "/order", modify, trade, "change an order", Change, None, ORDER,
               CHANGED),
         Entry("DELETE", "/order", cancel, trade, "cancel an order", Named, Named, CANCEL,

@@ -1,38 +1,21 @@
-"""One shot: several requests with one answer, and what a request would do.
+"""Pairs: two orders of which one cancels the other, placed with one answer.
 
-Flow:  caller -> [one_shot] -> manager -> ... publisher -> [one_shot] -> future
-Owner: nobody: requests are taken on their caller's thread, answers are put together on the
-dispatcher's. Neither waits.
+Flow:  caller -> [pairs] -> an order manager, or a client of one -> [pairs] -> future
+Owner: nobody: the first request is taken on its caller's thread, what follows on that which tells
+answers. Nothing here waits.
 """
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from decimal import Decimal
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from oms.desk.bust import Anew, why_not_change
-from oms.desk.desk import Desk
-from oms.desk.listings import Listing
-from oms.enums import OrderState, ResponseType
+from oms.enums import OrderState
 from oms.errors import ValidationError
-from oms.money import to_decimal
-from oms.reject_reasons import REASONS, RejectReason
+from oms.futures import settle
+from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse
 from oms.requests import OrderRequest, Request, line_of
-from oms.requests.codec import (
-    ACCESS,
-    ANSWER,
-    CANCEL,
-    FUNDS,
-    MARKET,
-    MODIFY,
-    NEW,
-    OPERATOR,
-    TRADE_CHANGE,
-    Line,
-)
-from oms.turn.intake import Intake
-from oms.turn.publisher import settle
+from oms.requests.codec import NEW, Line
 
 UNTRIGGERED = (OrderState.PENDING_NEW, OrderState.SUSPENDED)
 Pair = tuple[OrderResponse, OrderResponse | None]
@@ -114,60 +97,3 @@ def _new_line(name: str, order: OrderRequest) -> Line:
         if line[0] == NEW:
             return line
     raise ValidationError(name, order, "a new order")
-
-
-class DryRun(NamedTuple):
-    """What would become of a request now.
-
-    text: why it would be refused, a RejectReason and its context; "" if it would be taken.
-    reserved: what the order would have reserved of `asset`; 0 without a ledger, or for a market
-    buy without bound, which reserves when it meets the book. reserved_units: the same in whole
-    units of 10**-scale.
-    """
-
-    text: str
-    reserved_units: int = 0
-    asset: str = ""
-    scale: int = 0
-
-    @property
-    def reserved(self) -> Decimal:
-        return to_decimal(self.reserved_units, self.scale)
-
-    def __repr__(self) -> str:
-        return f"DryRun(text={self.text!r}, reserved={self.reserved:f}, asset={self.asset!r})"
-
-    @property
-    def reason(self) -> RejectReason | None:
-        return REASONS.get(self.text.partition(":")[0])
-
-
-def dry_run(intake: Intake, desk: Desk, request: Line) -> DryRun:
-    """On the dispatcher's thread, between two turns."""
-    line = intake.would_be(request)
-    if line[0] == ANSWER:
-        kind, state, text = line[3], line[7], line[11]
-        again = kind == ResponseType.ORDER_STATUS  # of a known id: was the first one refused?
-        taken = again and state != OrderState.REJECTED and text.partition(":")[0] not in REASONS
-        return DryRun("" if taken or kind == ResponseType.COMMAND_DONE else text)
-    if line[0] == NEW:
-        return _reserving(desk, *desk.would(line))
-    if line[0] == MODIFY:
-        return _reserving(desk, *desk.changes.would(line))
-    if line[0] == CANCEL:
-        return DryRun(desk.changes.would_cancel(line))
-    if line[0] == FUNDS:
-        return DryRun(desk.operations.would_fund(line))
-    if line[0] == OPERATOR:
-        return DryRun(desk.operations.why_not(line))
-    if line[0] == TRADE_CHANGE:
-        return DryRun(why_not_change(desk, line[4], Anew(*line[5])))
-    if line[0] == ACCESS:
-        return DryRun(desk.access.why_not(0, line))
-    if line[0] == MARKET:
-        return DryRun(desk.listings.why_not(Listing(*line[3:9])))
-    return DryRun("")
-
-
-def _reserving(desk: Desk, text: str, units: int, asset: str) -> DryRun:
-    return DryRun(text, units, asset, desk.ledger.scales.get(asset, 0))
