@@ -13,19 +13,43 @@ from oms.money import to_decimal
 from oms.reject_reasons import REASONS, RejectReason
 
 
+class Room(NamedTuple):
+    """What the limits of an account and its groups still allow beside all that is open, before the
+    order in question; None: nothing limits it.
+
+    orders: open at once. lots: of the symbol, on the order's side. units: of the quote asset, that
+    orders may be worth; of gross and net exposure at least so much.
+    """
+
+    orders: int | None
+    lots: int | None
+    units: int | None
+    quantity_scale: int = 0
+    quote_scale: int = 0
+
+    @property
+    def quantity(self) -> Decimal | None:
+        return None if self.lots is None else to_decimal(self.lots, self.quantity_scale)
+
+    @property
+    def value(self) -> Decimal | None:
+        return None if self.units is None else to_decimal(self.units, self.quote_scale)
+
+
 class DryRun(NamedTuple):
     """What would become of a request now.
 
     text: why it would be refused, a RejectReason and its context; "" if it would be taken.
     reserved: what the order would have reserved of `asset`; 0 without a ledger, or for a market
     buy without bound, which reserves when it meets the book. reserved_units: the same in whole
-    units of 10**-scale.
+    units of 10**-scale. room: of a new order, where its account has limits.
     """
 
     text: str
     reserved_units: int = 0
     asset: str = ""
     scale: int = 0
+    room: Room | None = None
 
     @property
     def reserved(self) -> Decimal:

@@ -32,6 +32,7 @@ from oms.desk.desk import Desk
 from oms.desk.hours import zone_of
 from oms.enums import Phase, Scope, Side
 from oms.errors import DeadlockError, StoppedError, ValidationError
+from oms.exchange.book import OrderBook
 from oms.futures import settle
 from oms.instruments import Instrument
 from oms.market_data import (
@@ -50,6 +51,7 @@ from oms.money import plain, to_decimal
 from oms.positions import LATEST, Pnl, Position, Trade, pnl_of, position_of, report_id_of, trade_of
 from oms.questions import (
     ACTIONS_MAX,
+    AHEAD_MAX,
     DAY_NS,
     DAYS_MAX,
     MOVEMENTS_MAX,
@@ -231,6 +233,11 @@ class Lookups(Questions):
         _checked_ids([order_id])
         found = [each for each in self.store.find_reports(account, order_id) if each.type == TRADE]
         return [self.publisher.response(each) for each in found[-limit:]]
+
+    def queue_ahead(self, symbol: str, order_ids: Sequence[int]) -> "Future[dict[int, Decimal]]":
+        self._check_symbol(symbol)
+        ids = _checked_ids(order_ids)
+        return self.between_turns(lambda desk, _intake: queue_ahead(desk, symbol, ids))
 
     def origins(self, order_ids: Sequence[int]) -> dict[int, Origin]:
         lines = self.store.find_lines(_checked_ids(order_ids))
@@ -576,3 +583,19 @@ def _check_text(name: str, value: object) -> None:
 def _check_whole(name: str, value: object, least: int, most: int) -> None:
     if type(value) is not int or not least <= value <= most:
         raise ValidationError(name, value, f"{least} to {most}")
+
+
+def queue_ahead(desk: Desk, symbol: str, order_ids: Sequence[int]) -> dict[int, Decimal]:
+    """On the dispatcher's thread, so it looks at AHEAD_MAX orders at most; the first ones asked for
+    come first."""
+    looks, found = AHEAD_MAX, dict[int, Decimal]()
+    for order_id in order_ids:
+        order = desk.executions.orders.get(order_id)
+        if order is None or order.instrument.symbol != symbol:
+            continue
+        ahead = OrderBook.ahead_of(order, looks)
+        if ahead is not None:
+            orders, lots = ahead
+            looks -= orders
+            found[order_id] = to_decimal(lots, order.instrument.quantity_scale)
+    return found

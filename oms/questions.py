@@ -36,6 +36,7 @@ from oms.turn.details import OrderDetails
 MOVEMENTS_MAX = ORDERS_MAX = 1_000  # in one answer
 TRADES_MAX = 1_000  # in one answer
 ACTIONS_MAX = 200  # in one answer
+AHEAD_MAX = 10_000  # orders that are looked at for one question
 DAYS_MAX, WINDOWS_MAX, DAY_NS = 366, 400, 86_400 * NANOS
 
 
@@ -90,6 +91,12 @@ class Questions(ABC):
     def fills(self, account: str, order_id: int, *, limit: int = ORDERS_MAX) -> list[OrderResponse]:
         """The latest fills of an order, oldest first, as they were told; at most `limit`. Raises
         ValidationError."""
+
+    @abstractmethod
+    def queue_ahead(self, symbol: str, order_ids: Sequence[int]) -> "Future[dict[int, Decimal]]":
+        """How much is shown ahead of these orders of a symbol, each at its own price. Left out:
+        what does not rest in our book, and what has too many ahead: AHEAD_MAX orders are looked at
+        in all. Raises ValidationError."""
 
     @abstractmethod
     def origins(self, order_ids: Sequence[int]) -> dict[int, Origin]:

@@ -258,3 +258,20 @@ class WideBookMachine(BookMachine):
 
 TestWideBook = WideBookMachine.TestCase
 TestWideBook.settings = settings(max_examples=many(40), stateful_step_count=15)
+
+
+def test_what_is_ahead_is_what_is_shown_at_the_same_price():
+    """Older orders of the same side and price; what is filled or canceled is ahead no more."""
+    shelf = Shelf()
+    for order_id, price, lots in ((1, 100, 5), (2, 101, 7), (3, 100, 3), (4, 100, 2)):
+        shelf.add(order_id, BUY, price, lots)
+
+    def ahead(order_id, orders_max=10):
+        return OrderBook.ahead_of(shelf.orders[order_id], orders_max)
+
+    assert [ahead(order_id) for order_id in (1, 2, 3, 4)] == [(0, 0), (0, 0), (1, 5), (2, 8)]
+    assert (ahead(4, 2), ahead(4, 1)) == ((2, 8), None)
+    shelf.match(SELL, None, 8)
+    assert [ahead(order_id) for order_id in (1, 2, 3, 4)] == [(0, 0), None, (1, 4), (2, 7)]
+    shelf.cancel(1)
+    assert [ahead(order_id) for order_id in (1, 3, 4)] == [None, (0, 0), (1, 3)]

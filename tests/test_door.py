@@ -186,7 +186,8 @@ METHODS = {
     "account_snapshot": 1, "orders": 1, "order_details": 1, "details_for": 1, "details_heard": 1,
     "fills": 2, "find_order": 2, "ledger": 1, "origins": 1, "reports_after": 3,
     "trades_after": 3, "latency_rows": 1,
-    "account_limits": 1, "indicative": 1, "calendar": 2, "count_open": 2, "explain": 2,
+    "account_limits": 1, "indicative": 1, "queue_ahead": 2, "calendar": 2,
+    "count_open": 2, "explain": 2,
 }  # fmt: skip
 
 

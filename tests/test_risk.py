@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oms import Instrument, ManualClock, MemoryStore, RejectReason, ResponseType
-from oms.config import AccountConfig, ExchangeConfig, RiskConfig, SessionConfig
+from oms.config import AccountConfig, ExchangeConfig, GroupConfig, RiskConfig, SessionConfig
 from oms.enums import OrderState, Scope, TimeInForce
 from oms.requests import FundsAction, FundsRequest, OperatorAction, OperatorRequest, OrderTerms
+from oms.turn.dry_run import dry_run
 from tests.fakes import (
     SECOND,
     SOON_S,
@@ -852,3 +853,58 @@ def test_the_ledger_is_asked_last_and_limits_leave_no_trace():
         )
     )
     assert refusal_of(desk, buy("B", 1, 100, symbol="X_USD")) == ""
+
+
+# --- what is left ---
+
+
+def room_of(desk, side=buy):
+    """What the limits of "me" still allow, as a dry run says it; it must not matter of what."""
+    dispatcher = desk.dispatcher
+    return dry_run(dispatcher.intake, dispatcher.desk, side("T", 1, 1).line).room
+
+
+def amounts_of(room):
+    return room.orders, room.quantity, room.value
+
+
+def test_an_order_of_the_room_that_is_left_is_accepted_and_one_unit_over_is_refused():
+    """Of position, credit and open orders, with orders open on both sides, and a position."""
+    limits = {"position_max": "10", "credit_max": "500", "open_orders_max": 4}
+    desk = risky(account=limits)
+    has_position(desk, 3)
+    desk.send(buy("B", 2, 50), sell("S", 1, 120))
+    bought, sold = room_of(desk), room_of(desk, sell)
+    assert (bought.quantity, bought.value, bought.orders) == (5, 280, 2)
+    assert (sold.quantity, sold.value, sold.orders) == (12, 280, 2)
+    assert "POSITION_EXCEEDS_MAXIMUM" in refusal_of(desk, buy("C", 6, 1))
+    assert "CREDIT_EXCEEDS_MAXIMUM" in refusal_of(desk, buy("D", 1, 281))
+    assert desk.send(buy("E", 5, 56)) == ["E NEW/NEW"]
+    left = room_of(desk)
+    assert (left.lots, left.units, left.orders) == (0, 0, 1)
+
+
+def test_no_limit_is_no_room_and_a_limit_that_was_lowered_leaves_nothing():
+    desk = risky()
+    assert room_of(desk) is None
+    desk.send(buy("A", 5, 100), buy("B", 5, 100))
+    set_limit(desk, "L", Scope.ACCOUNT, "me", "open_orders_max", "1")
+    assert amounts_of(room_of(desk)) == (0, None, None)
+    set_limit(desk, "M", Scope.ACCOUNT, "me", "gross_max", "1500")
+    assert amounts_of(room_of(desk)) == (0, None, 500)
+
+
+def test_a_group_s_limits_leave_what_all_of_its_members_leave():
+    """The tighter one of each counts: the account's own, or the group's."""
+    config = config_of(
+        accounts={
+            "me": AccountConfig(groups="desk", position_max="10"),
+            "you": AccountConfig(groups="desk"),
+        },
+        account_groups={"desk": GroupConfig(position_max="12", credit_max="1000")},
+    )
+    desk = Stepped(config).start()
+    desk.send(buy("A", 4, 100, account="you"))
+    assert amounts_of(room_of(desk)) == (None, 8, 600)
+    desk.send(buy("B", 1, 100))
+    assert amounts_of(room_of(desk)) == (None, 7, 500)

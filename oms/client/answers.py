@@ -9,6 +9,7 @@ from oms.client.told import GarbledError, Instruments, answer_of, reading, tried
 from oms.errors import ServerError, UnansweredError
 from oms.reject_reasons import REASONS, RejectReason
 from oms.reports import OrderResponse, refused
+from oms.requests.codec import NEW
 
 # What the library answers by a refusal, and the server refuses before it is a request.
 NOT_NUMBERS = {
@@ -31,7 +32,8 @@ def tried(call: Call, reply: Reply, server: Server) -> DryRun:
     with reading(call.name):
         error = error_of(reply.told)
         if error is None:
-            return tried_of(reply.told, server.all_known())
+            symbol = call.line[3] if call.line[0] == NEW else ""
+            return tried_of(reply.told, server.all_known(), server.known(symbol))
     refused_ = refused_by(call, refusal_of(reply), server.clock.wall_ns())
     if refused_ is None:
         raise refusal_of(reply)

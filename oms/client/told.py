@@ -10,7 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from oms.answers import CalendarWindow, DryRun, Movement
+from oms.answers import CalendarWindow, DryRun, Movement, Room
 from oms.enums import MarketOrderPolicy, Phase, ResponseType, Side
 from oms.errors import OMSError, ServerError
 from oms.instruments import Instrument
@@ -220,13 +220,27 @@ def _past_trade_of(told: Told) -> Trade:
     )  # fmt: skip
 
 
-def tried_of(told: Told, instruments: Iterable[Instrument]) -> DryRun:
-    """Of a request that would be accepted."""
+def tried_of(
+    told: Told, instruments: Iterable[Instrument], instrument: Instrument | None
+) -> DryRun:
+    """Of a request that would be accepted. instrument: of a new order."""
+    room = None
+    if told["room"] is not None and instrument is not None:
+        room = _room_of(told["room"], instrument)
     if told["asset"] is None:
-        return DryRun("")
+        return DryRun("", room=room)
     asset = text(told["asset"])
     scale = asset_scale(asset, instruments)
-    return DryRun("", to_units("reserved", text(told["reserved"]), scale), asset, scale)
+    return DryRun("", to_units("reserved", text(told["reserved"]), scale), asset, scale, room)
+
+
+def _room_of(told: Told, instrument: Instrument) -> Room:
+    scales = instrument.quantity_scale, instrument.quote_scale
+    lots, units = (
+        None if told[name] is None else to_units(name, text(told[name]), scale)
+        for name, scale in zip(("quantity", "value"), scales, strict=True)
+    )
+    return Room(None if told["orders"] is None else count(told["orders"]), lots, units, *scales)
 
 
 # --- markets ---

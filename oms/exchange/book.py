@@ -161,6 +161,22 @@ class OrderBook:
         self.add(order, False)
         self.show(order, order.terms.display_lots)
 
+    @staticmethod
+    def ahead_of(order: Order, orders_max: int) -> tuple[int, int] | None:
+        """How many orders stand ahead of an order at its price, and how many lots they show; None:
+        it does not rest, or there are more. What icebergs hide is nobody's to know."""
+        if order.level is None:
+            return None
+        orders = lots = 0
+        ahead = order.ahead
+        while ahead is not None:
+            if orders == orders_max:
+                return None
+            orders += 1
+            lots += ahead.shown_lots
+            ahead = ahead.ahead
+        return orders, lots
+
     def restore(self, orders: Iterable[Order]) -> None:
         """Let orders that stood here rest again, in the places they had: by `placed`.
 

@@ -81,6 +81,25 @@ class Holdings:
         code = RejectReason.POSITION_EXCEEDS_MAXIMUM
         return f"{code}: position={texts[0]}, max={texts[1]}{holder.whose}"
 
+    def room(
+        self, holder: Holder, instrument: Instrument, side: Side
+    ) -> tuple[int | None, int | None]:
+        """Lots of a side, and units of the quote asset, that may be open or filled besides."""
+        caps, exposure, lots = holder.limits.caps(instrument), holder.exposure, None
+        if caps.position_lots is not None:
+            position = self._held(holder, instrument.symbol)
+            buys, sells, _ = exposure.symbols.get(instrument.symbol, NOTHING_OPEN)
+            would = position + buys if side is BUY else sells - position
+            lots = max(0, caps.position_lots - would)
+        left = []
+        if caps.credit is not None:
+            left.append(caps.credit - self.credit(exposure, instrument, 0))
+        if caps.gross is not None or caps.net is not None:
+            now = self._exposure_of(holder, instrument, side, 0)
+            both = zip((caps.gross, caps.net), now, strict=True)
+            left += [cap - value for cap, value in both if cap is not None]
+        return lots, max(0, min(left)) if left else None
+
     def _held(self, holder: Holder, symbol: str) -> int:
         return sum(self.of(account, symbol) for account in holder.members)
 
@@ -104,7 +123,8 @@ class Holdings:
             worth = value if by_value else more * mark
             before, after = 0, budget + instrument.notional_up(worth, 1)
         was, would = (
-            self._exposure_of(holder, order, worth_more) for worth_more in (before, after)
+            self._exposure_of(holder, instrument, order.side, worth_more)
+            for worth_more in (before, after)
         )
         for name, cap, now, then in (
             ("gross", caps.gross, was[0], would[0]), ("net", caps.net, was[1], would[1]),
@@ -115,8 +135,10 @@ class Holdings:
                 return f"{code}: {name}={texts[0]}, max={texts[1]}{holder.whose}"
         return ""
 
-    def _exposure_of(self, holder: Holder, order: Order, worth_more: int) -> tuple[int, int]:
-        """Gross and net, in units of the order's quote asset, were its side worth so much more.
+    def _exposure_of(
+        self, holder: Holder, instrument: Instrument, side: Side, worth_more: int
+    ) -> tuple[int, int]:
+        """Gross and net, in units of the quote asset, were this side of it worth so much more.
 
         Of each symbol: what the position would be worth if all that is open to buy filled, and if
         all that is open to sell did. Gross is the sum of the larger ones, net the larger sum. A
@@ -125,15 +147,15 @@ class Holdings:
         """
         gross = longs = shorts = 0
         for symbol, other in self.instruments.items():
-            if other.quote != order.instrument.quote:
+            if other.quote != instrument.quote:
                 continue
             held, mark = self._held(holder, symbol), self.reference_of(symbol, "last")
             values = holder.exposure.values.get(symbol, NOTHING_WORTH)
             up = other.notional_up(values[0] + (values[2] + held) * mark, 1)
             down = other.notional_up(values[1] + (values[3] - held) * mark, 1)
-            if other is order.instrument:
-                up += worth_more if order.side is BUY else 0
-                down += 0 if order.side is BUY else worth_more
+            if other is instrument:
+                up += worth_more if side is BUY else 0
+                down += 0 if side is BUY else worth_more
             gross, longs, shorts = gross + max(up, down), longs + up, shorts + down
         return gross, max(longs, shorts)
 

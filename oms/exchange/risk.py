@@ -10,6 +10,7 @@ never checked.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from oms.answers import Room
 from oms.enums import OrderState, Scope, Side, Trading
 from oms.exchange.accounts import bound_of
 from oms.exchange.conduct import (
@@ -165,6 +166,26 @@ class Risk:
         if limits is None:
             return list(groups)
         return [Holder(limits, self._exposure(account), (account,), ""), *groups]
+
+    def room(self, account: str, instrument: Instrument, side: Side) -> Room | None:
+        """What its limits still allow; None: it has none."""
+        found = [self._room(each, instrument, side) for each in self._holders(account)]
+        orders, lots, units = (
+            min((each for each in column if each is not None), default=None)
+            for column in zip(*found, strict=True)
+        ) if found else (None, None, None)  # fmt: skip
+        if orders is lots is units is None:
+            return None
+        return Room(orders, lots, units, instrument.quantity_scale, instrument.quote_scale)
+
+    def _room(
+        self, holder: Holder, instrument: Instrument, side: Side
+    ) -> tuple[int | None, int | None, int | None]:
+        """Orders, lots and units of the quote asset; 0 where a limit is reached, or was lowered."""
+        limits = holder.limits
+        most = limits.open_orders_max
+        orders = max(0, most - holder.exposure.count) if most else None
+        return orders, *self.holdings.room(holder, instrument, side)
 
     def _symbol(self, instrument: Instrument) -> SymbolLimits | None:
         symbol = instrument.symbol

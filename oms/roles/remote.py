@@ -358,6 +358,10 @@ class RemoteOrders(Questions):
         found: Candle = self._asked(self._of_symbol(symbol), "statistics", *given)
         return found
 
+    def queue_ahead(self, symbol: str, order_ids: Sequence[int]) -> "Future[dict[int, Decimal]]":
+        self._check_symbol(symbol)
+        return self._of_symbol(symbol).ask("queue_ahead", symbol, list(order_ids))
+
     def origins(self, order_ids: Sequence[int]) -> dict[int, Origin]:
         if not order_ids:
             return {}

@@ -7,7 +7,7 @@ from oms.answers import DryRun
 from oms.desk.bust import Anew, why_not_change
 from oms.desk.desk import Desk
 from oms.desk.listings import Listing
-from oms.enums import OrderState, ResponseType
+from oms.enums import OrderState, ResponseType, Side
 from oms.reject_reasons import REASONS
 from oms.requests.codec import (
     ACCESS,
@@ -33,7 +33,9 @@ def dry_run(intake: Intake, desk: Desk, request: Line) -> DryRun:
         taken = again and state != OrderState.REJECTED and text.partition(":")[0] not in REASONS
         return DryRun("" if taken or kind == ResponseType.COMMAND_DONE else text)
     if line[0] == NEW:
-        return _reserving(desk, *desk.would(line))
+        account, symbol, side = line[1], line[3], Side(line[4])
+        room = desk.risk.room(account, desk.instruments[symbol], side)
+        return _reserving(desk, *desk.would(line))._replace(room=room)
     if line[0] == MODIFY:
         return _reserving(desk, *desk.changes.would(line))
     if line[0] == CANCEL:

@@ -140,6 +140,14 @@ def test_what_would_become_of_an_order_a_change_and_a_cancel(door, clients):
         assert (far.reason, bool(far.text)) == (near.reason, bool(near.text))
         assert far.text or far == near  # of what is refused nothing would be reserved
     assert oms.journal_seq().result(10) == seq
+    for name, value in (("position_max", "50"), ("credit_max", "900.5")):
+        oms.submit(OperatorRequest(
+            client_order_id=name, action=OperatorAction.SET_LIMIT, scope="ACCOUNT", target="ann",
+            name=name, value=value,
+        )).result(10)  # fmt: skip
+    request = order("ann", "t-12", "BUY", "1", "90")
+    assert ann.dry_run(request).result() == oms.dry_run(request).result(10)
+    assert ann.dry_run(request).result().room.value == Decimal("720.5")
     with pytest.raises(ValidationError, match="an order, a modify or a cancel"):
         ann.dry_run(MassCancelRequest(account="ann", client_order_id="m"))
     assert ann.dry_run(order("bob", "t-11", "BUY", "1", "90")).result().reason == "ACCOUNT_UNKNOWN"

@@ -15,6 +15,37 @@ def two_at(exchange: Exchange) -> tuple[Person, Person]:
     return ann, bob
 
 
+def test_what_limits_leave_and_what_is_ahead_in_the_queue(exchange):
+    """The form says what Ann's limits still allow; her order says how much stands ahead of it."""
+    # given limits of Ann's, and an offer of Bob's at 100.50
+    boss = exchange.person("boss", role="operator")
+    ann, bob = exchange.person("ann").opens().signs_in(), exchange.person("bob")
+    room = ann.ticket.locator("dt:text-is('Room in your limits') + dd")
+    ann.chooses("Sell", "Limit").fills_in(Price="100.50", Quantity="2")
+    expect(room).to_have_text("no limit")
+    for name, value in (("position_max", "5"), ("credit_max", "1000"), ("open_orders_max", "3")):
+        said = {"scope": "ACCOUNT", "target": "ann", "name": name, "value": value}
+        boss.rest.good("POST", "/admin/limits", said)
+    bob.sends("SELL", "1.5", "100.50")
+
+    # when she types another quantity, and places it
+    ann.fills_in(Quantity="2.5")
+    expect(room).to_have_text("5 BTC, 1,000 USD, 3 orders")
+    ann.places()
+
+    # then her order has 1.5 ahead, and the next one has less room: 2.5 at 100.50 are open
+    mine = ann.tab("Open").get_by_role("row").filter(has_text="working")
+    expect(mine).to_contain_text("1.5 ahead")
+    ann.fills_in(Quantity="1")
+    expect(room).to_have_text("2.5 BTC, 748.75 USD, 2 orders")
+
+    # when what was ahead is canceled, hers is the first; and it says nothing of it once it is old
+    bob.rest.good("POST", "/order/cancel_all", {})
+    expect(mine).to_contain_text("first in queue")
+    exchange.daemon.process.kill()
+    expect(mine).not_to_contain_text("first in queue")
+
+
 def test_two_people_trade_and_see_it(exchange):
     """Ann offers, Bob sees it in his ladder and takes it: fills, balances and ladder change."""
     ann, bob = two_at(exchange)

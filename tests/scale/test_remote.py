@@ -26,6 +26,8 @@ def test_the_same_requests_are_answered_as_by_an_order_manager(config, tmp_path,
     assert [each.last_quantity for each in filled.trades] == [1]
     assert remote.get_order("ann", "a-1") == made.oms.get_order("ann", "a-1")
     assert remote.details_for([placed]) == made.oms.details_for([placed])
+    ahead = remote.queue_ahead("BTC_USD", [placed.order_id]).result(10)
+    assert ahead == made.oms.queue_ahead("BTC_USD", [placed.order_id]).result(10) != {}
     assert remote.trades(symbol="BTC_USD") == made.oms.trades(symbol="BTC_USD")
     assert remote.positions("ann") == made.oms.positions("ann")
     wait_for(lambda: remote.recent_trades("BTC_USD") == made.oms.recent_trades("BTC_USD"))

@@ -175,3 +175,31 @@ def test_every_path_is_also_under_v1(door, path):
     ann = door.user("ann")
     order = {"symbol": "BTC_USD", "side": "BUY", "price": "9", "quantity": "1"}
     assert ann.ask("POST", path, order).status_code == 201
+
+
+def test_an_order_says_how_much_is_ahead_of_it_if_asked(door):
+    """What is shown at its price before it: an iceberg's hidden part is nobody's to know."""
+    ann, bob = door.user("ann"), door.user("bob")
+    bob.buy("5", "90", displayQuantity="2")
+    mine = ann.buy("1", "90").json()
+    assert "aheadQuantity" not in ann.ask("GET", f"/orders/{mine['orderId']}").json()
+    assert ann.ask("GET", f"/orders/{mine['orderId']}?ahead=true").json()["aheadQuantity"] == "2"
+    waits = ann.buy("1", "125", type="STOP_LIMIT", stopPrice="120").json()
+    told = ann.ask("GET", "/orders/open?ahead=true").json()["orders"]
+    assert [each.get("aheadQuantity") for each in told] == ["2", None]
+    assert told[1]["orderId"] == waits["orderId"]
+    assert bob.ask("GET", f"/orders/{mine['orderId']}?ahead=true").status_code == 404
+    ended = ann.ask("DELETE", f"/orders/{mine['orderId']}").json()
+    found = ann.ask("GET", f"/orders/{ended['orderId']}?ahead=true").json()
+    assert (found["status"], "aheadQuantity" in found) == ("CANCELED", False)
+
+
+def test_a_try_says_what_the_limits_of_the_account_leave(door):
+    olga, ann = door.user("olga", "operator"), door.user("ann")
+    body = {"symbol": "BTC_USD", "side": "BUY", "price": "90", "quantity": "1"}
+    assert ann.ask("POST", "/order/test", body).json()["room"] is None
+    said = {"scope": "ACCOUNT", "target": "ann", "name": "position_max", "value": "5"}
+    assert olga.ask("POST", "/admin/limits", said).status_code == 200
+    ann.buy("2", "90")
+    room = {"orders": None, "quantity": "3", "value": None}
+    assert ann.ask("POST", "/order/test", body).json()["room"] == room

@@ -104,7 +104,8 @@ class ReportTold(TypedDict):
 class OrderTold(TypedDict):
     """An order: what it is for, and how it stands. clientOrderId: its own for as long as it lives;
     requestClientOrderId: of the request that this tells of. quantity: the total. A term that it
-    does not have is left out. symbol and side are "" where a refused request names no order."""
+    does not have is left out. symbol and side are "" where a refused request names no order.
+    aheadQuantity: shown ahead of it at its price, where `ahead` asks for it and it rests."""
 
     orderId: Digits
     clientOrderId: str
@@ -132,6 +133,7 @@ class OrderTold(TypedDict):
     filledQuantity: NotRequired[Decimal]
     openQuantity: NotRequired[Decimal]
     averagePrice: NotRequired[Decimal | None]
+    aheadQuantity: NotRequired[Decimal]
     reason: NotRequired[str]
     text: NotRequired[str]
     fills: NotRequired[list[FillTold]]
@@ -155,13 +157,25 @@ class OneOfMany(TypedDict):
     reports: NotRequired[list[ReportTold]]
 
 
+class RoomTold(TypedDict):
+    """What the limits of the account and its groups still allow, beside all that is open and before
+    this order; null: nothing limits it. quantity: on this side; value: of the quote asset, of gross
+    and net exposure at least so much."""
+
+    orders: int | None
+    quantity: Decimal | None
+    value: Decimal | None
+
+
 class Tried(TypedDict):
     """accepted: always true; what would be refused is answered as the order would be. reserved:
-    what the order would reserve of the asset."""
+    what the order would reserve of the asset. room: of a new order; null where the account has no
+    limits."""
 
     accepted: bool
     reserved: Decimal
     asset: str | None
+    room: RoomTold | None
 
 
 class CanceledTold(TypedDict):

@@ -118,6 +118,12 @@ class Named(WithReports):
     account: Id | None = None
 
 
+class Looked(Named):
+    """The same. ahead: the answer has `aheadQuantity`, where the order rests in the book."""
+
+    ahead: bool = False
+
+
 class CancelAll(WithReports):
     """Which open orders to cancel: all of the account, or those of a symbol or a side. why: for
     the record."""
@@ -130,8 +136,10 @@ class CancelAll(WithReports):
 
 
 class OpenOrders(WithReports):
-    """Of which account and symbol; after: the orderId behind which the page begins."""
+    """Of which account and symbol; after: the orderId behind which the page begins. ahead: orders
+    have `aheadQuantity`, where they rest in the book."""
 
+    ahead: bool = False
     account: Id | None = None
     symbol: Id | None = None
     after: WholeText = "0"
@@ -319,8 +327,17 @@ async def _tried(ask: Ask, request: OrderRequest) -> Reply:
             found.reason.http, found.reason.value, reason_told(found.text),
             number=found.reason.api, field=field_of(found.reason, found.text),
         )  # fmt: skip
-    return Reply({"accepted": True, "reserved": decimal_told(found.reserved),
-                  "asset": found.asset or None})  # fmt: skip
+    room = found.room
+    return Reply(
+        {
+            "accepted": True, "reserved": decimal_told(found.reserved),
+            "asset": found.asset or None,
+            "room": room and {
+                "orders": room.orders, "quantity": decimal_told(room.quantity),
+                "value": decimal_told(room.value),
+            },
+        }
+    )  # fmt: skip
 
 
 # --- changing and canceling ---
@@ -444,7 +461,7 @@ def _canceled(oms: OrderManagement, done: OrderResponse) -> list[Told]:
 # --- looking ---
 
 
-async def order(ask: Ask, named: Named) -> Reply:
+async def order(ask: Ask, named: Looked) -> Reply:
     """How one order stands. Asked behind every request that came before: an id that is answered
     404 was never handed over before."""
     order_id, client_order_id = _which(
@@ -455,7 +472,25 @@ async def order(ask: Ask, named: Named) -> Reply:
     if found is None:
         reason = RejectReason.UNKNOWN_ORDER
         raise HttpError(404, reason.value, "the account has no such order", number=reason.api)
+    if named.ahead:
+        await _tell_ahead(ask, [found])
     return Reply(found)
+
+
+async def _tell_ahead(ask: Ask, orders: list[Told]) -> None:
+    """What is shown ahead of each at its price, as the book stands now; nothing of those that do
+    not rest."""
+    by_symbol: dict[str, list[Told]] = {}
+    for each in orders:
+        by_symbol.setdefault(each["symbol"], []).append(each)
+    for symbol, some in by_symbol.items():
+        if symbol not in ask.oms.instruments():
+            continue
+        ids = [int(each["orderId"]) for each in some]
+        ahead = await ask.door.answered(ask.oms.queue_ahead(symbol, ids))
+        for each, order_id in zip(some, ids, strict=True):
+            if order_id in ahead:
+                each["aheadQuantity"] = decimal_told(ahead[order_id])
 
 
 async def open_orders(ask: Ask, page: OpenOrders) -> Reply:
@@ -464,6 +499,8 @@ async def open_orders(ask: Ask, page: OpenOrders) -> Reply:
     after = cursor("after", page.after)
     rows = [o for o in found if o.order_id > after and page.symbol in (None, o.symbol)]
     told = await ask.door.orders_told(rows[: page.limit], reports=page.reports)
+    if page.ahead:
+        await _tell_ahead(ask, told)
     following = told[-1]["orderId"] if len(rows) > page.limit else None
     return Reply({"orders": told, "next": following})
 
@@ -490,7 +527,7 @@ def entries() -> list[Entry]:
               CHANGED),
         Entry("DELETE", "/order", cancel, trade, "cancel an order", Named, Named, CANCEL,
               CHANGED),
-        Entry("GET", "/order", order, read, "how an order stands", query=Named,
+        Entry("GET", "/order", order, read, "how an order stands", query=Looked,
               answer=Answer(OrderTold)),
         Entry("GET", "/orders/open", open_orders, read, "open orders, oldest first",
               query=OpenOrders, answer=Answer(OrderPageTold)),
@@ -505,6 +542,6 @@ def entries() -> list[Entry]:
               CHANGED),
         Entry("DELETE", "/orders/{id}", cancel, trade, "cancel an order", Named, Named, CANCEL,
               CHANGED),
-        Entry("GET", "/orders/{id}", order, read, "how an order stands", query=Named,
+        Entry("GET", "/orders/{id}", order, read, "how an order stands", query=Looked,
               answer=Answer(OrderTold)),
     ]  # fmt: skip

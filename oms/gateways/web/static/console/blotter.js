@@ -48,7 +48,7 @@ export function startBlotter() {
   for (const table of Object.values(tables)) panel.append(table.node);
   bind("Shift+X", "cancel all open orders, asks once", askAll, { view: "trade" });
   if (TABS.some(([name]) => name === parameter("btab"))) bar.set(parameter("btab"));
-  watch(["user", "account", "orders", "fills", "ended", "pages", "balances", "symbol", "beat"], paint, { every: 200, view: "trade" });
+  watch(["user", "account", "orders", "fills", "ended", "pages", "balances", "symbol", "queue", "beat", "link"], paint, { every: 200, view: "trade" });
 }
 
 function paint() {

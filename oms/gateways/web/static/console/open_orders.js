@@ -5,6 +5,7 @@ import { el, icon, keyed, setAttr, setClass, setIcon, setNumber, setText, show }
 import { plain, stepped } from "./order.js";
 import { cancel, forgetUnknown, modify, pending, refusals, sendAgain, unknown } from "./own.js";
 import { alarm, happened } from "./announce.js";
+import { aheadOf } from "./queue.js";
 import { meaningOf } from "./refusal.js";
 import { bind, note } from "./shortcuts.js";
 import { changed, market, may, serverNow, store } from "./store.js";
@@ -68,12 +69,12 @@ function make(order) {
     bar: el("i"), glyph: icon("g-ring"), state: el("span"), side: el("b"), kind: el("span"),
     edit: el("button", { type: "button", on: { click: () => editOrSend(order.orderId, body) } }, icon("i-pen")),
     cancel: el("button", { type: "button", on: { click: () => dropOrCancel(order.orderId, body) } }, icon("i-x")),
-    note: el("span"), more: el("span"),
+    ahead: el("span", { class: "dim", title: "shown ahead of it at its price" }), note: el("span"), more: el("span"),
   };
   const row = el("tr", { class: "o", tabindex: "-1" }, cell("tm dim"), cell("ord", parts.side, parts.kind), cell("mkt"),
     cell("r px", parts.at, parts.price),
     cell("r q", el("span", { class: "amount" }, parts.filled, parts.of, parts.total), el("span", { class: "fillbar", "aria-hidden": "true" }, parts.bar)),
-    cell("x1 tf"), cell("st", el("span", { class: "state" }, parts.glyph, parts.state)),
+    cell("x1 tf"), cell("st", el("span", { class: "state" }, parts.glyph, parts.state, parts.ahead)),
     cell("ac", el("span", { class: "acts" }, parts.edit, parts.cancel)));
   parts.noteRow = el("tr", { class: "sub", hidden: true }, el("td", { colspan: "8", role: "status" }, parts.note, parts.more));
   const body = el("tbody", { data: { order: order.orderId } }, row, parts.noteRow);
@@ -130,6 +131,8 @@ function paintState(parts, order) {
   const doing = pending.get(order.orderId);
   setIcon(parts.glyph, doing ? "g-wait" : glyph);
   setText(parts.state, doing ?? word);
+  const ahead = doing ? null : aheadOf(order);
+  setText(parts.ahead, ahead === null ? "" : forPicture(ahead) ? `${shown(ahead)} ahead` : "first in queue");
 }
 
 function paintActs(parts, order, isEdited) {

@@ -216,6 +216,15 @@ export function feeOf(draft, each, worth, told) {
   return shown(multiply(worth, toText(rate, 4)));
 }
 
+/** What the limits of the account still allow before this order. room: of the dry run. */
+export function roomWords(room, each) {
+  if (!room) return "no limit";
+  const { quantity, value, orders } = room;
+  const parts = [quantity !== null && `${shown(quantity)} ${each.base}`, value !== null && `${shown(value)} ${each.quote}`,
+    orders !== null && `${orders} ${orders === 1 ? "order" : "orders"}`];
+  return parts.filter(Boolean).join(", ");
+}
+
 /** A number moved by so many steps, never below one step. */
 export function stepped(text, step, times, scale) {
   const unit = toUnits(step, scale);

@@ -6,6 +6,7 @@ import { startFunds } from "./funds.js";
 import { onPick } from "./ladder.js";
 import { startMarketList } from "./market_list.js";
 import { followOwn } from "./own.js";
+import { followQueue } from "./queue.js";
 import { startTape } from "./tape.js";
 import { fill, startTicket } from "./ticket.js";
 
@@ -13,6 +14,7 @@ export function startPanels() {
   startTicket();
   onPick(fill);
   followOwn();
+  followQueue();
   startTape();
   startMarketList();
   startBlotter();

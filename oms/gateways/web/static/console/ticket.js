@@ -128,7 +128,7 @@ function build() {
 function costTable() {
   const rows = {};
   const node = el("dl", { class: "cost" });
-  for (const [name, label] of [["reserves", "Reserves"], ["fee", "Fee, at most"], ["leaves", "Leaves available"]]) {
+  for (const [name, label] of [["reserves", "Reserves"], ["fee", "Fee, at most"], ["leaves", "Leaves available"], ["room", "Room in your limits"]]) {
     rows[name] = { label: el("dt", { text: label }), value: el("span"), unit: el("span", { class: "u" }) };
     node.append(rows[name].label, el("dd", { class: "num" }, rows[name].value, rows[name].unit));
   }
@@ -293,6 +293,7 @@ function paintCost(each) {
     setText(row.value, text ?? "–");
     setText(row.unit, unit ?? "");
   };
+  put(rows.room, told && order.roomWords(told.room, each));
   const buys = draft.side === "BUY";
   const asset = told?.asset ?? (buys ? each.quote : each.base);
   const worth = order.worthOf(draft, each, store.book);
