@@ -29,6 +29,7 @@ from oms.reports import (
 )
 from oms.requests import OrderRequest, Request, line_of
 from oms.requests.internal import VenueReport, check_venue_report
+from oms.shared import SharedCounts
 from oms.stores import Store
 from oms.stores.lock import DataLock
 from oms.stores.sql_store import SqlStore
@@ -156,6 +157,7 @@ class OrderManagement(Lookups):
         self._arms_told = False
         # Of several front doors: whether none has taken a name yet. Here there is one.
         self.once: Callable[[str, int], bool] | None = None
+        self.counts: SharedCounts | None = None  # nor has it anybody to count with
         self._running = self._stopped = False
         self._stopping = threading.Lock()
         self._threads = ExitStack()

@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
     {"errors", "clock", "enums", "money", "instruments", "reject_reasons", "market_data",
-     "users", "version", "answers", "futures"},
+     "shared", "users", "version", "answers", "futures"},
     {"requests"}, {"exchange", "reports", "positions", "pairs"},
     {"sections", "idle", "config", "config_text"}, {"desk"},
     {"venues", "stores", "transport"}, {"turn"}, {"questions", "lookups", "manager"},
@@ -57,7 +57,7 @@ WEB = "gateways/web/"  # what the extra `server` brings is for these files alone
 FAMILY = {  # what a gateway knows of the library: what its users know, and what they may say
     "aio", "answers", "clock", "config", "enums", "errors", "gateways", "instruments", "manager",
     "market_data", "money", "positions", "questions", "reject_reasons", "reports",
-    "requests", "sections", "users", "version",
+    "requests", "sections", "shared", "users", "version",
 }  # fmt: skip
 # Of the turn a gateway knows the classes that the library answers in, who is told, the widths of
 # candles, and what makes threads.

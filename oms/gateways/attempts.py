@@ -6,7 +6,7 @@ attempt counts as failed until it is told to have gone well: a hundred at once a
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from oms.clock import NANOS
 
@@ -16,6 +16,14 @@ FORGOTTEN_NS = 3_600 * NANOS  # so long after the latest attempt
 ENTRIES_MAX = 100_000  # then those that were quiet the longest are forgotten
 NAME_LENGTH_MAX = 254
 PASSWORD, CODE, RESET, ADDRESS = "password", "code", "reset", "address"
+
+Tried = tuple[str, str]
+"""What was tried, and by which name; or from which address."""
+
+
+def tried(what: str, name: str, address: str) -> tuple[Tried, Tried]:
+    """What an attempt counts for: the name, whatever its letters' case, and the address."""
+    return (what, name[:NAME_LENGTH_MAX].lower()), (ADDRESS, address)
 
 
 @dataclass(slots=True)
@@ -30,12 +38,12 @@ class Attempts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._entries: OrderedDict[tuple[str, str], Failures] = OrderedDict()
+        self._entries: OrderedDict[Tried, Failures] = OrderedDict()
 
     def begin(self, what: str, name: str, address: str, now_ns: int) -> int:
         """Seconds to wait, for this name or from this address; 0: go on, and it counts as failed
         until `succeeded`. what: a password, a code: a good one forgives no failures of others."""
-        keys = self._keys(what, name, address)
+        keys = tried(what, name, address)
         with self._lock:
             found = [self._entry(key, now_ns) for key in keys]
             wait_ns = max(each.until_ns - now_ns for each in found)
@@ -51,7 +59,7 @@ class Attempts:
 
     def succeeded(self, what: str, name: str, address: str) -> None:
         """The name has a clean record; of its address this one attempt does not count."""
-        by_name, by_address = self._keys(what, name, address)
+        by_name, by_address = tried(what, name, address)
         with self._lock:
             self._entries.pop(by_name, None)
             found = self._entries.get(by_address)
@@ -60,16 +68,28 @@ class Attempts:
                 if found.count < FREE_OF_ADDRESS:
                     found.until_ns = 0
 
-    @staticmethod
-    def _keys(what: str, name: str, address: str) -> tuple[tuple[str, str], tuple[str, str]]:
-        return (what, name[:NAME_LENGTH_MAX].lower()), (ADDRESS, address)
-
-    def _entry(self, key: tuple[str, str], now_ns: int) -> Failures:
+    def _entry(self, key: Tried, now_ns: int) -> Failures:
         found = self._entries.get(key)
         if found is None or now_ns - found.last_ns > FORGOTTEN_NS:
-            found = self._entries[key] = Failures()
+            found = Failures()
         found.last_ns = now_ns
+        self._put(key, found)
+        return found
+
+    def _put(self, key: Tried, found: Failures) -> None:
+        self._entries[key] = found
         self._entries.move_to_end(key)
         while len(self._entries) > ENTRIES_MAX:
             self._entries.popitem(last=False)
-        return found
+
+    # --- where others count, too ---
+
+    def note(self, key: Tried, found: Failures) -> None:
+        """What all together count."""
+        with self._lock:
+            self._put(key, found)
+
+    def known(self) -> list[tuple[Tried, Failures]]:
+        """All that failed of late, longest ago first."""
+        with self._lock:
+            return [(key, replace(each)) for key, each in self._entries.items() if each.count > 0]

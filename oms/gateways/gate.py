@@ -31,6 +31,7 @@ from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse
 from oms.requests.access import GATE, USER_NAME, AccessAction, AccessRequest, told_facts
 from oms.requests.orders import NO_ORIGIN, Origin
+from oms.shared import SharedCounts
 from oms.users import SCOPES_OF, AccessScope, Family, Role, User
 
 log = logging.getLogger(__name__)
@@ -105,6 +106,7 @@ class Gate:
     Raises GatewayError where PyJWT is missing. new_id: makes client order ids of the requests that
     the gate asks for, unique for ever. random_bytes: for salts, ids of tokens and tickets. once:
     where there are several gates, whether none has taken this name yet, for so many milliseconds.
+    counts: where there are several, what counts the attempts of all.
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class Gate:
         lives_s: Mapping[TokenKind, int] | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         once: Callable[[str, int], bool] | None = None,
+        counts: SharedCounts | None = None,
     ) -> None:
         self._once = once
         self._users = oms.access
@@ -128,7 +131,7 @@ class Gate:
         self.tokens = Tokens(master, self._clock, lives_s, random_bytes)
         self._nonces = Nonces(max(self._clock.wall_ns(), oms.access.started_ns))
         self._process = random_bytes(12).hex()
-        self._attempts = Attempts()
+        self._attempts = Attempts() if counts is None else counts
         self._hashing = threading.BoundedSemaphore(HASHES_AT_ONCE_MAX)
         self._nobody = passwords.hash_password(random_bytes(16).hex(), random_bytes)
         self._tickets: deque[tuple[int, str]] = deque()  # used ones: their end and id
@@ -420,7 +423,7 @@ class Gate:
 
     def checked_code(self, user: User, code: str, address: str) -> int | Denied:
         """The step of a second factor's code; FACTOR_ON, FACTOR_OFF and LOGIN have it as a fact.
-        Wrong ones count as failed logins do."""
+        Wrong ones count as failed logins do. Not for an event loop where several gates count."""
         wait_s = self._begin(CODE, user.name, address)
         if wait_s:
             return self._too_many(wait_s, user.name, address)

@@ -49,6 +49,7 @@ from oms.reports import AccountSnapshot, OrderPage, OrderResponse
 from oms.requests import AccessAction, AccessRequest, Request, line_of
 from oms.requests.codec import to_object
 from oms.requests.orders import Origin
+from oms.roles.counts import Counts
 from oms.roles.heard import Listener
 from oms.roles.link import TIMED, Link
 from oms.roles.mirror import Mirror
@@ -99,7 +100,9 @@ class RemoteOrders(Questions):
         self.home = self.links.get(scale.home) or self._link(scale.home)
         self.access = self.home.mirror.access
         self.routes = Routes(self.links, scale.home if scale.home in self.links else group)
-        self.once = Once(self.home.keys, self.home.server, self.home.circuit)
+        home = self.home
+        self.once = Once(home.keys, home.server, home.circuit)
+        self.counts = Counts(home.keys, self.client, self.clock, home.server, home.circuit)
         self._unheld: set[str] = set()  # arms that no front door had when last looked
         self._on_failure = on_failure
         self._workers: list[Worker] = []
@@ -140,6 +143,7 @@ class RemoteOrders(Questions):
                 worker.stop(wait_s)
         self._workers.clear()
         self.once.close()
+        self.counts.close()
         if self.failure is not None:
             name, error = self.failure
             raise StoppedError(f"thread {name} died: {error!r}") from error

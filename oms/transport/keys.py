@@ -45,6 +45,25 @@ class Keys(NamedTuple):
         return f"once:{{{self.group}}}:{name}"
 
     @property
+    def counts(self) -> str:
+        """A text that names the counts of front doors: another one, once they were lost."""
+        return f"counts:{{{self.group}}}"
+
+    @property
+    def tried(self) -> str:
+        """A hash: how often attempts failed, by a hash of whose."""
+        return f"tried:{{{self.group}}}"
+
+    @property
+    def tried_last(self) -> str:
+        """A sorted set of the same names, by the time of the last attempt."""
+        return f"tried-last:{{{self.group}}}"
+
+    def limit(self, cost: str, client: str) -> str:
+        """What all front doors together have left of a client's allowance; it expires."""
+        return f"limit:{{{self.group}}}:{cost}:{client}"
+
+    @property
     def arms(self) -> str:
         """A hash: which front door has the socket that guards orders, by the arm's id."""
         return f"arms:{{{self.group}}}"

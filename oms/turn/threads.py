@@ -63,6 +63,12 @@ THREADS = (
         "its questions, at most 1 s", "tells what it has not answered that it stopped",
     ),
     ThreadRow(
+        "oms-share-1", "Pool, of an `api` or `broadcast`",
+        "its connection to Redis; what all front doors together count",
+        "its questions, at most 1 s; Redis, at most 1 s",
+        "tells what it has not answered that it stopped",
+    ),
+    ThreadRow(
         "oms-agents", "Agents, in a sandbox", "requests of agents that trade by themselves",
         "its event, at most 1 s", "asks nothing more",
     ),

@@ -19,12 +19,12 @@ def server(tmp_path):
 @pytest.fixture
 def start_split(tmp_path, server):
     """Engine, api and front door in one process, but for Redis; none outlives the test."""
-    from tests.scale.split import Split
+    from tests.scale.split import Beside, Split
 
     started = []
 
-    def start(config=None, directory=tmp_path, **more):
-        split = Split(directory, server.url, config, **more)
+    def start(config=None, directory=tmp_path, *, beside=None, **more):
+        split = Beside(beside) if beside else Split(directory, server.url, config, **more)
         started.append(split)
         return split
 

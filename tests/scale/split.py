@@ -55,13 +55,17 @@ class Split(FrontDoor):
         (directory / "engine").mkdir(exist_ok=True, parents=True)
         self.engine = EngineThreads(directory / "engine", config, GROUP, clock)
         self.oms = self.engine.oms
+        self._open()
+
+    def _open(self) -> None:
+        """An api around the engine."""
         self.remote = RemoteOrders(
-            config, clock=clock, directory=directory,
+            self.config, clock=self.clock, directory=self.directory,
             on_failure=lambda name, error: self.died.append((name, error)),
         )  # fmt: skip
         self.remote.start()
         wait_for(lambda: self.remote.get_status()["health"] == "ok")
-        self.server = open_web(self.remote, directory)
+        self.server = open_web(self.remote, self.directory)
         self.worker = Worker("oms-web", self.server, lambda *died: self.died.append(died))
         self.worker.start()
         self.url = self.server.urls[0]
@@ -84,10 +88,27 @@ class Split(FrontDoor):
             wait_for(lambda: mirror.seq >= seq and not mirror.behind, 1)
 
     def stop(self) -> None:
+        self._close()
+        self.engine.stop()
+        assert [*self.died, *self.engine.died] == []
+
+    def _close(self) -> None:
         self.http.close()
         assert self.worker.stop(10)
         self.server.close()
         with suppress(Exception):
             self.remote.stop()
-        self.engine.stop()
-        assert [*self.died, *self.engine.died] == []
+
+
+class Beside(Split):
+    """Another api of the same engine; it is stopped before that."""
+
+    def __init__(self, first: Split) -> None:
+        self.died = []
+        self.directory, self.config, self.clock = first.directory, first.config, first.clock
+        self.engine, self.oms = first.engine, first.oms
+        self._open()
+
+    def stop(self) -> None:
+        self._close()
+        assert self.died == []

@@ -28,7 +28,7 @@ def open_web(oms: OrderManagement, directory: Path) -> WebServer:
     users = oms.access.users()
     master = master_secret(directory, needed=any(u.keys or u.factor.on for u in users))
     lives_s = {TokenKind.ACCESS: web.access_token_ns // NANOS}
-    gate = Gate(oms, master, lives_s=lives_s, once=oms.once)
+    gate = Gate(oms, master, lives_s=lives_s, once=oms.once, counts=oms.counts)
     addresses = [Address.of(each) for each in web.listen.split(",")]
     keeper = DoorKeeper(oms, gate, web, [each.url_host for each in addresses])
     door = Door(oms, keeper, directory)

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from starlette.types import Receive, Scope
 
 from oms.clock import NANOS
-from oms.errors import StoppedError, StoreError, ValidationError
+from oms.errors import StoppedError, StoreError, TransportError, ValidationError
 from oms.gateways.gate import Caller, may
 from oms.gateways.web.bridge import Bridge, Waiting
 from oms.gateways.web.counts import Counts
@@ -37,12 +37,14 @@ from oms.gateways.web.limits import (
     LOGIN,
     ORDER,
     REQUEST,
+    SHARE_S,
+    SHARED,
     Allowance,
     Limits,
     Taken,
 )
 from oms.gateways.web.orders import fills_told, orders_told
-from oms.gateways.web.pools import ASKING, HASHING, LOOKING, READING, Pool
+from oms.gateways.web.pools import ASKING, HASHING, LOOKING, READING, SHARING, Pool
 from oms.gateways.web.shapes import DONE, JSON, Answer
 from oms.gateways.web.told import Told
 from oms.gateways.web.vitals import Vitals
@@ -52,6 +54,7 @@ from oms.market_data import Candle, DepthSnapshot, IndicativePrice
 from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse
 from oms.requests import FundsAction, Origin, Request
+from oms.shared import SharedCounts
 from oms.users import AccessScope
 
 GATEWAY = "rest"
@@ -135,13 +138,16 @@ class Door:
             REQUEST: web.requests_max, ORDER: web.orders_max, CANCEL: web.cancels_max,
             ADDRESS: web.address_max, LOGIN: LOGINS_MAX, EXTRA: EXTRA_MAX,
         }  # fmt: skip
-        self.limits = Limits({cost: Allowance(rate, 2 * rate) for cost, rate in rates.items()})
+        allowances = {cost: Allowance(rate, 2 * rate) for cost, rate in rates.items()}
+        self.limits = Limits(allowances, SHARED if oms.counts is not None else ())
+        self._telling: asyncio.Task[None] | None = None
         self._bridge: Bridge | None = None  # of the loop, once it runs
         self._asking = Pool(ASKING, self._died)
         self._looking = Pool(LOOKING, self._died)
         self.reading = Pool(READING, self._died)
         self._hashing = Pool(HASHING, self._died)
-        self._pools = self._asking, self._looking, self.reading, self._hashing
+        self._sharing = Pool(SHARING, self._died)
+        self._pools = [self._asking, self._looking, self.reading, self._hashing]
         self._failure: BaseException | None = None
         self._days: Shared[Candle] = {}
         self._calls: Shared[IndicativePrice | None] = {}
@@ -154,6 +160,10 @@ class Door:
         """The loop runs, whose coroutines these are."""
         self._bridge = Bridge(loop)
         self.ends = Ends(self.oms, loop, self.looked)
+        if self.oms.counts is not None:
+            self._pools.append(self._sharing)
+            self._telling = loop.create_task(self._count_together(self.oms.counts))
+            self._telling.add_done_callback(self._told)
         for pool in self._pools:
             pool.start()
         for call in self.at_open:
@@ -188,6 +198,49 @@ class Door:
             text = f"at most {taken.limit} at once of these; again in {taken.wait_s:.1f} s"
             raise http_error(429, "TOO_MANY_REQUESTS", text, headers=taken.headers)
         return taken
+
+    # --- what several front doors count together ---
+
+    async def allow_login(self, address: str) -> None:
+        """The same of what costs a hash. All front doors together allow so many, and here that is
+        worth waiting for: their count is asked before anything is done."""
+        self.allow(LOGIN, address)
+        counts = self.oms.counts
+        if counts is None:
+            return
+        used = self.limits.of(LOGIN, address, 1)
+        try:
+            left = await self.awaitable(self._sharing.ask(counts.take, used))
+        except TransportError:
+            return  # each counts alone
+        if left is None or left >= 0:
+            return
+        there = left + used.tokens
+        self.limits.learn([used], [there], self.oms.clock.monotonic_ns())
+        self.allow(LOGIN, address)  # raises: it has learned that there is none
+
+    async def _count_together(self, counts: SharedCounts) -> None:
+        limits, clock = self.limits, self.oms.clock
+        while True:
+            await asyncio.sleep(SHARE_S)
+            used = limits.used(clock.monotonic_ns())
+            try:
+                left = await self.awaitable(self._sharing.ask(counts.settle, used))
+                if left is None:
+                    limits.all_untold(clock.monotonic_ns())
+                    used = limits.used(clock.monotonic_ns())
+                    left = await self.awaitable(self._sharing.ask(counts.settle, used))
+            except (TransportError, HttpError):  # each counts alone; or the line is full
+                left = None
+            if left is None:
+                limits.untold(used)
+            else:
+                limits.learn(used, left, clock.monotonic_ns())
+
+    def _told(self, telling: "asyncio.Task[None]") -> None:
+        """At the end of the loop, or of what it has died of."""
+        if not telling.cancelled():
+            self._failure = telling.exception()
 
     # --- waiting ---
 

@@ -14,7 +14,6 @@ from oms.gateways.signatures import factor_uri
 from oms.gateways.web.errors import OUR_FIELDS, OurFields, Reply, denied, http_error, refusal
 from oms.gateways.web.front import Ask, Door, Entry, Right
 from oms.gateways.web.keeper import DoorKeeper
-from oms.gateways.web.limits import LOGIN
 from oms.gateways.web.shapes import (
     Answer,
     ChangedTold,
@@ -158,7 +157,7 @@ class LoginRoutes:
     async def sign_up(self, ask: Ask, body: SignUp) -> Reply:
         if not self._door.web.sign_up:
             raise http_error(403, "FORBIDDEN", "users are added by an operator: [web] sign_up")
-        self._door.allow(LOGIN, ask.address)
+        await self._door.allow_login(ask.address)
         await self._ask(await self._new_user(body, (body.username,), Role.TRADER))
         await self._give_account(body.username)
         return Reply({"user": body.username, "accounts": [body.username]}, 201)
@@ -211,9 +210,10 @@ class LoginRoutes:
 
     async def log_in(self, ask: Ask, body: Login) -> Reply:
         """Also alone by the code of the second factor, once the password was right."""
-        self._door.allow(LOGIN, ask.address)
+        await self._door.allow_login(ask.address)
         user = await self._shown(ask, body)
-        found = self._gate.login(user, ask.address, body.code)
+        login = self._door.in_thread(self._gate.login, user, ask.address, body.code)
+        found = await login
         if isinstance(found, Denied):
             if found.reason is RejectReason.SECOND_FACTOR_REQUIRED:
                 told = {"secondFactor": True, "pending": self._gate.pending(user)}
@@ -304,7 +304,7 @@ class LoginRoutes:
         return Reply({"changed": True})
 
     async def reset(self, ask: Ask, body: Reset) -> Reply:
-        self._door.allow(LOGIN, ask.address)
+        await self._door.allow_login(ask.address)
         with OurFields(NEW_PASSWORD):
             found = await self._door.hashed(
                 self._gate.reset, body.username, body.code, body.new_password, ask.address
@@ -339,7 +339,7 @@ class LoginRoutes:
     async def _set_factor(self, ask: Ask, body: CodeOnly, action: AccessAction) -> Reply:
         self._by_login(ask)
         user = self._user(ask.caller)
-        step = self._gate.checked_code(user, body.code, ask.address)
+        step = await self._door.in_thread(self._gate.checked_code, user, body.code, ask.address)
         if isinstance(step, Denied):
             raise denied(step)
         await self._ask(self._request(ask, action, user.name, {"step": str(step)}))

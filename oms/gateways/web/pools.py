@@ -43,6 +43,7 @@ same."""
 ASKING = Size("oms-ask", 4, 1_000, 64, "questions of the database")
 LOOKING = Size("oms-look", 1, 1_000, 64, "questions about orders")
 READING = Size("oms-read", 1, 1_000, 64, "questions about history")
+SHARING = Size("oms-share", 1, 1_000, 64, "sign-ups and logins to be counted")
 # A hash takes 20 MiB and some 20 ms of a core: those that wait are answered within a second or
 # told to come again.
 HASHING = Size("oms-hash", 2, 32, 16, "passwords to be checked", nice=10)
