@@ -134,7 +134,7 @@ local function found(key, rate, burst)
   return tokens, math.max(at, now), who
 end
 local function keep(key, rate, burst, tokens, at, who)
-  local life = math.ceil((burst - tokens) * 1000 / rate) + 1000
+  local life = math.ceil((burst - tokens) * 1000 / rate) + 60000
   redis.call('SET', key, string.format('%.3f %.0f %s', tokens, at, who), 'PX', life)
 end
 local function told(tokens, who) return who == '*' and string.format('%.3f', tokens) or '' end

@@ -139,7 +139,9 @@ def test_of_names_there_is_a_bound_and_all_of_it_expires(make, client, monkeypat
     assert client.hlen(keys.tried) == client.zcard(keys.tried_last) == 10
     assert set(client.hkeys(keys.tried)) == set(client.zrange(keys.tried_last, 0, -1))
     assert not any("user" in name for name in client.hkeys(keys.tried))
-    one.settle([Used(ORDER, "user:ann", RATE, BURST, 5)])
+    assert one.settle([]) is None  # before anything is told, all is
+    assert one.settle([Used(ORDER, "user:ann", RATE, BURST, 5)]) == [None]
+    assert len(client.keys("*")) == 4
     assert all(client.pttl(each) > 0 for each in client.keys("*"))
 
 

@@ -6,6 +6,7 @@ from oms.app import status_line
 from oms.enums import Phase
 from oms.errors import OutcomeUnknownError, TransportError, ValidationError
 from oms.requests import MassCancelRequest, OperatorAction, OperatorRequest, OrderRequest
+from oms.shared import Used
 from oms.transport.scripts import SEND
 from tests.scale.parts import KEYS, api, engine, order, replace, wait_for, with_password
 
@@ -190,6 +191,12 @@ def test_access_rules_of_the_page_let_each_role_do_its_part_and_no_more(
     started(engine, tmp_path, as_engine)
     remote = started(api, as_api)
     assert remote.submit(order("a-1")).result(10).state == "NEW"
+    counts = remote.counts
+    assert counts.begin("password", "ann", "a", remote.clock.monotonic_ns()) == 0
+    counts.succeeded("password", "ann", "a")
+    used = Used("order", "user:ann", 10, 20, 3)
+    assert (counts.settle([used]), counts.settle([used]), counts.take(used)) == (None, [None], None)
+    assert not counts._alone
     calling = remote.home.server()
     for command in (
         ("XADD", KEYS.turns, "*", "v", "1", "e", "forged"), ("HSET", KEYS.fence, "number", "9"),
