@@ -14,7 +14,7 @@ from zlib import crc32
 
 from oms.desk.desk import Desk
 from oms.enums import OrderState, OrderType, ResponseType, Scope, Side, TimeInForce
-from oms.errors import ValidationError
+from oms.errors import ConfigError, ValidationError
 from oms.exchange.order import Order, Terms
 from oms.instruments import Instrument
 from oms.money import Number, to_text, to_units
@@ -28,7 +28,7 @@ from oms.reports import (
     status_of,
     trade_named,
 )
-from oms.requests import OperatorAction, OrderTerms
+from oms.requests import FundsAction, OperatorAction, OrderTerms
 from oms.requests.codec import (
     ACCESS,
     ANSWER,
@@ -393,6 +393,12 @@ class Intake:
     def _funds(self, seq: int, request: Line) -> Line:
         _, account, client_id, action, asset, given, other, _origin = request
         amount, scales = 0, self._desk.ledger.scales
+        new = action == FundsAction.CREATE and account not in self._desk.ledger.accounts
+        if new and "," in account:  # what has lists of accounts could not name it
+            reason = (
+                f"{RejectReason.COMMAND_INVALID}: account: expected no comma in it, was {account!r}"
+            )
+            return _command_refused(request, seq, reason)
         if given is not None:
             invalid = RejectReason.AMOUNT_INVALID
             if asset not in scales:
@@ -491,6 +497,9 @@ class Intake:
         try:
             texts = settings[0] if settings else {}
             terms = terms_of(self._desk, action, symbol, name, texts)
+        except ConfigError as error:
+            mistakes = "; ".join(error.mistakes)
+            return _command_refused(request, seq, f"{RejectReason.COMMAND_INVALID}: {mistakes}")
         except ValidationError as error:
             code = RejectReason.COMMAND_INVALID
             if error.field == "symbol" and action != OperatorAction.LIST:

@@ -10,7 +10,7 @@ from typing import Any
 from oms.config import mistakes_in_limits
 from oms.desk.desk import Desk
 from oms.desk.settings import fields_of
-from oms.errors import ConfigError, ValidationError
+from oms.errors import ValidationError
 from oms.instruments import Instrument
 from oms.money import to_units
 from oms.requests.operators import OperatorAction
@@ -20,7 +20,7 @@ from oms.sections import TICK_TABLE, TIER, InstrumentConfig, read_section, rules
 def terms_of(
     desk: Desk, action: str, symbol: str, tier: str, texts: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Raises ValidationError, naming the setting."""
+    """Raises ValidationError or ConfigError, naming the setting."""
     if action == OperatorAction.LIST:
         return _listed(desk, symbol, texts) if texts else {}
     if action == OperatorAction.DELIST:
@@ -34,10 +34,7 @@ def terms_of(
 
 
 def _listed(desk: Desk, symbol: str, texts: Mapping[str, str]) -> dict[str, Any]:
-    try:
-        section = read_section(InstrumentConfig, texts)
-    except ConfigError as error:
-        raise ValidationError("settings", "", "; ".join(error.mistakes)) from None
+    section = read_section(InstrumentConfig, texts)
     assets = {**desk.settings.get("assets", {}), **desk.ledger.scales}
     instrument = section.instrument(symbol, assets)
     limits = section.limits()

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from websockets.exceptions import InvalidStatus
 from websockets.sync import client
 
+from oms.clock import ManualClock
 from oms.gateways import passwords
 from oms.gateways.addresses import networks_in
 from oms.gateways.tokens import TokenKind
@@ -225,6 +226,23 @@ def test_pages_of_other_sites_may_not_ask_unless_they_are_named(start_door):
     )
     assert door.http.get("/time", headers=evil).status_code == 403
     assert door.http.get("/time", headers={"origin": "null"}).status_code == 403
+
+
+def test_preflights_count_against_the_allowance_of_their_address(start_door):
+    """As every request does; one that is refused for another reason, too."""
+    site = "https://trade.example.com"
+    config = front_config(allowed_origins=site, address_max=4)
+    door = start_door(config, clock=ManualClock())
+    origins = [site, "https://evil.example"] * 4
+    asked = [door.http.options("/order", headers={"origin": each}) for each in origins]
+    assert [each.status_code for each in asked] == [200, 403] * 4
+    for answer in (
+        door.http.options("/order", headers={"origin": site}),
+        door.http.get("/time", headers={"origin": site}),
+    ):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "TOO_MANY_REQUESTS")
+        assert int(answer.headers["retry-after"]) >= 1
+        assert answer.headers["access-control-allow-origin"] == site
 
 
 def test_without_a_setting_only_our_own_pages_may_ask(door):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from oms.requests import FundsAction
 from oms.requests.codec import why_of
 
 S = "BTC_USD"
@@ -159,6 +160,32 @@ def test_a_market_is_listed_changed_and_delisted(door, boss):
     do(boss, "markets", {"symbol": "NEW_USD"}, "DELETE")
     symbols = [each["symbol"] for each in door.http.get("/markets").json()["markets"]]
     assert "NEW_USD" not in symbols
+
+
+def test_each_wrong_setting_of_a_new_market_is_told_in_one_sentence(boss):
+    settings = {"price_scale": "x", "lot_size": "-1"}
+    answer = boss.ask("POST", "/admin/markets", {"symbol": "NEW_USD", "settings": settings})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["field"]) == (400, "settings")
+    assert error["message"] == (
+        "COMMAND_INVALID: lot_size: expected a number above 0, such as 0.05, was '-1'; "
+        "price_scale: expected a whole number from 0 to 12, was 'x'"
+    )
+
+
+def test_an_account_that_no_list_could_name_is_not_created(door, boss):
+    """A user's accounts are a list, separated by commas. One that is there stays."""
+    answer = boss.ask("POST", "/admin/accounts", {"account": "a,b"})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["field"]) == (
+        400,
+        "COMMAND_INVALID",
+        "account",
+    )
+    assert error["message"] == "COMMAND_INVALID: account: expected no comma in it, was 'a,b'"
+    door.oms.dispatcher.desk.ledger.move(FundsAction.CREATE, "c,d", "", 0, "")  # as earlier
+    there = boss.ask("POST", "/admin/accounts", {"account": "c,d"}).json()["error"]
+    assert there["code"] == "ACCOUNT_EXISTS"
 
 
 def test_an_account_is_created_and_its_orders_are_seen(door, boss):

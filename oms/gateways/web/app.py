@@ -13,7 +13,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from oms.gateways.web.counts import NO_ROUTE
-from oms.gateways.web.errors import Reply, error_reply, http_error, log_refused
+from oms.gateways.web.errors import HttpError, Reply, error_reply, http_error, log_refused
 from oms.gateways.web.front import Ask, Door, Entry, headers_of, read_all
 from oms.gateways.web.limits import ADDRESS
 from oms.gateways.web.pools import CLIENT
@@ -118,13 +118,15 @@ class Front:
         """What a browser asks before it lets a page of another site ask."""
         door = self._door
         request_id = door.next_id()
-        allowed = dict(door.keeper.cors(scope))
-        if "access-control-allow-origin" in allowed:
+        address, allowed = door.keeper.address(scope), dict(door.keeper.cors(scope))
+        try:
+            door.allow(ADDRESS, address)
+            if "access-control-allow-origin" not in allowed:
+                text = "a page of another site: see [web] allowed_origins"
+                raise http_error(403, "FORBIDDEN", text)
             reply = Reply(None, 200, allowed | PREFLIGHT)
-        else:
-            text = "a page of another site: see [web] allowed_origins"
-            error = http_error(403, "FORBIDDEN", text)
-            log_refused(error, "OPTIONS", door.keeper.address(scope), None, request_id)
+        except HttpError as error:
+            log_refused(error, "OPTIONS", address, None, request_id)
             reply = error_reply(error, request_id)
             reply.headers.update(allowed)
         door.counts.answer("OPTIONS", "-", reply.status, 0)
