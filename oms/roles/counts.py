@@ -27,7 +27,7 @@ from oms.transport.server import Circuit, Server
 log = logging.getLogger(__name__)
 
 LATE_US = 200_000  # how long ago what is settled may have been used: front.SHARE_S
-SETTLED_MAX = 200  # allowances in one call: Redis does nothing else meanwhile
+SETTLED_MAX = 100  # allowances in one call: Redis does nothing else meanwhile
 REMEMBERED_MAX = 500
 TRIES_MAX = 3
 MS = 1_000_000  # nanoseconds

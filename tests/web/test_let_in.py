@@ -245,6 +245,19 @@ def test_preflights_count_against_the_allowance_of_their_address(start_door):
         assert answer.headers["access-control-allow-origin"] == site
 
 
+def test_sign_ups_of_one_customers_network_are_one_addresss(start_door):
+    """Of IPv6 that is a /64: they have as many addresses as they like."""
+    door = start_door(front_config(trusted_proxies="127.0.0.1"), clock=ManualClock())
+
+    def signed_up(address):
+        said = {"username": "ann", "email": "ann@example.com", "password": "short"}
+        return door.http.post("/signup", json=said, headers={"x-forwarded-for": address})
+
+    statuses = [signed_up(f"2001:db8::{n}").status_code for n in range(11)]
+    assert statuses == [400] * 10 + [429]
+    assert signed_up("2001:db8:0:1::1").status_code == 400
+
+
 def test_without_a_setting_only_our_own_pages_may_ask(door):
     own = {"origin": door.url}
     assert door.http.get("/time", headers=own).status_code == 200

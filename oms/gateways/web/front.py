@@ -25,6 +25,7 @@ from starlette.types import Receive, Scope
 
 from oms.clock import NANOS
 from oms.errors import StoppedError, StoreError, TransportError, ValidationError
+from oms.gateways.addresses import group_of
 from oms.gateways.gate import Caller, may
 from oms.gateways.web.bridge import Bridge, Waiting
 from oms.gateways.web.counts import Counts
@@ -204,11 +205,11 @@ class Door:
     async def allow_login(self, address: str) -> None:
         """The same of what costs a hash. All front doors together allow so many, and here that is
         worth waiting for: their count is asked before anything is done."""
-        self.allow(LOGIN, address)
-        counts = self.oms.counts
+        client, counts = group_of(address), self.oms.counts
+        self.allow(LOGIN, client)
         if counts is None:
             return
-        used = self.limits.of(LOGIN, address, 1)
+        used = self.limits.of(LOGIN, client, 1)
         try:
             left = await self.awaitable(self._sharing.ask(counts.take, used))
         except TransportError:
@@ -217,7 +218,7 @@ class Door:
             return
         there = left + used.tokens
         self.limits.learn([used], [there], self.oms.clock.monotonic_ns())
-        self.allow(LOGIN, address)  # raises: it has learned that there is none
+        self.allow(LOGIN, client)  # raises: it has learned that there is none
 
     async def _count_together(self, counts: SharedCounts) -> None:
         limits, clock = self.limits, self.oms.clock
