@@ -63,6 +63,7 @@ ANSWER_S_MAX = 10.0  # then 504: the outcome is unknown; up to a second later
 ANSWER_NS_MAX = int(ANSWER_S_MAX * NANOS)
 LOGINS_MAX = 5  # a second and address: each costs a hash
 EXTRA_MAX = 50  # a second and socket: see EXTRA
+QUIET_MAX = 5  # periods of SHARE_S in which others are told nothing
 STATISTICS_NS = 5 * NANOS
 INDICATIVE_NS = NANOS // 10
 STATUS_NS = NANOS // 10
@@ -221,10 +222,14 @@ class Door:
         self.allow(LOGIN, client)  # raises: it has learned that there is none
 
     async def _count_together(self, counts: SharedCounts) -> None:
-        limits, clock = self.limits, self.oms.clock
+        """Tell what was used, and also now and then that nothing was: so a loss is found."""
+        limits, clock, quiet = self.limits, self.oms.clock, 0
         while True:
             await asyncio.sleep(SHARE_S)
             used = limits.used(clock.monotonic_ns())
+            quiet = 0 if used else quiet + 1
+            if quiet % QUIET_MAX:
+                continue
             try:
                 left = await self.awaitable(self._sharing.ask(counts.settle, used))
                 if left is None:
