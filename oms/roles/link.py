@@ -402,7 +402,7 @@ class Receiving:
             mirror.behind = True  # the engine alone knows which trades are the latest now
         return True
 
-    def _reply(self, reply: Reply) -> None:
+    def _reply(self, reply: Reply[msgspec.Raw]) -> None:
         link = self._link
         found = link.waiting.pop(reply.number, None)
         if found is None:
@@ -429,7 +429,7 @@ class Receiving:
         else:
             settle(found.future, value)
 
-    def _time(self, found: Waiting, reply: Reply) -> None:
+    def _time(self, found: Waiting, reply: Reply[msgspec.Raw]) -> None:
         """How long each stage took: by the wall clocks of two machines, if they are two."""
         stamps = found.sent_ns, reply.read_ns, reply.answered_ns, self._link.clock.wall_ns()
         if not reply.read_ns:

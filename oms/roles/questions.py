@@ -126,7 +126,7 @@ def answered_told(response: OrderResponse) -> Answered:
     report, hops, told, at_once = response.made_of
     if not at_once:
         return Answered([report], True, hops, told)
-    return Answered(list(at_once), False, hops, told)
+    return Answered(at_once, False, hops, told)
 
 
 def _enc_hook(value: Any) -> Any:

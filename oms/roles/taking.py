@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from oms.errors import FencedError, StoppedError, TransportError, ValidationError
-from oms.reports import OrderResponse
 from oms.roles.questions import error_told
-from oms.roles.telling import Dead, Source, Unit, make_group
+from oms.roles.telling import Dead, Taken, Unit, make_group
 from oms.transport.scripts import READ
 from oms.transport.server import Entry, Server, ServerRefusalError, payload
-from oms.transport.wire import NOTHING, Command, Reply, encode, read_command, request_of
-from oms.turn.answer import Asker
+from oms.transport.wire import NOTHING, AnyCommand, Reply, read_command, request_of
 
 if TYPE_CHECKING:
     from oms.roles.engine import Engine
@@ -30,22 +27,6 @@ log = logging.getLogger(__name__)
 TAKEN_MAX = 2_000  # requests that are read and not acknowledged
 READ_MAX = 500  # at once
 IDLE_S = 0.25
-
-
-class Taken(Asker[OrderResponse]):
-    """Passes an answer on. Where the outcome is unknown nobody is told: the engine dies, the
-    request is not acknowledged, and comes again."""
-
-    __slots__ = ("_answered", "_source")
-
-    def __init__(self, source: Source, answered: Callable[[Source, OrderResponse], None]) -> None:
-        self._source, self._answered = source, answered
-
-    def told(self, outcome: OrderResponse) -> None:
-        self._answered(self._source, outcome)
-
-    def failed(self, error: BaseException) -> None:
-        log.warning("request %s has no answer: %s", self._source.entry_id.decode(), error)
 
 
 class Commands:
@@ -146,20 +127,14 @@ class Commands:
         engine, now_ns = self._engine, self._oms.clock.wall_ns()
         with engine.lock:
             engine.taken += len(entries)
-        hand_over, answered = self._oms.hand_over, engine.telling.answered
+        hand_over, telling = self._oms.hand_over, engine.telling
         for entry in entries:
-            version, content = payload(entry)
-            found: Command | None = None
+            found: AnyCommand | None = None
             try:
-                found = read_command(version, content)
-                request = request_of(found)
+                found = read_command(*payload(entry))
+                taken = Taken(telling, entry[0], found.client, found.number, now_ns)
+                hand_over(request_of(found), taken)
             except (ValidationError, UnicodeDecodeError, RecursionError) as error:
-                self._put_refused(entry, found, error)
-                continue
-            source = Source(entry[0], found.client, found.number, now_ns)
-            try:
-                hand_over(request, Taken(source, answered))
-            except ValidationError as error:
                 self._put_refused(entry, found, error)
             except StoppedError:
                 engine.let_go(1)  # not acknowledged: it comes again
@@ -169,20 +144,20 @@ class Commands:
         with self._engine.lock:
             self._engine.taken += 1
         version, content = payload(entry)
-        found: Command | None = None
+        found: AnyCommand | None = None
         with suppress(ValidationError):  # then nobody can be told
             found = read_command(version, content)
         self._put_refused(entry, found, error)
 
-    def _put_refused(self, entry: Entry, found: Command | None, error: Exception) -> None:
+    def _put_refused(self, entry: Entry, found: AnyCommand | None, error: Exception) -> None:
         """Answered as an error, kept in `dead`, acknowledged."""
         version, content = payload(entry)
-        replies: tuple[tuple[str, bytes], ...] = ()
+        replies: list[tuple[str, Reply[Any]]] = []
         if found is not None:
-            replies = ((found.client, encode(Reply(found.number, 0, NOTHING, error_told(error)))),)
+            replies.append((found.client, Reply(found.number, 0, NOTHING, error_told(error))))
         log.warning("request %s is set aside: %s", entry[0].decode(), error)
         dead = Dead(str(error), version, content)
-        self._engine.telling.put(Unit(None, replies, (dead,), (entry[0],)))
+        self._engine.telling.put(Unit(None, replies, [dead], [entry[0]]))
 
     def wake(self) -> None:
         self._stopping.set()

@@ -10,10 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import msgspec
 
 from oms.clock import NANOS
 from oms.errors import FencedError, TransportError
@@ -25,6 +23,7 @@ from oms.transport.keys import Keys, seq_of, turn_id
 from oms.transport.scripts import BEAT, CLAIM, PUBLISH
 from oms.transport.server import Entry, Server, ServerRefusalError, check_server
 from oms.transport.wire import Reply, encode
+from oms.turn.answer import Asker
 from oms.turn.publisher import PublishedTurn
 
 if TYPE_CHECKING:
@@ -39,13 +38,24 @@ IDLE_S = 0.25
 BEAT_NS, ALIVE_MS = NANOS // 4, 2_500
 
 
-class Source(NamedTuple):
-    """Where a request came from: its entry, whose it is, and when it was read."""
+class Taken(Asker[OrderResponse]):
+    """A request that was read: its entry, whose it is, and when. Passes its answer on. Where the
+    outcome is unknown nobody is told: the engine dies, the request is not acknowledged, and comes
+    again."""
 
-    entry_id: bytes
-    client: str
-    number: int
-    read_ns: int
+    __slots__ = ("_telling", "client", "entry_id", "number", "read_ns")
+
+    def __init__(
+        self, telling: Telling, entry_id: bytes, client: str, number: int, read_ns: int
+    ) -> None:
+        self._telling, self.entry_id = telling, entry_id
+        self.client, self.number, self.read_ns = client, number, read_ns
+
+    def told(self, outcome: OrderResponse) -> None:
+        self._telling.answered(self, outcome)
+
+    def failed(self, error: BaseException) -> None:
+        log.warning("request %s has no answer: %s", self.entry_id.decode(), error)
 
 
 class Dead(NamedTuple):
@@ -60,9 +70,9 @@ class Unit(NamedTuple):
     """What is written together: perhaps a turn, then the answers that it gave."""
 
     turn: tuple[int, bytes] | None = None
-    replies: tuple[tuple[str, bytes], ...] = ()
-    dead: tuple[Dead, ...] = ()
-    acks: tuple[bytes, ...] = ()
+    replies: Sequence[tuple[str, Reply[Any]]] = ()
+    dead: Sequence[Dead] = ()
+    acks: Sequence[bytes] = ()
 
 
 class Telling:
@@ -72,7 +82,7 @@ class Telling:
         self._engine = engine
         self._oms = engine.oms
         self._queue: deque[Unit] = deque()
-        self._answers: list[tuple[Source, OrderResponse]] = []  # of the turn under way
+        self._answers: list[tuple[Taken, OrderResponse]] = []  # of the turn under way
         self._seq = 0  # of the latest turn in the queue; the dispatcher's thread owns it
         self._listed: object = None
         self._filled = threading.Event()
@@ -133,14 +143,14 @@ class Telling:
 
     # --- the dispatcher's thread ---
 
-    def answered(self, source: Source, response: OrderResponse) -> None:
+    def answered(self, taken: Taken, response: OrderResponse) -> None:
         """A request was answered. Its answer is told behind the turn that made it durable."""
-        if response.journal_seq > self._seq:
-            self._answers.append((source, response))
+        if response.report.journal_seq > self._seq:
+            self._answers.append((taken, response))
         elif response.text == RejectReason.SHUTTING_DOWN:
             self._engine.let_go(1)  # the next engine answers it
         else:
-            self.put(self._unit(None, [(source, response)]))
+            self.put(self._unit(None, [(taken, response)]))
 
     def _turn(self, turn: PublishedTurn) -> None:
         listed, instruments = self._oms.publisher.listed, None
@@ -158,18 +168,17 @@ class Telling:
         self.put(self._unit((turn.seq, entry_of(turn, after, instruments)), answers))
 
     def _unit(
-        self, turn: tuple[int, bytes] | None, answers: Iterable[tuple[Source, OrderResponse]]
+        self, turn: tuple[int, bytes] | None, answers: Sequence[tuple[Taken, OrderResponse]]
     ) -> Unit:
         now_ns = self._oms.clock.wall_ns()
-        replies, acks = [], []
-        for source, response in answers:
-            content = msgspec.Raw(encode(answered_told(response)))
+        replies: list[tuple[str, Reply[Any]]] = []
+        for taken, response in answers:
             reply = Reply(
-                source.number, response.journal_seq, content, None, source.read_ns, now_ns
-            )
-            replies.append((source.client, encode(reply)))
-            acks.append(source.entry_id)
-        return Unit(turn, tuple(replies), (), tuple(acks))
+                taken.number, response.report.journal_seq, answered_told(response), None,
+                taken.read_ns, now_ns,
+            )  # fmt: skip
+            replies.append((taken.client, reply))
+        return Unit(turn, replies, (), [taken.entry_id for taken, _ in answers])
 
     # --- its own thread ---
 
@@ -222,17 +231,17 @@ class Telling:
     def _write(self, server: Server, units: list[Unit]) -> None:
         keys, config = self._engine.keys, self._engine.config
         turns = [each.turn for each in units if each.turn is not None]
-        replies: dict[str, list[bytes]] = {}  # one entry for each client, with all of its answers
-        for client, content in [reply for each in units for reply in each.replies]:
-            replies.setdefault(client, []).append(content)
+        replies: dict[str, list[Reply[Any]]] = {}  # an entry for each client, with all its answers
+        for client, reply in [reply for each in units for reply in each.replies]:
+            replies.setdefault(client, []).append(reply)
         dead = [each for unit in units for each in unit.dead]
         arguments: list[Any] = [*self._engine.fence, config.turns_kept, config.replies_kept]
         arguments.append(len(turns))
         for seq, content in turns:
             arguments += (turn_id(seq), content)
         arguments.append(len(replies))
-        for place, contents in enumerate(replies.values(), 5):
-            arguments += (place, b"[%s]" % b",".join(contents))
+        for place, told in enumerate(replies.values(), 5):
+            arguments += (place, encode(told))
         arguments.append(len(dead))
         for each in dead:
             arguments += each

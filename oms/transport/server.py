@@ -134,6 +134,8 @@ class Server:
 def payload(entry: Entry) -> tuple[bytes, bytes]:
     """Version and content of an entry; empty where it has none."""
     fields = entry[1] or []
+    if len(fields) == 4 and fields[0] == b"v" and fields[2] == b"e":
+        return fields[1], fields[3]  # as this program writes them
     pairs = dict(zip(fields[::2], fields[1::2], strict=True))
     return pairs.get(b"v", b""), pairs.get(b"e", b"")
 

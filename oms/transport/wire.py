@@ -5,8 +5,8 @@ and the publisher: nothing has a second shape here. An entry has the fields `v`,
 content, and `e`, the content. Programs of one version read entries of that and the one before.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -24,9 +24,13 @@ from oms.market_data import (
     TradePrint,
 )
 from oms.reports import Report
-from oms.requests import Request
+from oms.requests import OrderRequest, Request
 from oms.requests.codec import of_object, to_object
+from oms.transport import orders
+from oms.transport.orders import PlainOrder
 from oms.users import User
+
+T = TypeVar("T")
 
 VERSIONS = (b"1",)  # of entries, which this program reads
 EVENTS: dict[str, type] = {
@@ -38,14 +42,17 @@ EVENTS: dict[str, type] = {
 }  # fmt: skip
 
 
-class Command(msgspec.Struct, array_like=True):
+class Command(msgspec.Struct, Generic[T], array_like=True):
     """A request on its way. client: whose stream of replies gets the answer, under `number`.
-    sent_ns: wall clock. request: as the codec has it."""
+    sent_ns: wall clock. request: as the codec has it; a plain order, or any other one as JSON."""
 
     client: str
     number: int
     sent_ns: int
-    request: msgspec.Raw
+    request: T
+
+
+AnyCommand = Command[PlainOrder] | Command[msgspec.Raw]
 
 
 class ErrorTold(msgspec.Struct, array_like=True):
@@ -58,16 +65,17 @@ class ErrorTold(msgspec.Struct, array_like=True):
     value: str | int | float | bool | None = None
 
 
-class Reply(msgspec.Struct, array_like=True):
+class Reply(msgspec.Struct, Generic[T], array_like=True):
     """The answer to a command or a question; an entry is a list of them.
 
     seq: the turn that made it durable, 0: none.
-    content: of an answer, nothing where there is an error instead. read_ns, answered_ns: wall
-    clock, when the engine had read the request, and when it had its answer."""
+    content: of an answer, nothing where there is an error instead; who reads it knows by the number
+    what it is. read_ns, answered_ns: wall clock, when the engine had read the request, and when it
+    had its answer."""
 
     number: int
     seq: int
-    content: msgspec.Raw
+    content: T
     error: ErrorTold | None = None
     read_ns: int = 0
     answered_ns: int = 0
@@ -87,7 +95,7 @@ class Answered(msgspec.Struct, array_like=True):
     """An OrderResponse: its reports, the last of which it is; alone: it is no answer to a request,
     and `reports` would be empty. hops, told: see OrderResponse."""
 
-    reports: list[Report]
+    reports: Sequence[Report]
     alone: bool
     hops: tuple[str, int, int, int, int, int] | None = None
     told: tuple[int, int] = (0, 0)
@@ -114,9 +122,10 @@ NOTHING = msgspec.Raw(b"null")
 encode = msgspec.json.Encoder().encode
 decode_turn = msgspec.json.Decoder(TurnEntry).decode
 decode_reports = msgspec.json.Decoder(list[Report]).decode
-decode_replies = msgspec.json.Decoder(list[Reply]).decode
+decode_replies = msgspec.json.Decoder(list[Reply[msgspec.Raw]]).decode
 decode_answered = msgspec.json.Decoder(Answered).decode
-_decode_command = msgspec.json.Decoder(Command).decode
+_decode_plain = msgspec.json.Decoder(Command[PlainOrder]).decode
+_decode_command = msgspec.json.Decoder(Command[msgspec.Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
 _decode_question = msgspec.json.Decoder(Question).decode
 _event_decoders: dict[str, Callable[[bytes | msgspec.Raw], MarketEvent]] = {
@@ -125,24 +134,34 @@ _event_decoders: dict[str, Callable[[bytes | msgspec.Raw], MarketEvent]] = {
 
 
 def command(client: str, number: int, sent_ns: int, request: Request) -> bytes:
-    return encode(Command(client, number, sent_ns, msgspec.Raw(encode(to_object(request)))))
+    if type(request) is OrderRequest and request.terms is None:
+        return encode(Command(client, number, sent_ns, orders.plain_of(request)))
+    return encode(Command(client, number, sent_ns, to_object(request)))
 
 
-def read_command(version: bytes, content: bytes) -> Command:
+def read_command(version: bytes, content: bytes) -> AnyCommand:
     """Raises ValidationError where it is of another version, or not readable."""
     _check_version(version)
+    try:
+        return _decode_plain(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        pass  # by far the most are; of the others it is seen below what they are
     try:
         return _decode_command(content)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ValidationError("entry", content[:40], f"a command: {error}") from None
 
 
-def request_of(found: Command) -> Request:
+def request_of(found: AnyCommand) -> Request:
     """The request itself. Raises ValidationError, naming the field."""
+    given = found.request
+    if type(given) is PlainOrder:
+        return orders.request_of(given)
+    assert isinstance(given, msgspec.Raw)
     try:
-        request: Request = of_object(_decode_any(found.request))
+        request: Request = of_object(_decode_any(given))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ValidationError("request", bytes(found.request)[:40], f"JSON: {error}") from None
+        raise ValidationError("request", bytes(given)[:40], f"JSON: {error}") from None
     return request
 
 

@@ -327,7 +327,8 @@ def _made_at_once(reports: list[Report], at: int) -> list[Report]:
     made = [first]
     if first.type in FINAL:
         return made
-    for report in reports[at + 1 :]:
+    for place in range(at + 1, len(reports)):
+        report = reports[place]
         if report.request_seq and report.request_seq != first.request_seq:
             if report.type != CANCEL_REJECTED:
                 break
