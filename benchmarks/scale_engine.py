@@ -13,20 +13,19 @@ requests. Then a RemoteOrders in this process, an engine in another: one request
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from statistics import quantiles
 
 from client import Flow, config, whole_path
 from common import TREE, Claim, Figures, parser, report, skip
+from streams import Redis, drain, fill, program, scaled, wait_for
 
-from oms import Config, OrderManagement, OrderRequest
+from oms import Config, OrderRequest
 
 CLAIMS = [
     Claim("ratio_to_library", ">=", 0.35),
@@ -34,58 +33,16 @@ CLAIMS = [
     Claim("redis_cpu_us", "<=", 6),
     Claim("round_trip_ms_p50", "<=", 2),
 ]
-CLIENT, FILL = "bench", 1_000
-START_S, DRAIN_S = 20.0, 300.0
 RATE_MAX = 500
 
 
-class Redis:
-    """A server of the benchmark's own, behind a socket."""
-
-    def __init__(self, program: str, directory: Path) -> None:
-        from oms.transport.server import Server
-
-        self.url = f"unix://{directory}/redis.sock"
-        self._process = subprocess.Popen(
-            [
-                program, "--port", "0", "--unixsocket", f"{directory}/redis.sock", "--save", "",
-                "--appendonly", "no", "--maxmemory", "4gb", "--maxmemory-policy", "noeviction",
-                "--dir", str(directory),
-            ],
-            stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-        wait_for(lambda: (directory / "redis.sock").exists())
-        self.server = Server(self.url, 10.0)
-        wait_for(lambda: self.server.call("PING"))
-
-    def cpu_s(self) -> float:
-        lines = self.server.call("INFO", "cpu").decode().splitlines()
-        facts = dict(line.split(":") for line in lines if ":" in line)
-        return float(facts["used_cpu_user"]) + float(facts["used_cpu_sys"])
-
-    def stop(self) -> None:
-        self.server.close()
-        self._process.terminate()
-        self._process.wait()
-
-
-def wait_for(condition, seconds: float = START_S) -> None:  # type: ignore[no-untyped-def]
-    due = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > due:
-            raise SystemExit("it did not happen in time")
-        time.sleep(0.005)
-
-
 def measure(args: argparse.Namespace) -> Figures:
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    assert program is not None
     with tempfile.TemporaryDirectory(dir=args.directory) as name:
         directory = Path(name)
         library = directory / "library"
         library.mkdir()
         found = whole_path(library, config(), Flow(), args.orders, 5_000)
-        redis = Redis(program, directory)
+        redis = Redis(directory)
         try:
             settings = scaled(redis.url)
             figures = behind_redis(directory, settings, redis, args.orders)
@@ -100,46 +57,14 @@ def measure(args: argparse.Namespace) -> Figures:
     }
 
 
-def scaled(url: str) -> Config:
-    settings = config()
-    return replace(settings, scale=replace(settings.scale, redis_url=url, lag_max=10_000_000))
-
-
 def behind_redis(directory: Path, settings: Config, redis: Redis, orders: int) -> Figures:
     """Fill the stream, then let an engine take it."""
-    from oms.roles.engine import Engine
-    from oms.transport import wire
-    from oms.transport.keys import Keys
-
-    keys, flow, server = Keys("main"), Flow(), redis.server
-    server.call("XADD", keys.replies(CLIENT), "*", "v", "0", "e", "")
-    for start in range(0, orders, FILL):
-        count = min(FILL, orders - start)
-        server.all([
-            ("XADD", keys.commands, "*", "v", "1", "e", wire.command(CLIENT, start + n, 0, request))
-            for n, request in enumerate(flow.take(count))
-        ])  # fmt: skip
+    fill(redis, "main", orders)
     place = directory / "engine"
     place.mkdir()
-    died: list[object] = []
-    with OrderManagement(settings, directory=place) as manager:
-        engine = Engine(manager, "main")
-        engine.open()
-        redis_s, began, cpu_s = redis.cpu_s(), time.monotonic(), time.process_time()
-        engine.start(lambda *given: died.append(given))
-        wait_for(lambda: died or not server.call("XLEN", keys.commands), DRAIN_S)
-        seconds, cpu_s = time.monotonic() - began, time.process_time() - cpu_s
-        redis_s = redis.cpu_s() - redis_s
-        turns = manager.get_status()["turns"]
-    engine.stop()
-    if died:
-        raise SystemExit(f"the engine died: {died}")
-    return {
-        "orders_per_s": orders / seconds,
-        "engine_cpu_us": cpu_s / orders * 1e6,
-        "redis_cpu_us": redis_s / orders * 1e6,
-        "orders_per_turn": orders / turns,
-    }
+    before = list[float]()
+    found = drain(settings, "main", place, orders, lambda: before.append(redis.cpu_s()))
+    return {**found, "redis_cpu_us": (redis.cpu_s() - before[0]) / orders * 1e6}
 
 
 def round_trip(directory: Path, settings: Config, count: int, url: str) -> Figures:
@@ -182,7 +107,7 @@ def main() -> int:
     args = arguments.parse_args()
     if args.quick:
         args.orders, args.round_trips = 5_000, 100
-    if not (shutil.which("redis-server") or shutil.which("valkey-server")):
+    if program() is None:
         return skip("scale_engine", "there is no redis-server and no valkey-server")
     return report("scale_engine", args, measure, CLAIMS)
 

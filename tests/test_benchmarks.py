@@ -68,11 +68,15 @@ FIGURES = {
         "ratio_to_library", "engine_cpu_us", "redis_cpu_us", "round_trip_ms_p50",
         "round_trip_ms_p99", "orders_per_s",
     },
+    "scale_two_engines": {
+        "ratio_to_one", "one_orders_per_s", "two_orders_per_s", "one_engine_cpu_us",
+        "two_engine_cpu_us", "two_redis_cpu_us",
+    },
     "web_connections": {"daemon_mb", "kib_per_connection", "connections_lost"},
 }  # fmt: skip
 FIGURES["latency --ledger"] = FIGURES["latency"]
 # compare runs the others, on two commits.
-HELPERS = {"client", "common", "compare", "sandboxes", "web_clients"}
+HELPERS = {"client", "common", "compare", "sandboxes", "streams", "web_clients"}
 
 
 def test_each_benchmark_is_listed_here():
