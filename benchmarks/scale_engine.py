@@ -7,8 +7,10 @@ tenth of what the engine carries, but at most 500 a second.
 Measured: the requests of Flow (client.py), once by `on_data` in this process, as in throughput.py,
 and once written into the stream before the engine starts, then from its first read to the last
 acknowledgement: reading, journal, commit, telling every turn, answering, acknowledging. Both with
-durability=full. Redis' processor time is its own word (INFO cpu), less the writing of the
-requests. Then a RemoteOrders in this process, an engine in another: one request after the other.
+durability=full. An api puts requests that wait together into one entry, up to 20: so does the
+benchmark; `alone_` is the same with an entry for each, as an api writes that has little to do.
+Redis' processor time is its own word (INFO cpu), less the writing of the requests. Then a
+RemoteOrders in this process, an engine in another: one request after the other.
 """
 
 import argparse
@@ -45,7 +47,7 @@ def measure(args: argparse.Namespace) -> Figures:
         redis = Redis(directory)
         try:
             settings = scaled(redis.url)
-            figures = behind_redis(directory, settings, redis, args.orders)
+            figures = behind_redis(directory, settings, redis, args)
             figures |= round_trip(directory, settings, args.round_trips, redis.url)
         finally:
             redis.stop()
@@ -57,21 +59,30 @@ def measure(args: argparse.Namespace) -> Figures:
     }
 
 
-def behind_redis(directory: Path, settings: Config, redis: Redis, orders: int) -> Figures:
-    """Fill the stream, then let an engine take it."""
-    fill(redis, "main", orders)
-    place = directory / "engine"
-    place.mkdir()
-    before = list[float]()
-    found = drain(settings, "main", place, orders, lambda: before.append(redis.cpu_s()))
-    return {**found, "redis_cpu_us": (redis.cpu_s() - before[0]) / orders * 1e6}
+def behind_redis(
+    directory: Path, settings: Config, redis: Redis, args: argparse.Namespace
+) -> Figures:
+    """Fill the stream, then let an engine take it; then the same with an entry for each request."""
+    told: Figures = {}
+    for group, together in (("main", args.together), ("alone", 1)):
+        fill(redis, group, args.orders, together)
+        place = directory / group
+        place.mkdir()
+        before = list[float]()
+        found = drain(settings, group, place, args.orders, lambda: before.append(redis.cpu_s()))  # noqa: B023
+        found["redis_cpu_us"] = (redis.cpu_s() - before[0]) / args.orders * 1e6
+        if group == "main":
+            told |= found
+        else:
+            told |= {f"alone_{name}": found[name] for name in ("engine_cpu_us", "redis_cpu_us")}
+    return told
 
 
 def round_trip(directory: Path, settings: Config, count: int, url: str) -> Figures:
     """An api's requests, one every so often, to an engine of its own process."""
     from oms.roles.remote import RemoteOrders
 
-    place = directory / "engine"
+    place = directory / "main"
     environment = {
         **os.environ, "OMS__SCALE__REDIS_URL": url, "OMS__SESSION__ALWAYS_OPEN": "yes",
         "OMS__THROTTLE__POLICY": "off",
@@ -103,6 +114,7 @@ def round_trip(directory: Path, settings: Config, count: int, url: str) -> Figur
 def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument("--orders", type=int, default=200_000)
+    arguments.add_argument("--together", type=int, default=20, help="requests in an entry")
     arguments.add_argument("--round-trips", type=int, default=2_000)
     args = arguments.parse_args()
     if args.quick:

@@ -23,6 +23,7 @@ from streams import DRAIN_S, START_S, Redis, drain, fill, program, scaled
 
 CLAIMS = [Claim("ratio_to_one", ">=", 1.5)]
 GROUPS = ("a", "b")
+TOGETHER = 20  # requests in an entry, as a busy api writes them
 
 
 def engine(url: str, group: str, directory: str, orders: int, told: Connection) -> None:
@@ -45,7 +46,7 @@ def run(orders: int, groups: tuple[str, ...], parent: Path | None) -> tuple[floa
         engines = []
         try:
             for group in groups:
-                fill(redis, group, orders)
+                fill(redis, group, orders, TOGETHER)
                 ours, theirs = context.Pipe()
                 given = (redis.url, group, directory, orders, theirs)
                 engines.append((context.Process(target=engine, args=given), ours))

@@ -66,18 +66,24 @@ def scaled(url: str) -> Config:
     return replace(settings, scale=replace(settings.scale, redis_url=url, lag_max=10_000_000))
 
 
-def fill(redis: Redis, group: str, orders: int) -> None:
-    """So many requests of Flow in a group's stream, as an api writes them that has many."""
+def fill(redis: Redis, group: str, orders: int, together: int) -> None:
+    """So many requests of Flow in a group's stream, so many in an entry, as an api writes them for
+    which as many wait."""
     from oms.transport import wire
     from oms.transport.keys import Keys
 
     keys, flow, server = Keys(group), Flow(), redis.server
     server.call("XADD", keys.replies(CLIENT), "*", "v", "0", "e", "")
     for start in range(0, orders, FILL):
-        requests = enumerate(flow.take(min(FILL, orders - start)), start)
+        requests = [
+            wire.asked(number, 0, request)
+            for number, request in enumerate(flow.take(min(FILL, orders - start)), start)
+        ]
+        entries = [requests[at : at + together] for at in range(0, len(requests), together)]
         server.all([
-            ("XADD", keys.commands, "*", "v", "1", "e", wire.command(CLIENT, number, 0, request))
-            for number, request in requests
+            ("XADD", keys.commands, "*", "v", wire.COMMANDS_VERSION, "e",
+             wire.commands(CLIENT, each))
+            for each in entries
         ])  # fmt: skip
 
 

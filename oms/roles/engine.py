@@ -40,9 +40,9 @@ class Engine:
         self.commands = Commands(self)
         self.asks = Asks(self)
         self._workers: list[Worker] = []
-        self.taken = 0  # requests read and not acknowledged; the threads' own lock
+        self.taken = 0  # requests read and not answered; under the lock
         self.lock = threading.Lock()
-        self.room = threading.Event()  # some were acknowledged
+        self.room = threading.Event()  # some were answered
 
     def server(self, *, reads: bool = False) -> Server:
         return Server(self.config.redis_url, self.config.call_timeout_ns / NANOS, reads=reads)
@@ -89,6 +89,10 @@ class Engine:
             for worker in others:
                 worker.stop(wait_s)
         telling.stop(STOP_S)
+
+    def take(self, count: int) -> None:
+        with self.lock:
+            self.taken += count
 
     def let_go(self, count: int) -> None:
         with self.lock:

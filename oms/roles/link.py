@@ -130,7 +130,7 @@ class Link:
             number = self._number
         sent_ns = self.clock.wall_ns()
         if request is not None:
-            content = wire.command(self.client, number, sent_ns, request)
+            content = wire.asked(number, sent_ns, request)
         else:
             given, named = msgspec.json.decode(content)
             content = encode(Question(self.client, number, method, given, named))
@@ -215,18 +215,37 @@ class Sending:
         found = [(number, link.waiting[number]) for number in numbers if number in link.waiting]
         requests = [(number, each) for number, each in found if not each.method]
         if requests:
-            flags = [("1" if each.line[0] in URGENT else "0", each.content) for _, each in requests]
-            arguments = [part for pair in flags for part in pair]
-            added = server.run(SEND, [link.keys.commands], [link.config.lag_max, *arguments])
-            for (number, each), was_added in zip(requests, bytes(added), strict=True):
-                if was_added == ord("0"):
-                    self._refuse(number, each)
+            self._add(server, requests)
         asks = [each.content for _, each in found if each.method]
         if asks:
             bound = ("MAXLEN", "~", ASKS_MAX)
             server.all([("XADD", link.keys.asks, *bound, "*", "v", "1", "e", ask) for ask in asks])
         for _ in numbers:
             self._queue.popleft()
+
+    def _add(self, server: Server, requests: list[tuple[int, Waiting]]) -> None:
+        """Some in an entry; alone where more wait than may, so that each is let in or refused."""
+        some = wire.ENTRY_MAX
+        entries = [requests[at : at + some] for at in range(0, len(requests), some)]
+        told = self._told(server, entries)
+        alone = [[request] for entry in entries[len(told) :] for request in entry]
+        added = self._told(server, alone) if alone else b""
+        for [(number, each)], was_added in zip(alone, added, strict=True):
+            if was_added == ord("0"):
+                self._refuse(number, each)
+        for entry, was_added in zip(entries, told, strict=False):
+            if was_added == ord("0"):
+                self._refuse(*entry[0])
+
+    def _told(self, server: Server, entries: list[list[tuple[int, Waiting]]]) -> bytes:
+        """What was added of these: see SEND."""
+        link = self._link
+        arguments: list[Any] = [link.config.lag_max]
+        for entry in entries:
+            urgent = all(each.line[0] in URGENT for _, each in entry)
+            content = wire.commands(link.client, [each.content for _, each in entry])
+            arguments += (len(entry), "1" if urgent else "0", content)
+        return bytes(server.run(SEND, [link.keys.commands, link.keys.waiting], arguments))
 
     def _refuse(self, number: int, each: Waiting) -> None:
         """More requests wait than may: nothing of this one is recorded."""

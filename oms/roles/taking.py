@@ -9,23 +9,32 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from oms.errors import FencedError, StoppedError, TransportError, ValidationError
 from oms.roles.questions import error_told
-from oms.roles.telling import Dead, Taken, Unit, make_group
+from oms.roles.telling import Batch, Dead, Taken, Unit, make_group
 from oms.transport.scripts import READ
 from oms.transport.server import Entry, Server, ServerRefusalError, payload
-from oms.transport.wire import NOTHING, AnyCommand, Reply, read_command, request_of
+from oms.transport.wire import (
+    COMMANDS_VERSION,
+    NOTHING,
+    AnyAsked,
+    CommandEntry,
+    Reply,
+    encode,
+    read_commands,
+    request_of,
+)
 
 if TYPE_CHECKING:
     from oms.roles.engine import Engine
 
 log = logging.getLogger(__name__)
 
-TAKEN_MAX = 2_000  # requests that are read and not acknowledged
-READ_MAX = 500  # at once
+TAKEN_MAX = 2_000  # requests that are read and not answered; then no more entries are read
+READ_MAX = 100  # entries at once
 IDLE_S = 0.25
 
 
@@ -39,6 +48,7 @@ class Commands:
         self._last = "0-0"  # of the entries that were read
         self._pending = True  # some are perhaps: of an earlier engine, or of a call that failed
         self._failed = False
+        self._empty = False  # the last read had all there was
         self._stopping = threading.Event()
 
     def step(self) -> None:
@@ -64,7 +74,7 @@ class Commands:
 
     def _recover(self, server: Server) -> None:
         """What was read and not acknowledged, oldest first. What an engine died of more than once
-        is handled alone, so that only the request that kills it is counted again."""
+        is handled alone, so that only the entry that kills it is counted again."""
         engine = self._engine
         begin = "-"
         while not self._stopping.is_set():
@@ -88,18 +98,33 @@ class Commands:
             begin = f"({self._last}"
 
     def _park(self, server: Server, entry_id: bytes, deliveries: int) -> None:
-        """A request of which engines died: set it aside, and say so to who asked."""
-        found: list[Entry] = server.call("XRANGE", self._engine.keys.commands, entry_id, entry_id)
+        """An entry of which engines died: set its request aside, and say so to who asked. Of
+        several, each is handled alone; the one that engines die of then is the one."""
+        keys = self._engine.keys
+        entries: list[Entry] = server.call("XRANGE", keys.commands, entry_id, entry_id)
+        if not entries:
+            return  # it was deleted
         why = f"the engine ended {deliveries} times while it handled the request"
-        for entry in found:
-            self._refuse(
-                entry, ValidationError("request", entry[0].decode(), f"another one: {why}")
-            )
-        self._settle()
+        refusal = ValidationError("request", entry_id.decode(), f"another one: {why}")
+        found = self._batch(entries[0])
+        if found is None:
+            return
+        batch, requests = found
+        [tried] = server.call("HMGET", keys.fence, "tried")
+        for place, asked in enumerate(requests):
+            name = b"%s %d" % (entry_id, place)
+            if len(requests) == 1 or tried == name:
+                self._put_refused(batch, asked, refusal)
+            else:
+                server.call("HSET", keys.fence, "tried", name)
+                self._hand_over(batch, asked)
+            self._settle(len(requests) - 1 - place)
+            if self._stopping.is_set():
+                return
 
-    def _settle(self) -> None:
-        """Wait until what was taken is acknowledged."""
-        while self._engine.taken and not self._stopping.is_set():
+    def _settle(self, left: int = 0) -> None:
+        """Wait until all but so many of the requests that were taken are answered."""
+        while self._engine.taken > left and not self._stopping.is_set():
             self._engine.room.wait(IDLE_S)
             self._engine.room.clear()
 
@@ -110,11 +135,12 @@ class Commands:
             engine.room.wait(IDLE_S)
             engine.room.clear()
             return
-        entries = self._fenced(server, ">", min(READ_MAX, room))
-        if entries:
-            self._take(entries)
-        else:
+        if self._empty:
             server.read({engine.keys.commands: self._last}, 1)  # it waits for one
+        count = min(READ_MAX, room)
+        entries = self._fenced(server, ">", count)
+        self._empty = len(entries) < count
+        self._take(entries)
 
     def _fenced(self, server: Server, after: str, count: int) -> list[Entry]:
         keys = self._engine.keys
@@ -122,42 +148,49 @@ class Commands:
         return [entry for _, entries in found or () for entry in entries]
 
     def _take(self, entries: list[Entry]) -> None:
-        if not entries:
-            return
-        engine, now_ns = self._engine, self._oms.clock.wall_ns()
-        with engine.lock:
-            engine.taken += len(entries)
-        hand_over, telling = self._oms.hand_over, engine.telling
         for entry in entries:
-            found: AnyCommand | None = None
-            try:
-                found = read_command(*payload(entry))
-                taken = Taken(telling, entry[0], found.client, found.number, now_ns)
-                hand_over(request_of(found), taken)
-            except (ValidationError, UnicodeDecodeError, RecursionError) as error:
-                self._put_refused(entry, found, error)
-            except StoppedError:
-                engine.let_go(1)  # not acknowledged: it comes again
-        self._last = entries[-1][0].decode()
+            found = self._batch(entry)
+            if found is not None:
+                batch, requests = found
+                for asked in requests:
+                    self._hand_over(batch, asked)
+        if entries:
+            self._last = entries[-1][0].decode()
 
-    def _refuse(self, entry: Entry, error: Exception) -> None:
-        with self._engine.lock:
-            self._engine.taken += 1
+    def _batch(self, entry: Entry) -> tuple[Batch, Sequence[AnyAsked]] | None:
+        """An entry's requests, which count as taken; None: it is not readable, and set aside."""
         version, content = payload(entry)
-        found: AnyCommand | None = None
-        with suppress(ValidationError):  # then nobody can be told
-            found = read_command(version, content)
-        self._put_refused(entry, found, error)
+        engine = self._engine
+        try:
+            found = read_commands(version, content)
+        except (ValidationError, UnicodeDecodeError, RecursionError) as error:
+            batch = Batch(entry[0], "", 1)
+            engine.take(1)
+            self._set_aside(batch, Dead(str(error), version, content))
+            return None
+        engine.take(len(found.requests))
+        return Batch(entry[0], found.client, len(found.requests)), found.requests
 
-    def _put_refused(self, entry: Entry, found: AnyCommand | None, error: Exception) -> None:
+    def _hand_over(self, batch: Batch, asked: AnyAsked) -> None:
+        engine = self._engine
+        taken = Taken(engine.telling, batch, asked.number, self._oms.clock.wall_ns())
+        try:
+            self._oms.hand_over(request_of(asked.request), taken)
+        except (ValidationError, UnicodeDecodeError, RecursionError) as error:
+            self._put_refused(batch, asked, error)
+        except StoppedError:
+            engine.let_go(1)  # not acknowledged: it comes again
+
+    def _put_refused(self, batch: Batch, asked: AnyAsked, error: Exception) -> None:
         """Answered as an error, kept in `dead`, acknowledged."""
-        version, content = payload(entry)
-        replies: list[tuple[str, Reply[Any]]] = []
-        if found is not None:
-            replies.append((found.client, Reply(found.number, 0, NOTHING, error_told(error))))
-        log.warning("request %s is set aside: %s", entry[0].decode(), error)
-        dead = Dead(str(error), version, content)
-        self._engine.telling.put(Unit(None, replies, [dead], [entry[0]]))
+        content = encode(CommandEntry(batch.client, [asked]))
+        reply = Reply(asked.number, 0, NOTHING, error_told(error))
+        dead = Dead(str(error), COMMANDS_VERSION.encode(), content)
+        self._set_aside(batch, dead, (batch.client, reply))
+
+    def _set_aside(self, batch: Batch, dead: Dead, *replies: tuple[str, Reply[Any]]) -> None:
+        log.warning("request %s is set aside: %s", batch.entry_id.decode(), dead.why)
+        self._engine.telling.put(Unit(None, replies, [dead], [batch]))
 
     def wake(self) -> None:
         self._stopping.set()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,24 +38,32 @@ IDLE_S = 0.25
 BEAT_NS, ALIVE_MS = NANOS // 4, 2_500
 
 
+class Batch:
+    """The requests of one entry, so many. left: how many of them are not answered yet; the telling
+    thread's own. The entry is acknowledged with the last one's answer."""
+
+    __slots__ = ("client", "count", "entry_id", "left")
+
+    def __init__(self, entry_id: bytes, client: str, count: int) -> None:
+        self.entry_id, self.client = entry_id, client
+        self.count = self.left = count
+
+
 class Taken(Asker[OrderResponse]):
-    """A request that was read: its entry, whose it is, and when. Passes its answer on. Where the
-    outcome is unknown nobody is told: the engine dies, the request is not acknowledged, and comes
-    again."""
+    """A request that was read: its batch, its number there, and when. Passes its answer on. Where
+    the outcome is unknown nobody is told: the engine dies, the request is not acknowledged, and
+    comes again."""
 
-    __slots__ = ("_telling", "client", "entry_id", "number", "read_ns")
+    __slots__ = ("_telling", "batch", "number", "read_ns")
 
-    def __init__(
-        self, telling: Telling, entry_id: bytes, client: str, number: int, read_ns: int
-    ) -> None:
-        self._telling, self.entry_id = telling, entry_id
-        self.client, self.number, self.read_ns = client, number, read_ns
+    def __init__(self, telling: Telling, batch: Batch, number: int, read_ns: int) -> None:
+        self._telling, self.batch, self.number, self.read_ns = telling, batch, number, read_ns
 
     def told(self, outcome: OrderResponse) -> None:
         self._telling.answered(self, outcome)
 
     def failed(self, error: BaseException) -> None:
-        log.warning("request %s has no answer: %s", self.entry_id.decode(), error)
+        log.warning("request %s has no answer: %s", self.batch.entry_id.decode(), error)
 
 
 class Dead(NamedTuple):
@@ -67,12 +75,13 @@ class Dead(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """What is written together: perhaps a turn, then the answers that it gave."""
+    """What is written together: perhaps a turn, then the answers that it gave. answered: a batch
+    for each of its requests that is answered."""
 
     turn: tuple[int, bytes] | None = None
     replies: Sequence[tuple[str, Reply[Any]]] = ()
     dead: Sequence[Dead] = ()
-    acks: Sequence[bytes] = ()
+    answered: Sequence[Batch] = ()
 
 
 class Telling:
@@ -127,7 +136,7 @@ class Telling:
             return page, False
         self._seq = page[-1][0] if page else after
         self._listed = self._oms.publisher.listed
-        kept = [each._replace(turn=None) for each in self._queue if each.acks or each.replies]
+        kept = [each._replace(turn=None) for each in self._queue if each.answered or each.replies]
         self._queue.clear()  # turns that were not told are in the pages
         self._queue.extend(kept)
         self._behind = False
@@ -177,8 +186,8 @@ class Telling:
                 taken.number, response.report.journal_seq, answered_told(response), None,
                 taken.read_ns, now_ns,
             )  # fmt: skip
-            replies.append((taken.client, reply))
-        return Unit(turn, replies, (), [taken.entry_id for taken, _ in answers])
+            replies.append((taken.batch.client, reply))
+        return Unit(turn, replies, (), [taken.batch for taken, _ in answers])
 
     # --- its own thread ---
 
@@ -210,7 +219,7 @@ class Telling:
             self._write(server, units)
             for _ in units:
                 self._queue.popleft()
-            self._engine.let_go(sum(len(each.acks) for each in units))
+            self._engine.let_go(sum(len(each.answered) for each in units))
         if now_ns - self._beat_ns >= BEAT_NS:
             self._beat(server)
             self._beat_ns = now_ns
@@ -240,14 +249,19 @@ class Telling:
         for seq, content in turns:
             arguments += (turn_id(seq), content)
         arguments.append(len(replies))
-        for place, told in enumerate(replies.values(), 5):
+        for place, told in enumerate(replies.values(), 6):
             arguments += (place, encode(told))
         arguments.append(len(dead))
         for each in dead:
             arguments += each
-        arguments += [ack for each in units for ack in each.acks]
-        named = [keys.fence, keys.turns, keys.commands, keys.dead]
+        answered = Counter(batch for each in units for batch in each.answered)
+        done = [batch for batch, count in answered.items() if batch.left == count]
+        arguments.append(sum(batch.count for batch in done))
+        arguments += [batch.entry_id for batch in done]
+        named = [keys.fence, keys.turns, keys.commands, keys.dead, keys.waiting]
         server.run(PUBLISH, [*named, *map(keys.replies, replies)], arguments)
+        for batch, count in answered.items():
+            batch.left -= count
         if turns:
             self.told_seq = turns[-1][0]
 

@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 
 class Keys(NamedTuple):
-    """group: of the engine. Streams, but for `fence` (a hash) and `alive` (a text that expires).
+    """group: of the engine. Streams, but for `fence` (a hash), `waiting` (a number) and `alive` (a
+    text that expires).
 
-    commands: requests on their way to the engine; deleted once they are answered, so its length
-    is what waits. turns: what each turn of the engine told, under the turn's journal sequence.
-    asks: questions. dead: requests that were set aside. fence: which engine may read and tell.
-    alive: how far the engine is, and how it goes; gone once the engine is.
+    commands: requests on their way to the engine, some in an entry, which is deleted once all are
+    answered. waiting: how many requests are in it. turns: what each turn of the engine told, under
+    the turn's journal sequence. asks: questions. dead: requests that were set aside. fence: which
+    engine may read and tell. alive: how far the engine is, and how it goes; gone once it is.
     """
 
     group: str
@@ -19,6 +20,10 @@ class Keys(NamedTuple):
     @property
     def commands(self) -> str:
         return f"cmd:{{{self.group}}}"
+
+    @property
+    def waiting(self) -> str:
+        return f"wait:{{{self.group}}}"
 
     @property
     def turns(self) -> str:

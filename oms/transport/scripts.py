@@ -66,39 +66,52 @@ for _ = 1, tonumber(taken()) do
   redis.call('XADD', KEYS[4], 'MAXLEN', '~', replies_kept, '*', 'why', why, 'v', version,
     'e', content)
 end
+local answered, entries, deleted = tonumber(taken()), 0, 0
 while at <= #ARGV do
   local ids = {}
   while at <= #ARGV and #ids < 1000 do ids[#ids + 1] = taken() end
   redis.pcall('XACK', KEYS[3], 'engine', unpack(ids))
-  redis.call('XDEL', KEYS[3], unpack(ids))
+  entries, deleted = entries + #ids, deleted + redis.call('XDEL', KEYS[3], unpack(ids))
+end
+if deleted > 0 then
+  redis.call('DECRBY', KEYS[5], math.floor(answered * deleted / entries))
 end
 return redis.status_reply('OK')
 """
 )
-"""KEYS[2] turns, [3] commands, [4] dead, then streams of replies. ARGV: how many turns and replies
-are kept; turns: how many, then id and content; replies: how many, then place in KEYS and content;
-dead ones: how many, then why, version and content; then ids of commands that are answered."""
+"""KEYS[2] turns, [3] commands, [4] dead, [5] waiting, then streams of replies. ARGV: how many turns
+and replies are kept; turns: how many, then id and content; replies: how many, then place in KEYS
+and content; dead ones: how many, then why, version and content; then how many requests the entries
+have that are answered, and their ids."""
 
 BEAT = _script(_HELD + "return redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])")
 """KEYS[2] alive; ARGV[3] what it says, [4] for how many milliseconds."""
 
 SEND = _script("""
-local waiting, most, told = redis.call('XLEN', KEYS[1]), tonumber(ARGV[1]), {}
-for at = 2, #ARGV, 2 do
-  local room = most
-  if ARGV[at] == '1' then room = 2 * most end
-  if waiting < room then
-    redis.call('XADD', KEYS[1], '*', 'v', '1', 'e', ARGV[at + 1])
-    waiting = waiting + 1
+local length, most, told = redis.call('XLEN', KEYS[1]), tonumber(ARGV[1]), {}
+local waiting = tonumber(redis.call('GET', KEYS[2]) or 0)
+if length == 0 then waiting = 0 end
+if waiting < length then waiting = length end
+for at = 2, #ARGV, 3 do
+  local count, room = tonumber(ARGV[at]), most
+  if ARGV[at + 1] == '1' then room = 2 * most end
+  if waiting + count <= room then
+    redis.call('XADD', KEYS[1], '*', 'v', '2', 'e', ARGV[at + 2])
+    waiting = waiting + count
     told[#told + 1] = '1'
+  elseif count > 1 then
+    break
   else
     told[#told + 1] = '0'
   end
 end
+redis.call('SET', KEYS[2], waiting)
 return table.concat(told)
 """)
-"""KEYS[1] commands; ARGV[1] how many may wait, then in turns: whether one is urgent, which may wait
-twice as many, and its content. Returns a 1 for each that was added, a 0 for each that was not."""
+"""KEYS[1] commands, [2] waiting; ARGV[1] how many may wait, then for each entry: how many requests
+it has, whether they are urgent, which may wait twice as many, and its content. Returns a 1 for each
+that was added, a 0 for each that was not; stops before an entry of several that has no room. The
+number that waits is put right where the stream's length says that it cannot be."""
 
 # What follows is of front doors. KEYS[1]: a text that names these counts, since they were begun.
 # ARGV[1]: the name that the caller knows, [2] one for counts that are begun now, [3] the wall clock

@@ -3,10 +3,12 @@
 Requests are those of the public family by their one codec, reports and events those of the journal
 and the publisher: nothing has a second shape here. An entry has the fields `v`, the version of its
 content, and `e`, the content. Programs of one version read entries of that and the one before.
+Version 1 of an entry of requests had one alone, without the list; all other entries are the same.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from contextlib import suppress
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
@@ -32,7 +34,9 @@ from oms.users import User
 
 T = TypeVar("T")
 
-VERSIONS = (b"1",)  # of entries, which this program reads
+VERSIONS = (b"1", b"2")  # of entries, which this program reads
+COMMANDS_VERSION = "2"  # of an entry of requests, as this program writes it; of all others 1
+ENTRY_MAX = 20  # requests in one entry
 EVENTS: dict[str, type] = {
     each.__name__: each
     for each in (
@@ -42,17 +46,25 @@ EVENTS: dict[str, type] = {
 }  # fmt: skip
 
 
-class Command(msgspec.Struct, Generic[T], array_like=True):
-    """A request on its way. client: whose stream of replies gets the answer, under `number`.
-    sent_ns: wall clock. request: as the codec has it; a plain order, or any other one as JSON."""
+class Asked(msgspec.Struct, Generic[T], array_like=True):
+    """A request on its way. sent_ns: wall clock. request: as the codec has it; a plain order, or
+    any other one as JSON."""
 
-    client: str
     number: int
     sent_ns: int
     request: T
 
 
-AnyCommand = Command[PlainOrder] | Command[msgspec.Raw]
+class CommandEntry(msgspec.Struct, Generic[T], array_like=True):
+    """Requests of one api, in their order. client: whose stream of replies gets the answers, under
+    the requests' numbers."""
+
+    client: str
+    requests: Annotated[list[Asked[T]], msgspec.Meta(min_length=1)]
+
+
+AnyEntry = CommandEntry[PlainOrder] | CommandEntry[msgspec.Raw]
+AnyAsked = Asked[PlainOrder] | Asked[msgspec.Raw]
 
 
 class ErrorTold(msgspec.Struct, array_like=True):
@@ -124,8 +136,10 @@ decode_turn = msgspec.json.Decoder(TurnEntry).decode
 decode_reports = msgspec.json.Decoder(list[Report]).decode
 decode_replies = msgspec.json.Decoder(list[Reply[msgspec.Raw]]).decode
 decode_answered = msgspec.json.Decoder(Answered).decode
-_decode_plain = msgspec.json.Decoder(Command[PlainOrder]).decode
-_decode_command = msgspec.json.Decoder(Command[msgspec.Raw]).decode
+_decode_plain = msgspec.json.Decoder(CommandEntry[PlainOrder]).decode
+_decode_plain_order = msgspec.json.Decoder(PlainOrder).decode
+_decode_commands = msgspec.json.Decoder(CommandEntry[msgspec.Raw]).decode
+_decode_one = msgspec.json.Decoder(tuple[str, int, int, msgspec.Raw]).decode  # of version 1
 _decode_any = msgspec.json.Decoder().decode
 _decode_question = msgspec.json.Decoder(Question).decode
 _event_decoders: dict[str, Callable[[bytes | msgspec.Raw], MarketEvent]] = {
@@ -133,31 +147,39 @@ _event_decoders: dict[str, Callable[[bytes | msgspec.Raw], MarketEvent]] = {
 }
 
 
-def command(client: str, number: int, sent_ns: int, request: Request) -> bytes:
+def asked(number: int, sent_ns: int, request: Request) -> bytes:
+    """A request, to be put into an entry with others."""
     if type(request) is OrderRequest and request.terms is None:
-        return encode(Command(client, number, sent_ns, orders.plain_of(request)))
-    return encode(Command(client, number, sent_ns, to_object(request)))
+        return encode(Asked(number, sent_ns, orders.plain_of(request)))
+    return encode(Asked(number, sent_ns, to_object(request)))
 
 
-def read_command(version: bytes, content: bytes) -> AnyCommand:
+def commands(client: str, requests: Sequence[bytes]) -> bytes:
+    """The content of an entry: up to ENTRY_MAX requests, each as `asked` has it."""
+    return b"[%s,[%s]]" % (encode(client), b",".join(requests))
+
+
+def read_commands(version: bytes, content: bytes) -> AnyEntry:
     """Raises ValidationError where it is of another version, or not readable."""
     _check_version(version)
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        return _decode_plain(content)  # by far the most are
     try:
-        return _decode_plain(content)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        pass  # by far the most are; of the others it is seen below what they are
-    try:
-        return _decode_command(content)
+        if version == b"1":
+            client, number, sent_ns, request = _decode_one(content)
+            return CommandEntry(client, [Asked(number, sent_ns, request)])
+        return _decode_commands(content)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ValidationError("entry", content[:40], f"a command: {error}") from None
+        raise ValidationError("entry", content[:40], f"requests: {error}") from None
 
 
-def request_of(found: AnyCommand) -> Request:
+def request_of(given: PlainOrder | msgspec.Raw) -> Request:
     """The request itself. Raises ValidationError, naming the field."""
-    given = found.request
     if type(given) is PlainOrder:
         return orders.request_of(given)
     assert isinstance(given, msgspec.Raw)
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        return orders.request_of(_decode_plain_order(given))
     try:
         request: Request = of_object(_decode_any(given))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -1,5 +1,7 @@
 """The engine's end of the way: what it reads, tells and acknowledges, and what it does not."""
 
+import json
+
 import pytest
 
 from oms.errors import FencedError, TransportError
@@ -8,10 +10,11 @@ from oms.transport.server import Server, check_server
 from tests.scale.parts import KEYS, api, engine, order, wait_for
 
 
-def put(client, name, number=1, version="1"):
-    """A request in the stream, as an api writes it."""
-    content = wire.command("tester", number, 0, order(name))
-    return client.xadd(KEYS.commands, {"v": version, "e": content})
+def put(client, *names, number=1):
+    """Requests in one entry of the stream, as an api writes it."""
+    asked = [wire.asked(at, 0, order(name)) for at, name in enumerate(names, number)]
+    content = wire.commands("tester", asked)
+    return client.xadd(KEYS.commands, {"v": wire.COMMANDS_VERSION, "e": content})
 
 
 def replies(client):
@@ -53,23 +56,51 @@ def test_every_turn_is_told_under_its_journal_sequence(client, config, tmp_path,
 
 @pytest.mark.parametrize(
     ("version", "content"),
-    [("1", "no json"), ("1", '["tester",5,0,{"request":"NEW"}]'), ("9", '["tester",5,0,{}]'),
-     ("1", '["tester",5,0,{"request":"NEW","account":"a\\"b"}]')],
-)  # fmt: skip
+    [("2", "no json"), ("9", '["tester",[[5,0,{}]]]'), ("2", '["tester",[]]'), ("1", "[]")],
+)
 def test_what_cannot_be_read_is_set_aside_and_the_next_is_handled(
     client, config, tmp_path, started, version, content
 ):
-    """Kept in `dead` with the reason, acknowledged; answered where it says whose it is."""
+    """Kept in `dead` with the reason, acknowledged; whose it is cannot be told."""
     started(engine, tmp_path, config)
     listening(client)
     client.xadd(KEYS.commands, {"v": version, "e": content})
     put(client, "a-1", number=6)
-    wait_for(lambda: any(each.number == 6 for each in replies(client)))
+    wait_for(lambda: replies(client))
+    assert [(each.number, each.error) for each in replies(client)] == [(6, None)]
     [(_, dead)] = client.xrange(KEYS.dead)
     assert (dead["e"], dead["v"]) == (content, version)
     assert "expected" in dead["why"]
-    errors = [each.error.kind for each in replies(client) if each.number == 5]
-    assert errors == (["ValidationError"] if version == "1" and content != "no json" else [])
+    wait_for(lambda: client.xlen(KEYS.commands) == 0)
+
+
+@pytest.mark.parametrize("bad", ['{"request":"NEW"}', '{"request":"NEW","account":"a\\"b"}', "7"])
+def test_a_bad_request_is_answered_as_an_error_and_those_beside_it_are_handled(
+    client, config, tmp_path, started, bad
+):
+    """It alone is kept in `dead`, as an entry of its own."""
+    started(engine, tmp_path, config)
+    listening(client)
+    good = [wire.asked(number, 0, order(f"a-{number}")).decode() for number in (4, 6)]
+    content = f'["tester",[{good[0]},[5,0,{bad}],{good[1]}]]'
+    client.xadd(KEYS.commands, {"v": "2", "e": content})
+    wait_for(lambda: len(replies(client)) == 3)
+    told = {each.number: each.error and each.error.kind for each in replies(client)}
+    assert told == {4: None, 5: "ValidationError", 6: None}
+    [(_, dead)] = client.xrange(KEYS.dead)
+    assert (dead["e"], dead["v"]) == (f'["tester",[[5,0,{bad}]]]', "2")
+    wait_for(lambda: client.xlen(KEYS.commands) == 0)
+
+
+def test_an_entry_of_an_api_of_the_version_before_is_handled(client, config, tmp_path, started):
+    """One request, without a list."""
+    started(engine, tmp_path, config)
+    listening(client)
+    [number, sent_ns, request] = json.loads(wire.asked(7, 0, order("a-1")))
+    content = json.dumps(["tester", number, sent_ns, request])
+    client.xadd(KEYS.commands, {"v": "1", "e": content})
+    wait_for(lambda: replies(client))
+    assert [(each.number, each.error) for each in replies(client)] == [(7, None)]
     wait_for(lambda: client.xlen(KEYS.commands) == 0)
 
 
@@ -112,6 +143,43 @@ def test_a_request_of_which_engines_died_is_set_aside(client, config, tmp_path, 
     assert "ended 4 times" in dead["why"]
     assert other
     wait_for(lambda: client.xlen(KEYS.commands) == 0)
+
+
+def test_of_an_entry_with_one_request_that_kills_engines_the_others_are_handled(
+    client, config, tmp_path, started
+):
+    """After too many deaths each is handled alone, and noted before; the one that was noted at the
+    next death is set aside."""
+    started(engine, tmp_path, config).stop()
+    listening(client)
+    entry = put(client, "a-1", "a-2", "a-3", number=1)
+    client.xreadgroup("engine", "engine", {KEYS.commands: ">"})
+    for _ in range(config.scale.deliveries_max):
+        client.xclaim(KEYS.commands, "engine", "engine", 0, [entry])
+    client.hset(KEYS.fence, "tried", f"{entry} 1")  # the engine before died of the second one
+    made = started(engine, tmp_path, config)
+    wait_for(lambda: len(replies(client)) == 3)
+    told = {each.number: each.error is None for each in replies(client)}
+    assert told == {1: True, 2: False, 3: True}
+    assert len(made.oms.orders("ann").orders) == 2
+    [(_, dead)] = client.xrange(KEYS.dead)
+    assert wire.read_commands(b"2", dead["e"].encode()).requests[0].number == 2
+    wait_for(lambda: client.xlen(KEYS.commands) == 0)
+
+
+def test_an_entry_is_acknowledged_with_its_last_answer(client, config, tmp_path, started):
+    """Before, it is pending: who dies then handles all of it again, and each is one order."""
+    first = started(engine, tmp_path, config)
+    first.oms.submit(order("a-1")).result(10)
+    first.stop()
+    listening(client)
+    put(client, "a-1", "a-2", number=1)
+    client.xreadgroup("engine", "engine", {KEYS.commands: ">"})
+    second = started(engine, tmp_path, config)
+    wait_for(lambda: client.xlen(KEYS.commands) == 0)
+    answers = {each.number: wire.decode_answered(bytes(each.content)) for each in replies(client)}
+    assert [answers[n].reports[-1].client_order_id for n in (1, 2)] == ["a-1", "a-2"]
+    assert len(second.oms.orders("ann").orders) == 2
 
 
 def test_what_was_committed_and_not_told_is_told_by_the_next_engine(

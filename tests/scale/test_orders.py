@@ -33,7 +33,8 @@ CANCEL = st.builds(OrderRequest.cancel, IDS, IDS, IDS, origin=ORIGINS)
 ORDERS = st.one_of(NEW, MODIFY, CANCEL, BY_ORDER_ID)
 
 ODD = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.just(10**30), st.floats(allow_nan=False), st.text(),
+    st.none(), st.booleans(), st.integers(), st.just(10**30), st.text(),
+    st.floats(allow_nan=False, allow_infinity=False),
     st.just({}), st.just({"user": "ann", "sequence": 1.0}), st.just({"user": None}),
     st.sampled_from([*Side, *OrderType, *TimeInForce]),
 )  # fmt: skip
@@ -45,16 +46,22 @@ OBJECTS = st.fixed_dictionaries(
 
 @given(ORDERS)
 def test_what_is_written_is_what_the_codec_writes(request):
-    content = wire.command("api-1", 5, 6, request)
-    assert json.loads(content) == json.loads(json.dumps(["api-1", 5, 6, to_object(request)]))
+    content = wire.commands("api-1", [wire.asked(5, 6, request)])
+    told = ["api-1", [[5, 6, to_object(request)]]]
+    assert json.loads(content) == json.loads(json.dumps(told))
 
 
-@given(ORDERS)
-def test_what_was_written_is_read_again(request):
-    found = wire.read_command(b"1", wire.command("api-1", 5, 6, request))
-    assert (found.client, found.number, found.sent_ns) == ("api-1", 5, 6)
-    assert type(found.request) is (PlainOrder if request.terms is None else msgspec.Raw)
-    assert wire.request_of(found).line == of_object(to_object(request)).line
+@given(st.lists(ORDERS, min_size=1, max_size=4))
+def test_what_was_written_is_read_again(requests):
+    """Whatever stands together in an entry, in its order."""
+    contents = [wire.asked(n, 6, request) for n, request in enumerate(requests)]
+    found = wire.read_commands(b"2", wire.commands("api-1", contents))
+    assert found.client == "api-1"
+    assert [each.number for each in found.requests] == list(range(len(requests)))
+    plain = all(each.terms is None for each in requests)
+    assert {type(each.request) for each in found.requests} == {PlainOrder if plain else msgspec.Raw}
+    read = [wire.request_of(each.request).line for each in found.requests]
+    assert read == [of_object(to_object(each)).line for each in requests]
 
 
 @given(OBJECTS)
@@ -63,10 +70,12 @@ def test_what_was_written_is_read_again(request):
           "price": 10**30, "quantity": "1"})  # fmt: skip
 def test_any_object_is_read_or_refused_as_by_the_codec(given):
     """With the same words."""
-    content = json.dumps(["api-1", 5, 6, given]).encode()
-    assert outcome(lambda: wire.request_of(wire.read_command(b"1", content))) == outcome(
-        lambda: of_object(msgspec.json.decode(json.dumps(given)))
-    )
+    for version, told in ((b"1", ["api-1", 5, 6, given]), (b"2", ["api-1", [[5, 6, given]]])):
+        [asked] = wire.read_commands(version, json.dumps(told).encode()).requests
+        assert (asked.number, asked.sent_ns) == (5, 6)
+        assert outcome(lambda asked=asked: wire.request_of(asked.request)) == outcome(
+            lambda: of_object(msgspec.json.decode(json.dumps(given)))
+        )
 
 
 def outcome(made):

@@ -6,7 +6,9 @@ from oms.app import status_line
 from oms.enums import Phase
 from oms.errors import OutcomeUnknownError, TransportError, ValidationError
 from oms.requests import MassCancelRequest, OperatorAction, OperatorRequest, OrderRequest
+from oms.roles.remote import RemoteOrders
 from oms.shared import Used
+from oms.transport import wire
 from oms.transport.scripts import SEND
 from tests.scale.parts import KEYS, api, engine, order, replace, wait_for, with_password
 
@@ -76,6 +78,36 @@ def test_beyond_the_lag_requests_are_refused_and_nothing_is_recorded(
     started(engine, tmp_path, config)
     assert [each.result(10).client_order_id for each in waiting] == ["a-0", "a-1", "a-2"]
     assert swept.result(10).facts["canceled"] == "3"
+
+
+def test_what_waits_together_goes_as_one_entry_and_each_request_counts(
+    client, config, tmp_path, started
+):
+    """Where more wait than may, each is let in or refused alone, in its order."""
+    config = replace(config, scale=replace(config.scale, lag_max=45))
+    started(engine, tmp_path, config).stop()
+    # given an api with more requests in its queue than have room, the last one urgent
+    remote = started(RemoteOrders, config)
+    waiting = [remote.home.submit(order(f"a-{n}")) for n in range(50)]
+    waiting.append(remote.home.submit(OrderRequest.cancel("ann", "c-1", "a-0")))
+    # when it begins to send
+    remote.start()
+    # then what has room is there, and what has none is refused
+    refused = [each.result(10).reason for each in waiting[45:50]]
+    assert refused == ["QUEUE_FULL"] * 5
+    assert client.get(KEYS.waiting) == "46"
+    entries = client.xrange(KEYS.commands)
+    counts = [len(wire.read_commands(b"2", e["e"].encode()).requests) for _, e in entries]
+    assert counts == [20, 20, *[1] * 6]
+    # when an engine takes them
+    started(engine, tmp_path, config)
+    # then each has its answer, and nothing waits
+    assert [each.result(10).client_order_id for each in waiting[:45]] == [
+        f"a-{n}" for n in range(45)
+    ]
+    assert waiting[50].result(10).state == "CANCELED"
+    wait_for(lambda: client.xlen(KEYS.commands) == 0)
+    assert client.get(KEYS.waiting) == "0"
 
 
 def test_without_redis_requests_are_refused_at_once(server, config, tmp_path, started):
@@ -205,5 +237,5 @@ def test_access_rules_of_the_page_let_each_role_do_its_part_and_no_more(
     ):  # fmt: skip
         with pytest.raises(TransportError, match="NOPERM"):
             calling.call(*command)
-    assert calling.run(SEND, [KEYS.commands], [10]) == b""
+    assert calling.run(SEND, [KEYS.commands, KEYS.waiting], [10]) == b""
     calling.close()
