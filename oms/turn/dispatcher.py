@@ -526,6 +526,7 @@ class Dispatcher:
             publisher.tell_turn(PublishedTurn(seq, wall_ns, reports, told, users))
         if hops:
             self.tracker.record_turn(list(hops.values()), durable_ns, published_ns)
+        publisher.log_turn(reports)
 
     def _tapes(self, symbols: Iterable[str]) -> dict[str, list[TradePrint]]:
         """The latest trades of these markets: they are in the store, as all that is published."""
