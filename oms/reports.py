@@ -390,15 +390,6 @@ class HopTimes(NamedTuple):
     published_ns: int
 
 
-class ResponseParts(NamedTuple):
-    """An OrderResponse taken apart: its arguments, but for the instrument."""
-
-    report: Report
-    hops: tuple[str, int, int, int, int, int] | None
-    told: tuple[int, int]
-    at_once: Sequence[Report]
-
-
 class OrderResponse:
     """One execution report: what happened to one order, and how it stands since.
 
@@ -485,10 +476,8 @@ class OrderResponse:
         """The request's hop times; None for a report that answers no request just sent."""
         return HopTimes(*self._hops[1:], *self._told) if self._hops else None
 
-    @property
-    def made_of(self) -> ResponseParts:
-        """What it was made of, but for its instrument: for who passes it on to another process."""
-        return ResponseParts(self.report, self._hops, self._told, self._at_once)
+    made_of = property(attrgetter("report", "_hops", "_told", "_at_once"))
+    """What it was made of, but for its instrument: for who passes it on to another process."""
 
     @property
     def execution_id(self) -> str:

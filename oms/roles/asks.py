@@ -18,7 +18,7 @@ import msgspec
 from oms.errors import OMSError, TransportError, ValidationError
 from oms.gateways.aside import Aside
 from oms.roles.questions import USERS_PAGE, View, asked, error_told, told, trade_told
-from oms.roles.telling import PAGE, Unit
+from oms.roles.telling import PAGE, Unit, replies_to
 from oms.roles.turns import made_again
 from oms.transport.server import Entry, Server, payload
 from oms.transport.wire import NOTHING, Question, Reply, read_question
@@ -101,7 +101,7 @@ class Asks:
             log.error("question %s failed", question.method, exc_info=error)
         content = msgspec.Raw(told(found)) if error is None else NOTHING
         reply = Reply(question.number, 0, content, error_told(error) if error else None)
-        self._engine.telling.put(Unit(None, [(question.client, reply)]))
+        self._engine.telling.put(Unit(None, [replies_to(question.client, reply)]))
 
     # --- what only an engine answers ---
 

@@ -8,6 +8,7 @@ The journal is the truth, Redis only the way. A request that was not acknowledge
 its id makes that harmless; a turn that was not told is told again from the journal.
 """
 
+import gc
 import threading
 from collections.abc import Callable
 
@@ -24,6 +25,9 @@ from oms.turn.threads import Job, Worker
 
 ANSWERING = 2  # threads
 STOP_S = 3.0
+# So many new objects before the collector looks through them, instead of 700: most end with the
+# answers of their turn. Measured: 1.7 us an order less.
+NEW_MAX = 50_000
 
 
 class Engine:
@@ -77,6 +81,8 @@ class Engine:
             ("oms-turns", self.telling), *answering, ("oms-asks", self.asks),
             ("oms-commands", self.commands),
         ]  # fmt: skip
+        self._collector = gc.get_threshold()
+        gc.set_threshold(NEW_MAX, *self._collector[1:])
         self._workers = [Worker(name, job, on_failure) for name, job in jobs]
         for worker in self._workers:
             worker.start()
@@ -89,6 +95,7 @@ class Engine:
             for worker in others:
                 worker.stop(wait_s)
         telling.stop(STOP_S)
+        gc.set_threshold(*self._collector)
 
     def take(self, count: int) -> None:
         with self.lock:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from oms.errors import FencedError, StoppedError, TransportError, ValidationError
 from oms.roles.questions import error_told
-from oms.roles.telling import Batch, Dead, Taken, Unit, make_group
+from oms.roles.telling import Batch, Dead, Replies, Taken, Unit, make_group, replies_to
 from oms.transport.scripts import READ
 from oms.transport.server import Entry, Server, ServerRefusalError, payload
 from oms.transport.wire import (
@@ -186,9 +186,9 @@ class Commands:
         content = encode(CommandEntry(batch.client, [asked]))
         reply = Reply(asked.number, 0, NOTHING, error_told(error))
         dead = Dead(str(error), COMMANDS_VERSION.encode(), content)
-        self._set_aside(batch, dead, (batch.client, reply))
+        self._set_aside(batch, dead, replies_to(batch.client, reply))
 
-    def _set_aside(self, batch: Batch, dead: Dead, *replies: tuple[str, Reply[Any]]) -> None:
+    def _set_aside(self, batch: Batch, dead: Dead, *replies: Replies) -> None:
         log.warning("request %s is set aside: %s", batch.entry_id.decode(), dead.why)
         self._engine.telling.put(Unit(None, replies, [dead], [batch]))
 

@@ -22,7 +22,7 @@ from oms.roles.turns import entry_of, made_again
 from oms.transport.keys import Keys, seq_of, turn_id
 from oms.transport.scripts import BEAT, CLAIM, PUBLISH
 from oms.transport.server import Entry, Server, ServerRefusalError, check_server
-from oms.transport.wire import Reply, encode
+from oms.transport.wire import Answered, Reply, encode
 from oms.turn.answer import Asker
 from oms.turn.publisher import PublishedTurn
 
@@ -74,12 +74,20 @@ class Dead(NamedTuple):
     content: bytes
 
 
+class Replies(NamedTuple):
+    """Answers to one client, as they stand in the list of an entry. Bytes, because the collector
+    walks through all objects that outlive a turn: that took 2 us an order."""
+
+    client: str
+    content: bytes
+
+
 class Unit(NamedTuple):
     """What is written together: perhaps a turn, then the answers that it gave. answered: a batch
     for each of its requests that is answered."""
 
     turn: tuple[int, bytes] | None = None
-    replies: Sequence[tuple[str, Reply[Any]]] = ()
+    replies: Sequence[Replies] = ()
     dead: Sequence[Dead] = ()
     answered: Sequence[Batch] = ()
 
@@ -180,14 +188,15 @@ class Telling:
         self, turn: tuple[int, bytes] | None, answers: Sequence[tuple[Taken, OrderResponse]]
     ) -> Unit:
         now_ns = self._oms.clock.wall_ns()
-        replies: list[tuple[str, Reply[Any]]] = []
+        replies: dict[str, list[Reply[Answered]]] = {}
         for taken, response in answers:
             reply = Reply(
                 taken.number, response.report.journal_seq, answered_told(response), None,
                 taken.read_ns, now_ns,
             )  # fmt: skip
-            replies.append((taken.batch.client, reply))
-        return Unit(turn, replies, (), [taken.batch for taken, _ in answers])
+            replies.setdefault(taken.batch.client, []).append(reply)
+        told = [replies_to(client, *its) for client, its in replies.items()]
+        return Unit(turn, told, (), [taken.batch for taken, _ in answers])
 
     # --- its own thread ---
 
@@ -240,17 +249,17 @@ class Telling:
     def _write(self, server: Server, units: list[Unit]) -> None:
         keys, config = self._engine.keys, self._engine.config
         turns = [each.turn for each in units if each.turn is not None]
-        replies: dict[str, list[Reply[Any]]] = {}  # an entry for each client, with all its answers
-        for client, reply in [reply for each in units for reply in each.replies]:
-            replies.setdefault(client, []).append(reply)
+        replies: dict[str, list[bytes]] = {}  # an entry for each client, with all its answers
+        for client, content in [reply for each in units for reply in each.replies]:
+            replies.setdefault(client, []).append(content)
         dead = [each for unit in units for each in unit.dead]
         arguments: list[Any] = [*self._engine.fence, config.turns_kept, config.replies_kept]
         arguments.append(len(turns))
         for seq, content in turns:
             arguments += (turn_id(seq), content)
         arguments.append(len(replies))
-        for place, told in enumerate(replies.values(), 6):
-            arguments += (place, encode(told))
+        for place, contents in enumerate(replies.values(), 6):
+            arguments += (place, b"[%s]" % b",".join(contents))
         arguments.append(len(dead))
         for each in dead:
             arguments += each
@@ -290,6 +299,10 @@ class Telling:
         except TransportError as error:
             log.warning("not told before the stop, so told at the next start: %s", error)
         server.close()
+
+
+def replies_to(client: str, *replies: Reply[Any]) -> Replies:
+    return Replies(client, encode(replies)[1:-1])
 
 
 def last_turn(server: Server, keys: Keys) -> int:

@@ -14,7 +14,7 @@ from oms.money import Number
 from oms.requests.orders import GTC, NO_ORIGIN, OrderRequest, Origin
 
 
-class PlainOrigin(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+class PlainOrigin(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """An Origin."""
 
     user: str = ""
@@ -23,7 +23,7 @@ class PlainOrigin(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True
     sequence: int = 0
 
 
-class PlainOrder(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+class PlainOrder(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """An OrderRequest without terms. What has its default is left out, as by the codec."""
 
     request: RequestType

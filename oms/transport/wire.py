@@ -46,7 +46,7 @@ EVENTS: dict[str, type] = {
 }  # fmt: skip
 
 
-class Asked(msgspec.Struct, Generic[T], array_like=True):
+class Asked(msgspec.Struct, Generic[T], array_like=True, gc=False):
     """A request on its way. sent_ns: wall clock. request: as the codec has it; a plain order, or
     any other one as JSON."""
 
@@ -55,7 +55,7 @@ class Asked(msgspec.Struct, Generic[T], array_like=True):
     request: T
 
 
-class CommandEntry(msgspec.Struct, Generic[T], array_like=True):
+class CommandEntry(msgspec.Struct, Generic[T], array_like=True, gc=False):
     """Requests of one api, in their order. client: whose stream of replies gets the answers, under
     the requests' numbers."""
 
@@ -77,7 +77,7 @@ class ErrorTold(msgspec.Struct, array_like=True):
     value: str | int | float | bool | None = None
 
 
-class Reply(msgspec.Struct, Generic[T], array_like=True):
+class Reply(msgspec.Struct, Generic[T], array_like=True, gc=False):
     """The answer to a command or a question; an entry is a list of them.
 
     seq: the turn that made it durable, 0: none.
@@ -103,7 +103,7 @@ class Question(msgspec.Struct, array_like=True):
     named: dict[str, Any]
 
 
-class Answered(msgspec.Struct, array_like=True):
+class Answered(msgspec.Struct, array_like=True, gc=False):
     """An OrderResponse: its reports, the last of which it is; alone: it is no answer to a request,
     and `reports` would be empty. hops, told: see OrderResponse."""
 
