@@ -66,7 +66,7 @@ FIGURES = {
     },
     "scale_engine": {
         "ratio_to_library", "engine_cpu_us", "redis_cpu_us", "round_trip_ms_p50",
-        "round_trip_ms_p99", "orders_per_s",
+        "round_trip_ms_p99", "orders_per_s", "alone_engine_cpu_us", "alone_redis_cpu_us",
     },
     "scale_two_engines": {
         "ratio_to_one", "one_orders_per_s", "two_orders_per_s", "one_engine_cpu_us",
