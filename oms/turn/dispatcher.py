@@ -518,7 +518,6 @@ class Dispatcher:
         self.access.show(users)
         seq, wall_ns = self.fold.last_seq, self.fold.instant.wall_ns
         told = self.feed.turn(seq, symbols, trades, listening=publisher.wants_events)
-        log_turn(first_seq, lines, reports, publisher.instruments)
         publisher.tell(reports, answers, hops, durable_ns, published_ns)
         if told:
             publisher.tell_market(told)
@@ -526,7 +525,8 @@ class Dispatcher:
             publisher.tell_turn(PublishedTurn(seq, wall_ns, reports, told, users))
         if hops:
             self.tracker.record_turn(list(hops.values()), durable_ns, published_ns)
-        publisher.log_turn(reports)
+        # Last: the thread that writes the log wakes up, and takes the interpreter lock.
+        log_turn(first_seq, lines, reports, publisher.instruments)
 
     def _tapes(self, symbols: Iterable[str]) -> dict[str, list[TradePrint]]:
         """The latest trades of these markets: they are in the store, as all that is published."""

@@ -274,12 +274,6 @@ class Publisher:
             except BaseException:  # whatever it is, the dispatcher goes on
                 self._failed(listener)
 
-    def log_turn(self, reports: list[Report]) -> None:
-        """A line for each report, once all who wait are told: the thread that writes the log wakes
-        up, and takes the interpreter lock."""
-        if log.isEnabledFor(logging.INFO):
-            _log(reports, self.instruments)
-
     @property
     def wants_events(self) -> bool:
         """Does somebody listen to the market?"""
