@@ -19,6 +19,7 @@ from oms.transport.scripts import READ
 from oms.transport.server import Entry, Server, ServerRefusalError, payload
 from oms.transport.wire import (
     COMMANDS_VERSION,
+    ENTRY_MAX,
     NOTHING,
     AnyAsked,
     CommandEntry,
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TAKEN_MAX = 2_000  # requests that are read and not answered; then no more entries are read
-READ_MAX = 100  # entries at once
+READ_MAX = 500  # entries at once
+PENDING_MAX = 100  # entries of an earlier engine at once
 IDLE_S = 0.25
 
 
@@ -49,6 +51,7 @@ class Commands:
         self._pending = True  # some are perhaps: of an earlier engine, or of a call that failed
         self._failed = False
         self._empty = False  # the last read had all there was
+        self._in_entry = float(ENTRY_MAX)  # requests in an entry of the last read
         self._stopping = threading.Event()
 
     def step(self) -> None:
@@ -79,7 +82,7 @@ class Commands:
         begin = "-"
         while not self._stopping.is_set():
             found = server.call(
-                "XPENDING", engine.keys.commands, "engine", begin, "+", READ_MAX, "engine"
+                "XPENDING", engine.keys.commands, "engine", begin, "+", PENDING_MAX, "engine"
             )
             if not found:
                 return
@@ -137,25 +140,31 @@ class Commands:
             return
         if self._empty:
             server.read({engine.keys.commands: self._last}, 1)  # it waits for one
-        count = min(READ_MAX, room)
+        count = max(1, min(READ_MAX, int(room / self._in_entry)))
         entries = self._fenced(server, ">", count)
         self._empty = len(entries) < count
-        self._take(entries)
+        taken = self._take(entries)
+        if entries:
+            self._in_entry = max(1.0, taken / len(entries))
 
     def _fenced(self, server: Server, after: str, count: int) -> list[Entry]:
         keys = self._engine.keys
         found = server.run(READ, [keys.fence, keys.commands], [*self._engine.fence, after, count])
         return [entry for _, entries in found or () for entry in entries]
 
-    def _take(self, entries: list[Entry]) -> None:
+    def _take(self, entries: list[Entry]) -> int:
+        """Hand over what is in these; how many requests that were."""
+        taken = 0
         for entry in entries:
             found = self._batch(entry)
             if found is not None:
                 batch, requests = found
+                taken += batch.count
                 for asked in requests:
                     self._hand_over(batch, asked)
         if entries:
             self._last = entries[-1][0].decode()
+        return taken
 
     def _batch(self, entry: Entry) -> tuple[Batch, Sequence[AnyAsked]] | None:
         """An entry's requests, which count as taken; None: it is not readable, and set aside."""
