@@ -66,6 +66,8 @@ def check_optional_id(name: str, value: object) -> None:
 
 def check_known_id(name: str, value: object) -> None:
     """The same of an account or a symbol, which are few."""
+    if type(value) is str and value in known:
+        return
     check_id(name, value)
     if len(known) >= KNOWN_MAX:
         known.clear()
@@ -142,9 +144,12 @@ NO_ORIGIN = Origin()
 
 
 def check_origin(origin: object) -> None:
+    if origin is NO_ORIGIN:
+        return
     if type(origin) is not Origin:
         raise ValidationError("origin", origin, "an Origin")
-    origin.check()
+    if not origin.is_usual:
+        origin.check()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
