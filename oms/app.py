@@ -119,11 +119,13 @@ class App:
 
     def _stand_by(self) -> None:
         """Raises ConfigError if the journal is one of a machine; StoppedError at a signal."""
-        wait_for_lock = getattr(self.manager.store, "wait_for_lock", None)
-        if wait_for_lock is None:
+        stand_by = getattr(self.manager.store, "stand_by", None)
+        if stand_by is None:
             raise ConfigError(["--standby: expected [store] kind = postgres, was sqlite"])
+        if self._config.web.enabled:
+            front_door()  # its modules take as long to load as the rest of the start
         log.info("standing by in %s, process %d", self.directory, os.getpid())
-        if not wait_for_lock(self._stop.is_set):
+        if not stand_by(self._stop.is_set, self.manager.dispatcher.follow):
             raise StoppedError("stopped while it stood by")
         log.info("the journal is free: taking over")
 

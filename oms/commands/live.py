@@ -18,6 +18,7 @@ from oms.commands import (
     EXIT_NOT_RUNNING,
     EXIT_OK,
     AddCommand,
+    AddOption,
     Place,
     instant,
     say,
@@ -64,10 +65,7 @@ closes, and the days on which the clocks change. It starts with the session open
 def add_to(add: AddCommand) -> None:
     option = add("run", run, "run the daemon, in the hours of config.ini", RUN)
     starting(option)
-    option(
-        "--standby", action="store_true",
-        help="wait until the daemon that has the journal in Postgres is gone, and take over",
-    )  # fmt: skip
+    standing_by(option)
     option = add("status", status, "show the status of the daemon", STATUS)
     option("--json", action="store_true", help="the whole status, as one JSON object")
     option("--watch", action="store_true", help="repeat every second while the daemon runs")
@@ -80,6 +78,14 @@ def add_to(add: AddCommand) -> None:
     option(
         "--at", metavar="TIME", type=instant,
         help="as seen from this time, such as 2026-11-20T00:00Z (default: now; UTC if no zone)",
+    )  # fmt: skip
+
+
+def standing_by(option: AddOption) -> None:
+    """The option of what may wait for another one's journal."""
+    option(
+        "--standby", action="store_true",
+        help="wait until the daemon that has the journal in Postgres is gone, and take over",
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from oms.app import App, front_door
 from oms.commands import AddCommand, AddOption, Place, starting, whole_number
-from oms.commands.live import tell_failure
+from oms.commands.live import standing_by, tell_failure
 from oms.config import Config
 from oms.errors import GatewayError
 from oms.gateways.master import FILE_NAME, VARIABLE
@@ -27,7 +27,8 @@ ENGINE = """\
 Runs the order manager of one group of markets: it takes requests out of Redis, journals them in
 the data directory, matches them, and tells what happened in Redis. [scale] of config.ini says which
 groups there are, and where Redis is. A second engine of a group is refused, and one that another
-has taken the place of ends itself. Needs the extra `scale`; docs/scale.md tells more.
+has taken the place of ends itself; with --standby and a journal in Postgres it waits, reads along,
+and takes over. Needs the extra `scale`; docs/scale.md tells more.
 
 SIGTERM stops it in order; requests that it has not answered are answered by the next one."""
 API = """\
@@ -45,6 +46,7 @@ the extra `scale`."""
 def add_to(add: AddCommand) -> None:
     option = add("engine", engine, "the order manager of one group of markets", ENGINE)
     starting(option)
+    standing_by(option)
     option("--group", metavar="NAME", default="", help="which group (default: the first one)")
     _opening(add("api", api, "a front door to engines behind Redis", API))
     option = add("broadcast", broadcast, "a front door that only tells", BROADCAST)
@@ -89,7 +91,7 @@ def engine(args: argparse.Namespace, place: Place) -> int:
 
     app = App(
         place.config.of_group(group), place.directory, console=sys.stdout,
-        accept_loss=place.accept_loss, told=place.told, on_open=opened,
+        accept_loss=place.accept_loss, standby=args.standby, told=place.told, on_open=opened,
     )  # fmt: skip
     code = app.run()
     tell_failure(app)

@@ -9,10 +9,11 @@ Owner: one connection, used by one thread at a time, writes. Other threads read 
 """
 
 import json
+import logging
 import os
 import platform
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,11 +25,13 @@ from oms.errors import (
     DataInUseError,
     JournalError,
     OutcomeUnknownError,
+    StoreBusyError,
     StoreError,
+    StoreFullError,
     ValidationError,
 )
 from oms.positions import CHANGES, fill_of
-from oms.reports import STORED, Report, type_of
+from oms.reports import STORED, Report, stored_report, type_of
 from oms.stores import Claim, JournalRecord, Snapshot, Turn
 from oms.stores.postgres_link import connect, one_line, shown, translated
 from oms.stores.postgres_schema import (
@@ -55,14 +58,19 @@ from oms.stores.schema import (
     INSERT_NAMES,
     INSERT_STAND_IN,
     NAMED_OTHERWISE,
+    OF_TRADES,
     SELECT_RECORD,
+    SELECT_REPORT,
 )
 from oms.stores.sql_store import SqlStore
+
+log = logging.getLogger(__name__)
 
 LOCK = 0x4F4D534A  # of the writer of a journal: "OMSJ"
 LOCK_WAIT_S = 2.0  # of an engine that was killed the server may need a moment to let go
 LOOK_S = 0.1  # between two looks of an engine that stands by
 PAGE_MIN, PAGE_MAX = 25, 400  # records read at a time: each may have a thousand lines
+PASSES = (OutcomeUnknownError, StoreBusyError, StoreFullError)  # what who stands by waits out
 SYNCHRONOUS = {"full": ("on", "remote_apply"), "normal": ("off",), "none": ("off",)}
 SETTINGS = (  # of each connection; a client that vanished is noticed by the server within 10 s
     "SET search_path = oms", "SET tcp_keepalives_idle = 5", "SET tcp_keepalives_interval = 2",
@@ -113,14 +121,14 @@ class PostgresStorage(SqlStore):
         """Raises StoreError; DataInUseError if another engine has the lock."""
         if self._connection is not None:
             return
-        self._connection = self._connect()
+        self._connection = self._connect("oms reader" if self._read_only else "oms engine")
         try:
-            if not self._read_only:
+            if self._read_only:
+                self._check_version()
+            else:
                 self._check_commits()
                 self._take_lock()
-                self._create()
-                self._take_over()
-            self._check_version()
+                self._begin()
         except psycopg.Error as error:
             self._drop()
             raise StoreError(f"{self}: cannot be used: {one_line(error)}") from error
@@ -128,22 +136,48 @@ class PostgresStorage(SqlStore):
             self._drop()
             raise
 
-    def wait_for_lock(self, should_stop: Callable[[], bool]) -> bool:
-        """Stand by: wait until the engine that writes has gone; False if it was told to stop. The
-        store is open then. A server that cannot be reached is waited for, too."""
-        while not should_stop():
-            try:
-                self.open()
-            except (DataInUseError, StoreError) as error:
-                if isinstance(error, JournalError):
-                    raise
-                pause(LOOK_S)
-            else:
-                return True
+    def stand_by(self, should_stop: Callable[[], bool], follow: Callable[[], bool]) -> bool:
+        """Wait until the engine that writes has gone; False if it was told to stop. The store is
+        open then, for writing. follow: reads a part of what that one has committed, and says
+        whether there may be more; called again and again meanwhile.
+
+        A server that cannot be had, or is lost, is waited for, too. Raises StoreError.
+        """
+        said = ""
+        try:
+            while not should_stop():
+                more = False
+                try:
+                    if self._connection is None:
+                        self._connection = self._connect("oms standby")
+                        self._check_commits()
+                    if self._has_lock():
+                        self._begin()
+                        return True
+                    more = self._is_made() and follow()
+                except (psycopg.Error, StoreError) as error:
+                    before, said = said, self._passing(error)
+                    if said != before:
+                        log.warning("standing by goes on: %s", said)
+                    self._drop()
+                if not more:
+                    pause(LOOK_S)
+        except BaseException:
+            self._drop()
+            raise
+        self._drop()
         return False
 
-    def _connect(self) -> psycopg.Connection[Any]:
-        link = connect(self.dsn, "oms reader" if self._read_only else "oms engine")
+    def _passing(self, error: Exception) -> str:
+        """What it says, if it is no more than a server that is away; else it is raised."""
+        told = translated(error, str(self)) if isinstance(error, psycopg.Error) else error
+        is_there = self._connection is not None
+        if isinstance(told, JournalError) or (is_there and not isinstance(told, PASSES)):
+            raise told from error
+        return str(told)
+
+    def _connect(self, name: str) -> psycopg.Connection[Any]:
+        link = connect(self.dsn, name)
         try:
             for setting in SETTINGS:
                 link.execute(setting)
@@ -176,22 +210,27 @@ class PostgresStorage(SqlStore):
 
     def _take_lock(self) -> None:
         waited_s = 0.0
-        while self._db.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone() != (True,):
+        while not self._has_lock():
             if waited_s >= LOCK_WAIT_S:
                 who = self._db.execute("SELECT who FROM writer").fetchone()
                 raise DataInUseError(f"{self}: in use by {who and who[0]}")
             pause(LOOK_S)
             waited_s += LOOK_S
 
-    def _create(self) -> None:
-        found = self._db.execute("SELECT to_regclass('oms.writer')").fetchone()
-        if found == (None,):
+    def _has_lock(self) -> bool:
+        return self._db.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone() == (True,)
+
+    def _is_made(self) -> bool:
+        return self._db.execute("SELECT to_regclass('oms.writer')").fetchone() != (None,)
+
+    def _begin(self) -> None:
+        """Make what is missing. From here on nobody with an older number writes."""
+        if not self._is_made():
             with self._db.transaction():
                 for statement in MADE:
                     self._db.execute(statement)
-
-    def _take_over(self) -> None:
-        """From here on nobody with an older number writes."""
+        self._check_version()
+        self._db.execute("SET application_name = 'oms engine'")
         who = f"process {os.getpid()} on {platform.node()}"
         row = self._db.execute(TAKE_OVER, (who,)).fetchone()
         assert row is not None, "made with the tables"
@@ -361,6 +400,18 @@ class PostgresStorage(SqlStore):
             for row in rows:
                 yield JournalRecord._make(row)
             after_seq, page = rows[-1][1], min(2 * page, PAGE_MAX)
+
+    def _executions(self, symbols: Collection[str], first: int, before: int) -> Iterator[Report]:
+        """As `records`: whoever asks for the latest trades stops soon."""
+        query, named, page = (
+            SELECT_REPORT + OF_TRADES + " LIMIT ?",
+            json.dumps([*symbols]),
+            PAGE_MIN,
+        )
+        while rows := list(self._rows(query, (first, before, named, page))):
+            for row in rows:
+                yield stored_report(row)
+            before, page = rows[-1][0], min(2 * page, PAGE_MAX)
 
     def inspect(self) -> tuple[int, int]:
         """What a start asks: how many claims and reports there are."""

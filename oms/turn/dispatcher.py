@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from threading import get_ident
 from typing import Any
 
@@ -42,7 +43,7 @@ from oms.reports import OrderResponse, Report, refused, symbol_of
 from oms.requests import codec
 from oms.requests.codec import Line
 from oms.requests.internal import VenueReport
-from oms.stores import JournalRecord, Store
+from oms.stores import Store
 from oms.stores.high_water import Loss
 from oms.stores.tally import Tally, tally_text
 from oms.turn.access_view import AccessView
@@ -68,6 +69,7 @@ log = logging.getLogger(__name__)
 IDLE_WAIT_S = 1.0
 BLOCKED_WAIT_S = 0.1
 STOP_WAIT_S = 0.05
+FOLLOWED_MAX = 1_000  # turns that are folded before who stands by looks at the lock again
 TEND_NS = 1_000_000_000
 LOG_BYTES_MAX = 64 << 20  # of a write-ahead log; beyond it is told
 # What a remote venue still owes an answer for, though something was told of it.
@@ -124,6 +126,7 @@ class Dispatcher:
         self._carried: list[Item] = []  # venue reports and notices of a turn that was undone
         self.intake = Intake(self.fold.desk, store)
         self._snapshots = Snapshots(self.fold, store, config.store.snapshot_every)
+        self._past = PastSends(self.throttler)
 
     @property
     def desk(self) -> Desk:
@@ -139,21 +142,42 @@ class Dispatcher:
                 # Of lost entries nothing may stay, and what a damaged log left is not sure.
                 log.warning("all tables are made anew from the journal")
                 self._store.upgrade(upgraded(self._store, self._venue))
+                self.fold.reset()  # the same venue was folded into
             self._start()
         except BaseException:
             with suppress(StoreError):  # the first error is the one to tell
                 self._store.close()
             raise
 
+    def follow(self) -> bool:
+        """Fold a bounded part of what the journal has more than was read of it: of an engine that
+        stands by what another one commits, and at the start all the rest. False: that is all.
+
+        Raises StoreError; after one that is no JournalError it may be called again.
+        """
+        fold, store = self.fold, self._store
+        if fold.read is not None and not fold.was_read(store):
+            log.warning("the journal lacks sequence %d, which was read: read anew", fold.read[0])
+            fold.reset()
+        read = fold.recover if fold.read is None else fold.follow
+        with without_collector():
+            turns = read(
+                store,
+                should_stop=self.should_stop,
+                note=lambda r: self._past.note(r.released, r.instant.elapsed_ns),
+            )
+            return sum(1 for _ in islice(turns, FOLLOWED_MAX)) == FOLLOWED_MAX
+
     def _start(self) -> None:
-        past = PastSends(self.throttler)
-        self._recover(self.should_stop, lambda r: past.note(r.released, r.instant.elapsed_ns))
+        while self.follow():
+            pass
+        self._recovered()
         self._notes = Notes(self.desk.ledger)
         orders = self.desk.executions.orders
         self._publisher.restore(orders.values(), self.fold.last_seq, self.fold.instant.wall_ns)
         self.access.show(self.desk.access.taken())
         self.times.start(self.fold.instant, self.desk.settings.get("boot", ()))
-        past.end(self.times.elapsed_offset_ns)
+        self._past.end(self.times.elapsed_offset_ns)
         if self._loss is not None or (self._venue.remote and self.fold.last_seq):
             # When a remote venue was sent something, and what lost entries sent, nobody knows.
             self.throttler.hold_back(self._clock.monotonic_ns())
@@ -247,14 +271,14 @@ class Dispatcher:
                 if not change.waiting:
                     self.tracker.sent(change.request_seq, now_ns)
 
-    def _recover(
-        self,
-        should_stop: Callable[[], bool] = lambda: False,
-        note: Callable[[JournalRecord], object] = lambda _record: None,
-    ) -> None:
+    def _recover(self) -> None:
+        """Of a turn that is undone nothing stays."""
         with without_collector():
-            for _ in self.fold.recover(self._store, should_stop=should_stop, note=note):
+            for _ in self.fold.recover(self._store):
                 pass
+        self._recovered()
+
+    def _recovered(self) -> None:
         last_seq, told_seq = self.fold.last_seq, self._store.last_told_seq()
         if told_seq > last_seq:
             raise JournalError(

@@ -58,6 +58,8 @@ class Fold:
         self.tally: Tally | None = Tally()  # None after a record of an older program
         self.instant = NEVER
         self.snapshot_seq = 0  # of the snapshot it started from
+        # How far the journal was read, and the checksum there: a snapshot is further at first.
+        self.read: tuple[int, int] | None = None  # None: recover has not begun
 
     def apply(self, record: JournalRecord, upto_seq: int | None = None) -> list[Report]:
         """One record; its reports. `upto_seq` stops before what comes after that entry."""
@@ -113,17 +115,40 @@ class Fold:
         if use_snapshot:
             self._load_snapshot(store, upto_seq)
         begins = getattr(store, "begins", (0, 0))  # only a store with archives says
-        after_seq, before = begins if self.last_seq >= begins[0] else (0, 0)
-        for record in checked(store.records(after_seq), after_seq, before):
+        self.read = begins if self.last_seq >= begins[0] else (0, 0)
+        yield from self.follow(store, upto_seq=upto_seq, should_stop=should_stop, note=note)
+
+    def follow(
+        self,
+        store: Store,
+        *,
+        upto_seq: int | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+        note: Callable[[JournalRecord], object] = lambda _record: None,
+    ) -> Iterator[list[Report]]:
+        """Go on with what is in the journal behind the record that was read last: after `recover`,
+        which may have been left between two records."""
+        assert self.read is not None, "recover comes first"
+        for record in checked(store.records(self.read[0]), *self.read):
             if upto_seq is not None and record.first_seq > upto_seq:
                 break
             if should_stop():
                 raise StoppedError("stopped while the journal was read")
             note(record)
+            self.read = record.last_seq, record.checksum
             if record.first_seq > self.last_seq:
                 yield self.apply(record, upto_seq)
         if self.outbox is not None:
             self.outbox.clear()
+
+    def was_read(self, store: Store) -> bool:
+        """The journal still has the record that was read last: a server that does not wait for its
+        disk, or a copy of it that lags, may have lost it."""
+        if self.read is None:
+            return False
+        seq, crc = self.read
+        record = store.record_of(seq) if seq else None
+        return not seq or (record is not None and record[1] == seq and record.checksum == crc)
 
     def _load_snapshot(self, store: Store, upto_seq: int | None) -> None:
         """Start from the latest snapshot if it is sound; else from the beginning."""

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import closing
 
 import pytest
@@ -21,8 +20,6 @@ from tests.scale.postgres.test_postgres_store import store_of
 from tests.test_store_contract import claim, keep, new, record, report
 
 psycopg = pytest.importorskip("psycopg")
-
-from tests.scale.postgres.servers import PostgresServer  # noqa: E402
 
 GONE_S_MAX = 5.0
 
@@ -283,81 +280,3 @@ def test_what_was_acked_is_there_whatever_is_killed(tmp_path, start_server):
 @pytest.mark.slow
 def test_many_kills_lose_nothing_and_invent_nothing(tmp_path, start_server):
     kill_again_and_again(tmp_path, start_server(fsync="on", full_page_writes="on"), 30)
-
-
-# --- taking over ---
-
-
-def take_over(tmp_path, place, ledger, dsn, after=None):
-    """One is killed under load while another one stands by in another directory, as on another
-    machine; how long it took until that one answered an order. after: done after the kill."""
-    journal = settings(dsn(), "full")
-    with Driver(tmp_path / "a", tmp_path / "a.out", "--exchange", store=journal) as first:
-        first.wait_for("started")
-        wait_until(lambda: acked(first) > 20)
-        options = ("--exchange", "--prefix", "q", "--seed", 2, "--standby")
-        if after is None:
-            second = Driver(place, tmp_path / "b.out", *options, store=journal)
-            wait_until(lambda: any((place / "logs").glob("*.log")))
-        killed = time.monotonic()
-        first.kill()
-        if after is not None:
-            after()
-            second = Driver(place, tmp_path / "b.out", *options, store=settings(dsn(), "full"))
-        with second:
-            wait_until(lambda: acked(second) > 0)
-            took_s = time.monotonic() - killed
-            assert second.stop()[0] == 0
-    for driver in (first, second):
-        ledger.take(driver.lines())
-    return took_s
-
-
-def test_one_that_stands_by_takes_over(tmp_path, start_server):
-    """kill -9 of the active one: what it acked is there, and the other one goes on."""
-    server, ledger = start_server(fsync="on"), Ledger()
-    dsn = server.new_database()
-    took_s = take_over(tmp_path, tmp_path / "b", ledger, lambda: dsn)
-    print(f"the first answer came {took_s:.2f} s after the kill")
-    settle(tmp_path / "a", tmp_path / "last", ledger, "--exchange", store=settings(dsn, "full"))
-    ledger.check(audit_of(store_of(dsn, read_only=True)))
-
-
-@pytest.mark.slow
-def test_a_standby_of_the_server_takes_over_with_all_that_was_acked(tmp_path, start_server):
-    """Engine and server die together; the server's synchronous streaming standby is promoted, and
-    another engine goes on with it."""
-    # given a server with a synchronous standby
-    first = start_server(fsync="on", wal_level="replica", synchronous_standby_names="*")
-    standby = PostgresServer(first, fsync="on").start(wait=False)
-    try:
-        name = "journal"
-        first.new_database(name)
-        at = [first]
-
-        # when the machine of both is lost
-        def promote():
-            first.kill()
-            standby.run("pg_ctl", "promote", "-w", "-D", standby.data)
-            at[0] = standby
-
-        ledger = Ledger()
-        took_s = take_over(tmp_path, tmp_path / "b", ledger, lambda: at[0].dsn(name), after=promote)
-
-        # then everything that was acked is in the journal that goes on
-        print(f"the first answer came {took_s:.2f} s after the kill of engine and server")
-        journal = settings(standby.dsn(name), "full")
-        settle(tmp_path / "b", tmp_path / "last", ledger, "--exchange", store=journal)
-        ledger.check(audit_of(store_of(standby.dsn(name), read_only=True)))
-    finally:
-        standby.remove()
-
-
-def test_one_that_stands_by_stops_when_it_is_told_to(store, dsn, tmp_path):
-    """SIGTERM: exit code 0, and nothing was written."""
-    options = ("--standby", "--clients", 0)
-    with Driver(tmp_path, tmp_path / "a", *options, store=settings(dsn)) as driver:
-        wait_until(lambda: any((tmp_path / "logs").glob("*.log")))
-        let_run(0.5)
-        assert driver.stop()[0] == 0
-    assert list(store.records()) == []
