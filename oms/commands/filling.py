@@ -1,13 +1,15 @@
 """`db-filler`: fills Postgres from the journal, for whoever queries much.
 
 Flow:  journal of the data directory -> [db-filler] -> projection
-Owner: MainThread, in a process of its own, beside the daemon or without it. It only looks at the
-database; whatever dies, it goes on from where the projection says that it stands.
+Owner: MainThread, in a process of its own, beside the daemon or without it; while it fills one
+stretch, the thread oms-ahead reads the next. It only looks at the database; whatever dies, it goes
+on from where the projection says that it stands.
 """
 
 import argparse
 import json
 import signal
+from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from datetime import date
 from typing import Any
@@ -15,10 +17,11 @@ from typing import Any
 from oms.clock import NANOS, SystemClock
 from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, say
 from oms.errors import ConfigError, JournalError, StoreError
+from oms.gateways.aside import Aside
 from oms.stores import checked
 from oms.stores.stretch import Stretch, Upto
 from oms.turn.dispatcher import without_collector
-from oms.turn.threads import StopFlag
+from oms.turn.threads import StopFlag, Worker
 
 FILLER = """\
 Fills the Postgres database of [projection] dsn from the journal of the data directory: the tables
@@ -34,6 +37,7 @@ detached date has tables of its own, such as order_states_20260105, which nobody
 order_states: read them by name, dump them, drop them, restore them. A date with open orders stays,
 and so does the latest."""
 TOLD_NS = 10 * NANOS  # between two lines about how far it is
+READ_S_MAX = 2.0  # at the stop, of a stretch that nobody needs then
 BACKOFF_NS_MIN, BACKOFF_NS_MAX = NANOS // 10, 5 * NANOS
 
 
@@ -145,12 +149,24 @@ class Filler:
         self._told_ns = 0
         self._behind = False
         self._is_open = True
+        self._reading: Aside | None = None  # reads ahead, while `run` goes on
+        self._ahead: Future[Stretch] | None = None
 
     def run(self, *, once: bool = False) -> None:
         """Until it is told to stop; once: until the journal's end.
 
         Raises JournalError if the projection is of another journal.
         """
+        self._reading = Aside(1, "stretches read ahead")
+        worker = Worker("oms-ahead", self._reading, lambda _name, _error: self._stop.set())
+        worker.start()
+        try:
+            self._run(once)
+        finally:
+            worker.stop(READ_S_MAX)
+            self._reading = self._ahead = None
+
+    def _run(self, once: bool) -> None:
         pause_ns, said = BACKOFF_NS_MIN, ""
         while not self._stop.is_set():
             try:
@@ -184,13 +200,27 @@ class Filler:
         self._is_open = False  # if anything below fails
         upto = projection.upto()
         self._place.require_database()
-        stretch = self._store.find_stretch(upto.seq, config.entries_max, upto.kept_seq)
+        stretch = self._stretch_after(upto)
         self._check(stretch, upto)
+        if self._reading is not None and stretch.last_seq < stretch.end_seq:
+            asked = stretch.last_seq, config.entries_max, upto.kept_seq
+            self._ahead = self._reading.ask(lambda: self._store.find_stretch(*asked))
         if stretch.records or upto.kept_seq < upto.seq:
             upto = projection.fill(stretch, upto)
         self._is_open = True
         self._tell(stretch.end_seq, upto)
         return bool(upto.seq < stretch.end_seq)
+
+    def _stretch_after(self, upto: Upto) -> Stretch:
+        """The one that was read ahead, if the projection is where that begins."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            stretch = ahead.result()
+            if stretch.after_seq == upto.seq:
+                return stretch
+        return self._store.find_stretch(
+            upto.seq, self._place.config.projection.entries_max, upto.kept_seq
+        )
 
     def _check(self, stretch: Stretch, upto: Upto) -> None:
         """The stretch goes on from where the projection stands."""

@@ -31,7 +31,7 @@ from oms.errors import (
     ValidationError,
 )
 from oms.positions import CHANGES, fill_of
-from oms.reports import STORED, Report, stored_report, type_of
+from oms.reports import STORED, Report, type_of
 from oms.stores import Claim, JournalRecord, Snapshot, Turn
 from oms.stores.postgres_link import connect, one_line, shown, translated
 from oms.stores.postgres_schema import (
@@ -52,15 +52,14 @@ from oms.stores.postgres_schema import (
     said,
 )
 from oms.stores.schema import (
+    BACK,
     COUNT_ALL,
     INSERT_CHANGE,
     INSERT_CLAIM,
     INSERT_NAMES,
     INSERT_STAND_IN,
     NAMED_OTHERWISE,
-    OF_TRADES,
     SELECT_RECORD,
-    SELECT_REPORT,
 )
 from oms.stores.sql_store import SqlStore
 
@@ -70,6 +69,7 @@ LOCK = 0x4F4D534A  # of the writer of a journal: "OMSJ"
 LOCK_WAIT_S = 2.0  # of an engine that was killed the server may need a moment to let go
 LOOK_S = 0.1  # between two looks of an engine that stands by
 PAGE_MIN, PAGE_MAX = 25, 400  # records read at a time: each may have a thousand lines
+STRETCH_MIN, STRETCH_MAX = 1_000, 32_000  # reports that are looked through for trades at a time
 PASSES = (OutcomeUnknownError, StoreBusyError, StoreFullError)  # what who stands by waits out
 SYNCHRONOUS = {"full": ("on", "remote_apply"), "normal": ("off",), "none": ("off",)}
 SETTINGS = (  # of each connection; a client that vanished is noticed by the server within 10 s
@@ -402,16 +402,15 @@ class PostgresStorage(SqlStore):
             after_seq, page = rows[-1][1], min(2 * page, PAGE_MAX)
 
     def _executions(self, symbols: Collection[str], first: int, before: int) -> Iterator[Report]:
-        """As `records`: whoever asks for the latest trades stops soon."""
-        query, named, page = (
-            SELECT_REPORT + OF_TRADES + " LIMIT ?",
-            json.dumps([*symbols]),
-            PAGE_MIN,
-        )
-        while rows := list(self._rows(query, (first, before, named, page))):
-            for row in rows:
-                yield stored_report(row)
-            before, page = rows[-1][0], min(2 * page, PAGE_MAX)
+        """A stretch of reports at a time, and longer ones for who goes on: who asks for the latest
+        trades stops soon, and of a stretch Postgres takes the index whatever it knows of the table.
+        """
+        stretch = STRETCH_MIN
+        while before > first:
+            found = self._one(BACK, before, stretch)
+            begin = max(first, found[0]) if found is not None else first
+            yield from super()._executions(symbols, begin, before)
+            before, stretch = begin, min(2 * stretch, STRETCH_MAX)
 
     def inspect(self) -> tuple[int, int]:
         """What a start asks: how many claims and reports there are."""

@@ -113,6 +113,12 @@ THREADS = (
         "tells the answers that are there",
     ),
     ThreadRow(
+        "oms-ahead", "Aside, in `db-filler`",
+        "a read-only connection for each stretch of the journal",
+        "its questions, at most 1 s",
+        "reads nothing more",
+    ),
+    ThreadRow(
         "oms-log", "LogWriter", "log files and stdout", "the log queue", "writes what is queued",
     ),
 )  # fmt: skip

@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from pathlib import Path
+from queue import Queue
 from random import Random
 
 import pytest
@@ -77,6 +79,39 @@ def test_a_filler_that_is_killed_goes_on_where_it_stood(lived, dsn):
         before = filled_seq(dsn)
     done = run(lived, dsn, "--once")
     assert done.returncode == 0, done.stderr
+    assert differences(lived / DATABASE, dsn) == []
+
+
+def test_the_next_stretch_is_read_while_one_is_filled(lived, dsn):
+    """Each fill waits here until the next stretch is asked for; the last one has none."""
+    filler = filler_of(lived, dsn, entries_max=100)
+    asked, find, fill = Queue(), filler._store.find_stretch, filler.projection.fill
+
+    def found(after_seq, *more):
+        asked.put(after_seq)
+        return find(after_seq, *more)
+
+    def filled_after(stretch, before):
+        while stretch.last_seq < stretch.end_seq and asked.get(timeout=10) != stretch.last_seq:
+            pass
+        return fill(stretch, before)
+
+    filler._store.find_stretch, filler.projection.fill = found, filled_after
+    with closing(filler.projection):
+        filler.run(once=True)
+    assert differences(lived / DATABASE, dsn) == []
+
+
+def test_a_stretch_that_was_read_for_nothing_is_dropped(lived, dsn):
+    """A server that lost its latest transactions stands before the stretch that was read ahead."""
+    filler = filler_of(lived, dsn, entries_max=100)
+    with closing(filler.projection):
+        filler.step()
+        upto = filler.projection.upto()
+        filler._ahead = Future()
+        filler._ahead.set_result(filler._store.find_stretch(upto.seq + 1, 100, upto.kept_seq))
+        while filler.step():
+            pass
     assert differences(lived / DATABASE, dsn) == []
 
 
