@@ -54,7 +54,7 @@ def idle_settings(made: Mapping[str, Section]) -> Mistakes:
     yield from _in_limits(made)
     store = _the(StoreConfig, made)
     if store.kind == "sqlite":
-        yield from _unused("store", store, ("dsn",), "kind is sqlite")
+        yield from _unused("store", store, ("dsn", "schema"), "kind is sqlite")
     else:
         yield from _unused("store", store, ("busy_timeout_ns", "group"), "kind is postgres")
     stop = _the(StopConfig, made)

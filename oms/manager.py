@@ -73,7 +73,7 @@ def store_of(config: StoreConfig, directory: Path, *, accept_loss: int | None = 
         )
     if accept_loss is not None:
         raise ValidationError("accept_loss", accept_loss, "none, as [store] kind is postgres")
-    store: Store = postgres()(config.dsn, durability=config.durability)
+    store: Store = postgres()(config.dsn, schema=config.schema, durability=config.durability)
     return store
 
 
@@ -81,7 +81,7 @@ def reader_of(config: StoreConfig, directory: Path) -> SqlStore:
     """The same, to look at only."""
     if config.kind == "sqlite":
         return PersistentStorage(directory / config.database, read_only=True)
-    reader: SqlStore = postgres()(config.dsn, read_only=True)
+    reader: SqlStore = postgres()(config.dsn, schema=config.schema, read_only=True)
     return reader
 
 

@@ -235,6 +235,12 @@ DSN = Rule(
 )
 
 
+SCHEMA = text(
+    "letters, digits, _ and -, no digit or - first, at most 63; none of Postgres's own, pg_...",
+    "(?!pg_)[A-Za-z_][A-Za-z0-9_-]{0,62}",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionConfig(Section):
     """When orders trade and the link is up. schedule: built from the calendar's settings.
@@ -349,13 +355,14 @@ class QueueConfig(Section):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreConfig(Section):
-    """Where the journal is, and what it survives: in the file `database`, or in the database of
-    Postgres that `dsn` names. snapshot_every: journal entries. group: of the
+    """Where the journal is, and what it survives: in the file `database`, or in a schema of the
+    database of Postgres that `dsn` names. snapshot_every: journal entries. group: of the
     operating system, whose members may read the database; else its owner alone may."""
 
     kind: Literal["sqlite", "postgres"] = "sqlite"
     database: Annotated[Path, FILE] = Path("order_management.db")
     dsn: Annotated[str, DSN] = ""
+    schema: Annotated[str, SCHEMA] = "oms"
     durability: Literal["full", "normal", "none"] = "full"
     busy_timeout_ns: Annotated[int, seconds(0, 60)] = 2 * NANOS
     snapshot_every: Annotated[int, whole(1, 1_000_000_000)] = 250_000
@@ -373,6 +380,7 @@ class ProjectionConfig(Section):
     a transaction; poll_ns: how long it waits where there was nothing new."""
 
     dsn: Annotated[str, DSN] = ""
+    schema: Annotated[str, SCHEMA] = "public"
     entries_max: Annotated[int, whole(100, 1_000_000)] = 20_000
     poll_ns: Annotated[int, seconds(0.01, 60)] = NANOS // 10
 

@@ -76,6 +76,9 @@ market_notional_max: expected at most 5, the notional_max of every order, was '6
 [store] dsn = dbname=x
 dsn: expected nothing, as kind is sqlite, was 'dbname=x'
 ---
+[store] schema = usd
+schema: expected oms, as kind is sqlite, was 'usd'
+---
 [store] kind = postgres / dsn = dbname=x / busy_timeout_s = 3
 busy_timeout_s: expected 2, as kind is postgres, was '3'
 ---

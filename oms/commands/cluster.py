@@ -38,7 +38,8 @@ CLUSTER = """\
 Starts engines, apis and broadcasts on this machine, each a process with a directory of its own
 below the data directory, and a Redis server if there is none where [scale] redis_url says. What
 ends is started again. Without a config.ini in the data directory it writes that of a sandbox: a
-market that never closes, and play money for whoever signs up. Needs the extra `scale`."""
+market that never closes, and play money for whoever signs up. With [store] kind = postgres each of
+several groups has its journal in a schema of its own, such as oms_usd. Needs the extra `scale`."""
 
 
 def add_to(add: AddCommand) -> None:
@@ -127,7 +128,7 @@ def cluster(args: argparse.Namespace, place: Place) -> int:
                 raise GatewayError(f"--redis {url}: no server answers there")
             url = _own_redis(place.directory, stack)
         environment["OMS__SCALE__REDIS_URL"] = url
-        children = _children(args, place.directory, path, list(groups), environment)
+        children = _children(args, place.directory, path, config, list(groups), environment)
         stack.callback(_end, children)
         told = f"redis: {url}\n" + "".join(f"{each.name}: {each.log}\n" for each in children)
         print(told, end="", flush=True)
@@ -239,7 +240,7 @@ def _own_redis(directory: Path, stack: ExitStack) -> str:
 
 
 def _children(
-    args: argparse.Namespace, directory: Path, path: Path, groups: list[str],
+    args: argparse.Namespace, directory: Path, path: Path, config: Config, groups: list[str],
     environment: dict[str, str],
 ) -> list[Child]:  # fmt: skip
     """Each with a directory of its own, and a port that the first start finds free."""
@@ -247,9 +248,12 @@ def _children(
     def child(name: str, *command: str) -> Child:
         own = directory / name
         given = [sys.executable, "-m", "oms", "--config", str(path), "--data-dir", str(own)]
-        return Child(name, [*given, *command], environment, own / "output.log")
+        return Child(name, [*given, *command], dict(environment), own / "output.log")
 
     engines = [child(f"engine-{name}", "engine", "--group", name) for name in groups]
+    if config.store.kind == "postgres" and len(groups) > 1:
+        for name, each in zip(groups, engines, strict=True):
+            each.environment |= {"OMS__STORE__SCHEMA": f"{config.store.schema}_{name}"}
     apis = [child(f"api-{n}", "api", "--port", "0") for n in range(1, args.apis + 1)]
     several = len(groups) > 1
     broadcasts = [

@@ -89,8 +89,8 @@ def projection_of(place: Place) -> Any:
 
     Raises ConfigError without a dsn; StoreError without the package.
     """
-    dsn = place.config.projection.dsn
-    if not dsn:
+    config = place.config.projection
+    if not config.dsn:
         raise ConfigError(["[projection] dsn: expected a connection string of Postgres, was none"])
     try:
         from oms.stores.projection import Projection
@@ -99,7 +99,7 @@ def projection_of(place: Place) -> Any:
             f"db-filler needs a package that is missing: {error.name or error}; "
             "pip install '.[postgres]' in the checkout has it"
         ) from error
-    return Projection(dsn)
+    return Projection(config.dsn, config.schema)
 
 
 def db_partitions(args: argparse.Namespace, place: Place) -> int:

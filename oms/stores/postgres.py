@@ -33,7 +33,7 @@ from oms.errors import (
 from oms.positions import CHANGES, fill_of
 from oms.reports import STORED, Report, type_of
 from oms.stores import Claim, JournalRecord, Snapshot, Turn
-from oms.stores.postgres_link import connect, one_line, shown, translated
+from oms.stores.postgres_link import connect, lock_key, one_line, shown, translated, use_schema
 from oms.stores.postgres_schema import (
     APPEND,
     CLAIM_KINDS,
@@ -45,7 +45,6 @@ from oms.stores.postgres_schema import (
     MADE,
     REPORT_KINDS,
     SAVE_SNAPSHOT,
-    SCHEMA,
     SELECT_USED,
     TAKE_OVER,
     VERSION,
@@ -73,13 +72,13 @@ STRETCH_MIN, STRETCH_MAX = 1_000, 32_000  # reports that are looked through for 
 PASSES = (OutcomeUnknownError, StoreBusyError, StoreFullError)  # what who stands by waits out
 SYNCHRONOUS = {"full": ("on", "remote_apply"), "normal": ("off",), "none": ("off",)}
 SETTINGS = (  # of each connection; a client that vanished is noticed by the server within 10 s
-    "SET search_path = oms", "SET tcp_keepalives_idle = 5", "SET tcp_keepalives_interval = 2",
+    "SET tcp_keepalives_idle = 5", "SET tcp_keepalives_interval = 2",
     "SET tcp_keepalives_count = 3", "SET tcp_user_timeout = 10000",
 )  # fmt: skip
 
 
 class PostgresStorage(SqlStore):
-    """Everything durable, in one database of Postgres.
+    """Everything durable, in one schema of a database of Postgres.
 
     dsn: without a password, see postgres_link.py. durability: "full": a commit has returned once it
         is on the server's disk (and on that of its synchronous standby, if it has one); "normal"
@@ -91,13 +90,16 @@ class PostgresStorage(SqlStore):
 
     outdated = False
 
-    def __init__(self, dsn: str, *, durability: str = "full", read_only: bool = False) -> None:
+    def __init__(
+        self, dsn: str, *, schema: str = "oms", durability: str = "full", read_only: bool = False
+    ) -> None:
         if type(dsn) is not str or not dsn:
             raise ValidationError("dsn", dsn, "a connection string of Postgres")
         if type(durability) is not str or durability not in SYNCHRONOUS:
             raise ValidationError("durability", durability, "one of " + ", ".join(SYNCHRONOUS))
         super().__init__()
-        self.dsn = dsn
+        self.dsn, self.schema = dsn, schema
+        self._lock = lock_key(LOCK, schema)
         self.epoch = 0  # the number under which this one writes
         self._durability = durability
         self._read_only = read_only
@@ -106,7 +108,7 @@ class PostgresStorage(SqlStore):
         self._reader: PostgresStorage | None = None
 
     def __str__(self) -> str:
-        return shown(self.dsn)
+        return f"{shown(self.dsn)} schema {self.schema}"
 
     # --- opening and closing ---
 
@@ -181,6 +183,7 @@ class PostgresStorage(SqlStore):
         try:
             for setting in SETTINGS:
                 link.execute(setting)
+            use_schema(link, self.schema)
             if link.execute("SELECT pg_backend_pid()").fetchone() != (link.info.backend_pid,):
                 raise StoreError(
                     f"{self}: a pooler stands between, and a lock would be of its connection, not "
@@ -218,15 +221,23 @@ class PostgresStorage(SqlStore):
             waited_s += LOOK_S
 
     def _has_lock(self) -> bool:
-        return self._db.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone() == (True,)
+        return self._db.execute("SELECT pg_try_advisory_lock(%s)", (self._lock,)).fetchone() == (
+            True,
+        )
 
     def _is_made(self) -> bool:
-        return self._db.execute("SELECT to_regclass('oms.writer')").fetchone() != (None,)
+        return self._has("writer")
+
+    def _has(self, table: str) -> bool:
+        return self._db.execute("SELECT to_regclass(%s)", (table,)).fetchone() != (None,)
 
     def _begin(self) -> None:
         """Make what is missing. From here on nobody with an older number writes."""
         if not self._is_made():
+            if self._has("upto"):
+                raise StoreError(f"{self}: has a projection: a journal needs a schema of its own")
             with self._db.transaction():
+                use_schema(self._db, self.schema, make=True)
                 for statement in MADE:
                     self._db.execute(statement)
         self._check_version()
@@ -355,7 +366,7 @@ class PostgresStorage(SqlStore):
         """Between two turns: raises OutcomeUnknownError if the lock is lost, so that the engine
         ends at once. 0: there is no write-ahead log of ours."""
         try:
-            held = self._db.execute(HOLDS_LOCK, (LOCK,)).fetchone()
+            held = self._db.execute(HOLDS_LOCK, (self._lock,)).fetchone()
         except psycopg.Error as error:
             raise OutcomeUnknownError(f"{self}: the lock is lost: {one_line(error)}") from error
         if held != (True,):
@@ -418,10 +429,13 @@ class PostgresStorage(SqlStore):
         assert found is not None
         return found[0], found[1]
 
+    def _to_read(self) -> "PostgresStorage":
+        return PostgresStorage(self.dsn, schema=self.schema, read_only=True)
+
     @contextmanager
     def _read_only_one(self) -> Iterator["PostgresStorage"]:
         with self._reading:
-            reader = self._reader or PostgresStorage(self.dsn, read_only=True)
+            reader = self._reader or self._to_read()
             try:
                 reader.open()
                 yield reader
@@ -436,7 +450,7 @@ class PostgresStorage(SqlStore):
 
     @contextmanager
     def at_one_instant(self) -> Iterator["PostgresStorage"]:
-        with PostgresStorage(self.dsn, read_only=True) as reader:
+        with self._to_read() as reader:
             reader._run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield reader
 
@@ -469,6 +483,3 @@ class PostgresStorage(SqlStore):
             return self._db.execute(statement, arguments).rowcount
         except psycopg.Error as error:
             raise translated(error, statement.partition(" ")[0]) from error
-
-
-assert SCHEMA in SETTINGS[0]

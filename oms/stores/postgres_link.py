@@ -4,7 +4,10 @@ A password is never part of a setting, so nothing can print it: libpq reads it f
 from the file of PGPASSFILE (by default ~/.pgpass).
 """
 
+from typing import Any
+
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from oms.errors import (
@@ -14,6 +17,7 @@ from oms.errors import (
     StoreError,
     StoreFullError,
 )
+from oms.stores import crc_of
 
 # A peer that vanished is noticed within some 10 s; what the DSN says of its own holds.
 DEFAULTS = {
@@ -48,6 +52,19 @@ def connect(dsn: str, name: str) -> psycopg.Connection[tuple[object, ...]]:
         link.close()
         raise StoreError(f"{shown(dsn)}: expected Postgres 13 or later, was {version}")
     return link
+
+
+def use_schema(link: psycopg.Connection[Any], schema: str, *, make: bool = False) -> None:
+    """Every table is looked for and made there, and nowhere else. make: it, if it is not there."""
+    named, query = sql.Identifier(schema), "SELECT FROM pg_namespace WHERE nspname = %s"
+    if make and link.execute(query, (schema,)).fetchone() is None:
+        link.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(named))
+    link.execute(sql.SQL("SET search_path = {}").format(named))
+
+
+def lock_key(kind: int, schema: str) -> int:
+    """Of an advisory lock: one for each schema of a database."""
+    return kind << 32 | crc_of(schema.encode())
 
 
 def shown(dsn: str) -> str:

@@ -1,9 +1,9 @@
 """The tables of the store in Postgres, and its statements: those of schema.py, said as Postgres
 says them.
 
-They are in a schema of their own, `oms`, so that the projection may be in the same database. Beside
-the tables of SQLite there is `writer`: who may write, by a number that grows with each one who
-opens the store; each record of the journal bears it.
+They are in a schema of their own, so that the projection, and other journals, may be in the same
+database. Beside the tables of SQLite there is `writer`: who may write, by a number that grows with
+each one who opens the store; each record of the journal bears it.
 """
 
 import re
@@ -12,7 +12,6 @@ from functools import lru_cache
 from oms.stores import JournalRecord
 from oms.stores.schema import JOURNAL, KEPT, NAMES, TABLES, TEXTS
 
-SCHEMA = "oms"
 VERSION = 1
 
 DIALECT = {
@@ -39,7 +38,6 @@ def said(statement: str) -> str:
 
 
 MADE = (
-    f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}",
     said(JOURNAL).replace("IF NOT EXISTS", "").removesuffix(")") + ", epoch bigint NOT NULL)",
     *map(said, TABLES),
     *map(said, KEPT.values()),
@@ -85,4 +83,4 @@ DROP_PARTS = """DELETE FROM snapshot_parts WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM snapshot_parts WHERE parts_id <> %s
     AND parts_id NOT IN (SELECT parts_id FROM snapshots) LIMIT 8))"""
 HOLDS_LOCK = """SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted
-    AND pid = pg_backend_pid() AND classid = 0 AND objid = %s AND objsubid = 1)"""
+    AND pid = pg_backend_pid() AND (classid::bigint << 32 | objid::bigint) = %s AND objsubid = 1)"""

@@ -27,7 +27,14 @@ from oms.stores.partitions import (
     make_leaf,
     partitions,
 )
-from oms.stores.postgres_link import connect, one_line, shown, translated
+from oms.stores.postgres_link import (
+    connect,
+    lock_key,
+    one_line,
+    shown,
+    translated,
+    use_schema,
+)
 from oms.stores.projection_schema import (
     ACTIONS,
     AMOUNTS,
@@ -49,7 +56,7 @@ from oms.stores.projection_schema import (
 from oms.stores.stretch import Kept, Rows, Stretch, Upto, date_begun, rows_of
 
 Date = datetime.date
-LOCK = 0x4F4D5346  # of the filler of a database: "OMSF"
+LOCK = 0x4F4D5346  # of the filler of a projection: "OMSF"
 LOCK_WAIT_S = 2
 # Of orders that were there before, what may change; None: as it was.
 CHANGED = (
@@ -65,14 +72,14 @@ ADVANCE = """UPDATE upto SET seq = %s, checksum = %s, wall_ns = %s, kept_seq = %
 
 
 class Projection:
-    """The tables of one database, and the one who fills them.
+    """The tables in one schema of a database, and the one who fills them.
 
     Raises StoreError where the server cannot be reached or used; DataInUseError if another one
     fills it.
     """
 
-    def __init__(self, dsn: str) -> None:
-        self.dsn = dsn
+    def __init__(self, dsn: str, schema: str = "public") -> None:
+        self.dsn, self.schema = dsn, schema
         self._connection: psycopg.Connection[Any] | None = None
         self._firsts: list[int] = []  # sequences from which a trading date counts
         self._dates: list[Date] = []
@@ -80,7 +87,7 @@ class Projection:
         self._listed: list[tuple[Any, ...]] = []  # instruments, as they were written last
 
     def __str__(self) -> str:
-        return shown(self.dsn)
+        return f"{shown(self.dsn)} schema {self.schema}"
 
     # --- opening and closing ---
 
@@ -90,8 +97,10 @@ class Projection:
         self.close()
         self._connection = connect(self.dsn, "oms db-filler")
         try:
+            use_schema(self._db, self.schema, make=fill)
             if fill:
                 self._take_lock()
+                self._check_schema()
                 if anew:
                     self._drop_all()
                 self._create()
@@ -125,11 +134,16 @@ class Projection:
         """Of a filler that was killed the server may need a moment to let go."""
         self._db.execute(f"SET lock_timeout = '{LOCK_WAIT_S}s'")
         try:
-            self._db.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+            self._db.execute("SELECT pg_advisory_lock(%s)", (lock_key(LOCK, self.schema),))
         except psycopg.errors.LockNotAvailable:
             self.close()
-            raise DataInUseError(f"{self}: another db-filler fills this database") from None
+            raise DataInUseError(f"{self}: another db-filler fills it") from None
         self._db.execute("RESET lock_timeout")
+
+    def _check_schema(self) -> None:
+        """Before anything is made or dropped in it."""
+        if self._db.execute("SELECT to_regclass('writer')").fetchone() != (None,):
+            raise StoreError(f"{self}: has a journal: a projection needs a schema of its own")
 
     def _create(self) -> None:
         found = self._db.execute("SELECT to_regclass('upto')").fetchone()

@@ -5,12 +5,13 @@ import re
 import signal
 import subprocess
 import sys
+from argparse import Namespace
 from contextlib import suppress
 
 import pytest
 
-from oms.commands.cluster import _groups
-from oms.config import Config
+from oms.commands.cluster import _children, _groups
+from oms.config import Config, StoreConfig
 from oms.errors import ConfigError
 from oms.sections import ScaleConfig
 from tests.processes import wait_until
@@ -33,6 +34,19 @@ def test_groups_go_by_quote_asset():
     assert list(_groups(named, None)) == ["a", "b"]
     with pytest.raises(ConfigError, match="expected 2"):
         _groups(named, 1)
+
+
+def test_each_of_several_groups_has_a_schema_of_its_own(tmp_path):
+    """With journals in Postgres; one group, and what is no engine, goes by the settings."""
+    store = StoreConfig(kind="postgres", dsn="dbname=x", schema="trial")
+    config, args = replace(Config(), store=store), Namespace(apis=1, broadcasts=0)
+
+    def schemas(*groups):
+        made = _children(args, tmp_path, tmp_path / "config.ini", config, [*groups], {})
+        return [each.environment.get("OMS__STORE__SCHEMA") for each in made]
+
+    assert schemas("inr", "usd") == ["trial_inr", "trial_usd", None]
+    assert schemas("main") == [None, None]
 
 
 @pytest.mark.slow

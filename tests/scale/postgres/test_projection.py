@@ -33,7 +33,7 @@ def filler_of(directory, dsn, journal="", **settings):
     config = replace(config_of(), projection=ProjectionConfig(dsn=dsn, **settings))
     if journal:
         config = replace(config, store=StoreConfig(kind="postgres", dsn=journal))
-    projection = Projection(dsn)
+    projection = Projection(dsn, config.projection.schema)
     projection.open()
     return Filler(projection, Place(config, directory), StopFlag())
 

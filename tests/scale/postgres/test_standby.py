@@ -29,9 +29,9 @@ GONE_S_MAX = 5.0
 class Watching(Stepped):
     """One that stands by, without threads: it reads when the test says so."""
 
-    def __init__(self, like, dsn):
+    def __init__(self, like, dsn, **settings):
         """like: the one that it may take over from."""
-        super().__init__(like.oms.config, store=store_of(dsn), clock=like.clock)
+        super().__init__(like.oms.config, store=store_of(dsn, **settings), clock=like.clock)
 
     def watch(self, before=lambda: None):
         """Until it has read all that there is. before: done before each part."""
