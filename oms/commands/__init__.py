@@ -8,7 +8,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -18,10 +18,11 @@ from oms.clock import wall_ns_of
 from oms.config import Config
 from oms.errors import JournalError, OutcomeUnknownError, StoreError
 from oms.gateways.wire import ANSWER_S_MAX
-from oms.manager import OrderManagement, reader_of
+from oms.manager import OrderManagement, reader_of, store_of
 from oms.reports import OrderResponse
 from oms.requests import Request
 from oms.stores import Store
+from oms.stores.lock import DataLock
 from oms.stores.sql_store import SqlStore
 from oms.stores.sqlite import PersistentStorage
 from oms.turn.journal import Fold
@@ -72,18 +73,27 @@ class Place(NamedTuple):
         if self.is_file and not self.database.exists():
             raise StoreError(f"{self.database}: no such database; nothing has run here yet")
 
-    def require_file(self, command: str) -> None:
-        """The same, of a command that works on a file alone."""
+    def require_file(self, command: str, there: str = "its own tools make copies there") -> None:
+        """The same, of a command that works on a file alone. there: what takes its place in
+        Postgres."""
         if not self.is_file:
             raise StoreError(
-                f"{command} is for a journal in a file, and [store] kind is postgres: the tools of "
-                "Postgres do it there"
+                f"{command} is for a journal in a file, and [store] kind is postgres: {there}"
             )
         self.require_database()
 
     def reader(self) -> SqlStore:
         """The store, to look at only; not open yet."""
         return reader_of(self.config.store, self.directory)
+
+    def locked(self) -> AbstractContextManager[object]:
+        """While it is written without a daemon. Raises DataInUseError; so does the store's own lock
+        in Postgres."""
+        return DataLock(self.database) if self.is_file else nullcontext()
+
+    def writer(self) -> Store:
+        """The store, to write; not open yet."""
+        return store_of(self.config.store, self.directory)
 
     def open_store(self) -> SqlStore:
         """The same, open; StoreError if there is none."""

@@ -6,13 +6,14 @@ Owner: MainThread.
 import argparse
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, naming, say, venue_of
+from oms.commands.filling import projection_of
 from oms.config import CONFIG_PATH
-from oms.stores import Turn
-from oms.stores.lock import DataLock
+from oms.stores import Store, Turn
 from oms.stores.schema import SCHEMA_VERSION
-from oms.stores.sqlite import PersistentStorage, schema_version
+from oms.stores.sqlite import schema_version
 from oms.turn.journal import upgraded
 
 INIT = """\
@@ -22,7 +23,8 @@ already stays as it is (exit code 1)."""
 MIGRATE = """\
 Brings the database to the schema version of this program: the journal stays, and what follows
 from it is made anew, in one transaction. A start does the same; no daemon may run. Back the
-database up first: an older program cannot read it afterwards.
+database up first: an older program cannot read it afterwards. With [projection] dsn it also
+looks at what `db-filler` fills: an older one is emptied, and `db-filler` fills it from the start.
 
 --check changes nothing: exit code 0 if the database has this program's version, 1 if not."""
 
@@ -54,30 +56,63 @@ def init(_args: argparse.Namespace, place: Place) -> int:
 
 
 def migrate(args: argparse.Namespace, place: Place) -> int:
-    """Upgrade the database, or only look at its version."""
-    path = place.database
-    place.require_file("migrate")
-    version = schema_version(path)
-    told = f"{path}: schema version {version}"
-    if version == SCHEMA_VERSION:
-        print(f"{told}, as this program has; nothing to do")
-        return EXIT_OK
-    if args.check or not 0 < version < SCHEMA_VERSION:
-        older = 0 < version < SCHEMA_VERSION
-        cure = "`migrate` upgrades it" if older else "no database that this program can upgrade"
-        print(f"{told}, this program has {SCHEMA_VERSION}: {cure}")
-        return EXIT_FAILED
-    store = PersistentStorage(
-        path, durability=place.config.store.durability, group=place.config.store.group
-    )
-    with DataLock(path), closing(store):
+    """Upgrade the database, and the projection that the settings name; or only look."""
+    codes = [_migrate_journal(place, only_look=args.check)]
+    if place.config.projection.dsn:
+        codes.append(_migrate_projection(place, only_look=args.check))
+    return max(codes)
+
+
+def _migrate_journal(place: Place, *, only_look: bool) -> int:
+    place.require_database()
+    where, (version, ours) = _journal_of(place)
+    if _is_settled(where, version, ours, only_look=only_look):
+        return EXIT_OK if version == ours else EXIT_FAILED
+    store = place.writer()
+    with place.locked(), closing(store):
         store.open()
         if store.outdated:
             store.upgrade(_turns(store))
-    print(f"{told} before, {SCHEMA_VERSION} now")
+    print(f"{where}: schema version {version} before, {ours} now")
     return EXIT_OK
 
 
-def _turns(store: PersistentStorage) -> Iterator[Turn]:
+def _journal_of(place: Place) -> tuple[object, tuple[int, int]]:
+    """Where it is; its schema version, and the one of this program."""
+    if place.is_file:
+        return place.database, (schema_version(place.database), SCHEMA_VERSION)
+    store: Any = place.reader()
+    return store, store.versions()
+
+
+def _migrate_projection(place: Place, *, only_look: bool) -> int:
+    """It has nothing that the journal has not: `db-filler` fills it again."""
+    projection = projection_of(place)
+    version, ours = projection.versions()
+    if not version:
+        print(f"{projection}: nothing is there yet; `db-filler` makes it")
+        return EXIT_OK
+    if _is_settled(projection, version, ours, only_look=only_look):
+        return EXIT_OK if version == ours else EXIT_FAILED
+    with closing(projection):
+        projection.open(anew=True)
+    print(f"{projection}: schema version {version} before, {ours} now; `db-filler` fills it anew")
+    return EXIT_OK
+
+
+def _is_settled(where: object, version: int, ours: int, *, only_look: bool) -> bool:
+    """There is nothing to upgrade, or nothing that can be, or it is not asked for: said."""
+    told, older = f"{where}: schema version {version}", 0 < version < ours
+    if version == ours:
+        print(f"{told}, as this program has; nothing to do")
+    elif only_look or not older:
+        cure = "`migrate` upgrades it" if older else "no database that this program can upgrade"
+        print(f"{told}, this program has {ours}: {cure}")
+    else:
+        return False
+    return True
+
+
+def _turns(store: Store) -> Iterator[Turn]:
     """What the journal gives; read only after upgrade() has given it its newer columns."""
     yield from upgraded(store, venue_of(store))

@@ -232,7 +232,10 @@ def _put_in_place(place: Place, store: PersistentStorage, lost: Lost) -> None:
 
 def archive(args: argparse.Namespace, place: Place) -> int:
     """Move what is over; 1 if there is nothing to move."""
-    place.require_file("archive")
+    place.require_file(
+        "archive",
+        "the journal stays whole there; `db-partitions` takes old dates out of a projection",
+    )
     store = PersistentStorage(place.database, durability=place.config.store.durability)
     with _lock(place, "archive"), closing(store):
         store.open()

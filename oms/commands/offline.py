@@ -33,9 +33,7 @@ from oms.reports import Report
 from oms.simulation.report import DEPTH_SHOWN, depth_lines
 from oms.stores import JournalRecord, Snapshot
 from oms.stores.high_water import HighWater, JournalEnd, Mark, shortfall
-from oms.stores.lock import DataLock
 from oms.stores.sql_store import SqlStore
-from oms.stores.sqlite import PersistentStorage
 from oms.turn.journal import Fold, differences, state_mistakes, upgraded
 from oms.venues import EmbeddedVenue, Venue
 
@@ -237,11 +235,9 @@ def verify(_args: argparse.Namespace, place: Place) -> int:
 
 def rebuild(_args: argparse.Namespace, place: Place) -> int:
     """Make all tables but the journal anew; 1 if something still differs."""
-    place.require_file("rebuild")
-    store = PersistentStorage(
-        place.database, durability=place.config.store.durability, group=place.config.store.group
-    )
-    with DataLock(place.database), closing(store):
+    place.require_database()
+    store = place.writer()
+    with place.locked(), closing(store):
         store.open()
         if store.outdated:  # that only adds what it lacks
             store.upgrade(upgraded(store, venue_of(store)))

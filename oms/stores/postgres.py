@@ -43,9 +43,11 @@ from oms.stores.postgres_schema import (
     FOLDED,
     HOLDS_LOCK,
     MADE,
+    OF_FOLDED,
     REPORT_KINDS,
     SAVE_SNAPSHOT,
     SELECT_USED,
+    SET_VERSION,
     TAKE_OVER,
     VERSION,
     said,
@@ -88,8 +90,6 @@ class PostgresStorage(SqlStore):
     Raises ValidationError on a value out of range.
     """
 
-    outdated = False
-
     def __init__(
         self, dsn: str, *, schema: str = "oms", durability: str = "full", read_only: bool = False
     ) -> None:
@@ -101,6 +101,7 @@ class PostgresStorage(SqlStore):
         self.dsn, self.schema = dsn, schema
         self._lock = lock_key(LOCK, schema)
         self.epoch = 0  # the number under which this one writes
+        self.outdated = False
         self._durability = durability
         self._read_only = read_only
         self._connection: psycopg.Connection[Any] | None = None
@@ -240,6 +241,7 @@ class PostgresStorage(SqlStore):
                 use_schema(self._db, self.schema, make=True)
                 for statement in MADE:
                     self._db.execute(statement)
+                self._db.execute(SET_VERSION, (VERSION,))
         self._check_version()
         self._db.execute("SET application_name = 'oms engine'")
         who = f"process {os.getpid()} on {platform.node()}"
@@ -248,9 +250,28 @@ class PostgresStorage(SqlStore):
         self.epoch = row[0]
 
     def _check_version(self) -> None:
+        """An older one is upgraded by who opens it to write."""
+        version = self._version()
+        self.outdated = version < VERSION
+        if version > VERSION or (self.outdated and self._read_only):
+            hint = "; `migrate` upgrades it" if self.outdated else ""
+            raise StoreError(f"{self}: expected schema version {VERSION}, was {version}{hint}")
+
+    def _version(self) -> int:
         row = self._db.execute("SELECT version FROM writer").fetchone()
-        if row != (VERSION,):
-            raise StoreError(f"{self}: expected version {VERSION}, was {row and row[0]}")
+        assert row is not None, "made with the tables"
+        return int(row[0])
+
+    def versions(self) -> tuple[int, int]:
+        """Of a store that is not open: of the tables that are there, 0 if there are none; and of
+        this program. Raises StoreError."""
+        self._connection = self._connect("oms reader")
+        try:
+            return (self._version() if self._is_made() else 0), VERSION
+        except psycopg.Error as error:
+            raise translated(error, str(self)) from error
+        finally:
+            self._drop()
 
     def close(self) -> None:
         with self._reading:
@@ -265,14 +286,17 @@ class PostgresStorage(SqlStore):
             connection.close()
 
     def upgrade(self, turns: Iterable[Turn]) -> None:
-        """Make all tables but the journal anew, in one transaction."""
+        """Make all tables but the journal anew, of an older program, too, in one transaction."""
         try:
             with self._db.transaction():
                 self._db.execute(
                     "CREATE TEMP TABLE measured ON COMMIT DROP AS "
                     "SELECT report_id, waited_ns, venue_ns FROM reports"
                 )
-                self._db.execute(f"TRUNCATE {', '.join(FOLDED)}, snapshots, snapshot_parts")
+                self._db.execute(f"DROP TABLE IF EXISTS {', '.join(FOLDED)}")
+                for statement in OF_FOLDED:
+                    self._db.execute(statement)
+                self._db.execute(SET_VERSION, (VERSION,))
                 self._holdings.forget()
                 for claims, reports, noted in turns:
                     self._write_rows(INSERT_CLAIM, claims)
@@ -283,6 +307,7 @@ class PostgresStorage(SqlStore):
                     "UPDATE reports SET waited_ns = m.waited_ns, venue_ns = m.venue_ns "
                     "FROM measured AS m WHERE m.report_id = reports.report_id"
                 )
+            self.outdated = False
         except psycopg.Error as error:
             raise translated(error, "upgrading") from error
         finally:

@@ -37,29 +37,32 @@ def said(statement: str) -> str:
     return _PLACES.sub(lambda found: "%s" if found[0] == "?" else found[0], statement)
 
 
-MADE = (
-    said(JOURNAL).replace("IF NOT EXISTS", "").removesuffix(")") + ", epoch bigint NOT NULL)",
-    *map(said, TABLES),
-    *map(said, KEPT.values()),
-    """CREATE TABLE snapshots (
+SNAPSHOTS = {
+    "snapshots": """CREATE TABLE snapshots (
     journal_seq bigint PRIMARY KEY,
     checksum bigint NOT NULL,
     last text NOT NULL,
     parts_id bigint NOT NULL)""",
-    """CREATE TABLE snapshot_parts (
+    "snapshot_parts": """CREATE TABLE snapshot_parts (
     parts_id bigint NOT NULL,
     number bigint NOT NULL,
     part text NOT NULL,
     PRIMARY KEY (parts_id, number))""",
+}
+OF_FOLDED = (*map(said, TABLES), *map(said, KEPT.values()), *SNAPSHOTS.values())
+MADE = (
+    said(JOURNAL).replace("IF NOT EXISTS", "").removesuffix(")") + ", epoch bigint NOT NULL)",
+    *OF_FOLDED,
     """CREATE TABLE writer (
     one_row boolean PRIMARY KEY DEFAULT true CHECK (one_row),
     version bigint NOT NULL,
     epoch bigint NOT NULL,
     who text NOT NULL,
     since timestamptz NOT NULL)""",
-    f"INSERT INTO writer VALUES (true, {VERSION}, 0, '', now())",
+    "INSERT INTO writer VALUES (true, 0, 0, '', now())",
 )
-FOLDED = ("orders", "reports", "trade_changes", "report_names", *KEPT)  # made from the journal
+# Made from the journal, or only a cache.
+FOLDED = ("orders", "reports", "trade_changes", "report_names", *KEPT, *SNAPSHOTS)
 
 # The number of the writer is looked at, and held, in the transaction that writes under it.
 _KINDS = {"body": "text", "tally": "text"}
@@ -68,6 +71,7 @@ APPEND = (
     + ", ".join(f"%s::{_KINDS.get(name, 'bigint')}" for name in JournalRecord._fields)
     + " FROM writer WHERE epoch = %s FOR SHARE"
 )
+SET_VERSION = "UPDATE writer SET version = %s"
 TAKE_OVER = """UPDATE writer SET epoch = epoch + 1, who = %s, since = now()
     RETURNING epoch, version"""
 COPY_CLAIMS = "COPY orders FROM STDIN (FORMAT binary)"

@@ -10,6 +10,7 @@ Owner: one thread.
 import datetime
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -162,8 +163,23 @@ class Projection:
         if row != (VERSION,):
             raise StoreError(
                 f"{self}: expected version {VERSION} of the projection, was {row and row[0]}; "
-                "`db-filler --anew` fills it from the start"
+                "`migrate` makes it anew"
             )
+
+    def versions(self) -> tuple[int, int]:
+        """Of the tables that are there, 0 if there are none; and of this program. Raises
+        StoreError."""
+        connection = connect(self.dsn, "oms db-filler")
+        with closing(connection):
+            try:
+                use_schema(connection, self.schema)
+                if connection.execute("SELECT to_regclass('upto')").fetchone() == (None,):
+                    return 0, VERSION
+                row = connection.execute("SELECT version FROM upto").fetchone()
+            except psycopg.Error as error:
+                raise translated(error, str(self)) from error
+        assert row is not None, "made with the tables"
+        return int(str(row[0])), VERSION
 
     def _load_dates(self) -> None:
         rows = self._db.execute(
