@@ -26,9 +26,9 @@ from oms.turn.threads import StopFlag, Worker
 FILLER = """\
 Fills the Postgres database of [projection] dsn from the journal of the data directory: the tables
 order_states, trades, order_responses, sessions, operator_actions, holdings, last_prices,
-account_balances, instruments, and the views positions and balances. It goes on until Ctrl-C or
-SIGTERM, beside the daemon or without it. Each turn is there exactly once, whatever dies; the row of
-`upto` says how far. A second one on the same database is refused.
+account_balances, instruments, and the views positions, balances, markets and accounts. It goes on
+until Ctrl-C or SIGTERM, beside the daemon or without it. Each turn is there exactly once, whatever
+dies; the row of `upto` says how far. A second one on the same schema is refused.
 
 The password is not a setting: libpq reads it from PGPASSWORD or from the file of PGPASSFILE."""
 PARTITIONS = """\

@@ -149,14 +149,21 @@ class Projection:
     def _create(self) -> None:
         found = self._db.execute("SELECT to_regclass('upto')").fetchone()
         if found is not None and found[0] is not None:
+            self._make_views()
             return
         with self._db.transaction():
-            for statement in (*FUNCTIONS, *(table.ddl() for table in TABLES), UPTO, *VIEWS):
+            for statement in (*FUNCTIONS, *(table.ddl() for table in TABLES), UPTO):
                 self._db.execute(statement)
+            self._make_views()
             for table in TABLES:
                 for index in table.indexes:
                     self._db.execute(f"CREATE INDEX ON {table.name} ({index})")
             self._db.execute("INSERT INTO upto VALUES (true, %s, 0, 0, 0, 0, 0)", (VERSION,))
+
+    def _make_views(self) -> None:
+        """Also in tables of an older program, which had fewer."""
+        for statement in VIEWS.values():
+            self._db.execute(statement)
 
     def _check_version(self) -> None:
         row = self._db.execute("SELECT version FROM upto").fetchone()
@@ -190,7 +197,7 @@ class Projection:
 
     def _drop_all(self) -> None:
         with self._db.transaction():
-            for name in ("positions", "balances"):
+            for name in VIEWS:
                 self._drop("VIEW", name)
             for name in (*leaves(self._db), *(table.name for table in TABLES), "upto"):
                 self._drop("TABLE", name)

@@ -286,4 +286,11 @@ SELECT account, asset, scaled(available_units, scale) AS available,
     scaled(reserved_units, scale) AS reserved,
     scaled(available_units::numeric + reserved_units, scale) AS total,
     seq AS updated_seq, scale, available_units, reserved_units FROM account_balances"""
-VIEWS = (POSITIONS, BALANCES)
+# What can be traded now, and who has been given an account: by `seed-market`, `fund`, a sign-up.
+MARKETS = """CREATE OR REPLACE VIEW markets AS
+SELECT symbol, base, quote, tick_size, lot_size, maker_fee_bps, taker_fee_bps, price_scale,
+    quantity_scale, base_scale, quote_scale, since_seq FROM instruments WHERE until_seq IS NULL"""
+ACCOUNTS = """CREATE OR REPLACE VIEW accounts AS
+SELECT account, min(seq) AS since_seq, min(time) AS since FROM operator_actions
+WHERE action = 'CREATE' AND outcome = 'COMMAND_DONE' GROUP BY account"""
+VIEWS = {"positions": POSITIONS, "balances": BALANCES, "markets": MARKETS, "accounts": ACCOUNTS}

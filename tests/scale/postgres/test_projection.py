@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from oms import PersistentStorage
+from oms.cli import main
 from oms.commands import Place
 from oms.commands.filling import Filler
 from oms.config import ProjectionConfig, StoreConfig
@@ -110,3 +111,32 @@ def test_the_tables_have_the_rows_of_the_views(tmp_path, dsn, seed):
     assert differences(path, dsn) == []
     floor.stop()
     assert {view for view, rows in views(path).items() if not rows} == set()
+
+
+def test_what_is_seeded_is_there_with_the_next_stretch(tmp_path, dsn, capsys):
+    """Markets and funded accounts, before anybody trades; what is seeded once more changes
+    nothing, and what is added is added."""
+
+    def seeded(users):
+        words = ["seed-market", "--markets", "2", "--users", users, "--fund", "5", "1000.5:USD"]
+        assert main([*words, "--data-dir", str(tmp_path)]) == 0, capsys.readouterr()
+        filled(tmp_path, dsn)
+        return [ask(dsn, query) for query in (ACCOUNTS, MARKETS, FUNDS)]
+
+    accounts, markets, funds = seeded("2")
+    assert accounts == [("user-1",), ("user-2",)]
+    assert {symbol for symbol, *_ in markets} > {"M1_USD", "M2_USD"}  # beside those shipped
+    assert ("user-1", "USD", Decimal("1000.5")) in funds
+    assert seeded("2") == [accounts, markets, funds]
+    more, *_ = seeded("3")
+    assert more == [*accounts, ("user-3",)]
+
+
+ACCOUNTS = "SELECT account FROM accounts ORDER BY since_seq"
+MARKETS = "SELECT symbol, base, quote, tick_size, lot_size FROM markets ORDER BY symbol"
+FUNDS = "SELECT account, asset, available FROM balances ORDER BY 1, 2"
+
+
+def ask(dsn, query):
+    with psycopg.connect(dsn) as connection:
+        return connection.execute(query).fetchall()
