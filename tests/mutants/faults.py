@@ -261,7 +261,7 @@ THROTTLE = [
     ),
     Fault(
         "a restart forgets what was just sent", "turn/dispatcher.py",
-        "        past.end(self.times.elapsed_offset_ns)\n", "        past = None\n",
+        "        self._past.end(self.times.elapsed_offset_ns)\n", "",
         ("restarts", "dispatcher", "lifecycle"),
     ),
     Fault(
@@ -569,6 +569,31 @@ POSTGRES = [  # where there is no server to see them by, they are not planted
         "a lock that is lost is not noticed", "stores/postgres.py",
         "        if held != (True,):", "        if held is None:",
         ("scale.postgres.postgres_faults",),
+    ),
+    Fault(
+        "one that stands by keeps what the server lost", "turn/dispatcher.py",
+        "        if fold.read is not None and not fold.was_read(store):", "        if False:",
+        ("scale.postgres.standby",),
+    ),
+    Fault(
+        "one that takes over does not read the rest", "turn/dispatcher.py",
+        "        while self.follow():\n            pass",
+        "        if self.fold.read is None:\n            self.follow()",
+        ("scale.postgres.standby",),
+    ),
+    Fault(
+        "journals in two schemas share a lock", "stores/postgres_link.py",
+        "return kind << 32 | crc_of(schema.encode())", "return kind << 32",
+        ("scale.postgres.schemas",),
+    ),
+    Fault(
+        "a projection takes the schema of a journal", "stores/projection.py",
+        "                self._check_schema()\n", "", ("scale.postgres.schemas",),
+    ),
+    Fault(
+        "a stretch that was read for nothing is filled", "commands/filling.py",
+        "            if stretch.after_seq == upto.seq:", "            if True:",
+        ("scale.postgres.filler",),
     ),
     Fault(
         "commits that do not last are not noticed", "stores/postgres.py",
