@@ -7,7 +7,7 @@ is published. It holds no order itself.
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from datetime import tzinfo
@@ -246,6 +246,8 @@ class OrderManagement:
         self._arms_told = False
         # Of several front doors: whether none has taken a name yet. Here there is one.
         self.once: Callable[[str, int], bool] | None = None
+        # Groups of markets, by name, each with journal sequences of its own. Here there is one.
+        self.groups: Mapping[str, OrderManagement] = {"": self}
         self._running = self._stopped = False
         self._stopping = threading.Lock()
         self._threads = ExitStack()
@@ -790,6 +792,12 @@ class OrderManagement:
         each. Raises JournalError if one was never placed, ValidationError."""
         lines = self.store.find_lines(_checked_ids(order_ids))
         return {each: origin_of(line) for each, line in zip(order_ids, lines, strict=True)}
+
+    def placed_ns(self, order_ids: Sequence[int]) -> dict[int, int]:
+        """When the turn that took each of these orders was committed; from the journal, on the
+        caller's thread. One that was never placed is left out. Raises ValidationError."""
+        found = {each: self.store.record_of(each) for each in _checked_ids(order_ids)}
+        return {each: record.wall_ns for each, record in found.items() if record is not None}
 
     def reports_after(self, account: str, seq: int, upto_seq: int) -> list[OrderResponse] | None:
         """Every report of an account that the turns behind `seq` and up to `upto_seq` made, in

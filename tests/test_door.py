@@ -184,7 +184,8 @@ METHODS = {
     "balances_units": 1, "best_bid_ticks": 1, "best_ask_ticks": 1, "candles": 4, "statistics": 2,
     "positions": 1, "pnl": 1, "trades": 2,
     "account_snapshot": 1, "orders": 1, "order_details": 1, "details_for": 1, "details_heard": 1,
-    "fills": 2, "find_order": 2, "ledger": 1, "origins": 1, "reports_after": 3,
+    "fills": 2, "find_order": 2, "ledger": 1, "origins": 1, "placed_ns": 1,
+    "reports_after": 3,
     "trades_after": 3, "latency_rows": 1,
     "account_limits": 1, "calendar": 2, "count_open": 2, "explain": 2,
 }  # fmt: skip

@@ -7,7 +7,7 @@ all markets goes to every group, and its answers become one.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future
 
 from oms.enums import RequestType, Scope
@@ -74,7 +74,7 @@ class Routes:
                 return links[group].submit(request)
             return self._change(request)
         if self._is_about_all(request):
-            return _one_of([link.submit(request) for link in links.values()])
+            return _one_of({group: link.submit(request) for group, link in links.items()})
         return links[self.group_of(request)].submit(request)
 
     @staticmethod
@@ -138,8 +138,37 @@ def _pass_on(future: "Future[OrderResponse]", outcome: "Future[OrderResponse]") 
     future.add_done_callback(done)
 
 
-def _one_of(futures: Sequence["Future[OrderResponse]"]) -> "Future[OrderResponse]":
-    """The answer to what every group was asked: a refusal if one refused, else the first."""
+COUNTED = ("canceled", "cancel_requested")  # facts that add up
+
+
+class Joined(OrderResponse):
+    """The answer to what every group was asked: a refusal if one refused, else that of the first
+    group; with those of all groups, and with their counts added up."""
+
+    __slots__ = ("_answers",)
+
+    def __init__(self, answers: Mapping[str, OrderResponse]) -> None:
+        found = list(answers.values())
+        told = next((each for each in found if each.refused), found[0])
+        report, hops, times, at_once = told.made_of
+        counts = {
+            name: sum(int(each.facts[name]) for each in found if name in each.facts)
+            for name in COUNTED
+            if name in told.facts and not told.refused
+        }
+        if counts:
+            facts = {**told.facts, **counts}
+            report = report._replace(reason=", ".join(f"{k}={v}" for k, v in facts.items()))
+        super().__init__(report, told.instrument, hops, times, at_once)
+        self._answers = answers
+
+    @property
+    def answers(self) -> Mapping[str, OrderResponse]:
+        return self._answers
+
+
+def _one_of(futures: Mapping[str, "Future[OrderResponse]"]) -> "Future[OrderResponse]":
+    """By group."""
     outcome: Future[OrderResponse] = Future()
     left, lock = [len(futures)], threading.Lock()
 
@@ -148,13 +177,12 @@ def _one_of(futures: Sequence["Future[OrderResponse]"]) -> "Future[OrderResponse
             left[0] -= 1
             if left[0]:
                 return
-        error = next((e for each in futures if (e := each.exception())), None)
+        error = next((e for each in futures.values() if (e := each.exception())), None)
         if error is not None:
             settle(outcome, None, error)
             return
-        answers = [each.result() for each in futures]
-        settle(outcome, next((each for each in answers if each.refused), answers[0]))
+        settle(outcome, Joined({group: each.result() for group, each in futures.items()}))
 
-    for each in futures:
+    for each in futures.values():
         each.add_done_callback(done)
     return outcome

@@ -267,10 +267,35 @@ class Door:
         return (await self.looked(told))[0]
 
     async def orders_told(
-        self, responses: Sequence[OrderResponse], *, reports: bool = False
+        self, responses: Sequence[OrderResponse], *, reports: bool = False, group: str = ""
     ) -> list[Told]:
-        told = partial(orders_told, self.oms, responses, reports=reports)
+        """group: of all of them, where it is known."""
+        oms = self.oms.groups[group] if group else self.oms
+        told = partial(orders_told, oms, responses, reports=reports)
         return await self.in_thread(told)
+
+    # --- groups of markets ---
+
+    @property
+    def group_names(self) -> list[str]:
+        """Empty where there is one group: then none is named in any message."""
+        return [name for name in self.oms.groups if name]
+
+    def group_of(self, symbol: str) -> str:
+        """Which group trades it; "" where there is one group, or no such symbol."""
+        groups = self.oms.groups.items() if self.group_names else ()
+        found = (name for name, oms in groups if symbol in oms.instruments(delisted=True))
+        return next(found, "")
+
+    def one_group(self, named: str, what: str) -> str:
+        """The group that is meant, where `what` goes by the sequences of one. Raises
+        ValidationError."""
+        if named in self.oms.groups:
+            return named
+        if not self.group_names:
+            raise ValidationError("group", named, "none, as there is one group of markets")
+        expected = f"one of {', '.join(self.group_names)}: {what} goes by a group's own sequences"
+        raise ValidationError("group", named or None, expected)
 
     async def book(self, symbol: str) -> DepthSnapshot:
         if not self._follows:  # the very first waits for a turn
