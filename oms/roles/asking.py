@@ -327,8 +327,8 @@ class Asking:
 class OneGroup(Asking):
     """One of several groups: what goes by its own journal sequences is asked here.
 
-    A question that begins a subscription, or asks how far the engine is, fails at once while the
-    engine is silent: who listens to all groups must not wait for it.
+    A question fails at once while the engine is silent: who asks every group, or listens to every
+    group, must not wait for one.
     """
 
     def __init__(self, link: Link, clock: Clock) -> None:
@@ -339,6 +339,10 @@ class OneGroup(Asking):
         """To this group's engine, whichever market the request is about."""
         return self._link.submit(request)
 
+    def _asked(self, link: Link, method: str, *given: Any, **named: Any) -> Any:
+        self._check_heard()
+        return super()._asked(link, method, *given, **named)
+
     def journal_seq(self, symbol: str = "") -> "Future[int]":
         return self._soon(lambda: super(OneGroup, self).journal_seq(symbol))
 
@@ -346,12 +350,19 @@ class OneGroup(Asking):
         return self._soon(lambda: super(OneGroup, self).account_snapshot(account))
 
     def _soon(self, ask: Callable[[], "Future[T]"]) -> "Future[T]":
-        if self._link.alive:
-            return ask()
-        silent: Future[T] = Future()
-        why = self._link.circuit.why or "its engine is silent"
-        silent.set_exception(TransportError(f"group {self._link.group}: {why}"))
-        return silent
+        try:
+            self._check_heard()
+        except TransportError as error:
+            silent: Future[T] = Future()
+            silent.set_exception(error)
+            return silent
+        return ask()
+
+    def _check_heard(self) -> None:
+        """Raises TransportError."""
+        if not self._link.alive:
+            why = self._link.circuit.why or "its engine is silent"
+            raise TransportError(f"group {self._link.group}: {why}")
 
 
 def halts_of(found: Sequence[Halts]) -> Halts:

@@ -149,7 +149,7 @@ class Door:
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """The loop runs, whose coroutines these are."""
         self._bridge = Bridge(loop)
-        self.ends = Ends(self.oms, loop, self.looked)
+        self.ends = Ends(self.oms, loop, self.looked, self.oms_of)
         for pool in self._pools:
             pool.start()
         for call in self.at_open:
@@ -258,7 +258,7 @@ class Door:
             return None
         return {
             **await self.order_told(found, reports=reports),
-            "fills": await self.looked(fills_told, self.oms, account, found),
+            "fills": await self.looked(fills_told, self.oms_of(found.symbol), account, found),
         }
 
     async def order_told(self, response: OrderResponse, *, reports: bool = False) -> Told:
@@ -286,6 +286,10 @@ class Door:
         groups = self.oms.groups.items() if self.group_names else ()
         found = (name for name, oms in groups if symbol in oms.instruments(delisted=True))
         return next(found, "")
+
+    def oms_of(self, symbol: str) -> OrderManagement:
+        """That of the group that trades it."""
+        return self.oms.groups.get(self.group_of(symbol), self.oms)
 
     def one_group(self, named: str, what: str) -> str:
         """The group that is meant, where `what` goes by the sequences of one. Raises
