@@ -88,8 +88,9 @@ class Stream(Generic[T]):
     def __init__(self, server: Server, make: "Callable[[], list[Topic[T]]]") -> None:
         self._server = server
         self._make: Callable[[], list[Topic[T]]] = make
-        self._topics: dict[tuple[str, str], Topic[T]] = {}
-        self._begun: list[Topic[T]] = []  # over the connection of now
+        self._topics: dict[tuple[str, str, str], Topic[T]] = {}
+        # Over the connection of now, each with the group of markets whose sequences it goes by.
+        self._begun: list[tuple[str, Topic[T]]] = []
         self._ready: deque[T | GapError] = deque()
         self._socket: Socket | None = None
         self._tries: Tries | None = None
@@ -114,6 +115,16 @@ class Stream(Generic[T]):
         self._closed = True
         self._ready.clear()
         await self._leave()
+
+    @property
+    def seqs(self) -> dict[str, int]:
+        """Of a stream of reports: up to which turn of each group of markets all was told; what to
+        keep, and give as `from_seq` the next time. Where there is one group, it has no name."""
+        found: dict[str, int] = {}
+        for topic in self._topics.values():
+            if isinstance(topic, ReportsOf) and topic.told_seq is not None:
+                found[topic.group] = min(found.get(topic.group, topic.told_seq), topic.told_seq)
+        return found
 
     def __aiter__(self) -> "Stream[T]":
         return self
@@ -181,7 +192,7 @@ class Stream(Generic[T]):
             error = error_of(told)
             if error is None:
                 await self._told(topic.begin, told)
-                self._begun.append(topic)
+                self._begun.append((text(told.get("group", "")), topic))
                 return
             reply = Reply(status_of(error.code), told)
             verdict = verdict_of(reply.status, error)
@@ -195,8 +206,9 @@ class Stream(Generic[T]):
         """Raises GarbledError, ServerError."""
         if told.get("channel") == "heartbeat":
             with reading("a heartbeat"):
-                for each in self._begun:
-                    each.beat(whole(told["seq"]))
+                for group, each in self._begun:
+                    if group == told.get("group", ""):
+                        each.beat(whole(told["seq"]))
             return
         with reading("a message"):
             topic = self._topics.get(_key({**told.get("data", {}), **told}))
@@ -211,12 +223,18 @@ class Stream(Generic[T]):
             self._ready.extend(read(told))
 
 
-def _key(words: Mapping[str, Any]) -> tuple[str, str]:
-    """Channel, and the symbol or account."""
-    channel = str(words.get("channel"))
+def _key(words: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Channel; the symbol, which is of one group of markets, or account and group."""
+    channel, group = str(words.get("channel")), str(words.get("group", ""))
     if channel in ("reports", "balances"):
-        return channel, str(words.get("account", ""))
-    return channel, "" if channel == "markets" else str(words.get("symbol", ""))
+        return channel, str(words.get("account", "")), group
+    if channel == "markets":
+        return channel, "", group
+    return channel, str(words.get("symbol", "")), ""
+
+
+def _of(group: str) -> dict[str, str]:
+    return {"group": group} if group else {}
 
 
 # --- what is resumed ---
@@ -253,11 +271,22 @@ class Place:
 
 
 class ReportsOf:
-    def __init__(self, server: Server, account: str, from_seq: int | None) -> None:
-        self.words = {"channel": "reports", "account": account}
+    """group: of markets; "" where there is one."""
+
+    def __init__(
+        self, server: Server, account: str, from_seq: int | None, group: str = ""
+    ) -> None:  # fmt: skip
+        self.words = {"channel": "reports", "account": account, **_of(group)}
         self._server, self._account, self._place = server, account, Place(from_seq)
+        self.group = group
         self.beat = self._place.beat
         self.resumes = self._place.words
+
+    @property
+    def told_seq(self) -> int | None:
+        """The latest turn that was told whole; of one under way, the one before it."""
+        seq = self._place.seq
+        return seq if seq is None or self._place.number is None else seq - 1
 
     def begin(self, told: Told) -> list[OrderResponse | GapError]:
         if told["event"] == "RESUMED":
@@ -267,7 +296,8 @@ class ReportsOf:
         if after is None:
             return []
         now = snapshot_of(told, self._server.known)
-        return [GapError("reports", self._account, after, seq, text(told["why"]), now)]
+        why = text(told["why"])
+        return [GapError("reports", self._account, after, seq, why, now, self.group)]
 
     def take(self, told: Told) -> list[OrderResponse | GapError]:
         found = report_of(told["data"], self._server.known)
@@ -399,8 +429,8 @@ class AuctionOf(Standing):
 class PhasesOf(Standing):
     """symbols: whose phases are told."""
 
-    def __init__(self, symbols: set[str]) -> None:
-        self.words = {"channel": "markets"}
+    def __init__(self, symbols: set[str], group: str = "") -> None:
+        self.words = {"channel": "markets", **_of(group)}
         self._symbols = symbols
         self._phases: dict[str, Phase] | None = None
 
@@ -421,40 +451,81 @@ class PhasesOf(Standing):
         return [state] if state.symbol in self._symbols else []
 
 
+class Owned:
+    """What an account owns, in the ledgers of all groups of markets together."""
+
+    def __init__(self, groups: list[str]) -> None:
+        self.by_group: dict[str, Balances | None] = dict.fromkeys(groups)
+        self.changed: set[str] = set()  # assets, before every group had begun
+
+    @property
+    def is_known(self) -> bool:
+        return None not in self.by_group.values()
+
+    def sum(self, asset: str) -> dict[str, str]:
+        """As the server tells it of one group."""
+        found = [each[asset] for each in self.by_group.values() if each and asset in each]
+        available, reserved = (sum(each[at] for each in found) for at in (0, 1))
+        return {
+            "asset": asset, "available": format(available, "f"), "reserved": format(reserved, "f"),
+        }  # fmt: skip
+
+
 class BalancesOf(Standing):
-    def __init__(self, account: str, instruments: list[Instrument]) -> None:
-        self.words = {"channel": "balances", "account": account}
+    """Of one group; what is told is the sum over all of them, once each has begun."""
+
+    def __init__(
+        self, account: str, instruments: list[Instrument], owned: Owned, group: str = ""
+    ) -> None:
+        self.words = {"channel": "balances", "account": account, **_of(group)}
         self._account, self._instruments = account, instruments
-        self._balances: Balances | None = None
+        self._owned, self._group = owned, group
 
     def begin(self, told: Told) -> list[MarketEvent | GapError]:
-        before, self._balances = self._balances, balances_of(told["balances"])
-        if before is None:
-            return []
-        return [
-            balance_of(each, self._account, self._instruments, whole(told["seq"]), 0)
-            for each in rows(told["balances"])
-            if before.get(each["asset"]) != self._balances[each["asset"]]
-        ]
+        before, now = self._owned.by_group[self._group], balances_of(told["balances"])
+        self._owned.by_group[self._group] = now
+        if before is not None:
+            self._owned.changed |= {asset for asset in now if before.get(asset) != now[asset]}
+        return self._changes(whole(told["seq"]), 0)
 
     def take(self, told: Told) -> list[MarketEvent | GapError]:
         data, seq, number = told["data"], whole(told["seq"]), count(told["number"])
-        if self._balances is not None:
-            self._balances.update(balances_of([data]))
-        return [balance_of(data, self._account, self._instruments, seq, number)]
+        mine = self._owned.by_group[self._group]
+        if mine is not None:
+            mine.update(balances_of([data]))
+        self._owned.changed.add(text(data["asset"]))
+        return self._changes(seq, number)
+
+    def _changes(self, seq: int, number: int) -> list[MarketEvent | GapError]:
+        if not self._owned.is_known:
+            return []
+        changed, self._owned.changed = sorted(self._owned.changed), set()
+        return [
+            balance_of(self._owned.sum(each), self._account, self._instruments, seq, number)
+            for each in changed
+        ]
 
 
 # --- the streams of a client ---
 
 
 def reports_of(
-    server: Server, account: str, from_seq: int | None
+    server: Server, account: str, from_seq: int | Mapping[str, int] | None
 ) -> list[Topic[OrderResponse]]:  # fmt: skip
-    """Of one account, or of all that the user has. Waits for the server."""
-    if from_seq is not None and (type(from_seq) is not int or from_seq < 0):
-        raise ValidationError("from_seq", from_seq, "a sequence, 0 or more")
+    """Of one account, or of all that the user has, in every group. Waits for the server."""
+    groups = server.groups()
+    begins = from_seq if isinstance(from_seq, Mapping) else dict.fromkeys(groups, from_seq)
+    if isinstance(from_seq, int) and len(groups) > 1:
+        raise ValidationError("from_seq", from_seq, f"a sequence of each group: {groups}")
+    for group, seq in begins.items():
+        if group not in groups:
+            raise ValidationError("from_seq", group, f"sequences of the groups {groups}")
+        if seq is not None and (type(seq) is not int or seq < 0):
+            raise ValidationError("from_seq", seq, "a sequence, 0 or more")
     accounts = [account] if account else server.accounts()
-    return [ReportsOf(server, each, from_seq) for each in accounts]
+    return [
+        ReportsOf(server, each, begins.get(group), group) for group in groups for each in accounts
+    ]
 
 
 def market_of(server: Server, symbol: str) -> list[Topic[MarketEvent]]:
@@ -463,9 +534,12 @@ def market_of(server: Server, symbol: str) -> list[Topic[MarketEvent]]:
     if symbol and symbol not in known:
         raise ValidationError("symbol", symbol, "one of " + ", ".join(known))
     instruments = [known[symbol]] if symbol else list(known.values())
-    topics: list[Topic[MarketEvent]] = [PhasesOf({each.symbol for each in instruments})]
+    symbols, groups = {each.symbol for each in instruments}, server.groups()
+    topics: list[Topic[MarketEvent]] = [PhasesOf(symbols, group) for group in groups]
     for each in instruments:
         topics += [AuctionOf(each), TradesOf(each), DepthOf(each), TopsOf(each)]
     if not symbol and server.is_known:
-        topics += [BalancesOf(each, instruments) for each in server.accounts()]
+        for account in server.accounts():
+            owned = Owned(groups)
+            topics += [BalancesOf(account, instruments, owned, group) for group in groups]
     return topics

@@ -7,12 +7,13 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 WAIT_S = 30
-OF_GROUP = ("orders", "fills", "reports", "balances")
 
 
 class Wire:
     """One socket. `told`: all messages so far but heartbeats. At a door of several groups of
     markets it is about the first: it names that, and reads as if there were no other."""
+
+    of_group = ("orders", "fills", "reports", "balances")  # channels
 
     def __init__(self, door, user=None, query="", **more):
         headers = user.headers if user is not None else {}
@@ -29,9 +30,12 @@ class Wire:
         self.welcome = self.read()
         self.groups = self.welcome.pop("groups", [])
 
+    def heard(self):
+        return json.loads(self.socket.recv(WAIT_S))
+
     def next(self):
         while True:
-            message = json.loads(self.socket.recv(WAIT_S))
+            message = self.heard()
             group = message.pop("group", None)
             for each in message.get("subscriptions", ()):
                 each.pop("group", None)
@@ -48,7 +52,7 @@ class Wire:
             self.beats.append(message)
 
     def say(self, **message):
-        if self.groups and message.get("channel") in OF_GROUP:
+        if self.groups and message.get("channel") in self.of_group:
             message["group"] = self.groups[0]
         self.socket.send(json.dumps(message))
 

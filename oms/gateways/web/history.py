@@ -48,7 +48,9 @@ from oms.turn.movements import Movement
 class History(WithReports):
     """All orders of an account: open, ended and refused. before: `next` of the page before. A page
     may have fewer orders than `limit`, or none, and yet a `next`: only null says that it is the
-    last."""
+    last. group: of markets, where there are several; without it of all."""
+
+    group: Id | None = None
 
     account: Id | None = None
     symbol: Id | None = None
@@ -143,6 +145,9 @@ def place_named(after: str) -> Place:
 async def orders(ask: Ask, page: History) -> Reply:
     """Newest first."""
     account, groups = ask.seen_account(page.account), groups_of(ask, page.symbol)
+    if page.group is not None:
+        group = ask.door.one_group(page.group, "a page")
+        groups = {group: ask.oms.groups[group]}
 
     def look(oms: OrderManagement, before: str) -> Page:
         found = oms.orders(
