@@ -8,6 +8,7 @@ FORM = os.environ.get("OMS_TEST_FORM", "")
 SPLIT = FORM in ("split", "groups")
 """The same tests with Redis between the front door and its order manager, or two order managers,
 each with a group of markets: see tests/scale."""
+GROUPS = FORM == "groups"
 
 for package in ("starlette", "uvicorn", "msgspec", "websockets", "jwt", "httpx"):
     pytest.importorskip(package)
@@ -47,7 +48,7 @@ def _split(directory):
             places.append(directory)
         url = f"{server.url.removesuffix('0')}{places.index(directory)}"
         config = config or front_config()
-        groups = {"market_groups": two_groups(config)} if FORM == "groups" else {}
+        groups = {"market_groups": two_groups(config)} if GROUPS else {}
         return Split(directory, url, config, clock, **groups)
 
     return make, server.kill
