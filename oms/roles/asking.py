@@ -33,7 +33,7 @@ from oms.requests.codec import to_object
 from oms.requests.orders import Origin
 from oms.roles.heard import Listener
 from oms.roles.link import Link
-from oms.roles.routes import Routes
+from oms.roles.routes import Routes, silent_error
 from oms.turn.actions import ActionPage
 from oms.turn.details import OrderDetails
 from oms.turn.movements import MovementPage
@@ -92,7 +92,9 @@ class Asking:
 
     @property
     def _only(self) -> Link:
-        return next(iter(self.links.values()))
+        """The first, of several the first whose engine is there: what every group has alike."""
+        links = list(self.links.values())
+        return next((each for each in links if each.alive), links[0])
 
     def _one(self, what: str) -> Link:
         """The only group's. Raises ValidationError where there are several: each counts alone."""
@@ -102,19 +104,17 @@ class Asking:
         return self._only
 
     def get_order(self, account: str, named: str | int) -> OrderResponse | None:
-        found = [
-            self._asked(link, "get_order", account, named)
-            for link in self.routes.likely(account, named)
-        ]
-        return the_only(found, named)
+        links, silent = self.routes.likely(account, named)
+        found = [self._asked(link, "get_order", account, named) for link in links]
+        return the_only(found, named, silent)
 
     def find_order(self, account: str, named: str | int) -> "Future[OrderResponse | None]":
-        links = self.routes.likely(account, named)
-        if len(links) == 1:
+        links, silent = self.routes.likely(account, named)
+        if len(self.links) == 1:
             return links[0].ask("find_order", account, named)
         return gathered(
             [link.ask("find_order", account, named) for link in links],
-            lambda found: the_only(found, named),
+            lambda found: the_only(found, named, silent),
         )
 
     def details_for(self, responses: Sequence[OrderResponse]) -> list[OrderDetails | None]:
@@ -230,7 +230,7 @@ class Asking:
         return found
 
     def account_limits(self, account: str) -> "Future[AccountLimits]":
-        """Of the first group: what is said of an account is said to every group."""
+        """Of any group: what is said of an account is said to every one."""
         return self._only.ask("account_limits", account)
 
     def halts(self) -> "Future[Halts]":
@@ -265,8 +265,8 @@ class Asking:
 
     def explain(self, named: str, account: str = "") -> Explained | None:
         """As OrderManagement.explain. Raises ValidationError where several groups have one."""
-        links = self.routes.likely(account, named)
-        return the_only([self._asked(link, "explain", named, account) for link in links], named)
+        found = [self._asked(link, "explain", named, account) for link in self.links.values()]
+        return the_only(found, named)
 
     def symbol_limits(self) -> "Future[dict[str, dict[str, str]]]":
         asked = [link.ask("symbol_limits") for link in self.links.values()]
@@ -343,6 +343,9 @@ class OneGroup(Asking):
         self._check_heard()
         return super()._asked(link, method, *given, **named)
 
+    def symbol_limits(self) -> "Future[dict[str, dict[str, str]]]":
+        return self._soon(lambda: super(OneGroup, self).symbol_limits())
+
     def journal_seq(self, symbol: str = "") -> "Future[int]":
         return self._soon(lambda: super(OneGroup, self).journal_seq(symbol))
 
@@ -374,13 +377,18 @@ def halts_of(found: Sequence[Halts]) -> Halts:
     return Halts(told.everybody, told.why, accounts, symbols)
 
 
-def the_only(found: Sequence[T | None], named: str | int) -> T | None:
+def the_only(
+    found: Sequence[T | None], named: str | int, silent: Sequence[str] = ()
+) -> T | None:  # fmt: skip
     """The one order, or its story, of this name. Raises ValidationError where several groups have
-    one: order ids count in each group alone."""
+    one: order ids count in each group alone; TransportError where none has, and silent ones were
+    not asked."""
     those = [each for each in found if each is not None]
     if len(those) > 1:
         expected = "a clientOrderId, as several groups have an order of this name"
         raise ValidationError("order_id", named, expected)
+    if not those and silent:
+        raise silent_error(silent)
     return those[0] if those else None
 
 

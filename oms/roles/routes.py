@@ -7,11 +7,11 @@ all markets goes to every group, and its answers become one.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 
 from oms.enums import RequestType, Scope
-from oms.errors import ValidationError
+from oms.errors import TransportError, ValidationError
 from oms.reports import OrderResponse
 from oms.requests import AccessRequest, FundsRequest, MassCancelRequest, OrderRequest, Request
 from oms.roles.link import Link
@@ -58,10 +58,17 @@ class Routes:
                     return group
         return self._home
 
-    def likely(self, account: str, named: str | int) -> list[Link]:
-        """The groups that may have this order: one, if it is known where it went."""
+    def likely(self, account: str, named: str | int) -> tuple[list[Link], list[str]]:
+        """The groups that may have this order: one, if it is known where it went; and which were
+        left out, because their engines are silent: by a client order id they need not be asked
+        where another one has it. An order id may be of any group."""
         group = self._went.get((account, named)) if isinstance(named, str) else None
-        return [self._links[group]] if group is not None else list(self._links.values())
+        if group is not None:
+            return [self._links[group]], []
+        alive = [each for each in self._links.values() if each.alive]
+        if isinstance(named, int) or not alive:
+            return list(self._links.values()), []
+        return alive, [name for name, each in self._links.items() if each not in alive]
 
     def submit(self, request: Request) -> "Future[OrderResponse]":
         links = self._links
@@ -100,10 +107,9 @@ class Routes:
             self._note(account, request.client_order_id, group)
             return self._links[group].submit(request)
         outcome: Future[OrderResponse] = Future()
-        asked = {
-            group: link.ask("get_order", account, named or request.order_id)
-            for group, link in self._links.items()
-        }
+        links, silent = self.likely(account, named or request.order_id)
+        asked = {link.group: link.ask("get_order", account, named or request.order_id)
+                 for link in links}  # fmt: skip
         left, lock = [len(asked)], threading.Lock()
 
         def done(_: "Future[OrderResponse | None]") -> None:
@@ -121,6 +127,9 @@ class Routes:
                 wrong = ValidationError("order_id", named or request.order_id, expected)
                 settle(outcome, None, wrong)
                 return
+            if not found and silent:
+                settle(outcome, None, silent_error(silent))
+                return
             group = found[0] if found else self._home
             self._note(account, request.client_order_id, group)
             _pass_on(self._links[group].submit(request), outcome)
@@ -128,6 +137,11 @@ class Routes:
         for each in asked.values():
             each.add_done_callback(done)
         return outcome
+
+
+def silent_error(groups: Sequence[str]) -> TransportError:
+    """What is said where no group has an order, and these could not be asked."""
+    return TransportError(f"group {groups[0]}: its engine is silent, and it may have the order")
 
 
 def _pass_on(future: "Future[OrderResponse]", outcome: "Future[OrderResponse]") -> None:

@@ -244,7 +244,16 @@ def test_a_group_whose_engine_is_gone_leaves_the_other_alone(door, ann):
             }  # fmt: skip
             assert answers["inr"]["error"]["code"] == "UNAVAILABLE"
         assert ann.ask("GET", "/orders").status_code == 503
+        told = door.http.get("/markets").json()["markets"]
+        assert {e["symbol"] for e in told} == set(SYMBOLS.values())
+        assert ann.ask("GET", "/order?clientOrderId=never").status_code == 503  # it may be there
         assert ann.ask("GET", "/orders?symbol=BTC_USD").status_code == 200
+
+        # an order that another api placed is found and canceled, though one group is silent
+        door.remote.routes._went.clear()
+        assert ann.ask("GET", "/order?clientOrderId=usd-1").json()["status"] == "NEW"
+        canceled = ann.ask("DELETE", "/order?origClientOrderId=usd-1&clientOrderId=x")
+        assert canceled.json()["status"] == "CANCELED"
 
         # the engine is back: what it does is told to the same socket, without a new subscription
         directory, config = door.directory / "engine-inr", door.config.of_group("inr")
@@ -253,7 +262,8 @@ def test_a_group_whose_engine_is_gone_leaves_the_other_alone(door, ann):
         wire.told.clear()
         later = order(ann, "TATA_INR", "inr-2")
         wire.beat_of("inr", int(later["seq"]))
-        assert [e["data"]["clientOrderId"] for e in wire.events("orders")] == ["inr-2"]
+        found = [e for e in wire.events("orders") if e["group"] == "inr"]
+        assert [e["data"]["clientOrderId"] for e in found] == ["inr-2"]
         assert int(begun["inr"]["seq"]) >= int(first["seq"])
 
 

@@ -11,6 +11,7 @@ that the table of rights is the table of routes.
 
 import asyncio
 import itertools
+import logging
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,7 +25,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from starlette.types import Receive, Scope
 
 from oms.clock import NANOS
-from oms.errors import StoppedError, StoreError, ValidationError
+from oms.errors import OMSError, StoppedError, StoreError, ValidationError
 from oms.gateways.gate import Caller, may
 from oms.gateways.web.bridge import Bridge, Waiting
 from oms.gateways.web.counts import Counts
@@ -53,6 +54,8 @@ from oms.reject_reasons import RejectReason
 from oms.reports import OrderResponse
 from oms.requests import FundsAction, Origin, Request
 from oms.users import AccessScope
+
+log = logging.getLogger(__name__)
 
 GATEWAY = "rest"
 ANSWER_S_MAX = 10.0  # then 504: the outcome is unknown; up to a second later
@@ -144,6 +147,7 @@ class Door:
         self._numbers, self._process = itertools.count(1), os.getpid()
         self._follows = False
         self._status: tuple[int, Told] | None = None
+        self._limits: dict[str, dict[str, str]] = {}
         self.vitals = Vitals(oms, self.status, lambda: self.sockets)
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -286,6 +290,19 @@ class Door:
         groups = self.oms.groups.items() if self.group_names else ()
         found = (name for name, oms in groups if symbol in oms.instruments(delisted=True))
         return next(found, "")
+
+    async def symbol_limits(self) -> dict[str, dict[str, str]]:
+        """What an order of each market may be; of a group whose engine is away as it last said.
+        Raises HttpError, OMSError: where there is no other group."""
+        if not self.group_names:
+            return await self.answered(self.oms.symbol_limits())
+        for name, oms in self.oms.groups.items():
+            try:
+                found: dict[str, dict[str, str]] = await self.answered(oms.symbol_limits())
+                self._limits.update(found)
+            except (HttpError, OMSError) as error:
+                log.info("limits of group %s are as they were: %s", name, error)
+        return self._limits
 
     def oms_of(self, symbol: str) -> OrderManagement:
         """That of the group that trades it."""

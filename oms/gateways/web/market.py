@@ -98,7 +98,7 @@ def instrument_of(ask: Ask, symbol: str) -> Instrument:
 
 async def markets(ask: Ask, wanted: Markets) -> Reply:
     phases = ask.oms.market_states()
-    limits = await ask.door.answered(ask.oms.symbol_limits())
+    limits = await ask.door.symbol_limits()
     listed, names = ask.oms.instruments(), ask.door.group_names
     told = [
         {
