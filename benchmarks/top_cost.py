@@ -66,9 +66,10 @@ def costs(pid: int, directory: Path, url: str, args: argparse.Namespace) -> Figu
 
 def second(source: Source) -> None:
     """All that a `top` asks in one second."""
-    source.overview()
+    row = source.overview().row(SYMBOL)
+    assert row is not None
     for _ in range(LOOKS):
-        source.market(SYMBOL, ROWS)
+        source.market(row, ROWS)
 
 
 def fill(directory: Path) -> None:

@@ -107,15 +107,18 @@ class GapError(OMSError):
     channel, key: of what: "reports" and the account; "trades", "depth" and the symbol. after, seq:
     it is what the turns behind `after` and up to `seq` did. why: TOO_FAR_BACK, TOO_MUCH,
     UNKNOWN_SEQUENCE. snapshot: how things stand at `seq`: an AccountSnapshot, the latest
-    TradePrints, a DepthSnapshot.
+    TradePrints, a DepthSnapshot. group: of markets, whose sequences these are; "" where the server
+    has one.
     """
 
     def __init__(
-        self, channel: str, key: str, after: int, seq: int, why: str, snapshot: object
-    ) -> None:
-        super().__init__(f"{channel} of {key}: a gap behind seq={after}, up to seq={seq}: {why}")
+        self, channel: str, key: str, after: int, seq: int, why: str, snapshot: object,
+        group: str = "",
+    ) -> None:  # fmt: skip
+        of = f"{key}, group {group}" if group else key
+        super().__init__(f"{channel} of {of}: a gap behind seq={after}, up to seq={seq}: {why}")
         self.channel, self.key, self.after, self.seq = channel, key, after, seq
-        self.why, self.snapshot = why, snapshot
+        self.why, self.snapshot, self.group = why, snapshot, group
 
 
 class OverrunError(OMSError):

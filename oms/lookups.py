@@ -243,6 +243,10 @@ class Lookups(Questions):
         lines = self.store.find_lines(_checked_ids(order_ids))
         return {each: origin_of(line) for each, line in zip(order_ids, lines, strict=True)}
 
+    def placed_ns(self, order_ids: Sequence[int]) -> dict[int, int]:
+        found = {each: self.store.record_of(each) for each in _checked_ids(order_ids)}
+        return {each: record.wall_ns for each, record in found.items() if record is not None}
+
     def count_open(self, account: str = "", symbol: str = "") -> OpenCount:
         _check_text("account", account)
         _check_text("symbol", symbol)

@@ -7,7 +7,7 @@ asked is in questions.py, and how it answers in lookups.py. It holds no order it
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from itertools import islice
@@ -158,6 +158,8 @@ class OrderManagement(Lookups):
         # Of several front doors: whether none has taken a name yet. Here there is one.
         self.once: Callable[[str, int], bool] | None = None
         self.counts: SharedCounts | None = None  # nor has it anybody to count with
+        # Groups of markets, by name, each with journal sequences of its own. Here there is one.
+        self.groups: Mapping[str, OrderManagement] = {"": self}
         self._running = self._stopped = False
         self._stopping = threading.Lock()
         self._threads = ExitStack()

@@ -104,6 +104,11 @@ class Questions(ABC):
         each. Raises JournalError if one was never placed, ValidationError."""
 
     @abstractmethod
+    def placed_ns(self, order_ids: Sequence[int]) -> dict[int, int]:
+        """When the turn that took each of these orders was committed; from the journal, on the
+        caller's thread. One that was never placed is left out. Raises ValidationError."""
+
+    @abstractmethod
     def count_open(self, account: str = "", symbol: str = "") -> OpenCount:
         """Of an account and a symbol; "": of all. Raises ValidationError."""
 

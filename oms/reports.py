@@ -8,7 +8,7 @@ with typed names and numbers in the instrument's units.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from operator import attrgetter
@@ -470,6 +470,11 @@ class OrderResponse:
         From the time when a Future resolved with the first report of its request.
         """
         return self
+
+    @property
+    def answers(self) -> Mapping[str, OrderResponse]:
+        """By group of markets; where a request about all markets went to several, each one's."""
+        return {"": self}
 
     @property
     def hops(self) -> HopTimes | None:

@@ -80,12 +80,13 @@ class AccountQuestions:
 
     def orders(
         self, account: str, *, symbol: str = "", side: Side | None = None, before: int = 0,
-        limit: int = ROWS_MAX,
+        limit: int = ROWS_MAX, group: str = "",
     ) -> OrderPage:  # fmt: skip
-        """How all orders stand, newest first, page by page."""
+        """How all orders stand, newest first, page by page. group: where there are several, and
+        no symbol is named."""
         asked = {
             "account": account, "symbol": symbol or None, "side": side, "before": before,
-            "limit": limit, "reports": "true",
+            "limit": limit, "reports": "true", "group": None if symbol else self._group(group),
         }  # fmt: skip
         page, following = self._server.question("/orders", asked, self._order_page)
         return OrderPage(page, int(following or 0))
@@ -93,23 +94,39 @@ class AccountQuestions:
     def _order_page(self, reply: Reply) -> tuple[list[OrderResponse], str | None]:
         following = reply.told["next"]
         page = [standing_of(each, self._server.instrument) for each in rows(reply.told["orders"])]
-        return page, None if following is None else str(whole(following))
+        return page, None if following is None else text(following)
 
-    def account_snapshot(self, account: str) -> "Future[AccountSnapshot]":
-        """Open orders and balances of one instant, and its sequence."""
-        return resolved(self._account_snapshot, account)
+    def groups(self) -> list[str]:
+        """The groups of markets of the server, each with sequences of its own: what goes by one
+        is asked of each. Where there is one, it has no name: [""]."""
+        return list(self._server.groups())
 
-    def _account_snapshot(self, account: str) -> AccountSnapshot:
+    def _group(self, named: str) -> str | None:
+        """As the server is told it. Raises ValidationError: none, of several."""
+        known = self._server.groups()
+        if named not in known:
+            expected = "none, as there is one group" if known == [""] else f"one of {known}"
+            raise ValidationError("group", named, expected)
+        return named or None
+
+    def account_snapshot(self, account: str, group: str = "") -> "Future[AccountSnapshot]":
+        """Open orders and balances of one instant, and its sequence. group: where there are
+        several."""
+        return resolved(self._account_snapshot, account, group)
+
+    def _account_snapshot(self, account: str, group: str) -> AccountSnapshot:
         def read(reply: Reply) -> AccountSnapshot:
             return snapshot_of(reply.told, self._server.instrument)
 
-        return self._server.question("/account", {"account": account}, read)
+        asked = {"account": account, "group": self._group(group)}
+        return self._server.question("/account", asked, read)
 
     def reports_after(
-        self, account: str, seq: int, upto_seq: int | None = None
+        self, account: str, seq: int, upto_seq: int | None = None, group: str = ""
     ) -> list[OrderResponse] | None:
         """Every report of an account that the turns behind `seq` and up to `upto_seq` made, in
-        order; None if that lies too far back, or the exchange is another one."""
+        order; None if that lies too far back, or the exchange is another one. group: where there
+        are several, whose sequences these are."""
         found: list[OrderResponse] = []
         after: str | None = str(seq)
 
@@ -121,20 +138,23 @@ class AccountQuestions:
             return page, None if following is None else text(following)
 
         while after is not None:
-            asked = {"account": account, "after": after, "upto": upto_seq, "limit": ROWS_MAX}
+            asked = {
+                "account": account, "after": after, "upto": upto_seq, "limit": ROWS_MAX,
+                "group": self._group(group),
+            }  # fmt: skip
             page, after = self._server.question("/reports", asked, read)
             if page is None:
                 return None
             found += page
         return found
 
-    def catch_up(self, account: str, seq: int) -> CatchUp:
+    def catch_up(self, account: str, seq: int, group: str = "") -> CatchUp:
         """At the start of a program: how the account stands, and what happened since `seq`, the
-        `now.seq` of the last time."""
-        now = self._account_snapshot(account)
+        `now.seq` of the last time. group: each one, where there are several."""
+        now = self._account_snapshot(account, group)
         if now.seq < seq:
             return CatchUp(now, None)
-        return CatchUp(now, self.reports_after(account, seq, now.seq))
+        return CatchUp(now, self.reports_after(account, seq, now.seq, group))
 
     def balances(self, account: str) -> Balances:
         """By asset: available and reserved."""
@@ -156,24 +176,34 @@ class AccountQuestions:
 
         return self._server.question("/positions", {"account": account}, read)
 
-    def ledger(self, account: str, *, before: int = 0, limit: int = ROWS_MAX) -> MovementPage:
-        """What moved an account's money, newest first, page by page."""
+    def ledger(
+        self, account: str, *, before: int = 0, limit: int = ROWS_MAX, group: str = ""
+    ) -> MovementPage:
+        """What moved an account's money, newest first, page by page. group: where there are
+        several, each with a ledger of its own."""
 
         def read(reply: Reply) -> MovementPage:
             found = [movement_of(each, account) for each in rows(reply.told["entries"])]
             return MovementPage(found, whole(reply.told["next"] or "0"))
 
-        asked = {"account": account, "before": before, "limit": limit}
+        asked = {
+            "account": account, "before": before, "limit": limit, "group": self._group(group),
+        }  # fmt: skip
         return self._server.question("/ledger", asked, read)
 
     def trades(
-        self, account: str = "", symbol: str = "", *, before: str = "", limit: int = ROWS_MAX
-    ) -> list[Trade]:
+        self, account: str = "", symbol: str = "", *, before: str = "", limit: int = ROWS_MAX,
+        group: str = "",
+    ) -> list[Trade]:  # fmt: skip
         """The latest trades of an account, or of a symbol, oldest first. Of other accounts than
-        this one nobody is told: their side has no account, order id 0 and no fee."""
+        this one nobody is told: their side has no account, order id 0 and no fee. group: where
+        there are several, and no symbol is named."""
         if not account and not symbol:
             raise ValidationError("symbol", symbol, "a symbol, or an account")
-        asked: dict[str, Any] = {"symbol": symbol or None, "before": before or None, "limit": limit}
+        asked: dict[str, Any] = {
+            "symbol": symbol or None, "before": before or None, "limit": limit,
+            "group": None if symbol else self._group(group),
+        }  # fmt: skip
         asked |= {"mine": "true", "account": account} if account else {}
 
         def read(reply: Reply) -> list[Trade]:

@@ -12,7 +12,7 @@ ServerError where it was not.
 import asyncio
 import random
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -155,9 +155,12 @@ class Client(AccountQuestions, MarketQuestions, OperatorQuestions):
 
     # --- under asyncio ---
 
-    def reports(self, account: str = "", *, from_seq: int | None = None) -> Stream[OrderResponse]:
+    def reports(
+        self, account: str = "", *, from_seq: int | Mapping[str, int] | None = None
+    ) -> Stream[OrderResponse]:
         """Every report of an account, or of all of the user's, in order: from now on, or behind the
-        turn `from_seq`, as `catch_up` or an earlier stream told it. Opened by `async with`."""
+        turn `from_seq`, as `catch_up` or an earlier stream told it; by group, where there are
+        several: those that are not named begin now. Opened by `async with`."""
         return Stream(self._server, lambda: reports_of(self._server, account, from_seq))
 
     def market_events(self, symbol: str = "") -> Stream[MarketEvent]:

@@ -68,6 +68,7 @@ class Server:
         self.clock, self.chance = clock, chance
         self._wait = wait
         self._instruments: dict[str, Instrument] = {}
+        self._groups: list[str] = []
         self.stopped = False
 
     def stop(self) -> None:
@@ -86,6 +87,7 @@ class Server:
         """What is traded; delisted: also what is traded no more."""
 
         def read(reply: Reply) -> dict[str, Instrument]:
+            self._groups = [text(each) for each in rows(reply.told.get("groups", [""]))]
             found = [instrument_of(each) for each in rows(reply.told["markets"])]
             return {each.symbol: each for each in found}
 
@@ -93,6 +95,12 @@ class Server:
         found = self.question("/markets", asked, read)
         self._instruments.update(found)
         return found
+
+    def groups(self) -> list[str]:
+        """Of markets, each with sequences of its own; one without a name, where there is one."""
+        if not self._groups:
+            self.instruments()
+        return self._groups
 
     def instrument(self, symbol: str) -> Instrument | None:
         """As it was told last; asked for where it is not known. None: no such symbol was traded."""

@@ -21,9 +21,10 @@ from oms.client.told import (
     GarbledError,
     Told,
     reading,
+    text,
     whole,
 )
-from oms.client.topics import T, Topic
+from oms.client.topics import ReportsOf, T, Topic
 from oms.client.transport import LostError
 from oms.errors import GapError, StoppedError
 
@@ -42,8 +43,9 @@ class Stream(Generic[T]):
     def __init__(self, server: Server, make: "Callable[[], list[Topic[T]]]") -> None:
         self._server = server
         self._make: Callable[[], list[Topic[T]]] = make
-        self._topics: dict[tuple[str, str], Topic[T]] = {}
-        self._begun: list[Topic[T]] = []  # over the connection of now
+        self._topics: dict[tuple[str, str, str], Topic[T]] = {}
+        # Over the connection of now, each with the group of markets whose sequences it goes by.
+        self._begun: list[tuple[str, Topic[T]]] = []
         self._ready: deque[T | GapError] = deque()
         self._socket: Socket | None = None
         self._tries: Tries | None = None
@@ -68,6 +70,16 @@ class Stream(Generic[T]):
         self._closed = True
         self._ready.clear()
         await self._leave()
+
+    @property
+    def seqs(self) -> dict[str, int]:
+        """Of a stream of reports: up to which turn of each group of markets all was told; what to
+        keep, and give as `from_seq` the next time. Where there is one group, it has no name."""
+        found: dict[str, int] = {}
+        for topic in self._topics.values():
+            if isinstance(topic, ReportsOf) and topic.told_seq is not None:
+                found[topic.group] = min(found.get(topic.group, topic.told_seq), topic.told_seq)
+        return found
 
     def __aiter__(self) -> "Stream[T]":
         return self
@@ -135,7 +147,7 @@ class Stream(Generic[T]):
             error = error_of(told)
             if error is None:
                 await self._told(topic.begin, told)
-                self._begun.append(topic)
+                self._begun.append((text(told.get("group", "")), topic))
                 return
             reply = Reply(status_of(error.code), told)
             verdict = verdict_of(reply.status, error)
@@ -149,8 +161,9 @@ class Stream(Generic[T]):
         """Raises GarbledError, ServerError."""
         if told.get("channel") == "heartbeat":
             with reading("a heartbeat"):
-                for each in self._begun:
-                    each.beat(whole(told["seq"]))
+                for group, each in self._begun:
+                    if group == told.get("group", ""):
+                        each.beat(whole(told["seq"]))
             return
         with reading("a message"):
             topic = self._topics.get(_key({**told.get("data", {}), **told}))
@@ -165,9 +178,11 @@ class Stream(Generic[T]):
             self._ready.extend(read(told))
 
 
-def _key(words: Mapping[str, Any]) -> tuple[str, str]:
-    """Channel, and the symbol or account."""
-    channel = str(words.get("channel"))
+def _key(words: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Channel; the symbol, which is of one group of markets, or account and group."""
+    channel, group = str(words.get("channel")), str(words.get("group", ""))
     if channel in ("reports", "balances"):
-        return channel, str(words.get("account", ""))
-    return channel, "" if channel == "markets" else str(words.get("symbol", ""))
+        return channel, str(words.get("account", "")), group
+    if channel == "markets":
+        return channel, "", group
+    return channel, str(words.get("symbol", "")), ""

@@ -63,6 +63,10 @@ class Topic(Protocol[T]):
         ...
 
 
+def _of(group: str) -> dict[str, str]:
+    return {"group": group} if group else {}
+
+
 # --- what is resumed ---
 
 
@@ -97,11 +101,15 @@ class Place:
 
 
 class Resumed(ABC, Generic[T]):
-    """What goes on behind the place where it was told last, over whichever connection."""
+    """What goes on behind the place where it was told last, over whichever connection. group: of
+    markets, whose sequences these are; "" where there is one, or where the symbol says it."""
 
-    def __init__(self, channel: str, kind: str, key: str, from_seq: int | None = None) -> None:
-        self.words = {"channel": channel, kind: key}
+    def __init__(
+        self, channel: str, kind: str, key: str, from_seq: int | None = None, group: str = ""
+    ) -> None:
+        self.words = {"channel": channel, kind: key, **_of(group)}
         self._channel, self._key, self._place = channel, key, Place(from_seq)
+        self.group = group
         self.beat = self._place.beat
         self.resumes = self._place.words
 
@@ -112,9 +120,8 @@ class Resumed(ABC, Generic[T]):
         self._place.begin(seq)
         if after is None:
             return []
-        return [
-            GapError(self._channel, self._key, after, seq, text(told["why"]), self.stands(told))
-        ]
+        why, stands = text(told["why"]), self.stands(told)
+        return [GapError(self._channel, self._key, after, seq, why, stands, self.group)]
 
     def take(self, told: Told) -> list[T | GapError]:
         found = self.event(told)
@@ -130,9 +137,17 @@ class Resumed(ABC, Generic[T]):
 
 
 class ReportsOf(Resumed[OrderResponse]):
-    def __init__(self, server: Server, account: str, from_seq: int | None) -> None:
-        super().__init__("reports", "account", account, from_seq)
+    def __init__(
+        self, server: Server, account: str, from_seq: int | None, group: str = ""
+    ) -> None:  # fmt: skip
+        super().__init__("reports", "account", account, from_seq, group)
         self._server = server
+
+    @property
+    def told_seq(self) -> int | None:
+        """The latest turn that was told whole; of one under way, the one before it."""
+        seq = self._place.seq
+        return seq if seq is None or self._place.number is None else seq - 1
 
     def stands(self, told: Told) -> AccountSnapshot:
         return snapshot_of(told, self._server.known)
@@ -257,8 +272,8 @@ class AuctionOf(Standing):
 class PhasesOf(Standing):
     """symbols: whose phases are told."""
 
-    def __init__(self, symbols: set[str]) -> None:
-        self.words = {"channel": "markets"}
+    def __init__(self, symbols: set[str], group: str = "") -> None:
+        self.words = {"channel": "markets", **_of(group)}
         self._symbols = symbols
         self._phases: dict[str, Phase] | None = None
 
@@ -279,40 +294,81 @@ class PhasesOf(Standing):
         return [state] if state.symbol in self._symbols else []
 
 
+class Owned:
+    """What an account owns, in the ledgers of all groups of markets together."""
+
+    def __init__(self, groups: list[str]) -> None:
+        self.by_group: dict[str, Balances | None] = dict.fromkeys(groups)
+        self.changed: set[str] = set()  # assets, before every group had begun
+
+    @property
+    def is_known(self) -> bool:
+        return None not in self.by_group.values()
+
+    def sum(self, asset: str) -> dict[str, str]:
+        """As the server tells it of one group."""
+        found = [each[asset] for each in self.by_group.values() if each and asset in each]
+        available, reserved = (sum(each[at] for each in found) for at in (0, 1))
+        return {
+            "asset": asset, "available": format(available, "f"), "reserved": format(reserved, "f"),
+        }  # fmt: skip
+
+
 class BalancesOf(Standing):
-    def __init__(self, account: str, instruments: list[Instrument]) -> None:
-        self.words = {"channel": "balances", "account": account}
+    """Of one group; what is told is the sum over all of them, once each has begun."""
+
+    def __init__(
+        self, account: str, instruments: list[Instrument], owned: Owned, group: str = ""
+    ) -> None:
+        self.words = {"channel": "balances", "account": account, **_of(group)}
         self._account, self._instruments = account, instruments
-        self._balances: Balances | None = None
+        self._owned, self._group = owned, group
 
     def begin(self, told: Told) -> list[MarketEvent | GapError]:
-        before, self._balances = self._balances, balances_of(told["balances"])
-        if before is None:
-            return []
-        return [
-            balance_of(each, self._account, self._instruments, whole(told["seq"]), 0)
-            for each in rows(told["balances"])
-            if before.get(each["asset"]) != self._balances[each["asset"]]
-        ]
+        before, now = self._owned.by_group[self._group], balances_of(told["balances"])
+        self._owned.by_group[self._group] = now
+        if before is not None:
+            self._owned.changed |= {asset for asset in now if before.get(asset) != now[asset]}
+        return self._changes(whole(told["seq"]), 0)
 
     def take(self, told: Told) -> list[MarketEvent | GapError]:
         data, seq, number = told["data"], whole(told["seq"]), count(told["number"])
-        if self._balances is not None:
-            self._balances.update(balances_of([data]))
-        return [balance_of(data, self._account, self._instruments, seq, number)]
+        mine = self._owned.by_group[self._group]
+        if mine is not None:
+            mine.update(balances_of([data]))
+        self._owned.changed.add(text(data["asset"]))
+        return self._changes(seq, number)
+
+    def _changes(self, seq: int, number: int) -> list[MarketEvent | GapError]:
+        if not self._owned.is_known:
+            return []
+        changed, self._owned.changed = sorted(self._owned.changed), set()
+        return [
+            balance_of(self._owned.sum(each), self._account, self._instruments, seq, number)
+            for each in changed
+        ]
 
 
 # --- the streams of a client ---
 
 
 def reports_of(
-    server: Server, account: str, from_seq: int | None
+    server: Server, account: str, from_seq: int | Mapping[str, int] | None
 ) -> list[Topic[OrderResponse]]:  # fmt: skip
-    """Of one account, or of all that the user has. Waits for the server."""
-    if from_seq is not None and (type(from_seq) is not int or from_seq < 0):
-        raise ValidationError("from_seq", from_seq, "a sequence, 0 or more")
+    """Of one account, or of all that the user has, in every group. Waits for the server."""
+    groups = server.groups()
+    begins = from_seq if isinstance(from_seq, Mapping) else dict.fromkeys(groups, from_seq)
+    if isinstance(from_seq, int) and len(groups) > 1:
+        raise ValidationError("from_seq", from_seq, f"a sequence of each group: {groups}")
+    for group, seq in begins.items():
+        if group not in groups:
+            raise ValidationError("from_seq", group, f"sequences of the groups {groups}")
+        if seq is not None and (type(seq) is not int or seq < 0):
+            raise ValidationError("from_seq", seq, "a sequence, 0 or more")
     accounts = [account] if account else server.accounts()
-    return [ReportsOf(server, each, from_seq) for each in accounts]
+    return [
+        ReportsOf(server, each, begins.get(group), group) for group in groups for each in accounts
+    ]
 
 
 def market_of(server: Server, symbol: str) -> list[Topic[MarketEvent]]:
@@ -321,9 +377,12 @@ def market_of(server: Server, symbol: str) -> list[Topic[MarketEvent]]:
     if symbol and symbol not in known:
         raise ValidationError("symbol", symbol, "one of " + ", ".join(known))
     instruments = [known[symbol]] if symbol else list(known.values())
-    topics: list[Topic[MarketEvent]] = [PhasesOf({each.symbol for each in instruments})]
+    symbols, groups = {each.symbol for each in instruments}, server.groups()
+    topics: list[Topic[MarketEvent]] = [PhasesOf(symbols, group) for group in groups]
     for each in instruments:
         topics += [AuctionOf(each), TradesOf(each), DepthOf(each), TopsOf(each)]
     if not symbol and server.is_known:
-        topics += [BalancesOf(each, instruments) for each in server.accounts()]
+        for account in server.accounts():
+            owned = Owned(groups)
+            topics += [BalancesOf(account, instruments, owned, group) for group in groups]
     return topics

@@ -51,7 +51,7 @@ def add_to(add: AddCommand) -> None:
     for name, count in (("apis", 2), ("broadcasts", 1)):
         option(
             f"--{name}", metavar="N", type=whole_number(0, COUNT_MAX), default=count,
-            help=f"how many{' of each group' if name == 'broadcasts' else ''} (default: {count})",
+            help=f"how many (default: {count})",
         )  # fmt: skip
     option("--redis", metavar="URL", default="", help="a server, instead of [scale] redis_url")
 
@@ -255,15 +255,9 @@ def _children(
         for name, each in zip(groups, engines, strict=True):
             each.environment |= {"OMS__STORE__SCHEMA": f"{config.store.schema}_{name}"}
     apis = [child(f"api-{n}", "api", "--port", "0") for n in range(1, args.apis + 1)]
-    several = len(groups) > 1
     broadcasts = [
-        child(
-            f"broadcast-{group}-{n}" if several else f"broadcast-{n}", "broadcast", "--port", "0",
-            *(("--group", group) if several else ()),
-        )
-        for group in groups
-        for n in range(1, args.broadcasts + 1)
-    ]  # fmt: skip
+        child(f"broadcast-{n}", "broadcast", "--port", "0") for n in range(1, args.broadcasts + 1)
+    ]
     return [*engines, *apis, *broadcasts]
 
 

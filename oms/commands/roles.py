@@ -39,8 +39,8 @@ Needs the extra `scale`; docs/scale.md tells more."""
 BROADCAST = """\
 Runs a front door that only tells: subscriptions over WebSocket, public and private, and the routes
 that look. It takes no orders: those go to an `api`. Journal sequences count in each group alone:
-with several groups, private channels and what is resumed need a broadcast of one `--group`. Needs
-the extra `scale`."""
+with several groups, each message names its group beside its sequence; docs/scale.md tells more.
+Needs the extra `scale`."""
 
 
 def add_to(add: AddCommand) -> None:

@@ -44,7 +44,7 @@ class Asks:
         self._stopping = threading.Event()
         self._own: dict[str, Callable[..., Any]] = {
             "view": self._view, "users": self._users, "turns_after": self._turns_after,
-            "trades_after": self._trades_after,
+            "trades_after": self._trades_after, "accounts_open": self._accounts_open,
         }  # fmt: skip
 
     def step(self) -> None:
@@ -135,6 +135,10 @@ class Asks:
     def _trades_after(self, symbol: str, seq: int, upto_seq: int) -> Any:
         found = self._oms.trades_after(symbol, seq, upto_seq)
         return None if found is None else [trade_told(each) for each in found]
+
+    def _accounts_open(self) -> list[str]:
+        """Which accounts have open orders: a door of several groups counts each of them once."""
+        return sorted({each.account for each in self._oms.publisher.open.copy().values()})
 
     def wake(self) -> None:
         self._stopping.set()

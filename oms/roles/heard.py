@@ -7,6 +7,7 @@ Owner: the group's receiving thread. A listener is told on it, and must be able 
 """
 
 import logging
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -52,8 +53,24 @@ class Heard:
         self.seq = 0
         self.listeners: tuple[Listener, ...] = ()
         self.market_listeners: tuple[Listener, ...] = ()
+        self._adding = threading.Lock()
 
     # --- any thread ---
+
+    def add(self, callback: Listener) -> None:
+        with self._adding:
+            self.listeners = (*self.listeners, callback)
+
+    def add_of_market(self, callback: Listener) -> None:
+        with self._adding:
+            self.market_listeners = (*self.market_listeners, callback)
+
+    def remove(self, callback: Listener) -> None:
+        with self._adding:
+            self.listeners = tuple(each for each in self.listeners if each != callback)
+            self.market_listeners = tuple(
+                each for each in self.market_listeners if each != callback
+            )
 
     def details_of(self, order_id: int) -> OrderDetails | None:
         """Of an order that a listener was told of."""

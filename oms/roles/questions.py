@@ -56,6 +56,7 @@ class View(NamedTuple):
 
 TRADES = {each.__name__: each for each in (TradePrint, TradeBust, TradeCorrection)}
 OF_ENGINES: Mapping[str, Any] = {  # what only an api asks, and what crosses in a form of its own
+    "accounts_open": list[str],
     "view": View,
     "users": list[User],
     "turns_after": list[msgspec.Raw],

@@ -1,79 +1,46 @@
 """RemoteOrders: what an api or a broadcast holds instead of an order manager.
 
 Flow:  front door -> [remote] -> link of a group -> Redis -> engine, and back
-It takes requests as an OrderManagement does, and answers the same questions (questions.py): what
-everybody may see from the mirror of each group, all else from the engine. It keeps nothing that
-another process would miss.
+It answers what the front door asks of an OrderManagement, by the same names and with the same
+types, see asking.py. It keeps nothing that another process would miss.
 """
 
 import logging
 import secrets
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from oms.answers import (
-    AccountLimits,
-    ActionPage,
-    CalendarWindow,
-    DryRun,
-    Explained,
-    Halts,
-    MovementPage,
-    OpenCount,
-    StateDigest,
-)
-from oms.clock import Clock, Moment, SystemClock, instant_ns, utc_text
+from oms.clock import Clock, SystemClock, utc_text
 from oms.config import Config
 from oms.desk.calendar import TradingSession
-from oms.enums import Phase, Side, Trading
-from oms.errors import StoppedError, TransportError, ValidationError
-from oms.futures import settle
+from oms.errors import StoppedError, ValidationError
 from oms.gateways.gate import STALE_NS
-from oms.instruments import Instrument
-from oms.market_data import (
-    Candle,
-    DecimalLevel,
-    DepthSnapshot,
-    IndicativePrice,
-    TradeEvent,
-    TradePrint,
-    levels_of,
-)
-from oms.positions import Pnl, Position, Trade
-from oms.questions import ACTIONS_MAX, MOVEMENTS_MAX, ORDERS_MAX, TRADES_MAX, Questions
-from oms.reports import AccountSnapshot, OrderPage, OrderResponse
+from oms.reports import OrderResponse
 from oms.requests import AccessAction, AccessRequest, Request, line_of
-from oms.requests.codec import to_object
-from oms.requests.orders import Origin
+from oms.roles.asking import Asking, OneGroup
 from oms.roles.counts import Counts
-from oms.roles.heard import Listener
-from oms.roles.link import TIMED, Link
+from oms.roles.link import Link
 from oms.roles.mirror import Mirror
 from oms.roles.once import Once
 from oms.roles.routes import Routes
 from oms.stores.lock import DataLock
 from oms.turn.answer import Asker
-from oms.turn.details import OrderDetails
-from oms.turn.latency import HOPS, Histogram
 from oms.turn.threads import Job, Worker
-from oms.users import Arm, LossScope
+from oms.users import Arm
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 STOP_S = 3.0
-ANSWER_S_MAX = 5.0  # of a question; those that read a day's trades take a second
 
 
-class RemoteOrders(Questions):
+class RemoteOrders(Asking):
     """The engines of all groups, or of one, behind one face; and the users of the home group.
 
-    role: for the name that this process has in Redis. on_failure: as of an OrderManagement."""
+    role: for the name that this process has in Redis. on_failure: as of an OrderManagement. groups:
+    each group alone, by name; the one that there is has none.
+    """
 
     def __init__(
         self,
@@ -88,7 +55,8 @@ class RemoteOrders(Questions):
     ) -> None:
         assert accept_loss is None, "it has no journal that could have lost something"
         self.config = config
-        self.clock: Clock = clock or SystemClock()
+        clock = clock or SystemClock()
+        self.clock = clock
         self.directory = Path(directory)
         self.lock: DataLock | None = None
         self.should_stop: Callable[[], bool] = lambda: False
@@ -96,18 +64,23 @@ class RemoteOrders(Questions):
         self.client = f"{role}-{secrets.token_hex(6)}"
         self.session = TradingSession(config.session.schedule, 0, 0)
         scale = config.scale
-        self.links = {each: self._link(each) for each in ((group,) if group else scale.names)}
-        self.home = self.links.get(scale.home) or self._link(scale.home)
+        links = {each: self._link(each) for each in ((group,) if group else scale.names)}
+        home = scale.home if scale.home in links else group
+        super().__init__(links, Routes(links, home), clock)
+        self.groups: Mapping[str, Asking] = {"": self}
+        if len(links) > 1:
+            self.groups = {name: OneGroup(link, clock) for name, link in links.items()}
+        self.home = links.get(scale.home) or self._link(scale.home)
         self.access = self.home.mirror.access
-        self.routes = Routes(self.links, scale.home if scale.home in self.links else group)
-        home = self.home
-        self.once = Once(home.keys, home.server, home.circuit)
-        self.counts = Counts(home.keys, self.client, self.clock, home.server, home.circuit)
+        home_link = self.home
+        self.once = Once(home_link.keys, home_link.server, home_link.circuit)
+        self.counts = Counts(
+            home_link.keys, self.client, clock, home_link.server, home_link.circuit
+        )
         self._unheld: set[str] = set()  # arms that no front door had when last looked
         self._on_failure = on_failure
         self._workers: list[Worker] = []
         self._running = self._stopped = False
-        self._adding = threading.Lock()
 
     def _link(self, group: str) -> Link:
         scale, config = self.config.scale, self.config
@@ -163,11 +136,6 @@ class RemoteOrders(Questions):
         """As OrderManagement.try_submit. The future holds TransportError where the request was not
         sent, OutcomeUnknownError where it was and no answer came."""
         line_of(request)  # what is no request is said at once
-        if isinstance(request, AccessRequest) and len(self.links) > 1:
-            facts = request.facts or {}
-            if request.action is AccessAction.ARM and facts["scope"] == LossScope.SESSION:
-                expected = f"{LossScope.ACCOUNT.value}, as orders go to several groups"
-                raise ValidationError("scope", facts["scope"], expected)
         if not self._running:
             raise StoppedError("it has stopped" if self._stopped else "start() comes before")
         answer = self.routes.submit(request)
@@ -189,11 +157,6 @@ class RemoteOrders(Questions):
 
         self.try_submit(request).add_done_callback(done)
 
-    def dry_run(self, request: Request) -> "Future[DryRun]":
-        line_of(request)
-        link = self.links[self.routes.group_of(request)]
-        return link.ask("dry_run", to_object(request))
-
     def lost_arms(self) -> list[tuple[str, Arm]]:
         """Users' arms that no front door has a socket of any more: those of one that died."""
         held, before = self.home.sending.held_arms, self._unheld
@@ -206,293 +169,7 @@ class RemoteOrders(Questions):
         # Twice: one that was armed right now is told within two seconds.
         return [(name, arm) for name, arm in unheld if arm.arm_id in before]
 
-    # --- listeners ---
-
-    def add_listener(self, callback: Listener) -> None:
-        """As of an OrderManagement, on the group's receiving thread."""
-        with self._adding:
-            for link in self.links.values():
-                link.heard.listeners = (*link.heard.listeners, callback)
-
-    def add_market_listener(self, callback: Listener) -> None:
-        with self._adding:
-            for link in self.links.values():
-                link.heard.market_listeners = (*link.heard.market_listeners, callback)
-
-    def remove_listener(self, callback: Listener) -> None:
-        with self._adding:
-            for heard in [link.heard for link in self.links.values()]:
-                heard.listeners = tuple(each for each in heard.listeners if each != callback)
-                heard.market_listeners = tuple(
-                    each for each in heard.market_listeners if each != callback
-                )
-
-    def details_heard(self, response: OrderResponse) -> OrderDetails | None:
-        """The engine was asked before listeners were told."""
-        return self._of_symbol(response.symbol).heard.details_of(response.order_id)
-
-    # --- asked of the engines ---
-
-    def _asked(self, link: Link, method: str, *given: Any, **named: Any) -> Any:
-        """The answer, on the caller's thread."""
-        try:
-            return link.ask(method, *given, **named).result(ANSWER_S_MAX)
-        except TimeoutError:
-            raise TransportError(f"group {link.group}: no answer in {ANSWER_S_MAX:g} s") from None
-
-    def _of_symbol(self, symbol: str) -> Link:
-        return self.links[self.routes.group_of_symbol(symbol)]
-
-    @property
-    def _only(self) -> Link:
-        return next(iter(self.links.values()))
-
-    def _one(self, what: str) -> Link:
-        """The only group's. Raises ValidationError where there are several: each counts alone."""
-        if len(self.links) > 1:
-            expected = f"one group: {what} goes by the sequence of a group; see a broadcast of it"
-            raise ValidationError("market_groups", ", ".join(self.links), expected)
-        return self._only
-
-    def get_order(self, account: str, named: str | int) -> OrderResponse | None:
-        found = [
-            self._asked(link, "get_order", account, named)
-            for link in self.routes.likely(account, named)
-        ]
-        return the_only(found, named)
-
-    def find_order(self, account: str, named: str | int) -> "Future[OrderResponse | None]":
-        links = self.routes.likely(account, named)
-        if len(links) == 1:
-            return links[0].ask("find_order", account, named)
-        return gathered(
-            [link.ask("find_order", account, named) for link in links],
-            lambda found: the_only(found, named),
-        )
-
-    def order_details(self, order_ids: Sequence[int]) -> dict[int, OrderDetails]:
-        """Raises ValidationError where there are several groups; see `details_for`."""
-        link = self._one("an order's details")
-        found: dict[int, OrderDetails] = self._asked(link, "order_details", list(order_ids))
-        return found
-
-    def details_for(self, responses: Sequence[OrderResponse]) -> list[OrderDetails | None]:
-        """An order id is a number of its group's own."""
-        of = [self.routes.group_of_symbol(each.symbol) for each in responses]
-        found: dict[str, dict[int, OrderDetails]] = {}
-        for group in dict.fromkeys(of):
-            ids = {
-                each.order_id: None for each, its in zip(responses, of, strict=True) if its == group
-            }
-            found[group] = self._asked(self.links[group], "order_details", list(ids))
-        return [found[its].get(each.order_id) for each, its in zip(responses, of, strict=True)]
-
-    def orders(
-        self, account: str, *, symbol: str = "", side: Side | None = None, before: int = 0,
-        limit: int = ORDERS_MAX,
-    ) -> OrderPage:  # fmt: skip
-        link = self._of_symbol(symbol) if symbol else self._one("a page of orders")
-        page: OrderPage = self._asked(
-            link, "orders", account, symbol=symbol, side=side and side.value, before=before,
-            limit=limit,
-        )  # fmt: skip
-        return page
-
-    def fills(self, account: str, order_id: int, *, limit: int = ORDERS_MAX) -> list[OrderResponse]:
-        return [
-            each
-            for link in self.links.values()
-            for each in self._asked(link, "fills", account, order_id, limit=limit)
-        ]
-
-    def open_orders(self, account: str) -> list[OrderResponse]:
-        return [
-            each
-            for link in self.links.values()
-            for each in self._asked(link, "open_orders", account)
-        ]
-
-    def balances(self, account: str) -> dict[str, tuple[Decimal, Decimal]]:
-        """Summed up over the groups, whose ledgers are apart."""
-        sums: dict[str, tuple[Decimal, Decimal]] = {}
-        for link in self.links.values():
-            for asset, (available, reserved) in self._asked(link, "balances", account).items():
-                before = sums.get(asset, (Decimal(), Decimal()))
-                sums[asset] = (before[0] + available, before[1] + reserved)
-        return sums
-
-    def positions(self, account: str) -> list[Position]:
-        return [
-            each for link in self.links.values() for each in self._asked(link, "positions", account)
-        ]
-
-    def pnl(self, account: str) -> dict[str, Pnl]:
-        found: dict[str, Pnl] = {}
-        for link in self.links.values():
-            found |= self._asked(link, "pnl", account)
-        return found
-
-    def ledger(self, account: str, *, before: int = 0, limit: int = MOVEMENTS_MAX) -> MovementPage:
-        link = self._one("a page of movements")
-        page: MovementPage = self._asked(link, "ledger", account, before=before, limit=limit)
-        return page
-
-    def trades(
-        self, account: str = "", symbol: str = "", *, before: str = "", limit: int = TRADES_MAX
-    ) -> list[Trade]:
-        link = self._of_symbol(symbol) if symbol else self._one("a page of trades")
-        found: list[Trade] = self._asked(
-            link, "trades", account, symbol, before=before, limit=limit
-        )
-        return found
-
-    def candles(
-        self, symbol: str, width: str, start: Moment, end: Moment | None = None,
-        upto_seq: int | None = None,
-    ) -> list[Candle]:  # fmt: skip
-        until_ns = None if end is None else instant_ns("end", end)
-        found: list[Candle] = self._asked(
-            self._of_symbol(symbol), "candles", symbol, width, instant_ns("start", start), until_ns,
-            upto_seq,
-        )  # fmt: skip
-        return found
-
-    def statistics(self, symbol: str, end: Moment | None = None) -> Candle:
-        given = (symbol,) if end is None else (symbol, instant_ns("end", end))
-        found: Candle = self._asked(self._of_symbol(symbol), "statistics", *given)
-        return found
-
-    def queue_ahead(self, symbol: str, order_ids: Sequence[int]) -> "Future[dict[int, Decimal]]":
-        self._check_symbol(symbol)
-        return self._of_symbol(symbol).ask("queue_ahead", symbol, list(order_ids))
-
-    def origins(self, order_ids: Sequence[int]) -> dict[int, Origin]:
-        if not order_ids:
-            return {}
-        found: dict[int, Origin] = self._asked(
-            self._one("an order's origin"), "origins", list(order_ids)
-        )
-        return found
-
-    def reports_after(self, account: str, seq: int, upto_seq: int) -> list[OrderResponse] | None:
-        found: list[OrderResponse] | None = self._asked(
-            self._one("to resume"), "reports_after", account, seq, upto_seq
-        )
-        return found
-
-    def trades_after(self, symbol: str, seq: int, upto_seq: int) -> list[TradeEvent] | None:
-        found: list[TradeEvent] | None = self._asked(
-            self._of_symbol(symbol), "trades_after", symbol, seq, upto_seq
-        )
-        return found
-
-    def account_limits(self, account: str) -> "Future[AccountLimits]":
-        """Of the first group: what is said of an account is said to every group."""
-        return self._only.ask("account_limits", account)
-
-    def halts(self) -> "Future[Halts]":
-        """Of several groups everybody's is the first that is told."""
-        return gathered([link.ask("halts") for link in self.links.values()], halts_of)
-
-    def digest(self) -> "Future[StateDigest]":
-        """Raises ValidationError where there are several groups."""
-        return self._one("a digest").ask("digest")
-
-    def calendar(self, from_ns: int, days: int = 7) -> list[CalendarWindow]:
-        """Every group has the same."""
-        found: list[CalendarWindow] = self._asked(self._only, "calendar", from_ns, days)
-        return found
-
-    def count_open(self, account: str = "", symbol: str = "") -> OpenCount:
-        """Raises ValidationError where accounts of several groups would have to be counted: those
-        that are in two are not known."""
-        links = [self._of_symbol(symbol)] if symbol else list(self.links.values())
-        if not account and len(links) > 1:
-            links = [self._one("a count of accounts")]
-        found = [self._asked(link, "count_open", account, symbol) for link in links]
-        return OpenCount(
-            sum(each.orders for each in found), max(each.accounts for each in found),
-            sum(each.symbols for each in found),
-        )  # fmt: skip
-
-    def actions(self, *, before: int = 0, limit: int = ACTIONS_MAX) -> ActionPage:
-        link = self._one("a page of actions")
-        page: ActionPage = self._asked(link, "actions", before=before, limit=limit)
-        return page
-
-    def explain(self, named: str, account: str = "") -> Explained | None:
-        """Raises ValidationError where several groups have one."""
-        links = self.routes.likely(account, named)
-        return the_only([self._asked(link, "explain", named, account) for link in links], named)
-
-    def symbol_limits(self) -> "Future[dict[str, dict[str, str]]]":
-        asked = [link.ask("symbol_limits") for link in self.links.values()]
-        return gathered(asked, lambda found: {k: v for each in found for k, v in each.items()})
-
-    def indicative(self, symbol: str) -> "Future[IndicativePrice | None]":
-        self._check_symbol(symbol)
-        return self._of_symbol(symbol).ask("indicative", symbol)
-
-    def journal_seq(self, symbol: str = "") -> "Future[int]":
-        """Behind all that was told of the turns before. Without a symbol the lowest of all groups:
-        what is told later has a higher one, whichever group tells it."""
-        if symbol or len(self.links) == 1:
-            return (self._of_symbol(symbol) if symbol else self._only).ask("journal_seq")
-        return gathered([link.ask("journal_seq") for link in self.links.values()], min)
-
-    def account_snapshot(self, account: str) -> "Future[AccountSnapshot]":
-        return self._one("a private channel").ask("account_snapshot", account)
-
-    # --- from the mirrors ---
-
-    def instruments(self, *, delisted: bool = False) -> dict[str, Instrument]:
-        mirrors = [link.mirror for link in self.links.values()]
-        known = [each.known if delisted else each.listed for each in mirrors]
-        return {name: each for some in known for name, each in some.items()}
-
-    def market_states(self) -> dict[str, Phase]:
-        return {k: v for link in self.links.values() for k, v in link.mirror.phases().items()}
-
-    def depth_snapshot(self, symbol: str) -> DepthSnapshot:
-        self._check_symbol(symbol)
-        return self._of_symbol(symbol).mirror.depth(symbol)
-
-    def recent_trades(self, symbol: str, limit: int | None = None) -> list[TradePrint]:
-        self._check_symbol(symbol)
-        if limit is not None and (type(limit) is not int or limit < 1):
-            raise ValidationError("limit", limit, "a whole number, 1 or more")
-        trades = self._of_symbol(symbol).mirror.trades(symbol)
-        return trades[-limit:] if limit else trades
-
-    def best_bid(self, symbol: str) -> Decimal | None:
-        levels = self._levels(symbol, 0)
-        return levels[0][0] if levels else None
-
-    def best_ask(self, symbol: str) -> Decimal | None:
-        levels = self._levels(symbol, 1)
-        return levels[0][0] if levels else None
-
-    def _levels(self, symbol: str, side: int) -> list[DecimalLevel]:
-        book = self.depth_snapshot(symbol)
-        levels = (book.bids_ticks, book.asks_ticks)[side][:1]
-        return levels_of(levels, book.price_scale, book.quantity_scale)
-
-    def _check_symbol(self, symbol: str) -> None:
-        known = self.instruments()
-        if type(symbol) is not str or symbol not in known:
-            raise ValidationError("symbol", symbol, "one of " + ", ".join(known))
-
     # --- how it goes ---
-
-    def latency_rows(self, hop: str) -> list[tuple[int, int, int]]:
-        """Of what is seen from here: `send` to the engine's reading,
-        `venue` from there to its answer, `publish` from there to here, `total`."""
-        if hop not in HOPS:
-            raise ValidationError("hop", hop, "one of " + ", ".join(HOPS))
-        together = Histogram()
-        for link in self.links.values() if hop in TIMED else ():
-            together.merge(link.times[hop])
-        return together.rows()
 
     def get_status(self) -> dict[str, Any]:
         """What the home group's engine last said of itself; then how each group is reached."""
@@ -540,50 +217,6 @@ UNKNOWN: dict[str, Any] = {
     "store": "unknown", "store_lag": 0, "store_log_bytes": 0,
     "latency_ns": {"total": {"all": {"count": 0}}},
 }  # fmt: skip
-
-
-def halts_of(found: Sequence[Halts]) -> Halts:
-    """Of several groups: an account or everybody may be stopped in one of them alone, where
-    another one could not be reached when it was said."""
-    told = next((each for each in found if each.everybody is not Trading.ACTIVE), found[0])
-    accounts = {name: said for each in found for name, said in each.accounts.items()}
-    symbols = {name: said for each in found for name, said in each.symbols.items()}
-    return Halts(told.everybody, told.why, accounts, symbols)
-
-
-def the_only(found: Sequence[T | None], named: str | int) -> T | None:
-    """The one order, or its story, of this name. Raises ValidationError where several groups have
-    one: order ids count in each group alone."""
-    those = [each for each in found if each is not None]
-    if len(those) > 1:
-        expected = "a clientOrderId, as several groups have an order of this name"
-        raise ValidationError("order_id", named, expected)
-    return those[0] if those else None
-
-
-def gathered(futures: Sequence["Future[Any]"], made: Callable[[list[Any]], Any]) -> "Future[Any]":
-    """One outcome of several; the first error is its own."""
-    outcome: Future[Any] = Future()
-    left = len(futures)
-    lock = threading.Lock()
-
-    def done(_: "Future[Any]") -> None:
-        nonlocal left
-        with lock:
-            left -= 1
-            if left:
-                return
-        errors = [each.exception() for each in futures if each.exception() is not None]
-        try:
-            if errors:
-                raise errors[0] or AssertionError
-            settle(outcome, made([each.result() for each in futures]))
-        except Exception as error:
-            settle(outcome, None, error)
-
-    for each in futures:
-        each.add_done_callback(done)
-    return outcome
 
 
 class Broadcast(RemoteOrders):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 
 from oms.enums import RequestType, Scope
-from oms.errors import ValidationError
+from oms.errors import TransportError, ValidationError
 from oms.futures import settle
 from oms.reports import OrderResponse
 from oms.requests import AccessRequest, FundsRequest, MassCancelRequest, OrderRequest, Request
@@ -58,10 +58,17 @@ class Routes:
                     return group
         return self._home
 
-    def likely(self, account: str, named: str | int) -> list[Link]:
-        """The groups that may have this order: one, if it is known where it went."""
+    def likely(self, account: str, named: str | int) -> tuple[list[Link], list[str]]:
+        """The groups that may have this order: one, if it is known where it went; and which were
+        left out, because their engines are silent: by a client order id they need not be asked
+        where another one has it. An order id may be of any group."""
         group = self._went.get((account, named)) if isinstance(named, str) else None
-        return [self._links[group]] if group is not None else list(self._links.values())
+        if group is not None:
+            return [self._links[group]], []
+        alive = [each for each in self._links.values() if each.alive]
+        if isinstance(named, int) or not alive:
+            return list(self._links.values()), []
+        return alive, [name for name, each in self._links.items() if each not in alive]
 
     def submit(self, request: Request) -> "Future[OrderResponse]":
         links = self._links
@@ -74,7 +81,7 @@ class Routes:
                 return links[group].submit(request)
             return self._change(request)
         if self._is_about_all(request):
-            return _one_of([link.submit(request) for link in links.values()])
+            return _one_of({group: link.submit(request) for group, link in links.items()})
         return links[self.group_of(request)].submit(request)
 
     @staticmethod
@@ -100,10 +107,9 @@ class Routes:
             self._note(account, request.client_order_id, group)
             return self._links[group].submit(request)
         outcome: Future[OrderResponse] = Future()
-        asked = {
-            group: link.ask("get_order", account, named or request.order_id)
-            for group, link in self._links.items()
-        }
+        links, silent = self.likely(account, named or request.order_id)
+        asked = {link.group: link.ask("get_order", account, named or request.order_id)
+                 for link in links}  # fmt: skip
         left, lock = [len(asked)], threading.Lock()
 
         def done(_: "Future[OrderResponse | None]") -> None:
@@ -121,6 +127,9 @@ class Routes:
                 wrong = ValidationError("order_id", named or request.order_id, expected)
                 settle(outcome, None, wrong)
                 return
+            if not found and silent:
+                settle(outcome, None, silent_error(silent))
+                return
             group = found[0] if found else self._home
             self._note(account, request.client_order_id, group)
             _pass_on(self._links[group].submit(request), outcome)
@@ -128,6 +137,11 @@ class Routes:
         for each in asked.values():
             each.add_done_callback(done)
         return outcome
+
+
+def silent_error(groups: Sequence[str]) -> TransportError:
+    """What is said where no group has an order, and these could not be asked."""
+    return TransportError(f"group {groups[0]}: its engine is silent, and it may have the order")
 
 
 def _pass_on(future: "Future[OrderResponse]", outcome: "Future[OrderResponse]") -> None:
@@ -138,8 +152,37 @@ def _pass_on(future: "Future[OrderResponse]", outcome: "Future[OrderResponse]") 
     future.add_done_callback(done)
 
 
-def _one_of(futures: Sequence["Future[OrderResponse]"]) -> "Future[OrderResponse]":
-    """The answer to what every group was asked: a refusal if one refused, else the first."""
+COUNTED = ("canceled", "cancel_requested")  # facts that add up
+
+
+class Joined(OrderResponse):
+    """The answer to what every group was asked: a refusal if one refused, else that of the first
+    group; with those of all groups, and with their counts added up."""
+
+    __slots__ = ("_answers",)
+
+    def __init__(self, answers: Mapping[str, OrderResponse]) -> None:
+        found = list(answers.values())
+        told = next((each for each in found if each.refused), found[0])
+        report, hops, times, at_once = told.made_of
+        counts = {
+            name: sum(int(each.facts[name]) for each in found if name in each.facts)
+            for name in COUNTED
+            if name in told.facts and not told.refused
+        }
+        if counts:
+            facts = {**told.facts, **counts}
+            report = report._replace(reason=", ".join(f"{k}={v}" for k, v in facts.items()))
+        super().__init__(report, told.instrument, hops, times, at_once)
+        self._answers = answers
+
+    @property
+    def answers(self) -> Mapping[str, OrderResponse]:
+        return self._answers
+
+
+def _one_of(futures: Mapping[str, "Future[OrderResponse]"]) -> "Future[OrderResponse]":
+    """By group."""
     outcome: Future[OrderResponse] = Future()
     left, lock = [len(futures)], threading.Lock()
 
@@ -148,13 +191,12 @@ def _one_of(futures: Sequence["Future[OrderResponse]"]) -> "Future[OrderResponse
             left[0] -= 1
             if left[0]:
                 return
-        error = next((e for each in futures if (e := each.exception())), None)
+        error = next((e for each in futures.values() if (e := each.exception())), None)
         if error is not None:
             settle(outcome, None, error)
             return
-        answers = [each.result() for each in futures]
-        settle(outcome, next((each for each in answers if each.refused), answers[0]))
+        settle(outcome, Joined({group: each.result() for group, each in futures.items()}))
 
-    for each in futures:
+    for each in futures.values():
         each.add_done_callback(done)
     return outcome

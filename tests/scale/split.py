@@ -40,9 +40,15 @@ class EngineThreads:
         self.engine.stop()
 
 
+def two_groups(config: Config) -> str:
+    """[scale] market_groups: one with the first market, one with all others."""
+    first, *others = [each.symbol for each in config.instruments]
+    return f"one: {first}, two: {' '.join(others)}" if others else ""
+
+
 class Split(FrontDoor):
     """As a FrontDoor, with Redis between the front door and its order manager. `oms` is that of
-    the engine; `remote` is what the front door holds."""
+    the home group's engine; `remote` is what the front door holds. engines: by group."""
 
     def __init__(
         self, directory: Path, url: str, config: Config | None = None, clock: Clock | None = None,
@@ -52,8 +58,12 @@ class Split(FrontDoor):
         config = replace(config, scale=ScaleConfig(redis_url=url, **scale))
         self.died = []
         self.directory, self.config, self.clock = directory, config, clock
-        (directory / "engine").mkdir(exist_ok=True, parents=True)
-        self.engine = EngineThreads(directory / "engine", config, GROUP, clock)
+        self.engines: dict[str, EngineThreads] = {}
+        for group in config.scale.names:
+            place = directory / ("engine" if group == GROUP else f"engine-{group}")
+            place.mkdir(exist_ok=True, parents=True)
+            self.engines[group] = EngineThreads(place, config.of_group(group), group, clock)
+        self.engine = self.engines[config.scale.home]
         self.oms = self.engine.oms
         self._open()
 
@@ -82,15 +92,16 @@ class Split(FrontDoor):
 
     def settle(self) -> None:
         """What the test did to the engine itself is known to the front door."""
-        seq = self.oms.dispatcher.fold.last_seq
-        with suppress(AssertionError):
-            mirror = self.remote.home.mirror
-            wait_for(lambda: mirror.seq >= seq and not mirror.behind, 1)
+        for group, each in self.engines.items():
+            seq, mirror = each.oms.dispatcher.fold.last_seq, self.remote.links[group].mirror
+            with suppress(AssertionError):
+                wait_for(lambda: mirror.seq >= seq and not mirror.behind, 1)  # noqa: B023
 
     def stop(self) -> None:
         self._close()
-        self.engine.stop()
-        assert [*self.died, *self.engine.died] == []
+        for each in self.engines.values():
+            each.stop()
+        assert [*self.died, *(died for each in self.engines.values() for died in each.died)] == []
 
     def _close(self) -> None:
         self.http.close()
@@ -101,12 +112,12 @@ class Split(FrontDoor):
 
 
 class Beside(Split):
-    """Another api of the same engine; it is stopped before that."""
+    """Another api of the same engines; it is stopped before them."""
 
     def __init__(self, first: Split) -> None:
         self.died = []
         self.directory, self.config, self.clock = first.directory, first.config, first.clock
-        self.engine, self.oms = first.engine, first.oms
+        self.engines, self.engine, self.oms = first.engines, first.engine, first.oms
         self._open()
 
     def stop(self) -> None:

@@ -4,8 +4,11 @@ import os
 
 import pytest
 
-SPLIT = os.environ.get("OMS_TEST_FORM") == "split"
-"""The same tests with Redis between the front door and its order manager: see tests/scale."""
+FORM = os.environ.get("OMS_TEST_FORM", "")
+SPLIT = FORM in ("split", "groups")
+"""The same tests with Redis between the front door and its order manager, or two order managers,
+each with a group of markets: see tests/scale."""
+GROUPS = FORM == "groups"
 
 for package in ("starlette", "uvicorn", "msgspec", "websockets", "jwt", "httpx"):
     pytest.importorskip(package)
@@ -33,7 +36,8 @@ def start_door(tmp_path):
 def _split(directory):
     """What makes a front door in the split form, and what ends its server."""
     from tests.scale.servers import RedisServer
-    from tests.scale.split import Split
+    from tests.scale.split import Split, two_groups
+    from tests.web.doors import front_config
 
     server = RedisServer(directory / "redis").start()
 
@@ -43,7 +47,9 @@ def _split(directory):
         if directory not in places:
             places.append(directory)
         url = f"{server.url.removesuffix('0')}{places.index(directory)}"
-        return Split(directory, url, config, clock)
+        config = config or front_config()
+        groups = {"market_groups": two_groups(config)} if GROUPS else {}
+        return Split(directory, url, config, clock, **groups)
 
     return make, server.kill
 

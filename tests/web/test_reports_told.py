@@ -1,8 +1,13 @@
 """Reports: what the library says of a request, said over the network without loss."""
 
+import pytest
+
 from oms.reports import OrderResponse
 from oms.requests import OrderRequest
+from tests.web.conftest import GROUPS
 from tests.web.wires import Wire
+
+of_one_group = pytest.mark.skipif(GROUPS, reason="tests/scale/test_one_door.py names the group")
 
 
 def told_of(response: OrderResponse) -> dict:
@@ -73,6 +78,7 @@ def test_a_long_answer_has_the_first_report_and_the_latest(door, monkeypatch):
     ]  # fmt: skip
 
 
+@of_one_group
 def test_an_account_is_told_as_of_one_instant(door):
     """Its open orders, as the library tells them, what it owns, and the sequence of both."""
     ann = door.user("ann")
@@ -85,6 +91,7 @@ def test_an_account_is_told_as_of_one_instant(door):
     assert owned["USD"] == f"{now.balances['USD'][1]:f}" == "270"
 
 
+@of_one_group
 def test_what_happened_meanwhile_is_told_page_by_page(door):
     """Orders and money alike; each report once, whatever the size of a page."""
     ann, bob = door.user("ann"), door.user("bob")
@@ -106,6 +113,7 @@ def test_what_happened_meanwhile_is_told_page_by_page(door):
     assert len(ann.ask("GET", f"/reports?after={seq}&upto={latest - 1}").json()["reports"]) == 2
 
 
+@of_one_group
 def test_what_cannot_be_told_of_the_past_says_why(door, monkeypatch):
     ann = door.user("ann")
     for price in ("90", "91", "92"):

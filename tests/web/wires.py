@@ -10,7 +10,10 @@ WAIT_S = 30
 
 
 class Wire:
-    """One socket. `told`: all messages so far but heartbeats."""
+    """One socket. `told`: all messages so far but heartbeats. At a door of several groups of
+    markets it is about the first: it names that, and reads as if there were no other."""
+
+    of_group = ("orders", "fills", "reports", "balances")  # channels
 
     def __init__(self, door, user=None, query="", **more):
         headers = user.headers if user is not None else {}
@@ -23,18 +26,34 @@ class Wire:
         )  # fmt: skip
         self.told = []
         self.beats = []
+        self.groups = []
         self.welcome = self.read()
+        self.groups = self.welcome.pop("groups", [])
+
+    def heard(self):
+        return json.loads(self.socket.recv(WAIT_S))
+
+    def next(self):
+        while True:
+            message = self.heard()
+            group = message.pop("group", None)
+            for each in message.get("subscriptions", ()):
+                each.pop("group", None)
+            if message.get("channel") != "heartbeat" or group in (None, *self.groups[:1]):
+                return message
 
     def read(self):
         """The next message that is no heartbeat."""
         while True:
-            message = json.loads(self.socket.recv(WAIT_S))
+            message = self.next()
             if message.get("channel") != "heartbeat" or "op" in message:
                 self.told.append(message)
                 return message
             self.beats.append(message)
 
     def say(self, **message):
+        if self.groups and message.get("channel") in self.of_group:
+            message["group"] = self.groups[0]
         self.socket.send(json.dumps(message))
 
     def ask(self, **message):
@@ -56,7 +75,7 @@ class Wire:
     def beat(self, seq=0):
         """The next heartbeat that has come to `seq`: everything before was told."""
         while not self.beats or int(self.beats[-1]["seq"]) < seq:
-            message = json.loads(self.socket.recv(WAIT_S))
+            message = self.next()
             (self.beats if message.get("channel") == "heartbeat" else self.told).append(message)
         return self.beats[-1]
 

@@ -15,6 +15,7 @@ from oms.enums import RequestType
 from oms.errors import OMSError
 from oms.gateways.web.errors import http_error, refusal
 from oms.gateways.web.front import Door
+from oms.manager import OrderManagement
 from oms.reports import OrderResponse
 from oms.requests import MassCancelRequest, OrderRequest
 from oms.requests.access import GATE, AccessAction, AccessRequest, told_facts
@@ -129,8 +130,19 @@ class Disconnects:
         return response.facts.get("canceled", "0")
 
     async def _cancel_own(self, user: str, arm: Arm) -> str:
-        """Those whose journal entry says that they came over this very socket."""
-        door, oms = self._door, self._door.oms
+        """Those whose journal entry says that they came over this very socket: in every group of
+        markets, also where another one's engine is not there."""
+        groups = self._door.oms.groups.values()
+        counts = await asyncio.gather(
+            *[self._cancel_own_of(oms, user, arm) for oms in groups], return_exceptions=True
+        )
+        for each in counts:
+            if isinstance(each, BaseException):
+                raise each
+        return str(sum(each for each in counts if isinstance(each, int)))
+
+    async def _cancel_own_of(self, oms: OrderManagement, user: str, arm: Arm) -> int:
+        door = self._door
         open_orders = await door.in_thread(oms.open_orders, arm.account)
         origins = await door.in_thread(oms.origins, [each.order_id for each in open_orders])
         way = gateway_of(arm)
@@ -148,7 +160,7 @@ class Disconnects:
             ]  # fmt: skip
             for future in futures:
                 _check_taken(await door.settled(future))
-        return str(len(own))
+        return len(own)
 
 
 def _check_taken(response: OrderResponse) -> None:

@@ -6,6 +6,7 @@ Owner: the event loop; the dispatcher's thread only asks whether anybody waits f
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from oms.gateways.web.told import ended
 from oms.manager import OrderManagement
@@ -20,22 +21,25 @@ class Ends:
         oms: OrderManagement,
         loop: asyncio.AbstractEventLoop,
         in_thread: Callable[..., Awaitable[OrderResponse | None]],
+        oms_of: Callable[[str], OrderManagement],
     ) -> None:
-        self._oms = oms
+        self._oms, self._oms_of = oms, oms_of
         self._loop = loop
         self._in_thread = in_thread
-        self._waiting: dict[int, list[asyncio.Future[OrderResponse]]] = {}
+        # By symbol, too: order ids count in each group of markets alone.
+        self._waiting: dict[tuple[str, int], list[asyncio.Future[OrderResponse]]] = {}
 
     async def wait(self, response: OrderResponse, seconds: float) -> OrderResponse:
         """How the order stands once it is over, or as it stands after so long."""
-        order_id, account = response.order_id, response.account
+        name = response.symbol, response.order_id
+        ask = partial(self._oms_of(response.symbol).get_order, response.account, response.order_id)
         waiting: asyncio.Future[OrderResponse] = self._loop.create_future()
         if not self._waiting:
             self._oms.add_listener(self._heard)
-        self._waiting.setdefault(order_id, []).append(waiting)
+        self._waiting.setdefault(name, []).append(waiting)
         try:
             # It may have ended before anybody listened.
-            now = await self._in_thread(self._oms.get_order, account, order_id)
+            now = await self._in_thread(ask)
             if now is not None and ended(now):
                 return now
             async with asyncio.timeout(seconds):
@@ -43,19 +47,19 @@ class Ends:
         except TimeoutError:
             pass
         finally:
-            self._waiting[order_id].remove(waiting)
-            if not self._waiting[order_id]:
-                del self._waiting[order_id]
+            self._waiting[name].remove(waiting)
+            if not self._waiting[name]:
+                del self._waiting[name]
             if not self._waiting:
                 self._oms.remove_listener(self._heard)
-        return await self._in_thread(self._oms.get_order, account, order_id) or response
+        return await self._in_thread(ask) or response
 
     def _heard(self, response: OrderResponse) -> None:
         """On the dispatcher's thread."""
-        if response.order_id in self._waiting and ended(response):
+        if (response.symbol, response.order_id) in self._waiting and ended(response):
             self._loop.call_soon_threadsafe(self._tell, response)
 
     def _tell(self, response: OrderResponse) -> None:
-        for waiting in self._waiting.get(response.order_id, ()):
+        for waiting in self._waiting.get((response.symbol, response.order_id), ()):
             if not waiting.done():
                 waiting.set_result(response)

@@ -11,6 +11,7 @@ that the table of rights is the table of routes.
 
 import asyncio
 import itertools
+import logging
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -24,7 +25,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from starlette.types import Receive, Scope
 
 from oms.clock import NANOS
-from oms.errors import StoppedError, StoreError, TransportError, ValidationError
+from oms.errors import OMSError, StoppedError, StoreError, TransportError, ValidationError
 from oms.gateways.addresses import group_of
 from oms.gateways.gate import Caller, may
 from oms.gateways.web.bridge import Bridge, Waiting
@@ -57,6 +58,8 @@ from oms.reports import OrderResponse
 from oms.requests import FundsAction, Origin, Request
 from oms.shared import SharedCounts
 from oms.users import AccessScope
+
+log = logging.getLogger(__name__)
 
 GATEWAY = "rest"
 ANSWER_S_MAX = 10.0  # then 504: the outcome is unknown; up to a second later
@@ -156,12 +159,13 @@ class Door:
         self._numbers, self._process = itertools.count(1), os.getpid()
         self._follows = False
         self._status: tuple[int, Told] | None = None
+        self._limits: dict[str, dict[str, str]] = {}
         self.vitals = Vitals(oms, self.status, lambda: self.sockets)
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """The loop runs, whose coroutines these are."""
         self._bridge = Bridge(loop)
-        self.ends = Ends(self.oms, loop, self.looked)
+        self.ends = Ends(self.oms, loop, self.looked, self.oms_of)
         if self.oms.counts is not None:
             self._pools.append(self._sharing)
             self._telling = loop.create_task(self._count_together(self.oms.counts))
@@ -321,7 +325,7 @@ class Door:
             return None
         return {
             **await self.order_told(found, reports=reports),
-            "fills": await self.looked(fills_told, self.oms, account, found),
+            "fills": await self.looked(fills_told, self.oms_of(found.symbol), account, found),
         }
 
     async def order_told(self, response: OrderResponse, *, reports: bool = False) -> Told:
@@ -330,10 +334,52 @@ class Door:
         return (await self.looked(told))[0]
 
     async def orders_told(
-        self, responses: Sequence[OrderResponse], *, reports: bool = False
+        self, responses: Sequence[OrderResponse], *, reports: bool = False, group: str = ""
     ) -> list[Told]:
-        told = partial(orders_told, self.oms, responses, reports=reports)
+        """group: of all of them, where it is known."""
+        oms = self.oms.groups[group] if group else self.oms
+        told = partial(orders_told, oms, responses, reports=reports)
         return await self.in_thread(told)
+
+    # --- groups of markets ---
+
+    @property
+    def group_names(self) -> list[str]:
+        """Empty where there is one group: then none is named in any message."""
+        return [name for name in self.oms.groups if name]
+
+    def group_of(self, symbol: str) -> str:
+        """Which group trades it; "" where there is one group, or no such symbol."""
+        groups = self.oms.groups.items() if self.group_names else ()
+        found = (name for name, oms in groups if symbol in oms.instruments(delisted=True))
+        return next(found, "")
+
+    async def symbol_limits(self) -> dict[str, dict[str, str]]:
+        """What an order of each market may be; of a group whose engine is away as it last said.
+        Raises HttpError, OMSError: where there is no other group."""
+        if not self.group_names:
+            return await self.answered(self.oms.symbol_limits())
+        for name, oms in self.oms.groups.items():
+            try:
+                found: dict[str, dict[str, str]] = await self.answered(oms.symbol_limits())
+                self._limits.update(found)
+            except (HttpError, OMSError) as error:
+                log.info("limits of group %s are as they were: %s", name, error)
+        return self._limits
+
+    def oms_of(self, symbol: str) -> OrderManagement:
+        """That of the group that trades it."""
+        return self.oms.groups.get(self.group_of(symbol), self.oms)
+
+    def one_group(self, named: str, what: str) -> str:
+        """The group that is meant, where `what` goes by the sequences of one. Raises
+        ValidationError."""
+        if named in self.oms.groups:
+            return named
+        if not self.group_names:
+            raise ValidationError("group", named, "none, as there is one group of markets")
+        expected = f"one of {', '.join(self.group_names)}: {what} goes by a group's own sequences"
+        raise ValidationError("group", named or None, expected)
 
     async def book(self, symbol: str) -> DepthSnapshot:
         if not self._follows:  # the very first waits for a turn

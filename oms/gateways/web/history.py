@@ -1,15 +1,21 @@
 """History: the routes of what was: orders, trades, money; and of what came of it, positions.
 
 All of it is read from the database, on other threads, page by page. `next` of a page is the cursor
-of the one behind it: a journal sequence, an execution id. A page may be short, or empty, and yet
-have a `next`, because a look is bounded; only null says that it is the last.
+of the one behind it: a journal sequence, an execution id; of several groups of markets one of
+each. A page may be short, or empty, and yet have a `next`, because a look is bounded; only null
+says that it is the last.
 """
 
+from collections.abc import Mapping
+from itertools import groupby
+
+from oms.answers import Movement
 from oms.enums import OrderState, Side
 from oms.errors import ValidationError
 from oms.gateways.web.errors import Reply
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.market import instrument_of
+from oms.gateways.web.merging import START, Page, Row, merged, of_group
 from oms.gateways.web.money import OfAccount
 from oms.gateways.web.orders import orders_told
 from oms.gateways.web.places import Place
@@ -33,7 +39,8 @@ from oms.gateways.web.told import (
     report_told,
 )
 from oms.gateways.web.trading import COUNT, PAGE, PAGE_MAX, Id, WithReports, cursor
-from oms.gateways.web.words import Body, WholeText
+from oms.gateways.web.words import Body, CursorText, WholeText
+from oms.manager import OrderManagement
 from oms.positions import report_id_of
 from oms.reports import NUMBER_BITS, NUMBER_MASK
 
@@ -41,51 +48,65 @@ from oms.reports import NUMBER_BITS, NUMBER_MASK
 class History(WithReports):
     """All orders of an account: open, ended and refused. before: `next` of the page before. A page
     may have fewer orders than `limit`, or none, and yet a `next`: only null says that it is the
-    last."""
+    last. group: of markets, where there are several; without it of all."""
 
+    group: Id | None = None
     account: Id | None = None
     symbol: Id | None = None
     side: Side | None = None
     status: OrderState | None = None
-    before: WholeText = "0"
+    before: CursorText = START
     limit: COUNT = PAGE
 
 
 class PastTrades(Body):
     """Of a market, for everybody; or, with mine=true, of an account of yours, with fees, of one
-    market or of all. before: `next` of the page before."""
+    market or of all. before: `next` of the page before. group: of markets, where there are several;
+    without it of all."""
 
+    group: Id | None = None
     symbol: Id | None = None
     mine: bool = False
     account: Id | None = None
-    before: Id | None = None
+    before: CursorText = START
     limit: COUNT = PAGE
 
 
-class Page(Body):
-    """before: `next` of the page before."""
+class Movements(Body):
+    """before: `next` of the page before. group: of markets, where there are several; without it of
+    all."""
 
+    group: Id | None = None
     account: Id | None = None
-    before: WholeText = "0"
+    before: CursorText = START
     limit: COUNT = PAGE
 
 
 class Missed(Body):
     """Reports of the turns behind `after`, a journal sequence, up to `upto`, by default the latest;
     or behind the report that `after` names by its execution id, such as 24-2: `next` of the page
-    before."""
+    before. group: of markets, where there are several: whose sequence `after` is."""
 
     after: Id
+    group: Id | None = None
     account: Id | None = None
     upto: WholeText | None = None
     limit: COUNT = PAGE_MAX
 
 
-async def account_now(ask: Ask, wanted: OfAccount) -> Reply:
+class AccountOf(OfAccount):
+    """group: of markets, where there are several: each has an instant and a sequence of its
+    own."""
+
+    group: Id | None = None
+
+
+async def account_now(ask: Ask, wanted: AccountOf) -> Reply:
     account = ask.seen_account(wanted.account)
-    found = await ask.door.answered(ask.oms.account_snapshot(account))
+    group = ask.door.one_group(wanted.group or "", "an account's instant")
+    found = await ask.door.answered(ask.oms.groups[group].account_snapshot(account))
     return Reply({
-        "account": account, "seq": str(found.seq),
+        "account": account, **({"group": group} if group else {}), "seq": str(found.seq),
         "reports": [report_told(each) for each in found.orders],
         "balances": balances_told(found.balances),
     })  # fmt: skip
@@ -94,14 +115,18 @@ async def account_now(ask: Ask, wanted: OfAccount) -> Reply:
 async def reports(ask: Ask, page: Missed) -> Reply:
     """What happened to an account's orders and requests meanwhile, in order, from the store."""
     account, behind = ask.seen_account(page.account), place_named(page.after)
-    latest = await ask.door.answered(ask.oms.journal_seq())
+    group = ask.door.one_group(page.group or "", "what happened meanwhile")
+    oms = ask.oms.groups[group]
+    latest = await ask.door.answered(oms.journal_seq())
     upto = min(cursor("upto", page.upto), latest) if page.upto is not None else latest
     told: Told = {"account": account, "reports": None, "next": None}
+    if group:
+        told["group"] = group
     if behind.seq > latest:
         return Reply({**told, "why": "UNKNOWN_SEQUENCE"})
 
     def look() -> Told:
-        found = ask.oms.reports_after(account, max(0, behind.seq - 1), upto)
+        found = oms.reports_after(account, max(0, behind.seq - 1), upto)
         if found is None:
             return {**told, "why": "TOO_FAR_BACK"}
         missed = [each for each in found if not behind.has(each.journal_seq, each.number)]
@@ -122,18 +147,40 @@ def place_named(after: str) -> Place:
 
 async def orders(ask: Ask, page: History) -> Reply:
     """Newest first."""
-    account, before = ask.seen_account(page.account), cursor("before", page.before)
+    account, groups = ask.seen_account(page.account), groups_of(ask, page.symbol, page.group)
 
-    def look() -> Told:
-        found = ask.oms.orders(
-            account, symbol=page.symbol or "", side=page.side, before=before, limit=page.limit
-        )
-        rows = [each for each in found.orders if page.status in (None, each.state)]
-        following = str(found.before) if found.before else None
-        told = orders_told(ask.oms, rows, reports=page.reports)
-        return {"orders": told, "next": following}
+    def look(oms: OrderManagement, before: str) -> Page:
+        found = oms.orders(
+            account, symbol=page.symbol or "", side=page.side, before=cursor("before", before),
+            limit=page.limit,
+        )  # fmt: skip
+        those = [each for each in found.orders if page.status in (None, each.state)]
+        told = orders_told(oms, those, reports=page.reports)
+        ids = [each.order_id for each in those]
+        placed_ns = oms.placed_ns(ids) if len(groups) > 1 else {}
+        rows = [
+            Row(placed_ns.get(order_id, 0), str(order_id), each)
+            for order_id, each in zip(ids, told, strict=True)
+        ]
+        return Page(rows, str(found.before) if found.before else None)
 
-    return Reply(await ask.door.in_thread(look))
+    found = await ask.door.in_thread(merged, groups, look, "before", page.before, page.limit)
+    return Reply({"orders": [each.told for each in found.rows], "next": found.next})
+
+
+def groups_of(
+    ask: Ask, symbol: str | None, group: str | None
+) -> Mapping[str, OrderManagement]:  # fmt: skip
+    """All; the one that is named, or that trades the symbol. A symbol that there never was is asked
+    of the first, which says so."""
+    groups = ask.oms.groups
+    if group is not None:
+        named = ask.door.one_group(group, "a page")
+        return {named: groups[named]}
+    if symbol is None or not ask.door.group_names:
+        return groups
+    name = ask.door.group_of(symbol) or next(iter(groups))
+    return {name: groups[name]}
 
 
 async def trades(ask: Ask, page: PastTrades) -> Reply:
@@ -150,24 +197,27 @@ async def trades(ask: Ask, page: PastTrades) -> Reply:
     if page.symbol is not None:
         instrument_of(ask, page.symbol)
 
-    def look() -> Told:
-        found = ask.oms.trades(
-            account, page.symbol or "", before=page.before or "", limit=page.limit
+    known = ask.oms.instruments()
+
+    def look(oms: OrderManagement, before: str) -> Page:
+        found = oms.trades(
+            account, page.symbol or "", before="" if before == START else before, limit=page.limit
         )
         following = found[0].execution_id if len(found) == page.limit else None
-        known = ask.oms.instruments()
-        told = [
-            told
-            for each in reversed(found)
-            for told in (
-                own_trades_told(each, account, known.get(each.symbol))
-                if account
-                else [past_trade_told(each)]
+        rows = [
+            Row(
+                each.wall_ns, each.execution_id,
+                own_trades_told(each, account, known.get(each.symbol)) if account
+                else [past_trade_told(each)],
             )
-        ]
-        return {"trades": told, "next": following}
+            for each in reversed(found)
+        ]  # fmt: skip
+        return Page(rows, following)
 
-    return Reply(await ask.door.slowly(look))
+    groups = groups_of(ask, page.symbol, page.group)
+    found = await ask.door.slowly(merged, groups, look, "before", page.before, page.limit)
+    return Reply({"trades": [told for each in found.rows for told in each.told],
+                  "next": found.next})  # fmt: skip
 
 
 async def positions(ask: Ask, wanted: OfAccount) -> Reply:
@@ -186,22 +236,30 @@ async def positions(ask: Ask, wanted: OfAccount) -> Reply:
     return Reply(await ask.door.in_thread(look))
 
 
-async def ledger(ask: Ask, page: Page) -> Reply:
+async def ledger(ask: Ask, page: Movements) -> Reply:
     """What moved an account's money, newest first: trades, fees, busts, corrections, funds.
 
     limit: of trades and requests. Each may have moved three amounts, which stand on one page.
     """
-    account, before = ask.seen_account(page.account), cursor("before", page.before)
+    account = ask.seen_account(page.account)
 
-    def look() -> Told:
-        found = ask.oms.ledger(account, before=before, limit=page.limit)
-        return {
-            "account": account,
-            "entries": [movement_told(each) for each in found.movements],
-            "next": str(found.before) if found.before else None,
-        }
+    def look(oms: OrderManagement, before: str) -> Page:
+        found = oms.ledger(account, before=cursor("before", before), limit=page.limit)
+        rows = [
+            Row(of_one[0].wall_ns, str(report_id), [movement_told(each) for each in of_one])
+            for report_id, those in groupby(found.movements, _report_id)
+            if (of_one := list(those))
+        ]
+        return Page(rows, str(found.before) if found.before else None)
 
-    return Reply(await ask.door.slowly(look))
+    groups = groups_of(ask, None, page.group)
+    found = await ask.door.slowly(merged, groups, look, "before", page.before, page.limit)
+    entries_ = [of_group(each._replace(told=told)) for each in found.rows for told in each.told]
+    return Reply({"account": account, "entries": entries_, "next": found.next})
+
+
+def _report_id(movement: Movement) -> int:
+    return movement.seq << NUMBER_BITS | movement.number
 
 
 def entries() -> list[Entry]:
@@ -210,13 +268,13 @@ def entries() -> list[Entry]:
         Entry("GET", "/orders", orders, read, "all orders, newest first", query=History,
               answer=Answer(OrderPageTold)),
         Entry("GET", "/account", account_now, read, "open orders and balances of one instant",
-              query=OfAccount, answer=Answer(AccountNowTold)),
+              query=AccountOf, answer=Answer(AccountNowTold)),
         Entry("GET", "/reports", reports, read, "what happened meanwhile", query=Missed,
               answer=Answer(ReportPageTold)),
         Entry("GET", "/trade/history", trades, Right.PUBLIC, "trades of a market, or your own",
               query=PastTrades, answer=Answer(TradePageTold)),
         Entry("GET", "/positions", positions, read, "what an account holds, and has made",
               query=OfAccount, answer=Answer(PositionsTold)),
-        Entry("GET", "/ledger", ledger, read, "what moved an account's money", query=Page,
+        Entry("GET", "/ledger", ledger, read, "what moved an account's money", query=Movements,
               answer=Answer(LedgerTold)),
     ]  # fmt: skip

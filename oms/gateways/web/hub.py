@@ -12,8 +12,9 @@ an interval become one, its ids from the first to the last, so none is skipped.
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, NamedTuple, Protocol, cast
 
 import msgspec
@@ -73,15 +74,26 @@ log = logging.getLogger(__name__)
 EVENTS_MAX = 200_000  # that no subscriber was told yet
 EVENTS_A_STEP = 500  # then other coroutines have their turn
 HEARTBEAT_S = 1.0
+LOST_S = 5.0  # then an engine is asked again: it died with the question, perhaps
 CANDLE_MS = 1_000  # a candle that grows is told once in so long
 
-Topic = tuple[Hashable, ...]
-"""Channel; then a symbol or account; then an interval or width."""
+
+class Topic(NamedTuple):
+    """What a subscription is to. key: a symbol or account; "" of the channels that have none.
+    detail: the interval of depth and ticker, in milliseconds; the width of candles. group: of
+    markets; "" where there is one."""
+
+    channel: str
+    key: str = ""
+    detail: str | int = ""
+    group: str = ""
+
+
 encode = msgspec.json.Encoder().encode
 
 
 class Beat(NamedTuple):
-    """The engine is alive, and has come so far."""
+    """The engine of a group is alive, and has come so far."""
 
     seq: int
 
@@ -89,7 +101,7 @@ class Beat(NamedTuple):
 Event = OrderResponse | MarketEvent | Beat
 OF_TRADES = (TradePrint, TradeBust, TradeCorrection)
 # Which events a channel is made of; all others are made of all that there are.
-MADE_OF: Mapping[Hashable, tuple[type, ...]] = {
+MADE_OF: Mapping[str, tuple[type, ...]] = {
     DEPTH: (DepthUpdate,), TICKER: (TopOfBook, *OF_TRADES), TRADES: OF_TRADES, CANDLES: OF_TRADES,
     AUCTION: (IndicativePrice,), ORDERS: (OrderResponse,), FILLS: (OrderResponse,),
     REPORTS: (OrderResponse,), BALANCES: (BalanceChange,),
@@ -132,14 +144,20 @@ class Hub:
         self._door = door
         self._oms = door.oms
         self._loop = loop
-        self._orders = Remembered(door.oms)
-        self._events: deque[Event] = deque()
-        self._woken = self._lost = self._asked = False
+        self._orders = {name: Remembered(oms) for name, oms in door.oms.groups.items()}
+        # What listens, with whose order manager it is. Its group goes with each event.
+        self._listeners = [
+            (oms, partial(self._heard, name), partial(self._happened, name))
+            for name, oms in door.oms.groups.items()
+        ]
+        self._events: deque[tuple[str, Event]] = deque()
+        self._woken = self._lost = False
+        self._asked: dict[str, float] = {}  # by group: since when an engine owes a beat
         self.clients: set[Subscriber] = set()
         self._topics: dict[Topic, set[Subscriber]] = {}
         # How many topics want events of a type, by symbol or account. The dispatcher's thread looks
         # whether there are any: what nobody wants costs the loop nothing.
-        self._wanted: dict[type, Counter[Hashable]] = {
+        self._wanted: dict[type, Counter[str]] = {
             kind: Counter() for kinds in MADE_OF.values() for kind in kinds
         }
         self._levels: dict[Topic, Levels] = {}  # of depth that is told at intervals
@@ -150,8 +168,8 @@ class Hub:
         self._session: SessionTold | None = None
         self.tickers: dict[str, TickerFacts] = {}  # of symbols whose ticker is listened to
         self._growing: dict[str, dict[str, Growing]] = {}  # symbol, width
-        self.seq = 0  # of the latest event told
-        self._makers: dict[type, Callable[[Any], None]] = {
+        self.seqs = dict.fromkeys(door.oms.groups, 0)  # of the latest events told
+        self._makers: dict[type, Callable[[str, Any], None]] = {
             OrderResponse: self._report, TradePrint: self._trade, DepthUpdate: self._depth,
             TopOfBook: self._top, MarketState: self._market, IndicativePrice: self._auction,
             BalanceChange: self._balance, TradeBust: self._changed,
@@ -162,8 +180,9 @@ class Hub:
 
     def join(self, client: Subscriber) -> None:
         if not self.clients:
-            self._oms.add_listener(self._heard)
-            self._oms.add_market_listener(self._happened)
+            for oms, heard, happened in self._listeners:
+                oms.add_listener(heard)
+                oms.add_market_listener(happened)
             self._beat()
         self.clients.add(client)
 
@@ -182,15 +201,16 @@ class Hub:
             self._events.clear()
 
     def _stop_listening(self) -> None:
-        self._oms.remove_listener(self._heard)
-        self._oms.remove_listener(self._happened)
+        for oms, heard, happened in self._listeners:
+            oms.remove_listener(heard)
+            oms.remove_listener(happened)
 
     def subscribe(self, client: Subscriber, topic: Topic) -> None:
         those = self._topics.get(topic)
         if those is None:
             those = self._topics[topic] = set()
-            for kind in MADE_OF.get(topic[0], ()):
-                self._wanted[kind][topic[1]] += 1
+            for kind in MADE_OF.get(topic.channel, ()):
+                self._wanted[kind][topic.key] += 1
         those.add(client)
 
     def unsubscribe(self, client: Subscriber, topic: Topic) -> None:
@@ -201,43 +221,44 @@ class Hub:
         if those:
             return
         del self._topics[topic]
-        for kind in MADE_OF.get(topic[0], ()):
-            self._wanted[kind][topic[1]] -= 1
-            if not self._wanted[kind][topic[1]]:
-                del self._wanted[kind][topic[1]]
+        for kind in MADE_OF.get(topic.channel, ()):
+            self._wanted[kind][topic.key] -= 1
+            if not self._wanted[kind][topic.key]:
+                del self._wanted[kind][topic.key]
         if not self._wanted[OrderResponse]:
-            self._orders.forget()
+            for orders in self._orders.values():
+                orders.forget()
         self._levels.pop(topic, None)
         self._due_seqs.pop(topic, None)
-        symbol = str(topic[1]) if len(topic) > 1 else ""
-        if topic[0] == TICKER and not any(
-            (TICKER, symbol, i) in self._topics for i in INTERVALS_MS
+        symbol = topic.key
+        if topic.channel == TICKER and not any(
+            topic._replace(detail=each) in self._topics for each in INTERVALS_MS
         ):
             self.tickers.pop(symbol, None)
-        elif topic[0] == CANDLES:
+        elif topic.channel == CANDLES:
             widths = self._growing.get(symbol, {})
-            widths.pop(str(topic[2]), None)
+            widths.pop(str(topic.detail), None)
             if not widths:
                 self._growing.pop(symbol, None)
 
     # --- the threads that publish ---
 
-    def _heard(self, response: OrderResponse) -> None:
+    def _heard(self, group: str, response: OrderResponse) -> None:
         # Changes of every account: what is remembered of its orders may be old.
         report, wanted = response.report, self._wanted[OrderResponse]
         if wanted and (report.account in wanted or report.type in CHANGES):
-            self._put(response)
+            self._put(group, response)
 
-    def _happened(self, event: MarketEvent) -> None:
+    def _happened(self, group: str, event: MarketEvent) -> None:
         wanted = self._wanted.get(type(event))
         if wanted is None or _whose(event) in wanted:
-            self._put(event)
+            self._put(group, event)
 
-    def _put(self, event: Event) -> None:
+    def _put(self, group: str, event: Event) -> None:
         if len(self._events) >= EVENTS_MAX:
             self._lost = True
             return
-        self._events.append(event)
+        self._events.append((group, event))
         if not self._woken:
             self._woken = True
             try:
@@ -254,8 +275,8 @@ class Hub:
             self._lose()
         events, makers = self._events, self._makers
         for _ in range(min(EVENTS_A_STEP, len(events))):
-            event = events.popleft()
-            makers[type(event)](event)
+            group, event = events.popleft()
+            makers[type(event)](group, event)
         if events and not self._woken:
             self._woken = True
             self._loop.call_soon(self._drain)
@@ -266,34 +287,39 @@ class Hub:
         self._events.clear()
         self._lost = False
         for client in list(self.clients):
-            client.cut(1013, f"events were lost after seq={self.seq}: resume from there")
+            client.cut(
+                1013, f"events were lost after seq={seqs_text(self.seqs)}: resume from there"
+            )
 
     def publish(self, topic: Topic, told: Mapping[str, object], seq: int) -> None:
+        """A message has its group beside its sequence where there are several."""
         those = self._topics.get(topic)
         if not those:
             return
+        if topic.group:
+            told = {**told, "group": topic.group}
         frame = frame_of(encode(told))
         for client in tuple(those):
             client.tell(topic, frame, seq)
 
-    def _report(self, response: OrderResponse) -> None:
-        report = response.report
-        self._orders.heard(response)
-        seq = report.journal_seq
-        self.seq = max(self.seq, seq)
-        topic = (ORDERS, report.account)
+    def _report(self, group: str, response: OrderResponse) -> None:
+        report, orders = response.report, self._orders[group]
+        orders.heard(response)
+        seq, account = report.journal_seq, report.account
+        self.seqs[group] = max(self.seqs[group], seq)
+        topic = Topic(ORDERS, account, "", group)
         if topic in self._topics and report.state:  # else it is not about an order
-            self.publish(topic, order_event(response, self._orders.told(response)), seq)
-        topic = (REPORTS, report.account)
+            self.publish(topic, order_event(response, orders.told(response)), seq)
+        topic = Topic(REPORTS, account, "", group)
         if topic in self._topics:
             self.publish(topic, report_event(response), seq)
-        topic = (FILLS, report.account)
+        topic = Topic(FILLS, account, "", group)
         if report.type == TRADE and topic in self._topics:
-            self.publish(topic, fill_event(response, self._orders.fill_told(response)), seq)
+            self.publish(topic, fill_event(response, orders.fill_told(response)), seq)
 
-    def _trade(self, trade: TradePrint) -> None:
+    def _trade(self, group: str, trade: TradePrint) -> None:
         symbol, number = trade.symbol, self._number(trade)
-        topic = (TRADES, symbol)
+        topic = Topic(TRADES, symbol, "", group)
         if topic in self._topics:
             self.publish(topic, trade_event(trade, number), trade.seq)
         for growing in self._growing.get(symbol, {}).values():
@@ -302,7 +328,7 @@ class Hub:
         if ticker is not None:
             ticker["last"] = decimal_told(trade.price)
             ticker["lastQuantity"] = decimal_told(trade.quantity)
-            self._tell_ticker(symbol, trade.seq)
+            self._tell_ticker(group, symbol, trade.seq)
 
     def _number(self, trade: TradePrint | TradeBust | TradeCorrection) -> int:
         """Its place among the turn's of the symbol: the same as when they are read again."""
@@ -311,9 +337,9 @@ class Hub:
         self._counts[trade.symbol] = trade.seq, count
         return count
 
-    def _changed(self, change: TradeBust | TradeCorrection) -> None:
+    def _changed(self, group: str, change: TradeBust | TradeCorrection) -> None:
         symbol, number = change.symbol, self._number(change)
-        topic = (TRADES, symbol)
+        topic = Topic(TRADES, symbol, "", group)
         if topic in self._topics:
             self.publish(topic, trade_event(change, number), change.seq)
         for growing in self._growing.get(symbol, {}).values():
@@ -321,11 +347,11 @@ class Hub:
         ticker = self.tickers.get(symbol)
         if ticker is not None and symbol in self._oms.instruments():
             ticker.update(last_told(self._oms.recent_trades(symbol, 1)))  # type: ignore[typeddict-item]
-            self._tell_ticker(symbol, change.seq)
+            self._tell_ticker(group, symbol, change.seq)
 
-    def _depth(self, update: DepthUpdate) -> None:
+    def _depth(self, group: str, update: DepthUpdate) -> None:
         for interval in INTERVALS_MS:
-            topic = (DEPTH, update.symbol, interval)
+            topic = Topic(DEPTH, update.symbol, interval, group)
             if topic not in self._topics:
                 continue
             levels = self._levels.get(topic)
@@ -344,19 +370,19 @@ class Hub:
     def _due(self, interval: int) -> None:
         """An interval is over: tell what came meanwhile."""
         del self._timers[interval]
-        for topic in [topic for topic in self._levels if topic[2] == interval]:
+        for topic in [topic for topic in self._levels if topic.detail == interval]:
             self._tell_levels(topic)
-        for topic in [topic for topic in self._due_seqs if topic[2] == interval]:
+        for topic in [topic for topic in self._due_seqs if topic.detail == interval]:
             self._publish_ticker(topic, self._due_seqs.pop(topic))
         if interval == CANDLE_MS:
-            for topic in [topic for topic in self._due_seqs if topic[0] == CANDLES]:
+            for topic in [topic for topic in self._due_seqs if topic.channel == CANDLES]:
                 self._publish_candle(topic, self._due_seqs.pop(topic))
 
     def _tell_levels(self, topic: Topic) -> None:
         levels = self._levels.pop(topic)
         told: DepthEvent = {
-            "channel": DEPTH, "event": "UPDATE", "symbol": str(topic[1]),
-            "interval": int(str(topic[2])), "seq": str(levels.seq),
+            "channel": DEPTH, "event": "UPDATE", "symbol": topic.key,
+            "interval": int(topic.detail), "seq": str(levels.seq),
             "firstId": str(levels.first_id), "lastId": str(levels.last_id),
             "bids": levels_told(sorted(levels.bids.items(), reverse=True), levels.scales),
             "asks": levels_told(sorted(levels.asks.items()), levels.scales),
@@ -365,7 +391,7 @@ class Hub:
 
     # --- what is told as it stands ---
 
-    def _top(self, top: TopOfBook) -> None:
+    def _top(self, group: str, top: TopOfBook) -> None:
         ticker = self.tickers.get(top.symbol)
         if ticker is None:
             return
@@ -375,11 +401,11 @@ class Hub:
         )
         ticker["bid"] = bid if top.bid_lots else None
         ticker["ask"] = ask if top.ask_lots else None
-        self._tell_ticker(top.symbol, top.seq)
+        self._tell_ticker(group, top.symbol, top.seq)
 
-    def _tell_ticker(self, symbol: str, seq: int) -> None:
+    def _tell_ticker(self, group: str, symbol: str, seq: int) -> None:
         for interval in INTERVALS_MS:
-            topic = (TICKER, symbol, interval)
+            topic = Topic(TICKER, symbol, interval, group)
             if topic not in self._topics:
                 continue
             if interval:
@@ -390,22 +416,22 @@ class Hub:
 
     def _publish_ticker(self, topic: Topic, seq: int) -> None:
         told: TickerEvent = {
-            "channel": TICKER, "interval": int(str(topic[2])), "seq": str(seq),
-            "data": self.tickers[str(topic[1])],
+            "channel": TICKER, "interval": int(topic.detail), "seq": str(seq),
+            "data": self.tickers[topic.key],
         }  # fmt: skip
         self.publish(topic, told, seq)
 
-    def growing(self, symbol: str, width: str) -> Growing:
+    def growing(self, topic: Topic) -> Growing:
         """The candle that is told to subscribers of this topic."""
-        widths = self._growing.setdefault(symbol, {})
+        widths, width = self._growing.setdefault(topic.key, {}), str(topic.detail)
         found = widths.get(width)
         if found is None:
-            found = widths[width] = Growing(self._door, symbol, width, self._grew)
+            tell = partial(self._grew, topic)
+            found = widths[width] = Growing(self._door, topic.key, width, tell)
         return found
 
-    def _grew(self, growing: Growing) -> None:
+    def _grew(self, topic: Topic, growing: Growing) -> None:
         """Tell it within an interval; at once if the interval's next would be another candle."""
-        topic = (CANDLES, growing.symbol, growing.width)
         if topic not in self._topics or growing.candle is None:
             return
         if growing.ended:
@@ -416,58 +442,65 @@ class Hub:
         self._later(CANDLE_MS)
 
     def _publish_candle(self, topic: Topic, seq: int) -> None:
-        candle = self.growing(str(topic[1]), str(topic[2])).candle
+        candle = self.growing(topic).candle
         if candle is not None:
-            told: CandleEvent = {
-                "channel": CANDLES, "seq": str(seq), "data": candle_facts(candle, str(topic[2])),
-            }  # fmt: skip
+            facts = candle_facts(candle, str(topic.detail))
+            told: CandleEvent = {"channel": CANDLES, "seq": str(seq), "data": facts}
             self.publish(topic, told, seq)
 
-    def _market(self, state: MarketState) -> None:
-        self.publish((MARKETS,), market_event(state), state.seq)
+    def _market(self, group: str, state: MarketState) -> None:
+        self.publish(Topic(MARKETS, group=group), market_event(state), state.seq)
 
-    def _auction(self, found: IndicativePrice) -> None:
-        topic = (AUCTION, found.symbol)
+    def _auction(self, group: str, found: IndicativePrice) -> None:
+        topic = Topic(AUCTION, found.symbol, "", group)
         if topic in self._topics:
             self.publish(topic, auction_event(found), found.seq)
 
-    def _balance(self, change: BalanceChange) -> None:
-        topic = (BALANCES, change.account)
+    def _balance(self, group: str, change: BalanceChange) -> None:
+        topic = Topic(BALANCES, change.account, "", group)
         if topic in self._topics:
             self.publish(topic, balance_event(change), change.seq)
 
     # --- is the engine alive? ---
 
     def _beat(self) -> None:
-        """Each second the engine is asked how far it is. What is told is its answer: without one
+        """Each second every engine is asked how far it is. What is told is its answer: without one
         nothing is told, however alive the socket may be."""
         self._heart = self._loop.call_later(HEARTBEAT_S, self._beat)
-        if not self._asked:  # it owes no answer
-            self._asked = True
-            self._oms.journal_seq().add_done_callback(self._answered)
+        now_s = self._loop.time()
+        for group, oms in self._oms.groups.items():
+            if now_s - self._asked.get(group, -LOST_S) >= LOST_S:  # it owes no answer
+                self._asked[group] = now_s
+                oms.journal_seq().add_done_callback(partial(self._answered, group))
 
-    def _answered(self, done: "Future[int]") -> None:
+    def _answered(self, group: str, done: "Future[int]") -> None:
         """On the dispatcher's thread: behind all events of the turns before."""
-        self._asked = False
+        self._asked.pop(group, None)
         if done.exception() is None:
-            self._put(Beat(done.result()))
+            self._put(group, Beat(done.result()))
 
-    def _alive(self, beat: Beat) -> None:
-        self.seq = max(self.seq, beat.seq)
-        if (SESSION,) in self._topics:
+    def _alive(self, group: str, beat: Beat) -> None:
+        self.seqs[group] = max(self.seqs[group], beat.seq)
+        topic = Topic(SESSION, group=group)
+        if topic in self._topics:
             before, now = self._session, self.session()
             if now != before:
                 changed: SessionEvent = {"channel": SESSION, "seq": str(beat.seq), "data": now}
-                self.publish((SESSION,), changed, beat.seq)
+                self.publish(topic, changed, beat.seq)
         told: Heartbeat = {
             "channel": HEARTBEAT, "seq": str(beat.seq), "time": str(self._oms.clock.wall_ns()),
         }  # fmt: skip
-        self.publish((HEARTBEAT,), told, beat.seq)
+        self.publish(Topic(HEARTBEAT, group=group), told, beat.seq)
 
     def session(self) -> SessionTold:
         """As it is now, and as subscribers know it from now on."""
         self._session = cast(SessionTold, self._door.session_told())
         return self._session
+
+
+def seqs_text(seqs: Mapping[str, int]) -> str:
+    """Sequences by group, in a reason: `44`, or `usd:44,inr:7`."""
+    return ",".join(f"{group}:{seq}" if group else str(seq) for group, seq in seqs.items())
 
 
 def _whose(event: MarketEvent) -> str:

@@ -110,17 +110,19 @@ def instrument_of(ask: Ask, symbol: str) -> Instrument:
 
 async def markets(ask: Ask, wanted: Markets) -> Reply:
     phases = ask.oms.market_states()
-    limits = await ask.door.answered(ask.oms.symbol_limits())
-    listed = ask.oms.instruments()
+    limits = await ask.door.symbol_limits()
+    listed, names = ask.oms.instruments(), ask.door.group_names
     told = [
         {
             **instrument_told(each, phase.value if (phase := phases.get(symbol)) else None),
+            **({"group": ask.door.group_of(symbol)} if names else {}),
             "last": last_told(ask.oms.recent_trades(symbol, 1) if symbol in listed else [])["last"],
             "filters": filters_told(limits.get(symbol, {})),
         }
         for symbol, each in sorted(ask.oms.instruments(delisted=wanted.delisted).items())
     ]
-    return Reply({"markets": told, "session": ask.door.session_told()})
+    found = {"markets": told, "session": ask.door.session_told()}
+    return Reply({"groups": names, **found} if names else found)
 
 
 async def session(ask: Ask, _: None) -> Reply:

@@ -33,7 +33,9 @@ class Subscribe(Body):
 
     interval: how many milliseconds of depth or ticker may become one message; 0: none. width: of
     candles. fromSeq, fromNumber: orders, fills, reports and trades go on behind this event; without
-    fromNumber the whole turn fromSeq counts as told.
+    fromNumber the whole turn fromSeq counts as told. group: of markets, where there are several:
+    whose orders, reports, balances or phases; without it one subscription to each is begun, and
+    each is answered.
     """
 
     op: Literal["subscribe"]
@@ -43,12 +45,13 @@ class Subscribe(Body):
     account: Text = ""
     interval: int = 0
     width: str = ""
+    group: Text = ""
     from_seq: WholeText | None = None
     from_number: WholeText | None = None
 
 
 class Unsubscribe(Body):
-    """The words that the subscription had."""
+    """The words that the subscription had; without group those of all groups end."""
 
     op: Literal["unsubscribe"]
     channel: str
@@ -57,6 +60,7 @@ class Unsubscribe(Body):
     account: Text = ""
     interval: int = 0
     width: str = ""
+    group: Text = ""
 
 
 class ListSubscriptions(Body):
@@ -113,22 +117,25 @@ class Do(Body):
 
 
 class Welcome(TypedDict):
-    """The first message. userId: what the query's user_id said; it gives no right."""
+    """The first message. userId: what the query's user_id said; it gives no right. groups: of
+    markets, where there are several."""
 
     op: Literal["welcome"]
     user: str | None
     authenticated: bool
     userId: str | None
+    groups: NotRequired[list[str]]
 
 
 class Topic(TypedDict):
-    """What a subscription is to."""
+    """What a subscription is to. group: where there are several; each has sequences of its own."""
 
     channel: str
     symbol: NotRequired[str]
     account: NotRequired[str]
     interval: NotRequired[int]
     width: NotRequired[str]
+    group: NotRequired[str]
 
 
 class Answer(TypedDict):
@@ -143,6 +150,7 @@ class Answer(TypedDict):
     symbol: NotRequired[str]
     interval: NotRequired[int]
     width: NotRequired[str]
+    group: NotRequired[str]
     status: NotRequired[int]
     result: NotRequired[dict[str, Any]]
     subscriptions: NotRequired[list[Topic]]
@@ -167,12 +175,13 @@ class ErrorFacts(TypedDict):
 
 class Refused(TypedDict):
     """A message that was not done. order: as it was recorded. reports: where they were asked
-    for."""
+    for. group: of a subscription to each of several groups, the one that was not begun."""
 
     op: str | None
     id: str | None
     ok: Literal[False]
     error: ErrorFacts
+    group: NotRequired[str]
     order: NotRequired[dict[str, Any]]
     reports: NotRequired[list[ReportTold]]
 
@@ -263,7 +272,13 @@ class Ended(Topic):
 # --- what it is told: events ---
 
 
-class DepthEvent(TypedDict):
+class OfGroup(TypedDict):
+    """group: of markets, whose sequence `seq` is, where there are several."""
+
+    group: NotRequired[str]
+
+
+class DepthEvent(OfGroup):
     """Levels that changed, to be set; quantity 0: the level is gone. firstId is one more than the
     lastId before."""
 
@@ -278,7 +293,7 @@ class DepthEvent(TypedDict):
     asks: list[list[str]]
 
 
-class Placed(TypedDict):
+class Placed(OfGroup):
     """Where in the order of all events it is: the turn's sequence, and its number within it."""
 
     seq: str
@@ -293,7 +308,7 @@ class TradeEvent(Placed):
     data: TradeFacts
 
 
-class TickerEvent(TypedDict):
+class TickerEvent(OfGroup):
     """The best prices, or the last one, are others."""
 
     channel: Literal["ticker"]
@@ -302,7 +317,7 @@ class TickerEvent(TypedDict):
     data: TickerFacts
 
 
-class CandleEvent(TypedDict):
+class CandleEvent(OfGroup):
     """A candle as it stands; it is told again while it grows, at most once a second."""
 
     channel: Literal["candles"]
@@ -317,7 +332,7 @@ class MarketEvent(Placed):
     data: MarketFacts
 
 
-class SessionEvent(TypedDict):
+class SessionEvent(OfGroup):
     """The session is another."""
 
     channel: Literal["session"]
@@ -364,9 +379,9 @@ class BalanceEvent(Placed):
     data: BalanceFacts
 
 
-class Heartbeat(TypedDict):
+class Heartbeat(OfGroup):
     """The engine is alive and has come to `seq`; all events up to there were told before. For
-    sockets that subscribed to something."""
+    sockets that subscribed to something: of each group that this is of."""
 
     channel: Literal["heartbeat"]
     seq: str

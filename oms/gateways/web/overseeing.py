@@ -7,13 +7,16 @@ from typing import Annotated
 
 import msgspec
 
+from oms.answers import Action
 from oms.enums import Scope
 from oms.errors import ValidationError
 from oms.gateways.web.errors import HttpError, Reply
 from oms.gateways.web.front import Ask, Entry, Right
+from oms.gateways.web.merging import START, Page, Row, merged, of_group
 from oms.gateways.web.shapes import (
     ActionsTold,
     Answer,
+    DigestsTold,
     DigestTold,
     HaltsTold,
     LimitsTold,
@@ -21,9 +24,11 @@ from oms.gateways.web.shapes import (
     StoryTold,
     VitalsTold,
 )
+from oms.gateways.web.told import Told
 from oms.gateways.web.trading import Id, cursor
 from oms.gateways.web.vitals import ROWS_MAX
-from oms.gateways.web.words import Body, WholeText
+from oms.gateways.web.words import Body, CursorText, WholeText
+from oms.manager import OrderManagement
 from oms.questions import ACTIONS_MAX
 from oms.reject_reasons import RejectReason
 
@@ -40,14 +45,16 @@ class Rows(Body):
 class Actions(Body):
     """before: `next` of the page before."""
 
-    before: WholeText = "0"
+    before: CursorText = START
     limit: Annotated[int, msgspec.Meta(ge=1, le=ACTIONS_MAX)] = 50
 
 
 class OfOrder(Body):
     """One of them: orderId; executionId, of a trade or report; or account and clientOrderId, also
-    of a change, a deposit or a command."""
+    of a change, a deposit or a command. group: of markets, where several may have one of this
+    name."""
 
+    group: Id | None = None
     order_id: WholeText | None = None
     execution_id: Id | None = None
     account: Id | None = None
@@ -74,9 +81,16 @@ async def vitals(ask: Ask, wanted: Rows) -> Reply:
 
 
 async def digest(ask: Ask, _: None) -> Reply:
-    """The fingerprint of the state, as the command `digest` prints it."""
-    found = await ask.door.answered(ask.oms.digest())
-    return Reply({"seq": str(found.seq), "digest": found.digest})
+    """The fingerprint of the state, as the command `digest` prints it; of each group, where there
+    are several."""
+    asked = {name: oms.digest() for name, oms in ask.oms.groups.items()}
+    told: list[Told] = []
+    for name, future in asked.items():
+        found = await ask.door.answered(future)
+        told.append({"group": name, "seq": str(found.seq), "digest": found.digest})
+    if ask.door.group_names:
+        return Reply({"groups": told})
+    return Reply({"seq": told[0]["seq"], "digest": told[0]["digest"]})
 
 
 async def halts(ask: Ask, _: None) -> Reply:
@@ -111,28 +125,33 @@ async def limits(ask: Ask, wanted: LimitsOf) -> Reply:
 async def actions(ask: Ask, page: Actions) -> Reply:
     """What operators did, newest first: commands, cancels of everybody, busts, changes of markets
     and users; refused ones, too."""
-    before = cursor("before", page.before)
-    found = await ask.door.in_thread(lambda: ask.oms.actions(before=before, limit=page.limit))
-    return Reply(
-        {
-            "actions": [
-                {
-                    "seq": str(each.seq), "time": str(each.wall_ns), "user": each.user,
-                    "gateway": each.gateway, "clientOrderId": each.client_order_id,
-                    "action": each.action, "scope": each.scope, "target": each.target,
-                    "name": each.name, "value": each.value, "why": each.why, "done": each.done,
-                    "text": each.text,
-                }
-                for each in found.actions
-            ],
-            "next": str(found.before) if found.before else None,
-        }
-    )  # fmt: skip
+
+    def look(oms: OrderManagement, before: str) -> Page:
+        found = oms.actions(before=cursor("before", before), limit=page.limit)
+        rows = [Row(each.wall_ns, str(each.seq), _action_told(each)) for each in found.actions]
+        return Page(rows, str(found.before) if found.before else None)
+
+    found = await ask.door.in_thread(
+        merged, ask.oms.groups, look, "before", page.before, page.limit
+    )
+    return Reply({"actions": [of_group(each) for each in found.rows], "next": found.next})
+
+
+def _action_told(each: Action) -> Told:
+    return {
+        "seq": str(each.seq), "time": str(each.wall_ns), "user": each.user,
+        "gateway": each.gateway, "clientOrderId": each.client_order_id, "action": each.action,
+        "scope": each.scope, "target": each.target, "name": each.name, "value": each.value,
+        "why": each.why, "done": each.done, "text": each.text,
+    }  # fmt: skip
 
 
 async def explain(ask: Ask, wanted: OfOrder) -> Reply:
     """What happened to one order or command and why, from what is on disk."""
-    found = await ask.door.slowly(ask.oms.explain, _named(wanted), wanted.account or "")
+    oms = ask.oms
+    if wanted.group is not None:
+        oms = oms.groups[ask.door.one_group(wanted.group, "an order")]
+    found = await ask.door.slowly(oms.explain, _named(wanted), wanted.account or "")
     if found is None:
         reason = RejectReason.UNKNOWN_ORDER
         raise HttpError(404, reason.value, "no order or command has that name", number=reason.api)
@@ -169,7 +188,7 @@ def entries() -> list[Entry]:
         Entry("GET", "/admin/vitals", vitals, admin, "figures over time", query=Rows,
               answer=Answer(VitalsTold)),
         Entry("GET", "/admin/digest", digest, admin, "the fingerprint of the state",
-              answer=Answer(DigestTold)),
+              answer=Answer(DigestTold, other=DigestsTold)),
         Entry("GET", "/admin/halts", halts, admin, "who may trade", answer=Answer(HaltsTold)),
         Entry("GET", "/admin/open", open_count, admin, "how many orders are open", query=Scoped,
               answer=Answer(OpenTold)),

@@ -20,6 +20,7 @@ from oms.enums import (
     TimeInForce,
     Trading,
 )
+from oms.gateways.web.words import CURSOR
 from oms.users import AccessScope, Role
 
 JSON = "application/json"
@@ -30,6 +31,12 @@ Decimal = Annotated[
 ]
 Digits = Annotated[
     str, msgspec.Meta(pattern="^[0-9]+$", description="A whole number as text: it may pass 2^53.")
+]
+Cursor = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=CURSOR, description="Where a page goes on; over several groups, in each of them."
+    ),
 ]
 Level = Annotated[list[Decimal], msgspec.Meta(min_length=2, max_length=2)]
 
@@ -144,7 +151,7 @@ class OrderPageTold(TypedDict):
     """next: the cursor of the page behind this one; null: this is the last."""
 
     orders: list[OrderTold]
-    next: Digits | None
+    next: Cursor | None
 
 
 class OneOfMany(TypedDict):
@@ -179,6 +186,9 @@ class Tried(TypedDict):
 
 
 class CanceledTold(TypedDict):
+    """group: of markets, where there are several."""
+
+    group: NotRequired[str]
     orderId: Digits
     clientOrderId: str
     status: OrderState
@@ -213,9 +223,11 @@ class FiltersTold(TypedDict):
 
 
 class MarketTold(TypedDict):
-    """What is traded, on which grid, at which fees (signed basis points; below 0: a rebate)."""
+    """What is traded, on which grid, at which fees (signed basis points; below 0: a rebate). group:
+    of markets, where there are several."""
 
     symbol: str
+    group: NotRequired[str]
     base: str
     quote: str
     phase: Phase | None
@@ -270,6 +282,9 @@ class CalendarTold(TypedDict):
 
 
 class MarketsTold(TypedDict):
+    """groups: of markets, where there are several."""
+
+    groups: NotRequired[list[str]]
     markets: list[MarketTold]
     session: SessionTold
 
@@ -337,7 +352,7 @@ class TradePageTold(TypedDict):
     """Newest first. next: `before` of the page behind this one; null: this is the last."""
 
     trades: list[PastTradeTold]
-    next: str | None
+    next: Cursor | None
 
 
 class CandleTold(TypedDict):
@@ -411,6 +426,7 @@ class AccountNowTold(TypedDict):
     clientOrderId of a report is the order's latest."""
 
     account: str
+    group: NotRequired[str]
     seq: Digits
     reports: list[ReportTold]
     balances: list[BalanceTold]
@@ -421,6 +437,7 @@ class ReportPageTold(TypedDict):
     next: `after` of the page behind this one; null: this is the last."""
 
     account: str
+    group: NotRequired[str]
     reports: list[ReportTold] | None
     next: str | None
     why: NotRequired[Literal["TOO_FAR_BACK", "UNKNOWN_SEQUENCE"]]
@@ -458,8 +475,9 @@ class PositionsTold(TypedDict):
 
 class MovementTold(TypedDict):
     """One amount of one asset; below zero if it went out. kind: TRADE, FEE, TRADE_BUSTED,
-    TRADE_CORRECTED, DEPOSIT, WITHDRAW, TRANSFER."""
+    TRADE_CORRECTED, DEPOSIT, WITHDRAW, TRANSFER. group: of markets, where there are several."""
 
+    group: NotRequired[str]
     seq: Digits
     executionId: str
     time: Digits
@@ -477,7 +495,7 @@ class LedgerTold(TypedDict):
 
     account: str
     entries: list[MovementTold]
-    next: Digits | None
+    next: Cursor | None
 
 
 # --- users ---
@@ -658,6 +676,16 @@ class DigestTold(TypedDict):
     digest: str
 
 
+class GroupDigest(DigestTold):
+    group: str
+
+
+class DigestsTold(TypedDict):
+    """Of each of several groups, at an instant of its own."""
+
+    groups: list[GroupDigest]
+
+
 class HaltsTold(TypedDict):
     """why: of a halt of everybody, or the kill switch; "" for none. accounts, symbols: those that
     may not trade as all others do."""
@@ -687,8 +715,10 @@ class LimitsTold(TypedDict):
 
 class ActionTold(TypedDict):
     """One action. user, gateway: who asked, and how. action: "" where it was refused before it was
-    recorded. name, value: what was set, and to what. text: what was done, or why not."""
+    recorded. name, value: what was set, and to what. text: what was done, or why not. group: of
+    markets, where there are several: whose sequence `seq` is."""
 
+    group: NotRequired[str]
     seq: Digits
     time: Digits
     user: str
@@ -708,7 +738,7 @@ class ActionsTold(TypedDict):
     """Newest first. next: the cursor of the page behind this one; null: this is the last."""
 
     actions: list[ActionTold]
-    next: Digits | None
+    next: Cursor | None
 
 
 class StoryLineTold(TypedDict):

@@ -26,7 +26,7 @@ from oms.gateways.web.events import DEPTH, HEARTBEAT
 from oms.gateways.web.frames import SOCKET, FrameProtocol, frame_of
 from oms.gateways.web.front import Ask, Door, Entry, Right, headers_of
 from oms.gateways.web.guard import SLOW, TOO_MUCH, Guard
-from oms.gateways.web.hub import Hub, Topic
+from oms.gateways.web.hub import Hub, Topic, seqs_text
 from oms.gateways.web.limits import ADDRESS, EXTRA, REQUEST
 from oms.gateways.web.messages import (
     Auth,
@@ -39,14 +39,15 @@ from oms.gateways.web.messages import (
     Unsubscribe,
     Welcome,
 )
+from oms.gateways.web.places import Place
 from oms.gateways.web.pools import CLIENT
 from oms.gateways.web.replies import refuse_socket
 from oms.gateways.web.streams import (
     OF_ACCOUNT,
     Streams,
     place_of,
-    topic_of,
     topic_told,
+    topics_of,
 )
 from oms.gateways.web.told import Told
 from oms.gateways.web.trading import made_id
@@ -60,7 +61,6 @@ TOPICS_MAX = 200  # of one socket
 PENDING_MAX = 10_000  # frames of a socket that wait for the beginnings of their topics
 ORDERS_AT_ONCE_MAX = 64  # of one socket that are not answered yet; then it is not read from
 FRAMES_AT_ONCE = 64  # of what was missed; then it waits until they are read
-BEATS: Topic = (HEARTBEAT,)
 encode = msgspec.json.Encoder().encode
 
 ORDER_OPS = {
@@ -128,6 +128,8 @@ class Sockets:
                 "op": "welcome", "user": caller.user if caller else None,
                 "authenticated": caller is not None, "userId": query.get("user_id"),
             }  # fmt: skip
+            if door.group_names:
+                welcome["groups"] = door.group_names
             client.say(welcome)
             while True:
                 message = await receive()
@@ -158,8 +160,9 @@ class Client:
         self.address = address
         self.topics: dict[Topic, Pending | int] = {}
         self._pending = 0
-        self._begins = False  # a subscription: no heartbeat may overtake what it begins with
-        self.seq = 0  # of the last event it was told
+        # Of which group a subscription begins: no heartbeat may overtake what it begins with.
+        self._begins: str | None = None
+        self.seqs: dict[str, int] = {}  # of the last events that it was told
         self.heard_ns = self._door.oms.clock.monotonic_ns()
         self.gone = False
         self._armed: tuple[str, Arm] | None = None  # of which user
@@ -173,7 +176,7 @@ class Client:
 
     @property
     def is_private(self) -> bool:
-        return any(topic[0] in OF_ACCOUNT for topic in self.topics)
+        return any(topic.channel in OF_ACCOUNT for topic in self.topics)
 
     # --- to the client ---
 
@@ -187,26 +190,27 @@ class Client:
 
     def _slow(self) -> None:
         if self._connection.is_open:
-            log.info("web: a socket of %s does not read; closed at seq=%d", self.address, self.seq)
+            told = seqs_text(self.seqs) or "0"
+            log.info("web: a socket of %s does not read; closed at seq=%s", self.address, told)
             self._door.counts.sockets_slow += 1
-            self.cut(SLOW, f"it does not read: the last event told was seq={self.seq}")
+            self.cut(SLOW, f"it does not read: the last event told was seq={told}")
 
     def tell(self, topic: Topic, frame: bytes, seq: int) -> None:
         at = self.topics.get(topic, -1)
         if isinstance(at, list):
             if self._pending >= PENDING_MAX:
-                self.cut(SLOW, f"{topic[0]}: too much came before its beginning was read")
+                self.cut(SLOW, f"{topic.channel}: too much came before its beginning was read")
             else:
                 self._pending += 1
                 at.append((frame, seq))
             return
-        if topic == BEATS:
-            if self._begins:
+        if topic.channel == HEARTBEAT:
+            if self._begins == topic.group:
                 return
         elif seq <= at:  # its beginning has it
             return
-        if seq > self.seq:
-            self.seq = seq
+        if seq > self.seqs.get(topic.group, 0):
+            self.seqs[topic.group] = seq
         self._write(frame)
 
     def cut(self, code: int, reason: str) -> None:
@@ -291,11 +295,12 @@ class Client:
             if told is not None:
                 self.say({"op": op, "id": request_id or None, "ok": True, **told})
 
-    def _refuse(self, op: str, request_id: str, error: Exception) -> None:
+    def _refuse(self, op: str, request_id: str, error: Exception, group: str = "") -> None:
         number = self._door.next_id()
         log_refused(error, op or "a message", self.address, self.caller, number)
-        reply = error_reply(error, number)
-        self.say({"op": op or None, "id": request_id or None, "ok": False, **reply.told})
+        told = {"op": op or None, "id": request_id or None, "ok": False}
+        told |= error_reply(error, number).told
+        self.say({**told, "group": group} if group else told)
         if isinstance(error, HttpError) and error.status == 429:
             self._extra()  # who does not heed it is closed
 
@@ -318,11 +323,12 @@ class Client:
         self._door.allow(REQUEST, client)
         match said:
             case Unsubscribe():
-                topic = topic_of(self._ask(), said, self._door)
-                if topic not in self.topics:
+                ending = [t for t in topics_of(self._ask(), said, self._door) if t in self.topics]
+                if not ending:
                     raise http_error(404, "NOT_FOUND", "there is no such subscription")
-                self._end(topic)
-                return dict(topic_told(topic))
+                for topic in ending:
+                    self._end(topic)
+                return dict(topic_told(ending[0]._replace(group=said.group)))
             case Subscribe():
                 await self._subscribe(said, request_id)
                 return None  # it has answered
@@ -363,7 +369,7 @@ class Client:
         if self._armed is not None and self._armed[0] != caller.user:
             self._lose_arm()
         for topic in self._subscribed():
-            if topic[0] in OF_ACCOUNT and not may(caller, AccessScope.READ, str(topic[1])):
+            if topic.channel in OF_ACCOUNT and not may(caller, AccessScope.READ, topic.key):
                 self._end(topic)
                 ended = cast(Ended, {**topic_told(topic), "event": "ENDED", "why": "AUTH"})
                 self.say(ended)
@@ -398,31 +404,39 @@ class Client:
     # --- what it listens to ---
 
     def _subscribed(self) -> list[Topic]:
-        return [topic for topic in self.topics if topic != BEATS]
+        return [topic for topic in self.topics if topic.channel != HEARTBEAT]
 
     def _end(self, topic: Topic) -> None:
         self._hub.unsubscribe(self, topic)
         waiting = self.topics.pop(topic, 0)
         if isinstance(waiting, list):
             self._pending -= len(waiting)
-        if not self._subscribed():
-            self._hub.unsubscribe(self, BEATS)
-            self.topics.pop(BEATS, None)
+        if not any(each.group == topic.group for each in self._subscribed()):
+            beats = Topic(HEARTBEAT, group=topic.group)
+            self._hub.unsubscribe(self, beats)
+            self.topics.pop(beats, None)
 
     async def _subscribe(self, said: Subscribe, request_id: str) -> None:
+        """To one topic; or to that of each group, each answered alone."""
+        topics = topics_of(self._ask(), said, self._door)
+        place = place_of(said, topics)
+        for topic in topics:
+            self._begins = topic.group
+            try:
+                await self._begin(topic, place, request_id)
+            except Exception as error:
+                if len(topics) == 1:
+                    raise
+                self._refuse(said.op, request_id, error, topic.group)
+            finally:
+                self._begins = None
+
+    async def _begin(self, topic: Topic, place: Place | None, request_id: str) -> None:
         """Listen first, then find out how things stand or what was missed, then tell what came
         meanwhile and is not in it."""
-        self._begins = True
-        try:
-            await self._begin(said, request_id)
-        finally:
-            self._begins = False
-
-    async def _begin(self, said: Subscribe, request_id: str) -> None:
-        topic, place = topic_of(self._ask(), said, self._door), place_of(said)
         if topic in self.topics:
-            raise ValidationError("channel", said.channel, "one that is not subscribed yet")
-        if len(self.topics) > TOPICS_MAX:  # and the heartbeat
+            raise ValidationError("channel", topic.channel, "one that is not subscribed yet")
+        if len(self._subscribed()) >= TOPICS_MAX:
             raise http_error(429, "TOO_MANY_REQUESTS", f"at most {TOPICS_MAX} subscriptions")
         pending: Pending = []
         self.topics[topic] = pending
@@ -434,9 +448,10 @@ class Client:
             raise
         if self.topics.get(topic) is not pending:
             return  # it left meanwhile, or may not see it any more
-        if BEATS not in self.topics:
-            self.topics[BEATS] = -1
-            self._hub.subscribe(self, BEATS)
+        beats = Topic(HEARTBEAT, group=topic.group)
+        if beats not in self.topics:
+            self.topics[beats] = -1
+            self._hub.subscribe(self, beats)
         answer = {"op": "subscribe", "id": request_id or None, "ok": True, **topic_told(topic)}
         frames = [frame_of(encode({**answer, **start.told}))]
         frames += [frame_of(encode(told)) for told in start.missed]

@@ -6,7 +6,7 @@ behind it, without a gap and without a repeat. What cannot be resumed begins wit
 says why.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, cast
 
 from oms.errors import ValidationError
@@ -43,6 +43,7 @@ from oms.gateways.web.messages import Topic as TopicTold
 from oms.gateways.web.orders import each_fill_told, orders_told
 from oms.gateways.web.places import Place
 from oms.gateways.web.told import Told, balances_told, levels_told, report_told, trade_told
+from oms.manager import OrderManagement
 from oms.reports import TRADE
 from oms.requests.orders import SEQUENCE_MAX
 
@@ -64,8 +65,9 @@ class Start(NamedTuple):
     at: int
 
 
-def topic_of(ask: Ask, said: Subscribe | Unsubscribe, door: Door) -> Topic:
-    """Raises ValidationError and HttpError: no such channel, symbol, or right to it."""
+def topics_of(ask: Ask, said: Subscribe | Unsubscribe, door: Door) -> list[Topic]:
+    """One; of what every group has, and no group is named, one of each. Raises ValidationError and
+    HttpError: no such channel, symbol, group, or right to it."""
     channel = said.channel
     for name, value, those in (
         ("interval", said.interval, (DEPTH, TICKER)), ("width", said.width, (CANDLES,)),
@@ -75,15 +77,27 @@ def topic_of(ask: Ask, said: Subscribe | Unsubscribe, door: Door) -> Topic:
             raise ValidationError(name, value, f"none, as {channel} has no such thing")
     if channel in OF_SYMBOL:
         instrument_of(ask, said.symbol)
+        group = door.group_of(said.symbol)
+        if said.group not in ("", group):
+            expected = f"{group or 'none'}, as {said.symbol} is traded there"
+            raise ValidationError("group", said.group, expected)
+        detail: str | int = ""
         if channel == CANDLES:
-            return (channel, said.symbol, _one_of("width", said.width or "1m", WIDTHS))
-        if channel in (DEPTH, TICKER):
-            return (channel, said.symbol, _one_of("interval", said.interval, INTERVALS_MS))
-        return (channel, said.symbol)
+            detail = _one_of("width", said.width or "1m", WIDTHS)
+        elif channel in (DEPTH, TICKER):
+            detail = _one_of("interval", said.interval, INTERVALS_MS)
+        return [Topic(channel, said.symbol, detail, group)]
+    _one_of("channel", channel, CHANNELS)
+    groups = list(door.oms.groups)
+    if said.group:
+        groups = [door.one_group(said.group, channel)]
+    elif channel == SESSION:
+        groups = groups[:1]  # they have the same
+    account = ""
     if channel in OF_ACCOUNT:
         door.keeper.check(Right.READ, ask.known)
-        return (channel, ask.seen_account(said.account or None))
-    return (_one_of("channel", channel, CHANNELS),)
+        account = ask.seen_account(said.account or None)
+    return [Topic(channel, account, "", group) for group in groups]
 
 
 def _one_of(name: str, value: object, those: tuple[object, ...]) -> str | int:
@@ -93,23 +107,28 @@ def _one_of(name: str, value: object, those: tuple[object, ...]) -> str | int:
 
 
 def topic_told(topic: Topic) -> TopicTold:
-    channel, *rest = topic
-    told: TopicTold = {"channel": str(channel)}
-    if rest:
-        told["account" if channel in OF_ACCOUNT else "symbol"] = str(rest[0])
+    channel = topic.channel
+    told: TopicTold = {"channel": channel}
+    if topic.key:
+        told["account" if channel in OF_ACCOUNT else "symbol"] = topic.key
     if channel == CANDLES:
-        told["width"] = str(rest[1])
-    elif len(rest) > 1:
-        told["interval"] = int(str(rest[1]))
+        told["width"] = str(topic.detail)
+    elif channel in (DEPTH, TICKER):
+        told["interval"] = int(topic.detail)
+    if topic.group:
+        told["group"] = topic.group
     return told
 
 
-def place_of(said: Subscribe) -> Place | None:
+def place_of(said: Subscribe, topics: Sequence[Topic]) -> Place | None:
     """Where the client was, if it says so. Raises ValidationError."""
     if said.from_seq is None:
         if said.from_number is not None:
             raise ValidationError("fromNumber", said.from_number, "none without fromSeq")
         return None
+    if len(topics) > 1:
+        groups = ", ".join(each.group for each in topics)
+        raise ValidationError("group", None, f"one of {groups}: whose sequence fromSeq is")
     seq = int(said.from_seq)
     if seq > SEQUENCE_MAX:
         raise ValidationError("fromSeq", said.from_seq, f"0 to {SEQUENCE_MAX}")
@@ -122,7 +141,7 @@ class Streams:
     def __init__(self, door: Door, hub: Hub) -> None:
         self._door = door
         self._hub = hub
-        self._snapshots: dict[str, Callable[[str, str], Awaitable[tuple[Told, int]]]] = {
+        self._snapshots: dict[str, Callable[[Topic], Awaitable[tuple[Told, int]]]] = {
             DEPTH: self._depth, TRADES: self._trades, TICKER: self._ticker,
             CANDLES: self._candles, AUCTION: self._nothing, MARKETS: self._markets,
             SESSION: self._session, ORDERS: self._account, FILLS: self._account,
@@ -137,35 +156,39 @@ class Streams:
             if isinstance(found, Start):
                 return found
             why = found
-        channel, key = str(topic[0]), str(topic[1]) if len(topic) > 1 else ""
-        told, at = await self._snapshots[channel](key, channel if len(topic) < 3 else str(topic[2]))
+        told, at = await self._snapshots[topic.channel](topic)
         told = {"event": "SNAPSHOT", "seq": str(at), **told}
         return Start(told if why is None else {**told, "why": why}, [], at)
+
+    def _oms(self, topic: Topic) -> OrderManagement:
+        """Of the topic's group: sequences count in each alone."""
+        return self._door.oms.groups[topic.group]
+
+    async def _seq(self, topic: Topic) -> int:
+        return await self._door.settled(self._oms(topic).journal_seq())
 
     # --- what was missed ---
 
     async def _resumed(self, topic: Topic, place: Place) -> Start | Why:
         """What happened behind that place, up to now; or why that cannot be told."""
-        channel, key = str(topic[0]), str(topic[1]) if len(topic) > 1 else ""
-        if channel not in (ORDERS, FILLS, REPORTS, TRADES):
+        if topic.channel not in (ORDERS, FILLS, REPORTS, TRADES):
             return "NOT_KEPT"
-        of_market = key if channel == TRADES else ""
-        at = await self._door.settled(self._door.oms.journal_seq(of_market))
+        at = await self._seq(topic)
         if place.seq > at:
             return "UNKNOWN_SEQUENCE"
-        missed = await self._door.slowly(
-            self._trades_missed if channel == TRADES else self._reports_missed,
-            channel, key, place, at,
-        )  # fmt: skip
+        look = self._trades_missed if topic.channel == TRADES else self._reports_missed
+        missed = await self._door.slowly(look, topic, place, at)
         if isinstance(missed, str):
             return missed
+        if topic.group:
+            missed = [{**each, "group": topic.group} for each in missed]
         return Start({"event": "RESUMED", "seq": str(at)}, missed, at)
 
     def _reports_missed(
-        self, channel: str, account: str, place: Place, at: int
+        self, topic: Topic, place: Place, at: int
     ) -> list[Mapping[str, object]] | Why:
-        oms = self._door.oms
-        reports = oms.reports_after(account, max(0, place.seq - 1), at)
+        oms, channel = self._oms(topic), topic.channel
+        reports = oms.reports_after(topic.key, max(0, place.seq - 1), at)
         if reports is None:
             return "TOO_FAR_BACK"
         missed = [
@@ -187,9 +210,9 @@ class Streams:
         return [order_event(*each) for each in zip(missed, orders, strict=True)]
 
     def _trades_missed(
-        self, _channel: str, symbol: str, place: Place, at: int
+        self, topic: Topic, place: Place, at: int
     ) -> list[Mapping[str, object]] | Why:
-        traded = self._door.oms.trades_after(symbol, max(0, place.seq - 1), at)
+        traded = self._oms(topic).trades_after(topic.key, max(0, place.seq - 1), at)
         if traded is None:
             return "TOO_FAR_BACK"
         missed: list[Mapping[str, object]] = []
@@ -203,21 +226,21 @@ class Streams:
 
     # --- how things stand ---
 
-    async def _depth(self, symbol: str, _: str) -> tuple[Told, int]:
-        book = await self._door.book(symbol)
+    async def _depth(self, topic: Topic) -> tuple[Told, int]:
+        book = await self._door.book(topic.key)
         scales = book.price_scale, book.quantity_scale
         return {
             "lastId": str(book.last_id), "bids": levels_told(book.bids_ticks, scales),
             "asks": levels_told(book.asks_ticks, scales),
         }, book.last_id  # fmt: skip
 
-    async def _trades(self, symbol: str, _: str) -> tuple[Told, int]:
-        oms = self._door.oms
-        seq = await self._door.settled(oms.journal_seq(symbol))
-        latest = [trade for trade in oms.recent_trades(symbol)[-TRADES_TOLD:] if trade.seq <= seq]
-        return {"trades": [trade_told(each) for each in latest]}, seq
+    async def _trades(self, topic: Topic) -> tuple[Told, int]:
+        seq = await self._seq(topic)
+        latest = self._door.oms.recent_trades(topic.key)[-TRADES_TOLD:]
+        return {"trades": [trade_told(each) for each in latest if each.seq <= seq]}, seq
 
-    async def _ticker(self, symbol: str, _: str) -> tuple[Told, int]:
+    async def _ticker(self, topic: Topic) -> tuple[Told, int]:
+        symbol = topic.key
         book = await self._door.book(symbol)
         scales = book.price_scale, book.quantity_scale
         bid, ask = (levels_told(s[:1], scales) for s in (book.bids_ticks, book.asks_ticks))
@@ -230,33 +253,33 @@ class Streams:
         self._hub.tickers[symbol] = now
         return {"ticker": now.copy()}, book.last_id
 
-    async def _candles(self, symbol: str, width: str) -> tuple[Told, int]:
-        growing = self._hub.growing(symbol, width)
+    async def _candles(self, topic: Topic) -> tuple[Told, int]:
+        growing = self._hub.growing(topic)
         await growing.ready()
         candle = growing.candle
-        return {"candles": [candle_facts(candle, width)] if candle is not None else []}, growing.at
+        facts = [candle_facts(candle, str(topic.detail))] if candle is not None else []
+        return {"candles": facts}, growing.at
 
-    async def _nothing(self, symbol: str, _: str) -> tuple[Told, int]:
+    async def _nothing(self, topic: Topic) -> tuple[Told, int]:
         """The channel tells what changes; before the first change there is nothing."""
-        return {}, await self._door.settled(self._door.oms.journal_seq(symbol))
+        return {}, await self._seq(topic)
 
-    async def _markets(self, _key: str, _: str) -> tuple[Told, int]:
-        seq = await self._door.settled(self._door.oms.journal_seq())
-        phases = self._door.oms.market_states()
+    async def _markets(self, topic: Topic) -> tuple[Told, int]:
+        seq = await self._seq(topic)
+        phases = self._oms(topic).market_states()
         # As of now, which may be later than `seq`: a phase that is told again is no other.
         return {"markets": {name: phase.value for name, phase in phases.items()}}, seq
 
-    async def _session(self, _key: str, _: str) -> tuple[Told, int]:
-        seq = await self._door.settled(self._door.oms.journal_seq())
-        return {"session": self._hub.session()}, seq
+    async def _session(self, topic: Topic) -> tuple[Told, int]:
+        return {"session": self._hub.session()}, await self._seq(topic)
 
-    async def _account(self, account: str, channel: str) -> tuple[Told, int]:
-        found = await self._door.settled(self._door.oms.account_snapshot(account))
+    async def _account(self, topic: Topic) -> tuple[Told, int]:
+        found = await self._door.settled(self._oms(topic).account_snapshot(topic.key))
         told: Told = {}
-        if channel == REPORTS:
+        if topic.channel == REPORTS:
             told["reports"] = [report_told(each) for each in found.orders]
-        elif channel != BALANCES:
-            told["orders"] = await self._door.orders_told(found.orders)
-        if channel != FILLS:
+        elif topic.channel != BALANCES:
+            told["orders"] = await self._door.orders_told(found.orders, group=topic.group)
+        if topic.channel != FILLS:
             told["balances"] = balances_told(found.balances)
         return told, found.seq

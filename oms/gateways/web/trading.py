@@ -5,6 +5,7 @@ order stands once it is on disk.
 """
 
 import secrets
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -15,6 +16,7 @@ from oms.gateways.web.errors import OUR_FIELDS, REPLAYED, HttpError, Reply, erro
 from oms.gateways.web.fields import field_of, reason_told
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.limits import CANCEL, ORDER
+from oms.gateways.web.merging import START, Page, Row, merged
 from oms.gateways.web.orders import FILLS_MAX, fills_told, orders_told
 from oms.gateways.web.shapes import (
     Answer,
@@ -35,6 +37,7 @@ from oms.gateways.web.told import (
 from oms.gateways.web.words import (
     ID,
     Body,
+    CursorText,
     DecimalText,
     WholeText,
     decimal_text,
@@ -142,7 +145,7 @@ class OpenOrders(WithReports):
     ahead: bool = False
     account: Id | None = None
     symbol: Id | None = None
-    after: WholeText = "0"
+    after: CursorText = START
     limit: COUNT = PAGE
 
 
@@ -170,7 +173,7 @@ async def place(ask: Ask, body: NewOrder) -> Reply:
     door = ask.door
     now = await door.ends.wait(response, waiting.seconds)
     told = await door.order_told(now)
-    told["fills"] = await door.looked(fills_told, door.oms, request.account, now)
+    told["fills"] = await door.looked(fills_told, door.oms_of(now.symbol), request.account, now)
     if body.reports:
         told["reports"] = reports_told(response)
     if response.repeated:
@@ -435,7 +438,7 @@ async def cancel_all(ask: Ask, body: CancelAll) -> Reply:
     )
     if response.refused:
         raise refusal(response, reports=body.reports)
-    canceled = await ask.door.in_thread(_canceled, ask.oms, response)
+    canceled = await ask.door.in_thread(_canceled, ask, response, body.symbol or "")
     headers = dict(REPLAYED) if response.repeated else {}
     told = {**response.facts, "orders": canceled}
     if body.reports:
@@ -443,16 +446,23 @@ async def cancel_all(ask: Ask, body: CancelAll) -> Reply:
     return Reply(told, 200, headers)
 
 
-def _canceled(oms: OrderManagement, done: OrderResponse) -> list[Told]:
+def _canceled(ask: Ask, done: OrderResponse, symbol: str) -> list[Told]:
+    """The same of every group that it went to: all, or that of the symbol."""
+    told: list[Told] = []
+    for group, answer in done.answers.items():
+        name = group or ask.door.group_of(symbol)
+        if name in ask.oms.groups:  # else there never was such a symbol
+            named = {"group": name} if name else {}
+            told += [{**each, **named} for each in _canceled_by(ask.oms.groups[name], answer)]
+    return told
+
+
+def _canceled_by(oms: OrderManagement, done: OrderResponse) -> list[Told]:
     """The orders that its turn says this mass cancel ended, or is about to end; also when it is
-    asked for again, unless that turn lies too far back. None where orders go to several groups,
-    which have sequences of their own: there they are counted only."""
+    asked for again, unless that turn lies too far back."""
     asked = done.order_id  # the entry of the first request; its turn ends some requests later
     upto = min(done.journal_seq, asked + TURN_MAX)
-    try:
-        found = oms.reports_after(done.account, asked, upto) or []
-    except ValidationError:
-        return []
+    found = oms.reports_after(done.account, asked, upto) or []
     reason = mass_cancel_reason(done.account, done.client_order_id)
     told = orders_told(oms, [each for each in found if each.text == reason])
     return [{name: each[name] for name in ("orderId", "clientOrderId", "status")} for each in told]
@@ -494,22 +504,37 @@ async def _tell_ahead(ask: Ask, orders: list[Told]) -> None:
 
 
 async def open_orders(ask: Ask, page: OpenOrders) -> Reply:
-    account = ask.seen_account(page.account)
-    found = await ask.door.in_thread(ask.oms.open_orders, account)
-    after = cursor("after", page.after)
-    rows = [o for o in found if o.order_id > after and page.symbol in (None, o.symbol)]
-    told = await ask.door.orders_told(rows[: page.limit], reports=page.reports)
+    account, groups = ask.seen_account(page.account), ask.oms.groups
+
+    def look(oms: OrderManagement, place: str) -> Page:
+        after = cursor("after", place)
+        those = [
+            each for each in oms.open_orders(account)
+            if each.order_id > after and page.symbol in (None, each.symbol)
+        ]  # fmt: skip
+        some = those[: page.limit]
+        ids = [each.order_id for each in some]
+        placed_ns = oms.placed_ns(ids) if len(groups) > 1 else {}
+        told = orders_told(oms, some, reports=page.reports)
+        rows = [
+            Row(placed_ns.get(order_id, 0), str(order_id), each)
+            for order_id, each in zip(ids, told, strict=True)
+        ]
+        return Page(rows, rows[-1].place if len(those) > page.limit else None)
+
+    found = await ask.door.in_thread(
+        partial(merged, groups, look, "after", page.after, page.limit, newest_first=False)
+    )
+    told = [each.told for each in found.rows]
     if page.ahead:
         await _tell_ahead(ask, told)
-    following = told[-1]["orderId"] if len(rows) > page.limit else None
-    return Reply({"orders": told, "next": following})
+    return Reply({"orders": told, "next": found.next})
 
 
 def cursor(name: str, text: str) -> int:
-    value = int(text)
-    if value > SEQUENCE_MAX:
+    if not text.isdecimal() or int(text) > SEQUENCE_MAX:
         raise ValidationError(name, text, f"0 to {SEQUENCE_MAX}")
-    return value
+    return int(text)
 
 
 def entries() -> list[Entry]:

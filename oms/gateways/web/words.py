@@ -29,11 +29,15 @@ WHOLE = r"^[0-9]{1,19}$"
 ID = r"^[ !#-\[\]-~]*$"
 NO_COMMA = r"^[ !#-+\--\[\]-~]*$"
 SPAN = "^[0-9]{1,5}[smhd]$"
+PLACE = "[0-9]{1,19}(-[0-9]{1,10})?"
+OF_GROUP = f"[A-Za-z0-9_-]{{1,32}}:{PLACE}"
+CURSOR = f"^({PLACE}|{OF_GROUP}(,{OF_GROUP}){{0,99}})$"
 # What a text of a pattern is, for people: they are told no regular expression.
 PATTERNS = {
     ID: "1 to 64 printable ASCII characters, no quote or backslash",
     NO_COMMA: "1 to 64 printable ASCII characters, no quote, backslash or comma",
     SPAN: "a number and one of s, m, h, d, such as 5m",
+    CURSOR: "`next` of the page before",
 }
 SHOWN = 40
 SECRET = re.compile("pass|secret|token|code|pending|ticket|signature", re.IGNORECASE)
@@ -52,6 +56,13 @@ SettingText = Annotated[
         max_length=200,
         description="A text, or a JSON number, which is taken as it stands.",
         extra_json_schema={"type": ["string", "number"]},
+    ),
+]
+CursorText = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=CURSOR,
+        description="`next` of the page before; over several groups it has a place in each.",
     ),
 ]
 WholeText = Annotated[

@@ -3,11 +3,14 @@
 // Heartbeats decide what is live: they are the engine's own answer. An open socket says nothing.
 
 import { Refused, accessToken, isLoginKept, renew } from "./rest.js";
-import { changed, setClock, store } from "./store.js";
+import { changed, groupOf, setClock, store } from "./store.js";
 import { milliseconds } from "./units.js";
 
 const RESUMED = new Set(["orders", "fills", "trades"]); // channels that go on behind a sequence
 const PRIVATE = new Set(["orders", "fills", "balances"]);
+const OF_GROUP = new Set([...PRIVATE, "markets"]); // one subscription to each group of markets
+const NOT_NOW = new Set(["UNAVAILABLE", "OUTCOME_UNKNOWN"]);
+const AGAIN_MS = 2000;
 const LATE_MS = 3000; // three heartbeats
 const DEAD_MS = 10_000; // then the socket is given up
 const OPEN_MS_MAX = 8000;
@@ -24,13 +27,13 @@ let openedAt = 0;
 let retryTimer = 0;
 let pingedAt = 0;
 
-/** Begin to hear a channel. topic: {channel, symbol, interval, width, account}. hears.begun(message)
+/** Begin to hear a channel. topic: {channel, symbol, interval, width, account, group}. hears.begun(message)
  * gets the answer, event SNAPSHOT or RESUMED, at the beginning and after each loss; hears.told(message)
  * each event. Answers {again(), end()}: begin with a new snapshot; hear no more. */
 export function subscribe(topic, hears) {
   const key = keyOf(topic);
   if (topics.has(key)) throw new Error(`subscribed already: ${key}`);
-  const entry = { topic, hears, key, position: null, isBegun: false };
+  const entry = { topic, hears, key, group: topic.group ?? "", position: null, isBegun: false };
   topics.set(key, entry);
   begin(entry);
   return {
@@ -46,6 +49,11 @@ export function subscribe(topic, hears) {
       if (isOpen()) send({ op: "unsubscribe", ...entry.topic });
     },
   };
+}
+
+/** The topic of one group; as it is where there is no other. */
+export function ofGroup(topic, group) {
+  return group ? { ...topic, group } : topic;
 }
 
 /** One operation, such as call("order.test", {params}). Rejects with Refused; NO_ANSWER: the socket
@@ -85,8 +93,8 @@ function isOpen() {
   return socket !== null && socket.readyState === WebSocket.OPEN;
 }
 
-function keyOf({ channel, symbol = "", interval = 0, width = "" }) {
-  return [channel, symbol, interval, width].join("|");
+function keyOf({ channel, symbol = "", interval = 0, width = "", group = "" }) {
+  return [channel, symbol, interval, width, OF_GROUP.has(channel) ? group : ""].join("|");
 }
 
 function send(message) {
@@ -129,6 +137,7 @@ async function speakFor() {
 }
 
 function begin(entry) {
+  const { key } = entry;
   entry.isBegun = false;
   if (!isOpen() || (PRIVATE.has(entry.topic.channel) && !isIntroduced)) return;
   const { position } = entry;
@@ -138,11 +147,14 @@ function begin(entry) {
     (answer) => {
       if (topics.get(entry.key) !== entry) return;
       entry.isBegun = true;
+      entry.group = answer.group ?? "";
       if (answer.event === "SNAPSHOT") entry.position = { seq: answer.seq, number: null };
       entry.hears.begun(answer);
     },
     (error) => {
-      if (error.status !== 0) entry.hears.refused?.(error);
+      if (error.status === 0) return; // the link begins again
+      if (NOT_NOW.has(error.code)) setTimeout(() => topics.get(key) === entry && !entry.isBegun && begin(entry), AGAIN_MS);
+      else entry.hears.refused?.(error);
     },
   );
 }
@@ -157,9 +169,10 @@ function heard(message) {
   const entry = topics.get(
     keyOf({
       channel: message.channel,
-      symbol: PRIVATE.has(message.channel) || message.channel === "markets" ? "" : data.symbol,
+      symbol: OF_GROUP.has(message.channel) ? "" : data.symbol,
       interval: message.interval,
       width: data.width,
+      group: message.group,
     }),
   );
   if (!entry || !entry.isBegun) return undefined;
@@ -174,26 +187,27 @@ function answered(message) {
   else reject(new Refused(message.status ?? 400, message.error, message.order));
 }
 
-function beat({ seq, time }) {
-  const link = store.link;
-  if (link.seq && BigInt(seq) < BigInt(link.seq)) {
+/** Each group's engine answers for itself: what is live is the one whose market is shown. */
+function beat({ seq, time, group = "" }) {
+  const { link } = store;
+  const at = performance.now();
+  const before = link.beats.get(group);
+  link.beats.set(group, { seq, at });
+  if (before && BigInt(seq) < BigInt(before.seq)) {
     // Another exchange, or one that lost its data: nothing of what is shown holds.
-    for (const entry of topics.values()) entry.position = null;
-    link.seq = seq;
+    for (const entry of topics.values()) if (entry.group === group) entry.position = null;
     return restart();
   }
-  link.seq = seq;
-  link.aliveAt = performance.now();
   link.tries = 0;
   setClock(milliseconds(time));
   for (const entry of topics.values()) {
-    if (entry.isBegun && entry.position && BigInt(seq) >= BigInt(entry.position.seq)) {
+    if (entry.group === group && entry.isBegun && entry.position && BigInt(seq) >= BigInt(entry.position.seq)) {
       entry.position = { seq, number: null };
     }
   }
-  setState("live");
   changed("beat");
-  if (link.aliveAt - pingedAt > PING_MS) ping();
+  watchHeart();
+  if (at - pingedAt > PING_MS) ping();
   return undefined;
 }
 
@@ -217,11 +231,15 @@ function watchHeart() {
   }
   if (link.state !== "live") changed("link"); // its age is shown
   if (!isOpen()) return;
-  const silentMs = now - Math.max(link.aliveAt, link.openedAt ?? 0);
-  if (silentMs > DEAD_MS) {
+  const begunAt = link.openedAt ?? 0;
+  const latest = Math.max(begunAt, ...[...link.beats.values()].map((each) => each.at));
+  link.aliveAt = link.beats.get(groupOf())?.at ?? 0;
+  if (now - latest > DEAD_MS) {
     socket.close();
     lost(0);
-  } else if (silentMs > LATE_MS && link.state === "live") {
+  } else if (link.aliveAt > begunAt && now - link.aliveAt <= LATE_MS) {
+    setState("live");
+  } else if (now - Math.max(link.aliveAt, begunAt) > LATE_MS && link.state === "live") {
     setState("stale");
   }
 }

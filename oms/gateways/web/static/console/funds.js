@@ -80,7 +80,7 @@ export function moneyTable() {
 }
 
 function nameOfMovement(movement) {
-  return `${movement.executionId} ${movement.asset} ${movement.kind} ${movement.orderId} ${movement.amount}`;
+  return `${movement.group ?? ""} ${movement.executionId} ${movement.asset} ${movement.kind} ${movement.orderId} ${movement.amount}`;
 }
 
 function movementRow() {

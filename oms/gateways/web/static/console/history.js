@@ -136,7 +136,7 @@ export function historyTable(isOnlyHere) {
     paint() {
       past.refresh(store.account);
       const rows = past.rows.filter((each) => !isOnlyHere() || each.symbol === store.symbol);
-      keyed(list.body, rows, (each) => `${each.orderId}`, orderRow, patchOrder);
+      keyed(list.body, rows, (each) => `${each.symbol} ${each.orderId}`, orderRow, patchOrder);
       list.state(rows.length, past.isKnown, past.error);
       show(list.more, Boolean(past.next));
     },

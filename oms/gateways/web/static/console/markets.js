@@ -1,7 +1,7 @@
 // Markets: what is traded, in which phase, at which prices: the list, kept by the feed.
 
 import { say } from "./announce.js";
-import { subscribe } from "./feed.js";
+import { ofGroup, subscribe } from "./feed.js";
 import { parameter } from "./route.js";
 import { ask } from "./rest.js";
 import { changed, market, serverNow, store, watch } from "./store.js";
@@ -50,7 +50,7 @@ function placesOf(each) {
 export async function startMarkets() {
   subscribe({ channel: "session" }, { begun: sessionTold, told: ({ data }) => sessionTold({ session: data }) });
   await load();
-  subscribe({ channel: "markets" }, { begun: phasesBegun, told: ({ data }) => phaseTold(data) });
+  for (const each of store.groups) subscribe(ofGroup({ channel: "markets" }, each), { begun: phasesBegun, told: ({ data }) => phaseTold(data) });
   watch(["symbol"], () => statisticsOf(store.symbol));
   setInterval(() => document.hidden || statisticsOf(store.symbol), STATISTICS_MS);
   setTimeout(readOthers, LADDER_FIRST_MS);
@@ -63,7 +63,9 @@ async function load() {
   for (let pauseMs = 300; ; pauseMs = Math.min(5000, pauseMs * 2)) {
     try {
       const told = await ask("GET", "/markets", { login: false });
+      store.groups = told.groups ?? [""];
       take(told.markets);
+      changed("groups");
       sessionTold(told);
       chooseFirst();
       changed("markets");

@@ -20,7 +20,7 @@ const KINDS = { LIMIT: "limit", MARKET: "market", STOP: "stop", STOP_LIMIT: "sto
 const WAITS = {
   QUEUED_THROTTLE: "waits for the throttle", HELD_SESSION: "waits for the open", HELD_HALT: "waits for the end of the halt", SENT_UNACKED: "waits for the venue's answer",
 };
-let edited = null; // orderId of the order that is being modified
+let edited = null; // key of the order that is being modified
 let editedParts = null; // of its row
 
 /** {node, paint()}. isOnlyHere(): of the market that is shown alone. */
@@ -39,9 +39,9 @@ export function openTable(isOnlyHere) {
     paint() {
       const orders = [...store.orders.values()]
         .filter((each) => !isOnlyHere() || each.symbol === store.symbol)
-        .sort((a, b) => (BigInt(a.orderId) < BigInt(b.orderId) ? 1 : -1));
-      const asked = [...unknown].map(([id, { body, state }]) => ({ orderId: `unknown ${id}`, id, ...body, asked: state }));
-      keyed(table, [...asked, ...orders], (each) => each.orderId, make, patch);
+        .sort((a, b) => (ageOf(a) < ageOf(b) ? 1 : -1));
+      const asked = [...unknown].map(([id, { body, state }]) => ({ key: `unknown ${id}`, id, ...body, asked: state }));
+      keyed(table, [...asked, ...orders], (each) => each.key, make, patch);
       show(bones, !store.isOrdersKnown);
       show(table, orders.length + asked.length > 0);
       show(empty, store.isOrdersKnown && !orders.length && !asked.length);
@@ -49,6 +49,11 @@ export function openTable(isOnlyHere) {
         may("trade") ? "Press B or S, or click a rung of the ladder." : "Your role may only look.");
     },
   };
+}
+
+/** Order ids count in each group alone: over several, orders are by their time. */
+function ageOf(order) {
+  return BigInt(store.groups.length > 1 ? (order.placedAt ?? order.time) : order.orderId);
 }
 
 function act(what) {
@@ -67,8 +72,8 @@ function make(order) {
   const parts = {
     price: el("span"), at: el("span", { class: "dim" }), filled: el("span"), of: el("span", { class: "dim", text: " of " }), total: el("span"),
     bar: el("i"), glyph: icon("g-ring"), state: el("span"), side: el("b"), kind: el("span"),
-    edit: el("button", { type: "button", on: { click: () => editOrSend(order.orderId, body) } }, icon("i-pen")),
-    cancel: el("button", { type: "button", on: { click: () => dropOrCancel(order.orderId, body) } }, icon("i-x")),
+    edit: el("button", { type: "button", on: { click: () => editOrSend(order.key, body) } }, icon("i-pen")),
+    cancel: el("button", { type: "button", on: { click: () => dropOrCancel(order.key, body) } }, icon("i-x")),
     ahead: el("span", { class: "dim", title: "shown ahead of it at its price" }), note: el("span"), more: el("span"),
   };
   const row = el("tr", { class: "o", tabindex: "-1" }, cell("tm dim"), cell("ord", parts.side, parts.kind), cell("mkt"),
@@ -77,7 +82,7 @@ function make(order) {
     cell("x1 tf"), cell("st", el("span", { class: "state" }, parts.glyph, parts.state, parts.ahead)),
     cell("ac", el("span", { class: "acts" }, parts.edit, parts.cancel)));
   parts.noteRow = el("tr", { class: "sub", hidden: true }, el("td", { colspan: "8", role: "status" }, parts.note, parts.more));
-  const body = el("tbody", { data: { order: order.orderId } }, row, parts.noteRow);
+  const body = el("tbody", { data: { order: order.key } }, row, parts.noteRow);
   Object.assign(body, { parts, row });
   return body;
 }
@@ -92,7 +97,7 @@ function patch(body, order) {
   setAttr(parts.side, "class", order.side === "BUY" ? "up" : "dn");
   setText(parts.kind, ` ${order.displayQuantity ? "iceberg" : (KINDS[order.type] ?? "")}`);
   setText(symbol, order.symbol);
-  const isEdited = edited === order.orderId;
+  const isEdited = edited === order.key;
   const price = order.price ?? order.stopPrice;
   setText(parts.at, !order.price && order.stopPrice ? "at " : "");
   setNumber(parts.price, price ? shown(price, each?.places.price ?? 0) : "market", { dim: false });
@@ -128,7 +133,7 @@ function termsOf(order) {
 
 function paintState(parts, order) {
   const [glyph, word] = order.asked ? ["g-tri", order.asked === "asking" ? "unknown, asking" : "never arrived"] : (STATES[order.status] ?? ["g-ring", order.status ?? ""]);
-  const doing = pending.get(order.orderId);
+  const doing = pending.get(order.key);
   setIcon(parts.glyph, doing ? "g-wait" : glyph);
   setText(parts.state, doing ?? word);
   const ahead = doing ? null : aheadOf(order);
@@ -146,7 +151,7 @@ function paintActs(parts, order, isEdited) {
 }
 
 function paintNote(parts, order, isEdited) {
-  const refusal = refusals.get(order.orderId);
+  const refusal = refusals.get(order.key);
   setClass(parts.noteRow, "bad", Boolean(refusal));
   let text = "";
   if (refusal) text = `${refusal.code} ${refusal.number}: ${meaningOf(refusal).join(" ")}`;
@@ -165,15 +170,15 @@ function beginEdit(order, body) {
   const { parts, row } = body;
   const each = market(order.symbol);
   dropInputs();
-  edited = order.orderId;
+  edited = order.key;
   editedParts = parts;
-  refusals.delete(order.orderId);
+  refusals.delete(order.key);
   const price = order.price ?? order.stopPrice;
   if (price) {
-    parts.priceInput = editInput("Price", shown(price, each.places.price), order.orderId, body);
+    parts.priceInput = editInput("Price", shown(price, each.places.price), order.key, body);
     row.querySelector(".px").append(parts.priceInput);
   }
-  parts.quantityInput = editInput("Total quantity, fills included", shown(order.quantity ?? "0"), order.orderId, body);
+  parts.quantityInput = editInput("Total quantity, fills included", shown(order.quantity ?? "0"), order.key, body);
   row.querySelector(".amount").after(parts.quantityInput);
   patch(body, order);
   const first = parts.priceInput ?? parts.quantityInput;
@@ -248,7 +253,7 @@ async function send(order, body) {
     happened(`Modified: ${order.side === "BUY" ? "buy" : "sell"} ${order.symbol}`);
     return endEdit(body);
   } catch (error) {
-    refusals.set(order.orderId, error);
+    refusals.set(order.key, error);
     alarm(`Not modified, ${error.code}. ${error.words}`);
     changed("orders");
     return undefined;

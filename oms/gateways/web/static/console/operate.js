@@ -147,9 +147,9 @@ function bottomPanel() {
   const panel = el("div", { id: "record-panel", role: "tabpanel", class: "panes" });
   const story = storyPane();
   const accounts = accountsPane();
-  const record = recordTable((seq) => {
+  const record = recordTable(({ seq, group }) => {
     choose("story");
-    story.tell(seq);
+    story.tell(seq, group);
   });
   const panes = { record: record.node, accounts: accounts.node, story: story.node };
   const list = tabs("Record", [["record", "Operators"], ["accounts", "Accounts"], ["story", "Explain"]], panel, choose);

@@ -84,11 +84,17 @@ async function asksHalts() {
   seen.halts = await ask("GET", "/admin/halts");
 }
 
+/** Sequences count in each group of markets alone. */
+export function nameOfAction({ seq, group = "" }) {
+  return `${group} ${seq}`.trim();
+}
+
 /** The latest page; pages behind it, which the person asked for, stay. */
 async function asksActions() {
   const told = await ask("GET", "/admin/actions", { query: { limit: 50 } });
   const oldest = told.actions.at(-1);
-  const older = (seen.actions ?? []).filter((each) => oldest && BigInt(each.seq) < BigInt(oldest.seq));
+  const names = new Set(told.actions.map(nameOfAction));
+  const older = (seen.actions ?? []).filter((each) => oldest && BigInt(each.time) <= BigInt(oldest.time) && !names.has(nameOfAction(each)));
   seen.actions = [...told.actions, ...older];
   if (!older.length) seen.next = told.next;
 }

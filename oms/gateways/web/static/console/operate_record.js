@@ -2,15 +2,15 @@
 // story of any order or command.
 
 import { el, keyed, setText, show } from "./dom.js";
-import { askOlder, seen } from "./operate_data.js";
+import { askOlder, nameOfAction, seen } from "./operate_data.js";
 import { refusalBlock } from "./refusal.js";
 import { ask } from "./rest.js";
-import { serverNow, watch } from "./store.js";
+import { serverNow, store, watch } from "./store.js";
 import { milliseconds, shown, timeOfDay, timeOrDay } from "./units.js";
 
 const COLUMNS = [["Time"], ["Who"], ["Action"], ["Target"], ["Setting", "x2"], ["Why", "x1"], ["Answer"], ["Journal", "r"]];
 
-/** Answers {node}: the table of actions. explain(seq): tell the story of one. */
+/** Answers {node}: the table of actions. explain(action): tell the story of one. */
 export function recordTable(explain) {
   const who = el("select", { "aria-label": "Who", on: { change: paint } }, el("option", { value: "", text: "everybody" }));
   const older = el("button", { class: "btn", type: "button", text: "Older", hidden: true, on: { click: more } });
@@ -32,7 +32,7 @@ export function recordTable(explain) {
     setText(empty, rows.length ? "" : seen.actions ? "No operator has done anything yet." : "Reading the record…");
     show(empty, !rows.length);
     show(older, Boolean(seen.next));
-    keyed(body, rows, (each) => each.seq, row, () => {});
+    keyed(body, rows, nameOfAction, row, () => {});
   }
 
   function row(each) {
@@ -46,7 +46,7 @@ export function recordTable(explain) {
       el("td", { class: "x2 wide", title: setting, text: setting || "–" }),
       el("td", { class: "x1 wide", title: each.why, text: each.why || "–" }),
       el("td", { class: "wide", title: each.text }, each.done ? each.text || "done" : el("code", { class: "cr", text: each.text.split(":")[0] })),
-      el("td", { class: "r" }, el("button", { class: "txt num", type: "button", text: shown(each.seq), "aria-label": `Explain journal entry ${each.seq}`, on: { click: () => explain(each.seq) } })));
+      el("td", { class: "r" }, el("button", { class: "txt num", type: "button", text: `${each.group ?? ""} ${shown(each.seq)}`.trim(), "aria-label": `Explain journal entry ${nameOfAction(each)}`, on: { click: () => explain(each) } })));
   }
 
   async function more() {
@@ -59,10 +59,12 @@ export function recordTable(explain) {
   }
 }
 
-/** Answers {node, tell(name)}: a form that names an order, and its story. */
+/** Answers {node, tell(name, group)}: a form that names an order, and its story. */
 export function storyPane() {
   const named = el("input", { id: "story-id", spellcheck: "false", autocomplete: "off", maxlength: "64", placeholder: "17, 9-2 or o-000127" });
   const account = el("input", { spellcheck: "false", autocomplete: "off", maxlength: "64" });
+  const group = el("select");
+  const ofGroup = el("label", { class: "stack", hidden: true }, el("span", { text: "Group of markets" }), group);
   const refusal = refusalBlock();
   const heading = el("h3", { tabindex: "-1" });
   const body = el("tbody");
@@ -73,16 +75,22 @@ export function storyPane() {
   const node = el("div", { class: "pane" },
     el("form", { class: "storyform", on: { submit } },
       el("label", { class: "stack" }, el("span", {}, "Order ", el("em", { text: "order id, execution id or client order id" })), named),
-      el("label", { class: "stack" }, el("span", {}, "Account ", el("em", { text: "of a client order id" })), account),
+      el("label", { class: "stack" }, el("span", {}, "Account ", el("em", { text: "of a client order id" })), account), ofGroup,
       el("button", { class: "btn", text: "Explain" })),
     refusal.node,
     el("div", { class: "scroll", role: "region", "aria-label": "The story of one order", tabindex: "0" }, told,
       el("p", { class: "empty", id: "story-empty", text: "What happened to one order and why, from what is on disk." })));
+  watch(["groups"], () => {
+    const several = store.groups.length > 1 ? store.groups : [];
+    group.replaceChildren(el("option", { value: "", text: "all" }), ...several.map((name) => el("option", { value: name, text: name })));
+    show(ofGroup, several.length > 0);
+  });
   return { node, tell };
 
-  function tell(name) {
+  function tell(name, itsGroup = "") {
     named.value = name;
     account.value = "";
+    group.value = itsGroup;
     return submit();
   }
 
@@ -92,7 +100,7 @@ export function storyPane() {
     refusal.clear();
     const query = /^\d+$/.test(text) ? { orderId: text } : /^\d+-\d+$/.test(text) ? { executionId: text } : { clientOrderId: text, account: account.value.trim() || null };
     try {
-      paint(await ask("GET", "/admin/explain", { query }));
+      paint(await ask("GET", "/admin/explain", { query: { ...query, group: group.value || null } }));
     } catch (error) {
       refusal.show(error);
     }

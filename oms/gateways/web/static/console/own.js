@@ -3,23 +3,28 @@
 // by that id, and the same may be sent again without becoming a second one.
 
 import { happened } from "./announce.js";
-import { subscribe } from "./feed.js";
+import { ofGroup, subscribe } from "./feed.js";
 import { ask, request } from "./rest.js";
-import { changed, market, store, watch } from "./store.js";
-import { shown } from "./units.js";
+import { changed, groupOf, market, store, watch } from "./store.js";
+import { add, shown } from "./units.js";
 
 const FILLS_MAX = 300;
 const OVER_MAX = 500;
 const ASK_MS = [200, 500, 1000, 2000, 5000];
 const ENDED = new Set(["FILLED", "CANCELED", "EXPIRED", "REJECTED"]);
-const over = new Map(); // orderId -> seq: orders that ended lately, so that an older answer opens none again
+const over = new Map(); // key -> seq: orders that ended lately, so that an older answer opens none again
+const owned = new Map(); // group -> its balances, by asset
+const begun = new Set(); // groups whose open orders are known
 let ends = [];
+
+/** By what an order is known: order ids count in each group of markets alone. */
+const keyOf = (order) => order.key ?? `${order.symbol} ${order.orderId}`;
 
 /** Requests whose outcome is unknown: id -> {body, state}. state: asking, absent. */
 export const unknown = new Map();
-/** Requests about an order that are not answered: orderId -> "canceling", "changing". */
+/** Requests about an order that are not answered: key -> "canceling", "changing". */
 export const pending = new Map();
-/** Refusals of changes and cancels, shown by their order: orderId -> Refused. */
+/** Refusals of changes and cancels, shown by their order: key -> Refused. */
 export const refusals = new Map();
 /** Fills, newest first; `isKnown`: those of before were read. */
 export const fills = { list: [], isKnown: false };
@@ -33,8 +38,8 @@ export function makeId(kind = "c") {
 /** Follow the account that the store names. */
 export function followOwn() {
   let account = "";
-  watch(["account", "user"], () => {
-    const wanted = store.user ? store.account : "";
+  watch(["account", "user", "groups"], () => {
+    const wanted = store.user && store.groups.length ? store.account : "";
     if (wanted === account) return;
     account = wanted;
     for (const end of ends) end();
@@ -49,52 +54,54 @@ function forget() {
   store.balances.clear();
   store.isOrdersKnown = false;
   store.isBalancesKnown = false;
-  for (const map of [unknown, pending, refusals]) map.clear();
+  for (const known of [unknown, pending, refusals, owned, begun]) known.clear();
   Object.assign(fills, { list: [], isKnown: false });
   changed("orders", "balances", "fills");
 }
 
 function channels(account) {
-  return [
-    subscribe({ channel: "orders", account }, { begun: ordersBegun, told: ({ data }) => orderTold(data) }),
-    subscribe({ channel: "fills", account }, { begun: () => {}, told: ({ data }) => fillTold(data) }),
-    subscribe({ channel: "balances", account }, { begun: balancesBegun, told: ({ data }) => balanceTold(data) }),
-  ];
+  return store.groups.flatMap((group) => [
+    subscribe(ofGroup({ channel: "orders", account }, group), { begun: ordersBegun, told: ({ data }) => orderTold(data) }),
+    subscribe(ofGroup({ channel: "fills", account }, group), { begun: () => {}, told: ({ data }) => fillTold(data) }),
+    subscribe(ofGroup({ channel: "balances", account }, group), { begun: balancesBegun, told: balanceTold }),
+  ]);
 }
 
-function ordersBegun({ event, orders }) {
+function ordersBegun({ event, orders, group = "" }) {
   if (event === "SNAPSHOT") {
-    store.orders.clear();
-    for (const order of orders) store.orders.set(order.orderId, order);
+    for (const [key, order] of store.orders) if (groupOf(order.symbol) === group) store.orders.delete(key);
+    for (const order of orders) store.orders.set(keyOf(order), { ...order, key: keyOf(order) });
   }
-  store.isOrdersKnown = true;
+  begun.add(group);
+  store.isOrdersKnown = begun.size === store.groups.length;
   changed("orders");
 }
 
 /** How an order stands now: by the feed, or in an answer. What is older than what is known is left. */
 function orderTold(order) {
-  const known = store.orders.get(order.orderId);
+  const key = keyOf(order);
+  const known = store.orders.get(key);
   if (known && BigInt(order.seq) < BigInt(known.seq)) return;
-  if (over.has(order.orderId) && BigInt(order.seq) <= over.get(order.orderId)) return;
+  if (over.has(key) && BigInt(order.seq) <= over.get(key)) return;
   if (ENDED.has(order.status)) {
-    over.set(order.orderId, BigInt(order.seq));
+    over.set(key, BigInt(order.seq));
     if (over.size > OVER_MAX) over.delete(over.keys().next().value);
-    store.orders.delete(order.orderId);
-    pending.delete(order.orderId);
-    refusals.delete(order.orderId);
+    store.orders.delete(key);
+    pending.delete(key);
+    refusals.delete(key);
     if (known && order.status !== "FILLED" && order.reason) {
       happened(`${nameOf(order)} ended: ${order.status.toLowerCase()}, ${order.reason}`);
     }
     changed("ended");
   } else {
     const placedAt = known?.placedAt ?? order.time;
-    store.orders.set(order.orderId, { ...known, ...order, placedAt });
+    store.orders.set(key, { ...known, ...order, placedAt, key });
   }
   changed("orders");
 }
 
 function fillTold(fill) {
-  if (fills.list.some((each) => each.executionId === fill.executionId && each.side === fill.side)) return;
+  if (fills.list.some((each) => each.executionId === fill.executionId && each.side === fill.side && each.symbol === fill.symbol)) return;
   fills.list.unshift(fill);
   if (fills.list.length > FILLS_MAX) fills.list.pop();
   const each = market(fill.symbol);
@@ -103,16 +110,25 @@ function fillTold(fill) {
   changed("fills");
 }
 
-function balancesBegun({ balances }) {
-  store.balances.clear();
-  for (const each of balances) store.balances.set(each.asset, each);
-  store.isBalancesKnown = true;
+function balancesBegun({ balances, group = "" }) {
+  const assets = new Set([...(owned.get(group)?.keys() ?? []), ...balances.map((each) => each.asset)]);
+  owned.set(group, new Map(balances.map((each) => [each.asset, each])));
+  for (const asset of assets) addUp(asset);
+  store.isBalancesKnown = owned.size === store.groups.length;
   changed("balances");
 }
 
-function balanceTold(balance) {
-  store.balances.set(balance.asset, balance);
+function balanceTold({ data, group = "" }) {
+  owned.get(group).set(data.asset, data);
+  addUp(data.asset);
   changed("balances");
+}
+
+/** What is owned of an asset, in the ledgers of all groups. */
+function addUp(asset) {
+  const found = [...owned.values()].map((each) => each.get(asset)).filter(Boolean);
+  if (!found.length) store.balances.delete(asset);
+  else store.balances.set(asset, found.reduce((sum, each) => ({ asset, available: add(sum.available, each.available), reserved: add(sum.reserved, each.reserved) })));
 }
 
 /** An order in a few words. */
@@ -178,19 +194,20 @@ async function whatBecameOf(id, account) {
   return { order: null };
 }
 
-/** Change an order: {price, quantity, ...}. Rejects with Refused. */
+/** Change an order: {price, quantity, ...}. Rejects with Refused. An order is named by its own client
+ * order id: several groups of markets may have one of the same order id. */
 export function modify(order, change) {
-  const body = { ...change, account: order.account, clientOrderId: makeId("m") };
-  return about(order, "changing", () => request("PATCH", `/orders/${order.orderId}`, { body }));
+  const body = { ...change, account: order.account, origClientOrderId: order.clientOrderId, clientOrderId: makeId("m") };
+  return about(order, "changing", () => request("PATCH", "/order", { body }));
 }
 
 /** Cancel an order. One press; a refusal is shown by the order. */
 export async function cancel(order) {
-  const body = { account: order.account, clientOrderId: makeId("x") };
+  const body = { account: order.account, origClientOrderId: order.clientOrderId, clientOrderId: makeId("x") };
   try {
-    await about(order, "canceling", () => request("DELETE", `/orders/${order.orderId}`, { body }));
+    await about(order, "canceling", () => request("DELETE", "/order", { body }));
   } catch (error) {
-    if (store.orders.has(order.orderId)) refusals.set(order.orderId, error);
+    if (store.orders.has(keyOf(order))) refusals.set(keyOf(order), error);
     happened(`Not canceled: ${error.code}`);
     changed("orders");
   }
@@ -198,8 +215,8 @@ export async function cancel(order) {
 
 /** The same request, with its id, until its outcome is known: that is always safe. */
 async function about(order, word, act) {
-  pending.set(order.orderId, word);
-  refusals.delete(order.orderId);
+  pending.set(keyOf(order), word);
+  refusals.delete(keyOf(order));
   changed("orders");
   try {
     for (let tries = 0; ; tries += 1) {
@@ -209,13 +226,13 @@ async function about(order, word, act) {
         return told;
       } catch (error) {
         if (!error.isUnknown || tries === 10) throw error;
-        pending.set(order.orderId, "unknown, asking");
+        pending.set(keyOf(order), "unknown, asking");
         changed("orders");
         await new Promise((resolve) => setTimeout(resolve, ASK_MS[Math.min(tries, ASK_MS.length - 1)]));
       }
     }
   } finally {
-    pending.delete(order.orderId);
+    pending.delete(keyOf(order));
     changed("orders");
   }
 }

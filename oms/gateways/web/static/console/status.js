@@ -2,7 +2,7 @@
 
 import { say } from "./announce.js";
 import { byId, setIcon, setText, show } from "./dom.js";
-import { isOld, serverNow, store, watch } from "./store.js";
+import { groupOf, isOld, serverNow, store, watch } from "./store.js";
 import { shown, timeOfDay } from "./units.js";
 
 let told = "";
@@ -38,7 +38,8 @@ function linkText() {
 }
 
 function paintBeat() {
-  setText(byId("link-seq"), store.link.seq ? `seq ${shown(store.link.seq)}` : "");
+  const beat = store.link.beats.get(groupOf());
+  setText(byId("link-seq"), beat ? `${groupOf()} seq ${shown(beat.seq)}`.trim() : "");
   setText(byId("link-text"), linkText());
 }
 

@@ -9,6 +9,7 @@ export const store = {
   user: null, // {user, role, accounts, scopes, ...} as GET /me tells it; null: signed out
   account: "", // whose orders and balances are shown
   symbol: "", // the market that is shown
+  groups: [], // of markets, each with sequences of its own; [""]: there is one, without a name
   markets: new Map(), // symbol -> as GET /markets tells it, with `phase` and `reason` as they are now
   tickers: new Map(), // symbol -> {last, bid, ask, change, open, high, low, volume, vwap, rise}
   session: null, // as GET /session tells it
@@ -16,11 +17,12 @@ export const store = {
   book: null, // of the symbol; see book.js
   trades: [], // of the symbol, newest first
   auction: null, // of the symbol: {price, volume, surplus}; null: no call
-  orders: new Map(), // orderId -> as GET /order tells it; open ones and those that ended since
+  orders: new Map(), // key -> as GET /order tells it, and its key; open ones
   isOrdersKnown: false,
-  balances: new Map(), // asset -> {asset, available, reserved}
+  balances: new Map(), // asset -> {asset, available, reserved}, the sum over all groups
   isBalancesKnown: false,
-  link: { state: "connecting", tries: 0, seq: "", aliveAt: 0, roundTripMs: null },
+  // beats: group -> {seq, at}, its latest heartbeat; aliveAt: of the group whose market is shown
+  link: { state: "connecting", tries: 0, beats: new Map(), aliveAt: 0, roundTripMs: null },
 };
 
 const changes = new Set();
@@ -104,6 +106,11 @@ export function today() {
 /** The market that is shown, as GET /markets tells it; undefined before that. */
 export function market(symbol = store.symbol) {
   return store.markets.get(symbol);
+}
+
+/** The group of a market; "" where there is one. */
+export function groupOf(symbol = store.symbol) {
+  return market(symbol)?.group ?? "";
 }
 
 /** May the person who is signed in do this? scope: read, trade, admin. */

@@ -1,0 +1,453 @@
+"""Asking: what a front door asks of the engines of some groups, by an order manager's names.
+
+Flow:  front door -> [asking] -> links of the groups -> engines, and back
+What everybody may see comes from the mirror of each group, all else from the engine. An answer of
+several groups is joined where that says something; what goes by a journal sequence is asked of one
+group, see `OneGroup`, because each has sequences of its own.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from oms.answers import (
+    AccountLimits,
+    ActionPage,
+    CalendarWindow,
+    DryRun,
+    Explained,
+    Halts,
+    MovementPage,
+    OpenCount,
+    StateDigest,
+)
+from oms.clock import Clock, Moment, instant_ns
+from oms.enums import Phase, Side, Trading
+from oms.errors import TransportError, ValidationError
+from oms.futures import settle
+from oms.instruments import Instrument
+from oms.market_data import (
+    Candle,
+    DecimalLevel,
+    DepthSnapshot,
+    IndicativePrice,
+    TradeEvent,
+    TradePrint,
+    levels_of,
+)
+from oms.positions import Pnl, Position, Trade
+from oms.questions import ACTIONS_MAX, MOVEMENTS_MAX, ORDERS_MAX, TRADES_MAX, Questions
+from oms.reports import AccountSnapshot, OrderPage, OrderResponse
+from oms.requests import Request, line_of
+from oms.requests.codec import to_object
+from oms.requests.orders import Origin
+from oms.roles.heard import Listener
+from oms.roles.link import TIMED, Link
+from oms.roles.routes import Routes, silent_error
+from oms.turn.details import OrderDetails
+from oms.turn.latency import HOPS, Histogram
+
+T = TypeVar("T")
+
+ANSWER_S_MAX = 5.0  # of a question; those that read a day's trades take a second
+
+
+class Asking(Questions):
+    """links: by group."""
+
+    def __init__(self, links: Mapping[str, Link], routes: Routes, clock: Clock) -> None:
+        self.links, self.routes, self.clock = links, routes, clock
+
+    def dry_run(self, request: Request) -> "Future[DryRun]":
+        line_of(request)
+        link = self.links[self.routes.group_of(request)]
+        return link.ask("dry_run", to_object(request))
+
+    # --- listeners ---
+
+    def add_listener(self, callback: Listener) -> None:
+        """As of an OrderManagement, on the group's receiving thread."""
+        for link in self.links.values():
+            link.heard.add(callback)
+
+    def add_market_listener(self, callback: Listener) -> None:
+        for link in self.links.values():
+            link.heard.add_of_market(callback)
+
+    def remove_listener(self, callback: Listener) -> None:
+        for link in self.links.values():
+            link.heard.remove(callback)
+
+    def details_heard(self, response: OrderResponse) -> OrderDetails | None:
+        """The engine was asked before listeners were told."""
+        return self._of_symbol(response.symbol).heard.details_of(response.order_id)
+
+    # --- asked of the engines ---
+
+    def _asked(self, link: Link, method: str, *given: Any, **named: Any) -> Any:
+        """The answer, on the caller's thread."""
+        try:
+            return link.ask(method, *given, **named).result(ANSWER_S_MAX)
+        except TimeoutError:
+            raise TransportError(f"group {link.group}: no answer in {ANSWER_S_MAX:g} s") from None
+
+    def _of_symbol(self, symbol: str) -> Link:
+        return self.links[self.routes.group_of_symbol(symbol)]
+
+    @property
+    def _only(self) -> Link:
+        """The first, of several the first whose engine is there: what every group has alike."""
+        links = list(self.links.values())
+        return next((each for each in links if each.alive), links[0])
+
+    def _one(self, what: str) -> Link:
+        """The only group's. Raises ValidationError where there are several: each counts alone."""
+        if len(self.links) > 1:
+            expected = f"one of {', '.join(self.links)}: {what} goes by the sequence of a group"
+            raise ValidationError("group", "", expected)
+        return self._only
+
+    def get_order(self, account: str, named: str | int) -> OrderResponse | None:
+        links, silent = self.routes.likely(account, named)
+        found = [self._asked(link, "get_order", account, named) for link in links]
+        return the_only(found, named, silent)
+
+    def find_order(self, account: str, named: str | int) -> "Future[OrderResponse | None]":
+        links, silent = self.routes.likely(account, named)
+        if len(self.links) == 1:
+            return links[0].ask("find_order", account, named)
+        return gathered(
+            [link.ask("find_order", account, named) for link in links],
+            lambda found: the_only(found, named, silent),
+        )
+
+    def order_details(self, order_ids: Sequence[int]) -> dict[int, OrderDetails]:
+        """Raises ValidationError where there are several groups; see `details_for`."""
+        link = self._one("an order's details")
+        found: dict[int, OrderDetails] = self._asked(link, "order_details", list(order_ids))
+        return found
+
+    def details_for(self, responses: Sequence[OrderResponse]) -> list[OrderDetails | None]:
+        """An order id is a number of its group's own."""
+        of = [self.routes.group_of_symbol(each.symbol) for each in responses]
+        found: dict[str, dict[int, OrderDetails]] = {}
+        for group in dict.fromkeys(of):
+            ids = {
+                each.order_id: None for each, its in zip(responses, of, strict=True) if its == group
+            }
+            found[group] = self._asked(self.links[group], "order_details", list(ids))
+        return [found[its].get(each.order_id) for each, its in zip(responses, of, strict=True)]
+
+    def orders(
+        self, account: str, *, symbol: str = "", side: Side | None = None, before: int = 0,
+        limit: int = ORDERS_MAX,
+    ) -> OrderPage:  # fmt: skip
+        link = self._of_symbol(symbol) if symbol else self._one("a page of orders")
+        page: OrderPage = self._asked(
+            link, "orders", account, symbol=symbol, side=side and side.value, before=before,
+            limit=limit,
+        )  # fmt: skip
+        return page
+
+    def fills(self, account: str, order_id: int, *, limit: int = ORDERS_MAX) -> list[OrderResponse]:
+        return [
+            each
+            for link in self.links.values()
+            for each in self._asked(link, "fills", account, order_id, limit=limit)
+        ]
+
+    def open_orders(self, account: str) -> list[OrderResponse]:
+        return [
+            each
+            for link in self.links.values()
+            for each in self._asked(link, "open_orders", account)
+        ]
+
+    def balances(self, account: str) -> dict[str, tuple[Decimal, Decimal]]:
+        """Summed up over the groups, whose ledgers are apart."""
+        sums: dict[str, tuple[Decimal, Decimal]] = {}
+        for link in self.links.values():
+            for asset, (available, reserved) in self._asked(link, "balances", account).items():
+                before = sums.get(asset, (Decimal(), Decimal()))
+                sums[asset] = (before[0] + available, before[1] + reserved)
+        return sums
+
+    def positions(self, account: str) -> list[Position]:
+        return [
+            each for link in self.links.values() for each in self._asked(link, "positions", account)
+        ]
+
+    def pnl(self, account: str) -> dict[str, Pnl]:
+        found: dict[str, Pnl] = {}
+        for link in self.links.values():
+            found |= self._asked(link, "pnl", account)
+        return found
+
+    def ledger(self, account: str, *, before: int = 0, limit: int = MOVEMENTS_MAX) -> MovementPage:
+        link = self._one("a page of movements")
+        page: MovementPage = self._asked(link, "ledger", account, before=before, limit=limit)
+        return page
+
+    def trades(
+        self, account: str = "", symbol: str = "", *, before: str = "", limit: int = TRADES_MAX
+    ) -> list[Trade]:
+        link = self._of_symbol(symbol) if symbol else self._one("a page of trades")
+        found: list[Trade] = self._asked(
+            link, "trades", account, symbol, before=before, limit=limit
+        )
+        return found
+
+    def candles(
+        self, symbol: str, width: str, start: Moment, end: Moment | None = None,
+        upto_seq: int | None = None,
+    ) -> list[Candle]:  # fmt: skip
+        until_ns = None if end is None else instant_ns("end", end)
+        found: list[Candle] = self._asked(
+            self._of_symbol(symbol), "candles", symbol, width, instant_ns("start", start), until_ns,
+            upto_seq,
+        )  # fmt: skip
+        return found
+
+    def statistics(self, symbol: str, end: Moment | None = None) -> Candle:
+        given = (symbol,) if end is None else (symbol, instant_ns("end", end))
+        found: Candle = self._asked(self._of_symbol(symbol), "statistics", *given)
+        return found
+
+    def queue_ahead(self, symbol: str, order_ids: Sequence[int]) -> "Future[dict[int, Decimal]]":
+        self._check_symbol(symbol)
+        return self._of_symbol(symbol).ask("queue_ahead", symbol, list(order_ids))
+
+    def placed_ns(self, order_ids: Sequence[int]) -> dict[int, int]:
+        if not order_ids:
+            return {}
+        found: dict[int, int] = self._asked(
+            self._one("when an order was placed"), "placed_ns", list(order_ids)
+        )
+        return found
+
+    def origins(self, order_ids: Sequence[int]) -> dict[int, Origin]:
+        if not order_ids:
+            return {}
+        found: dict[int, Origin] = self._asked(
+            self._one("an order's origin"), "origins", list(order_ids)
+        )
+        return found
+
+    def reports_after(self, account: str, seq: int, upto_seq: int) -> list[OrderResponse] | None:
+        found: list[OrderResponse] | None = self._asked(
+            self._one("to resume"), "reports_after", account, seq, upto_seq
+        )
+        return found
+
+    def trades_after(self, symbol: str, seq: int, upto_seq: int) -> list[TradeEvent] | None:
+        found: list[TradeEvent] | None = self._asked(
+            self._of_symbol(symbol), "trades_after", symbol, seq, upto_seq
+        )
+        return found
+
+    def account_limits(self, account: str) -> "Future[AccountLimits]":
+        """Of any group: what is said of an account is said to every one."""
+        return self._only.ask("account_limits", account)
+
+    def halts(self) -> "Future[Halts]":
+        """Of several groups everybody's is the first that is told."""
+        return gathered([link.ask("halts") for link in self.links.values()], halts_of)
+
+    def digest(self) -> "Future[StateDigest]":
+        return self._one("a digest").ask("digest")
+
+    def calendar(self, from_ns: int, days: int = 7) -> list[CalendarWindow]:
+        """Every group has the same."""
+        found: list[CalendarWindow] = self._asked(self._only, "calendar", from_ns, days)
+        return found
+
+    def count_open(self, account: str = "", symbol: str = "") -> OpenCount:
+        """An account that has orders in two groups is one."""
+        links = [self._of_symbol(symbol)] if symbol else list(self.links.values())
+        found = [self._asked(link, "count_open", account, symbol) for link in links]
+        if len(found) == 1:
+            count: OpenCount = found[0]
+            return count
+        accounts = {each for link in links for each in self._asked(link, "accounts_open")}
+        if account:
+            accounts &= {account}
+        orders, symbols = sum(e.orders for e in found), sum(e.symbols for e in found)
+        return OpenCount(orders, len(accounts), symbols)
+
+    def actions(self, *, before: int = 0, limit: int = ACTIONS_MAX) -> ActionPage:
+        link = self._one("a page of actions")
+        page: ActionPage = self._asked(link, "actions", before=before, limit=limit)
+        return page
+
+    def explain(self, named: str, account: str = "") -> Explained | None:
+        """Raises ValidationError where several groups have one."""
+        found = [self._asked(link, "explain", named, account) for link in self.links.values()]
+        return the_only(found, named)
+
+    def symbol_limits(self) -> "Future[dict[str, dict[str, str]]]":
+        asked = [link.ask("symbol_limits") for link in self.links.values()]
+        return gathered(asked, lambda found: {k: v for each in found for k, v in each.items()})
+
+    def indicative(self, symbol: str) -> "Future[IndicativePrice | None]":
+        self._check_symbol(symbol)
+        return self._of_symbol(symbol).ask("indicative", symbol)
+
+    def journal_seq(self, symbol: str = "") -> "Future[int]":
+        """Behind all that was told of the turns before. Without a symbol the lowest of all groups:
+        what is told later has a higher one, whichever group tells it."""
+        if symbol or len(self.links) == 1:
+            return (self._of_symbol(symbol) if symbol else self._only).ask("journal_seq")
+        return gathered([link.ask("journal_seq") for link in self.links.values()], min)
+
+    def account_snapshot(self, account: str) -> "Future[AccountSnapshot]":
+        return self._one("a private channel").ask("account_snapshot", account)
+
+    # --- from the mirrors ---
+
+    def instruments(self, *, delisted: bool = False) -> dict[str, Instrument]:
+        mirrors = [link.mirror for link in self.links.values()]
+        known = [each.known if delisted else each.listed for each in mirrors]
+        return {name: each for some in known for name, each in some.items()}
+
+    def market_states(self) -> dict[str, Phase]:
+        return {k: v for link in self.links.values() for k, v in link.mirror.phases().items()}
+
+    def depth_snapshot(self, symbol: str) -> DepthSnapshot:
+        self._check_symbol(symbol)
+        return self._of_symbol(symbol).mirror.depth(symbol)
+
+    def recent_trades(self, symbol: str, limit: int | None = None) -> list[TradePrint]:
+        self._check_symbol(symbol)
+        if limit is not None and (type(limit) is not int or limit < 1):
+            raise ValidationError("limit", limit, "a whole number, 1 or more")
+        trades = self._of_symbol(symbol).mirror.trades(symbol)
+        return trades[-limit:] if limit else trades
+
+    def best_bid(self, symbol: str) -> Decimal | None:
+        levels = self._levels(symbol, 0)
+        return levels[0][0] if levels else None
+
+    def best_ask(self, symbol: str) -> Decimal | None:
+        levels = self._levels(symbol, 1)
+        return levels[0][0] if levels else None
+
+    def _levels(self, symbol: str, side: int) -> list[DecimalLevel]:
+        book = self.depth_snapshot(symbol)
+        levels = (book.bids_ticks, book.asks_ticks)[side][:1]
+        return levels_of(levels, book.price_scale, book.quantity_scale)
+
+    def _check_symbol(self, symbol: str) -> None:
+        known = self.instruments()
+        if type(symbol) is not str or symbol not in known:
+            raise ValidationError("symbol", symbol, "one of " + ", ".join(known))
+
+    # --- how it goes ---
+
+    def latency_rows(self, hop: str) -> list[tuple[int, int, int]]:
+        """Of what is seen from here: `send` to the engine's reading,
+        `venue` from there to its answer, `publish` from there to here, `total`."""
+        if hop not in HOPS:
+            raise ValidationError("hop", hop, "one of " + ", ".join(HOPS))
+        together = Histogram()
+        for link in self.links.values() if hop in TIMED else ():
+            together.merge(link.times[hop])
+        return together.rows()
+
+
+class OneGroup(Asking):
+    """One of several groups: what goes by its own journal sequences is asked here.
+
+    A question fails at once while the engine is silent: who asks every group, or listens to every
+    group, must not wait for one.
+    """
+
+    def __init__(self, link: Link, clock: Clock) -> None:
+        super().__init__({link.group: link}, Routes({link.group: link}, link.group), clock)
+        self._link = link
+
+    def try_submit(self, request: Request) -> "Future[OrderResponse]":
+        """To this group's engine, whichever market the request is about."""
+        return self._link.submit(request)
+
+    def _asked(self, link: Link, method: str, *given: Any, **named: Any) -> Any:
+        self._check_heard()
+        return super()._asked(link, method, *given, **named)
+
+    def get_status(self) -> dict[str, Any]:
+        """What its engine last said of itself."""
+        return dict(self._link.status)
+
+    def symbol_limits(self) -> "Future[dict[str, dict[str, str]]]":
+        return self._soon(lambda: super(OneGroup, self).symbol_limits())
+
+    def journal_seq(self, symbol: str = "") -> "Future[int]":
+        return self._soon(lambda: super(OneGroup, self).journal_seq(symbol))
+
+    def account_snapshot(self, account: str) -> "Future[AccountSnapshot]":
+        return self._soon(lambda: super(OneGroup, self).account_snapshot(account))
+
+    def _soon(self, ask: Callable[[], "Future[T]"]) -> "Future[T]":
+        try:
+            self._check_heard()
+        except TransportError as error:
+            silent: Future[T] = Future()
+            silent.set_exception(error)
+            return silent
+        return ask()
+
+    def _check_heard(self) -> None:
+        """Raises TransportError."""
+        if not self._link.alive:
+            why = self._link.circuit.why or "its engine is silent"
+            raise TransportError(f"group {self._link.group}: {why}")
+
+
+def halts_of(found: Sequence[Halts]) -> Halts:
+    """Of several groups: an account or everybody may be stopped in one of them alone, where
+    another one could not be reached when it was said."""
+    told = next((each for each in found if each.everybody is not Trading.ACTIVE), found[0])
+    accounts = {name: said for each in found for name, said in each.accounts.items()}
+    symbols = {name: said for each in found for name, said in each.symbols.items()}
+    return Halts(told.everybody, told.why, accounts, symbols)
+
+
+def the_only(
+    found: Sequence[T | None], named: str | int, silent: Sequence[str] = ()
+) -> T | None:  # fmt: skip
+    """The one order, or its story, of this name. Raises ValidationError where several groups have
+    one: order ids count in each group alone; TransportError where none has, and silent ones were
+    not asked."""
+    those = [each for each in found if each is not None]
+    if len(those) > 1:
+        expected = "a clientOrderId, as several groups have an order of this name"
+        raise ValidationError("order_id", named, expected)
+    if not those and silent:
+        raise silent_error(silent)
+    return those[0] if those else None
+
+
+def gathered(futures: Sequence["Future[Any]"], made: Callable[[list[Any]], Any]) -> "Future[Any]":
+    """One outcome of several; the first error is its own."""
+    outcome: Future[Any] = Future()
+    left = len(futures)
+    lock = threading.Lock()
+
+    def done(_: "Future[Any]") -> None:
+        nonlocal left
+        with lock:
+            left -= 1
+            if left:
+                return
+        errors = [each.exception() for each in futures if each.exception() is not None]
+        try:
+            if errors:
+                raise errors[0] or AssertionError
+            settle(outcome, made([each.result() for each in futures]))
+        except Exception as error:
+            settle(outcome, None, error)
+
+    for each in futures:
+        each.add_done_callback(done)
+    return outcome
