@@ -80,6 +80,7 @@ from oms.turn.schedule import phase_starts
 from oms.turn.session_keeper import SessionKeeper
 from oms.turn.story import Explained, Story, Words, reports_named
 from oms.turn.tape import told_of
+from oms.turn.transfers import GroupMoney, Transfer, in_flight, money_of, transfer_of
 
 T = TypeVar("T")
 
@@ -461,6 +462,24 @@ class Lookups(Questions):
         return self.between_turns(
             lambda *_: StateDigest(self.dispatcher.fold.last_seq, self.dispatcher.fold.digest())
         )
+
+    def money(self) -> "Future[dict[str, GroupMoney]]":
+        return self.between_turns(
+            lambda desk, _intake: money_of(desk, self.dispatcher.fold.last_seq)
+        )
+
+    def transfers(self) -> "Future[list[Transfer]]":
+        return self.between_turns(lambda desk, _intake: in_flight(desk))
+
+    def transfer(self, account: str, client_order_id: str) -> Transfer | None:
+        _check_text("account", account)
+        _check_text("client_order_id", client_order_id)
+        if not f"{account}{client_order_id}".isascii():
+            return None
+        with self.store.at_one_instant() as store:
+            seq, _ = store.owner(account, client_order_id)
+            scales = self.dispatcher.desk.ledger.scales
+            return transfer_of(store.line_of(seq), store.reports_of(seq), scales) if seq else None
 
     def journal_seq(self, symbol: str = "") -> "Future[int]":  # noqa: ARG002 - one journal has all
         return self.between_turns(lambda desk, _intake: desk.reports.turn_seq)

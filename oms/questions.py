@@ -26,6 +26,7 @@ from oms.turn.history import Instant
 from oms.turn.movements import MovementPage
 from oms.turn.one_shot import DryRun
 from oms.turn.story import Explained
+from oms.turn.transfers import GroupMoney, Transfer
 
 MOVEMENTS_MAX = ORDERS_MAX = 1_000  # in one answer
 TRADES_MAX = 1_000  # in one answer
@@ -284,6 +285,20 @@ class Questions(ABC):
     def digest(self) -> "Future[StateDigest]":
         """The fingerprint of the state, as the command `digest` prints it. No request is answered
         while it is made: that is some 20 us an open order."""
+
+    @abstractmethod
+    def money(self) -> "Future[dict[str, GroupMoney]]":
+        """What all accounts own and what is in flight, by group of markets. No request is answered
+        while it is added up: that is some 0.3 us an account and asset."""
+
+    @abstractmethod
+    def transfers(self) -> "Future[list[Transfer]]":
+        """What is in flight to other groups, the oldest first; 1,000 to each at most."""
+
+    @abstractmethod
+    def transfer(self, account: str, client_order_id: str) -> Transfer | None:
+        """How a transfer between groups stands where the money leaves; None if there is none of
+        that id, or its numbers were refused. Raises ValidationError."""
 
     @abstractmethod
     def journal_seq(self, symbol: str = "") -> "Future[int]":

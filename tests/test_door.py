@@ -187,6 +187,7 @@ METHODS = {
     "fills": 2, "find_order": 2, "ledger": 1, "origins": 1, "reports_after": 3,
     "trades_after": 3, "latency_rows": 1,
     "account_limits": 1, "calendar": 2, "count_open": 2, "explain": 2,
+    "transfer": 2,
 }  # fmt: skip
 
 
@@ -217,6 +218,8 @@ def test_every_public_method_is_among_those():
         "symbol_limits",
         "halts",
         "digest",
+        "money",
+        "transfers",
         "actions",
         "lost_arms",
         "should_stop",

@@ -37,7 +37,14 @@ from oms.questions import (
     StateDigest,
 )
 from oms.reports import AccountSnapshot, OrderPage, OrderResponse
-from oms.requests import AccessAction, AccessRequest, Request, line_of
+from oms.requests import (
+    AccessAction,
+    AccessRequest,
+    FundsAction,
+    FundsRequest,
+    Request,
+    line_of,
+)
 from oms.requests.codec import to_object
 from oms.requests.orders import Origin
 from oms.roles.heard import Listener
@@ -45,6 +52,7 @@ from oms.roles.link import TIMED, Link
 from oms.roles.mirror import Mirror
 from oms.roles.once import Once
 from oms.roles.routes import Routes
+from oms.roles.transfers import Transfers
 from oms.stores.lock import DataLock
 from oms.turn.actions import ActionPage
 from oms.turn.answer import Asker
@@ -56,6 +64,7 @@ from oms.turn.one_shot import DryRun
 from oms.turn.publisher import settle
 from oms.turn.story import Explained
 from oms.turn.threads import Job, Worker
+from oms.turn.transfers import GroupMoney, Transfer
 from oms.users import Arm, LossScope
 
 log = logging.getLogger(__name__)
@@ -70,6 +79,8 @@ class RemoteOrders(Questions):
     """The engines of all groups, or of one, behind one face; and the users of the home group.
 
     role: for the name that this process has in Redis. on_failure: as of an OrderManagement."""
+
+    takes_requests = True
 
     def __init__(
         self,
@@ -97,6 +108,7 @@ class RemoteOrders(Questions):
         self.access = self.home.mirror.access
         self.routes = Routes(self.links, scale.home if scale.home in self.links else group)
         self.once = Once(self.home.keys, self.home.server, self.home.circuit)
+        self.transferring = Transfers(self.links, SystemClock())
         self._unheld: set[str] = set()  # arms that no front door had when last looked
         self._on_failure = on_failure
         self._workers: list[Worker] = []
@@ -123,6 +135,8 @@ class RemoteOrders(Questions):
         for group, link in {**self.links, self.home.group: self.home}.items():
             self._start(f"oms-send-{group}", link.sending)
             self._start(f"oms-receive-{group}", link.receiving)
+        if self.takes_requests:
+            self._start("oms-transfers", self.transferring)
 
     def _start(self, name: str, job: Job) -> None:
         worker = Worker(name, job, self._thread_died)
@@ -163,6 +177,13 @@ class RemoteOrders(Questions):
                 raise ValidationError("scope", facts["scope"], expected)
         if not self._running:
             raise StoppedError("it has stopped" if self._stopped else "start() comes before")
+        if (
+            isinstance(request, FundsRequest)
+            and request.from_group
+            and request.action is FundsAction.TRANSFER
+            and len(self.links) > 1
+        ):
+            return self.transferring.submit(request)
         answer = self.routes.submit(request)
         if isinstance(request, AccessRequest) and request.action in (
             AccessAction.ARM, AccessAction.DISARM,
@@ -324,6 +345,24 @@ class RemoteOrders(Questions):
         for link in self.links.values():
             found |= self._asked(link, "pnl", account)
         return found
+
+    def money(self) -> "Future[dict[str, GroupMoney]]":
+        asked = [link.ask("money") for link in self.links.values()]
+        return gathered(asked, lambda found: {k: v for each in found for k, v in each.items()})
+
+    def transfers(self) -> "Future[list[Transfer]]":
+        asked = [link.ask("transfers") for link in self.links.values()]
+        return gathered(asked, lambda found: [each for some in found for each in some])
+
+    def transfer(self, account: str, client_order_id: str) -> Transfer | None:
+        asked = {
+            name: self._asked(link, "transfer", account, client_order_id)
+            for name, link in self.links.items()
+        }
+        found: list[Transfer] = [
+            each for name, each in asked.items() if each is not None and each.from_group == name
+        ]
+        return the_only(found, client_order_id)
 
     def ledger(self, account: str, *, before: int = 0, limit: int = MOVEMENTS_MAX) -> MovementPage:
         link = self._one("a page of movements")
@@ -573,6 +612,8 @@ def gathered(futures: Sequence["Future[Any]"], made: Callable[[list[Any]], Any])
 
 class Broadcast(RemoteOrders):
     """The same without a way for requests."""
+
+    takes_requests = False
 
     def __init__(self, config: Config, **more: Any) -> None:
         super().__init__(config, **more, role="broadcast")

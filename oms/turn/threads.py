@@ -107,6 +107,12 @@ THREADS = (
         "tells the answers that are there",
     ),
     ThreadRow(
+        "oms-transfers", "Transfers, in an `api`",
+        "which transfers between groups it drives",
+        "its event, at most 0.25 s",
+        "tells clients that their transfers are in flight",
+    ),
+    ThreadRow(
         "oms-log", "LogWriter", "log files and stdout", "the log queue", "writes what is queued",
     ),
 )  # fmt: skip

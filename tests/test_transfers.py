@@ -1,0 +1,256 @@
+"""Money between two groups of markets: out, in, and the end of it; each step once, none half."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from oms import FundsAction, RejectReason, ValidationError
+from oms.desk import snapshot
+from oms.exchange.accounts import TRANSFERS_MAX
+from oms.turn.journal import Fold, differences, state_mistakes
+from oms.turn.transfers import AssetMoney
+from tests.fakes import Stepped
+from tests.teller import FUNDED
+from tests.transfers import SHARED, Groups, funds, transfer
+
+
+@pytest.fixture
+def groups():
+    """Ann and bob are in both, and ann has 100 A in the one."""
+    made = Groups()
+    made.open("ann", "bob")
+    made.ask("usd", funds(FundsAction.DEPOSIT, "ann", "d", 100))
+    return made
+
+
+def owned(groups, account="ann"):
+    """In both."""
+    return tuple(
+        way.ledger.accounts[account].get(SHARED, [0, 0])[0] for way in groups.ways.values()
+    )
+
+
+def sound(groups):
+    """All adds up, in the state, and replayed from the journal."""
+    for way in groups.ways.values():
+        desk = way.stepped.dispatcher.desk
+        assert desk.ledger.mistakes(desk.executions.orders.values()) == []
+        fold = Fold(way.stepped.venue)
+        for _ in fold.recover(way.store, use_snapshot=False):
+            pass
+        assert fold.digest() == way.stepped.dispatcher.fold.digest()
+        assert list(differences(way.store, Fold(way.stepped.venue))) == []
+
+
+def test_money_goes_to_another_group_in_three_steps(groups):
+    # when the first step is done
+    told = groups.api.submit(transfer("t", 30))
+    groups.ways["usd"].deliver()
+
+    # then it is in neither account, and still there
+    assert owned(groups) == (70, 0)
+    [there] = groups.ways["usd"].ask("transfers").result(0)
+    assert (there.state, there.amount, there.to_group) == ("IN_FLIGHT", Decimal(30), "eur")
+    money = groups.ways["usd"].ask("money").result(0)["usd"].assets[SHARED]
+    assert money == AssetMoney(Decimal(70), Decimal(30), Decimal(100), Decimal(0))
+    sound(groups)
+
+    # when the others follow
+    assert not told.done()
+    groups.come_to_rest()
+
+    # then it is in the other, and both say so
+    assert owned(groups) == (70, 30)
+    assert not told.result(0).refused
+    states = [way.stepped.oms.transfer("ann", "t").state for way in groups.ways.values()]
+    assert states == ["DONE", "ARRIVED"]
+    for name, carried in (("usd", -30), ("eur", 30)):
+        assert groups.ways[name].ask("money").result(0)[name].assets[SHARED].carried == carried
+    sound(groups)
+
+
+def test_what_the_other_group_refuses_comes_back(groups):
+    """An account that is unknown there."""
+    groups.ask("usd", funds(FundsAction.CREATE, "cid", "create"))
+    groups.api.submit(transfer("t", 30, to="cid"))
+    groups.come_to_rest()
+    assert owned(groups) == (100, 0)
+    usd, eur = (way.stepped.oms.transfer("ann", "t") for way in groups.ways.values())
+    assert (usd.state, eur.state) == ("RETURNED", "REFUSED")
+    assert usd.text == eur.text == "ACCOUNT_UNKNOWN: account=cid"
+
+    # and that is so for ever, though the account is made
+    groups.open("cid", groups=["eur"])
+    groups.api.submit(transfer("t", 30, to="cid"))
+    groups.come_to_rest()
+    assert owned(groups) == (100, 0)
+    sound(groups)
+
+
+def test_an_asset_that_the_other_group_does_not_know_comes_back(groups):
+    groups.ask("usd", funds(FundsAction.DEPOSIT, "ann", "d-usd", 5, "USD"))
+    groups.api.submit(transfer("t", 5, asset="USD"))
+    groups.come_to_rest()
+    assert groups.ways["usd"].ledger.accounts["ann"]["USD"] == [500, 0]
+    returned = groups.ways["usd"].stepped.oms.transfer("ann", "t")
+    assert (returned.state, returned.text) == (
+        "RETURNED", "ASSET_UNKNOWN: asset=USD, known=B|EUR|A",
+    )  # fmt: skip
+    assert groups.ways["eur"].stepped.oms.transfer("ann", "t") is None  # its amount was not read
+    sound(groups)
+
+
+def test_every_step_that_comes_again_changes_nothing(groups):
+    groups.api.submit(transfer("t", 30))
+    groups.come_to_rest()
+    for way in groups.ways.values():
+        for request in way.sent.copy():
+            response = groups.ask(way.name, request)
+            ends = request.action is FundsAction.TRANSFER_DONE
+            assert response.refused == ends and response.repeated == (not ends)
+            wrong = groups.ask(way.name, replace(request, amount=31))
+            assert wrong.refused
+    assert owned(groups) == (70, 30)
+    sound(groups)
+
+
+def test_an_api_that_dies_between_any_two_steps_leaves_the_rest_to_another(groups):
+    for steps in range(4):
+        groups.api.submit(transfer(f"t{steps}", 10))
+        for step in range(1, steps + 1):  # the answer to the latest is lost
+            way = next(way for way in groups.ways.values() if way.pending)
+            way.deliver(told=step < steps)
+        groups.new_api()
+        for way in groups.ways.values():
+            way.restart()
+            way.pending.clear()  # Redis lost its data, too
+        groups.look()
+        groups.come_to_rest()
+        sound(groups)
+    assert owned(groups) == (70, 30)  # the first was never sent
+
+
+def test_two_apis_that_drive_the_same_do_no_harm(groups):
+    first = groups.api
+    first.submit(transfer("t", 30))
+    groups.ways["usd"].deliver()
+    groups.api = type(first)(groups.ways, groups.clock)
+    groups.look()
+    groups.look()
+    assert [each.action for each in groups.ways["eur"].sent] == ["TRANSFER_IN"] * 2
+    groups.come_to_rest()
+    assert owned(groups) == (70, 30)
+    sound(groups)
+
+
+def test_a_group_that_is_out_of_reach_is_not_asked_again_and_again(groups):
+    groups.ways["eur"].alive = False
+    told = groups.api.submit(transfer("t", 30))
+    groups.ways["usd"].deliver()
+    for _ in range(5):
+        groups.look()
+    assert groups.ways["eur"].sent == []
+    groups.api.wake()
+    groups.api.step()
+    assert told.result(0).facts["to_group"] == "eur"  # its client was told that it is in flight
+    groups.ways["eur"].alive = True
+    groups.look()
+    groups.come_to_rest()
+    assert owned(groups) == (70, 30)
+
+
+def test_pauses_between_two_tries_grow(groups):
+    groups.api.submit(transfer("t", 30))
+    groups.ways["usd"].deliver()
+    for _ in range(30):
+        groups.look()
+        while groups.ways["eur"].pending:
+            groups.ways["eur"].deliver(told=False)
+    assert 3 <= len(groups.ways["eur"].sent) <= 7
+    groups.come_to_rest(looks=60)
+    assert owned(groups) == (70, 30)
+
+
+@pytest.mark.parametrize("step", [FundsAction.TRANSFER_DONE, FundsAction.TRANSFER_BACK])
+def test_the_end_of_a_transfer_that_is_not_in_flight_is_refused(groups, step):
+    unknown = groups.ask("usd", replace(transfer("never", 30), action=step))
+    assert (unknown.reason, unknown.text) == (
+        RejectReason.COMMAND_INVALID, "COMMAND_INVALID: transfer=never, not in flight",
+    )  # fmt: skip
+    groups.ask("usd", transfer("t", 30))
+    other = groups.ask("usd", replace(transfer("t", 31), action=step))
+    assert other.reason is RejectReason.COMMAND_INVALID
+    assert owned(groups) == (70, 0)
+    sound(groups)
+
+
+def test_a_group_makes_only_its_own_steps(groups):
+    """So a request that went to the wrong engine moves nothing."""
+    assert groups.ask("eur", transfer("t", 30)).text == "COMMAND_INVALID: group=usd, expected eur"
+    arriving = replace(transfer("u", 30), action=FundsAction.TRANSFER_IN)
+    assert groups.ask("usd", arriving).text == "COMMAND_INVALID: group=eur, expected usd"
+    alone = Stepped(FUNDED).start()
+    alone.ask(funds(FundsAction.CREATE, "ann", "create"))
+    refused = alone.ask(transfer("t", 30, asset="USD"))
+    assert refused.text == "COMMAND_INVALID: group=usd, expected none, as markets are not split"
+    assert alone.oms.transfer("ann", "t").state == "REFUSED"
+
+
+def test_more_than_there_is_does_not_leave(groups):
+    told = groups.api.submit(transfer("t", 101))
+    groups.come_to_rest()
+    assert told.result(0).reason is RejectReason.FUNDS_INSUFFICIENT
+    assert groups.ways["eur"].sent == []
+    assert groups.ways["usd"].stepped.oms.transfer("ann", "t").state == "REFUSED"
+
+
+def test_so_many_may_be_in_flight(groups):
+    ledger = groups.ways["usd"].ledger
+    groups.ask("usd", transfer("t", 1))
+    [sent] = ledger.transfers.values()
+    ledger.transfers.update({("x", str(n)): sent for n in range(TRANSFERS_MAX - 1)})
+    assert groups.ask("usd", transfer("u", 1)).text.startswith("COMMAND_INVALID: in_flight=10000")
+    assert len(groups.ways["usd"].ask("transfers").result(0)) == 1_000
+
+
+def test_money_moves_to_another_account_and_both_see_their_side(groups):
+    groups.api.submit(transfer("t", 30, to="bob"))
+    groups.api.submit(transfer("back", 30, to="nobody"))
+    groups.come_to_rest()
+
+    def moved(group, account):
+        page = groups.ways[group].stepped.oms.ledger(account)
+        return [(str(m.kind), m.amount, m.other) for m in page.movements]
+
+    assert moved("usd", "ann") == [
+        ("TRANSFER", Decimal(30), "nobody"), ("TRANSFER", Decimal(-30), "nobody"),
+        ("TRANSFER", Decimal(-30), "bob"), ("DEPOSIT", Decimal(100), ""),
+    ]  # fmt: skip
+    assert moved("eur", "bob") == [("TRANSFER", Decimal(30), "ann")]
+    assert moved("usd", "bob") == moved("eur", "ann") == []
+
+
+def test_a_snapshot_has_what_is_in_flight(groups):
+    groups.ask("usd", transfer("t", 30))
+    fold = groups.ways["usd"].stepped.dispatcher.fold
+    state = snapshot.dump(fold.desk, 9)
+    assert state["ledger"]["transfers"][0][:2] == ["ann", "t"]
+    assert state_mistakes(fold) == []
+
+
+def test_ids_and_groups_are_checked():
+    for wrong in (
+        {"groups": ("usd", "usd")}, {"groups": ("usd", "")}, {"groups": ("", "eur")},
+        {"groups": ("u" * 33, "eur")}, {"groups": ("usd", 'e"')},
+    ):  # fmt: skip
+        with pytest.raises(ValidationError, match="group"):
+            transfer("t", 1, **wrong)
+    with pytest.raises(ValidationError, match="why"):
+        replace(transfer("t", 1), why="so")
+    with pytest.raises(ValidationError, match="from_group"):
+        funds(FundsAction.DEPOSIT, "ann", "d", 1, groups=("usd", "eur"))
+    with pytest.raises(ValidationError, match="to_group"):
+        funds(FundsAction.TRANSFER_IN, "ann", "d", 1, to="ann")
+    with pytest.raises(ValidationError, match="to_group: expected one of usd, eur"):
+        Groups().api.submit(transfer("t", 1, groups=("usd", "inr")))
