@@ -4,7 +4,7 @@ Flow:  caller -> [lookups] -> what is published, the store, or the dispatcher be
 Owner: the caller's thread, but for what `between_turns` asks on the dispatcher's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import tzinfo
@@ -463,7 +463,7 @@ class Lookups(Questions):
             lambda *_: StateDigest(self.dispatcher.fold.last_seq, self.dispatcher.fold.digest())
         )
 
-    def money(self) -> "Future[dict[str, GroupMoney]]":
+    def money(self) -> "Future[Mapping[str, GroupMoney | None]]":
         return self.between_turns(
             lambda desk, _intake: money_of(desk, self.dispatcher.fold.last_seq)
         )

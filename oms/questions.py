@@ -7,7 +7,7 @@ is answered at once comes from what is published or stored; a Future is answered
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -287,7 +287,7 @@ class Questions(ABC):
         while it is made: that is some 20 us an open order."""
 
     @abstractmethod
-    def money(self) -> "Future[dict[str, GroupMoney]]":
+    def money(self) -> "Future[Mapping[str, GroupMoney | None]]":
         """What all accounts own and what is in flight, by group of markets. No request is answered
         while it is added up: that is some 0.3 us an account and asset."""
 

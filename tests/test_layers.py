@@ -61,7 +61,7 @@ FAMILY = {  # what a gateway knows of the library: what its users know, and what
 }  # fmt: skip
 # Of the turn a gateway knows the classes that the library answers in, who is told, the widths of
 # candles, and what makes threads.
-TOLD_IN = {"answer", "details", "movements", "history", "threads"}
+TOLD_IN = {"answer", "details", "movements", "history", "threads", "transfers"}
 # What a client knows of the library: the types that cross the network, and how to sign.
 TYPES = {
     "client", "clock", "enums", "errors", "instruments", "market_data", "money", "positions",

@@ -17,6 +17,7 @@ from oms.positions import Pnl, Position, Trade
 from oms.reports import OrderResponse
 from oms.turn.details import OrderDetails
 from oms.turn.movements import Movement
+from oms.turn.transfers import Transfer
 
 Told = dict[str, Any]
 REPORTS_MAX = 1_000  # in the answer to one request
@@ -279,6 +280,16 @@ def balances_told(balances: Mapping[str, tuple[Decimal, Decimal]]) -> list[Told]
         {"asset": asset, "available": decimal_told(available), "reserved": decimal_told(reserved)}
         for asset, (available, reserved) in sorted(balances.items())
     ]
+
+
+def transfer_told(found: Transfer) -> Told:
+    """A transfer between groups, as the one that the money leaves knows it."""
+    return {
+        "account": found.account, "clientOrderId": found.client_order_id, "asset": found.asset,
+        "amount": decimal_told(found.amount), "toAccount": found.to_account,
+        "fromGroup": found.from_group, "toGroup": found.to_group, "seq": str(found.seq),
+        "time": str(found.wall_ns), "state": found.state.value, "why": found.text or None,
+    }  # fmt: skip
 
 
 def decimal_told(value: Decimal | None) -> str | None:
