@@ -135,7 +135,7 @@ class RemoteOrders(Questions):
         for group, link in {**self.links, self.home.group: self.home}.items():
             self._start(f"oms-send-{group}", link.sending)
             self._start(f"oms-receive-{group}", link.receiving)
-        if self.takes_requests:
+        if self.takes_requests and len(self.links) > 1:
             self._start("oms-transfers", self.transferring)
 
     def _start(self, name: str, job: Job) -> None:

@@ -161,7 +161,7 @@ class Transfers:
 
     def look(self) -> None:
         """Ask each engine what is in flight."""
-        for name, group in self._groups.items() if len(self._groups) > 1 else ():
+        for name, group in self._groups.items():
             if group.alive:
                 found = group.ask("transfers")
                 found.add_done_callback(lambda done, name=name: self._found(name, done))  # type: ignore[misc]

@@ -107,7 +107,7 @@ THREADS = (
         "tells the answers that are there",
     ),
     ThreadRow(
-        "oms-transfers", "Transfers, in an `api`",
+        "oms-transfers", "Transfers, in an `api` of several groups",
         "which transfers between groups it drives",
         "its event, at most 0.25 s",
         "tells clients that their transfers are in flight",

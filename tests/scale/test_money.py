@@ -12,17 +12,11 @@ import sys
 import time
 from collections import Counter
 from decimal import Decimal
-from heapq import merge
 
 import pytest
 
-from oms import PersistentStorage
-from oms.commands import venue_of
-from oms.requests.accounts import FundsAction
-from oms.requests.codec import FUNDS, decode_all, groups_of
-from oms.stores import COMMAND_DONE, checked
-from oms.turn.journal import Fold
 from tests.processes import DATABASE, let_run, wait_until
+from tests.scale.conserving import conserved
 from tests.scale.processes import Persistent, Role, ready
 from tests.scale.servers import RedisServer
 from tests.scale.test_matrix import harm, revive
@@ -92,6 +86,8 @@ def test_no_transfer_is_half_whatever_dies(tmp_path):
             let_run(chance.random() * 0.5)
             for role in (server, *engines, *apis):
                 revive(role)
+            if number % 2:
+                ready(apis)
         ready(apis)
         for each in clients:
             each.stop()
@@ -133,7 +129,7 @@ def audit(engines, clients):
                 capture_output=True, text=True, timeout=300, check=False,
             )  # fmt: skip
             assert done.returncode == 0, done.stdout + done.stderr
-    instants = conserved([engine._directory / DATABASE for engine in engines])
+    instants = conserved([engine._directory / DATABASE for engine in engines], "BTC")
     print(f"{dict(ended)} transfers, conserved at each of {instants} instants")
     assert ended["DONE"] and ended["RETURNED"]
 
@@ -142,45 +138,3 @@ def state(client, name):
     found = client.ask("GET", f"/balance/transfer?clientOrderId={name}")
     assert found.status == 200, (name, found)
     return found.told["state"]
-
-
-def conserved(paths):
-    """How many turns there were, behind each of which accounts and what was on its way had all that
-    was deposited. The turns of both journals follow one another by their stamps."""
-    stores = [PersistentStorage(path, read_only=True) for path in paths]
-    for store in stores:
-        store.open()
-    folds = [Fold(venue_of(store)) for store in stores]
-    for fold in folds:
-        fold.reset()
-    turns = merge(*(
-        [(record.wall_ns, at, record) for record in checked(store.records(), 0, 0)]
-        for at, store in enumerate(stores)
-    ), key=lambda turn: turn[:2])  # fmt: skip
-    where: dict[tuple[str, str, str], str] = {}
-    deposited = on_its_way = count = 0
-    for _, at, record in turns:
-        reports = {each.request_seq: each for each in folds[at].apply(record)}
-        for seq, line in enumerate(decode_all(record.body, record.first_seq), record.first_seq):
-            if line[0] != FUNDS or line[4] != "BTC" or reports[seq].type != COMMAND_DONE:
-                continue
-            action, amount = line[3], line[5]
-            if not groups_of(line):
-                deposited += amount * (action == FundsAction.DEPOSIT)
-                continue
-            key = (line[1], line[2], line[7])
-            before, after, moves = {
-                FundsAction.TRANSFER: (None, "in flight", 1),
-                FundsAction.TRANSFER_IN: ("in flight", "arrived", -1),
-                FundsAction.TRANSFER_DONE: ("arrived", "done", 0),
-                FundsAction.TRANSFER_BACK: ("in flight", "back", -1),
-            }[FundsAction(action)]
-            assert where.get(key) == before, (line, where.get(key))
-            where[key], on_its_way = after, on_its_way + moves * amount
-        owned = sum(fold.desk.ledger.total("BTC") for fold in folds)
-        assert owned + on_its_way == deposited, (record.first_seq, owned, on_its_way, deposited)
-        count += 1
-    assert set(where.values()) <= {"done", "back"} and on_its_way == 0
-    for store in stores:
-        store.close()
-    return count

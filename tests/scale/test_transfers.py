@@ -7,10 +7,13 @@ import httpx
 import pytest
 
 from oms import Instrument
+from oms.errors import OutcomeUnknownError, TransportError
 from oms.gateways.web import open_web
 from oms.requests import FundsAction, FundsRequest
 from oms.roles.remote import Broadcast
 from oms.turn.threads import Worker
+from tests.processes import DATABASE
+from tests.scale.conserving import conserved
 from tests.scale.parts import api, deposit, engine, scaled, wait_for
 from tests.web.doors import WEB, FrontDoor
 
@@ -112,18 +115,15 @@ def test_what_the_other_group_refuses_is_an_error_and_has_come_back(ann, engines
     assert too_much["code"] == "FUNDS_INSUFFICIENT"
 
 
-@pytest.mark.parametrize(
-    ("more", "status", "field"),
-    [
+def test_what_is_no_transfer_of_ones_own_is_refused(ann, engines):
+    for more, status, field in (
         ({"toGroup": "inr"}, 400, "toGroup"), ({"fromGroup": "inr"}, 400, "fromGroup"),
         ({"toGroup": "usd"}, 400, "toGroup"), ({"toGroup": ""}, 400, "toGroup"),
         ({"toAccount": "boss"}, 403, None), ({"account": "boss"}, 422, "account"),
-    ],
-)  # fmt: skip
-def test_what_is_no_transfer_of_ones_own_is_refused(ann, engines, more, status, field):
-    answer = move(ann, "t-1", **more)
-    assert answer.status_code == status, answer.text
-    assert answer.json()["error"].get("field") == field
+    ):  # fmt: skip
+        answer = move(ann, "t-1", **more)
+        assert answer.status_code == status, (more, answer.text)
+        assert answer.json()["error"].get("field") == field
     assert owned(engines) == {"usd": 100, "eur": 0}
     assert ann.ask("GET", "/balance/transfer?clientOrderId=t-1").status_code == 404
 
@@ -159,6 +159,50 @@ def test_while_the_other_group_is_out_of_reach_money_is_in_flight(
     assert stands(other.login("ann"), "t-1")["state"] == "DONE"
     after = other.login("boss").ask("GET", "/admin/money").json()
     assert (after["conserved"], after["transfers"], after["silent"]) == (True, [], [])
+
+
+def test_redis_may_lose_all_it_has_amid_transfers(config, engines, started, server, tmp_path):
+    """Two apis; each transfer is asked for until it is answered. The journals agree in the end."""
+    # given an account with money in the first group
+    apis = [started(api, config) for _ in range(2)]
+    create = FundsRequest(account="ann", client_order_id="c", action=FundsAction.CREATE)
+    for request in (create, deposit("ann", "A", 1000, "d")):
+        assert not apis[0].submit(request).result(10).refused
+
+    # when Redis is killed and comes back with nothing, while transfers go there, back and nowhere
+    def transfer(number):
+        groups = ("usd", "eur") if number % 3 else ("eur", "usd")
+        return FundsRequest(
+            account="ann", client_order_id=f"t-{number}", action=FundsAction.TRANSFER, asset="A",
+            amount=7, to_account="ann" if number % 4 else "nobody", from_group=groups[0],
+            to_group=groups[1],
+        )  # fmt: skip
+
+    left, told = dict.fromkeys(range(40)), {}
+    asked = {number: apis[number % 2].submit(transfer(number)) for number in left}
+    wait_for(lambda: any(future.done() for future in asked.values()))
+    server.kill()
+    server.start()
+    while left:
+        for number in list(left):
+            try:
+                told[number] = asked[number].result(10)
+                del left[number]
+            except (TransportError, OutcomeUnknownError):
+                asked[number] = apis[number % 2].submit(transfer(number))
+
+    # then all of them end, each as it was told
+    wait_for(lambda: not any(each.oms.transfers().result(5) for each in engines.values()), 30)
+    for number, response in told.items():
+        state = apis[0].transfer("ann", f"t-{number}").state
+        assert state == ("REFUSED" if response.refused else "DONE" if number % 4 else "RETURNED"), (
+            number
+        )
+    assert sum(owned(engines).values()) == 1000
+    for each in engines.values():
+        each.stop()
+    paths = [tmp_path / f"engine-{name}" / DATABASE for name in engines]
+    assert conserved(paths, "A") > 5
 
 
 def test_a_broadcast_drives_nothing(config, engines, started):

@@ -397,6 +397,8 @@ def test_an_operator_sees_every_account_and_trades_for_none_but_their_own(door, 
     ann, boss, eve = door.user("ann"), door.user("boss", "operator"), door.user("eve")
     ann.sell("1", "100", clientOrderId="a-1")
     ann.buy("0.5", "100", clientOrderId="a-2", selfTrade="NONE")
+    refused = {**MONEY, "toAccount": "ann", "clientOrderId": "t", "fromGroup": "a", "toGroup": "b"}
+    assert ann.ask("POST", "/balance/transfer", refused).status_code == 400  # there are no groups
     whole = Program.of(boss, ["read", "trade", "admin"])
     reads = Program.of(boss, ["read"])
     looks = [
