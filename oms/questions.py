@@ -289,7 +289,7 @@ class Questions(ABC):
     @abstractmethod
     def money(self) -> "Future[Mapping[str, GroupMoney | None]]":
         """What all accounts own and what is in flight, by group of markets. No request is answered
-        while it is added up: that is some 0.3 us an account and asset."""
+        while it is added up: that is some 0.2 us an account and asset."""
 
     @abstractmethod
     def transfers(self) -> "Future[list[Transfer]]":

@@ -5,23 +5,27 @@ from decimal import Decimal
 
 import pytest
 
-from oms import FundsAction, RejectReason, ValidationError
+from oms import FundsAction, MemoryStore, PersistentStorage, RejectReason, ValidationError
 from oms.desk import snapshot
 from oms.exchange.accounts import TRANSFERS_MAX
+from oms.sections import ScaleConfig
 from oms.turn.journal import Fold, differences, state_mistakes
 from oms.turn.transfers import AssetMoney
 from tests.fakes import Stepped
 from tests.teller import FUNDED
-from tests.transfers import SHARED, Groups, funds, transfer
+from tests.transfers import CONFIG, SHARED, Groups, funds, transfer
 
 
-@pytest.fixture
-def groups():
+@pytest.fixture(params=["memory", "sqlite"])
+def groups(request, tmp_path):
     """Ann and bob are in both, and ann has 100 A in the one."""
-    made = Groups()
+    sqlite = request.param == "sqlite"
+    made = Groups(lambda name: PersistentStorage(tmp_path / name) if sqlite else MemoryStore())
     made.open("ann", "bob")
     made.ask("usd", funds(FundsAction.DEPOSIT, "ann", "d", 100))
-    return made
+    yield made
+    for way in made.ways.values():
+        way.stepped.store.close()
 
 
 def owned(groups, account="ann"):
@@ -37,10 +41,10 @@ def sound(groups):
         desk = way.stepped.dispatcher.desk
         assert desk.ledger.mistakes(desk.executions.orders.values()) == []
         fold = Fold(way.stepped.venue)
-        for _ in fold.recover(way.store, use_snapshot=False):
+        for _ in fold.recover(way.stepped.store, use_snapshot=False):
             pass
         assert fold.digest() == way.stepped.dispatcher.fold.digest()
-        assert list(differences(way.store, Fold(way.stepped.venue))) == []
+        assert list(differences(way.stepped.store, Fold(Stepped(CONFIG).venue))) == []
 
 
 def test_money_goes_to_another_group_in_three_steps(groups):
@@ -160,6 +164,22 @@ def test_a_group_that_is_out_of_reach_is_not_asked_again_and_again(groups):
     assert owned(groups) == (70, 30)
 
 
+def test_what_is_refused_for_a_full_queue_is_not_decided(groups):
+    """Nothing of it is in the other group's journal, so it may still arrive."""
+    told = groups.api.submit(transfer("t", 30))
+    groups.ways["usd"].deliver()
+    groups.ways["eur"].refuse()
+    assert groups.ways["usd"].sent[1:] == []
+    groups.look()
+    groups.look()
+    groups.ways["eur"].deliver()
+    groups.ways["usd"].refuse()  # the end of it, too
+    assert not told.done()
+    groups.come_to_rest()
+    assert (owned(groups), told.result(0).refused) == ((70, 30), False)
+    sound(groups)
+
+
 def test_pauses_between_two_tries_grow(groups):
     groups.api.submit(transfer("t", 30))
     groups.ways["usd"].deliver()
@@ -237,6 +257,25 @@ def test_a_snapshot_has_what_is_in_flight(groups):
     state = snapshot.dump(fold.desk, 9)
     assert state["ledger"]["transfers"][0][:2] == ["ann", "t"]
     assert state_mistakes(fold) == []
+
+
+def test_a_program_of_one_group_replays_what_is_in_flight_and_lets_it_end(groups):
+    """It begins none, and keeps what another program has begun."""
+    groups.ask("usd", transfer("t", 30))
+    groups.ask("usd", transfer("u", 20))
+    way = groups.ways["usd"]
+    whole = replace(CONFIG.of_group("usd"), scale=ScaleConfig())
+    alone = way.stepped = Stepped(whole, store=way.again()).start()
+    assert [each.amount for each in way.ask("transfers").result(0)] == [30, 20]
+    refused = alone.ask(transfer("v", 1))
+    assert refused.text == "COMMAND_INVALID: group=usd, expected none, as markets are not split"
+    assert not alone.ask(replace(transfer("t", 30), action=FundsAction.TRANSFER_DONE)).refused
+    back = replace(transfer("u", 20), action=FundsAction.TRANSFER_BACK, why="said by hand")
+    assert alone.ask(back).facts["transfer"] == "RETURNED"
+    assert owned(groups) == (70, 0)
+    assert alone.oms.transfer("ann", "u").text == "said by hand"
+    assert way.ask("money").result(0)["main"].assets[SHARED].carried == -30
+    sound(groups)
 
 
 def test_ids_and_groups_are_checked():

@@ -122,6 +122,12 @@ class TransfersMachine(RuleBasedStateMachine):
         waiting = [name for name in NAMES if self.way(name).pending]
         self.deliver_one(waiting[pick % len(waiting)], at, told)
 
+    @precondition(lambda self: any(way.pending for way in self.groups.ways.values()))
+    @rule(pick=picks)
+    def queue_full(self, pick):
+        waiting = [name for name in NAMES if self.way(name).pending]
+        self.way(waiting[pick % len(waiting)]).refuse()
+
     @precondition(lambda self: any(way.sent for way in self.groups.ways.values()))
     @rule(pick=picks, at=picks)
     def deliver_again(self, pick, at):
@@ -207,7 +213,7 @@ class TransfersMachine(RuleBasedStateMachine):
         for name in NAMES:
             way, oms = self.way(name), self.way(name).stepped.oms
             assert not way.ledger.transfers
-            assert list(differences(way.store, Fold(way.stepped.venue))) == []
+            assert list(differences(way.stepped.store, Fold(way.stepped.venue))) == []
             for (account, id), (action, said, done) in self.plain[name].used.items():
                 if action is not FundsAction.TRANSFER or not done:
                     continue

@@ -7,6 +7,8 @@ from concurrent.futures import Future
 from oms import Instrument, ManualClock, MemoryStore
 from oms.config import ExchangeConfig
 from oms.errors import OutcomeUnknownError
+from oms.reject_reasons import RejectReason
+from oms.reports import refused
 from oms.requests import FundsAction, FundsRequest
 from oms.roles.transfers import Transfers
 from oms.sections import ScaleConfig
@@ -25,10 +27,9 @@ LOOK_S = 1.1
 class Way:
     """To one group. What was submitted waits in `pending` until `deliver`; `sent` has all of it."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.store = MemoryStore()
-        self.stepped = Stepped(CONFIG.of_group(name), store=self.store).start()
+    def __init__(self, name: str, store) -> None:
+        self.name, self.make_store = name, store
+        self.stepped = Stepped(CONFIG.of_group(name), store=store(name)).start()
         self.alive = True
         self.pending: deque[tuple[FundsRequest, Future]] = deque()
         self.sent: list[FundsRequest] = []
@@ -56,9 +57,22 @@ class Way:
         else:
             future.set_exception(OutcomeUnknownError("the answer is lost"))
 
+    def refuse(self) -> None:
+        """One of what waits, before anything of it is recorded."""
+        request, future = self.pending.popleft()
+        future.set_result(refused(request.line, RejectReason.QUEUE_FULL, 1))
+
     def restart(self) -> None:
         """As after SIGKILL: what is in the journal is all there is."""
-        self.stepped = Stepped(CONFIG.of_group(self.name), store=self.store).start()
+        self.stepped = Stepped(CONFIG.of_group(self.name), store=self.again()).start()
+
+    def again(self):
+        """What was in the store, for another one."""
+        store = self.stepped.store
+        if isinstance(store, MemoryStore):
+            return store
+        store.close()
+        return self.make_store(self.name)
 
     @property
     def ledger(self):
@@ -68,8 +82,9 @@ class Way:
 class Groups:
     """Both, and an api that drives transfers between them."""
 
-    def __init__(self) -> None:
-        self.ways = {name: Way(name) for name in ("usd", "eur")}
+    def __init__(self, store=lambda _: MemoryStore()) -> None:
+        """store: makes that of a group, by its name."""
+        self.ways = {name: Way(name, store) for name in ("usd", "eur")}
         self.clock = ManualClock()
         self.new_api()
 
