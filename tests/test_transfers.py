@@ -9,6 +9,7 @@ from oms import FundsAction, MemoryStore, PersistentStorage, RejectReason, Valid
 from oms.desk import snapshot
 from oms.exchange.accounts import TRANSFERS_MAX
 from oms.sections import ScaleConfig
+from oms.stores.archiving import archive
 from oms.turn.journal import Fold, differences, state_mistakes
 from oms.turn.transfers import AssetMoney
 from tests.fakes import Stepped
@@ -257,6 +258,34 @@ def test_a_snapshot_has_what_is_in_flight(groups):
     state = snapshot.dump(fold.desk, 9)
     assert state["ledger"]["transfers"][0][:2] == ["ann", "t"]
     assert state_mistakes(fold) == []
+
+
+def test_what_was_decided_is_answered_again_out_of_an_archive(tmp_path):
+    """The answer is lost, and all of it is in archives by the time that it is asked again."""
+    groups = Groups(lambda name: PersistentStorage(tmp_path / name))
+    groups.open("ann")
+    groups.ask("usd", funds(FundsAction.DEPOSIT, "ann", "d", 100))
+    for name, to in (("t", "ann"), ("u", "nobody")):
+        groups.api.submit(transfer(name, 30, to=to))
+        groups.ways["usd"].deliver()
+        groups.ways["eur"].deliver(told=False)
+    for way in groups.ways.values():
+        in_flight = [sent.seq for sent in way.ledger.transfers.values()]
+        cut_seq = way.stepped.dispatcher.fold.last_seq
+        groups.ask(way.name, funds(FundsAction.CREATE, "later", "c"))
+        way.stepped.stop()
+        with PersistentStorage(tmp_path / way.name) as store:
+            assert archive(store, cut_seq, in_flight).reports > 0
+        way.stepped = Stepped(CONFIG.of_group(way.name), store=way.make_store(way.name)).start()
+    groups.new_api()
+    groups.look()
+    groups.come_to_rest()
+    assert owned(groups) == (70, 30)
+    states = [groups.ways["usd"].stepped.oms.transfer("ann", name).state for name in ("t", "u")]
+    assert states == ["DONE", "RETURNED"]
+    sound(groups)
+    for way in groups.ways.values():
+        way.stepped.store.close()
 
 
 def test_a_program_of_one_group_replays_what_is_in_flight_and_lets_it_end(groups):
