@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from oms import Instrument
+from oms.client import Client
 from oms.errors import OutcomeUnknownError, TransportError
 from oms.gateways.web import open_web
 from oms.requests import FundsAction, FundsRequest
@@ -15,7 +16,7 @@ from oms.turn.threads import Worker
 from tests.processes import DATABASE
 from tests.scale.conserving import conserved
 from tests.scale.parts import api, deposit, engine, scaled, wait_for
-from tests.web.doors import WEB, FrontDoor
+from tests.web.doors import PASSWORD, WEB, FrontDoor
 
 SCALES = {"price_scale": 2, "quantity_scale": 2, "base_scale": 2, "quote_scale": 2}
 INSTRUMENTS = tuple(Instrument(symbol=each, **SCALES) for each in ("A_USD", "A_EUR"))
@@ -100,6 +101,28 @@ def test_a_user_moves_what_is_theirs_to_the_other_group(door, ann, engines):
     assert move(ann, "t-2", "10", back=True).json()["state"] == "DONE"
     assert owned(engines) == {"usd": 80, "eur": 20}
     assert door.died == []
+
+
+def test_a_client_of_the_library_asks_for_it_as_for_any_request(door, ann, engines):
+    client = Client(door.server.urls[0], user=ann.name, password=PASSWORD)
+    client.start()
+
+    def asked(name, amount):
+        return client.submit(
+            FundsRequest(
+                account="ann", client_order_id=name, action=FundsAction.TRANSFER, asset="A",
+                amount=amount, to_account="ann", from_group="usd", to_group="eur",
+            )
+        ).result(10)  # fmt: skip
+
+    try:
+        done, refused = asked("t-1", "30"), asked("t-2", 71)
+        assert (done.type, done.facts["to_group"]) == ("COMMAND_DONE", "eur")
+        assert (refused.refused, refused.reason) == (True, "FUNDS_INSUFFICIENT")
+        assert asked("t-1", 30).repeated
+    finally:
+        client.stop()
+    assert owned(engines) == {"usd": 70, "eur": 30}
 
 
 def test_what_the_other_group_refuses_is_an_error_and_has_come_back(ann, engines, door):
