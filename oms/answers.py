@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from oms.enums import Phase, Trading
+from oms.enums import Phase, Trading, TransferState
 from oms.money import to_decimal
 from oms.reject_reasons import REASONS, RejectReason
 
@@ -186,3 +186,38 @@ class Explained(NamedTuple):
     heading: str
     lines: list[StoryLine]
     ending: str
+
+
+class Transfer(NamedTuple):
+    """A transfer between groups, as one of them knows it. seq, wall_ns: of the step there that
+    began it. text: of a refusal or return, why."""
+
+    account: str
+    client_order_id: str
+    asset: str
+    amount: Decimal
+    to_account: str
+    from_group: str
+    to_group: str
+    seq: int
+    wall_ns: int
+    state: TransferState
+    text: str = ""
+
+
+class AssetMoney(NamedTuple):
+    """What a group has of an asset. owned, by accounts, and in_flight, to other groups, are
+    together paid_in, deposits less withdrawals, and carried: what came from other groups less what
+    is known to have arrived there."""
+
+    owned: Decimal
+    in_flight: Decimal
+    paid_in: Decimal
+    carried: Decimal
+
+
+class GroupMoney(NamedTuple):
+    """As of the turn `seq` of the group's journal."""
+
+    seq: int
+    assets: dict[str, AssetMoney]

@@ -119,6 +119,7 @@ class Config:
         symbols = [instrument.symbol for instrument in self.instruments]
         if not symbols or len(set(symbols)) < len(symbols):
             raise ValidationError("instruments", symbols, "at least one, each symbol once")
+        object.__setattr__(self, "scale", self.scale.with_groups(self.instruments))
         parts = {each.name: getattr(self, each.name) for each in fields(self)}
         for _, mistake in contradictions(symbols, parts):
             raise mistake
@@ -422,6 +423,10 @@ def _parts_of(
         except ValidationError as error:
             wrong.append((f"instrument {symbol}", error))
     parts["instruments"] = tuple(instruments)
+    try:
+        parts["scale"] = parts["scale"].with_groups(instruments)
+    except ValidationError as error:
+        wrong.append(("scale", error))
     parts["limits"] = {symbol: each.limits() for symbol, each in listed.items() if each.limits()}
     parts["fees"] = {}
     for name, fees in named(FeesConfig).items():

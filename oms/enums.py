@@ -167,6 +167,17 @@ class Trading(StrEnum):
     HALTED = "HALTED"
 
 
+class TransferState(StrEnum):
+    """How a transfer between groups stands in one of them. Where the money leaves it is REFUSED at
+    once, or IN_FLIGHT until it is DONE or RETURNED; where it goes it ARRIVED, or is REFUSED."""
+
+    IN_FLIGHT = "IN_FLIGHT"
+    DONE = "DONE"
+    RETURNED = "RETURNED"
+    ARRIVED = "ARRIVED"
+    REFUSED = "REFUSED"
+
+
 # Members by name of their own: looking one up in its class is a function call.
 NEW, MODIFY, CANCEL = RequestType.NEW, RequestType.MODIFY, RequestType.CANCEL
 LIMIT, MARKET = OrderType.LIMIT, OrderType.MARKET

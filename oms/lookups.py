@@ -4,7 +4,7 @@ Flow:  caller -> [lookups] -> what is published, the store, or the dispatcher be
 Owner: the caller's thread, but for what `between_turns` asks on the dispatcher's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import tzinfo
@@ -20,10 +20,12 @@ from oms.answers import (
     CalendarWindow,
     DryRun,
     Explained,
+    GroupMoney,
     Halts,
     MovementPage,
     OpenCount,
     StateDigest,
+    Transfer,
 )
 from oms.clock import Clock, Moment, instant_ns, utc_text
 from oms.config import Config
@@ -91,6 +93,7 @@ from oms.turn.schedule import phase_starts
 from oms.turn.session_keeper import SessionKeeper
 from oms.turn.story import Story, Words, reports_named
 from oms.turn.tape import told_of
+from oms.turn.transfers import in_flight, money_of, transfer_of
 
 T = TypeVar("T")
 
@@ -485,6 +488,24 @@ class Lookups(Questions):
         return self.between_turns(
             lambda *_: StateDigest(self.dispatcher.fold.last_seq, self.dispatcher.fold.digest())
         )
+
+    def money(self) -> "Future[Mapping[str, GroupMoney | None]]":
+        return self.between_turns(
+            lambda desk, _intake: money_of(desk, self.dispatcher.fold.last_seq)
+        )
+
+    def transfers(self) -> "Future[list[Transfer]]":
+        return self.between_turns(lambda desk, _intake: in_flight(desk))
+
+    def transfer(self, account: str, client_order_id: str) -> Transfer | None:
+        _check_text("account", account)
+        _check_text("client_order_id", client_order_id)
+        if not f"{account}{client_order_id}".isascii():
+            return None
+        with self.store.at_one_instant() as store:
+            seq, _ = store.owner(account, client_order_id)
+            scales = self.dispatcher.desk.ledger.scales
+            return transfer_of(store.line_of(seq), store.reports_of(seq), scales) if seq else None
 
     def journal_seq(self, symbol: str = "") -> "Future[int]":  # noqa: ARG002 - one journal has all
         return self.between_turns(lambda desk, _intake: desk.reports.turn_seq)

@@ -7,7 +7,7 @@ is answered at once comes from what is published or stored; a Future is answered
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from decimal import Decimal
 from typing import Any
@@ -18,10 +18,12 @@ from oms.answers import (
     CalendarWindow,
     DryRun,
     Explained,
+    GroupMoney,
     Halts,
     MovementPage,
     OpenCount,
     StateDigest,
+    Transfer,
 )
 from oms.clock import NANOS, Moment
 from oms.enums import Phase, Side
@@ -262,6 +264,20 @@ class Questions(ABC):
     def digest(self) -> "Future[StateDigest]":
         """The fingerprint of the state, as the command `digest` prints it. No request is answered
         while it is made: that is some 20 us an open order."""
+
+    @abstractmethod
+    def money(self) -> "Future[Mapping[str, GroupMoney | None]]":
+        """What all accounts own and what is in flight, by group of markets. No request is answered
+        while it is added up: that is some 0.2 us an account and asset."""
+
+    @abstractmethod
+    def transfers(self) -> "Future[list[Transfer]]":
+        """What is in flight to other groups, the oldest first; 1,000 to each at most."""
+
+    @abstractmethod
+    def transfer(self, account: str, client_order_id: str) -> Transfer | None:
+        """How a transfer between groups stands where the money leaves; None if there is none of
+        that id, or its numbers were refused. Raises ValidationError."""
 
     @abstractmethod
     def journal_seq(self, symbol: str = "") -> "Future[int]":

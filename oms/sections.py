@@ -7,7 +7,7 @@ Durations: seconds in the file (window_s), nanoseconds here (window_ns).
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from inspect import signature
 from pathlib import Path
@@ -212,10 +212,11 @@ REDIS = text(
     "redis://, rediss:// or unix:// with the place of a server, such as redis://127.0.0.1:6379/0",
     r"(rediss?|unix)://[^\s]{1,1000}",
 )
+BY_QUOTE = "quote"  # [scale] market_groups: one for each quote asset
 _NAMED = r"[A-Za-z0-9_-]{1,32}\s*:\s*[A-Z0-9._-]{1,32}(\s+[A-Z0-9._-]{1,32})*"
 MARKET_GROUPS = text(
-    "groups with their symbols, such as usd: BTC_USD ETH_USD, inr: TATA_INR, or nothing",
-    rf"\s*(({_NAMED}\s*,\s*)*{_NAMED}\s*)?",
+    "groups with their symbols, such as usd: BTC_USD ETH_USD, inr: TATA_INR; or quote; or nothing",
+    rf"\s*({BY_QUOTE}|({_NAMED}\s*,\s*)*{_NAMED})?\s*",
 )
 HOME_GROUP = text("the name of a group, or nothing", "[A-Za-z0-9_-]{0,32}")
 FEE_BPS = whole(-FEE_BPS_MAX, FEE_BPS_MAX)
@@ -583,8 +584,9 @@ class WebConfig(Section):
 class ScaleConfig(Section):
     """The same program split by role over Redis Streams: `engine`, `api`, `broadcast`, `cluster`.
 
-    redis_url: where the server is. market_groups: which symbols each engine has; none named: one
-    group, `main`, has all. home_group: whose journal has users, keys, sessions; "": the first.
+    redis_url: where the server is. market_groups: which symbols each engine has; quote: one group
+    for each quote asset, named as it is in lower case; none named: one group, `main`, has all.
+    home_group: whose journal has users, keys, sessions; "": the first.
     lag_max: requests of a group that no engine has answered yet; with so many, an api answers 503.
     turns_kept: turns that subscribers may be behind before they need a snapshot. replies_kept: of
     one api. deliveries_max: how often an engine may die of one request before it is set aside.
@@ -607,12 +609,28 @@ class ScaleConfig(Section):
             raise ValidationError(
                 "market_groups", self.market_groups, "each symbol in one group alone"
             )
+        if self.by_quote:
+            return  # with_groups names them
         if self.home_group and self.home_group not in self.names:
             raise ValidationError("home_group", self.home_group, "one of " + ", ".join(self.names))
 
     @property
+    def by_quote(self) -> bool:
+        return self.market_groups.strip() == BY_QUOTE
+
+    def with_groups(self, instruments: Iterable[Instrument]) -> "ScaleConfig":
+        """With groups by name where they go by quote asset. Raises ValidationError for a home_group
+        that there is not."""
+        if not self.by_quote:
+            return self
+        return replace(self, market_groups=groups_text(groups_by_quote(instruments)))
+
+    @property
     def symbols_by_group(self) -> dict[str, tuple[str, ...]]:
-        """As `market_groups` says; empty: there is one group, with all symbols."""
+        """As `market_groups` says; empty: there is one group, with all symbols, or a Config has not
+        named them yet."""
+        if self.by_quote:
+            return {}
         pairs = (each.split(":") for each in self.market_groups.split(",") if each.strip())
         return {name.strip(): tuple(symbols.split()) for name, symbols in pairs}
 
@@ -624,6 +642,20 @@ class ScaleConfig(Section):
     @property
     def home(self) -> str:
         return self.home_group or self.names[0]
+
+
+def groups_by_quote(instruments: Iterable[Instrument]) -> dict[str, tuple[str, ...]]:
+    """Names and symbols of groups: one for each quote asset, in the instruments' order."""
+    found: dict[str, list[str]] = {}
+    for each in instruments:
+        name = re.sub("[^a-z0-9_-]", "-", each.quote.lower()) or ONE_GROUP
+        found.setdefault(name, []).append(each.symbol)
+    return {name: tuple(symbols) for name, symbols in found.items()}
+
+
+def groups_text(groups: Mapping[str, Iterable[str]]) -> str:
+    """As market_groups says it."""
+    return ", ".join(f"{name}: {' '.join(symbols)}" for name, symbols in groups.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

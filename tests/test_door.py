@@ -188,7 +188,7 @@ METHODS = {
     "reports_after": 3,
     "trades_after": 3, "latency_rows": 1,
     "account_limits": 1, "indicative": 1, "queue_ahead": 2, "calendar": 2,
-    "count_open": 2, "explain": 2,
+    "count_open": 2, "explain": 2, "transfer": 2,
 }  # fmt: skip
 
 
@@ -219,6 +219,8 @@ def test_every_public_method_is_among_those():
         "symbol_limits",
         "halts",
         "digest",
+        "money",
+        "transfers",
         "actions",
         "lost_arms",
         "should_stop",

@@ -31,6 +31,7 @@ from oms import (
 from oms.errors import ValidationError
 from oms.requests import REQUESTS, AccessAction, AccessRequest, codec
 from oms.requests.access import FACTS, OF_OPERATORS
+from oms.requests.accounts import PLAIN, TRANSFERS
 from oms.requests.codec import (
     CLASSES,
     FIELDS,
@@ -95,6 +96,14 @@ EXAMPLES = [
     FundsRequest(
         account="me", client_order_id="4", action=FundsAction.TRANSFER, asset="USD",
         amount="0.5", to_account="you", origin=ORIGIN,
+    ),
+    *(
+        FundsRequest(
+            account="me", client_order_id=f"4-{action}", action=action, asset="USD", amount="0.5",
+            to_account="you", from_group="usd", to_group="inr",
+            why="so said the other" if action is FundsAction.TRANSFER_BACK else "",
+        )
+        for action in TRANSFERS
     ),
     MassCancelRequest(account="me", client_order_id="5"),
     MassCancelRequest(
@@ -223,8 +232,12 @@ def funds(draw):
     said = {}
     if action is not FundsAction.CREATE:
         said = {"asset": draw(ids), "amount": draw(numbers)}
-    if action is FundsAction.TRANSFER:
+    if action in TRANSFERS:
         said["to_account"] = draw(ids)
+    if action not in PLAIN or (action is FundsAction.TRANSFER and draw(st.booleans())):
+        said |= {"from_group": "one", "to_group": draw(ids.filter(lambda id: len(id) <= 32))}
+    if action is FundsAction.TRANSFER_BACK:
+        said["why"] = draw(printable)[:TEXT_LENGTH_MAX]
     return FundsRequest(
         account=draw(ids), client_order_id=draw(ids), action=action, origin=draw(origins), **said
     )
@@ -622,6 +635,8 @@ def lines(draw):
         line = (*line, draw(line_terms))
     if line[0] == codec.ANSWER and draw(st.booleans()):
         line = (*line, draw(sequences))
+    if line[0] == codec.FUNDS and draw(st.booleans()):
+        line = (*line, draw(ids), draw(ids), draw(printable))
     if line[0] in (*"NMCFXORQYH",) and draw(st.booleans()):
         line = with_origin(line, draw(origins))
     return line
@@ -644,7 +659,8 @@ def test_an_origin_is_the_last_item_of_a_line_or_not_there(line, origin):
         assert told == line
     else:
         assert told[-1] == [origin.user, origin.gateway, origin.sequence]
-        assert len(told) == LENGTHS[line[0]][-1]
+        longest = LENGTHS[line[0]][-1]
+        assert len(told) == (len(line) + 1 if line[0] == codec.FUNDS else longest)
         assert with_origin(told[:-1], origin) == told
 
 

@@ -85,6 +85,8 @@ def call_of(request: Request) -> Call:
         case FundsRequest() if request.action in FUNDS:
             said = _own(request) | {"asset": request.asset, "amount": _text(request.amount)}
             said |= {"toAccount": request.to_account} if request.to_account else {}
+            if request.from_group:
+                said |= {"fromGroup": request.from_group, "toGroup": request.to_group}
             return Call("POST", FUNDS[request.action], said, "", line)
     expected = "a request about orders or money, or an operator's command"
     raise ValidationError("request", request, expected)

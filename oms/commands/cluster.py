@@ -24,7 +24,7 @@ from oms.commands.sandbox import settings_text
 from oms.config import CONFIG_PATH, Config, load_config
 from oms.errors import ConfigError, GatewayError, TransportError
 from oms.gateways.master import VARIABLE
-from oms.sections import ONE_GROUP
+from oms.sections import ONE_GROUP, groups_by_quote, groups_text
 from oms.turn.threads import StopFlag
 
 TICK_S = 0.1
@@ -164,9 +164,7 @@ def _groups(config: Config, engines: int | None) -> dict[str, tuple[str, ...]]:
         if engines not in (None, len(found)):
             raise ConfigError([f"--engines: expected {len(found)}, one for each group of [scale]"])
         return found
-    by_quote: dict[str, list[str]] = {}
-    for each in config.instruments:
-        by_quote.setdefault(each.quote.lower() or ONE_GROUP, []).append(each.symbol)
+    by_quote = groups_by_quote(config.instruments)
     if len(by_quote) < engines:
         raise ConfigError([
             f"--engines: expected at most {len(by_quote)}, as instruments have so many quote "
@@ -175,13 +173,12 @@ def _groups(config: Config, engines: int | None) -> dict[str, tuple[str, ...]]:
     names = list(by_quote)
     for number, name in enumerate(names[engines:]):  # more assets than engines: some share one
         by_quote[names[number % engines]] += by_quote.pop(name)
-    return {name: tuple(symbols) for name, symbols in by_quote.items()}
+    return by_quote
 
 
 def _environment(directory: Path, groups: dict[str, tuple[str, ...]]) -> dict[str, str]:
     """That of each process; the master secret is kept beside the data, for the next start."""
     root = str(Path(__file__).resolve().parents[2])
-    told = ", ".join(f"{name}: {' '.join(symbols)}" for name, symbols in groups.items())
     path = directory / "cluster.secret"
     if VARIABLE not in os.environ and not path.exists():
         path.touch(mode=0o600)
@@ -190,7 +187,7 @@ def _environment(directory: Path, groups: dict[str, tuple[str, ...]]) -> dict[st
     known = os.environ.get("PYTHONPATH", "")
     return {
         **os.environ, "PYTHONPATH": f"{root}{os.pathsep}{known}" if known else root,
-        "OMS__SCALE__MARKET_GROUPS": "" if list(groups) == [ONE_GROUP] else told,
+        "OMS__SCALE__MARKET_GROUPS": "" if list(groups) == [ONE_GROUP] else groups_text(groups),
         VARIABLE: secret,
     }  # fmt: skip
 

@@ -248,7 +248,8 @@ def archive(args: argparse.Namespace, place: Place) -> int:
         if not cut_seq:
             say(_nothing(store, args.before))
             return EXIT_FAILED
-        row = archive_until(store, cut_seq, fold.desk.executions.orders)
+        in_flight = [sent.seq for sent in fold.desk.ledger.transfers.values()]
+        row = archive_until(store, cut_seq, [*fold.desk.executions.orders, *in_flight])
         print(
             f"{row.name}: the journal up to sequence {row.last_seq} and {row.reports:,} reports; "
             f"{len(fold.desk.executions.orders):,} orders are open and stay"

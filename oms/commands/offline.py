@@ -27,7 +27,7 @@ from oms.commands import (
 from oms.commands.exporting import time_text
 from oms.desk.snapshot import joined
 from oms.errors import JournalError
-from oms.exchange.accounts import HOUSE, OUTSIDE, Ledger, Posting
+from oms.exchange.accounts import HOUSE, IN_FLIGHT, OUTSIDE, Ledger, Posting
 from oms.money import to_text
 from oms.reports import Report
 from oms.simulation.report import DEPTH_SHOWN, depth_lines
@@ -328,9 +328,13 @@ class Statement:
         for asset, (debits, credits) in self.turnover.items():
             if debits != credits:
                 yield f"{asset}: debits {debits}, credits {credits}"
-            paid_in = -self.sums.get((OUTSIDE, asset), 0)
-            if paid_in != self.ledger.paid_in.get(asset, 0):
-                yield f"{asset}: {paid_in} came from outside, paid in {self.ledger.paid_in}"
+            came, paid_in = -self.sums.get((OUTSIDE, asset), 0), self.ledger.paid_in.get(asset, 0)
+            carried, in_flight = self.ledger.carried.get(asset, 0), self.ledger.in_flight(asset)
+            if came != paid_in + carried:
+                yield f"{asset}: {came} came from outside, paid in {paid_in}, carried {carried}"
+            posted = self.sums.get((IN_FLIGHT, asset), 0)
+            if posted != in_flight:
+                yield f"{asset}: in flight {in_flight}, postings {posted}"
         for account, balances in self.ledger.accounts.items():
             for asset, balance in balances.items():
                 posted = self.sums.get((account, asset), 0)
@@ -369,6 +373,13 @@ def _shown(statement: Statement, account: str) -> Iterator[tuple[str, str, list[
             yield name, asset, balance
 
 
+def _beside(ledger: Ledger) -> dict[str, dict[str, int]]:
+    """What no account has, by asset: deposits less withdrawals, and of transfers between groups."""
+    assets = sorted({sent.asset for sent in ledger.transfers.values()})
+    in_flight = {asset: ledger.in_flight(asset) for asset in assets}
+    return {"paid in": ledger.paid_in, "in flight": in_flight, "other groups": ledger.carried}
+
+
 def _house_last(account: str) -> tuple[bool, list[tuple[bool, int, str]]]:
     """user-10 comes after user-9."""
     parts = re.findall("[0-9]+|[^0-9]+", account)
@@ -388,8 +399,9 @@ def _lines(statement: Statement, account: str, mistakes: list[str]) -> Iterator[
     for name, asset, balance in _shown(statement, account):
         amounts = (statement.text(asset, amount) for amount in (*balance, sum(balance)))
         yield f"{name:<16} {asset:<8}" + "".join(f"{amount:>26}" for amount in amounts)
-    for asset, paid_in in sorted(statement.ledger.paid_in.items() if not account else ()):
-        yield f"{'(paid in)':<16} {asset:<8}{'':>52}{statement.text(asset, paid_in):>26}"
+    for name, beside in _beside(statement.ledger).items() if not account else ():
+        for asset, units in sorted(beside.items()):
+            yield f"{f'({name})':<16} {asset:<8}{'':>52}{statement.text(asset, units):>26}"
     yield ""
     for asset, (debits, credits) in sorted(statement.turnover.items()):
         if not account or any(each.asset == asset for each in statement.postings):
@@ -410,7 +422,10 @@ def _as_json(statement: Statement, account: str, mistakes: list[str]) -> dict[st
             }
             for name, asset, balance in _shown(statement, account)
         ],
-        "paid_in": {a: text(a, amount) for a, amount in sorted(statement.ledger.paid_in.items())},
+        **{
+            name.replace(" ", "_"): {a: text(a, amount) for a, amount in sorted(amounts.items())}
+            for name, amounts in _beside(statement.ledger).items()
+        },
         "adds_up": not mistakes,
         "mistakes": mistakes,
     }  # fmt: skip

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from oms.desk import transfers
 from oms.desk.bust import Anew, change_trade, why_not_change
 from oms.desk.listings import CANCEL, STEPS, Listing, fees_in, tiers_in
 from oms.desk.settings import first_phase, instrument_of, money_terms_of, worth_nothing
@@ -31,7 +32,7 @@ from oms.exchange.order import Order
 from oms.money import to_text
 from oms.reject_reasons import RejectReason, mass_cancel_reason
 from oms.requests import codec
-from oms.requests.accounts import FundsAction
+from oms.requests.accounts import ENDS, FundsAction
 from oms.requests.codec import Line
 from oms.requests.operators import OperatorAction
 from oms.sections import known_tiers, symbols_of
@@ -271,6 +272,9 @@ class Operations:
         ledger = self._desk.ledger
         if self._executions.ledger is None:
             reason = self._ledger_off()
+        elif codec.groups_of(line):
+            self._transfer(seq, line)
+            return
         else:
             kept = self._kept(account, asset)
             reason = ledger.move(FundsAction(action), account, asset, amount, other, kept)
@@ -286,6 +290,16 @@ class Operations:
             )
         self._answer(seq, line, asset, reason, told)
 
+    def _transfer(self, seq: int, line: Line) -> None:
+        """One step of a transfer between groups. The report of its end is one of its own: it has
+        the entry that began it as its order id."""
+        desk, reports = self._desk, self._desk.reports
+        sent = desk.ledger.transfers.get((line[1], line[2])) if line[3] in ENDS else None
+        reason = transfers.why_not(desk, line, self._kept(line[1], line[4]))
+        told = reason or transfers.move(desk, seq, line)
+        kind, named = REFUSED if reason else DONE, sent.seq if sent is not None else seq
+        reports.answer(seq, line[1], line[2], kind, named, line[4], reason=told, named_seq=named)
+
     def _ledger_off(self) -> str:
         cure = ": expected [exchange] ledger = yes, was no" if self._desk.rules >= 2 else ""
         return f"{RejectReason.LEDGER_OFF.value}{cure}"
@@ -296,6 +310,8 @@ class Operations:
         if self._executions.ledger is None:
             return self._ledger_off()
         kept = self._kept(account, asset)
+        if codec.groups_of(line):
+            return transfers.why_not(self._desk, line, kept)
         return self._desk.ledger.would_move(
             FundsAction(action), account, asset, amount, other, kept
         )

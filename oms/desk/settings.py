@@ -41,8 +41,9 @@ def settings_of(
 
 def exchange_settings(config: Config) -> dict[str, Any]:
     """How our own exchange works: ledger, fees, limits, phases."""
-    session, exchange = config.session, config.exchange
+    session, exchange, names = config.session, config.exchange, config.scale.symbols_by_group
     return {
+        **({"group": next(iter(names))} if len(names) == 1 else {}),  # whose ledger this is
         "ledger": exchange.ledger,
         "self_trade": exchange.self_trade,
         "on_halt": exchange.on_halt,

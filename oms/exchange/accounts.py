@@ -4,7 +4,8 @@ Flow:  desk -> [ledger]: funds commands, reservations; executions -> [ledger]: f
 In:    orders, and whole amounts in units of an asset. Out: "" or why not, with the figures.
 Owner: the dispatcher thread. No locks, no I/O, no clock.
 
-Per asset, the sum over all accounts is what was deposited less what was withdrawn, always and
+Per asset, all accounts together, and what is in flight to another group of markets, are what was
+deposited less what was withdrawn, and what came from other groups less what went there, always and
 exactly. Each order is settled as a whole: after each fill a buyer has paid the notional of all
 his fills rounded up, a seller has received that of his rounded down, and ROUNDING has the
 difference. So no way of cutting an order into fills or orders is cheaper than another. Fees are
@@ -28,6 +29,8 @@ from oms.requests.accounts import FundsAction
 FEE_ACCOUNT, ROUNDING = "fees", "rounding"
 HOUSE = (FEE_ACCOUNT, ROUNDING)  # accounts of the exchange itself
 OUTSIDE, TRADES = "outside", "trades"  # what deposits come from, and what a fill goes through
+IN_FLIGHT = "in flight"  # what a transfer to another group goes through
+TRANSFERS_MAX = 10_000  # in flight at once
 BUY = Side.BUY
 
 Balance = list[int]
@@ -38,7 +41,8 @@ class Posting(NamedTuple):
     """One half of a movement; the other half has account and contra swapped, amount negated.
 
     seq: the journal entry that caused it. contra: the other account, "outside" for deposits and
-    withdrawals, "trades" for a fill (it owns nothing once both sides are settled).
+    withdrawals and for other groups, "trades" for a fill (it owns nothing once both sides are
+    settled), "in flight" for a transfer to another group.
     """
 
     seq: int
@@ -72,8 +76,23 @@ class FillSide(NamedTuple):
         return (self.instrument.quote, self.notional - self.fee), base
 
 
+class Sent(NamedTuple):
+    """A transfer in flight: it left its account by the journal entry `seq`, at that instant."""
+
+    seq: int
+    wall_ns: int
+    asset: str
+    amount: int
+    to_account: str
+    from_group: str
+    to_group: str
+
+
 class Ledger:
     """Balances of every account, by asset.
+
+    transfers: what is in flight to other groups, by account and client order id. carried: what came
+    from other groups less what has arrived there.
 
     since: the journal sequence from which orders are settled as a whole; 0: each fill alone, its
     notional and fee rounded down, as by rules number 1. charged: the fee rates of each account's
@@ -85,6 +104,8 @@ class Ledger:
         self.accounts: dict[str, dict[str, Balance]] = {FEE_ACCOUNT: {}}
         self.scales: dict[str, int] = {}
         self.paid_in: dict[str, int] = {}  # asset -> deposits less withdrawals
+        self.transfers: dict[tuple[str, str], Sent] = {}
+        self.carried: dict[str, int] = {}
         self.rates: dict[
             tuple[str, str], FeeRates
         ] = {}  # (symbol, tier), where not the symbol's own
@@ -159,6 +180,40 @@ class Ledger:
             self.paid_in[asset] = self.paid_in.get(asset, 0) + sign * amount
             self._post(account, asset, sign * amount, OUTSIDE, why)
         return ""
+
+    # --- transfers between groups ---
+
+    def would_send(self, account: str, sent: Sent, kept: int = 0) -> str:
+        """Why money may not go to another group; "" if it may. kept: as in would_move."""
+        if len(self.transfers) >= TRANSFERS_MAX:
+            return f"{RejectReason.COMMAND_INVALID}: in_flight={TRANSFERS_MAX}, expected fewer"
+        return self._unknown(account) or self._short(account, sent.asset, sent.amount, -kept)
+
+    def send(self, account: str, client_order_id: str, sent: Sent) -> None:
+        """Money that may go leaves its account, and is in flight."""
+        self._credit(account, sent.asset, -sent.amount)
+        self.transfers[account, client_order_id] = sent
+        self._post(account, sent.asset, -sent.amount, IN_FLIGHT, f"transfer to {sent.to_group}")
+
+    def would_receive(self, account: str) -> str:
+        """Why money from another group cannot be paid in; "" if it can."""
+        return self._unknown(account)
+
+    def receive(self, account: str, asset: str, amount: int, from_group: str) -> None:
+        """Pay in what comes from another group."""
+        self._credit(account, asset, amount)
+        self.carried[asset] = self.carried.get(asset, 0) + amount
+        self._post(account, asset, amount, OUTSIDE, f"transfer from {from_group}")
+
+    def end_transfer(self, account: str, client_order_id: str, *, arrived: bool) -> None:
+        """It arrived in the other group, or comes back because it was refused there."""
+        sent = self.transfers.pop((account, client_order_id))
+        if arrived:
+            self.carried[sent.asset] = self.carried.get(sent.asset, 0) - sent.amount
+            self._post(IN_FLIGHT, sent.asset, -sent.amount, OUTSIDE, "transfer arrived")
+        else:
+            self._credit(account, sent.asset, sent.amount)
+            self._post(account, sent.asset, sent.amount, IN_FLIGHT, "transfer returned")
 
     def _unknown(self, account: str) -> str:
         if account in self.accounts:
@@ -400,8 +455,12 @@ class Ledger:
             self._post(order.account, instrument.quote, -fee, FEE_ACCOUNT, f"fee, {why}")
 
     def total(self, asset: str) -> int:
-        """All that anybody owns of an asset."""
+        """All that anybody owns of an asset, without what is in flight."""
         return sum(sum(assets.get(asset, (0, 0))) for assets in self.accounts.values())
+
+    def in_flight(self, asset: str) -> int:
+        """What is on its way to other groups, or has arrived there and was not told so yet."""
+        return sum(sent.amount for sent in self.transfers.values() if sent.asset == asset)
 
     def mistakes(self, orders: Iterable[Order]) -> list[str]:
         """What does not add up: nothing, ever; for verify and for tests."""
@@ -412,11 +471,14 @@ class Ledger:
             for asset, balance in assets.items()
             if min(balance) < 0
         ]
-        found += [
-            f"{asset}: accounts hold {self.total(asset)}, paid in {self.paid_in.get(asset, 0)}"
-            for asset in {a for assets in self.accounts.values() for a in assets}
-            if self.total(asset) != self.paid_in.get(asset, 0)
-        ]
+        for asset in {a for assets in self.accounts.values() for a in assets} | self.carried.keys():
+            held, paid_in = self.total(asset), self.paid_in.get(asset, 0)
+            in_flight, carried = self.in_flight(asset), self.carried.get(asset, 0)
+            if held + in_flight != paid_in + carried:
+                found.append(
+                    f"{asset}: accounts hold {held}, in flight {in_flight}, paid in {paid_in}, "
+                    f"from other groups {carried}"
+                )
         reserved: dict[tuple[str, str], int] = {}
         for order in orders:
             asset = order.instrument.quote if order.side is BUY else order.instrument.base
@@ -442,11 +504,16 @@ class Ledger:
             "since": self.since,
             "charged": sorted([*key, known] for key, known in self.charged.items()),
         }
+        between = {
+            "transfers": [[*key, *sent] for key, sent in self.transfers.items()],
+            "carried": self.carried,
+        }
         return {
             "accounts": self.accounts,
             "paid_in": self.paid_in,
             "scales": self.scales,  # of assets that are no longer traded too
             **(whole if self.since else {}),
+            **(between if self.transfers or self.carried else {}),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -456,6 +523,11 @@ class Ledger:
         }
         self.paid_in = dict(state["paid_in"])
         self.scales = dict(state["scales"])
+        self.transfers = {
+            (account, client_order_id): Sent(*sent)
+            for account, client_order_id, *sent in state.get("transfers", ())
+        }
+        self.carried = dict(state.get("carried", {}))
         self.since = state.get("since", 0)
         self.charged = {
             (account, symbol): [list(each) for each in known]

@@ -45,7 +45,8 @@ START = "B"  # a process began; configuration that the replay depends on, as a d
 LOSS = "E"  # the last entry that is there, the last that is missing: it goes on without them;
 #            the record of this line is numbered after them, so that no number is used twice
 STOP = "K"  # the daemon stops and cancels what waits
-FUNDS = "F"  # account, id, FundsAction, asset, amount, other account
+FUNDS = "F"  # account, id, FundsAction, asset, amount, other account; of a transfer between groups
+#            also from which, to which, and if it comes back, why
 MASS_CANCEL = "X"  # who asks, id, of which account or "", symbol or "", side or "" and, if
 #                    there is one, why: see why_of
 OPERATOR = "O"  # account, id, OperatorAction, Scope, target, name, value, why
@@ -67,7 +68,7 @@ ACCESS = "H"  # who asks, id, AccessAction, user, facts as a dict; see requests/
 LENGTHS = {
     NEW: (11, 12, 13), MODIFY: (7, 8, 9), CANCEL: (5, 6), ANSWER: (13, 14), SESSION: (3, 4),
     LINK: (3,), VENUE: (9,), IGNORED: (9,), OVERDUE: (2,), START: (2,), STOP: (1,),
-    FUNDS: (7, 8), MASS_CANCEL: (6, 7, 8), OPERATOR: (9, 10), PHASE: (2,), TIMER: (2,),
+    FUNDS: (7, 8, 10, 11), MASS_CANCEL: (6, 7, 8), OPERATOR: (9, 10), PHASE: (2,), TIMER: (2,),
     DRAWN: (3,), GOOD_TILL: (2,), BUST: (5, 6), LOSS: (3,), TRADE_CHANGE: (6, 7), MARKET: (9, 10),
     ACCESS: (6, 7),
 }  # fmt: skip
@@ -141,6 +142,26 @@ def why_of(line: Line) -> str:
     """Why a mass cancel was asked; older programs wrote its origin in this place, and no why."""
     said = line[6:7]
     return said[0] if said and type(said[0]) is str else ""
+
+
+def groups_of(line: Line) -> Line:
+    """From and to which group, of a FUNDS line between two of them, and why; else nothing."""
+    return tuple(line[7:10]) if len(line) >= LENGTHS[FUNDS][2] else ()
+
+
+def comes_to(line: Line, account: str) -> int:
+    """1 if the money of a FUNDS line comes to an account of this ledger, -1 if it leaves it, 0 if
+    neither."""
+    action, sender, receiver = line[3], line[1], line[6]
+    if action == FundsAction.TRANSFER and not groups_of(line):
+        return 1 if receiver == account else -1 if sender == account else 0
+    if action == FundsAction.TRANSFER_IN:
+        return int(receiver == account)
+    signs = {
+        FundsAction.DEPOSIT: 1, FundsAction.WITHDRAW: -1, FundsAction.TRANSFER: -1,
+        FundsAction.TRANSFER_BACK: 1,
+    }  # fmt: skip
+    return signs.get(action, 0) if sender == account else 0
 
 
 # --- requests as JSON objects ---

@@ -70,7 +70,8 @@ def _check_who(account: str, client_order_id: str, origin: Origin) -> None:
     check_origin(origin)
 
 
-def _check_why(why: object) -> None:
+def check_why(why: object) -> None:
+    """Raises ValidationError unless it is one line for the record, or empty."""
     if type(why) is not str or len(why) > TEXT_LENGTH_MAX or not (why == "" or why.isprintable()):
         raise ValidationError("why", why, f"up to {TEXT_LENGTH_MAX} printable characters")
 
@@ -99,7 +100,7 @@ class MassCancelRequest:
             raise ValidationError("everybody", self.everybody, "True or False")
         if self.everybody and self.account != OPERATOR:
             raise ValidationError("everybody", True, f"False, but for the account {OPERATOR}")
-        _check_why(self.why)
+        check_why(self.why)
 
     @property
     def line(self) -> tuple[Any, ...]:
@@ -139,7 +140,7 @@ class OperatorRequest:
             check_optional_id(name, getattr(self, name))
         if (self.scope is Scope.ALL) != (self.target == ""):
             raise ValidationError("target", self.target, "whose it is; none for ALL")
-        _check_why(self.why)
+        check_why(self.why)
         self._check_value()
         self._check_settings()
 

@@ -18,10 +18,12 @@ from oms.answers import (
     CalendarWindow,
     DryRun,
     Explained,
+    GroupMoney,
     Halts,
     MovementPage,
     OpenCount,
     StateDigest,
+    Transfer,
 )
 from oms.clock import Clock, Moment, instant_ns
 from oms.enums import Phase, Side, Trading
@@ -184,6 +186,31 @@ class Asking(Questions):
         for link in self.links.values():
             found |= self._asked(link, "pnl", account)
         return found
+
+    def money(self) -> "Future[Mapping[str, GroupMoney | None]]":
+        """Each group as of an instant of its own; None of one whose engine is out of reach."""
+        silent = {name: None for name, link in self.links.items() if not link.alive}
+        asked = [link.ask("money") for name, link in self.links.items() if name not in silent]
+        return gathered(asked, lambda found: {k: v for e in [silent, *found] for k, v in e.items()})
+
+    def transfers(self) -> "Future[list[Transfer]]":
+        """Of the groups whose engines are in reach."""
+        asked = [link.ask("transfers") for link in self.links.values() if link.alive]
+        return gathered(asked, lambda found: [each for some in found for each in some])
+
+    def transfer(self, account: str, client_order_id: str) -> Transfer | None:
+        """Raises TransportError where that may be in a group that is out of reach."""
+        silent = [name for name, link in self.links.items() if not link.alive]
+        asked = {
+            name: self._asked(link, "transfer", account, client_order_id)
+            for name, link in self.links.items() if name not in silent
+        }  # fmt: skip
+        found: list[Transfer] = [
+            each for name, each in asked.items() if each is not None and each.from_group == name
+        ]
+        if not found and silent:
+            raise TransportError(f"group {', '.join(silent)} is out of reach")
+        return the_only(found, client_order_id)
 
     def ledger(self, account: str, *, before: int = 0, limit: int = MOVEMENTS_MAX) -> MovementPage:
         link = self._one("a page of movements")
@@ -432,6 +459,8 @@ def gathered(futures: Sequence["Future[Any]"], made: Callable[[list[Any]], Any])
     """One outcome of several; the first error is its own."""
     outcome: Future[Any] = Future()
     left = len(futures)
+    if not left:
+        settle(outcome, made([]))
     lock = threading.Lock()
 
     def done(_: "Future[Any]") -> None:

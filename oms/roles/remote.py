@@ -18,13 +18,21 @@ from oms.desk.calendar import TradingSession
 from oms.errors import StoppedError, ValidationError
 from oms.gateways.gate import STALE_NS
 from oms.reports import OrderResponse
-from oms.requests import AccessAction, AccessRequest, Request, line_of
+from oms.requests import (
+    AccessAction,
+    AccessRequest,
+    FundsAction,
+    FundsRequest,
+    Request,
+    line_of,
+)
 from oms.roles.asking import Asking, OneGroup
 from oms.roles.counts import Counts
 from oms.roles.link import Link
 from oms.roles.mirror import Mirror
 from oms.roles.once import Once
 from oms.roles.routes import Routes
+from oms.roles.transfers import Transfers
 from oms.stores.lock import DataLock
 from oms.turn.answer import Asker
 from oms.turn.threads import Job, Worker
@@ -41,6 +49,8 @@ class RemoteOrders(Asking):
     role: for the name that this process has in Redis. on_failure: as of an OrderManagement. groups:
     each group alone, by name; the one that there is has none.
     """
+
+    takes_requests = True
 
     def __init__(
         self,
@@ -77,6 +87,7 @@ class RemoteOrders(Asking):
         self.counts = Counts(
             home_link.keys, self.client, clock, home_link.server, home_link.circuit
         )
+        self.transferring = Transfers(links, SystemClock())
         self._unheld: set[str] = set()  # arms that no front door had when last looked
         self._on_failure = on_failure
         self._workers: list[Worker] = []
@@ -102,6 +113,8 @@ class RemoteOrders(Asking):
         for group, link in {**self.links, self.home.group: self.home}.items():
             self._start(f"oms-send-{group}", link.sending)
             self._start(f"oms-receive-{group}", link.receiving)
+        if self.takes_requests and len(self.links) > 1:
+            self._start("oms-transfers", self.transferring)
 
     def _start(self, name: str, job: Job) -> None:
         worker = Worker(name, job, self._thread_died)
@@ -138,6 +151,13 @@ class RemoteOrders(Asking):
         line_of(request)  # what is no request is said at once
         if not self._running:
             raise StoppedError("it has stopped" if self._stopped else "start() comes before")
+        if (
+            isinstance(request, FundsRequest)
+            and request.from_group
+            and request.action is FundsAction.TRANSFER
+            and len(self.links) > 1
+        ):
+            return self.transferring.submit(request)
         answer = self.routes.submit(request)
         if isinstance(request, AccessRequest) and request.action in (
             AccessAction.ARM, AccessAction.DISARM,
@@ -221,6 +241,8 @@ UNKNOWN: dict[str, Any] = {
 
 class Broadcast(RemoteOrders):
     """The same without a way for requests."""
+
+    takes_requests = False
 
     def __init__(self, config: Config, **more: Any) -> None:
         super().__init__(config, **more, role="broadcast")

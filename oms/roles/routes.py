@@ -14,7 +14,14 @@ from oms.enums import RequestType, Scope
 from oms.errors import TransportError, ValidationError
 from oms.futures import settle
 from oms.reports import OrderResponse
-from oms.requests import AccessRequest, FundsRequest, MassCancelRequest, OrderRequest, Request
+from oms.requests import (
+    AccessRequest,
+    FundsAction,
+    FundsRequest,
+    MassCancelRequest,
+    OrderRequest,
+    Request,
+)
 from oms.roles.link import Link
 
 REMEMBERED_MAX = 100_000  # orders of which it is known where they went
@@ -41,6 +48,8 @@ class Routes:
         if len(self._links) == 1 or isinstance(request, AccessRequest):
             return self._home
         if isinstance(request, FundsRequest) and request.asset:
+            if request.from_group:
+                return self._group_of_transfer(request)
             return self._group_of_asset(request.asset)
         if isinstance(request, OrderRequest) and request.type is not RequestType.NEW:
             named = request.orig_client_order_id
@@ -49,6 +58,15 @@ class Routes:
         if getattr(request, "scope", None) is Scope.SYMBOL:
             symbol = getattr(request, "target", "")
         return self.group_of_symbol(symbol)
+
+    def _group_of_transfer(self, request: FundsRequest) -> str:
+        """Where a step of a transfer between groups is made. Raises ValidationError."""
+        arrives = request.action is FundsAction.TRANSFER_IN
+        name = "to_group" if arrives else "from_group"
+        group: str = getattr(request, name)
+        if group not in self._links:
+            raise ValidationError(name, group, "one of " + ", ".join(self._links))
+        return group
 
     def _group_of_asset(self, asset: str) -> str:
         """The first group that trades against it, else that trades it."""

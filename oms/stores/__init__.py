@@ -10,7 +10,7 @@ from oms.errors import JournalError
 from oms.instruments import Instrument
 from oms.positions import CHANGES, Changes, Scales, Standing, TradeRow, standing
 from oms.reports import EXEC_TYPES, TRADE, Report, execution_id_of
-from oms.requests.codec import FUNDS, LOSS, Line, decode_all
+from oms.requests.codec import FUNDS, LOSS, Line, comes_to, decode_all
 
 Claim = tuple[int, str, str, str, str, str, int]
 """A row of `orders`: sequence, account, client order id; symbol and side; what else the order
@@ -434,7 +434,7 @@ def moved_of(
         earlier = reports_of(report.order_id) if report.type in CHANGES else []
         return Moved(report, [e for e in earlier if e.report_id < report.report_id], None)
     line = line_of(report.request_seq)
-    is_mine = line[0] == FUNDS and account in (line[1], line[6])
+    is_mine = line[0] == FUNDS and comes_to(line, account) != 0
     return Moved(report, [], line) if is_mine else None
 
 

@@ -64,7 +64,8 @@ def archive(store: PersistentStorage, cut_seq: int, open_ids: Collection[int]) -
     """Move the journal up to `cut_seq`, the end of a turn, and the reports up to there of orders
     that have ended, into a file beside the database.
 
-    open_ids: orders that are open. Raises StoreError, JournalError; then nothing has changed.
+    open_ids: orders that are open, and transfers in flight. Raises StoreError, JournalError; then
+    nothing has changed.
     """
     record = store.record_of(cut_seq)
     assert record is not None and record.last_seq == cut_seq

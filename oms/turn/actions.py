@@ -52,7 +52,7 @@ class Asked(NamedTuple):
 
 def action_of(seq: int, wall_ns: int, line: Line, told: Report) -> Action:
     has_origin = len(line) == LENGTHS[line[0]][-1] and line[0] != ANSWER
-    if line[0] == MASS_CANCEL:  # of older programs without a place for why
+    if line[0] in (FUNDS, MASS_CANCEL):  # one or the other may be without what goes before
         has_origin = type(line[-1]) is list
     user, gateway, *_ = line[-1] if has_origin else ("", "")
     return Action(

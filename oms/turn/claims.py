@@ -16,6 +16,7 @@ from oms.enums import OrderType, TimeInForce
 from oms.money import to_text
 from oms.reports import Report
 from oms.requests import OrderTerms
+from oms.requests.accounts import ENDS
 from oms.requests.codec import (
     ACCESS,
     ANSWER,
@@ -30,6 +31,7 @@ from oms.requests.codec import (
     OPERATOR,
     TRADE_CHANGE,
     Line,
+    groups_of,
     why_of,
 )
 from oms.requests.orders import NO_ORIGIN, NUMBERS
@@ -105,8 +107,11 @@ def claims_in(
             claims.append(claim_of(seq, request))
         elif kind == FUNDS:
             _, account, client_id, action, asset, units, other = line[: LENGTHS[FUNDS][0]]
+            if action in ENDS:
+                continue  # it is about the id that its transfer claimed
             amount = to_text(units, desk.ledger.scales.get(asset, 0)) if asset else None
-            request = (kind, account, client_id, action, asset, amount, other, NO_ORIGIN)
+            groups = groups_of(line)
+            request = (kind, account, client_id, action, asset, amount, other, *groups, NO_ORIGIN)
             claims.append(claim_of(seq, request))
         elif kind == CANCEL:
             claims.append(claim_of(seq, (*line[:4], NO_ORIGIN)))

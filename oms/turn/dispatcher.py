@@ -191,12 +191,12 @@ class Dispatcher:
         settings |= self._told_at_start()
         check_venue(self.desk.settings, settings)
         check_ledger(self.desk.settings, settings, len(orders))
-        traded = in_force(settings, self.desk.listings.changed)
+        traded, ledger = in_force(settings, self.desk.listings.changed), self.desk.ledger
         wrong = mistakes_in(traded)
         if wrong:
             raise StoreError(f"with what operators set: {wrong}")
         check_tiers(self.desk, settings)
-        check_assets(self.desk.ledger.scales, self.desk.ledger.paid_in, traded)
+        check_assets(ledger.scales, ledger.paid_in | ledger.carried, traded)
         check_scales([order.instrument for order in orders.values()], traded)
         check_grid(orders.values(), traded)
         self._check_counts()

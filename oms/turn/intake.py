@@ -29,6 +29,7 @@ from oms.reports import (
     trade_named,
 )
 from oms.requests import FundsAction, OperatorAction, OrderTerms
+from oms.requests.accounts import ENDS
 from oms.requests.codec import (
     ACCESS,
     ANSWER,
@@ -311,6 +312,9 @@ class Intake:
         kind, account, client_id = request[:3]
         told = self._told(first)
         of_order = kind in (NEW, MODIFY, CANCEL)
+        if kind == FUNDS and request[3] in ENDS:  # it ends what was asked under its id
+            line = self._funds(self._seq, request)
+            return _repeated(line, first) if line[0] == ANSWER else with_origin(line, request[-1])
         if not of_order:
             if same and told is not None:  # what was answered the first time
                 return _repeated(
@@ -391,13 +395,16 @@ class Intake:
         return request[:-1]
 
     def _funds(self, seq: int, request: Line) -> Line:
-        _, account, client_id, action, asset, given, other, _origin = request
+        _, account, client_id, action, asset, given, other, *groups, _origin = request
         amount, scales = 0, self._desk.ledger.scales
         new = action == FundsAction.CREATE and account not in self._desk.ledger.accounts
         if new and "," in account:  # what has lists of accounts could not name it
             reason = (
                 f"{RejectReason.COMMAND_INVALID}: account: expected no comma in it, was {account!r}"
             )
+            return _command_refused(request, seq, reason)
+        if action in ENDS and (account, client_id) not in self._desk.ledger.transfers:
+            reason = f"{RejectReason.COMMAND_INVALID}: transfer={client_id}, not in flight"
             return _command_refused(request, seq, reason)
         if given is not None:
             invalid = RejectReason.AMOUNT_INVALID
@@ -411,7 +418,7 @@ class Intake:
             if amount <= 0:
                 reason = f"{invalid}: amount={given}, expected above 0"
                 return _command_refused(request, seq, reason)
-        return (FUNDS, account, client_id, action, asset, amount, other)
+        return (FUNDS, account, client_id, action, asset, amount, other, *groups)
 
     def _trade_change(self, seq: int, request: Line) -> Line:
         """A bust or a correction: the fills as they stand, how their orders stood last, what the

@@ -15,7 +15,8 @@ from oms.instruments import Instrument
 from oms.money import to_decimal
 from oms.positions import CHANGES
 from oms.reports import TRADE, OrderResponse, Report, trade_named
-from oms.requests.accounts import FundsAction
+from oms.requests.accounts import TRANSFERS, FundsAction
+from oms.requests.codec import comes_to
 from oms.stores import Moved
 
 FEE = "FEE"
@@ -40,11 +41,10 @@ def _funds(account: str, moved: Moved, scale: int) -> Movement:
     assert moved.line is not None
     report = moved.report
     _, sender, _, action, asset, amount, other, *_ = moved.line
-    comes = action == FundsAction.DEPOSIT or (action == FundsAction.TRANSFER and other == account)
-    contra = (sender if other == account else other) if action == FundsAction.TRANSFER else ""
-    return _movement(
-        report, account, asset, to_decimal(amount if comes else -amount, scale), action, contra
-    )
+    kind = FundsAction.TRANSFER if action in TRANSFERS else FundsAction(action)
+    contra = (sender if other == account else other) if action in TRANSFERS else ""
+    signed = to_decimal(comes_to(moved.line, account) * amount, scale)
+    return _movement(report, account, asset, signed, kind, contra)
 
 
 def _traded(moved: Moved, instrument: Instrument) -> Iterator[Movement]:

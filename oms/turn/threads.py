@@ -119,6 +119,12 @@ THREADS = (
         "reads nothing more",
     ),
     ThreadRow(
+        "oms-transfers", "Transfers, in an `api` of several groups",
+        "which transfers between groups it drives",
+        "its event, at most 0.25 s",
+        "tells clients that their transfers are in flight",
+    ),
+    ThreadRow(
         "oms-log", "LogWriter", "log files and stdout", "the log queue", "writes what is queued",
     ),
 )  # fmt: skip

@@ -133,6 +133,31 @@ LEDGER = [
         "        if amount <= available:", "        if True:", ("ledger", "exchange_edges"),
     ),
     Fault(
+        "a transfer that has ended stays in flight", "exchange/accounts.py",
+        "sent = self.transfers.pop((account, client_order_id))",
+        "sent = self.transfers[account, client_order_id]", ("transfers",),
+    ),
+    Fault(
+        "a transfer that was refused is said to have arrived", "roles/transfers.py",
+        "        if decided.result().refused:", "        if False:", ("transfers",),
+    ),
+    Fault(
+        "what a full queue refuses is taken for decided", "roles/transfers.py",
+        "or not decided.result().journal_seq:", "or False:", ("transfers",),
+    ),
+    Fault(
+        "what an engine sees in flight has nobody who drives it", "roles/transfers.py",
+        "            self._drive(_request_of(each))", "            pass", ("transfers",),
+    ),
+    Fault(
+        "an engine takes the step of another group", "desk/transfers.py",
+        "    if here != own:", "    if False:", ("transfers",),
+    ),
+    Fault(
+        "the end of a transfer claims its id", "turn/claims.py",
+        "            if action in ENDS:", "            if False:", ("transfers",),
+    ),
+    Fault(
         "a withdrawal counts as paid in", "exchange/accounts.py",
         "self.paid_in.get(asset, 0) + sign * amount", "self.paid_in.get(asset, 0) + amount",
         ("ledger", "exchange_edges"),

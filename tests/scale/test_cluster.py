@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 
 from oms.commands.cluster import _children, _groups
-from oms.config import Config, StoreConfig
+from oms.config import Config, StoreConfig, load_config
 from oms.errors import ConfigError
 from oms.sections import ScaleConfig
 from tests.processes import wait_until
@@ -47,6 +47,22 @@ def test_each_of_several_groups_has_a_schema_of_its_own(tmp_path):
 
     assert schemas("inr", "usd") == ["trial_inr", "trial_usd", None]
     assert schemas("main") == [None, None]
+
+
+def test_settings_may_ask_for_groups_by_quote_asset(tmp_path):
+    """The same in every process, in the order of the instruments."""
+    config = replace(Config(), scale=ScaleConfig(market_groups="quote", home_group="usd"))
+    assert config.scale.symbols_by_group == {"inr": ("TATA_INR", "JIO_INR"), "usd": ("BTC_USD",)}
+    assert (config.scale.home, _groups(config, None)) == ("usd", config.scale.symbols_by_group)
+    assert [each.symbol for each in config.of_group("usd").instruments] == ["BTC_USD"]
+    path = tmp_path / "config.ini"
+    path.write_text("[scale]\nmarket_groups = quote\n[instrument A_EUR]\n[instrument A_E.R]\n")
+    assert load_config(path, {}).scale.names == ("eur", "e-r")
+    path.write_text(
+        path.read_text().replace("[instrument A_EUR]", "home_group = x\n[instrument A]")
+    )
+    with pytest.raises(ConfigError, match=r"\[scale\] home_group: expected one of main, e-r"):
+        load_config(path, {})
 
 
 @pytest.mark.slow

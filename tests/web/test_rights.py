@@ -84,6 +84,7 @@ ROUTES = {
     "POST /funds": Line(TRADE, MONEY),
     "POST /balance/withdraw": Line(TRADE, MONEY),
     "POST /balance/transfer": Line(TRADE, {**MONEY, "toAccount": "eve"}, theirs=("to_account",)),
+    "GET /balance/transfer": Line(READ, {"clientOrderId": "t"}),
     "POST /signup": Line(PUBLIC, NEW_USER),
     "POST /login": Line(PUBLIC, {"username": "eve", "password": PASSWORD}),
     "POST /signin": Line(PUBLIC, {"username": "eve", "password": PASSWORD}),
@@ -127,6 +128,7 @@ ROUTES = {
     "GET /admin/vitals": Line(ADMIN),
     "GET /admin/halts": Line(ADMIN),
     "GET /admin/digest": Line(ADMIN),
+    "GET /admin/money": Line(ADMIN),
     "GET /admin/open": Line(ADMIN),
     "GET /admin/limits": Line(ADMIN, {"account": "eve"}),
     "GET /admin/actions": Line(ADMIN),
@@ -399,6 +401,8 @@ def test_an_operator_sees_every_account_and_trades_for_none_but_their_own(door, 
     ann, boss, eve = door.user("ann"), door.user("boss", "operator"), door.user("eve")
     ann.sell("1", "100", clientOrderId="a-1")
     ann.buy("0.5", "100", clientOrderId="a-2", selfTrade="NONE")
+    refused = {**MONEY, "toAccount": "ann", "clientOrderId": "t", "fromGroup": "a", "toGroup": "b"}
+    assert ann.ask("POST", "/balance/transfer", refused).status_code == 400  # there are no groups
     whole = Program.of(boss, ["read", "trade", "admin"])
     reads = Program.of(boss, ["read"])
     looks = [

@@ -3,11 +3,12 @@
 Nothing here changes anything; the routes that do are in operating.py.
 """
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
 
-from oms.answers import Action
+from oms.answers import Action, GroupMoney
 from oms.enums import Scope
 from oms.errors import ValidationError
 from oms.gateways.web.errors import HttpError, Reply
@@ -20,11 +21,12 @@ from oms.gateways.web.shapes import (
     DigestTold,
     HaltsTold,
     LimitsTold,
+    MoneyTold,
     OpenTold,
     StoryTold,
     VitalsTold,
 )
-from oms.gateways.web.told import Told
+from oms.gateways.web.told import Told, decimal_told, transfer_told
 from oms.gateways.web.trading import Id, cursor
 from oms.gateways.web.vitals import ROWS_MAX
 from oms.gateways.web.words import Body, CursorText, WholeText
@@ -32,6 +34,7 @@ from oms.manager import OrderManagement
 from oms.questions import ACTIONS_MAX
 from oms.reject_reasons import RejectReason
 
+TRIES = 3
 ROWS = 180  # a quarter of an hour
 
 
@@ -91,6 +94,52 @@ async def digest(ask: Ask, _: None) -> Reply:
     if ask.door.group_names:
         return Reply({"groups": told})
     return Reply({"seq": told[0]["seq"], "digest": told[0]["digest"]})
+
+
+async def money(ask: Ask, _: None) -> Reply:
+    """What all accounts own in all groups of markets, and what is in flight between them. Each
+    group is of an instant of its own: where a transfer moved meanwhile, they are asked again."""
+    for _again in range(TRIES):
+        groups = await ask.door.answered(ask.oms.money())
+        reached = {name: found for name, found in groups.items() if found is not None}
+        assets, conserved = _together(reached)
+        if conserved:
+            break
+    transfers = await ask.door.answered(ask.oms.transfers())
+    return Reply({
+        "conserved": conserved if len(reached) == len(groups) else None, "assets": assets,
+        "groups": [
+            {
+                "group": name, "seq": str(found.seq),
+                "assets": [
+                    {
+                        "asset": asset, "owned": decimal_told(each.owned),
+                        "inFlight": decimal_told(each.in_flight),
+                        "paidIn": decimal_told(each.paid_in), "carried": decimal_told(each.carried),
+                    }
+                    for asset, each in found.assets.items()
+                ],
+            }
+            for name, found in reached.items()
+        ],
+        "silent": [name for name in groups if name not in reached],
+        "transfers": [transfer_told(each) for each in transfers],
+    })  # fmt: skip
+
+
+def _together(groups: Mapping[str, GroupMoney]) -> tuple[list[Told], bool]:
+    """All groups as one, and whether it adds up: what a group is told to have sent is on its way,
+    or carried into another one; if nothing is on its way, what went out has come in."""
+    told, conserved = list[Told](), True
+    for asset in sorted({asset for found in groups.values() for asset in found.assets}):
+        those = [found.assets[asset] for found in groups.values() if asset in found.assets]
+        owned, sent, paid_in, carried = (sum(each) for each in zip(*those, strict=True))
+        conserved &= 0 <= sent - carried <= sent and owned + sent - carried == paid_in
+        told.append({
+            "asset": asset, "owned": decimal_told(owned), "inFlight": decimal_told(sent - carried),
+            "paidIn": decimal_told(paid_in),
+        })  # fmt: skip
+    return told, conserved
 
 
 async def halts(ask: Ask, _: None) -> Reply:
@@ -189,6 +238,8 @@ def entries() -> list[Entry]:
               answer=Answer(VitalsTold)),
         Entry("GET", "/admin/digest", digest, admin, "the fingerprint of the state",
               answer=Answer(DigestTold, other=DigestsTold)),
+        Entry("GET", "/admin/money", money, admin, "all money, and what is in flight",
+              answer=Answer(MoneyTold)),
         Entry("GET", "/admin/halts", halts, admin, "who may trade", answer=Answer(HaltsTold)),
         Entry("GET", "/admin/open", open_count, admin, "how many orders are open", query=Scoped,
               answer=Answer(OpenTold)),

@@ -19,6 +19,7 @@ from oms.enums import (
     Side,
     TimeInForce,
     Trading,
+    TransferState,
 )
 from oms.gateways.web.words import CURSOR
 from oms.users import AccessScope, Role
@@ -412,6 +413,24 @@ class BalanceTold(TypedDict):
     reserved: Decimal
 
 
+class TransferTold(TypedDict):
+    """A transfer between groups of markets. seq, time: when the money left. why: it was refused,
+    or came back."""
+
+    account: str
+    clientOrderId: str
+    asset: str
+    amount: Decimal
+    toAccount: str
+    fromGroup: str
+    toGroup: str
+    seq: Digits
+    time: Digits
+    state: TransferState
+    why: str | None
+    reports: NotRequired[list[ReportTold]]
+
+
 class BalancesTold(TypedDict):
     """seq: of the entry that moved money, in an answer to one; of a repeat, that of the first."""
 
@@ -684,6 +703,48 @@ class DigestsTold(TypedDict):
     """Of each of several groups, at an instant of its own."""
 
     groups: list[GroupDigest]
+
+
+class AssetMoneyTold(TypedDict):
+    """owned: by all accounts. inFlight: on its way to another group, and not there yet. paidIn:
+    deposits less withdrawals; the sum of both."""
+
+    asset: str
+    owned: Decimal
+    inFlight: Decimal
+    paidIn: Decimal
+
+
+class GroupMoneyTold(TypedDict):
+    """Of one group. inFlight: to other groups, also what has arrived and is not known to. carried:
+    what came from other groups less what is known to have arrived there. owned and inFlight are
+    paidIn and carried."""
+
+    asset: str
+    owned: Decimal
+    inFlight: Decimal
+    paidIn: Decimal
+    carried: Decimal
+
+
+class GroupTold(TypedDict):
+    """seq: of the group's journal, up to where it is of."""
+
+    group: str
+    seq: Digits
+    assets: list[GroupMoneyTold]
+
+
+class MoneyTold(TypedDict):
+    """conserved: nothing is missing and nothing is there twice; null where a group is out of reach,
+    as those under silent. assets: of the others. transfers: in flight, the oldest first, 1,000 to
+    each group at most."""
+
+    conserved: bool | None
+    assets: list[AssetMoneyTold]
+    groups: list[GroupTold]
+    silent: list[str]
+    transfers: list[TransferTold]
 
 
 class HaltsTold(TypedDict):

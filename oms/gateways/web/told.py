@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from oms.answers import Movement
+from oms.answers import Movement, Transfer
 from oms.enums import OrderState, Side
 from oms.gateways.web.fields import reason_told
 from oms.instruments import Instrument
@@ -290,6 +290,16 @@ def balances_told(balances: Mapping[str, tuple[Decimal, Decimal]]) -> list[Told]
         {"asset": asset, "available": decimal_told(available), "reserved": decimal_told(reserved)}
         for asset, (available, reserved) in sorted(balances.items())
     ]
+
+
+def transfer_told(found: Transfer) -> Told:
+    """A transfer between groups, as the one that the money leaves knows it."""
+    return {
+        "account": found.account, "clientOrderId": found.client_order_id, "asset": found.asset,
+        "amount": decimal_told(found.amount), "toAccount": found.to_account,
+        "fromGroup": found.from_group, "toGroup": found.to_group, "seq": str(found.seq),
+        "time": str(found.wall_ns), "state": found.state.value, "why": found.text or None,
+    }  # fmt: skip
 
 
 def decimal_told(value: Decimal | None) -> str | None:
