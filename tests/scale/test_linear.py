@@ -53,7 +53,7 @@ asked = st.one_of(
     st.builds(Look, accounts, st.just(MARKET), names),
     st.builds(Transfer, accounts, st.sampled_from(("t", "u")), accounts, st.just("USD"),
               st.integers(1, 70)),
-    st.builds(Owned, accounts),
+    st.builds(Owned, accounts, st.just(MARKET)),
 )  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def history():
     """Two accounts trade, cancel, pay and look; one order's fate is unknown to who placed it."""
     steps = [
         (0, 1, Place("ann", "a1", MARKET, "BUY", 2, 30), ("NEW", 0)),
-        (2, 3, Owned("ann"), (("USD", 40, 60),)),
+        (2, 3, Owned("ann", MARKET), ((0, 0), (40, 60))),
         (4, NEVER, Place("bob", "b1", MARKET, "SELL", 1, 30), None),
         (5, 6, Look("ann", MARKET, "a1"), ("PARTIALLY_FILLED", 1)),
         (7, 8, Look("bob", MARKET, "b1"), ("FILLED", 1)),
@@ -96,8 +96,8 @@ def history():
         (10, 11, Look("ann", MARKET, "a1"), ("PARTIALLY_FILLED", 1)),
         (13, 14, Place("bob", "b2", MARKET, "SELL", 1, 30), ("NEW", 0)),
         (15, 16, Transfer("ann", "t1", "bob", "USD", 50), True),
-        (17, 18, Owned("ann"), (("B", 1, 0), ("USD", 20, 0))),
-        (19, 20, Owned("bob"), (("B", 3, 1), ("USD", 80, 0))),
+        (17, 18, Owned("ann", MARKET), ((1, 0), (20, 0))),
+        (19, 20, Owned("bob", MARKET), ((3, 1), (80, 0))),
         (21, 22, Look("ann", MARKET, "a1"), ("CANCELED", 1)),
     ]
     return [Call(what.account, what, answer, *when) for *when, what, answer in steps]
@@ -111,11 +111,11 @@ def changed(at, answer):
 
 PLANTED = {
     "a stale look, as of a mirror that lags": changed(11, ("PARTIALLY_FILLED", 1)),
-    "stale balances": changed(9, (("B", 1, 0), ("USD", 70, 0))),
-    "a fill that is told before it is there": changed(1, (("B", 1, 0), ("USD", 40, 30))),
+    "stale balances": changed(9, ((1, 0), (70, 0))),
+    "a fill that is told before it is there": changed(1, ((0, 0), (70, 30))),
     "an order that was answered is lost": changed(6, None),
-    "a transfer is done twice": changed(10, (("B", 3, 1), ("USD", 130, 0))),
-    "a transfer is half done": changed(10, (("B", 3, 1), ("USD", 30, 0))),
+    "a transfer is done twice": changed(10, ((3, 1), (130, 0))),
+    "a transfer is half done": changed(10, ((3, 1), (30, 0))),
     "an order is filled after its cancel was answered": changed(7, ("FILLED", 1)),
     "a cancel is answered twice as done": [
         *history(), Call("x", Cancel("ann", "c2", MARKET, "a1"), (True, 1), 23, 24),
@@ -143,7 +143,7 @@ def test_what_shares_nothing_is_searched_alone():
     """A transfer joins two accounts, a market those who trade there."""
     calls = [
         Call("", Place("ann", "1", "B_USD", "BUY", 1, 1), ("NEW", 0), 0, 1),
-        Call("", Owned("cid"), (), 2, 3),
+        Call("", Owned("cid", "C_USD"), ((0, 0), (0, 0)), 2, 3),
         Call("", Transfer("bob", "t", "ann", "USD", 9), False, 4, 5),
         Call("", Place("cid", "1", "C_USD", "BUY", 1, 1), ("REJECTED", 0), 6, 7),
         Call("", Look("dan", "D_USD", "1"), None, 8, NEVER),

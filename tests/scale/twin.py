@@ -66,9 +66,10 @@ class Transfer(NamedTuple):
 
 
 class Owned(NamedTuple):
-    """Balances. Answer: asset, available and reserved of each, sorted."""
+    """Balances. Answer: available and reserved, of both assets of a market."""
 
     account: str
+    symbol: str
 
     reads = True
 
@@ -136,8 +137,8 @@ class Exchange:
             case Look(account, _, name):
                 found = _find(state, account, name)
                 return state, found and (found.state, found.filled)
-            case Owned(account):
-                return state, _balances(state, account)
+            case Owned(account, symbol):
+                return state, _balances(state, account, symbol)
         raise AssertionError(asked)
 
     def _place(self, state: State, asked: Place) -> tuple[State, object]:
@@ -233,12 +234,10 @@ def _available(state: State, account: str, asset: str) -> int:
     return owned - _reserved(state, account).get(asset, 0)
 
 
-def _balances(state: State, account: str) -> tuple[tuple[str, int, int], ...]:
+def _balances(state: State, account: str, symbol: str) -> tuple[tuple[int, int], ...]:
     reserved = _reserved(state, account)
     return tuple(
-        (asset, amount - reserved.get(asset, 0), reserved.get(asset, 0))
-        for its, asset, amount in state.money
-        if its == account
+        (_available(state, account, asset), reserved.get(asset, 0)) for asset in symbol.split("_")
     )
 
 
