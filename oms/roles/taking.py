@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 TAKEN_MAX = 2_000  # requests that are read and not acknowledged
 READ_MAX = 500  # at once
+WAITING_MAX = 1_000  # questions that wait until requests are taken
 IDLE_S = 0.25
 
 
@@ -59,6 +61,23 @@ class Commands:
         self._pending = True  # some are perhaps: of an earlier engine, or of a call that failed
         self._failed = False
         self._stopping = threading.Event()
+        self._when_taken: deque[Callable[[], None]] = deque()
+
+    # --- any thread ---
+
+    def has_taken(self, upto: str) -> bool:
+        """Were all requests up to this entry handed over? "": of none it is true."""
+        return not upto or (not self._pending and _place(upto) <= _place(self._last))
+
+    def when_taken(self, then: Callable[[], None]) -> bool:
+        """Have it called once all requests that are in Redis now were handed over; False: too many
+        wait for that."""
+        room = len(self._when_taken) < WAITING_MAX
+        if room:
+            self._when_taken.append(then)
+        return room
+
+    # --- its own thread ---
 
     def step(self) -> None:
         server = self._server = self._server or self._engine.server(reads=True)
@@ -129,10 +148,13 @@ class Commands:
             engine.room.wait(IDLE_S)
             engine.room.clear()
             return
-        entries = self._fenced(server, ">", min(READ_MAX, room))
+        count, asked = min(READ_MAX, room), len(self._when_taken)
+        entries = self._fenced(server, ">", count)
         if entries:
             self._take(entries)
-        else:
+        for _ in range(asked if len(entries) < count else 0):
+            self._when_taken.popleft()()
+        if not entries:
             server.read({engine.keys.commands: self._last}, 1)  # it waits for one
 
     def _fenced(self, server: Server, after: str, count: int) -> list[Entry]:
@@ -191,6 +213,12 @@ class Commands:
     def finish(self) -> None:
         if self._server is not None:
             self._server.close()
+
+
+def _place(entry_id: str) -> tuple[int, int]:
+    """Where an entry stands in its stream."""
+    millis, _, number = entry_id.partition("-")
+    return int(millis), int(number)
 
 
 def _before(entry_id: bytes) -> str:
