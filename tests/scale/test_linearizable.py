@@ -6,7 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from oms import Instrument
+from oms import Instrument, OrderRequest
+from oms.enums import RequestType
+from oms.requests import FundsRequest
+from oms.roles.remote import RemoteOrders
 from tests.processes import let_run, wait_until
 from tests.scale import parts
 from tests.scale.histories import Client, World, opened, remote_door, whole
@@ -82,3 +85,69 @@ def test_it_stays_one_history_while_redis_dies_and_engines_change(trade, server,
         started(parts.engine, tmp_path, settled)
 
     assert trade(worlds=4, meanwhile=meanwhile) is None
+
+
+# --- faults planted into the running program ---
+
+
+def orders_from_a_mirror(monkeypatch):
+    """An api tells how an order stands by what it saw first."""
+    asked, seen = RemoteOrders.get_order, {}
+
+    def get_order(self, account, named):
+        key = self.client, account, named
+        if seen.get(key) is None:
+            seen[key] = asked(self, account, named)
+        return seen[key]
+
+    monkeypatch.setattr(RemoteOrders, "get_order", get_order)
+
+
+def balances_that_lag(monkeypatch):
+    """An api tells balances as they were at the question before."""
+    asked, seen = RemoteOrders.balances, {}
+
+    def balances(self, account):
+        key = self.client, account
+        before, seen[key] = seen.get(key), asked(self, account)
+        return before or seen[key]
+
+    monkeypatch.setattr(RemoteOrders, "balances", balances)
+
+
+def sent_again_under_a_new_id(monkeypatch):
+    """As after a loss of data, but that the id is new: money moves twice."""
+    submitted = RemoteOrders.try_submit
+
+    def try_submit(self, request):
+        answer = submitted(self, request)
+        if isinstance(request, FundsRequest):
+            submitted(self, replace(request, client_order_id=f"{id(answer)}"))
+        return answer
+
+    monkeypatch.setattr(RemoteOrders, "try_submit", try_submit)
+
+
+def cancels_that_do_not_last(monkeypatch):
+    """A canceled order is placed again, under a new id: it trades after all."""
+    submitted = RemoteOrders.try_submit
+
+    def try_submit(self, request):
+        answer = submitted(self, request)
+        if isinstance(request, OrderRequest) and request.type is RequestType.CANCEL:
+            symbol = next(iter(self.instruments()))
+            again = OrderRequest.new(request.account, f"{id(answer)}", symbol, "SELL", 7_000, 90)
+            submitted(self, again)
+        return answer
+
+    monkeypatch.setattr(RemoteOrders, "try_submit", try_submit)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [orders_from_a_mirror, balances_that_lag, sent_again_under_a_new_id, cancels_that_do_not_last],
+)
+def test_a_fault_in_the_running_program_is_seen(plant, trade, monkeypatch):
+    plant(monkeypatch)
+    found = trade(worlds=1, count=40)
+    assert found is not None
