@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -90,11 +91,14 @@ class Role:
             self.start()
 
 
-def settings(directory: Path, **scale: str) -> Path:
-    """The one config.ini of all roles."""
+def settings(
+    directory: Path, more: Mapping[str, Mapping[str, str]] | None = None, **scale: str
+) -> Path:
+    """The one config.ini of all roles. more: other sections."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "config.ini"
-    path.write_text(config_text({"scale": {"call_timeout_s": "0.5", **scale}}), encoding="utf-8")
+    sections = {"scale": {"call_timeout_s": "0.5", **scale}, **(more or {})}
+    path.write_text(config_text(sections), encoding="utf-8")
     return path
 
 

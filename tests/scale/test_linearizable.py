@@ -1,5 +1,6 @@
 """What clients of two apis saw is one history, also while the engine and Redis die."""
 
+import os
 import random
 import time
 from dataclasses import replace
@@ -12,11 +13,15 @@ from oms.requests import FundsRequest
 from oms.roles.remote import RemoteOrders
 from tests.processes import let_run, wait_until
 from tests.scale import parts
-from tests.scale.histories import Client, World, opened, remote_door, whole
+from tests.scale.histories import Client, World, http_door, opened, remote_door, whole
 from tests.scale.linear import why_not
+from tests.scale.processes import Persistent, Role, ready, settings
+from tests.scale.servers import RedisServer
 from tests.scale.twin import Exchange
 
 CLIENTS = 3
+KILLS = int(os.environ.get("OMS_ROUNDS", "12"))
+WORLDS, CALLS = 8, 25  # calls of each client in each world
 
 
 def markets(worlds):
@@ -85,6 +90,61 @@ def test_it_stays_one_history_while_redis_dies_and_engines_change(trade, server,
         started(parts.engine, tmp_path, settled)
 
     assert trade(worlds=4, meanwhile=meanwhile) is None
+
+
+# --- processes ---
+
+
+@pytest.mark.slow
+def test_processes_that_are_killed_tell_one_history(tmp_path):
+    """By HTTP, of two apis; the engine, Redis and the apis are killed again and again (-9)."""
+    seed = int(os.environ.get("OMS_SEED") or time.time_ns() % 2**32)
+    print(f"seed={seed} kills={KILLS}")
+    chance = random.Random(seed)
+    places = [World.of(number) for number in range(WORLDS)]
+    server = RedisServer(tmp_path / "redis").start()
+    config = settings(tmp_path, more=sections(places))
+    engine = Role(tmp_path, config, server.url, "engine")
+    apis = [Role(tmp_path / str(n), config, server.url, "api") for n in range(2)]
+    roles = [engine, *apis]
+    try:
+        for role in roles:
+            role.start()
+        ready(apis)
+        tokens = {}
+        for account in [name for each in places for name in each.accounts]:
+            signed = Persistent(account, apis, chance)
+            signed.sign_up()
+            tokens[account] = signed.token
+        doors = [http_door(api, tokens) for api in apis]
+        clients = [
+            Client(f"c{number}", places, doors, CALLS, seed + number).start()
+            for number in range(CLIENTS)
+        ]
+        for number in range(KILLS):
+            at(clients, (number + chance.random()) / KILLS)
+            victim = chance.choice((engine, engine, server, *apis))
+            print(f"kill {getattr(victim, 'name', 'redis')} at {len(whole(clients))} calls")
+            victim.kill()
+            let_run(chance.random() * 0.8)
+            victim.start()
+            ready(apis)
+        for each in clients:
+            each.join(120)
+        found = checked(clients, places)
+        assert found is None, str(found)
+    finally:
+        for role in roles:
+            role.kill()
+        server.kill()
+
+
+def sections(worlds):
+    """A market for each world, in whole numbers; who trades with itself does."""
+    grid = {"price_scale": "0", "quantity_scale": "0", "tick_size": "1", "lot_size": "1"}
+    return {"exchange": {"ledger": "yes", "self_trade": "none"}} | {
+        f"instrument {each.symbol}": {**grid, "reference_price": "100"} for each in worlds
+    }
 
 
 # --- faults planted into the running program ---
