@@ -209,5 +209,5 @@ def cancels_that_do_not_last(monkeypatch):
 )
 def test_a_fault_in_the_running_program_is_seen(plant, trade, monkeypatch):
     plant(monkeypatch)
-    found = trade(worlds=1, count=40)
+    found = trade(worlds=4, count=40)
     assert found is not None

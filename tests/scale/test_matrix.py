@@ -1,151 +1,290 @@
-"""The kill matrix: roles and Redis killed, stopped and cut off under load, alone and in pairs.
+"""The kill matrix: roles, Redis and Postgres killed, stopped and cut off under load, alone and in
+pairs.
 
 OMS_ROUNDS says how many rounds there are; the seed is printed. After all of them every request was
-answered, once, money is what was paid in, and subscribers had every fill once.
+answered, once, money is what was paid in and moved, subscribers had every fill once, and what is in
+Postgres is what the journal has.
 """
 
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
+from collections import Counter
 from decimal import Decimal
 
 import pytest
 
 from oms import PersistentStorage
 from oms.reports import TRADE
-from tests.processes import DATABASE, let_run, wait_until
+from oms.requests import codec
+from tests.processes import DATABASE, audit_of, let_run, wait_until
+from tests.scale.matrix import HOW, WAYS, Target, dealt, deck, redis_target, role_target
+from tests.scale.postgres.conftest import variables_of
 from tests.scale.processes import Follower, Persistent, Role, ready, settings
+from tests.scale.proxy import Proxy
 from tests.scale.servers import RedisServer
-from tests.web.served import PROGRAM
 
-pytestmark = pytest.mark.slow
-ROUNDS = int(os.environ.get("OMS_ROUNDS", "12"))
+ROUNDS = int(os.environ.get("OMS_ROUNDS", "18"))
 CLIENTS = 3
 PLAY = Decimal(1_000_000)
+HELD_S, HELD_LONG_S = 0.8, 2.6  # longer than a call may take; longer than an engine may be silent
+SEND_S_MAX = 30.0
+VICTIMS = ("engine", "api", "broadcast", "filler", "redis", "postgres")
 
 
-def harm(what: str, role: Role | RedisServer) -> None:
-    """kill: -9. stop: SIGSTOP for a while that is longer than a call may take."""
-    if what == "kill":
-        role.kill()
-        return
-    if isinstance(role, RedisServer):
-        role.stop_for_a_while()
-        let_run(0.8)
-        role.go_on()
-    else:
-        role.signal(signal.SIGSTOP)
-        let_run(0.8)
-        role.signal(signal.SIGCONT)
+def test_so_many_rounds_as_there_are_cases_have_each_of_them():
+    cards = deck(VICTIMS)
+    assert len(cards) == len(set(cards)) == 18 + 15 * 9
+    dealing = dealt(cards, random.Random(1))
+    for _ in range(2):
+        assert {next(dealing) for _ in cards} == set(cards)
+    assert {how for card in cards for _, how in card} == set(HOW)
+    assert all(1 <= len({victim for victim, _ in card}) == len(card) <= 2 for card in cards)
 
 
-def revive(role: Role | RedisServer) -> None:
-    if isinstance(role, RedisServer):
-        if role.process is None:
-            role.start()
-    else:
-        role.revive()
+class Cluster:
+    """All roles, each behind proxies of its own, and clients that never give up."""
 
+    def __init__(self, place, postgres, seed):
+        self.chance = random.Random(seed)
+        self.redis = RedisServer(place / "redis").start()
+        self.postgres = postgres
+        self.dsn = postgres.new_database()
+        self.database = self.dsn.rpartition("=")[2]
+        self.config = settings(place)
+        self.to_redis, self.to_postgres, self.roles = [], [], []
+        self.targets = {}
+        self.engine = self._add(place, "engine", "engine")
+        self.apis = [self._add(place / str(number), "api", "api") for number in range(2)]
+        self.broadcast = self._add(place, "broadcast", "broadcast")
+        self._add_filler(place)
+        self._add_servers()
+        self.clients = [
+            Persistent(f"user{number}", self.apis, random.Random(seed + number))
+            for number in range(CLIENTS)
+        ]
+        self.followers = []
 
-def test_nothing_answered_is_lost_and_nothing_is_doubled_whatever_dies(tmp_path):
-    seed = int(os.environ.get("OMS_SEED") or time.time_ns() % 2**32)
-    print(f"seed={seed} rounds={ROUNDS}")
-    chance = random.Random(seed)
-    server = RedisServer(tmp_path / "redis").start()
-    config = settings(tmp_path)
-    engine = Role(tmp_path, config, server.url, "engine")
-    apis = [Role(tmp_path / str(n), config, server.url, "api") for n in range(2)]
-    broadcast = Role(tmp_path, config, server.url, "broadcast")
-    roles = [engine, *apis, broadcast]
-    clients = [Persistent(f"user{n}", apis, random.Random(seed + n)) for n in range(CLIENTS)]
-    followers: list[Follower] = []
-    try:
-        for role in roles:
-            role.start()
-        ready([*apis, broadcast])
-        for each in clients:
+    def _proxy(self, to, proxies):
+        proxies.append(Proxy(to))
+        return proxies[-1]
+
+    def _add(self, place, victim, *command, **more):
+        proxy = self._proxy(self.redis.port, self.to_redis)
+        role = Role(place, self.config, proxy.url, *command, **more)
+        self.roles.append(role)
+        self.targets.setdefault(victim, []).append(role_target(role, proxy))
+        return role
+
+    def _add_filler(self, place):
+        proxy = self._proxy(self.postgres.directory / ".s.PGSQL.5432", self.to_postgres)
+        dsn = f"host=127.0.0.1 port={proxy.port} user=postgres dbname={self.database}"
+        self.filler = Role(
+            place, self.config, self.redis.url, "db-filler", at=self.engine.directory,
+            more=variables_of(f"{dsn} sslmode=disable"),
+        )  # fmt: skip
+        self.roles.append(self.filler)
+        self.targets["filler"] = [role_target(self.filler, proxy)]
+
+    def _add_servers(self):
+        postgres = self.postgres
+
+        def revive():
+            if not postgres.running:
+                postgres.start()
+
+        self.targets["redis"] = [redis_target(self.redis, self.to_redis)]
+        self.targets["postgres"] = [
+            Target(
+                "postgres", postgres.kill, lambda: postgres.signal(signal.SIGSTOP),
+                lambda: postgres.signal(signal.SIGCONT), revive, self.to_postgres,
+            )
+        ]  # fmt: skip
+
+    def start(self):
+        for role in self.roles:
+            if role is not self.filler:
+                role.start()
+        ready([*self.apis, self.broadcast])
+        self.filler.start()
+        for each in self.clients:
             each.sign_up()
-            each.others = [other.name for other in clients if other is not each]
-        followers = [Follower(each.name, each.token, [broadcast, *apis]) for each in clients]
-        for follower in followers:
+            each.others = [other.name for other in self.clients if other is not each]
+        doors = [self.broadcast, *self.apis]
+        self.followers = [Follower(each.name, each.token, doors) for each in self.clients]
+        for follower in self.followers:
             follower.thread.start()
-        wait_until(lambda: all(each.begun for each in followers))
-        for each in clients:
+        wait_until(lambda: all(each.begun for each in self.followers))
+        for each in self.clients:
             each.thread.start()
-        for number in range(ROUNDS):
-            victims = chance.sample([server, engine, *apis, broadcast], chance.choice((1, 1, 2)))
-            told = [(chance.choice(("kill", "kill", "stop")), each) for each in victims]
-            print(f"round {number}: {[(w, getattr(v, 'name', 'redis')) for w, v in told]}")
-            for what, victim in told:
-                harm(what, victim)
-            let_run(chance.random() * 0.5)
-            for victim in victims:
-                revive(victim)
-            engine.revive()  # one that was stopped for too long ends by itself
-            let_run(0.5 + chance.random())
-        for each in clients:
-            each.stop()
-        ready(apis)
-        let_run(1)
-        audit(engine, clients, followers)
-    finally:
-        for each in clients:
+
+    def play(self, number, card):
+        """One round: harm all of them, hold, mend; then orders go through again."""
+        chance = self.chance
+        done = [
+            (chance.choice(self.targets[victim]), how, chance.choice(WAYS)) for victim, how in card
+        ]
+        told = ", ".join(
+            f"{victim} {how if how != 'cut' else way}"
+            for (victim, how), (_, _, way) in zip(card, done, strict=True)
+        )
+        held_s = chance.choice((HELD_S, HELD_S, HELD_S, HELD_LONG_S))
+        began, answered = time.monotonic(), self.answered
+        for target, how, way in done:
+            target.harm(how, way)
+        let_run(held_s)
+        for target, how, _ in done:
+            target.mend(how)
+        wait_until(lambda: self._goes_on(answered), SEND_S_MAX)
+        print(f"round {number}: {told}; {time.monotonic() - began:.1f} s", flush=True)
+
+    def _goes_on(self, answered):
+        for role in self.roles:
+            role.revive()  # one that was stopped for too long ends by itself
+        for each in self.clients:
+            assert each.failure is None, each.failure
+        return self.answered >= answered + 2 * CLIENTS
+
+    @property
+    def answered(self):
+        return sum(len(each.answers) for each in self.clients)
+
+    def end(self):
+        for each in self.clients:
             each.stopping.set()
-        for follower in followers:
-            follower.stop()
-        for role in roles:
+        for each in self.followers:
+            each.stop()
+        for role in self.roles:
             role.kill()
-        server.kill()
+        for proxy in (*self.to_redis, *self.to_postgres):
+            proxy.close()
+        self.redis.kill()
 
 
-def audit(engine, clients, followers):
-    """Every answer is in the journal, every request is there once; money, fills, books add up."""
+@pytest.mark.slow
+def test_nothing_answered_is_lost_and_nothing_is_doubled_whatever_dies(tmp_path, start_postgres):
+    seed = int(os.environ.get("OMS_SEED") or time.time_ns() % 2**32)
+    cards = deck(VICTIMS)
+    print(f"seed={seed} rounds={ROUNDS} of {len(cards)} cases")
+    cluster = Cluster(tmp_path, start_postgres(), seed)
+    try:
+        cluster.start()
+        dealing = dealt(cards, cluster.chance)
+        for number in range(ROUNDS):
+            cluster.play(number, next(dealing))
+        for each in cluster.clients:
+            each.stop()
+        ready(cluster.apis)
+        audit(cluster)
+    finally:
+        cluster.end()
+
+
+# --- what must be true at the end ---
+
+
+def audit(cluster):
+    """Every answer is in the journal, every request is there once; money, fills, rows add up."""
+    clients, engine = cluster.clients, cluster.engine
     for each in clients:
         assert len(each.answers) == each.sent
         for name, answer in each.answers.items():
             found = each.ask("GET", f"/order?clientOrderId={name}")
             assert found.told["orderId"] == answer["orderId"], (name, answer, found)
-    owned: dict[str, Decimal] = {}
-    for each in clients:
-        for row in each.ask("GET", "/balance").told["balances"]:
-            total = Decimal(row["available"]) + Decimal(row["reserved"])
-            owned[row["asset"]] = owned.get(row["asset"], Decimal()) + total
-    assert owned == {"USD": PLAY * len(clients), "BTC": PLAY * len(clients)}
-    fills = {each.account: fills_of(engine, each.account) for each in followers}
-    for each in followers:
-        wait_until(lambda each=each: len(each.told) >= len(fills[each.account]) or each.late(15))
-        missing = sorted(set(fills[each.account]) - set(each.told))
+    owned = owned_by(clients)
+    fills = fills_of(engine)
+    for each in cluster.followers:
+        own = fills[each.account]
+        wait_until(lambda each=each, own=own: len(each.told) >= len(own) or each.late(15))
+        missing = sorted(set(own) - set(each.told))
         assert missing == [], (each.account, missing, each.log[-20:])
     engine.signal(signal.SIGTERM)
     assert engine.process is not None and engine.process.wait(20) == 0, engine.output
-    for each in followers:
+    for each in cluster.followers:
         assert each.complaints == []
         assert each.told == fills[each.account]
-    done = subprocess.run(
-        [sys.executable, str(PROGRAM), "verify", "--data-dir", str(engine._directory)],
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    orders, paid = (sum(f(each) for each in clients) for f in (orders_of, transfers_of))
-    print(f"{orders} orders answered, {paid} transfers, none lost, none doubled, money conserved")
+    store = PersistentStorage(engine.directory / DATABASE, read_only=True)
+    found = audit_of(store)
+    check_journal(found, clients)
+    assert owned == expected(found, clients)
+    rows = check_projection(cluster, store)
+    orders, paid = (sum(len(part) for part in some) for some in zip(
+        *((each.answers, each.paid) for each in clients), strict=True
+    ))  # fmt: skip
+    print(
+        f"{orders} orders answered, {paid} transfers, {sum(map(len, fills.values()))} fills told, "
+        f"{rows} rows in Postgres: none lost, none doubled, money conserved"
+    )
 
 
-def orders_of(client):
-    return len(client.answers)
+def owned_by(clients):
+    """Account and asset: what it has, available and reserved together."""
+    return {
+        (each.name, row["asset"]): Decimal(row["available"]) + Decimal(row["reserved"])
+        for each in clients
+        for row in each.ask("GET", "/balance").told["balances"]
+    }
 
 
-def transfers_of(client):
-    return client.transfers
+def fills_of(engine):
+    """By account, turn and number of every fill, oldest first."""
+    found = {}
+    with PersistentStorage(engine.directory / DATABASE, read_only=True) as store:
+        for each in store.all_reports():
+            if each.type == TRADE:
+                told = str(each.journal_seq), str(each.number)
+                found.setdefault(each.account, []).append(told)
+    return found
 
 
-def fills_of(engine, account):
-    """Turn and number of every fill of an account, oldest first."""
-    with PersistentStorage(engine._directory / DATABASE, read_only=True) as store:
-        return [
-            (str(each.journal_seq), str(each.number))
-            for each in store.all_reports()
-            if each.type == TRADE and each.account == account
-        ]
+def check_journal(found, clients):
+    """It adds up; each request of a client took effect once, and nobody else asked for any."""
+    assert (found.differences, found.mistakes) == ([], [])
+    assert found.digest == found.refolded_digest
+    names = {each.name for each in clients}
+    effective = Counter(
+        (line[1], line[2])
+        for _, line in found.requests
+        if line[0] != codec.ANSWER and line[1] in names
+    )
+    assert [name for name, times in effective.items() if times > 1] == []
+    asked = {(each.name, f"{each.name}-{n}") for each in clients for n in range(1, each.sent + 1)}
+    phantoms = [
+        (account, name)
+        for account, name in effective
+        if name.startswith(account) and (account, name.removesuffix("-t").removesuffix("-c"))
+        not in asked
+    ]  # fmt: skip
+    assert phantoms == []
+    assert {name for name in asked if name not in effective} == set()
+
+
+def expected(found, clients):
+    """What each account must own: what it was given, the transfers it was answered, its trades."""
+    owned = {(each.name, asset): PLAY for each in clients for asset in ("USD", "BTC")}
+    for each in clients:
+        for moved in each.paid:
+            owned[each.name, "USD"] -= Decimal(moved["amount"])
+            owned[moved["toAccount"], "USD"] += Decimal(moved["amount"])
+    for row in found.rows.values():
+        if row.type == TRADE:
+            lots = Decimal(row.last_quantity_lots) / 10_000
+            paid = lots * row.last_price_ticks / 100
+            sign = 1 if row.side == "BUY" else -1
+            owned[row.account, "BTC"] += sign * lots
+            owned[row.account, "USD"] -= sign * paid
+    return owned
+
+
+def check_projection(cluster, store):
+    """Filled up to the journal's end, and row by row what the views of the journal say."""
+    from tests.scale.postgres.test_filler import filled_seq
+    from tests.scale.postgres.test_projection import differences, views
+
+    with store:
+        end = store.find_stretch(0, 1, 0).end_seq
+    wait_until(lambda: filled_seq(cluster.dsn) == end)
+    path = cluster.engine.directory / DATABASE
+    assert differences(path, cluster.dsn) == []
+    return sum(map(len, views(path).values()))
