@@ -8,20 +8,20 @@ from oms.transport.server import Server, check_server
 from tests.scale.parts import KEYS, api, engine, order, wait_for
 
 
-def put(client, name, number=1, version="1"):
+def put(client, name, number=1, version="1", asker="tester"):
     """A request in the stream, as an api writes it."""
-    content = wire.command("tester", number, 0, order(name))
+    content = wire.command(asker, number, 0, order(name))
     return client.xadd(KEYS.commands, {"v": version, "e": content})
 
 
-def replies(client):
-    found = client.xrange(KEYS.replies("tester"))
+def replies(client, asker="tester"):
+    found = client.xrange(KEYS.replies(asker))
     told = [fields["e"].encode() for _, fields in found if fields["v"] == "1"]
     return [reply for each in told for reply in wire.decode_replies(each)]
 
 
-def listening(client):
-    client.xadd(KEYS.replies("tester"), {"v": "0", "e": ""})
+def listening(client, asker="tester"):
+    client.xadd(KEYS.replies(asker), {"v": "0", "e": ""})
 
 
 def test_a_request_is_journaled_told_answered_and_then_acknowledged(
@@ -38,6 +38,20 @@ def test_a_request_is_journaled_told_answered_and_then_acknowledged(
     assert client.xrange(KEYS.turns, f"{reply.seq}-0", f"{reply.seq}-0")
     wait_for(lambda: client.xlen(KEYS.commands) == 0)
     assert client.xpending(KEYS.commands, "engine")["pending"] == 0
+
+
+def test_of_one_turn_each_api_gets_its_own_answers(client, config, tmp_path, started):
+    """Requests that waited for the engine are of one turn, and told in one step."""
+    askers = ("one", "two", "three")
+    for number, asker in enumerate(askers):
+        listening(client, asker)
+        put(client, f"a-{number}", number, asker=asker)
+    started(engine, tmp_path, config)
+    for number, asker in enumerate(askers):
+        wait_for(lambda asker=asker: replies(client, asker))
+        [reply] = replies(client, asker)
+        answer = wire.decode_answered(bytes(reply.content))
+        assert (reply.number, answer.reports[-1].client_order_id) == (number, f"a-{number}")
 
 
 def test_every_turn_is_told_under_its_journal_sequence(client, config, tmp_path, started):

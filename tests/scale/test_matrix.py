@@ -11,14 +11,16 @@ import random
 import signal
 import time
 from collections import Counter
+from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
 from oms import PersistentStorage
-from oms.reports import TRADE
+from oms.reports import ROW_COLUMNS, TRADE
 from oms.requests import codec
-from tests.processes import DATABASE, audit_of, let_run, wait_until
+from tests.processes import DATABASE, Row, audit_of, let_run, wait_until
 from tests.scale.matrix import HOW, WAYS, Target, dealt, deck, redis_target, role_target
 from tests.scale.postgres.conftest import variables_of
 from tests.scale.processes import Follower, Persistent, Role, ready, settings
@@ -44,18 +46,19 @@ def test_so_many_rounds_as_there_are_cases_have_each_of_them():
 
 
 class Cluster:
-    """All roles, each behind proxies of its own, and clients that never give up."""
+    """All roles, each behind proxies of its own, and clients that never give up.
 
-    def __init__(self, place, postgres, seed):
+    journal: sqlite, of one engine; postgres, of two, one of which stands by."""
+
+    def __init__(self, place, postgres, journal, seed):
         self.chance = random.Random(seed)
         self.redis = RedisServer(place / "redis").start()
-        self.postgres = postgres
-        self.dsn = postgres.new_database()
-        self.database = self.dsn.rpartition("=")[2]
+        self.postgres, self.journal = postgres, journal
+        self.dsn, self.journal_dsn = postgres.new_database(), postgres.new_database()
         self.config = settings(place)
-        self.to_redis, self.to_postgres, self.roles = [], [], []
-        self.targets = {}
-        self.engine = self._add(place, "engine", "engine")
+        self.to_redis, self.to_postgres, self.roles, self.targets = [], [], [], {}
+        add_engines = self._add_engine if journal == "sqlite" else self._add_engines
+        self.engines = add_engines(place)
         self.apis = [self._add(place / str(number), "api", "api") for number in range(2)]
         self.broadcast = self._add(place, "broadcast", "broadcast")
         self._add_filler(place)
@@ -70,20 +73,51 @@ class Cluster:
         proxies.append(Proxy(to))
         return proxies[-1]
 
-    def _add(self, place, victim, *command, **more):
+    def _postgres_proxy(self):
+        return self._proxy(self.postgres.directory / ".s.PGSQL.5432", self.to_postgres)
+
+    def _add(self, place, victim, *command, proxies=(), **more):
         proxy = self._proxy(self.redis.port, self.to_redis)
         role = Role(place, self.config, proxy.url, *command, **more)
         self.roles.append(role)
-        self.targets.setdefault(victim, []).append(role_target(role, proxy))
+        self.targets.setdefault(victim, []).append(role_target(role, proxy, *proxies))
         return role
 
+    def _add_engine(self, place):
+        return [self._add(place, "engine", "engine")]
+
+    def _add_engines(self, place):
+        """Two, with the journal in Postgres. One that is stopped is given up by the server, too,
+        as it gives up a machine that vanished: the other one takes over before it wakes."""
+        made = []
+        for name in "ab":
+            proxy = self._postgres_proxy()
+            role = self._add(
+                place / name, "engine", "engine", "--standby", proxies=[proxy],
+                more=self._stored(proxy),
+            )  # fmt: skip
+            made.append(role)
+        self.targets["engine"] = [
+            each._replace(pause=partial(self._stop_and_give_up, each))
+            for each in self.targets["engine"]
+        ]
+        return made
+
+    def _stop_and_give_up(self, target):
+        target.pause()
+        end_writer(self.journal_dsn)
+
+    def _stored(self, proxy):
+        given = {"KIND": "postgres", "DSN": through(proxy, self.journal_dsn), "DURABILITY": "full"}
+        return {f"OMS__STORE__{name}": value for name, value in given.items()}
+
     def _add_filler(self, place):
-        proxy = self._proxy(self.postgres.directory / ".s.PGSQL.5432", self.to_postgres)
-        dsn = f"host=127.0.0.1 port={proxy.port} user=postgres dbname={self.database}"
-        self.filler = Role(
-            place, self.config, self.redis.url, "db-filler", at=self.engine.directory,
-            more=variables_of(f"{dsn} sslmode=disable"),
-        )  # fmt: skip
+        proxy = self._postgres_proxy()
+        more = variables_of(through(proxy, self.dsn))
+        at = self.engines[0].directory
+        if self.journal == "postgres":
+            at, more = place / "filler", {**more, **self._stored(proxy)}
+        self.filler = Role(place, self.config, self.redis.url, "db-filler", at=at, more=more)
         self.roles.append(self.filler)
         self.targets["filler"] = [role_target(self.filler, proxy)]
 
@@ -101,6 +135,19 @@ class Cluster:
                 lambda: postgres.signal(signal.SIGCONT), revive, self.to_postgres,
             )
         ]  # fmt: skip
+
+    def target(self, victim):
+        """Of two engines the one that serves."""
+        found = self.targets[victim]
+        if victim == "engine" and len(found) > 1:
+            who = writer_of(self.journal_dsn)
+            serving = [
+                each
+                for each, role in zip(found, self.engines, strict=True)
+                if role.process is not None and f"process {role.process.pid} " in who
+            ]
+            found = serving or found
+        return self.chance.choice(found)
 
     def start(self):
         for role in self.roles:
@@ -122,9 +169,7 @@ class Cluster:
     def play(self, number, card):
         """One round: harm all of them, hold, mend; then orders go through again."""
         chance = self.chance
-        done = [
-            (chance.choice(self.targets[victim]), how, chance.choice(WAYS)) for victim, how in card
-        ]
+        done = [(self.target(victim), how, chance.choice(WAYS)) for victim, how in card]
         told = ", ".join(
             f"{victim} {how if how != 'cut' else way}"
             for (victim, how), (_, _, way) in zip(card, done, strict=True)
@@ -146,6 +191,18 @@ class Cluster:
             assert each.failure is None, each.failure
         return self.answered >= answered + 2 * CLIENTS
 
+    def store(self):
+        """The journal, to look at."""
+        if self.journal == "sqlite":
+            return PersistentStorage(self.engines[0].directory / DATABASE, read_only=True)
+        from tests.scale.postgres.test_postgres_store import store_of
+
+        return store_of(self.journal_dsn, read_only=True)
+
+    def standing_by_first(self):
+        who = writer_of(self.journal_dsn)
+        return sorted(self.engines, key=lambda each: f"process {each.process.pid} " in who)
+
     @property
     def answered(self):
         return sum(len(each.answers) for each in self.clients)
@@ -163,11 +220,15 @@ class Cluster:
 
 
 @pytest.mark.slow
-def test_nothing_answered_is_lost_and_nothing_is_doubled_whatever_dies(tmp_path, start_postgres):
+@pytest.mark.parametrize("journal", ["sqlite", "postgres"])
+def test_nothing_answered_is_lost_and_nothing_is_doubled_whatever_dies(
+    journal, tmp_path, start_postgres
+):
     seed = int(os.environ.get("OMS_SEED") or time.time_ns() % 2**32)
     cards = deck(VICTIMS)
-    print(f"seed={seed} rounds={ROUNDS} of {len(cards)} cases")
-    cluster = Cluster(tmp_path, start_postgres(), seed)
+    print(f"journal={journal} seed={seed} rounds={ROUNDS} of {len(cards)} cases")
+    postgres = start_postgres(fsync="on", full_page_writes="on")
+    cluster = Cluster(tmp_path, postgres, journal, seed)
     try:
         cluster.start()
         dealing = dealt(cards, cluster.chance)
@@ -186,29 +247,29 @@ def test_nothing_answered_is_lost_and_nothing_is_doubled_whatever_dies(tmp_path,
 
 def audit(cluster):
     """Every answer is in the journal, every request is there once; money, fills, rows add up."""
-    clients, engine = cluster.clients, cluster.engine
+    clients = cluster.clients
     for each in clients:
         assert len(each.answers) == each.sent
         for name, answer in each.answers.items():
             found = each.ask("GET", f"/order?clientOrderId={name}")
             assert found.told["orderId"] == answer["orderId"], (name, answer, found)
     owned = owned_by(clients)
-    fills = fills_of(engine)
+    fills = fills_of(cluster.store())
     for each in cluster.followers:
         own = fills[each.account]
         wait_until(lambda each=each, own=own: len(each.told) >= len(own) or each.late(15))
         missing = sorted(set(own) - set(each.told))
         assert missing == [], (each.account, missing, each.log[-20:])
-    engine.signal(signal.SIGTERM)
-    assert engine.process is not None and engine.process.wait(20) == 0, engine.output
+    for engine in cluster.standing_by_first():
+        engine.signal(signal.SIGTERM)
+        assert engine.process is not None and engine.process.wait(20) == 0, engine.output
     for each in cluster.followers:
         assert each.complaints == []
         assert each.told == fills[each.account]
-    store = PersistentStorage(engine.directory / DATABASE, read_only=True)
-    found = audit_of(store)
+    found = audit_of(cluster.store())
     check_journal(found, clients)
     assert owned == expected(found, clients)
-    rows = check_projection(cluster, store)
+    rows = check_projection(cluster, found, owned)
     orders, paid = (sum(len(part) for part in some) for some in zip(
         *((each.answers, each.paid) for each in clients), strict=True
     ))  # fmt: skip
@@ -227,10 +288,10 @@ def owned_by(clients):
     }
 
 
-def fills_of(engine):
+def fills_of(opening):
     """By account, turn and number of every fill, oldest first."""
     found = {}
-    with PersistentStorage(engine.directory / DATABASE, read_only=True) as store:
+    with opening as store:
         for each in store.all_reports():
             if each.type == TRADE:
                 told = str(each.journal_seq), str(each.number)
@@ -277,14 +338,48 @@ def expected(found, clients):
     return owned
 
 
-def check_projection(cluster, store):
-    """Filled up to the journal's end, and row by row what the views of the journal say."""
-    from tests.scale.postgres.test_filler import filled_seq
-    from tests.scale.postgres.test_projection import differences, views
+def check_projection(cluster, found, owned):
+    """Filled up to the journal's end, and row by row what the journal says; how many rows."""
+    import psycopg
 
-    with store:
+    from tests.scale.postgres.test_filler import filled_seq
+    from tests.scale.postgres.test_projection import differences
+
+    with cluster.store() as store:
         end = store.find_stretch(0, 1, 0).end_seq
     wait_until(lambda: filled_seq(cluster.dsn) == end)
-    path = cluster.engine.directory / DATABASE
-    assert differences(path, cluster.dsn) == []
-    return sum(map(len, views(path).values()))
+    if cluster.journal == "sqlite":
+        assert differences(cluster.engines[0].directory / DATABASE, cluster.dsn) == []
+    with psycopg.connect(cluster.dsn) as connection:
+        rows = connection.execute(f"SELECT {', '.join(ROW_COLUMNS)} FROM order_responses")
+        told = {(row.journal_seq, row.number): row for row in map(Row._make, rows)}
+        assert told == found.rows
+        totals = connection.execute("SELECT account, asset, total FROM balances")
+        totals = {(account, asset): total for account, asset, total in totals}
+        assert {key: totals.get(key) for key in owned} == owned
+    return len(told)
+
+
+def through(proxy, dsn):
+    """The same database, by way of a proxy."""
+    database = dsn.rpartition("=")[2]
+    return f"host=127.0.0.1 port={proxy.port} user=postgres dbname={database} sslmode=disable"
+
+
+def writer_of(dsn):
+    """Who has the journal, as the server says; "" if it does not."""
+    import psycopg
+
+    with suppress(psycopg.Error), psycopg.connect(dsn, connect_timeout=2) as connection:
+        return connection.execute("SELECT who FROM oms.writer").fetchone()[0]
+    return ""
+
+
+def end_writer(dsn):
+    """The server gives up on who has the journal; if it is down itself, that is as good."""
+    import psycopg
+
+    from tests.scale.postgres.test_postgres_faults import end_sessions
+
+    with suppress(psycopg.Error):
+        end_sessions(f"{dsn} connect_timeout=2")
