@@ -111,6 +111,22 @@ def test_what_was_read_and_not_acknowledged_is_handled_by_the_next_engine(
     wait_for(lambda: client.xlen(KEYS.commands) == 0)
 
 
+def test_a_request_is_not_acknowledged_before_it_is_answered(
+    client, config, tmp_path, started, monkeypatch
+):
+    """An engine reads it and gets no further: it is pending, and the next one answers it."""
+    first = started(engine, tmp_path, config)
+    monkeypatch.setattr(first.oms, "hand_over", lambda _request, _asker: None)
+    put(client, "a-1")
+    listening(client)
+    wait_for(lambda: client.xpending(KEYS.commands, "engine")["pending"] == 1)
+    first.stop()
+    assert (replies(client), client.xlen(KEYS.commands)) == ([], 1)
+    second = started(engine, tmp_path, config)
+    wait_for(lambda: replies(client))
+    assert [each.client_order_id for each in second.oms.open_orders("ann")] == ["a-1"]
+
+
 def test_a_request_of_which_engines_died_is_set_aside(client, config, tmp_path, started):
     """By its delivery count; those beside it are handled."""
     started(engine, tmp_path, config).stop()
