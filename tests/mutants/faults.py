@@ -613,7 +613,7 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
     ),
     Fault(
         "a stale engine reads and tells", "transport/scripts.py",
-        "tonumber(held[2]) > tonumber(ARGV[2])", "false", ("scale.engine", "scale.partition"),
+        "tonumber(held[2]) > tonumber(ARGV[2])", "false", ("scale.partition",),
     ),
     Fault(
         "an engine of another journal serves the group", "transport/scripts.py",
