@@ -1,5 +1,8 @@
 """The engine's end of the way: what it reads, tells and acknowledges, and what it does not."""
 
+import socketserver
+import threading
+
 import pytest
 
 from oms.errors import FencedError, TransportError
@@ -219,6 +222,30 @@ def test_no_call_is_repeated_and_each_gives_up(server):
     assert calling.call("PING") == b"PONG"
     check_server(calling)
     calling.close()
+
+
+def test_what_may_have_arrived_is_not_sent_again():
+    """A connection that ends behind the request, before its answer: one request came."""
+    heard = []
+
+    class Cut(socketserver.BaseRequestHandler):
+        def handle(self):
+            while piece := self.request.recv(65_536):
+                if b"XADD" in piece:
+                    heard.append(piece)
+                    return
+                self.request.sendall(b"+OK\r\n" * piece.count(b"*"))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Cut) as cutting:
+        thread = threading.Thread(target=cutting.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        calling = Server(f"redis://127.0.0.1:{cutting.server_address[1]}/0", 2)
+        with pytest.raises(TransportError):
+            calling.call("XADD", "x", "*", "a", "1")
+        calling.close()
+        cutting.shutdown()
+        thread.join()
+    assert len(heard) == 1
 
 
 def test_redis_may_lose_all_it_has_while_the_engine_runs(server, config, tmp_path, started):
