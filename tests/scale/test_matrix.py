@@ -139,14 +139,9 @@ class Cluster:
     def target(self, victim):
         """Of two engines the one that serves."""
         found = self.targets[victim]
-        if victim == "engine" and len(found) > 1:
-            who = writer_of(self.journal_dsn)
-            serving = [
-                each
-                for each, role in zip(found, self.engines, strict=True)
-                if role.process is not None and f"process {role.process.pid} " in who
-            ]
-            found = serving or found
+        serving = self.serving() if victim == "engine" else None
+        if serving is not None:
+            return found[self.engines.index(serving)]
         return self.chance.choice(found)
 
     def start(self):
@@ -199,9 +194,28 @@ class Cluster:
 
         return store_of(self.journal_dsn, read_only=True)
 
-    def standing_by_first(self):
+    def serving(self):
+        """The engine that has the journal; None where that is not known."""
+        if self.journal == "sqlite":
+            return self.engines[0]
         who = writer_of(self.journal_dsn)
-        return sorted(self.engines, key=lambda each: f"process {each.process.pid} " in who)
+        return next(
+            (
+                each
+                for each in self.engines
+                if each.process is not None and f"process {each.process.pid} " in who
+            ),
+            None,
+        )
+
+    def left_alone(self):
+        """The same, after one that stands by is gone."""
+        serving = self.serving()
+        assert serving is not None
+        for each in self.engines:
+            if each is not serving:
+                each.kill()
+        return serving
 
     @property
     def answered(self):
@@ -256,9 +270,9 @@ def audit(cluster):
         wait_until(lambda each=each, own=own: len(each.told) >= len(own) or each.late(15))
         missing = sorted(set(own) - set(each.told))
         assert missing == [], (each.account, missing, each.log[-20:])
-    for engine in cluster.standing_by_first():
-        engine.signal(signal.SIGTERM)
-        assert engine.process is not None and engine.process.wait(20) == 0, engine.output
+    engine = cluster.left_alone()
+    engine.signal(signal.SIGTERM)
+    assert engine.process.wait(20) == 0, engine.output
     for each in cluster.followers:
         assert each.complaints == []
         assert each.told == fills[each.account]
