@@ -10,7 +10,7 @@ cannot tell of each other, so each such part is searched alone (as Porcupine and
 from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-STEPS_MAX = 2_000_000  # of one part; a search that takes more says so
+STEPS_MAX = 300_000  # of one part; a search that takes more says so
 NEVER = float("inf")
 
 

@@ -104,11 +104,22 @@ class Order(NamedTuple):
 
 
 class State(NamedTuple):
-    """orders: oldest first. done: what requests with an id of their own were answered."""
+    """resting: open orders by market, side and price, the oldest of a price first; so two requests
+    that do not touch each other lead to one state, whichever came first. over: all others. done:
+    what requests with an id of their own were answered."""
 
-    orders: tuple[Order, ...] = ()
+    resting: tuple[Order, ...] = ()
+    over: frozenset[Order] = frozenset()
     money: Money = ()
     done: frozenset[tuple[str, str, object]] = frozenset()
+
+    def with_orders(self, changed: list[Order]) -> "State":
+        """changed: those that rested, in their order, and a new one behind them."""
+        resting = sorted(
+            (each for each in changed if each.open), key=lambda o: (o.symbol, o.side, o.price)
+        )
+        over = self.over | {each for each in changed if not each.open}
+        return self._replace(resting=tuple(resting), over=over)
 
 
 class Exchange:
@@ -152,8 +163,8 @@ class Exchange:
         order = Order(*asked)
         if _available(state, asked.account, asset) < amount:
             order = order._replace(over="REJECTED")
-            return state._replace(orders=(*state.orders, order)), (order.state, 0)
-        orders, money = list(state.orders), _Purse(state.money)
+            return state._replace(over=state.over | {order}), (order.state, 0)
+        orders, money = list(state.resting), _Purse(state.money)
         while order.left and (place := _best(orders, order)) is not None:
             maker = orders[place]
             traded = min(order.left, maker.left)
@@ -163,7 +174,7 @@ class Exchange:
             money.move(seller.account, buyer.account, base, traded)
             money.move(buyer.account, seller.account, quote, traded * maker.price)
         orders.append(order)
-        after = state._replace(orders=tuple(orders), money=money.told())
+        after = state.with_orders(orders)._replace(money=money.told())
         return after, (order.state, order.filled)
 
     def _cancel(self, state: State, asked: Cancel) -> tuple[State, object]:
@@ -174,10 +185,10 @@ class Exchange:
         if found is None or not found.open:
             return _noted(state, asked, (False, 0)), (False, 0)
         orders = [
-            each._replace(over="CANCELED") if each is found else each for each in state.orders
+            each._replace(over="CANCELED") if each is found else each for each in state.resting
         ]
         answer = True, found.filled
-        return _noted(state._replace(orders=tuple(orders)), asked, answer), answer
+        return _noted(state.with_orders(orders), asked, answer), answer
 
     def _transfer(self, state: State, asked: Transfer) -> tuple[State, object]:
         known = _done(state, asked)
@@ -203,7 +214,8 @@ class _Purse:
 
 
 def _find(state: State, account: str, name: str) -> Order | None:
-    return next((o for o in state.orders if (o.account, o.name) == (account, name)), None)
+    known = (*state.resting, *state.over)
+    return next((o for o in known if (o.account, o.name) == (account, name)), None)
 
 
 def _best(orders: list[Order], taker: Order) -> int | None:
@@ -220,8 +232,8 @@ def _best(orders: list[Order], taker: Order) -> int | None:
 
 def _reserved(state: State, account: str) -> dict[str, int]:
     found: dict[str, int] = {}
-    for each in state.orders:
-        if each.account == account and each.open:
+    for each in state.resting:
+        if each.account == account:
             base, quote = each.symbol.split("_")
             asset = quote if each.side == "BUY" else base
             amount = each.left * (each.price if each.side == "BUY" else 1)
