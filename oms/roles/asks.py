@@ -11,11 +11,12 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from oms.errors import OMSError, TransportError, ValidationError
+from oms.errors import OMSError, StoreBusyError, TransportError, ValidationError
 from oms.gateways.aside import Aside
 from oms.roles.questions import USERS_PAGE, View, asked, error_told, told, trade_told
 from oms.roles.telling import PAGE, Unit, replies_to
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 READ_MAX = 500  # at once
+BEHIND = "find_order"  # answered behind all requests that were in Redis when it was asked
 IDLE_S = 0.25
 
 
@@ -45,6 +47,8 @@ class Asks:
         self._own: dict[str, Callable[..., Any]] = {
             "view": self._view, "users": self._users, "turns_after": self._turns_after,
             "trades_after": self._trades_after, "accounts_open": self._accounts_open,
+            "balances": partial(self._viewed, "balances"),
+            "open_orders": partial(self._viewed, "open_orders"),
         }  # fmt: skip
 
     def step(self) -> None:
@@ -76,6 +80,22 @@ class Asks:
         except ValidationError as error:
             log.warning("question %s is not readable: %s", self._last, error)
             return
+        if question.method != BEHIND or self._all_taken():
+            self._answer_aside(question)
+        elif not self._engine.commands.when_taken(lambda: self._answer_aside(question)):
+            self._tell(question, None, StoreBusyError("too many questions wait for requests"))
+
+    def _all_taken(self) -> bool:
+        """Was every request that is in Redis now handed over?"""
+        assert self._server is not None, "a question was read from it"
+        keys = self._engine.keys
+        try:
+            found: list[Entry] = self._server.call("XREVRANGE", keys.commands, "+", "-", "COUNT", 1)
+        except TransportError:
+            return False  # not known
+        return self._engine.commands.has_taken(found[0][0].decode() if found else "")
+
+    def _answer_aside(self, question: Question) -> None:
         try:
             self.aside.ask(lambda: self._answer(question))
         except ValidationError as error:
@@ -104,6 +124,12 @@ class Asks:
         self._engine.telling.put(Unit(None, [replies_to(question.client, reply)]))
 
     # --- what only an engine answers ---
+
+    def _viewed(self, method: str, account: str) -> Future[Any]:
+        """What the published views say, between two turns: how an order stands is read from the
+        store, which has a turn before they do, and whoever saw it there must not see them older."""
+        oms = self._oms
+        return oms.between_turns(lambda _desk, _intake: getattr(oms, method)(account))
 
     def _view(self) -> Future[View]:
         """All that an api follows, of one instant."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from oms.errors import FencedError, StoppedError, TransportError, ValidationError
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 TAKEN_MAX = 2_000  # requests that are read and not answered; then no more entries are read
 READ_MAX = 500  # entries at once
 PENDING_MAX = 100  # entries of an earlier engine at once
+WAITING_MAX = 1_000  # questions that wait until requests are taken
 IDLE_S = 0.25
 
 
@@ -53,6 +55,23 @@ class Commands:
         self._empty = False  # the last read had all there was
         self._in_entry = float(ENTRY_MAX)  # requests in an entry of the last read
         self._stopping = threading.Event()
+        self._when_taken: deque[Callable[[], None]] = deque()
+
+    # --- any thread ---
+
+    def has_taken(self, upto: str) -> bool:
+        """Were all requests up to this entry handed over? "": of none it is true."""
+        return not upto or (not self._pending and _place(upto) <= _place(self._last))
+
+    def when_taken(self, then: Callable[[], None]) -> bool:
+        """Have it called once all requests that are in Redis now were handed over; False: too many
+        wait for that."""
+        room = len(self._when_taken) < WAITING_MAX
+        if room:
+            self._when_taken.append(then)
+        return room
+
+    # --- its own thread ---
 
     def step(self) -> None:
         server = self._server = self._server or self._engine.server(reads=True)
@@ -138,12 +157,14 @@ class Commands:
             engine.room.wait(IDLE_S)
             engine.room.clear()
             return
-        if self._empty:
+        if self._empty and not self._when_taken:
             server.read({engine.keys.commands: self._last}, 1)  # it waits for one
-        count = max(1, min(READ_MAX, int(room / self._in_entry)))
+        count, asked = max(1, min(READ_MAX, int(room / self._in_entry))), len(self._when_taken)
         entries = self._fenced(server, ">", count)
         self._empty = len(entries) < count
         taken = self._take(entries)
+        for _ in range(asked if self._empty else 0):
+            self._when_taken.popleft()()
         if entries:
             self._in_entry = max(1.0, taken / len(entries))
 
@@ -208,6 +229,12 @@ class Commands:
     def finish(self) -> None:
         if self._server is not None:
             self._server.close()
+
+
+def _place(entry_id: str) -> tuple[int, int]:
+    """Where an entry stands in its stream."""
+    millis, _, number = entry_id.partition("-")
+    return int(millis), int(number)
 
 
 def _before(entry_id: bytes) -> str:

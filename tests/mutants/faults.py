@@ -646,11 +646,107 @@ POSTGRES = [  # where there is no server to see them by, they are not planted
         ("scale.postgres.partitions",),
     ),
 ]  # fmt: skip
+SCALE = [  # where there is no Redis server to see them by, they are not planted
+    Fault(
+        "a request is acknowledged as soon as it is read", "transport/scripts.py",
+        "'COUNT', ARGV[4],\"", "'COUNT', ARGV[4], 'NOACK',\"", ("scale.engine",),
+    ),
+    Fault(
+        "what an engine left unanswered is not read again", "roles/taking.py",
+        "self._pending = True  #", "self._pending = False  #", ("scale.engine",),
+    ),
+    Fault(
+        "a request that kills engines is tried for ever", "roles/taking.py",
+        "                if deliveries > engine.config.deliveries_max:",
+        "                if False:",
+        ("scale.engine",),
+    ),
+    Fault(
+        "a stale engine reads and tells", "transport/scripts.py",
+        "tonumber(held[2]) > tonumber(ARGV[2])", "false", ("scale.partition",),
+    ),
+    Fault(
+        "an engine of another journal serves the group", "transport/scripts.py",
+        "if held[1] and held[1] ~= ARGV[1] then", "if false then", ("scale.engine",),
+    ),
+    Fault(
+        "an older copy of the journal serves the group", "roles/telling.py",
+        "        if last > found:", "        if False:", ("scale.engine",),
+    ),
+    Fault(
+        "a turn is told twice under two ids", "transport/scripts.py",
+        "'MAXLEN', '~', turns_kept, id,", "'MAXLEN', '~', turns_kept, '*',", ("scale.engine",),
+    ),
+    Fault(
+        "turns that were committed and not told stay untold", "roles/telling.py",
+        "        first = max(last, self._kept_from(found))", "        first = found",
+        ("scale.engine",),
+    ),
+    Fault(
+        "an answer goes to another api", "roles/telling.py",
+        "enumerate(replies.values(), 6)", "enumerate(reversed(replies.values()), 6)",
+        ("scale.engine",),
+    ),
+    Fault(
+        "an answer comes before its turn", "roles/link.py",
+        "        if link.mirror.seq and seq > here:", "        if False:", ("scale.remote",),
+    ),
+    Fault(
+        "an api follows a turn twice", "roles/link.py",
+        "        if entry.seq <= mirror.seq:\n            return True", "        if False:\n"
+        "            return True", ("scale.remote",),
+    ),
+    Fault(
+        "turns that are missing are not asked for", "roles/link.py",
+        "        if entry.after > mirror.seq:", "        if False:", ("scale.remote",),
+    ),
+    Fault(
+        "a circuit never opens", "transport/server.py",
+        "return self.failures >= FAILURES_MAX", "return False",
+        ("scale.remote", "scale.partition"),
+    ),
+    Fault(
+        "what Redis lost is not sent again", "roles/link.py",
+        "            self._arms_from_ns = 0\n            self._send_again()",
+        "            self._arms_from_ns = 0", ("scale.remote",),
+    ),
+    Fault(
+        "redis-py repeats what it sends", "transport/server.py",
+        "retry=Retry(NoBackoff(), 0)", "retry=Retry(NoBackoff(), 3)", ("scale.engine",),
+    ),
+    Fault(
+        "a server that throws entries away is taken", "transport/server.py",
+        'if policy != "noeviction":', "if False:", ("scale.engine",),
+    ),
+    Fault(
+        "there is no bound to what waits", "transport/scripts.py",
+        "  if waiting < room then", "  if true then", ("scale.remote",),
+    ),
+    Fault(
+        "a look for an order overtakes requests that wait", "roles/asks.py",
+        "if question.method != BEHIND or self._all_taken():", "if True:", ("scale.reads",),
+    ),
+    Fault(
+        "balances are of a turn before", "roles/asks.py",
+        "return oms.between_turns(lambda _desk, _intake: getattr(oms, method)(account))",
+        "return getattr(oms, method)(account)", ("scale.reads",),
+    ),
+    Fault(
+        "each front door takes a nonce", "roles/once.py",
+        '"NX", "PX", life_ms) is not None', '"PX", life_ms) is not None', ("scale.shared",),
+    ),
+    Fault(
+        "what is about all markets goes to one group", "roles/routes.py",
+        "        if self._is_about_all(request):", "        if False:", ("scale.groups",),
+    ),
+]  # fmt: skip
+HAS_REDIS = find_spec("redis") is not None and any(map(which, ("redis-server", "valkey-server")))
 HAS_POSTGRES = find_spec("psycopg") is not None and (
     which("postgres") is not None or any(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
 )
 FAULTS = (
     (POSTGRES if HAS_POSTGRES else [])
+    + (SCALE if HAS_REDIS else [])
     + DOOR
     + JOURNAL
     + IDS

@@ -1,5 +1,7 @@
 """The roles need packages and a server of others: without them their tests are skipped."""
 
+from contextlib import ExitStack
+
 import pytest
 
 for package in ("redis", "msgspec", "starlette", "uvicorn", "websockets", "jwt", "httpx"):
@@ -14,6 +16,15 @@ def server(tmp_path):
     made = RedisServer(tmp_path / "redis").start()
     yield made
     made.kill()
+
+
+@pytest.fixture
+def start_postgres():
+    """Postgres servers of the test's own; their arguments are those of PostgresServer."""
+    from tests.scale.postgres.conftest import new_server
+
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(new_server(**settings))
 
 
 @pytest.fixture

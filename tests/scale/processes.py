@@ -3,12 +3,12 @@
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,15 +28,24 @@ GIVE_UP_S = 40.0
 
 
 class Role:
-    """One process that may be killed and started again, on a port of its own."""
+    """One process that may be killed and started again, on a port of its own if it listens.
 
-    def __init__(self, directory: Path, config: Path, url: str, *command: str) -> None:
+    at: its data directory, if that is not one of its own. more: of its environment.
+    """
+
+    def __init__(
+        self, directory: Path, config: Path, url: str, *command: str, at: Path | None = None,
+        more: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self.name = "-".join(each for each in command if not each.startswith("-"))
-        self._directory, self._config = directory / self.name, config
-        self._environment = {**os.environ, "OMS__SCALE__REDIS_URL": url, VARIABLE: SECRET}
+        self.directory, self._config = at or directory / self.name, config
+        self._output = directory / f"{self.name}.txt"
+        self._environment = {
+            **os.environ, "OMS__SCALE__REDIS_URL": url, VARIABLE: SECRET, **(more or {}),
+        }  # fmt: skip
         self._command = list(command)
         self.port = 0
-        if command[0] != "engine":
+        if command[0] in ("api", "broadcast"):
             self.port = free_port()
             self._command += ["--port", str(self.port)]
         self.process: subprocess.Popen[bytes] | None = None
@@ -47,15 +56,16 @@ class Role:
 
     @property
     def output(self) -> str:
-        return (self._directory / "output.txt").read_text(errors="replace")
+        return self._output.read_text(errors="replace")
 
     def start(self) -> "Role":
-        self._directory.mkdir(parents=True, exist_ok=True)
-        with (self._directory / "output.txt").open("ab") as told:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._output.parent.mkdir(parents=True, exist_ok=True)
+        with self._output.open("ab") as told:
             self.process = subprocess.Popen(
                 [
                     sys.executable, str(PROGRAM), "--config", str(self._config),
-                    "--data-dir", str(self._directory), *self._command,
+                    "--data-dir", str(self.directory), *self._command,
                 ],
                 stdout=told, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                 env=self._environment, start_new_session=True,
@@ -90,11 +100,14 @@ class Role:
             self.start()
 
 
-def settings(directory: Path, **scale: str) -> Path:
-    """The one config.ini of all roles."""
+def settings(
+    directory: Path, more: Mapping[str, Mapping[str, str]] | None = None, **scale: str
+) -> Path:
+    """The one config.ini of all roles. more: other sections."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "config.ini"
-    path.write_text(config_text({"scale": {"call_timeout_s": "0.5", **scale}}), encoding="utf-8")
+    sections = {"scale": {"call_timeout_s": "0.5", **scale}, **(more or {})}
+    path.write_text(config_text(sections), encoding="utf-8")
     return path
 
 
@@ -105,7 +118,8 @@ class Persistent:
         self.name, self.apis, self.chance = name, apis, chance
         self.answers: dict[str, dict[str, Any]] = {}
         self.others: list[str] = []  # accounts that it pays to
-        self.sent = self.transfers = 0
+        self.sent = 0
+        self.paid: list[dict[str, str]] = []  # transfers that were done
         self.token = ""
         self.stopping = threading.Event()
         self.failure: BaseException | None = None
@@ -161,7 +175,8 @@ class Persistent:
             }  # fmt: skip
             paid = self.ask("POST", "/balance/transfer", moved)
             assert paid.status in (200, 422), paid
-            self.transfers += paid.status == 200
+            if paid.status == 200:
+                self.paid.append(moved)
         if chance.random() < 0.3:
             self.ask("DELETE", "/order", {"origClientOrderId": name, "clientOrderId": f"{name}-c"})
 
@@ -230,6 +245,3 @@ class Follower:
 
 def ready(apis: list[Role]) -> None:
     wait_until(lambda: all(each.ready() for each in apis), 60)
-
-
-NUMBER = re.compile(r"^engine: group (\S+)$", re.MULTILINE)

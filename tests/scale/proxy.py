@@ -1,20 +1,22 @@
-"""A proxy of the tests' own between a role and Redis: it passes, delays, stalls or cuts."""
+"""A proxy of the tests' own between a role and a server: it passes, delays, stalls or cuts."""
 
 import select
 import socket
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 
 BYTES = 65_536
 
 
 class Proxy:
     """On a port of its own. delay_s: before each piece goes on. stalled: nothing goes on, and
-    nobody is told. cut: connections are closed, and new ones, too."""
+    nobody is told. cut: connections are closed, and new ones, too. to: the server's port here, or
+    the path of its socket."""
 
-    def __init__(self, port: int) -> None:
-        self._to = port
+    def __init__(self, to: int | Path) -> None:
+        self._to = to
         self.delay_s = 0.0
         self.stalled = self.is_cut = self._closed = False
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
@@ -28,7 +30,8 @@ class Proxy:
 
     def cut(self) -> None:
         self.is_cut = True
-        for pair in self._pairs:
+        pairs, self._pairs = self._pairs, []
+        for pair in pairs:
             for each in pair:
                 with suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
@@ -52,12 +55,23 @@ class Proxy:
                 near.close()
                 continue
             try:
-                far = socket.create_connection(("127.0.0.1", self._to), timeout=5)
+                far = self._connect()
             except OSError:
                 near.close()
                 continue
             self._pairs.append((near, far))
             threading.Thread(target=self._pass, args=(near, far), daemon=True).start()
+
+    def _connect(self) -> socket.socket:
+        if isinstance(self._to, int):
+            return socket.create_connection(("127.0.0.1", self._to), timeout=5)
+        made = socket.socket(socket.AF_UNIX)
+        try:
+            made.connect(str(self._to))
+        except OSError:
+            made.close()
+            raise
+        return made
 
     def _pass(self, near: socket.socket, far: socket.socket) -> None:
         other = {near: far, far: near}

@@ -1,6 +1,8 @@
 """The engine's end of the way: what it reads, tells and acknowledges, and what it does not."""
 
 import json
+import socketserver
+import threading
 
 import pytest
 
@@ -10,21 +12,21 @@ from oms.transport.server import Server, check_server
 from tests.scale.parts import KEYS, api, engine, order, wait_for
 
 
-def put(client, *names, number=1):
+def put(client, *names, number=1, asker="tester"):
     """Requests in one entry of the stream, as an api writes it."""
     asked = [wire.asked(at, 0, order(name)) for at, name in enumerate(names, number)]
-    content = wire.commands("tester", asked)
+    content = wire.commands(asker, asked)
     return client.xadd(KEYS.commands, {"v": wire.COMMANDS_VERSION, "e": content})
 
 
-def replies(client):
-    found = client.xrange(KEYS.replies("tester"))
+def replies(client, asker="tester"):
+    found = client.xrange(KEYS.replies(asker))
     told = [fields["e"].encode() for _, fields in found if fields["v"] == "1"]
     return [reply for each in told for reply in wire.decode_replies(each)]
 
 
-def listening(client):
-    client.xadd(KEYS.replies("tester"), {"v": "0", "e": ""})
+def listening(client, asker="tester"):
+    client.xadd(KEYS.replies(asker), {"v": "0", "e": ""})
 
 
 def test_a_request_is_journaled_told_answered_and_then_acknowledged(
@@ -41,6 +43,20 @@ def test_a_request_is_journaled_told_answered_and_then_acknowledged(
     assert client.xrange(KEYS.turns, f"{reply.seq}-0", f"{reply.seq}-0")
     wait_for(lambda: client.xlen(KEYS.commands) == 0)
     assert client.xpending(KEYS.commands, "engine")["pending"] == 0
+
+
+def test_of_one_turn_each_api_gets_its_own_answers(client, config, tmp_path, started):
+    """Requests that waited for the engine are of one turn, and told in one step."""
+    askers = ("one", "two", "three")
+    for number, asker in enumerate(askers):
+        listening(client, asker)
+        put(client, f"a-{number}", number=number, asker=asker)
+    started(engine, tmp_path, config)
+    for number, asker in enumerate(askers):
+        wait_for(lambda asker=asker: replies(client, asker))
+        [reply] = replies(client, asker)
+        answer = wire.decode_answered(bytes(reply.content))
+        assert (reply.number, answer.reports[-1].client_order_id) == (number, f"a-{number}")
 
 
 def test_every_turn_is_told_under_its_journal_sequence(client, config, tmp_path, started):
@@ -126,6 +142,22 @@ def test_what_was_read_and_not_acknowledged_is_handled_by_the_next_engine(
     assert [each.number for each in replies(client)] == [1, 2, 3]
     assert len(second.oms.orders("ann").orders) == 3
     wait_for(lambda: client.xlen(KEYS.commands) == 0)
+
+
+def test_a_request_is_not_acknowledged_before_it_is_answered(
+    client, config, tmp_path, started, monkeypatch
+):
+    """An engine reads it and gets no further: it is pending, and the next one answers it."""
+    first = started(engine, tmp_path, config)
+    monkeypatch.setattr(first.oms, "hand_over", lambda _request, _asker: None)
+    put(client, "a-1")
+    listening(client)
+    wait_for(lambda: client.xpending(KEYS.commands, "engine")["pending"] == 1)
+    first.stop()
+    assert (replies(client), client.xlen(KEYS.commands)) == ([], 1)
+    second = started(engine, tmp_path, config)
+    wait_for(lambda: replies(client))
+    assert [each.client_order_id for each in second.oms.open_orders("ann")] == ["a-1"]
 
 
 def test_a_request_of_which_engines_died_is_set_aside(client, config, tmp_path, started):
@@ -257,6 +289,30 @@ def test_no_call_is_repeated_and_each_gives_up(server):
     assert calling.call("PING") == b"PONG"
     check_server(calling)
     calling.close()
+
+
+def test_what_may_have_arrived_is_not_sent_again():
+    """A connection that ends behind the request, before its answer: one request came."""
+    heard = []
+
+    class Cut(socketserver.BaseRequestHandler):
+        def handle(self):
+            while piece := self.request.recv(65_536):
+                if b"XADD" in piece:
+                    heard.append(piece)
+                    return
+                self.request.sendall(b"+OK\r\n" * piece.count(b"*"))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Cut) as cutting:
+        thread = threading.Thread(target=cutting.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        calling = Server(f"redis://127.0.0.1:{cutting.server_address[1]}/0", 2)
+        with pytest.raises(TransportError):
+            calling.call("XADD", "x", "*", "a", "1")
+        calling.close()
+        cutting.shutdown()
+        thread.join()
+    assert len(heard) == 1
 
 
 def test_redis_may_lose_all_it_has_while_the_engine_runs(server, config, tmp_path, started):

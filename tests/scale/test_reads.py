@@ -1,0 +1,103 @@
+"""What an engine is asked is never answered older than what somebody was told before."""
+
+import threading
+from contextlib import suppress
+
+import pytest
+
+from oms.requests import FundsAction, FundsRequest
+from oms.roles.taking import Commands
+from oms.turn.dispatcher import Dispatcher
+from tests.scale.parts import api, deposit, engine, order, replace, wait_for
+
+
+@pytest.fixture
+def gate():
+    """Opened at the latest when the test ends, so that no thread waits for ever."""
+    made = threading.Event()
+    made.set()
+    yield made
+    made.set()
+
+
+@pytest.fixture
+def with_ledger(config):
+    return replace(config, exchange=replace(config.exchange, ledger=True))
+
+
+def held(monkeypatch, gate, owner, name):
+    """The method waits at the gate."""
+    own = getattr(owner, name)
+
+    def waits(self, *given):
+        assert gate.wait(20)
+        return own(self, *given)
+
+    monkeypatch.setattr(owner, name, waits)
+
+
+def test_balances_and_open_orders_are_not_older_than_an_order_that_was_seen(
+    with_ledger, tmp_path, started, gate, monkeypatch
+):
+    """A turn is on disk, where orders are looked up, before its views are published."""
+    # given money, and a turn that is committed and not published
+    held(monkeypatch, gate, Dispatcher, "_publish")
+    made = started(engine, tmp_path, with_ledger)
+    remote = started(api, with_ledger)
+    made.oms.submit(
+        FundsRequest(account="ann", client_order_id="made", action=FundsAction.CREATE)
+    ).result(10)
+    made.oms.submit(deposit("ann", "USD", 1_000, "d")).result(10)
+    gate.clear()
+    placed = remote.submit(order("a-1", price="100"))
+    wait_for(lambda: remote.get_order("ann", "a-1"))
+
+    # when somebody saw the order, and then asks for more
+    owned = remote.home.ask("balances", "ann")
+    open_orders = remote.home.ask("open_orders", "ann")
+    for each in (owned, open_orders):
+        with suppress(TimeoutError):
+            each.result(0.2)
+    gate.set()
+
+    # then all of it is of that turn
+    assert owned.result(10)["USD"] == (900, 100)
+    assert [each.client_order_id for each in open_orders.result(10)] == ["a-1"]
+    assert placed.result(10).state == "NEW"
+
+
+def test_an_order_is_looked_for_behind_requests_that_wait_in_redis(
+    config, tmp_path, started, gate, monkeypatch
+):
+    """None means: it was not among them, and it will not come."""
+    # given a request in Redis that the engine has not read
+    held(monkeypatch, gate, Commands, "_read")
+    made = started(engine, tmp_path, config)
+    one, other = (started(api, config) for _ in range(2))
+    gate.clear()
+    placed = one.submit(order("a-1"))
+    wait_for(lambda: not one.home.sending._queue)
+
+    # when it is looked for by way of another api
+    found = other.find_order("ann", "a-1")
+    with suppress(TimeoutError):
+        assert found.result(0.3) is not None
+    gate.set()
+
+    # then it is found, once it was handled
+    assert found.result(10).order_id == placed.result(10).order_id
+    assert other.find_order("ann", "a-2").result(10) is None
+    assert made.died == []
+
+
+def test_an_order_is_looked_for_behind_what_an_engine_before_has_left(
+    client, config, tmp_path, started
+):
+    """Requests that wait for an engine are handled before it says that there is no such order."""
+    started(engine, tmp_path, config).stop()
+    remote = started(api, config, follows=False)
+    waiting = [remote.submit(order(f"a-{n}")) for n in range(50)]
+    wait_for(lambda: client.xlen("cmd:{main}") == 50)
+    started(engine, tmp_path, config)
+    assert remote.find_order("ann", "a-49").result(10) is not None
+    assert all(each.result(10).state == "NEW" for each in waiting)
