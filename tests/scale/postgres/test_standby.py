@@ -5,11 +5,12 @@ Whatever is killed, stopped or lost meanwhile: its state is that of a cold start
 
 import signal
 import time
+from itertools import count
 
 import pytest
 
 from oms import OrderRequest, RejectReason, Side
-from oms.errors import JournalError, StoppedError
+from oms.errors import JournalError, StoppedError, StoreError
 from oms.reports import NUMBER_BITS
 from oms.turn import dispatcher
 from tests.fakes import Stepped
@@ -202,6 +203,41 @@ def test_a_damaged_journal_ends_it(active, dsn):
     ask_none(dsn, f"UPDATE oms.journal SET released = released + 1 WHERE first_seq = {stood + 1}")
     with pytest.raises(JournalError, match=f"sequence {stood + 1} .*the checksum does not match"):
         standby.watch()
+
+
+def test_a_server_that_is_lost_is_waited_for(start_server, caplog):
+    """kill -9 of the server, and with it the active one's session; then it is there again."""
+    server = start_server(fsync="on")
+    dsn = server.new_database()
+    active = lived_through(store_of(dsn, durability="full"), 11, 20, DAYS)
+    standby, looks = Watching(active, dsn), count(1)
+
+    def look():
+        found = next(looks)
+        if found == 2:
+            server.kill()
+        elif found == 5:
+            server.start()
+        return False
+
+    assert standby.store.stand_by(look, standby.dispatcher.follow)
+    standby.start()
+    assert standby.digest() == standby.refolded()
+    assert standby.ask(order("after")).type == "NEW"
+    standby.stop()
+    said = [each.message for each in caplog.records if "standing by goes on" in each.message]
+    assert len(said) == len(set(said)) > 0
+    active.store.close()
+
+
+def test_settings_that_the_server_does_not_keep_end_it(dsn):
+    """They would be as wrong later; so would be tables of a later program."""
+    with pytest.raises(StoreError, match="fsync: expected on, as durability is full"):
+        store_of(dsn, durability="full").stand_by(lambda: False, lambda: False)
+    with store_of(dsn) as made:
+        made._run("UPDATE writer SET version = 9")
+    with pytest.raises(StoreError, match="expected schema version 1, was 9"):
+        store_of(dsn).stand_by(lambda: False, lambda: False)
 
 
 # --- as processes ---
