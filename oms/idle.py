@@ -25,6 +25,7 @@ from oms.sections import (
     StopConfig,
     StoreConfig,
     ThrottleConfig,
+    WebConfig,
     key_of,
 )
 
@@ -57,6 +58,10 @@ def idle_settings(made: Mapping[str, Section]) -> Mistakes:
         yield from _unused("store", store, ("dsn", "schema"), "kind is sqlite")
     else:
         yield from _unused("store", store, ("busy_timeout_ns", "group"), "kind is postgres")
+    web = _the(WebConfig, made)
+    if not (web.tls_certificate or web.trusted_proxies):
+        why = "there is neither tls_certificate nor trusted_proxies"
+        yield from _unused("web", web, ("hsts_days",), why)
     stop = _the(StopConfig, made)
     if stop.on_stop != "drain":
         yield from _unused("stop", stop, ("drain_max_ns",), f"on_stop is {stop.on_stop}")

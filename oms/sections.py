@@ -544,6 +544,8 @@ class WebConfig(Section):
     """The front door: REST and WebSocket. enabled: whether there is one.
 
     listen: addresses and ports. tls_certificate, tls_key: files; without, it speaks plain HTTP.
+    hsts_days: so long browsers that were answered come by TLS alone (Strict-Transport-Security, RFC
+    6797); 0: nothing is said of it.
     allowed_hosts: Host headers that are taken; none named: those of `listen`, and localhost.
     trusted_proxies: addresses whose X-Forwarded-For is believed.
     allowed_origins: pages of which sites may call it, beside its own.
@@ -560,6 +562,7 @@ class WebConfig(Section):
     listen: Annotated[str, LISTEN] = "127.0.0.1:3000"
     tls_certificate: Annotated[str, PATH] = ""
     tls_key: Annotated[str, PATH] = ""
+    hsts_days: Annotated[int, whole(0, 730)] = 0
     allowed_hosts: Annotated[str, HOSTS] = ""
     trusted_proxies: Annotated[str, NETWORKS] = ""
     allowed_origins: Annotated[str, ORIGINS] = ""

@@ -207,7 +207,7 @@ LONG = ["hours = Sun 18:00 - Fri 17:00"]
 NEEDED = {  # without which these would have no room, or no effect
     "pre_open_s": LONG, "opening_auction_s": LONG, "closing_auction_s": LONG,
     "burst": ["policy = token_bucket"], "drain_s_max": ["on_stop = drain"],
-    "messages_window_s": ["messages_max = 1"],
+    "messages_window_s": ["messages_max = 1"], "hsts_days": ["trusted_proxies = 127.0.0.1"],
 }  # fmt: skip
 
 

@@ -85,6 +85,9 @@ busy_timeout_s: expected 2, as kind is postgres, was '3'
 [store] kind = postgres / dsn = dbname=x / group = staff
 group: expected nothing, as kind is postgres, was 'staff'
 ---
+[web] hsts_days = 365
+hsts_days: expected 0, as there is neither tls_certificate nor trusted_proxies, was '365'
+---
 [stop] drain_s_max = 4
 drain_s_max: expected 3, as on_stop is park, was '4'
 ---
@@ -108,6 +111,7 @@ EFFECTIVE = f"""
 [session] auction_random_end_s = 30 / closing_auction_s = 60 [exchange] reopening_auction_s = 0
 [session] auction_random_end_s = 9 / hours = 09:00-10:00 {CALL} [exchange] reopening_auction_s = 0
 [throttle] policy = token_bucket / burst = 7
+[web] hsts_days = 365 / trusted_proxies = 127.0.0.1
 [exchange] breaker_window_s = 60 / breaker_limit_s = 0 [instrument A_B] breaker_band_bps = 500
 [exchange] ledger = yes [instrument A_B] maker_fee_bps = 3
 [exchange] ledger = yes [fees X_Y t] taker_fee_bps = 5 [account a] tier = t

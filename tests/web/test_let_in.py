@@ -489,12 +489,15 @@ def test_with_a_certificate_it_speaks_tls_alone(tmp_path):
          "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
         check=True, capture_output=True,
     )  # fmt: skip
-    daemon = RawDaemon(tmp_path, tls_certificate=certificate, tls_key=key)
+    daemon = RawDaemon(tmp_path, tls_certificate=certificate, tls_key=key, hsts_days=1)
     assert daemon.url.startswith("https://")
     context = ssl.create_default_context(cafile=str(certificate))
     with daemon.connect(context) as secure:
         secure.sendall(request("GET", "/time"))
-        assert read(secure).status == 200
+        answer = read(secure)
+        assert (answer.status, answer.headers["strict-transport-security"]) == (
+            200, "max-age=86400"
+        )  # fmt: skip
         assert secure.version() in ("TLSv1.2", "TLSv1.3")
     with daemon.connect() as plain:
         plain.sendall(request("GET", "/time"))
@@ -524,3 +527,17 @@ def test_a_front_door_closes_its_threads(tmp_path):
     assert {"oms-web", "oms-ask-1", "oms-hash-1"} <= names
     assert all(name.startswith("oms-") for name in names), names
     assert set(threading.enumerate()) <= before
+
+
+# --- by TLS alone, from now on ---
+
+
+def test_browsers_are_told_to_come_by_tls_alone_where_a_proxy_does_it(start_door):
+    """Every answer says so, refusals and pages too; by default none does."""
+    behind = start_door(front_config(trusted_proxies="127.0.0.1", hsts_days=365))
+    for method, path in (("GET", "/"), ("GET", "/time"), ("GET", "/nothing"), ("PUT", "/order")):
+        answer = behind.http.request(method, path)
+        assert answer.headers["strict-transport-security"] == "max-age=31536000", path
+    behind.stop()
+    plain = start_door()
+    assert "strict-transport-security" not in plain.http.get("/time").headers

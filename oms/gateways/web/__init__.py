@@ -38,7 +38,7 @@ def open_web(oms: OrderManagement, directory: Path) -> WebServer:
         *LoginRoutes(door, keeper).entries(),
     ]  # fmt: skip
     front = Front(door, [*entries, *Pages(entries).entries()])
-    server = WebServer(door, front, addresses, web.tls_certificate, web.tls_key)
+    server = WebServer(door, front, addresses, web)
     server.gate = gate
     server.open()
     return server

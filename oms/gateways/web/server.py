@@ -22,6 +22,7 @@ from oms.gateways.web.app import Front
 from oms.gateways.web.connections import CONNECTIONS_MAX, Connections
 from oms.gateways.web.front import Door
 from oms.gateways.web.lines import HEAD_S_MAX, LineProtocol
+from oms.sections import WebConfig
 
 try:
     import resource
@@ -34,6 +35,7 @@ except ImportError:  # Windows: asyncio's own loop is slower, and does
 
 log = logging.getLogger(__name__)
 
+DAY_S = 86_400
 BACKLOG = 2_048
 STOP_S = 1
 # The loop and the dispatcher share the interpreter lock. With Python's own 5 ms one of them waits
@@ -103,9 +105,9 @@ class WebServer:
         door: Door,
         front: Front,
         addresses: Sequence[Address],
-        certificate: str = "",
-        key: str = "",
+        web: WebConfig,
     ) -> None:
+        certificate, hsts_s = web.tls_certificate, web.hsts_days * DAY_S
         self._door = door
         self.front = front
         self._addresses = addresses
@@ -116,7 +118,8 @@ class WebServer:
             access_log=False, proxy_headers=False, server_header=False, date_header=True,
             timeout_graceful_shutdown=STOP_S, ws_max_size=FRAME_BYTES_MAX,
             ws_per_message_deflate=False,
-            ssl_certfile=certificate or None, ssl_keyfile=key or None,
+            ssl_certfile=certificate or None, ssl_keyfile=web.tls_key or None,
+            headers=[("strict-transport-security", f"max-age={hsts_s}")] if hsts_s else [],
         )  # fmt: skip
         self.connections = Connections(door)
         self._server = Listener(config, self.connections)
