@@ -97,9 +97,9 @@ def flow(wire, users, operator, steps, seed):
             wire.ask(op="order.cancel_all", params={})
 
 
-def story(door, steps, seed=11):
+def story(door, steps, seed=11, wire_of=Checked):
     users, operator = [door.user("ann"), door.user("bob")], door.user("olga", "operator")
-    with Checked(door, users[0]) as wire:
+    with wire_of(door, users[0]) as wire:
         for words in CHANNELS:
             assert wire.ask(op="subscribe", id="s", **words)["ok"]
         wire.ask(op="ping")

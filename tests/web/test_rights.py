@@ -52,6 +52,7 @@ ROUTES = {
     "GET /calendar": Line(PUBLIC),
     "GET /depth": Line(PUBLIC, {"symbol": "BTC_USD"}),
     "GET /trades": Line(PUBLIC, {"symbol": "BTC_USD"}),
+    "GET /asyncapi.json": Line(PUBLIC),
     "GET /statistics": Line(PUBLIC, {"symbol": "BTC_USD"}),
     "GET /auction": Line(PUBLIC, {"symbol": "BTC_USD"}),
     "GET /ticker": Line(PUBLIC, {"symbol": "BTC_USD"}),

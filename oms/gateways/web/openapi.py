@@ -69,7 +69,7 @@ def document(entries: Iterable[Entry]) -> Told:
     others = [shape for each in listed for shape in (*each.answer.shapes, each.sent) if shape]
     shapes = [*sorted(kinds, key=lambda kind: kind.__name__), *others]
     schemas, components = msgspec.json.schema_components(shapes, ref_template=REF)
-    _take_numbers(components)
+    take_numbers(components)
     shown = dict(zip(map(id, others), schemas[len(kinds) :], strict=True))
     paths: Told = {}
     for each in listed:
@@ -163,16 +163,16 @@ def _shape(shapes: list[Told], status: int) -> Told:
     return either[0] if len(either) == 1 else {"anyOf": either}
 
 
-def _take_numbers(schema: Any) -> None:
+def take_numbers(schema: Any) -> None:
     """What is read as a number may also be sent as one: see words.Numeral."""
     if isinstance(schema, list):
         for each in schema:
-            _take_numbers(each)
+            take_numbers(each)
     elif isinstance(schema, dict):
         if schema.get("pattern") in NUMERALS:
             schema["type"] = ["string", NUMERALS[schema["pattern"]]]
         for each in schema.values():
-            _take_numbers(each)
+            take_numbers(each)
 
 
 def _of_query(about: Told) -> Told:

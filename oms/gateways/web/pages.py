@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
+from oms.gateways.web import asyncapi
 from oms.gateways.web.errors import Reply, http_error
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.messages import schema
@@ -104,6 +105,7 @@ class Pages:
         self._index = (STATIC / "console" / "index.html").read_text(encoding="utf-8")
         self._document: Told = {}
         self._messages: Told = {}
+        self._sockets: Told = {}
 
     def entries(self) -> list[Entry]:
         public = Right.PUBLIC
@@ -115,6 +117,8 @@ class Pages:
                   "what the console is made of", answer=FILE),
             Entry("GET", "/openapi.json", self.openapi, public, "this description"),
             Entry("GET", "/ws-schema.json", self.messages, public, "messages of a WebSocket"),
+            Entry("GET", "/asyncapi.json", self.asyncapi, public,
+                  "the description of the WebSocket"),
             Entry("GET", "/docs", self.docs, public, "the same, as a page to try things on",
                   answer=PAGE),
         ]  # fmt: skip
@@ -122,6 +126,10 @@ class Pages:
     async def openapi(self, _ask: Ask, _: None) -> Reply:
         self._document = self._document or document(self._entries)
         return Reply(self._document)
+
+    async def asyncapi(self, _ask: Ask, _: None) -> Reply:
+        self._sockets = self._sockets or asyncapi.document(self._entries)
+        return Reply(self._sockets)
 
     async def messages(self, _ask: Ask, _: None) -> Reply:
         self._messages = self._messages or schema()
