@@ -47,6 +47,14 @@ def test_the_same_requests_are_answered_as_by_an_order_manager(config, tmp_path,
     assert str(of_remote.value) == str(of_engine.value)
     for hop in ("send", "venue", "publish", "total"):
         assert sum(count for _, _, count in remote.latency_rows(hop)) == 2
+    limit = OperatorRequest(
+        client_order_id="l", action=OperatorAction.SET_LIMIT, scope="ACCOUNT", target="ann",
+        name="position_max", value="7.5",
+    )  # fmt: skip
+    made.oms.submit(limit).result(10)
+    tried = remote.dry_run(order("a-7")).result(10)
+    assert tried == made.oms.dry_run(order("a-7")).result(10)
+    assert tried.room.quantity == 5.5
     canceled = remote.submit(OrderRequest.cancel("ann", "a-2", "a-1")).result(10)
     assert canceled.state == "CANCELED"
 

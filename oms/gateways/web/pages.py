@@ -33,8 +33,8 @@ CHART = "lightweight-charts-5.2.1.mjs"
 IMPORTED = re.compile(rb'^import .* from "\./(\w+\.js)";$', re.MULTILINE)
 FOR_EVER = "public, max-age=31536000, immutable"  # a page names a file with its hash
 GROUPS = {  # of the routes, by the first part of their path
-    "Market": ("depth", "trades", "trade", "ticker", "candles", "markets", "session", "calendar",
-               "time"),
+    "Market": ("depth", "trades", "trade", "ticker", "statistics", "candles", "auction", "markets",
+               "session", "calendar", "time"),
     "Orders": ("order", "orders"),
     "Money": ("balance", "funds", "positions", "ledger"),
     "Users and keys": ("signup", "login", "signin", "refresh", "logout", "logins", "me", "password",
