@@ -69,7 +69,7 @@ FIGURES = {
         "round_trip_ms_p99", "orders_per_s", "alone_engine_cpu_us", "alone_redis_cpu_us",
     },
     "scale_two_engines": {
-        "ratio_to_one", "one_orders_per_s", "two_orders_per_s", "one_engine_cpu_us",
+        "ratio_to_one", "ratio_by_cpu", "one_orders_per_s", "two_orders_per_s", "one_engine_cpu_us",
         "two_engine_cpu_us", "two_redis_cpu_us",
     },
     "web_connections": {"daemon_mb", "kib_per_connection", "connections_lost"},
