@@ -720,7 +720,7 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
     ),
     Fault(
         "there is no bound to what waits", "transport/scripts.py",
-        "  if waiting < room then", "  if true then", ("scale.remote",),
+        "  if waiting + count <= room then", "  if true then", ("scale.remote",),
     ),
     Fault(
         "a look for an order overtakes requests that wait", "roles/asks.py",
