@@ -17,9 +17,9 @@ import pytest
 
 from tests.processes import DATABASE, let_run, wait_until
 from tests.scale.conserving import conserved
+from tests.scale.matrix import HELD_S, redis_target, role_target
 from tests.scale.processes import Persistent, Role, ready
 from tests.scale.servers import RedisServer
-from tests.scale.test_matrix import harm, revive
 from tests.web.served import PROGRAM, SETTINGS, config_text
 
 ROUNDS = int(os.environ.get("OMS_ROUNDS", "8"))
@@ -69,6 +69,7 @@ def test_no_transfer_is_half_whatever_dies(tmp_path):
     chance = random.Random(seed)
     server = RedisServer(tmp_path / "redis").start()
     engines, apis = started(tmp_path, server)
+    targets = [redis_target(server, ()), *(role_target(each) for each in (*engines, *apis))]
     clients = [Mover(f"user{n}", apis, random.Random(seed + n)) for n in range(CLIENTS)]
     try:
         for each in clients:
@@ -78,14 +79,18 @@ def test_no_transfer_is_half_whatever_dies(tmp_path):
             each.thread.start()
         for number in range(ROUNDS):
             let_run(0.3 + chance.random())
-            victims = chance.sample([server, *engines, *apis], chance.choice((1, 1, 2)))
-            told = [(chance.choice(("kill", "kill", "stop")), each) for each in victims]
-            print(f"round {number}: {[(w, getattr(v, 'name', 'redis')) for w, v in told]}")
-            for what, victim in told:
-                harm(what, victim)
-            let_run(chance.random() * 0.5)
-            for role in (server, *engines, *apis):
-                revive(role)
+            done = [
+                (chance.choice(("kill", "kill", "stop")), each)
+                for each in chance.sample(targets, chance.choice((1, 1, 2)))
+            ]
+            print(f"round {number}: {[(how, each.name) for how, each in done]}")
+            for how, each in done:
+                each.harm(how, "")
+            let_run(chance.choice((0.1, HELD_S)))
+            for how, each in done:
+                each.mend(how)
+            for each in targets:
+                each.revive()  # one that was stopped for too long ends by itself
             if number % 2:
                 ready(apis)
         ready(apis)
@@ -125,11 +130,11 @@ def audit(engines, clients):
         assert engine.process is not None and engine.process.wait(20) == 0, engine.output
         for command in ("verify", "ledger"):
             done = subprocess.run(
-                [sys.executable, str(PROGRAM), command, "--data-dir", str(engine._directory)],
+                [sys.executable, str(PROGRAM), command, "--data-dir", str(engine.directory)],
                 capture_output=True, text=True, timeout=300, check=False,
             )  # fmt: skip
             assert done.returncode == 0, done.stdout + done.stderr
-    instants = conserved([engine._directory / DATABASE for engine in engines], "BTC")
+    instants = conserved([engine.directory / DATABASE for engine in engines], "BTC")
     print(f"{dict(ended)} transfers, conserved at each of {instants} instants")
     assert ended["DONE"] and ended["RETURNED"]
 

@@ -8,7 +8,7 @@ import pytest
 from oms.requests import FundsAction, FundsRequest
 from oms.roles.taking import Commands
 from oms.turn.dispatcher import Dispatcher
-from tests.scale.parts import api, deposit, engine, order, replace, wait_for
+from tests.scale.parts import KEYS, api, deposit, engine, order, replace, wait_for
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_an_order_is_looked_for_behind_what_an_engine_before_has_left(
     started(engine, tmp_path, config).stop()
     remote = started(api, config, follows=False)
     waiting = [remote.submit(order(f"a-{n}")) for n in range(50)]
-    wait_for(lambda: client.xlen("cmd:{main}") == 50)
+    wait_for(lambda: int(client.get(KEYS.waiting) or 0) == 50)
     started(engine, tmp_path, config)
     assert remote.find_order("ann", "a-49").result(10) is not None
     assert all(each.result(10).state == "NEW" for each in waiting)
