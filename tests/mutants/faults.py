@@ -684,7 +684,7 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
     ),
     Fault(
         "an answer goes to another api", "roles/telling.py",
-        "enumerate(replies.values(), 6)", "enumerate(reversed(replies.values()), 6)",
+        "enumerate(replies.values(),", "enumerate(reversed(replies.values()),",
         ("scale.engine",),
     ),
     Fault(

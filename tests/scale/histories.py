@@ -60,7 +60,8 @@ Door = Callable[[Any], Told]
 
 
 class Client:
-    """A thread that asks for `count` things in each world, of a door by chance."""
+    """A thread that asks for `count` things in each world, of a door by chance. share: of all that,
+    how much it may ask for by now."""
 
     def __init__(
         self, name: str, worlds: Iterable[World], doors: list[Door], count: int, seed: int,
@@ -70,6 +71,7 @@ class Client:
         self.worlds = list(worlds)
         self.calls: list[Call] = []
         self.unknown = self.again = 0
+        self.share = 1.0
         self.failure: BaseException | None = None
         self._chance, self._stays_unknown = random.Random(seed), stays_unknown
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -89,6 +91,9 @@ class Client:
             for world in self.worlds:
                 number, until = 0, len(self.calls) + self.count
                 while len(self.calls) < until:
+                    if len(self.calls) > self.share * self.count * len(self.worlds):
+                        time.sleep(AGAIN_S)
+                        continue
                     number += 1
                     self._ask(self._wish(world, number))
         except BaseException as error:

@@ -70,7 +70,7 @@ def trade(config, tmp_path, started):
 def at(clients, share):
     """Wait until so much of what they ask is answered, so that a fault comes in the middle."""
     whole_count = sum(each.count * len(each.worlds) for each in clients)
-    wait_until(lambda: len(whole(clients)) >= share * whole_count)
+    wait_until(lambda: len(whole(clients)) >= share * whole_count, 60)
 
 
 def test_two_apis_tell_one_history(trade):
@@ -122,6 +122,8 @@ def test_processes_that_are_killed_tell_one_history(tmp_path):
             for number in range(CLIENTS)
         ]
         for number in range(KILLS):
+            for each in clients:
+                each.share = (number + 1) / KILLS
             at(clients, (number + chance.random()) / KILLS)
             victim = chance.choice((engine, engine, server, *apis))
             print(f"kill {getattr(victim, 'name', 'redis')} at {len(whole(clients))} calls")
