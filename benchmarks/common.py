@@ -116,6 +116,19 @@ def skip(name: str, why: str) -> int:
     return 0
 
 
+def without_postgres() -> str:
+    """Why nothing can be measured with a Postgres server here; "" if it can."""
+    try:
+        from tests.scale.postgres.servers import NoServerError, binary
+    except ImportError as error:
+        return f"{error.name} is missing: pip install '.[postgres]'"
+    try:
+        binary("postgres")
+    except NoServerError as error:
+        return str(error)
+    return ""
+
+
 def _line(figures: Figures) -> str:
     return "  ".join(
         f"{key}={value}" if isinstance(value, str) else f"{key}={value:,.5g}"

@@ -23,7 +23,7 @@ from contextlib import closing
 from pathlib import Path
 
 from client import Flow, config, whole_path
-from common import ROOT, Claim, Figures, parser, percentile, report, skip
+from common import ROOT, Claim, Figures, parser, percentile, report, skip, without_postgres
 
 from oms import OrderManagement
 from oms.config import Config
@@ -150,15 +150,8 @@ def main() -> int:
     args = arguments.parse_args()
     if args.quick:
         args.orders, args.rate, args.seconds = 3_000, 500, 1.0
-    try:
-        from tests.scale.postgres.servers import NoServerError, binary
-    except ImportError as error:
-        return skip("db_filler", f"{error.name} is missing: pip install '.[postgres]'")
-    try:
-        binary("postgres")
-    except NoServerError as error:
-        return skip("db_filler", str(error))
-    return report("db_filler", args, measure, CLAIMS)
+    why = without_postgres()
+    return skip("db_filler", why) if why else report("db_filler", args, measure, CLAIMS)
 
 
 if __name__ == "__main__":

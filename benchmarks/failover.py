@@ -17,7 +17,7 @@ import time
 from dataclasses import replace
 
 from client import ACCOUNT, Flow, ask, config, stepped, wait_for_link
-from common import ROOT, Claim, Figures, parser, report, skip
+from common import ROOT, Claim, Figures, parser, report, skip, without_postgres
 from recovery import NEVER, take_snapshot
 
 from oms import OrderManagement, OrderRequest, Side
@@ -92,15 +92,8 @@ def main() -> int:
     args = arguments.parse_args()
     if args.quick:
         args.entries, args.open, args.tail = 3_000, 200, 1_000
-    try:
-        from tests.scale.postgres.servers import NoServerError, binary
-    except ImportError as error:
-        return skip("failover", f"{error.name} is missing: pip install '.[postgres]'")
-    try:
-        binary("postgres")
-    except NoServerError as error:
-        return skip("failover", str(error))
-    return report("failover", args, measure, CLAIMS)
+    why = without_postgres()
+    return skip("failover", why) if why else report("failover", args, measure, CLAIMS)
 
 
 if __name__ == "__main__":

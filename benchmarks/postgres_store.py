@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from client import Flow, config, whole_path
-from common import Claim, Figures, parser, report, skip
+from common import Claim, Figures, parser, report, skip, without_postgres
 
 from oms.config import Config, StoreConfig
 
@@ -64,15 +64,8 @@ def main() -> int:
     args = arguments.parse_args()
     if args.quick:
         args.orders = 3_000
-    try:
-        from tests.scale.postgres.servers import NoServerError, binary
-    except ImportError as error:
-        return skip("postgres_store", f"{error.name} is missing: pip install '.[postgres]'")
-    try:
-        binary("postgres")
-    except NoServerError as error:
-        return skip("postgres_store", str(error))
-    return report("postgres_store", args, measure, CLAIMS)
+    why = without_postgres()
+    return skip("postgres_store", why) if why else report("postgres_store", args, measure, CLAIMS)
 
 
 if __name__ == "__main__":

@@ -1,96 +1,51 @@
 """OrderManagement: the one object a caller holds.
 
 Flow:  caller -> [manager] -> inbox -> dispatcher -> store -> publisher -> caller
-It builds the parts, starts and stops their threads in order, and answers questions from what
-is published. It holds no order itself.
+It builds the parts, starts and stops their threads in order, and takes requests; what it can be
+asked is in questions.py, and how it answers in lookups.py. It holds no order itself.
 """
 
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, suppress
-from datetime import tzinfo
-from decimal import Decimal
-from fractions import Fraction
-from itertools import groupby, islice
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from threading import get_ident
 from types import TracebackType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
-from oms.clock import NANOS, Clock, ManualClock, SystemClock, pause, utc_text
+from oms.clock import NANOS, Clock, ManualClock, SystemClock, pause
 from oms.config import Config, StoreConfig
 from oms.desk.calendar import TradingSession
-from oms.desk.desk import Desk
-from oms.desk.hours import zone_of
-from oms.enums import Phase, Scope, Side, Trading
-from oms.errors import DeadlockError, StoppedError, StoreError, ValidationError
-from oms.instruments import Instrument
-from oms.market_data import (
-    Candle,
-    DecimalLevel,
-    DepthSnapshot,
-    Level,
-    Prices,
-    TradeEvent,
-    TradePrint,
-    in_units,
-    levels_of,
-)
-from oms.money import plain, to_decimal
-from oms.positions import LATEST, Pnl, Position, Trade, pnl_of, position_of, report_id_of, trade_of
+from oms.errors import StoppedError, StoreError, ValidationError
+from oms.lookups import Lookups, check_callable
 from oms.reject_reasons import RejectReason
 from oms.reports import (
-    COMMAND_ANSWERS,
-    NUMBER_BITS,
-    OF_CHANGES,
-    TRADE,
-    AccountSnapshot,
-    OrderPage,
     OrderResponse,
     refused,
-    standing_of,
 )
 from oms.requests import OrderRequest, Request, line_of
-from oms.requests.codec import origin_of
 from oms.requests.internal import VenueReport, check_venue_report
-from oms.requests.operators import OPERATOR
-from oms.requests.orders import SEQUENCE_MAX, Origin
 from oms.stores import Store
 from oms.stores.lock import DataLock
 from oms.stores.sql_store import SqlStore
 from oms.stores.sqlite import PersistentStorage
-from oms.turn.actions import ActionPage, actions_of
 from oms.turn.answer import Answer, Asker, answer_of
-from oms.turn.details import OrderDetails, details_of
 from oms.turn.dispatcher import Dispatcher
 from oms.turn.fair import FairInbox
-from oms.turn.history import Grid, Instant, candles_of, instant_ns, statistics_of
 from oms.turn.inbox import Inbox
-from oms.turn.intake import Intake
-from oms.turn.latency import HOPS
-from oms.turn.movements import MovementPage, movements_of
-from oms.turn.one_shot import DryRun, dry_run, place_pair
-from oms.turn.publisher import Listener, MarketListener, Publisher, TurnListener, fail, settle
-from oms.turn.schedule import phase_starts
+from oms.turn.one_shot import place_pair
+from oms.turn.publisher import Listener, MarketListener, Publisher, TurnListener, fail
 from oms.turn.session_keeper import SessionKeeper
-from oms.turn.story import Explained, Story, Words, reports_named
-from oms.turn.tape import told_of
 from oms.turn.threads import Job, Worker
 from oms.users import Arm
 from oms.venues import EmbeddedVenue, Venue
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-FOLLOW_S_MAX = 5.0  # a turn takes milliseconds, unless the disk is stuck
 BATCH_MAX = 100
-MOVEMENTS_MAX = ORDERS_MAX = 1_000  # in one answer
-TRADES_MAX = 1_000  # in one answer
-ACTIONS_MAX = 200  # in one answer
-DAYS_MAX, WINDOWS_MAX, DAY_NS = 366, 400, 86_400 * NANOS
 DISPATCHER = "oms-dispatch"
 REFUSALS_FREE = 8  # of one thread, so many at once cost it no pause
 AGAIN_NS = 100_000_000  # a refusal within this time of the one before is one again
@@ -103,51 +58,6 @@ class Refusals(threading.local):
     """How often this thread was refused of late, and when last."""
 
     count = last_ns = 0
-
-
-class OpenCount(NamedTuple):
-    """How many orders are open, and of how many accounts and symbols."""
-
-    orders: int
-    accounts: int
-    symbols: int
-
-
-class StateDigest(NamedTuple):
-    """Two exchanges of the same digest are in the same state. seq: of the journal, up to there."""
-
-    seq: int
-    digest: str
-
-
-class Halts(NamedTuple):
-    """Who may trade. everybody: of all. why: of a halt of all, as the operator said; "" for none.
-    accounts, symbols: those of which an operator said something else than ACTIVE; a market that is
-    halted has the phase HALTED, too."""
-
-    everybody: Trading
-    why: str
-    accounts: dict[str, Trading]
-    symbols: dict[str, Trading]
-
-
-class AccountLimits(NamedTuple):
-    """What an account may do at most. groups: those it is in. limits: limit -> text, as configured
-    and as operators set it since; only what is limited."""
-
-    groups: list[str]
-    tier: str
-    limits: dict[str, str]
-
-
-class CalendarWindow(NamedTuple):
-    """One stretch of trading. phases: when each begins, nanoseconds since 1970, in order."""
-
-    trading_date: str
-    open_ns: int
-    close_ns: int
-    note: str
-    phases: list[tuple[Phase, int]]
 
 
 def store_of(config: StoreConfig, directory: Path, *, accept_loss: int | None = None) -> Store:
@@ -186,7 +96,7 @@ def postgres() -> Any:
     return PostgresStorage
 
 
-class OrderManagement:
+class OrderManagement(Lookups):
     """Takes orders from any thread; every answer it gives is already on disk.
 
     config: see config.ini. clock, venue, store: what to use instead of the machine's clock,
@@ -379,11 +289,6 @@ class OrderManagement:
         if self._on_failure is not None:
             self._on_failure(name, error)
 
-    def _drop_questions(self) -> None:
-        with suppress(IndexError):  # two threads may be at it
-            while True:
-                self.dispatcher.questions.popleft()(None)
-
     # --- requests ---
 
     def on_data(self, request: Request) -> None:
@@ -474,56 +379,6 @@ class OrderManagement:
         """
         return place_pair(self, stop, limit, undo_id, answer_of(self.dispatcher))
 
-    def dry_run(self, request: Request) -> "Future[DryRun]":
-        """What would become of a request now: why it would be refused, what it would reserve.
-
-        Nothing is recorded, and nothing promised: the next request may change it. Raises as
-        `on_data`; the future holds StoppedError if the order manager stops before it answers.
-        """
-        line = line_of(request)
-        if not self._running or self.inbox.closed:
-            stopped: Future[DryRun] = answer_of(self.dispatcher)
-            stopped.set_exception(StoppedError("the order manager is not running"))
-            return stopped
-        return self.between_turns(lambda desk, intake: dry_run(intake, desk, line))
-
-    def between_turns(
-        self, question: Callable[[Desk, Intake], T], *, behind: str | None = None
-    ) -> "Future[T]":
-        """Have a question answered on the dispatcher's thread, between two turns: what it sees
-        is on disk. It must only look. The future holds what it raised, or StoppedError. Once
-        the order manager has stopped it is answered at once, on the caller's thread.
-
-        behind: only once all requests of this account are answered that were handed over before.
-        """
-        _check_callable("question", question)
-        answer: Future[T] = answer_of(self.dispatcher)
-        is_done = self.inbox.behind(behind) if behind is not None else None
-
-        def ask(intake: Intake | None) -> None:
-            if intake is not None and self._running and is_done is not None and not is_done():
-                self.dispatcher.questions.append(ask)
-                self.inbox.wake()
-                return
-            if intake is None:
-                settle(answer, None, StoppedError("stopped before it answered"))
-                return
-            try:
-                found = question(self.dispatcher.desk, intake)
-            except BaseException as error:  # whatever it is, the dispatcher goes on
-                settle(answer, None, error)
-            else:
-                settle(answer, found)
-
-        if self._running:
-            self.dispatcher.questions.append(ask)
-            self.inbox.wake()
-            if not self._running or self.failure is not None:  # it stopped meanwhile
-                self._drop_questions()
-        else:  # no turn is under way, nor will one be
-            ask(self.dispatcher.intake)
-        return answer
-
     def on_data_response(self, response: VenueReport) -> None:
         """What a remote venue calls, from any thread, with each report.
 
@@ -539,7 +394,7 @@ class OrderManagement:
 
         It must not wait: everybody else does until it returns. What it raises is logged.
         """
-        _check_callable("callback", callback)
+        check_callable("callback", callback)
         self.publisher.add_listener(callback)
 
     def add_market_listener(self, callback: MarketListener) -> None:
@@ -548,7 +403,7 @@ class OrderManagement:
         On the dispatcher's thread, after the private reports of the same turn; as above it must
         not wait, and what it raises is logged and counted.
         """
-        _check_callable("callback", callback)
+        check_callable("callback", callback)
         self.publisher.add_market_listener(callback)
         self.dispatcher.feed.want_depth()
 
@@ -556,13 +411,13 @@ class OrderManagement:
         """Have each turn told to `callback` as a whole, from the next one on, also one without a
         report: behind all that the other listeners were told of it, on the dispatcher's thread. As
         above it must not wait, and what it raises is logged and counted."""
-        _check_callable("callback", callback)
+        check_callable("callback", callback)
         self.publisher.add_turn_listener(callback)
         self.dispatcher.feed.want_depth()
 
     def remove_listener(self, callback: Listener | MarketListener | TurnListener) -> None:
         """Tell this callback nothing more; it may still hear what is being told now."""
-        _check_callable("callback", callback)
+        check_callable("callback", callback)
         self.publisher.remove_listener(callback)
 
     def _refuse(self, line: tuple[Any, ...], answer: Asker[OrderResponse] | None) -> None:
@@ -589,436 +444,6 @@ class OrderManagement:
                 "the order manager has stopped" if self._stopped else "start() comes before"
             )
 
-    def _check_may_wait(self, what: str) -> None:
-        if self.dispatcher.thread_id == get_ident():
-            raise DeadlockError(f"{what} in a listener waits for the listener's own thread")
-
-    # --- questions; all answers come from what is published, none waits for a write ---
-
-    def get_order(self, account: str, named: str | int) -> OrderResponse | None:
-        """How an order stands, by any client order id it has had, or by its order id; None if
-        there is no such order. A response to no request: its client_order_id is the latest."""
-        _check_text("account", account)
-        if type(named) is not int:
-            named = plain(named)  # type: ignore[assignment]
-        if type(named) is not int:
-            _check_text("named", named)
-        if not f"{account}{named}".isascii():  # no id is like that, and no store may look for it
-            return None
-        report = standing_of(self.store.find_reports(account, named))
-        if report is None or report.type in COMMAND_ANSWERS:  # an id of a deposit, say
-            return None
-        return self.publisher.response(report)
-
-    def order_details(self, order_ids: Sequence[int]) -> dict[int, OrderDetails]:
-        """What orders are for, by order id: type, price, quantity and terms as asked and changed
-        since; left out where there is no such order. From the store, some 50 us each. Raises
-        ValidationError."""
-        order_ids = _checked_ids(order_ids)
-        known = self.publisher.instruments
-        found = self.store.find_asked([each for each in order_ids if 0 < each <= SEQUENCE_MAX])
-        return {each.claim[0]: details_of(each, known) for each in found}
-
-    def details_for(self, responses: Sequence[OrderResponse]) -> list[OrderDetails | None]:
-        """The same for the order of each of these, in their order; None where it has no details.
-        One look into the store for all of them. Raises ValidationError."""
-        if type(responses) not in (list, tuple) or any(
-            type(each) is not OrderResponse for each in responses
-        ):
-            raise ValidationError("responses", responses, "a list of responses")
-        found = self.order_details(list({each.order_id: None for each in responses}))
-        return [found.get(each.order_id) for each in responses]
-
-    def details_heard(self, response: OrderResponse) -> OrderDetails | None:
-        """The same for one order that a listener was told of, as it is by then. Raises
-        ValidationError."""
-        if type(response) is not OrderResponse:
-            raise ValidationError("response", response, "a response")
-        return self.order_details([response.order_id]).get(response.order_id)
-
-    def orders(
-        self, account: str, *, symbol: str = "", side: Side | None = None, before: int = 0,
-        limit: int = ORDERS_MAX,
-    ) -> OrderPage:  # fmt: skip
-        """How an account's orders stand, the newest first: open ones, ended ones, refused ones.
-
-        before: the `before` of the page before; 0: from the newest on. A page has `limit` orders
-        at most; fewer do not mean that there are no more, `before` = 0 does. From the store.
-        Raises ValidationError, naming the field.
-        """
-        _check_text("account", account)
-        _check_text("symbol", symbol)
-        limit = plain(limit)  # type: ignore[assignment]
-        if type(limit) is not int or not 1 <= limit <= ORDERS_MAX:
-            raise ValidationError("limit", limit, f"1 to {ORDERS_MAX}")
-        if type(before) is not int or not 0 <= before <= SEQUENCE_MAX:
-            raise ValidationError("before", before, f"0 to {SEQUENCE_MAX}")
-        if not f"{account}{symbol}".isascii():
-            return OrderPage([], 0)
-        ids, following = self.store.find_orders(
-            account, symbol, side.value if side is not None else "", before or SEQUENCE_MAX, limit
-        )
-        standing = [standing_of(self.store.find_reports(account, order_id)) for order_id in ids]
-        return OrderPage(
-            [self.publisher.response(each) for each in standing if each is not None], following
-        )
-
-    def fills(self, account: str, order_id: int, *, limit: int = ORDERS_MAX) -> list[OrderResponse]:
-        """The latest fills of an order, oldest first, as they were told; at most `limit`. Raises
-        ValidationError."""
-        _check_text("account", account)
-        _checked_ids([order_id])
-        found = [each for each in self.store.find_reports(account, order_id) if each.type == TRADE]
-        return [self.publisher.response(each) for each in found[-limit:]]
-
-    def symbol_limits(self) -> "Future[dict[str, dict[str, str]]]":
-        """What an order of each symbol may be: limit -> text, as configured and as operators set
-        it since; only what is limited."""
-        return self.between_turns(
-            lambda desk, _intake: {
-                symbol: desk.risk.texts(Scope.SYMBOL, symbol) for symbol in desk.instruments
-            }
-        )
-
-    def account_limits(self, account: str) -> "Future[AccountLimits]":
-        """Raises ValidationError."""
-        _check_text("account", account)
-        return self.between_turns(
-            lambda desk, _intake: AccountLimits(
-                desk.risk.groups_of(account), desk.ledger.tiers.get(account, ""),
-                desk.risk.texts(Scope.ACCOUNT, account),
-            )
-        )  # fmt: skip
-
-    def halts(self) -> "Future[Halts]":
-        """Who may trade, as operators said it."""
-        return self.between_turns(
-            lambda desk, _intake: Halts(
-                desk.risk.everybody, desk.risk.killed, dict(desk.risk.accounts),
-                dict(desk.risk.symbols),
-            )
-        )  # fmt: skip
-
-    def digest(self) -> "Future[StateDigest]":
-        """The fingerprint of the state, as the command `digest` prints it. No request is answered
-        while it is made: that is some 20 us an open order."""
-        return self.between_turns(
-            lambda *_: StateDigest(self.dispatcher.fold.last_seq, self.dispatcher.fold.digest())
-        )
-
-    def calendar(self, from_ns: int, days: int = 7) -> list[CalendarWindow]:
-        """Windows of trading that end after an instant and begin within so many days of it, with
-        what each market does in them but for halts. Raises ValidationError."""
-        for name, value, most in (("from_ns", from_ns, SEQUENCE_MAX), ("days", days, DAYS_MAX)):
-            if type(value) is not int or not 0 <= value <= most:
-                raise ValidationError(name, value, f"0 to {most}")
-        until_ns, found = from_ns + days * DAY_NS, list[CalendarWindow]()
-        for window in self.session.schedule.windows(from_ns):
-            if window.open_ns >= until_ns or len(found) == WINDOWS_MAX:
-                break
-            found.append(CalendarWindow(
-                window.trading_date.isoformat(), window.open_ns, window.close_ns, window.note,
-                phase_starts(self.dispatcher.desk.settings, window),
-            ))  # fmt: skip
-        return found
-
-    def count_open(self, account: str = "", symbol: str = "") -> OpenCount:
-        """Of an account and a symbol; "": of all. Raises ValidationError."""
-        _check_text("account", account)
-        _check_text("symbol", symbol)
-        found = [
-            report for report in self.publisher.open.copy().values()
-            if account in ("", report.account) and symbol in ("", report.symbol)
-        ]  # fmt: skip
-        accounts, symbols = {r.account for r in found}, {r.symbol for r in found}
-        return OpenCount(len(found), len(accounts), len(symbols))
-
-    def actions(self, *, before: int = 0, limit: int = ACTIONS_MAX) -> ActionPage:
-        """What was asked in the name of the account "operator", the newest first: commands, mass
-        cancels of all accounts, busts, changes of markets and users; refused ones, too.
-
-        before: the `before` of the page before; 0: from the newest on. From the store, on the
-        caller's thread, some 0.2 ms each. Raises ValidationError.
-        """
-        if type(limit) is not int or not 1 <= limit <= ACTIONS_MAX:
-            raise ValidationError("limit", limit, f"1 to {ACTIONS_MAX}")
-        if type(before) is not int or not 0 <= before <= SEQUENCE_MAX:
-            raise ValidationError("before", before, f"0 to {SEQUENCE_MAX}")
-        seqs = self.store.find_commands(OPERATOR, before or SEQUENCE_MAX, limit)
-        with self.store.at_one_instant() as store:
-            found = list(actions_of(store, seqs))
-        return ActionPage(found, seqs[-1] if len(seqs) == limit else 0)
-
-    def explain(self, named: str, account: str = "") -> Explained | None:
-        """The story of one order or command, from what is on disk; None if there is none.
-
-        named: a client order id that the account has used; or "order 8", by order id; or the
-        execution id of a report or trade, "9-2". Raises ValidationError.
-        """
-        _check_text("named", named)
-        _check_text("account", account)
-        if not f"{account}{named}".isascii():
-            return None
-        with self.store.at_one_instant() as store:
-            reports = reports_named(store, named, account or None)
-            words = Words(self.publisher.instruments, self.dispatcher.feed.scales())
-            return Story(store, reports, words).told() if reports else None
-
-    def find_order(self, account: str, named: str | int) -> "Future[OrderResponse | None]":
-        """The same, asked behind every request of the account that was handed over before: what is
-        answered None was not among them. Raises as `get_order`."""
-        self.get_order(account, named)  # what cannot be a name is said at once
-        return self.between_turns(
-            lambda _desk, _intake: self.get_order(account, named), behind=account
-        )
-
-    def journal_seq(self, symbol: str = "") -> "Future[int]":  # noqa: ARG002 - one journal has all
-        """The sequence of the latest turn that is on disk, as the dispatcher says: it is alive.
-        symbol: in the journal that has this market; here one has all of them."""
-        return self.between_turns(lambda desk, _intake: desk.reports.turn_seq)
-
-    def account_snapshot(self, account: str) -> "Future[AccountSnapshot]":
-        """Open orders and balances of one instant, and its sequence: what is told from then on
-        comes behind it. Raises ValidationError."""
-        _check_text("account", account)
-        return self.between_turns(
-            lambda desk, _intake: AccountSnapshot(
-                desk.reports.turn_seq, self.open_orders(account), self.balances(account)
-            )
-        )
-
-    def origins(self, order_ids: Sequence[int]) -> dict[int, Origin]:
-        """How each of these orders came; from the journal, on the caller's thread, some 0.1 ms
-        each. Raises JournalError if one was never placed, ValidationError."""
-        lines = self.store.find_lines(_checked_ids(order_ids))
-        return {each: origin_of(line) for each, line in zip(order_ids, lines, strict=True)}
-
-    def placed_ns(self, order_ids: Sequence[int]) -> dict[int, int]:
-        """When the turn that took each of these orders was committed; from the journal, on the
-        caller's thread. One that was never placed is left out. Raises ValidationError."""
-        found = {each: self.store.record_of(each) for each in _checked_ids(order_ids)}
-        return {each: record.wall_ns for each, record in found.items() if record is not None}
-
-    def reports_after(self, account: str, seq: int, upto_seq: int) -> list[OrderResponse] | None:
-        """Every report of an account that the turns behind `seq` and up to `upto_seq` made, in
-        order; None if that lies too far back: see Store.find_after. From the store, on the
-        caller's thread. Raises ValidationError."""
-        _check_text("account", account)
-        after, before = _behind("seq", seq), _behind("upto_seq", upto_seq)
-        found = self.store.find_after(after, before, account=account) if account else []
-        return None if found is None else [self.publisher.response(each) for each in found]
-
-    def trades_after(self, symbol: str, seq: int, upto_seq: int) -> list[TradeEvent] | None:
-        """What the same turns traded, busted and corrected of a symbol, as it was told then; None
-        and errors as above."""
-        instrument = self._traded(symbol)
-        after, before = _behind("seq", seq), _behind("upto_seq", upto_seq)
-        found = self.store.find_after(after, before, symbol=symbol)
-        if found is None:
-            return None
-        turns = groupby(found, lambda report: report.journal_seq)
-        return [in_units(each, instrument) for _, turn in turns for each in told_of(turn)]
-
-    def open_orders(self, account: str) -> list[OrderResponse]:
-        """How each open order of an account stands, oldest first."""
-        _check_text("account", account)
-        found = [r for r in self.publisher.open.copy().values() if r.account == account]
-        found.sort(key=lambda report: report.order_id)
-        for place, report in enumerate(found):
-            if report.type in OF_CHANGES:  # it bears the id of the change
-                told = standing_of(self.store.find_reports(account, report.order_id))
-                found[place] = told or report
-        return [self.publisher.response(report) for report in found]
-
-    def get_depth(self, symbol: str, levels: int) -> tuple[list[DecimalLevel], list[DecimalLevel]]:
-        """Bids and asks, best first: (price, open quantity); at most depth_levels."""
-        bids, asks = self.get_depth_ticks(symbol, levels)
-        instrument = self.publisher.instruments[symbol]
-        scales = instrument.price_scale, instrument.quantity_scale
-        return levels_of(bids, *scales), levels_of(asks, *scales)
-
-    def get_depth_ticks(self, symbol: str, levels: int) -> tuple[list[Level], list[Level]]:
-        """The same as whole numbers: (price in ticks, open lots)."""
-        self._check_symbol(symbol)
-        levels = plain(levels)  # type: ignore[assignment]
-        if type(levels) is not int or levels < 0:
-            raise ValidationError("levels", levels, "a whole number, 0 or more")
-        bids, asks = self.publisher.depth(symbol)
-        return bids[:levels], asks[:levels]
-
-    def depth_snapshot(self, symbol: str) -> DepthSnapshot:
-        """The whole book, and the id of the last depth update in it; empty at a remote venue.
-
-        Books are followed from when somebody first asks, or listens to the market: that very
-        first call waits for the next turn (so no listener may make it), the others for nothing.
-        Raises StoppedError if there is no such turn, DeadlockError if a listener is first.
-        """
-        self._check_symbol(symbol)
-        if not self.dispatcher.feed.follows:
-            self._check_may_wait("the first depth_snapshot()")
-        wait_s = FOLLOW_S_MAX if self._running else 0.0
-        return self.dispatcher.feed.depth_snapshot(symbol, wait_s)
-
-    def balances(self, account: str) -> dict[str, tuple[Decimal, Decimal]]:
-        """By asset: available and reserved, of one instant.
-
-        Empty for an account that is unknown or never had anything, and without a ledger.
-        """
-        return {
-            asset: (to_decimal(available, scale), to_decimal(reserved, scale))
-            for asset, (available, reserved) in self.balances_units(account).items()
-            for scale in (self.dispatcher.feed.scale_of(asset),)
-        }
-
-    def balances_units(self, account: str) -> dict[str, tuple[int, int]]:
-        """The same in whole units of 10**-scale, the asset's own scale."""
-        _check_text("account", account)
-        return self.dispatcher.feed.balances(account)
-
-    def positions(self, account: str) -> list[Position]:
-        """What an account holds of each symbol it ever traded, in the instrument's units: average
-        cost, realized and unrealized profit, fees; as of the last commit. See oms/positions.py."""
-        _check_text("account", account)
-        if not account.isascii():
-            return []
-        return [position_of(each) for each in self.store.find_holdings(account)]
-
-    def ledger(self, account: str, *, before: int = 0, limit: int = MOVEMENTS_MAX) -> MovementPage:
-        """What moved an account's money, newest first: amounts of trades, fees, busts, corrections
-        and funds; of `limit` reports at most, each of which may have three.
-
-        before: the `before` of the page before; 0: from the newest on. A page may have nothing, and
-        yet a `before`. From stored reports and funds entries, without a fold. Orders that traded
-        by rules number 1 are reckoned as if by later ones. Raises ValidationError.
-        """
-        _check_text("account", account)
-        if type(limit) is not int or not 1 <= limit <= MOVEMENTS_MAX:
-            raise ValidationError("limit", limit, f"1 to {MOVEMENTS_MAX}")
-        if type(before) is not int or not 0 <= before <= SEQUENCE_MAX:
-            raise ValidationError("before", before, f"0 to {SEQUENCE_MAX}")
-        if not account.isascii():
-            return MovementPage([], 0)
-        found, following = self.store.find_moved(account, before or SEQUENCE_MAX, limit)
-        known, scales = self.publisher.instruments, self.dispatcher.feed.scales()
-        return MovementPage(list(movements_of(account, found, known, scales)), following)
-
-    def pnl(self, account: str) -> dict[str, Pnl]:
-        """What an account has made, by quote asset: the sums over its positions."""
-        return pnl_of(self.positions(account))
-
-    def trades(
-        self, account: str = "", symbol: str = "", *, before: str = "", limit: int = TRADES_MAX
-    ) -> list[Trade]:
-        """The latest trades of an account and of a symbol, if named, oldest first; at most `limit`.
-
-        From the store, and so all that there ever were. As they stand: busted ones are marked, and
-        have no quantity, corrected ones have their new price and quantity. before: the execution
-        id of a trade; those before it.
-        """
-        _check_text("account", account)
-        _check_text("symbol", symbol)
-        limit = plain(limit)  # type: ignore[assignment]
-        if type(limit) is not int or not 1 <= limit <= TRADES_MAX:
-            raise ValidationError("limit", limit, f"1 to {TRADES_MAX}")
-        report_id = report_id_of("before", before) if before else LATEST
-        if not f"{account}{symbol}".isascii():
-            return []
-        found = self.store.find_trades(account, symbol, report_id, limit)
-        if symbol and not found and symbol not in self.publisher.instruments:
-            self._check_symbol(symbol)  # it was never traded, so it is a mistake
-        return [trade_of(row) for row in reversed(found)]
-
-    def instruments(self, *, delisted: bool = False) -> dict[str, Instrument]:
-        """What is traded: as configured, and as operators changed it. delisted: also what is traded
-        no more."""
-        return dict(self.publisher.instruments if delisted else self.publisher.listed)
-
-    def market_states(self) -> dict[str, Phase]:
-        """The phase of each instrument's market; empty where the venue is somebody else's."""
-        return self.dispatcher.feed.phases()
-
-    def best_bid(self, symbol: str) -> Decimal | None:
-        """The best bid; None if nobody bids."""
-        bids, _ = self.get_depth(symbol, 1)
-        return bids[0][0] if bids else None
-
-    def best_ask(self, symbol: str) -> Decimal | None:
-        """The best ask; None if nobody offers."""
-        _, asks = self.get_depth(symbol, 1)
-        return asks[0][0] if asks else None
-
-    def best_bid_ticks(self, symbol: str) -> int | None:
-        bids, _ = self.get_depth_ticks(symbol, 1)
-        return bids[0][0] if bids else None
-
-    def best_ask_ticks(self, symbol: str) -> int | None:
-        _, asks = self.get_depth_ticks(symbol, 1)
-        return asks[0][0] if asks else None
-
-    def recent_trades(self, symbol: str, limit: int | None = None) -> list[TradePrint]:
-        """The last trades, oldest first; at most `limit`, 1 or more, if given, and trades_kept. As
-        they stand: without busted ones, corrected ones as they were corrected."""
-        self._check_symbol(symbol)
-        if limit is not None and (type(limit) is not int or limit < 1):
-            raise ValidationError("limit", limit, "a whole number, 1 or more")
-        return self.publisher.trades(symbol, limit)
-
-    def get_prices(self, symbol: str) -> Prices:
-        """Last, mid and volume-weighted average price."""
-        bid, ask = self.best_bid_ticks(symbol), self.best_ask_ticks(symbol)
-        trades = self.recent_trades(symbol)
-        lots = sum(trade.quantity_lots for trade in trades)
-        value = sum(trade.price_ticks * trade.quantity_lots for trade in trades)
-        return Prices(
-            symbol,
-            trades[-1].price_ticks if trades else None,
-            Fraction(bid + ask, 2) if bid is not None and ask is not None else None,
-            Fraction(value, lots) if lots else None,
-            self.publisher.instruments[symbol].price_scale,
-        )
-
-    def candles(
-        self, symbol: str, width: str, start: Instant, end: Instant | None = None,
-        upto_seq: int | None = None,
-    ) -> list[Candle]:  # fmt: skip
-        """What was traded in [start, end), as whole candles, oldest first; spans without a trade
-        have none.
-
-        width: whole seconds, minutes or hours, or a day: "1s" to "1d". start, end: nanoseconds
-        since 1970, or a datetime with a zone; by default until now. upto_seq: without what later
-        turns traded, for whoever adds that from events. From the store, on the caller's thread: a
-        day of 100,000 trades takes about a third of a second.
-        """
-        instrument, grid = self._traded(symbol), Grid(width, self._zone)
-        start_ns, end_ns = instant_ns("start", start), self._until(end)
-        return candles_of(self.store, instrument, grid, start_ns, end_ns, upto_seq)
-
-    def statistics(self, symbol: str, end: Instant | None = None) -> Candle:
-        """Open, high, low, last, change, volume, quote volume, VWAP and number of trades of the
-        24 hours before `end` (by default now): one candle, also of the past."""
-        instrument = self._traded(symbol)
-        return statistics_of(self.store, instrument, self._until(end))
-
-    def _until(self, end: Instant | None) -> int:
-        """By default now; what is traded at this very instant counts, too."""
-        return self.clock.wall_ns() + 1 if end is None else instant_ns("end", end)
-
-    @property
-    def _zone(self) -> tzinfo:
-        return zone_of(self.config.session.schedule.zone)
-
-    def _traded(self, symbol: str) -> Instrument:
-        """What is traded, or was: a delisted symbol has a past."""
-        known = self.publisher.instruments
-        if type(symbol) is not str or symbol not in known:
-            raise ValidationError("symbol", symbol, "one of " + ", ".join(known))
-        return known[symbol]
-
-    def _check_symbol(self, symbol: str) -> None:
-        known = self.publisher.listed
-        if type(symbol) is not str or symbol not in known:
-            raise ValidationError("symbol", symbol, "one of " + ", ".join(known))
-
     def lost_arms(self) -> list[tuple[str, Arm]]:
         """Users' arms whose sockets are lost with their process: told once, as those of an earlier
         process."""
@@ -1027,91 +452,7 @@ class OrderManagement:
             return []
         return [(user.name, arm) for user in self.access.users() for arm in user.arms]
 
-    def latency_rows(self, hop: str) -> list[tuple[int, int, int]]:
-        """How often a hop took how long since the start: from ns, to ns, how many. Raises
-        ValidationError."""
-        _check_text("hop", hop)
-        if hop not in HOPS:
-            raise ValidationError("hop", hop, "one of " + ", ".join(HOPS))
-        return self.dispatcher.tracker.histogram(hop).rows()
-
-    def get_status(self) -> dict[str, Any]:
-        """How it goes: plain data, JSON as it stands. Durations are nanoseconds."""
-        dispatcher, inbox = self.dispatcher, self.inbox
-        now_ns = self.clock.monotonic_ns()
-        desk, limited = dispatcher.desk, self.config.throttle.policy != "off"
-        wall_ns = self.clock.wall_ns()
-        window, open_ns = self.session.window_at(wall_ns), self.session.next_open_ns(wall_ns)
-        close_ns = self.session.next_close_ns(wall_ns)
-        return {
-            "health": self._health(),
-            "session": "open" if window else "closed",
-            "trading_date": window.trading_date.isoformat() if window else None,
-            "opens": utc_text(open_ns) if open_ns is not None else None,
-            "closes": utc_text(close_ns) if close_ns is not None else None,
-            "link": "up" if self.session.logged_on else "down",
-            "logon_attempts": self.keeper.attempts,
-            "inbox": inbox.size,
-            "inbox_peak": inbox.peak,
-            "waiting": desk.queue.size,
-            "waiting_peak": desk.queue.peak,
-            "in_flight": dispatcher.tracker.in_flight,
-            "unknown": dispatcher.tracker.unknown,
-            "open_orders": len(self.publisher.open),
-            "clock": {
-                "jumps": dispatcher.times.jumps,
-                "jump_ns": dispatcher.times.jump_ns if dispatcher.times.jumps else None,
-                "behind_ns": dispatcher.times.behind_ns,
-            },
-            "journal_seq": dispatcher.fold.last_seq,
-            "turns": dispatcher.turns,
-            "published": self.publisher.published,
-            "rejects": dict(self.publisher.rejects),
-            "listener_failures": self.publisher.failures,
-            "venue_anomalies": dispatcher.anomalies,
-            "throttle": {
-                "policy": self.config.throttle.policy,
-                "sends_max": self.config.throttle.sends_max,
-                "in_use": dispatcher.throttler.in_use(now_ns) if limited else None,
-                "free": dispatcher.throttler.free(now_ns) if limited else None,
-            },
-            "store": "ok" if dispatcher.blocked is None else dispatcher.blocked.value,
-            "store_lag": inbox.size,
-            "store_log_bytes": dispatcher.log_bytes,
-            "latency_ns": dispatcher.tracker.latency(),
-        }
-
-    def _health(self) -> str:
-        if self.failure is not None or not self._running:
-            return "stopped" if self.failure is None else "failed"
-        degraded = self.dispatcher.blocked is not None or self.keeper.gave_up
-        return "degraded" if degraded else "ok"
-
 
 def is_fair(config: Config) -> bool:
     """Do clients take turns? By default where the front door lets many in."""
     return config.queue.fair == "yes" or (config.queue.fair == "auto" and config.web.enabled)
-
-
-def _check_callable(name: str, value: object) -> None:
-    if not callable(value):
-        raise ValidationError(name, value, "a function, or what can be called like one")
-
-
-def _behind(name: str, seq: int) -> int:
-    """Above the ids of a turn's reports, and below those of the next. Raises ValidationError."""
-    seq_max = (SEQUENCE_MAX >> NUMBER_BITS) - 1
-    if type(seq) is not int or not 0 <= seq <= seq_max:
-        raise ValidationError(name, seq, f"0 to {seq_max}")
-    return (seq + 1) << NUMBER_BITS
-
-
-def _checked_ids(order_ids: Sequence[int]) -> Sequence[int]:
-    if type(order_ids) not in (list, tuple) or any(type(each) is not int for each in order_ids):
-        raise ValidationError("order_ids", order_ids, "a list of whole numbers")
-    return order_ids
-
-
-def _check_text(name: str, value: object) -> None:
-    if type(value) is not str:
-        raise ValidationError(name, value, "text")

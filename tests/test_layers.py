@@ -10,7 +10,8 @@ LAYERS = [
      "users", "version"},
     {"requests"}, {"exchange", "reports", "positions"},
     {"sections", "idle", "config", "config_text"}, {"desk"},
-    {"venues", "stores", "transport"}, {"turn"}, {"manager"}, {"gateways"}, {"roles"}, {"client"},
+    {"venues", "stores", "transport"}, {"turn"}, {"questions", "lookups", "manager"},
+    {"gateways"}, {"roles"}, {"client"},
     {"aio"}, {"logs", "app", "cli", "commands", "simulation", "top", "__main__"},
 ]  # fmt: skip
 LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -55,8 +56,8 @@ SPLIT = ("transport/", "roles/")  # what the extra `scale` brings beside redis i
 WEB = "gateways/web/"  # what the extra `server` brings is for these files alone
 FAMILY = {  # what a gateway knows of the library: what its users know, and what they may say
     "aio", "clock", "config", "enums", "errors", "gateways", "instruments", "manager",
-    "market_data", "money", "positions", "reject_reasons", "reports", "requests",
-    "sections", "users", "version",
+    "market_data", "money", "positions", "questions", "reject_reasons", "reports",
+    "requests", "sections", "users", "version",
 }  # fmt: skip
 # Of the turn a gateway knows the classes that the library answers in, who is told, the widths of
 # candles, and what makes threads.

@@ -32,6 +32,7 @@ from tests.fakes import (
     hear,
     trade,
 )
+from tests.processes import wait_until
 
 
 def test_its_threads_are_those_of_the_table_and_end_with_it(start_manager):
@@ -244,6 +245,7 @@ def test_a_remote_venue_answers_through_its_own_thread(start_manager):
     oms = start_manager(venue=venue, clock=clock)
     answer = oms.submit(buy("A", 1, 100))
     assert hear(oms, ResponseType.PENDING_NEW).state is OrderState.PENDING_NEW
+    wait_until(lambda: venue.sent)  # from then on the answer is due
     assert not answer.done()
     clock.advance(1)
     assert answer.result(SOON_S).state in (OrderState.NEW, OrderState.FILLED)  # one turn, or two

@@ -22,7 +22,7 @@ from oms.market_data import (
     TradePrint,
 )
 from oms.money import average
-from oms.requests import FundsRequest, OperatorRequest
+from oms.requests import AccessAction, AccessRequest, FundsRequest, OperatorRequest
 from tests.fakes import Stepped, buy, config_of, modify, sell
 
 BTC = Instrument(
@@ -44,6 +44,12 @@ def funds(client_id, action, asset="", amount=None, account="me"):
 
 def operator(client_id, action, **more):
     return OperatorRequest(client_order_id=client_id, action=action, **more)
+
+
+def locked(client_id, user):
+    return AccessRequest(
+        account="operator", client_order_id=client_id, action=AccessAction.LOCK_USER, user=user
+    )
 
 
 def bid(client_id, quantity, price=None, **more):
@@ -229,21 +235,27 @@ def test_a_log_line_tells_quantities_and_prices(desk, caplog):
     # given a resting order
     desk.send(ask("s", "0.23", "60000.5"))
 
-    # when another one takes it, is cancelled, and money comes
-    with caplog.at_level(logging.INFO, logger="oms.turn.publisher"):
+    # when another one takes it, its rest is modified, and money and a kill switch come
+    with caplog.at_level(logging.INFO, logger="oms.turn.log_lines"):
         desk.send(bid("b", "0.5", "60001"))
+        desk.send(modify("m", "b", price="60000.9"))
         desk.send(funds("f", FundsAction.DEPOSIT, "USD", "1"))
+        desk.send(locked("u", "ann"))
         desk.send(operator("o", OperatorAction.KILL))
 
     # then each line has what says something, and no field without a value
     order = desk.oms.get_order("me", "b").order_id
     lines = [record.getMessage() for record in caplog.records]
     head = f"account=me client_order_id=b order_id={order} BUY"
-    assert lines[0] == f"NEW {head} 0.5 BTC_USD"
+    assert lines[0] == f"NEW {head} 0.5 BTC_USD @ 60001"
     assert f"TRADE PARTIALLY_FILLED {head} 0.23 BTC_USD @ 60000.5 filled=0.23 open=0.27" in lines
+    head = head.replace("=b ", "=m ")
+    assert f"REPLACED PARTIALLY_FILLED {head} BTC_USD @ 60000.9 filled=0.23 open=0.27" in lines
     deposited = next(line for line in lines if "client_order_id=f " in line)
-    assert deposited.startswith("COMMAND_DONE account=me client_order_id=f command=")
+    assert deposited.startswith("COMMAND_DONE account=me client_order_id=f action=DEPOSIT command=")
     assert " asset=USD, amount=1, available=" in deposited
+    assert any(" client_order_id=u action=LOCK_USER command=" in line for line in lines)
+    assert any(" client_order_id=o action=KILL command=" in line for line in lines)
     assert all("  " not in line and "= " not in line for line in lines)
     assert not any(line.endswith((" ", "=")) for line in lines)
 

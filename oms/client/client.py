@@ -26,7 +26,7 @@ from oms.client.credentials import Reply, credentials_of
 from oms.client.orders import OrderLine
 from oms.client.said import call_of
 from oms.client.server import Server
-from oms.client.streams import Stream, market_of, reports_of
+from oms.client.streams import Stream
 from oms.client.told import (
     Balances,
     balances_of,
@@ -42,6 +42,7 @@ from oms.client.told import (
     trade_of,
     whole,
 )
+from oms.client.topics import market_of, reports_of
 from oms.client.transport import Transport
 from oms.clock import Clock, SystemClock, pause, wall_ns_of
 from oms.enums import Phase, Side

@@ -16,26 +16,31 @@ from oms.clock import Clock
 from oms.enums import Phase, Side, Trading
 from oms.errors import TransportError, ValidationError
 from oms.instruments import Instrument
-from oms.manager import (
+from oms.market_data import Candle, DecimalLevel, DepthSnapshot, TradeEvent, TradePrint, levels_of
+from oms.positions import Pnl, Position, Trade
+from oms.questions import (
     ACTIONS_MAX,
+    MOVEMENTS_MAX,
+    ORDERS_MAX,
     TRADES_MAX,
     AccountLimits,
     CalendarWindow,
     Halts,
     OpenCount,
+    Questions,
     StateDigest,
 )
-from oms.market_data import Candle, DecimalLevel, DepthSnapshot, TradeEvent, TradePrint, levels_of
-from oms.positions import Pnl, Position, Trade
 from oms.reports import AccountSnapshot, OrderPage, OrderResponse
 from oms.requests import Request, line_of
 from oms.requests.codec import to_object
 from oms.requests.orders import Origin
 from oms.roles.heard import Listener
-from oms.roles.link import Link
+from oms.roles.link import TIMED, Link
 from oms.roles.routes import Routes, silent_error
 from oms.turn.actions import ActionPage
 from oms.turn.details import OrderDetails
+from oms.turn.history import Instant, instant_ns
+from oms.turn.latency import HOPS, Histogram
 from oms.turn.movements import MovementPage
 from oms.turn.one_shot import DryRun
 from oms.turn.publisher import settle
@@ -44,17 +49,15 @@ from oms.turn.story import Explained
 T = TypeVar("T")
 
 ANSWER_S_MAX = 5.0  # of a question; those that read a day's trades take a second
-PAGE_MAX = 1_000
 
 
-class Asking:
-    """links: by group. Each method is as that of an OrderManagement."""
+class Asking(Questions):
+    """links: by group."""
 
     def __init__(self, links: Mapping[str, Link], routes: Routes, clock: Clock) -> None:
         self.links, self.routes, self.clock = links, routes, clock
 
     def dry_run(self, request: Request) -> "Future[DryRun]":
-        """As OrderManagement.dry_run."""
         line_of(request)
         link = self.links[self.routes.group_of(request)]
         return link.ask("dry_run", to_object(request))
@@ -62,7 +65,7 @@ class Asking:
     # --- listeners ---
 
     def add_listener(self, callback: Listener) -> None:
-        """As of an OrderManagement, on the group's receiving thread."""
+        """It is told on the group's receiving thread."""
         for link in self.links.values():
             link.heard.add(callback)
 
@@ -75,7 +78,7 @@ class Asking:
             link.heard.remove(callback)
 
     def details_heard(self, response: OrderResponse) -> OrderDetails | None:
-        """As of an OrderManagement: the engine was asked before listeners were told."""
+        """The engine was asked before listeners were told."""
         return self._of_symbol(response.symbol).heard.details_of(response.order_id)
 
     # --- asked of the engines ---
@@ -117,8 +120,14 @@ class Asking:
             lambda found: the_only(found, named, silent),
         )
 
+    def order_details(self, order_ids: Sequence[int]) -> dict[int, OrderDetails]:
+        """Raises ValidationError where there are several groups; see `details_for`."""
+        link = self._one("an order's details")
+        found: dict[int, OrderDetails] = self._asked(link, "order_details", list(order_ids))
+        return found
+
     def details_for(self, responses: Sequence[OrderResponse]) -> list[OrderDetails | None]:
-        """As OrderManagement.details_for. An order id is a number of its group's own."""
+        """An order id is a number of its group's own."""
         of = [self.routes.group_of_symbol(each.symbol) for each in responses]
         found: dict[str, dict[int, OrderDetails]] = {}
         for group in dict.fromkeys(of):
@@ -130,7 +139,7 @@ class Asking:
 
     def orders(
         self, account: str, *, symbol: str = "", side: Side | None = None, before: int = 0,
-        limit: int = PAGE_MAX,
+        limit: int = ORDERS_MAX,
     ) -> OrderPage:  # fmt: skip
         link = self._of_symbol(symbol) if symbol else self._one("a page of orders")
         page: OrderPage = self._asked(
@@ -139,7 +148,7 @@ class Asking:
         )  # fmt: skip
         return page
 
-    def fills(self, account: str, order_id: int, *, limit: int = PAGE_MAX) -> list[OrderResponse]:
+    def fills(self, account: str, order_id: int, *, limit: int = ORDERS_MAX) -> list[OrderResponse]:
         return [
             each
             for link in self.links.values()
@@ -173,7 +182,7 @@ class Asking:
             found |= self._asked(link, "pnl", account)
         return found
 
-    def ledger(self, account: str, *, before: int = 0, limit: int = PAGE_MAX) -> MovementPage:
+    def ledger(self, account: str, *, before: int = 0, limit: int = MOVEMENTS_MAX) -> MovementPage:
         link = self._one("a page of movements")
         page: MovementPage = self._asked(link, "ledger", account, before=before, limit=limit)
         return page
@@ -188,16 +197,18 @@ class Asking:
         return found
 
     def candles(
-        self, symbol: str, width: str, start: int, end: int | None = None,
+        self, symbol: str, width: str, start: Instant, end: Instant | None = None,
         upto_seq: int | None = None,
     ) -> list[Candle]:  # fmt: skip
+        until_ns = None if end is None else instant_ns("end", end)
         found: list[Candle] = self._asked(
-            self._of_symbol(symbol), "candles", symbol, width, start, end, upto_seq
-        )
+            self._of_symbol(symbol), "candles", symbol, width, instant_ns("start", start), until_ns,
+            upto_seq,
+        )  # fmt: skip
         return found
 
-    def statistics(self, symbol: str, end: int | None = None) -> Candle:
-        given = (symbol,) if end is None else (symbol, end)
+    def statistics(self, symbol: str, end: Instant | None = None) -> Candle:
+        given = (symbol,) if end is None else (symbol, instant_ns("end", end))
         found: Candle = self._asked(self._of_symbol(symbol), "statistics", *given)
         return found
 
@@ -234,7 +245,7 @@ class Asking:
         return self._only.ask("account_limits", account)
 
     def halts(self) -> "Future[Halts]":
-        """As OrderManagement.halts; of several groups everybody's is the first that is told."""
+        """Of several groups everybody's is the first that is told."""
         return gathered([link.ask("halts") for link in self.links.values()], halts_of)
 
     def digest(self) -> "Future[StateDigest]":
@@ -246,7 +257,7 @@ class Asking:
         return found
 
     def count_open(self, account: str = "", symbol: str = "") -> OpenCount:
-        """As OrderManagement.count_open; an account that has orders in two groups is one."""
+        """An account that has orders in two groups is one."""
         links = [self._of_symbol(symbol)] if symbol else list(self.links.values())
         found = [self._asked(link, "count_open", account, symbol) for link in links]
         if len(found) == 1:
@@ -264,7 +275,7 @@ class Asking:
         return page
 
     def explain(self, named: str, account: str = "") -> Explained | None:
-        """As OrderManagement.explain. Raises ValidationError where several groups have one."""
+        """Raises ValidationError where several groups have one."""
         found = [self._asked(link, "explain", named, account) for link in self.links.values()]
         return the_only(found, named)
 
@@ -285,7 +296,6 @@ class Asking:
     # --- from the mirrors ---
 
     def instruments(self, *, delisted: bool = False) -> dict[str, Instrument]:
-        """As OrderManagement.instruments."""
         mirrors = [link.mirror for link in self.links.values()]
         known = [each.known if delisted else each.listed for each in mirrors]
         return {name: each for some in known for name, each in some.items()}
@@ -298,7 +308,6 @@ class Asking:
         return self._of_symbol(symbol).mirror.depth(symbol)
 
     def recent_trades(self, symbol: str, limit: int | None = None) -> list[TradePrint]:
-        """As OrderManagement.recent_trades."""
         self._check_symbol(symbol)
         if limit is not None and (type(limit) is not int or limit < 1):
             raise ValidationError("limit", limit, "a whole number, 1 or more")
@@ -323,6 +332,18 @@ class Asking:
         if type(symbol) is not str or symbol not in known:
             raise ValidationError("symbol", symbol, "one of " + ", ".join(known))
 
+    # --- how it goes ---
+
+    def latency_rows(self, hop: str) -> list[tuple[int, int, int]]:
+        """Of what is seen from here: `send` to the engine's reading,
+        `venue` from there to its answer, `publish` from there to here, `total`."""
+        if hop not in HOPS:
+            raise ValidationError("hop", hop, "one of " + ", ".join(HOPS))
+        together = Histogram()
+        for link in self.links.values() if hop in TIMED else ():
+            together.merge(link.times[hop])
+        return together.rows()
+
 
 class OneGroup(Asking):
     """One of several groups: what goes by its own journal sequences is asked here.
@@ -334,6 +355,10 @@ class OneGroup(Asking):
     def __init__(self, link: Link, clock: Clock) -> None:
         super().__init__({link.group: link}, Routes({link.group: link}, link.group), clock)
         self._link = link
+
+    def get_status(self) -> dict[str, Any]:
+        """What its engine last said of itself."""
+        return dict(self._link.status)
 
     def try_submit(self, request: Request) -> "Future[OrderResponse]":
         """To this group's engine, whichever market the request is about."""

@@ -1,13 +1,13 @@
-"""Questions: what an api asks an engine, by the name of the order manager's own method.
+"""Questions: how an api's question crosses to an engine, and its answer back.
 
 Flow:  RemoteOrders -> Question -> stream -> [questions] -> OrderManagement -> Reply -> RemoteOrders
-Only methods that look are in the table, with what they answer; an answer crosses as JSON and is
-the same type at the other end.
+What may be asked, and in which type it is answered, says oms/questions.py; an answer crosses as
+JSON and is the same type at the other end.
 """
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
-from typing import Any, NamedTuple
+from concurrent.futures import Future
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -23,25 +23,12 @@ from oms.errors import (
     ValidationError,
 )
 from oms.instruments import Instrument
-from oms.manager import (
-    AccountLimits,
-    CalendarWindow,
-    Halts,
-    OpenCount,
-    OrderManagement,
-    StateDigest,
-)
-from oms.market_data import Candle, DepthSnapshot, TradeBust, TradeCorrection, TradePrint
-from oms.positions import Pnl, Position, Trade
-from oms.reports import AccountSnapshot, OrderPage, OrderResponse
+from oms.manager import OrderManagement
+from oms.market_data import DepthSnapshot, TradeBust, TradeCorrection, TradePrint
+from oms.questions import Questions
+from oms.reports import OrderResponse
 from oms.requests.codec import of_object
-from oms.requests.orders import Origin
 from oms.transport.wire import Answered, ErrorTold, Question
-from oms.turn.actions import ActionPage
-from oms.turn.details import OrderDetails
-from oms.turn.movements import MovementPage
-from oms.turn.one_shot import DryRun
-from oms.turn.story import Explained
 from oms.users import User
 
 USERS_PAGE = 1_000
@@ -68,39 +55,24 @@ class View(NamedTuple):
 
 
 TRADES = {each.__name__: each for each in (TradePrint, TradeBust, TradeCorrection)}
-METHODS: Mapping[str, Any] = {
-    "get_order": OrderResponse | None,
-    "find_order": OrderResponse | None,
-    "order_details": dict[int, OrderDetails],
-    "orders": OrderPage,
-    "fills": list[OrderResponse],
-    "open_orders": list[OrderResponse],
-    "account_limits": AccountLimits,
-    "halts": Halts,
-    "digest": StateDigest,
-    "calendar": list[CalendarWindow],
-    "count_open": OpenCount,
+OF_ENGINES: Mapping[str, Any] = {  # what only an api asks, and what crosses in a form of its own
     "accounts_open": list[str],
-    "actions": ActionPage,
-    "explain": Explained | None,
-    "symbol_limits": dict[str, dict[str, str]],
-    "journal_seq": int,
-    "account_snapshot": AccountSnapshot,
-    "origins": dict[int, Origin],
-    "placed_ns": dict[int, int],
-    "reports_after": list[OrderResponse] | None,
-    "trades_after": list[TradeTold] | None,
-    "balances": dict[str, tuple[Decimal, Decimal]],
-    "positions": list[Position],
-    "ledger": MovementPage,
-    "pnl": dict[str, Pnl],
-    "trades": list[Trade],
-    "candles": list[Candle],
-    "statistics": Candle,
-    DRY_RUN: DryRun,
     "view": View,
     "users": list[User],
     "turns_after": list[msgspec.Raw],
+    "trades_after": list[TradeTold] | None,
+}
+
+
+def answers_in(name: str) -> Any:
+    """The type of a question's answer, also where that is in a Future."""
+    told = get_type_hints(getattr(Questions, name))["return"]
+    return get_args(told)[0] if get_origin(told) is Future else told
+
+
+METHODS: Mapping[str, Any] = {
+    **{name: answers_in(name) for name in sorted(Questions.__abstractmethods__)},
+    **OF_ENGINES,
 }
 ERRORS: dict[str, type[OMSError]] = {
     each.__name__: each

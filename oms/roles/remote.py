@@ -1,8 +1,8 @@
 """RemoteOrders: what an api or a broadcast holds instead of an order manager.
 
 Flow:  front door -> [remote] -> link of a group -> Redis -> engine, and back
-It answers what the front door asks of an OrderManagement, by the same names and with the same
-types, see asking.py. It keeps nothing that another process would miss.
+It takes requests as an OrderManagement does, and answers the same questions, see asking.py. It
+keeps nothing that another process would miss.
 """
 
 import logging
@@ -20,13 +20,12 @@ from oms.gateways.gate import STALE_NS
 from oms.reports import OrderResponse
 from oms.requests import AccessAction, AccessRequest, Request, line_of
 from oms.roles.asking import Asking, OneGroup
-from oms.roles.link import TIMED, Link
+from oms.roles.link import Link
 from oms.roles.mirror import Mirror
 from oms.roles.once import Once
 from oms.roles.routes import Routes
 from oms.stores.lock import DataLock
 from oms.turn.answer import Asker
-from oms.turn.latency import HOPS, Histogram
 from oms.turn.threads import Job, Worker
 from oms.users import Arm
 
@@ -165,16 +164,6 @@ class RemoteOrders(Asking):
         return [(name, arm) for name, arm in unheld if arm.arm_id in before]
 
     # --- how it goes ---
-
-    def latency_rows(self, hop: str) -> list[tuple[int, int, int]]:
-        """As of an OrderManagement, of what is seen from here: `send` to the engine's reading,
-        `venue` from there to its answer, `publish` from there to here, `total`."""
-        if hop not in HOPS:
-            raise ValidationError("hop", hop, "one of " + ", ".join(HOPS))
-        together = Histogram()
-        for link in self.links.values() if hop in TIMED else ():
-            together.merge(link.times[hop])
-        return together.rows()
 
     def get_status(self) -> dict[str, Any]:
         """What the home group's engine last said of itself; then how each group is reached."""

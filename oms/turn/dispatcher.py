@@ -51,6 +51,7 @@ from oms.turn.inbox import Inbox, Item
 from oms.turn.intake import REQUEST_KINDS, Intake, as_new
 from oms.turn.journal import Fold, upgraded
 from oms.turn.latency import OrderTracker
+from oms.turn.log_lines import log_turn
 from oms.turn.market_feed import MarketFeed
 from oms.turn.memory import give_back
 from oms.turn.notes import Notes
@@ -434,7 +435,7 @@ class Dispatcher:
         fold.advance(record)
         self.turns += 1
         self._lane.sweep(lines)
-        self._publish(reports, answers)
+        self._publish(first_seq, lines, reports, answers)
         if fold.outbox is not None:
             self._settle(reports)
             self._send_out(fold.outbox)
@@ -493,7 +494,10 @@ class Dispatcher:
                 log.error("venue report fits no open order, ignored: %s", report)
         return (kind, report.type.value, *report[1:])
 
-    def _publish(self, reports: list[Report], answers: dict[int, Asker[OrderResponse]]) -> None:
+    def _publish(
+        self, first_seq: int, lines: list[Line], reports: list[Report],
+        answers: dict[int, Asker[OrderResponse]],
+    ) -> None:  # fmt: skip
         clock, publisher, desk = self._clock, self._publisher, self.fold.desk
         durable_ns = clock.monotonic_ns()
         symbols = set(map(symbol_of, reports))
@@ -514,6 +518,7 @@ class Dispatcher:
         self.access.show(users)
         seq, wall_ns = self.fold.last_seq, self.fold.instant.wall_ns
         told = self.feed.turn(seq, symbols, trades, listening=publisher.wants_events)
+        log_turn(first_seq, lines, reports, publisher.instruments)
         publisher.tell(reports, answers, hops, durable_ns, published_ns)
         if told:
             publisher.tell_market(told)

@@ -23,11 +23,8 @@ from oms.market_data import (
     TradePrint,
     in_units,
 )
-from oms.money import to_text
 from oms.positions import CHANGES
 from oms.reports import (
-    ACCEPTED,
-    COMMAND_ANSWERS,
     OF_CHANGES,
     ORDER_STATUS,
     REFUSALS,
@@ -64,7 +61,6 @@ CANCEL_REJECTED = ResponseType.CANCEL_REJECTED.value
 # Said of an order that is open, these answer a repeated id: no news of the order.
 NO_NEWS = (ORDER_STATUS, ResponseType.REJECTED.value)
 FINAL = (*REFUSALS, ORDER_STATUS)  # answers that nothing more comes of at once
-LOGGED_REPORTS_MAX = 8
 
 
 class Publisher:
@@ -193,8 +189,6 @@ class Publisher:
 
         Who asked gets the last report that the request made at once: how the order stands.
         """
-        if log.isEnabledFor(logging.INFO):
-            _log(reports, self.instruments)
         instruments, listeners = self.instruments, self._listeners
         if not answers and not listeners and not self.owed:
             return
@@ -322,57 +316,6 @@ class Publisher:
 
     def response(self, report: Report) -> OrderResponse:
         return OrderResponse(report, self.instruments.get(report.symbol))
-
-
-class _Line:
-    """A report as its log line has it: made on the thread that writes the log."""
-
-    __slots__ = ("_instrument", "_report")
-
-    def __init__(self, report: Report, instrument: Instrument | None) -> None:
-        self._report, self._instrument = report, instrument
-
-    def __str__(self) -> str:
-        """Account, id, side, quantity, symbol, price; then how the order stands, and why: only
-        what says something. A command has no state, and its answer says what it did."""
-        each, instrument = self._report, self._instrument
-        price = instrument.price_scale if instrument is not None else 0
-        quantity = instrument.quantity_scale if instrument is not None else 0
-        who = f"account={each.account} client_order_id={each.client_order_id}"
-        if each.type in COMMAND_ANSWERS:
-            return f"{each.type} {who} command={each.order_id} {each.reason}".rstrip()
-        lots, left = each.last_quantity_lots, each.leaves_lots
-        if each.type == ACCEPTED:  # all of it is open
-            lots, left = left, 0
-        parts = [
-            each.type,
-            each.state if each.state != each.type else "",
-            who,
-            f"order_id={each.order_id}",
-            each.side,
-            to_text(lots, quantity) if lots else "",
-            each.symbol,
-            f"@ {to_text(each.last_price_ticks, price)}" if each.last_price_ticks else "",
-            f"filled={to_text(each.cumulative_lots, quantity)}" if each.cumulative_lots else "",
-            f"open={to_text(left, quantity)}" if left else "",
-            each.reason,
-        ]
-        return " ".join(filter(None, parts))
-
-
-def _log(reports: list[Report], instruments: Mapping[str, Instrument]) -> None:
-    """A line a report when there are few; a line a turn in a burst: a record costs 6 us."""
-    if len(reports) > LOGGED_REPORTS_MAX and not log.isEnabledFor(logging.DEBUG):
-        log.info("journal_seq=%d: %d reports", reports[0].journal_seq, len(reports))
-        return
-    for each in reports:
-        log.info(
-            "%s", _Line(each, instruments.get(each.symbol)),
-            extra={
-                "order_id": each.order_id, "account": each.account,
-                "client_order_id": each.client_order_id, "journal_seq": each.journal_seq,
-            },
-        )  # fmt: skip
 
 
 def _made_at_once(reports: list[Report], at: int) -> list[Report]:

@@ -10,7 +10,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from oms.clock import Clock, SystemClock
 from oms.enums import Liquidity, ResponseType
@@ -46,7 +45,8 @@ class ScriptedVenue:
         venue = ScriptedVenue(clock=clock, script=[Step("silence"), Step("fill", times=2)])
 
     logons: what becomes of each logon: "accept", "refuse" or "hang"; the last one stays.
-    sent: the request sequences that reached it, in order. job: of the thread oms-venue.
+    sent: the request sequences that reached it, in order; the answer to each is due from then on.
+    job: of the thread oms-venue.
     """
 
     remote = True
@@ -63,7 +63,7 @@ class ScriptedVenue:
         self._logons = deque(logons)
         self._condition = threading.Condition()
         self._due: list[tuple[int, int, VenueReport]] = []
-        self._number = 0
+        self._number = self._executions = 0
         self._report: Report | None = None
         self._linked = self._woken = False
         self.sent: list[int] = []
@@ -73,24 +73,27 @@ class ScriptedVenue:
         """Where answers go: OrderManagement.on_data_response."""
         self._report = report
 
-    def tell(self, report: VenueReport, latency_ns: int = 0) -> None:
-        """Send any report, asked for or not."""
+    def tell(self, *reports: VenueReport, latency_ns: int = 0) -> None:
+        """Send any reports, asked for or not; all are due at one time."""
         with self._condition:
-            self._number += 1
             due_ns = self._clock.monotonic_ns() + latency_ns
-            heapq.heappush(self._due, (due_ns, self._number, report))
+            for report in reports:
+                self._number += 1
+                heapq.heappush(self._due, (due_ns, self._number, report))
             self._condition.notify()
 
     # --- Venue ---
 
     def place(self, order: Order) -> Sequence[VenueReport]:
-        step = self._next(order.order_id)
+        step, order_id = self._next(), order.order_id
+        reports: list[VenueReport] = []
         if step.answer == "reject":
-            self._tell(step, ResponseType.REJECTED, order.order_id, reason=step.reason)
+            reports = [VenueReport(ResponseType.REJECTED, order_id, reason=step.reason)]
         elif step.answer != "silence":
-            self._tell(step, ResponseType.NEW, order.order_id)
+            reports = [VenueReport(ResponseType.NEW, order_id)]
             if step.answer == "fill":
-                self._fill(step, order)
+                reports.append(self._fill(order))
+        self._answer(order_id, step, reports)
         return ()
 
     def cancel(self, change: Change) -> Sequence[VenueReport]:
@@ -159,32 +162,34 @@ class ScriptedVenue:
             self._woken = True
             self._condition.notify()
 
-    def _next(self, request_seq: int) -> Step:
+    def _next(self) -> Step:
         with self._condition:
-            self.sent.append(request_seq)
             return self._script.popleft() if self._script else Step()
 
-    def _fill(self, step: Step, order: Order) -> None:
-        self._number += 1
-        self._tell(
-            step, ResponseType.TRADE, order.order_id, price_ticks=order.price_ticks or 1,
+    def _fill(self, order: Order) -> VenueReport:
+        with self._condition:
+            self._executions += 1
+            execution_id = f"X{self._executions}"
+        return VenueReport(
+            ResponseType.TRADE, order.order_id, price_ticks=order.price_ticks or 1,
             quantity_lots=order.leaves_lots, liquidity=Liquidity.TAKER.value,
-            execution_id=f"X{self._number}",
+            execution_id=execution_id,
         )  # fmt: skip
 
     def _answer_change(self, change: Change, done: ResponseType) -> Sequence[VenueReport]:
-        step = self._next(change.request_seq)
+        step = self._next()
         order_id, seq = change.order.order_id, change.request_seq
+        reports: list[VenueReport] = []
         if step.answer == "reject":
-            self._tell(step, ResponseType.CANCEL_REJECTED, order_id, seq, reason=step.reason)
+            reports = [VenueReport(ResponseType.CANCEL_REJECTED, order_id, seq, reason=step.reason)]
         elif step.answer != "silence":
-            self._tell(step, done, order_id, seq)
+            reports = [VenueReport(done, order_id, seq)]
+        self._answer(seq, step, reports)
         return ()
 
-    def _tell(
-        self, step: Step, type_: ResponseType, order_id: int, *more: Any, **named: Any
-    ) -> None:
-        """The answer of a step, as often as it says: a VenueReport with these values."""
-        report = VenueReport(type_, order_id, *more, **named)
-        for _ in range(step.times):
-            self.tell(report, step.latency_ns)
+    def _answer(self, request_seq: int, step: Step, reports: Iterable[VenueReport]) -> None:
+        """The request has reached the venue: from now on its answer is due after the latency."""
+        with self._condition:
+            self.sent.append(request_seq)
+            repeated = (report for report in reports for _ in range(step.times))
+            self.tell(*repeated, latency_ns=step.latency_ns)

@@ -1,5 +1,7 @@
 """Orders through Redis: what a client of the front door sees is what the engine's journal has."""
 
+from tests.scale.servers import wait_for
+
 
 def test_an_order_goes_through_redis_and_its_answer_comes_back(split):
     """Two users trade; each is told, and so is everybody."""
@@ -28,3 +30,27 @@ def test_the_same_id_gives_one_order(split):
     assert (first.status_code, again.status_code) == (201, 200)
     assert again.headers["idempotency-replayed"] == "true"
     assert first.json()["orderId"] == again.json()["orderId"]
+
+
+def test_ready_names_each_group_and_how_it_is_reached(split, server):
+    """/ready of an api tells of Redis and of the engine by group."""
+    # given an api whose engine serves
+    found = split.http.get("/ready")
+    assert found.status_code == 200, found.text
+    told = found.json()["parts"]["group main"]
+    assert (told["ready"], told["redis"], told["engine"]) == (True, "ok", "alive")
+
+    # when Redis is gone
+    server.kill()
+    wait_for(lambda: split.remote.home.circuit.open)
+
+    # then the api is not ready, and says which group it does not reach, and why
+    gone = split.http.get("/ready")
+    assert gone.status_code == 503, gone.text
+    told = gone.json()["parts"]["group main"]
+    assert (told["ready"], told["redis"]) == (False, "open")
+    assert "Redis" in told["why"]
+
+    # and is ready again when Redis is back
+    server.start()
+    wait_for(lambda: split.http.get("/ready").status_code == 200)

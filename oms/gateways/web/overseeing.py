@@ -27,7 +27,8 @@ from oms.gateways.web.told import Told
 from oms.gateways.web.trading import Id, cursor
 from oms.gateways.web.vitals import ROWS_MAX
 from oms.gateways.web.words import Body, CursorText, WholeText
-from oms.manager import ACTIONS_MAX, OrderManagement
+from oms.manager import OrderManagement
+from oms.questions import ACTIONS_MAX
 from oms.reject_reasons import RejectReason
 from oms.turn.actions import Action
 

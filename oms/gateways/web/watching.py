@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from oms.clock import NANOS
-from oms.errors import StoppedError, StoreError
+from oms.errors import StoppedError, StoreError, TransportError
 from oms.gateways.web.counts import HOP_EDGES, Timed
 from oms.gateways.web.errors import Reply
 from oms.gateways.web.front import Ask, Door, Entry, Right
@@ -53,7 +53,7 @@ async def readiness(door: Door) -> dict[str, Told]:
         engine = {"ready": health == "ok", "health": health, "seq": str(seq), "lagMs": lag_ns / 1e6}
     except TimeoutError:
         engine = {"ready": False, "why": f"no answer within {READY_S_MAX:g} s"}
-    except (StoppedError, StoreError) as error:
+    except (StoppedError, StoreError, TransportError) as error:
         engine = {"ready": False, "why": str(error)}
     free = free_bytes(door)
     return {
@@ -65,6 +65,8 @@ async def readiness(door: Door) -> dict[str, Told]:
         "disk": {"ready": free >= DISK_BYTES_MIN, "freeBytes": str(free)},
         "venue": {"ready": status["link"] == "up" or status["session"] == "closed",
                   "link": status["link"]},
+        **{f"group {name}": {**told, "seq": str(told["seq"])}
+           for name, told in status.get("groups", {}).items()},
     }  # fmt: skip
 
 
