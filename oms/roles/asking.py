@@ -70,7 +70,7 @@ class Asking(Questions):
     # --- listeners ---
 
     def add_listener(self, callback: Listener) -> None:
-        """As of an OrderManagement, on the group's receiving thread."""
+        """It is told on the group's receiving thread."""
         for link in self.links.values():
             link.heard.add(callback)
 
