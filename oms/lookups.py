@@ -510,10 +510,6 @@ class Lookups(Questions):
     def journal_seq(self, symbol: str = "") -> "Future[int]":  # noqa: ARG002 - one journal has all
         return self.between_turns(lambda desk, _intake: desk.reports.turn_seq)
 
-    def placed_ns(self, order_ids: Sequence[int]) -> dict[int, int]:
-        found = {each: self.store.record_of(each) for each in _checked_ids(order_ids)}
-        return {each: record.wall_ns for each, record in found.items() if record is not None}
-
     def reports_after(self, account: str, seq: int, upto_seq: int) -> list[OrderResponse] | None:
         _check_text("account", account)
         after, before = _behind("seq", seq), _behind("upto_seq", upto_seq)
