@@ -272,7 +272,7 @@ class OrderRequest:
         self.hold = hold
         self.terms = terms
         self.origin = origin
-        if not (
+        if (  # a plain order, by far the most, needs no more than this
             type is NEW
             and terms is None
             and order_type is LIMIT
@@ -294,37 +294,35 @@ class OrderRequest:
             and (origin is NO_ORIGIN or (type_of(origin) is Origin and origin.is_usual))
             and order_id is ZERO
             and orig_client_order_id is EMPTY
-        ):  # a plain order, by far the most, needs no more than this
-            if not (
-                type_of(type) is RequestType
-                and type_of(order_type) is OrderType
-                and type_of(time_in_force) is TimeInForce
-                and (side is None or type_of(side) is Side)
-                and (price is None or type_of(price) in NUMBER_TYPES)
-                and (quantity is None or type_of(quantity) in NUMBER_TYPES)
-                and type_of(order_id) is int
-            ):
-                self._make_plain()
-                type, side, order_type = self.type, self.side, self.order_type
-                time_in_force, price, quantity = self.time_in_force, self.price, self.quantity
-                order_id = self.order_id
-            self._check()
-            if type_of(terms) is OrderTerms and terms == NO_TERMS:  # it says nothing
-                terms = None
-        if type is NEW:
-            line: tuple[Any, ...] = (
+        ):
+            set_line(self, (
                 "N", account, client_order_id, symbol, side._value_,  # type: ignore[union-attr]
-                order_type._value_, time_in_force._value_,  # type: ignore[union-attr]
-                price, quantity, hold, terms, origin,
+                order_type._value_, time_in_force._value_,
+                price, quantity, hold, None, origin,
+            ))  # fmt: skip
+            return
+        self._make_plain()
+        self._check()
+        set_line(self, self._made_line())
+
+    def _made_line(self) -> tuple[Any, ...]:
+        """Kind and fields, once they are checked."""
+        terms, named = self.terms, self.orig_client_order_id or self.order_id
+        if self.type is CANCEL:
+            return ("C", self.account, self.client_order_id, named, self.origin)
+        if type_of(terms) is OrderTerms and terms == NO_TERMS:  # it says nothing
+            terms = None
+        if self.type is MODIFY:
+            return (
+                "M", self.account, self.client_order_id, named, self.price, self.quantity, terms,
+                self.origin,
             )  # fmt: skip
-        elif type is CANCEL:
-            line = ("C", account, client_order_id, orig_client_order_id or order_id, origin)
-        else:
-            line = (
-                "M", account, client_order_id, orig_client_order_id or order_id, price, quantity,
-                terms, origin,
-            )  # fmt: skip
-        set_line(self, line)
+        assert self.side is not None
+        return (
+            "N", self.account, self.client_order_id, self.symbol, self.side._value_,
+            self.order_type._value_, self.time_in_force._value_, self.price, self.quantity,
+            self.hold, terms, self.origin,
+        )  # fmt: skip
 
     def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
         """For copies: the line has no setter, so the slots are filled themselves."""
@@ -333,6 +331,16 @@ class OrderRequest:
 
     def _make_plain(self) -> None:
         """Members that were given by name, and numbers of other libraries."""
+        if (
+            type_of(self.type) is RequestType
+            and type_of(self.order_type) is OrderType
+            and type_of(self.time_in_force) is TimeInForce
+            and (self.side is None or type_of(self.side) is Side)
+            and (self.price is None or type_of(self.price) in NUMBER_TYPES)
+            and (self.quantity is None or type_of(self.quantity) in NUMBER_TYPES)
+            and type_of(self.order_id) is int
+        ):
+            return
         self.type = member_of("type", self.type, RequestType)
         self.order_type = member_of("order_type", self.order_type, OrderType)
         self.time_in_force = member_of("time_in_force", self.time_in_force, TimeInForce)
@@ -347,7 +355,8 @@ class OrderRequest:
     def _check(self) -> None:
         check_known_id("account", self.account)
         check_id("client_order_id", self.client_order_id)
-        check_origin(self.origin)
+        if self.origin is not NO_ORIGIN:
+            check_origin(self.origin)
         if self.hold is not False and self.hold is not True:
             raise ValidationError("hold", self.hold, "True or False")
         if self.type is NEW:
