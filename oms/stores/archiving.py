@@ -129,11 +129,11 @@ def shrink(store: PersistentStorage) -> None:
 def _check(path: Path, begins: tuple[int, int], row: ArchiveRow) -> None:
     """The chain in it goes on from the archive before, and ends where it is to end."""
     with PersistentStorage(path, read_only=True) as archive:
-        ends = begins
-        for record in checked(archive.records(begins[0]), *begins):
-            ends = record.last_seq, record.checksum
-        if ends != row[:2]:
-            raise JournalError(f"{path}: ends at sequence {ends[0]}, expected {row.last_seq}")
+        last_seq, checksum = begins
+        for record in checked(archive.records(last_seq), last_seq, checksum):
+            last_seq, checksum = record.last_seq, record.checksum
+        if (last_seq, checksum) != (row.last_seq, row.checksum):
+            raise JournalError(f"{path}: ends at sequence {last_seq}, expected {row.last_seq}")
         if damage := archive.damage():
             raise JournalError(f"{path}: damaged: {damage}")
 

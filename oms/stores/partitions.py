@@ -41,7 +41,7 @@ def leaves(db: Connection) -> set[str]:
         "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ %s "
         "AND pg_table_is_visible(oid)"
     )
-    return {row[0] for row in db.execute(query, (LEAVES,))}
+    return {name for (name,) in db.execute(query, (LEAVES,))}
 
 
 def make_leaf(db: Connection, table: Table, date: Date) -> str:

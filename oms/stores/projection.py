@@ -192,7 +192,8 @@ class Projection:
         rows = self._db.execute(
             "SELECT first_seq, trading_date FROM trading_dates ORDER BY first_seq"
         ).fetchall()
-        self._firsts, self._dates = [row[0] for row in rows], [row[1] for row in rows]
+        self._firsts = [first_seq for first_seq, _ in rows]
+        self._dates = [trading_date for _, trading_date in rows]
         self._leaves = leaves(self._db)
 
     def _drop_all(self) -> None:
@@ -342,7 +343,7 @@ class Projection:
             if not leaf:
                 missed += len(of_date)
                 continue
-            ids = [row[1] for row in of_date]
+            ids = [report_id for _, report_id, *_ in of_date]
             self._db.execute(
                 sql.SQL("DELETE FROM {} WHERE report_id = ANY(%s)").format(sql.Identifier(leaf)),
                 (ids,),
@@ -387,5 +388,6 @@ def by_date(rows: Iterable[tuple[Any, ...]]) -> dict[Date, list[tuple[Any, ...]]
     """Rows by their first column, which is their trading date."""
     found: dict[Date, list[tuple[Any, ...]]] = {}
     for row in rows:
-        found.setdefault(row[0], []).append(row)
+        date, *_ = row
+        found.setdefault(date, []).append(row)
     return found

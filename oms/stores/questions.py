@@ -363,8 +363,9 @@ class Questions(ABC):
             for record in records if funds in record.body
             for line in decode_all(record.body, record.first_seq) if line[0] == FUNDS
         }  # fmt: skip
-        found = {asset: self._one(SCALE_OF_ASSET, asset) for asset in assets}
-        return {asset: row[0] for asset, row in found.items() if row is not None}
+        return {
+            asset: scale for asset in assets for (scale,) in self._rows(SCALE_OF_ASSET, (asset,))
+        }
 
     # --- from any thread ---
 
@@ -415,16 +416,17 @@ class Questions(ABC):
         few = self._one(COUNT_IDS, account, BY_ACCOUNT_MAX) != (BY_ACCOUNT_MAX,)
         select, first = (SELECT_BY_ACCOUNT, 0) if few else (SELECT_BY_SEQ, 0)
         if not few:
-            last = self._one("SELECT max(seq) FROM orders") or (0,)
-            before = min(before, (last[0] or 0) + 1)
+            (last,) = self._one("SELECT max(seq) FROM orders") or (0,)
+            before = min(before, (last or 0) + 1)
             first = max(0, before - SCANNED_MAX)
         rows = self._rows(select, (*given, first, before, limit))
-        ids = [row[0] for row in rows]
+        ids = [order_id for (order_id,) in rows]
         return OrderIds(ids, ids[-1] if len(ids) == limit else first)
 
     def find_commands(self, account: str, before: int, limit: int) -> list[int]:
         with self._read_only_one() as reader:
-            return [row[0] for row in reader._rows(SELECT_COMMANDS, (account, before, limit))]
+            rows = reader._rows(SELECT_COMMANDS, (account, before, limit))
+            return [seq for (seq,) in rows]
 
     def find_moved(self, account: str, before: int, limit: int) -> MovedPage:
         with self.at_one_instant() as reader:

@@ -11,7 +11,7 @@ Owner: the dispatcher thread writes. Other threads may read `in_flight`, `unknow
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from itertools import accumulate
-from operator import sub
+from operator import itemgetter, sub
 
 from oms.clock import NANOS
 from oms.desk.desk import Hops
@@ -22,6 +22,7 @@ TIMEOUT_NS_MAX = 86_400 * 1_000_000_000
 OUTCOMES_MAX = 32
 FEW = 8
 
+outcome_of = itemgetter(0)
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9}
 
 # From which of the stamps of Hops to which each hop goes; 5 is durable, 6 published.
@@ -252,11 +253,11 @@ class OrderTracker:
                             histogram.record(ns)
             return
         by_outcome: dict[str, list[Hops]] = {}
-        for entry in entries:
+        for outcome, entry in zip(map(outcome_of, entries), entries, strict=True):
             try:
-                by_outcome[entry[0]].append(entry)
+                by_outcome[outcome].append(entry)
             except KeyError:
-                by_outcome[entry[0]] = [entry]
+                by_outcome[outcome] = [entry]
         for outcome, group in by_outcome.items():
             stamps: list[tuple[int, ...]] = list(zip(*group, strict=True))[1:]
             stamps += (durable_ns,) * len(group), (published_ns,) * len(group)

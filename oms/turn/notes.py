@@ -78,7 +78,7 @@ class Expected:
         fills = [report for report in reports if report.type == TRADE]
         self._anew |= changed
         rows = self._folding.take(fills, seq, self._anew)
-        self._holdings.update({row[:2]: row for row in rows})
+        self._holdings.update({(row.account, row.symbol): row for row in rows})
         self._prices.update({report.symbol: report.last_price_ticks for report in fills})
         if desk.instruments is self._listed:
             return
@@ -98,14 +98,18 @@ class Expected:
         if kept is None:
             return
         for key in self._anew:
-            self._holdings |= {row[:2]: row for row in store.folded_of(key)}  # type: ignore
-            self._prices[key[1]] = store.last_price_of(key[1])  # type: ignore[attr-defined]
+            _account, symbol = key
+            for holding in store.folded_of(key):  # type: ignore[attr-defined]
+                self._holdings[key] = holding
+            self._prices[symbol] = store.last_price_of(symbol)  # type: ignore[attr-defined]
         balances = {key: now for key, now in amounts_in(desk.ledger).items() if any(now[1:])}
         stored = {
             "holdings": {row[:2]: row for row in kept("holdings")},
-            "last_prices": {row[:1]: row[2:] for row in kept("last_prices")},
+            "last_prices": {(symbol,): (ticks,) for symbol, _seq, ticks in kept("last_prices")},
             "account_balances": {
-                row[:2]: row[3:] for row in kept("account_balances") if any(row[4:])
+                (account, asset): (scale, available, reserved)
+                for account, asset, _seq, scale, available, reserved in kept("account_balances")
+                if available or reserved
             },
             "instruments": {row[:2]: row for row in kept("instruments")},
         }
