@@ -34,7 +34,6 @@ from oms.sections import (
     QueueConfig,
     RiskConfig,
     ScaleConfig,
-    Section,
     SessionConfig,
     SimulateConfig,
     StopConfig,
@@ -44,9 +43,9 @@ from oms.sections import (
     WebConfig,
     known_tiers,
     limits_of,
-    read_section,
     symbols_of,
 )
+from oms.setting_rules import Section, read_section
 
 __all__ = [
     "Config", "LogConfig", "MarketDataConfig", "QueueConfig", "SessionConfig", "StopConfig",

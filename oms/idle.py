@@ -20,14 +20,13 @@ from oms.sections import (
     GroupConfig,
     InstrumentConfig,
     RiskConfig,
-    Section,
     SessionConfig,
     StopConfig,
     StoreConfig,
     ThrottleConfig,
     WebConfig,
-    key_of,
 )
+from oms.setting_rules import Section, key_of
 
 Kind = TypeVar("Kind", bound=Section)
 Mistakes = Iterator[tuple[str, ValidationError]]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from oms.config import NAMED, SECTIONS
 from oms.reject_reasons import published_table
-from oms.sections import Section, key_of, rules_of
+from oms.setting_rules import Section, key_of, rules_of
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS_PAGE = ROOT / "docs" / "configuration.md"

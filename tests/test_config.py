@@ -13,7 +13,7 @@ from oms.config import CONFIG_PATH, SECTIONS, Config, load_config
 from oms.desk.calendar import Schedule
 from oms.errors import ConfigError, ValidationError
 from oms.instruments import Instrument
-from oms.sections import key_of, rules_of
+from oms.setting_rules import key_of, rules_of
 from tests.examples import many
 
 ONE_INSTRUMENT = "[instrument BTC_USD]\n"

@@ -16,9 +16,8 @@ from oms.sections import (
     FeesConfig,
     InstrumentConfig,
     RiskConfig,
-    key_of,
-    rules_of,
 )
+from oms.setting_rules import key_of, rules_of
 
 BTC_USD = "[instrument BTC_USD]\n"
 LEDGER = "[exchange]\nledger = yes\n"

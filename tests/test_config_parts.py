@@ -8,14 +8,8 @@ import pytest
 from oms.config import CONFIG_PATH, Config, load_config
 from oms.errors import ValidationError
 from oms.instruments import Instrument
-from oms.sections import (
-    AccountConfig,
-    ExchangeConfig,
-    InstrumentConfig,
-    RiskConfig,
-    SessionConfig,
-    rules_of,
-)
+from oms.sections import AccountConfig, ExchangeConfig, InstrumentConfig, RiskConfig, SessionConfig
+from oms.setting_rules import rules_of
 
 X = Instrument(symbol="X_Y")
 LEDGER = ExchangeConfig(ledger=True)

@@ -5,7 +5,7 @@ import pytest
 from oms.commands.flows import at_any_hour
 from oms.config import NAMED, SECTIONS, Config, load_config
 from oms.errors import ConfigError
-from oms.sections import key_of, rules_of
+from oms.setting_rules import key_of, rules_of
 
 X = "[instrument X_Y]\n"
 

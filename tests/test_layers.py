@@ -9,7 +9,7 @@ LAYERS = [
     {"errors", "clock", "enums", "money", "instruments", "reject_reasons", "market_data",
      "shared", "users", "version", "answers", "futures"},
     {"requests"}, {"exchange", "reports", "positions", "pairs"},
-    {"sections", "idle", "config", "config_text"}, {"desk"},
+    {"setting_rules", "sections", "idle", "config", "config_text"}, {"desk"},
     {"venues", "stores", "transport"}, {"turn"}, {"questions", "lookups", "manager"},
     {"gateways"}, {"roles"}, {"client"},
     {"aio"}, {"logs", "app", "cli", "commands", "simulation", "top", "__main__"},

@@ -14,7 +14,8 @@ from oms.errors import ValidationError
 from oms.instruments import Instrument
 from oms.money import to_units
 from oms.requests.operators import OperatorAction
-from oms.sections import TICK_TABLE, TIER, InstrumentConfig, read_section, rules_of, tick_table_of
+from oms.sections import InstrumentConfig, tick_table_of
+from oms.setting_rules import TICK_TABLE, TIER, read_section, rules_of
 
 
 def terms_of(
