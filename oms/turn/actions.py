@@ -39,7 +39,7 @@ def actions_of(store: Store, seqs: Iterable[int]) -> Iterator[Action]:
             yield action_of(seq, record.wall_ns, store.line_of(seq), told)
 
 
-class Asked(NamedTuple):
+class Command(NamedTuple):
     """What a line asks for; see Action."""
 
     action: str
@@ -56,33 +56,35 @@ def action_of(seq: int, wall_ns: int, line: Line, told: Report) -> Action:
         has_origin = type(line[-1]) is list
     user, gateway, *_ = line[-1] if has_origin else ("", "")
     return Action(
-        seq, wall_ns, user, gateway, line[2], *asked_by(line), told.type == COMMAND_DONE,
+        seq, wall_ns, user, gateway, line[2], *command_of(line), told.type == COMMAND_DONE,
         told.reason,
     )  # fmt: skip
 
 
-def asked_by(line: Line) -> Asked:
-    """The action of a line; "" if it is none of Action's."""
+def command_of(line: Line) -> Command:
+    """Of a line; its action is "" if it is none."""
     kind = line[0]
     if kind == OPERATOR:
-        return Asked(line[3], line[4], line[5], line[6], line[7], line[8])
+        return Command(line[3], line[4], line[5], line[6], line[7], line[8])
     if kind == MARKET:
         changed = line[3] == OperatorAction.SET_MARKET
         value = ", ".join(f"{k}={v}" for k, v in line[8].items()) if changed else line[6]
-        return Asked(line[3], Scope.SYMBOL.value, line[4], line[5], value, line[7])
+        return Command(line[3], Scope.SYMBOL.value, line[4], line[5], value, line[7])
     if kind == MASS_CANCEL:
         account, symbol, side = line[3:6]
         scope = Scope.ACCOUNT if account else Scope.SYMBOL if symbol else Scope.ALL
-        return Asked("MASS_CANCEL", scope.value, account or symbol, side, why=why_of(line))
+        return Command("MASS_CANCEL", scope.value, account or symbol, side, why=why_of(line))
     if kind in (BUST, TRADE_CHANGE):
         fill = line[4][0]
         corrected = kind == TRADE_CHANGE and line[5][1]
         action = OperatorAction.CORRECT if corrected else OperatorAction.BUST
-        return Asked(action.value, Scope.SYMBOL.value, fill[6], f"{fill[0]}-{fill[1]}", why=line[3])
+        return Command(
+            action.value, Scope.SYMBOL.value, fill[6], f"{fill[0]}-{fill[1]}", why=line[3]
+        )
     if kind == ACCESS:
         facts = line[5]
         value = ", ".join(f"{name}={facts[name]}" for name in SHOWN if name in facts)
-        return Asked(AccessAction(line[3]).value, USER, line[4], "", value, facts.get("why", ""))
+        return Command(AccessAction(line[3]).value, USER, line[4], "", value, facts.get("why", ""))
     if kind == FUNDS:
-        return Asked(line[3], Scope.ACCOUNT.value, line[1], line[4])
-    return Asked("")
+        return Command(line[3], Scope.ACCOUNT.value, line[1], line[4])
+    return Command("")

@@ -12,7 +12,7 @@ from oms.instruments import Instrument
 from oms.money import to_text
 from oms.reports import ACCEPTED, COMMAND_ANSWERS, Report
 from oms.requests.codec import MODIFY, NEW, Line
-from oms.turn.actions import asked_by
+from oms.turn.actions import command_of
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class LogLine:
         each, instrument = self._report, self._instrument
         who = f"account={each.account} client_order_id={each.client_order_id}"
         if each.type in COMMAND_ANSWERS:
-            action = asked_by(self._line).action if self._line else ""
+            action = command_of(self._line).action if self._line else ""
             parts = [
                 each.type, who, f"action={action}" if action else "", f"command={each.order_id}",
                 each.reason,
