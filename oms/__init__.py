@@ -47,7 +47,6 @@ from oms.instruments import Instrument
 from oms.manager import OrderManagement
 from oms.positions import Pnl, Position, Trade
 from oms.reject_reasons import RejectReason
-from oms.reports import OrderResponse
 from oms.requests import (
     AccessAction,
     AccessRequest,
@@ -61,6 +60,7 @@ from oms.requests import (
     Origin,
 )
 from oms.requests.internal import VenueReport
+from oms.responses import OrderResponse
 from oms.stores.memory import MemoryStore
 from oms.stores.sqlite import PersistentStorage
 from oms.turn.details import OrderDetails

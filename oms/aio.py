@@ -26,9 +26,9 @@ from oms.errors import OverrunError, StoppedError, ValidationError
 from oms.manager import OrderManagement
 from oms.market_data import BalanceChange, MarketEvent
 from oms.pairs import Pair
-from oms.reports import OrderResponse
 from oms.requests import OrderRequest, Request
 from oms.requests.orders import check_optional_id
+from oms.responses import OrderResponse
 
 EVENTS_MAX = 10_000  # of a stream, unless told otherwise
 SIZE_MAX = 1_000_000

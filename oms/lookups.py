@@ -62,20 +62,12 @@ from oms.questions import (
     WINDOWS_MAX,
     Questions,
 )
-from oms.reports import (
-    COMMAND_ANSWERS,
-    NUMBER_BITS,
-    OF_CHANGES,
-    TRADE,
-    AccountSnapshot,
-    OrderPage,
-    OrderResponse,
-    standing_of,
-)
+from oms.reports import COMMAND_ANSWERS, NUMBER_BITS, OF_CHANGES, TRADE, standing_of
 from oms.requests import Request, line_of
 from oms.requests.codec import origin_of
 from oms.requests.operators import OPERATOR
 from oms.requests.orders import SEQUENCE_MAX, Origin
+from oms.responses import AccountSnapshot, OrderPage, OrderResponse
 from oms.stores import Store
 from oms.turn.actions import actions_of
 from oms.turn.answer import answer_of

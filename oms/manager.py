@@ -23,12 +23,9 @@ from oms.errors import StoppedError, StoreError, ValidationError
 from oms.lookups import Lookups, check_callable
 from oms.pairs import place_pair
 from oms.reject_reasons import RejectReason
-from oms.reports import (
-    OrderResponse,
-    refused,
-)
 from oms.requests import OrderRequest, Request, line_of
 from oms.requests.internal import VenueReport, check_venue_report
+from oms.responses import OrderResponse, refused
 from oms.shared import SharedCounts
 from oms.stores import Store
 from oms.stores.lock import DataLock

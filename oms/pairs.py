@@ -13,9 +13,9 @@ from oms.enums import OrderState
 from oms.errors import ValidationError
 from oms.futures import settle
 from oms.reject_reasons import RejectReason
-from oms.reports import OrderResponse
 from oms.requests import OrderRequest, Request, line_of
 from oms.requests.codec import NEW, Line
+from oms.responses import OrderResponse
 
 UNTRIGGERED = (OrderState.PENDING_NEW, OrderState.SUSPENDED)
 Pair = tuple[OrderResponse, OrderResponse | None]

@@ -30,9 +30,9 @@ from oms.enums import Phase, Side
 from oms.instruments import Instrument
 from oms.market_data import Candle, DepthSnapshot, IndicativePrice, TradeEvent, TradePrint
 from oms.positions import Pnl, Position, Trade
-from oms.reports import AccountSnapshot, OrderPage, OrderResponse
 from oms.requests import Request
 from oms.requests.orders import Origin
+from oms.responses import AccountSnapshot, OrderPage, OrderResponse
 from oms.turn.details import OrderDetails
 
 MOVEMENTS_MAX = ORDERS_MAX = 1_000  # in one answer

@@ -34,7 +34,7 @@ from oms import Config, EmbeddedVenue, OrderManagement
 from oms.app import App
 from oms.errors import OMSError, StoppedError
 from oms.exchange.matching import MatchingEngine
-from oms.reports import OrderResponse
+from oms.responses import OrderResponse
 from tests.exchange_flow import (
     Trader,
     Wish,

@@ -21,9 +21,10 @@ from oms import (
 from oms.config import ExchangeConfig, SessionConfig, ThrottleConfig, VenueConfig
 from oms.enums import MarketOrderPolicy, ResponseType
 from oms.errors import StoreError
-from oms.reports import EXEC_TYPES, NUMBER_BITS, ORD_STATUSES, OrderResponse, Report
+from oms.reports import EXEC_TYPES, NUMBER_BITS, ORD_STATUSES, Report
 from oms.requests import Request
 from oms.requests.internal import VenueReport
+from oms.responses import OrderResponse
 from oms.stores import Claim, JournalRecord
 from oms.turn.journal import Fold
 from oms.venues.scripted import ScriptedVenue, Step

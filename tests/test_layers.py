@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
     {"errors", "clock", "enums", "money", "instruments", "reject_reasons", "market_data",
      "shared", "users", "version", "answers", "futures"},
-    {"requests"}, {"exchange", "reports", "positions", "pairs"},
+    {"requests"}, {"exchange", "reports", "responses", "positions", "pairs"},
     {"setting_rules", "sections", "idle", "config", "config_text"}, {"desk"},
     {"venues", "stores", "transport"}, {"turn"}, {"questions", "lookups", "manager"},
     {"gateways"}, {"roles"}, {"client"},
@@ -57,7 +57,7 @@ WEB = "gateways/web/"  # what the extra `server` brings is for these files alone
 FAMILY = {  # what a gateway knows of the library: what its users know, and what they may say
     "aio", "answers", "clock", "config", "enums", "errors", "gateways", "instruments", "manager",
     "market_data", "money", "positions", "questions", "reject_reasons", "reports",
-    "requests", "sections", "shared", "users", "version",
+    "requests", "responses", "sections", "shared", "users", "version",
 }  # fmt: skip
 # Of the turn a gateway knows the classes that the library answers in, who is told, the widths of
 # candles, and what makes threads.
@@ -65,7 +65,7 @@ TOLD_IN = {"actions", "answer", "details", "movements", "history", "threads"}
 # What a client knows of the library: the types that cross the network, and how to sign.
 TYPES = {
     "answers", "client", "clock", "enums", "errors", "futures", "instruments", "market_data",
-    "money", "pairs", "positions", "reject_reasons", "reports", "requests",
+    "money", "pairs", "positions", "reject_reasons", "reports", "requests", "responses",
 }  # fmt: skip
 SIGNING = "oms.gateways.signatures"
 CALLS = {  # and only these may call

@@ -26,8 +26,9 @@ from oms import (
 )
 from oms.enums import OrderType, PostOnly, RequestType, Scope, TimeInForce
 from oms.errors import ValidationError
-from oms.reports import ROW_COLUMNS, HopTimes, OrderResponse, refused
+from oms.reports import ROW_COLUMNS
 from oms.requests.orders import ID_LENGTH_MAX
+from oms.responses import HopTimes, OrderResponse, refused
 from tests.fakes import buy, cancel, modify, report_of
 
 NEW: dict[str, Any] = {

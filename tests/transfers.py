@@ -8,8 +8,8 @@ from oms import Instrument, ManualClock, MemoryStore
 from oms.config import ExchangeConfig
 from oms.errors import OutcomeUnknownError
 from oms.reject_reasons import RejectReason
-from oms.reports import refused
 from oms.requests import FundsAction, FundsRequest
+from oms.responses import refused
 from oms.roles.transfers import Transfers
 from oms.sections import ScaleConfig
 from tests.fakes import Stepped, config_of

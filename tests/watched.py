@@ -7,8 +7,8 @@ from oms import Config, Instrument, OrderManagement
 from oms.clock import ManualClock
 from oms.enums import Phase
 from oms.gateways.control import ControlGateway
-from oms.reports import OrderResponse
 from oms.requests import OperatorAction, OperatorRequest, Request
+from oms.responses import OrderResponse
 from oms.top.sources import ControlSource
 from oms.top.watcher import Watcher
 from oms.turn.threads import Worker

@@ -27,7 +27,7 @@ from oms.enums import Side
 from oms.errors import ServerError, ValidationError
 from oms.positions import Pnl, Position, Trade
 from oms.reject_reasons import RejectReason
-from oms.reports import AccountSnapshot, OrderPage, OrderResponse
+from oms.responses import AccountSnapshot, OrderPage, OrderResponse
 
 ROWS_MAX = 1_000  # of a page
 

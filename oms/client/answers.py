@@ -8,8 +8,8 @@ from oms.client.server import Server
 from oms.client.told import GarbledError, Instruments, answer_of, reading, tried_of
 from oms.errors import ServerError, UnansweredError
 from oms.reject_reasons import REASONS, RejectReason
-from oms.reports import OrderResponse, refused
 from oms.requests.codec import NEW
+from oms.responses import OrderResponse, refused
 
 # What the library answers by a refusal, and the server refuses before it is a request.
 NOT_NUMBERS = {

@@ -33,8 +33,8 @@ from oms.clock import Clock, SystemClock, pause
 from oms.errors import ServerError, StoppedError, ValidationError
 from oms.market_data import MarketEvent
 from oms.pairs import Pair, place_pair
-from oms.reports import OrderResponse
 from oms.requests import OrderRequest, Request
+from oms.responses import OrderResponse
 
 BATCH_MAX = 100
 SECONDS_MAX = 3_600

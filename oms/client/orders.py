@@ -23,7 +23,7 @@ from oms.client.told import GarbledError, Told, count, reading
 from oms.client.transport import LostError
 from oms.clock import NANOS
 from oms.errors import ServerError, StoppedError
-from oms.reports import OrderResponse
+from oms.responses import OrderResponse
 
 AT_ONCE_MAX = 60  # the server reads no further behind 64
 WAITING_MAX = 10_000

@@ -30,15 +30,8 @@ from oms.market_data import (
 )
 from oms.money import to_units
 from oms.positions import Pnl, Position, Trade
-from oms.reports import (
-    CODES,
-    COMMAND_ANSWERS,
-    NUMBER_BITS,
-    NUMBER_MASK,
-    AccountSnapshot,
-    OrderResponse,
-    Report,
-)
+from oms.reports import CODES, COMMAND_ANSWERS, NUMBER_BITS, NUMBER_MASK, Report
+from oms.responses import AccountSnapshot, OrderResponse
 
 Told = dict[str, Any]
 Instruments = Callable[[str], Instrument | None]

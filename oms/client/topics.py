@@ -35,7 +35,7 @@ from oms.enums import Phase
 from oms.errors import GapError, ValidationError
 from oms.instruments import Instrument
 from oms.market_data import DepthUpdate, Level, MarketEvent, MarketState, TopOfBook, TradePrint
-from oms.reports import AccountSnapshot, OrderResponse
+from oms.responses import AccountSnapshot, OrderResponse
 
 T = TypeVar("T", OrderResponse, MarketEvent)
 

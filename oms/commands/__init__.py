@@ -19,8 +19,8 @@ from oms.config import Config
 from oms.errors import JournalError, OutcomeUnknownError, StoreError
 from oms.gateways.wire import ANSWER_S_MAX
 from oms.manager import OrderManagement, reader_of, store_of
-from oms.reports import OrderResponse
 from oms.requests import Request
+from oms.responses import OrderResponse
 from oms.stores import Store
 from oms.stores.lock import DataLock
 from oms.stores.sql_store import SqlStore

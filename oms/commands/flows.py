@@ -36,7 +36,6 @@ from oms.errors import ConfigError, ValidationError
 from oms.instruments import Instrument
 from oms.manager import OrderManagement
 from oms.market_data import Depth
-from oms.reports import OrderResponse
 from oms.requests import (
     MassCancelRequest,
     OperatorAction,
@@ -44,6 +43,7 @@ from oms.requests import (
     OrderRequest,
     Request,
 )
+from oms.responses import OrderResponse
 from oms.simulation.again import made_by
 from oms.simulation.agents import FUNDED, funding, market
 from oms.simulation.page import html_of

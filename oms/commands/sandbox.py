@@ -17,8 +17,8 @@ from oms.errors import GatewayError
 from oms.gateways.gate import Denied
 from oms.gateways.master import master_secret
 from oms.gateways.passwords import verify
-from oms.reports import OrderResponse
 from oms.requests import FundsAction, FundsRequest, Request
+from oms.responses import OrderResponse
 from oms.simulation.agents import Listing
 from oms.simulation.living import LivingMarket
 from oms.users import Role, User

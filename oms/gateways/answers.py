@@ -33,9 +33,9 @@ from oms.market_data import (
 )
 from oms.money import to_text
 from oms.positions import Pnl, Position, Trade
-from oms.reports import OrderResponse
 from oms.requests.codec import REQUEST, of_object
 from oms.requests.orders import SEQUENCE_MAX, check_id
+from oms.responses import OrderResponse
 from oms.turn.history import width_ns
 from oms.users import Key, User
 

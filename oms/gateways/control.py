@@ -29,8 +29,8 @@ from oms.gateways.connection import WATCH_BYTES_MAX, Connection, outcome
 from oms.gateways.wire import SOCKET_NAME, Told, address_in, encode
 from oms.manager import OrderManagement
 from oms.market_data import MarketEvent
-from oms.reports import OrderResponse
 from oms.requests.codec import parse
+from oms.responses import OrderResponse
 
 log = logging.getLogger(__name__)
 

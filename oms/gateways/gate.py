@@ -28,9 +28,9 @@ from oms.gateways.signatures import Nonces, is_signature, signature_of, totp_ste
 from oms.gateways.tokens import TokenKind, Tokens
 from oms.manager import OrderManagement
 from oms.reject_reasons import RejectReason
-from oms.reports import OrderResponse
 from oms.requests.access import GATE, USER_NAME, AccessAction, AccessRequest, told_facts
 from oms.requests.orders import NO_ORIGIN, Origin
+from oms.responses import OrderResponse
 from oms.shared import SharedCounts
 from oms.users import SCOPES_OF, AccessScope, Family, Role, User
 

@@ -41,10 +41,10 @@ from oms.market_data import (
 )
 from oms.positions import Pnl, Position, Trade
 from oms.questions import ACTIONS_MAX, MOVEMENTS_MAX, ORDERS_MAX, TRADES_MAX, Questions
-from oms.reports import AccountSnapshot, OrderPage, OrderResponse
 from oms.requests import Request, line_of
 from oms.requests.codec import to_object
 from oms.requests.orders import Origin
+from oms.responses import AccountSnapshot, OrderPage, OrderResponse
 from oms.roles.heard import Listener
 from oms.roles.link import TIMED, Link
 from oms.roles.routes import Routes, silent_error

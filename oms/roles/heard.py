@@ -16,7 +16,7 @@ from typing import Any
 from oms.clock import NANOS
 from oms.enums import ResponseType
 from oms.market_data import MarketEvent
-from oms.reports import OrderResponse
+from oms.responses import OrderResponse
 from oms.turn.details import OrderDetails
 
 log = logging.getLogger(__name__)

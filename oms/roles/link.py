@@ -24,9 +24,9 @@ from oms.futures import settle
 from oms.instruments import Instrument
 from oms.market_data import TradeBust, TradeCorrection
 from oms.reject_reasons import RejectReason
-from oms.reports import OrderResponse, refused
 from oms.requests import AccessAction, AccessRequest, Request, line_of
 from oms.requests.access import told_facts
+from oms.responses import OrderResponse, refused
 from oms.roles.heard import Heard
 from oms.roles.mirror import Mirror
 from oms.roles.questions import USERS_PAGE, View, answer_of, error_of, response_of

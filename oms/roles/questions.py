@@ -26,8 +26,8 @@ from oms.instruments import Instrument
 from oms.manager import OrderManagement
 from oms.market_data import DepthSnapshot, TradeBust, TradeCorrection, TradePrint
 from oms.questions import Questions
-from oms.reports import OrderResponse
 from oms.requests.codec import of_object
+from oms.responses import OrderResponse
 from oms.transport.wire import Answered, ErrorTold, Question
 from oms.users import User
 

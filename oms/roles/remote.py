@@ -17,7 +17,6 @@ from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.errors import StoppedError, ValidationError
 from oms.gateways.gate import STALE_NS
-from oms.reports import OrderResponse
 from oms.requests import (
     AccessAction,
     AccessRequest,
@@ -26,6 +25,7 @@ from oms.requests import (
     Request,
     line_of,
 )
+from oms.responses import OrderResponse
 from oms.roles.asking import Asking, OneGroup
 from oms.roles.counts import Counts
 from oms.roles.link import Link

@@ -13,7 +13,6 @@ from concurrent.futures import Future
 from oms.enums import RequestType, Scope
 from oms.errors import TransportError, ValidationError
 from oms.futures import settle
-from oms.reports import OrderResponse
 from oms.requests import (
     AccessRequest,
     FundsAction,
@@ -22,6 +21,7 @@ from oms.requests import (
     OrderRequest,
     Request,
 )
+from oms.responses import OrderResponse
 from oms.roles.link import Link
 
 REMEMBERED_MAX = 100_000  # orders of which it is known where they went

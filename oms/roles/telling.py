@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from oms.clock import NANOS
 from oms.errors import FencedError, TransportError
 from oms.reject_reasons import RejectReason
-from oms.reports import OrderResponse
+from oms.responses import OrderResponse
 from oms.roles.questions import answered_told
 from oms.roles.turns import entry_of, made_again
 from oms.transport.keys import Keys, seq_of, turn_id

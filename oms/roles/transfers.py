@@ -21,10 +21,10 @@ from oms.answers import Transfer
 from oms.clock import NANOS, Clock
 from oms.errors import ValidationError
 from oms.futures import settle
-from oms.reports import OrderResponse
 from oms.requests import FundsAction, FundsRequest
 from oms.requests.operators import TEXT_LENGTH_MAX
 from oms.requests.orders import NO_ORIGIN
+from oms.responses import OrderResponse
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,9 @@ from oms.config import Config
 from oms.desk.settings import fields_of, instrument_of
 from oms.desk.throttle import OrderThrottler
 from oms.manager import OrderManagement
-from oms.reports import COMMAND_ANSWERS, OrderResponse
+from oms.reports import COMMAND_ANSWERS
 from oms.requests import Request, codec, line_of
+from oms.responses import OrderResponse
 from oms.sections import ExchangeConfig, RiskConfig
 from oms.stores import JournalRecord
 from oms.version import VERSION

@@ -13,8 +13,9 @@ from itertools import count
 
 from oms.clock import NANOS, Clock
 from oms.manager import OrderManagement
-from oms.reports import COMMAND_ANSWERS, OrderResponse, Report
+from oms.reports import COMMAND_ANSWERS, Report
 from oms.requests.orders import OrderRequest
+from oms.responses import OrderResponse
 
 BURST_S = 4  # a burst comes this often ...
 BURST_SHARE = 4  # ... takes a quarter of that time, and has three quarters of the requests

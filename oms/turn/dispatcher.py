@@ -39,10 +39,11 @@ from oms.errors import (
 )
 from oms.market_data import TradePrint
 from oms.reject_reasons import RejectReason
-from oms.reports import OrderResponse, Report, refused, symbol_of
+from oms.reports import Report, symbol_of
 from oms.requests import codec
 from oms.requests.codec import Line
 from oms.requests.internal import VenueReport
+from oms.responses import OrderResponse, refused
 from oms.stores import Store
 from oms.stores.high_water import Loss
 from oms.stores.tally import Tally, tally_text

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, cast
 
-from oms.reports import OrderResponse
 from oms.requests.codec import MODIFY, NEW
+from oms.responses import OrderResponse
 from oms.turn.answer import Asker
 from oms.turn.intake import WITHDRAWN
 

@@ -14,9 +14,10 @@ from oms.enums import Side
 from oms.instruments import Instrument
 from oms.money import to_decimal
 from oms.positions import CHANGES
-from oms.reports import TRADE, OrderResponse, Report, trade_named
+from oms.reports import TRADE, Report, trade_named
 from oms.requests.accounts import TRANSFERS, FundsAction
 from oms.requests.codec import comes_to
+from oms.responses import OrderResponse
 from oms.stores import Moved
 
 FEE = "FEE"

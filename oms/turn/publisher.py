@@ -23,15 +23,8 @@ from oms.market_data import (
     in_units,
 )
 from oms.positions import CHANGES
-from oms.reports import (
-    OF_CHANGES,
-    ORDER_STATUS,
-    REFUSALS,
-    TRADE,
-    OrderResponse,
-    Report,
-    status_of,
-)
+from oms.reports import OF_CHANGES, ORDER_STATUS, REFUSALS, TRADE, Report, status_of
+from oms.responses import OrderResponse
 from oms.turn.answer import Asker
 from oms.turn.tape import told_of
 from oms.users import User

@@ -15,9 +15,10 @@ from oms.enums import TERMINAL_STATES, Liquidity, OrderState, ResponseType
 from oms.instruments import Instrument
 from oms.money import to_text
 from oms.reject_reasons import RejectReason
-from oms.reports import TRADE, OrderResponse, Report
+from oms.reports import TRADE, Report
 from oms.requests import codec
 from oms.requests.codec import Line
+from oms.responses import OrderResponse
 from oms.stores import Store
 
 COMMANDS = (

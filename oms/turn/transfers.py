@@ -11,9 +11,10 @@ from oms.answers import AssetMoney, GroupMoney, Transfer
 from oms.desk.desk import Desk
 from oms.enums import TransferState
 from oms.money import to_decimal
-from oms.reports import OrderResponse, Report
+from oms.reports import Report
 from oms.requests.accounts import FundsAction
 from oms.requests.codec import FUNDS, Line, groups_of
+from oms.responses import OrderResponse
 from oms.sections import ONE_GROUP
 from oms.stores import COMMAND_DONE
 

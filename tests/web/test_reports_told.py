@@ -2,8 +2,8 @@
 
 import pytest
 
-from oms.reports import OrderResponse
 from oms.requests import OrderRequest
+from oms.responses import OrderResponse
 from tests.web.conftest import GROUPS
 from tests.web.wires import Wire
 

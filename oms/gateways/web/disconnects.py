@@ -16,10 +16,10 @@ from oms.errors import OMSError
 from oms.gateways.web.errors import http_error, refusal
 from oms.gateways.web.front import Door
 from oms.manager import OrderManagement
-from oms.reports import OrderResponse
 from oms.requests import MassCancelRequest, OrderRequest
 from oms.requests.access import GATE, AccessAction, AccessRequest, told_facts
 from oms.requests.orders import Origin
+from oms.responses import OrderResponse
 from oms.users import Arm, LossScope
 
 log = logging.getLogger(__name__)

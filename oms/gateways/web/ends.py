@@ -10,7 +10,7 @@ from functools import partial
 
 from oms.gateways.web.told import ended
 from oms.manager import OrderManagement
-from oms.reports import OrderResponse
+from oms.responses import OrderResponse
 
 
 class Ends:

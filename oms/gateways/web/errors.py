@@ -23,7 +23,7 @@ from oms.gateways.gate import Caller, Denied
 from oms.gateways.web.fields import FIELDS, field_of, our_name, reason_told
 from oms.gateways.web.told import Told, reports_told
 from oms.reject_reasons import RejectReason
-from oms.reports import OrderResponse
+from oms.responses import OrderResponse
 
 log = logging.getLogger(__name__)
 

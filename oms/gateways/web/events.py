@@ -35,7 +35,7 @@ from oms.market_data import (
     TradePrint,
 )
 from oms.market_data import TradeEvent as Traded
-from oms.reports import OrderResponse
+from oms.responses import OrderResponse
 
 DEPTH: Final = "depth"
 TRADES: Final = "trades"

@@ -54,8 +54,8 @@ from oms.gateways.web.words import Body, read_body, read_query
 from oms.manager import OrderManagement
 from oms.market_data import Candle, DepthSnapshot, IndicativePrice
 from oms.reject_reasons import RejectReason
-from oms.reports import OrderResponse
 from oms.requests import FundsAction, Origin, Request
+from oms.responses import OrderResponse
 from oms.shared import SharedCounts
 from oms.users import AccessScope
 

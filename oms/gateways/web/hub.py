@@ -67,7 +67,8 @@ from oms.market_data import (
     TradeCorrection,
     TradePrint,
 )
-from oms.reports import TRADE, OrderResponse
+from oms.reports import TRADE
+from oms.responses import OrderResponse
 
 log = logging.getLogger(__name__)
 

@@ -35,7 +35,6 @@ from oms.gateways.web.told import Told
 from oms.gateways.web.trading import made_id
 from oms.gateways.web.words import NO_COMMA, Body, WholeText
 from oms.reject_reasons import RejectReason
-from oms.reports import OrderResponse
 from oms.requests import AccessRequest, FundsAction, FundsRequest
 from oms.requests.access import (
     ACCOUNTS_MAX,
@@ -47,6 +46,7 @@ from oms.requests.access import (
 )
 from oms.requests.operators import OPERATOR
 from oms.requests.orders import ID_LENGTH_MAX
+from oms.responses import OrderResponse
 from oms.users import AccessScope, Key, Role, User
 
 SIGNED_IN = Answer(TokensTold, (200, 202), other=FactorPending)

@@ -17,7 +17,6 @@ from oms.gateways.web.shapes import AccountOrders, AccountTold, Answer, Operated
 from oms.gateways.web.told import Told, reports_told
 from oms.gateways.web.trading import Id, Why, WithReports, made_id
 from oms.gateways.web.words import Body, DecimalText, SettingText, decimal_text
-from oms.reports import OrderResponse
 from oms.requests import (
     FundsAction,
     FundsRequest,
@@ -26,6 +25,7 @@ from oms.requests import (
     OperatorRequest,
 )
 from oms.requests.operators import OPERATOR
+from oms.responses import OrderResponse
 
 OPERATED = Answer(Operated)
 Settings = dict[str, SettingText]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from oms.enums import ResponseType
 from oms.gateways.web.told import Told, fill_told, order_told, report_told
 from oms.manager import OrderManagement
-from oms.reports import OrderResponse
+from oms.responses import OrderResponse
 from oms.turn.details import OrderDetails
 
 REMEMBERED_MAX = 10_000

@@ -15,7 +15,7 @@ from oms.instruments import Instrument
 from oms.market_data import Candle, IndicativePrice, Level, TradePrint
 from oms.money import to_text
 from oms.positions import Pnl, Position, Trade
-from oms.reports import OrderResponse
+from oms.responses import OrderResponse
 from oms.turn.details import OrderDetails
 
 Told = dict[str, Any]

@@ -48,9 +48,9 @@ from oms.gateways.web.words import (
 )
 from oms.manager import OrderManagement
 from oms.reject_reasons import RejectReason, mass_cancel_reason
-from oms.reports import OrderResponse
 from oms.requests import MassCancelRequest, OrderRequest, OrderTerms
 from oms.requests.orders import SEQUENCE_MAX
+from oms.responses import OrderResponse
 
 Id = Annotated[
     str,
