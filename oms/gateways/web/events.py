@@ -5,6 +5,7 @@ The same whether it happens now or is read from the store for whoever was away.
 
 from typing import Final, cast
 
+from oms.gateways.web.market_shapes import AuctionTold
 from oms.gateways.web.messages import (
     AuctionEvent,
     BalanceEvent,
@@ -16,7 +17,7 @@ from oms.gateways.web.messages import (
     TradeEvent,
     TradeFacts,
 )
-from oms.gateways.web.shapes import AuctionTold, FillTold, OrderTold, ReportTold
+from oms.gateways.web.shapes import FillTold, OrderTold, ReportTold
 from oms.gateways.web.told import (
     Told,
     auction_told,

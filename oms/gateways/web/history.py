@@ -15,6 +15,7 @@ from oms.errors import ValidationError
 from oms.gateways.web.errors import Reply
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.market import instrument_of
+from oms.gateways.web.market_shapes import TradePageTold
 from oms.gateways.web.merging import START, Page, Row, merged, of_group
 from oms.gateways.web.money import OfAccount
 from oms.gateways.web.orders import orders_told
@@ -26,7 +27,6 @@ from oms.gateways.web.shapes import (
     OrderPageTold,
     PositionsTold,
     ReportPageTold,
-    TradePageTold,
 )
 from oms.gateways.web.told import (
     Told,

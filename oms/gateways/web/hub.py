@@ -44,6 +44,7 @@ from oms.gateways.web.events import (
 )
 from oms.gateways.web.frames import frame_of
 from oms.gateways.web.front import Door
+from oms.gateways.web.market_shapes import SessionTold
 from oms.gateways.web.messages import (
     INTERVALS_MS,
     CandleEvent,
@@ -54,7 +55,6 @@ from oms.gateways.web.messages import (
     TickerFacts,
 )
 from oms.gateways.web.orders import CHANGES, Remembered
-from oms.gateways.web.shapes import SessionTold
 from oms.gateways.web.told import decimal_told, levels_told
 from oms.market_data import (
     BalanceChange,

@@ -14,8 +14,10 @@ from oms.gateways.signatures import factor_uri
 from oms.gateways.web.errors import OUR_FIELDS, OurFields, Reply, denied, http_error, refusal
 from oms.gateways.web.front import Ask, Door, Entry, Right
 from oms.gateways.web.keeper import DoorKeeper
-from oms.gateways.web.shapes import (
-    Answer,
+from oms.gateways.web.shapes import Answer
+from oms.gateways.web.told import Told
+from oms.gateways.web.trading import made_id
+from oms.gateways.web.user_shapes import (
     ChangedTold,
     CodeTold,
     FactorPending,
@@ -31,8 +33,6 @@ from oms.gateways.web.shapes import (
     UsersTold,
     UserTold,
 )
-from oms.gateways.web.told import Told
-from oms.gateways.web.trading import made_id
 from oms.gateways.web.words import NO_COMMA, Body, WholeText
 from oms.reject_reasons import RejectReason
 from oms.requests import AccessRequest, FundsAction, FundsRequest

@@ -8,8 +8,7 @@ from oms.errors import ValidationError
 from oms.gateways.web.errors import HttpError, Reply
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.hub import last_told
-from oms.gateways.web.shapes import (
-    Answer,
+from oms.gateways.web.market_shapes import (
     AuctionTold,
     CalendarTold,
     CandlesTold,
@@ -21,6 +20,7 @@ from oms.gateways.web.shapes import (
     TimeTold,
     TradesTold,
 )
+from oms.gateways.web.shapes import Answer
 from oms.gateways.web.told import (
     auction_told,
     candle_told,

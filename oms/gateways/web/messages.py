@@ -8,14 +8,8 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import msgspec
 
-from oms.gateways.web.shapes import (
-    AuctionTold,
-    CandleTold,
-    FillTold,
-    OrderTold,
-    ReportTold,
-    SessionTold,
-)
+from oms.gateways.web.market_shapes import AuctionTold, CandleTold, SessionTold
+from oms.gateways.web.shapes import FillTold, OrderTold, ReportTold
 from oms.gateways.web.told import Told
 from oms.gateways.web.words import Body, WholeText
 from oms.version import VERSION

@@ -13,7 +13,8 @@ from oms.enums import Phase, Scope, Side, Trading
 from oms.errors import ValidationError
 from oms.gateways.web.errors import REPLAYED, OurFields, Reply, refusal
 from oms.gateways.web.front import Ask, Entry, Handler, Right
-from oms.gateways.web.shapes import AccountOrders, AccountTold, Answer, Operated
+from oms.gateways.web.operator_shapes import AccountOrders, AccountTold, Operated
+from oms.gateways.web.shapes import Answer
 from oms.gateways.web.told import Told, reports_told
 from oms.gateways.web.trading import Id, Why, WithReports, made_id
 from oms.gateways.web.words import Body, DecimalText, SettingText, decimal_text

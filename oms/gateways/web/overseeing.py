@@ -14,9 +14,8 @@ from oms.errors import ValidationError
 from oms.gateways.web.errors import HttpError, Reply
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.merging import START, Page, Row, merged, of_group
-from oms.gateways.web.shapes import (
+from oms.gateways.web.operator_shapes import (
     ActionsTold,
-    Answer,
     DigestsTold,
     DigestTold,
     HaltsTold,
@@ -26,6 +25,7 @@ from oms.gateways.web.shapes import (
     StoryTold,
     VitalsTold,
 )
+from oms.gateways.web.shapes import Answer
 from oms.gateways.web.told import Told, decimal_told, transfer_told
 from oms.gateways.web.trading import Id, cursor
 from oms.gateways.web.vitals import ROWS_MAX

@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import Any
 
 from oms.clock import NANOS
-from oms.gateways.web.shapes import HopTold, VitalsRow, VitalsTold
+from oms.gateways.web.operator_shapes import HopTold, VitalsRow, VitalsTold
 from oms.manager import OrderManagement
 
 STEP_NS = 5 * NANOS
