@@ -67,7 +67,7 @@ def test_the_commands_in_their_comments_are_understood():
     assert lines
 
 
-ROLES = ("engine", "api", "broadcast")
+ROLES = ("engine", "api", "broadcast", "db-filler")
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -87,14 +87,15 @@ def test_systemd_understands_the_unit_of_each_role(tmp_path, role):
 
 @pytest.mark.parametrize("role", ROLES)
 def test_the_unit_of_each_role_starts_it(role):
-    """In a directory of its own, and again whenever it ends."""
+    """In a directory of its own, a filler in that of its engine; again whenever it ends."""
     text = (DEPLOY / f"oms-{role}@.service").read_text(encoding="utf-8")
     settings = dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
     _, *words = settings["ExecStart"].replace("%i", "3001").replace("%p", f"oms-{role}").split()
     args = build_parser().parse_args(words)
-    assert args.command.__name__ == role
-    assert str(args.data_dir) == f"/var/lib/oms/oms-{role}-3001"
-    assert settings["StateDirectory"] == "oms/%p-%i"
+    own = "oms-engine" if role == "db-filler" else f"oms-{role}"
+    assert args.command.__name__ == role.replace("-", "_")
+    assert str(args.data_dir) == f"/var/lib/oms/{own}-3001"
+    assert settings["StateDirectory"].replace("%p", f"oms-{role}") == f"oms/{own}-%i"
     assert settings["Restart"] == "always"
 
 
@@ -106,9 +107,15 @@ def test_compose_starts_commands_that_there_are():
     services = yaml.safe_load(text)["services"]
     redis = services.pop("redis")
     assert "noeviction" in redis["command"]
+    assert services.pop("postgres")["image"].partition(":")[2] >= "13"
     made = [build_parser().parse_args(each["command"]) for each in services.values()]
-    assert {each.command.__name__ for each in made} == set(ROLES)
+    assert {each.command.__name__.replace("_", "-") for each in made} == set(ROLES)
     given = dict(re.findall(r"^(\w+)=(.*)$", example, re.MULTILINE))
     assert set(re.findall(r"\$\{(\w+)\}", text)) <= set(given)
     groups = ScaleConfig(market_groups=given["OMS__SCALE__MARKET_GROUPS"]).names
     assert set(groups) == {each.group for each in made if each.command.__name__ == "engine"}
+    schemas = [
+        each["environment"]["OMS__PROJECTION__SCHEMA"]
+        for name, each in services.items() if name.startswith("filler-")
+    ]  # fmt: skip
+    assert sorted(schemas) == sorted(groups)

@@ -39,7 +39,8 @@ Starts engines, apis and broadcasts on this machine, each a process with a direc
 below the data directory, and a Redis server if there is none where [scale] redis_url says. What
 ends is started again. Without a config.ini in the data directory it writes that of a sandbox: a
 market that never closes, and play money for whoever signs up. With [store] kind = postgres each of
-several groups has its journal in a schema of its own, such as oms_usd. Needs the extra `scale`."""
+several groups has its journal in a schema of its own, such as oms_usd. With [projection] dsn each
+engine has a db-filler, of several groups into a schema each. Needs the extra `scale`."""
 
 
 def add_to(add: AddCommand) -> None:
@@ -54,6 +55,7 @@ def add_to(add: AddCommand) -> None:
             help=f"how many (default: {count})",
         )  # fmt: skip
     option("--redis", metavar="URL", default="", help="a server, instead of [scale] redis_url")
+    option("--postgres", metavar="DSN", default="", help="instead of [projection] dsn")
 
 
 @dataclass
@@ -128,6 +130,8 @@ def cluster(args: argparse.Namespace, place: Place) -> int:
                 raise GatewayError(f"--redis {url}: no server answers there")
             url = _own_redis(place.directory, stack)
         environment["OMS__SCALE__REDIS_URL"] = url
+        if args.postgres:
+            environment["OMS__PROJECTION__DSN"] = args.postgres
         children = _children(args, place.directory, path, config, list(groups), environment)
         stack.callback(_end, children)
         told = f"redis: {url}\n" + "".join(f"{each.name}: {each.log}\n" for each in children)
@@ -242,27 +246,34 @@ def _children(
 ) -> list[Child]:  # fmt: skip
     """Each with a directory of its own, and a port that the first start finds free."""
 
-    def child(name: str, *command: str) -> Child:
+    def child(name: str, *command: str, of: str = "") -> Child:
         own = directory / name
-        given = [sys.executable, "-m", "oms", "--config", str(path), "--data-dir", str(own)]
+        data = directory / (of or name)
+        given = [sys.executable, "-m", "oms", "--config", str(path), "--data-dir", str(data)]
         return Child(name, [*given, *command], dict(environment), own / "output.log")
 
     engines = [child(f"engine-{name}", "engine", "--group", name) for name in groups]
-    if config.store.kind == "postgres" and len(groups) > 1:
-        for name, each in zip(groups, engines, strict=True):
-            each.environment |= {"OMS__STORE__SCHEMA": f"{config.store.schema}_{name}"}
+    fillers = []
+    if config.projection.dsn or args.postgres:
+        fillers = [child(f"filler-{name}", "db-filler", of=f"engine-{name}") for name in groups]
+    if len(groups) > 1:
+        store, projection = config.store, config.projection
+        for each in (*engines, *fillers):
+            group = each.name.partition("-")[2]
+            if store.kind == "postgres":
+                each.environment["OMS__STORE__SCHEMA"] = f"{store.schema}_{group}"
+            each.environment["OMS__PROJECTION__SCHEMA"] = f"{projection.schema}_{group}"
     apis = [child(f"api-{n}", "api", "--port", "0") for n in range(1, args.apis + 1)]
     broadcasts = [
         child(f"broadcast-{n}", "broadcast", "--port", "0") for n in range(1, args.broadcasts + 1)
     ]
-    return [*engines, *apis, *broadcasts]
+    return [*engines, *fillers, *apis, *broadcasts]
 
 
 def _end(children: list[Child]) -> None:
-    """Front doors first, so that nothing is asked of engines that go."""
-    doors = [each for each in children if not each.name.startswith("engine-")]
-    engines = [each for each in children if each.name.startswith("engine-")]
-    for those in (doors, engines):
+    """Front doors first, so that nothing is asked of engines that go; fillers last."""
+    ends = ("api-", "broadcast-"), ("engine-",), ("filler-",)
+    for those in ([each for each in children if each.name.startswith(names)] for names in ends):
         for child in those:
             with suppress(ProcessLookupError):
                 child.stop(signal.SIGTERM)

@@ -39,7 +39,7 @@ def test_groups_go_by_quote_asset():
 def test_each_of_several_groups_has_a_schema_of_its_own(tmp_path):
     """With journals in Postgres; one group, and what is no engine, goes by the settings."""
     store = StoreConfig(kind="postgres", dsn="dbname=x", schema="trial")
-    config, args = replace(Config(), store=store), Namespace(apis=1, broadcasts=0)
+    config, args = replace(Config(), store=store), Namespace(apis=1, broadcasts=0, postgres="")
 
     def schemas(*groups):
         made = _children(args, tmp_path, tmp_path / "config.ini", config, [*groups], {})
@@ -47,6 +47,26 @@ def test_each_of_several_groups_has_a_schema_of_its_own(tmp_path):
 
     assert schemas("inr", "usd") == ["trial_inr", "trial_usd", None]
     assert schemas("main") == [None, None]
+
+
+def test_each_engine_has_a_filler_where_there_is_postgres(tmp_path):
+    """It reads the directory of its engine; several of them fill a schema each."""
+    args = Namespace(apis=1, broadcasts=0, postgres="dbname=x")
+
+    def fillers(*groups):
+        made = _children(args, tmp_path, tmp_path / "config.ini", Config(), [*groups], {})
+        return [
+            (each.name, each.command[-2].rpartition("/")[2],
+             each.environment.get("OMS__PROJECTION__SCHEMA"))
+            for each in made if "db-filler" in each.command
+        ]  # fmt: skip
+
+    assert fillers("inr", "usd") == [
+        ("filler-inr", "engine-inr", "public_inr"), ("filler-usd", "engine-usd", "public_usd"),
+    ]  # fmt: skip
+    assert fillers("main") == [("filler-main", "engine-main", None)]
+    args.postgres = ""
+    assert fillers("main") == []
 
 
 def test_settings_may_ask_for_groups_by_quote_asset(tmp_path):
@@ -66,12 +86,14 @@ def test_settings_may_ask_for_groups_by_quote_asset(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_cluster_trades_survives_a_kill_and_stops_in_order(tmp_path):
+def test_a_cluster_trades_survives_a_kill_and_stops_in_order(tmp_path, start_postgres):
+    psycopg = pytest.importorskip("psycopg")
     program()
+    dsn = start_postgres().new_database()
     place = tmp_path / "trial"
     command = [
         sys.executable, str(PROGRAM), "cluster", "--data-dir", str(place), "--engines", "2",
-        "--apis", "1", "--broadcasts", "0",
+        "--apis", "1", "--broadcasts", "1", "--postgres", dsn,
     ]  # fmt: skip
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OMS_")}
     environment["OMS__SCALE__REDIS_URL"] = "redis://127.0.0.1:1/0"  # nobody answers: it has its own
@@ -98,6 +120,13 @@ def test_a_cluster_trades_survives_a_kill_and_stops_in_order(tmp_path):
         log = place / "engine-usd" / "output.log"
         wait_until(lambda: len(re.findall(r"process (\d+)", log.read_text())) == 2, 60)
         wait_until(lambda: answers(url, "GET", "/ready") == 200, 60)
+
+        # and what each group's engine took is in Postgres
+        with psycopg.connect(dsn, autocommit=True) as looking:
+            for group, symbol in (("usd", "BTC_USD"), ("inr", "TATA_INR")):
+                asked = f"SELECT symbol FROM public_{group}.order_states"
+                wait_until(lambda asked=asked: looking.execute(asked).fetchall(), 60)
+                assert looking.execute(asked).fetchall() == [(symbol,)]
     finally:
         process.send_signal(signal.SIGTERM)
         code = process.wait(60)
