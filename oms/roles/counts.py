@@ -20,8 +20,9 @@ from oms.errors import TransportError
 from oms.gateways import attempts
 from oms.gateways.attempts import FREE_OF_ADDRESS, FREE_OF_USER, Attempts, Failures, Tried, tried
 from oms.shared import Used
+from oms.transport.counting import BEGIN_ATTEMPT, FORGIVE, REMEMBER, SETTLE, TAKE
 from oms.transport.keys import Keys
-from oms.transport.scripts import BEGIN_ATTEMPT, FORGIVE, REMEMBER, SETTLE, TAKE, Script
+from oms.transport.scripts import Script
 from oms.transport.server import Circuit, Server
 
 log = logging.getLogger(__name__)
