@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from oms import GatewayError, ManualClock, ValidationError
 from oms.gateways import attempts, passwords, signatures, tokens
-from oms.gateways.addresses import client_address, group_of, is_among, networks_in
+from oms.gateways.addresses import client_address, client_of, is_among, networks_in
 from oms.gateways.attempts import PASSWORD, Attempts
 from oms.gateways.gate import code_hash, new_code
 from oms.gateways.master import FILE_NAME, VARIABLE, MasterSecret, master_secret
@@ -188,9 +188,9 @@ def test_a_client_cannot_choose_its_address(made_up, real, port):
 def test_a_network_that_is_none_is_named():
     with pytest.raises(ValidationError, match="trusted: expected addresses or networks"):
         networks_in("trusted", "10.0.0.0/8, 10.0.0.1/8")
-    assert group_of("2001:db8::1") == group_of("2001:db8::ffff:1") == "2001:db8::/64"
-    assert group_of("::ffff:192.0.2.1") == "192.0.2.1"
-    assert group_of("nothing") == "nothing"
+    assert client_of("2001:db8::1") == client_of("2001:db8::ffff:1") == "2001:db8::/64"
+    assert client_of("::ffff:192.0.2.1") == "192.0.2.1"
+    assert client_of("nothing") == "nothing"
 
 
 # --- nonces, codes, attempts: at their bounds ---

@@ -78,7 +78,7 @@ def _plain(text: str) -> str:
     return text if address is None else str(address)
 
 
-def group_of(text: str) -> str:
+def client_of(text: str) -> str:
     """What is counted as one address: an IPv4 address, or the /64 of an IPv6 address."""
     address = read_address(text)
     if isinstance(address, IPv6Address):

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from oms.clock import NANOS, Clock
 from oms.errors import GatewayError
 from oms.gateways import passwords
-from oms.gateways.addresses import group_of, is_among, networks_in
+from oms.gateways.addresses import client_of, is_among, networks_in
 from oms.gateways.attempts import CODE, PASSWORD, RESET, Attempts
 from oms.gateways.master import MasterSecret, master_secret
 from oms.gateways.signatures import Nonces, is_signature, signature_of, totp_step
@@ -155,7 +155,7 @@ class Gate:
             good = self._is_good(hashed, password)
         if user is None or not good:
             return self._denied(RejectReason.CREDENTIALS_INVALID, WRONG, name, address)
-        self._attempts.succeeded(PASSWORD, name, group_of(address))
+        self._attempts.succeeded(PASSWORD, name, client_of(address))
         if user.locked:
             text = "an operator locked the user"
             return self._denied(RejectReason.USER_LOCKED, text, name, address)
@@ -433,11 +433,11 @@ class Gate:
         if step is None:
             text = "the second factor's code is wrong, used, or too old"
             return self._denied(RejectReason.CODE_INVALID, text, user.name, address)
-        self._attempts.succeeded(CODE, user.name, group_of(address))
+        self._attempts.succeeded(CODE, user.name, client_of(address))
         return step
 
     def _begin(self, what: str, name: str, address: str) -> int:
-        return self._attempts.begin(what, name, group_of(address), self._clock.monotonic_ns())
+        return self._attempts.begin(what, name, client_of(address), self._clock.monotonic_ns())
 
     # --- refusals ---
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from oms.clock import NANOS
 from oms.errors import ValidationError
-from oms.gateways.addresses import Network, group_of, is_among, networks_in
+from oms.gateways.addresses import Network, client_of, is_among, networks_in
 from oms.gateways.web.front import Door
 
 CONNECTIONS_MAX = 12_000
@@ -48,14 +48,14 @@ class Connections:
         if len(self._all) >= CONNECTIONS_MAX:
             self.refused += 1
             raise ValidationError("connections", "more", f"at most {CONNECTIONS_MAX}")
-        group = "" if is_among(peer, self._proxies) else group_of(peer)
-        if group:
-            if self._of[group] >= self._of_max:
+        client = "" if is_among(peer, self._proxies) else client_of(peer)
+        if client:
+            if self._of[client] >= self._of_max:
                 self.refused += 1
                 expected = f"at most {self._of_max} of one address"
                 raise ValidationError("connections", "more", expected)
-            self._of[group] += 1
-        self._all[connection] = group
+            self._of[client] += 1
+        self._all[connection] = client
 
     def pass_on(self, before: Connection, after: Connection) -> None:
         """The same connection speaks another protocol now."""
@@ -63,11 +63,11 @@ class Connections:
 
     def remove(self, connection: Connection) -> None:
         """It is over; also of one that was refused."""
-        group = self._all.pop(connection, "")
-        if group:
-            self._of[group] -= 1
-            if not self._of[group]:
-                del self._of[group]
+        client = self._all.pop(connection, "")
+        if client:
+            self._of[client] -= 1
+            if not self._of[client]:
+                del self._of[client]
 
     async def watch(self) -> None:
         """Sweep for ever. Raises what a thread of the door has died of."""

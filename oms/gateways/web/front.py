@@ -26,7 +26,7 @@ from starlette.types import Receive, Scope
 
 from oms.clock import NANOS
 from oms.errors import OMSError, StoppedError, StoreError, TransportError, ValidationError
-from oms.gateways.addresses import group_of
+from oms.gateways.addresses import client_of
 from oms.gateways.gate import Caller, may
 from oms.gateways.web.bridge import Bridge, Waiting
 from oms.gateways.web.counts import Counts
@@ -210,7 +210,7 @@ class Door:
     async def allow_login(self, address: str) -> None:
         """The same of what costs a hash. All front doors together allow so many, and here that is
         worth waiting for: their count is asked before anything is done."""
-        client, counts = group_of(address), self.oms.counts
+        client, counts = client_of(address), self.oms.counts
         self.allow(LOGIN, client)
         if counts is None:
             return

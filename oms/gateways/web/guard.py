@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Protocol
 
 from oms.clock import NANOS
-from oms.gateways.addresses import group_of
+from oms.gateways.addresses import client_of
 from oms.gateways.gate import Caller
 from oms.gateways.web.errors import HttpError, http_error, log_refused
 from oms.gateways.web.front import Door
@@ -54,7 +54,7 @@ class Guard:
     def admit(self, caller: Caller | None, address: str) -> None:
         """Raises HttpError 429 if there are enough of this user or address."""
         web = self._door.web
-        if self._addresses[group_of(address)] >= web.address_sockets_max:
+        if self._addresses[client_of(address)] >= web.address_sockets_max:
             raise http_error(
                 429, "TOO_MANY_REQUESTS", f"at most {web.address_sockets_max} sockets of an address"
             )
@@ -71,17 +71,17 @@ class Guard:
             self._door.oms.access.add_listener(self._changed)
             self._timer = self._loop.call_later(SWEEP_S, self._sweep)
         self._sockets.add(socket)
-        self._addresses[group_of(socket.address)] += 1
+        self._addresses[client_of(socket.address)] += 1
         self._count(socket.caller, 1)
 
     def leave(self, socket: Watched) -> None:
         if socket not in self._sockets:
             return
         self._sockets.discard(socket)
-        group = group_of(socket.address)
-        self._addresses[group] -= 1
-        if not self._addresses[group]:
-            del self._addresses[group]
+        client = client_of(socket.address)
+        self._addresses[client] -= 1
+        if not self._addresses[client]:
+            del self._addresses[client]
         self._count(socket.caller, -1)
         if not self._sockets and self._timer is not None:
             self._timer.cancel()
