@@ -33,6 +33,7 @@ def sandbox(directory):
 
         with Client(words[0]) as oms:
             wait_until(lambda: len(oms.recent_trades("BTC_USD")) > 3)
+            wait_until(lambda: all(oms.get_depth("BTC_USD", 1)))
         yield words
 
 

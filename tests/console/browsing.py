@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, P
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 VARIABLE = "OMS_TEST_CHROMIUM"
-WAIT_MS_MAX = 15_000
+WAIT_MS_MAX = 30_000
 # A server that restarts, and answers that refuse, are told by the browser itself as errors.
 EXPECTED = ("Failed to load resource", "WebSocket connection to")
 

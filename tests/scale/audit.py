@@ -25,12 +25,12 @@ def audit(cluster):
     fills = fills_of(cluster.store())
     for each in cluster.followers:
         own = fills[each.account]
-        wait_until(lambda each=each, own=own: len(each.told) >= len(own) or each.late(15))
+        wait_until(lambda each=each, own=own: len(each.told) >= len(own) or each.late(30))
         missing = sorted(set(own) - set(each.told))
         assert missing == [], (each.account, missing, each.log[-20:])
     engine = cluster.left_alone()
     engine.signal(signal.SIGTERM)
-    assert engine.process.wait(20) == 0, engine.output
+    assert engine.process.wait(30) == 0, engine.output
     for each in cluster.followers:
         assert each.complaints == []
         assert each.told == fills[each.account]

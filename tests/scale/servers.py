@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-START_S = 10.0
+START_S = 30.0
 
 
 def program() -> str:
@@ -67,7 +67,7 @@ class RedisServer:
                 return self
             except redis.exceptions.AuthenticationError:
                 return self
-            except redis.exceptions.ConnectionError:
+            except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
                 assert self.process.poll() is None, "the server did not start"
                 assert time.monotonic() < deadline, "the server does not answer"
                 time.sleep(0.01)

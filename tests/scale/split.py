@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -88,14 +89,14 @@ class Split(FrontDoor):
         if request.url.path in ("/metrics", "/ready"):  # which tell what the engine last said
             beat = self.engine.engine.telling._beats
             with suppress(AssertionError):
-                wait_for(lambda: self.remote.home.sending._beat > beat + 1, 2)
+                wait_for(lambda: self.remote.home.sending._beat > beat + 1, 5)
 
     def settle(self) -> None:
         """What the test did to the engine itself is known to the front door."""
         for group, each in self.engines.items():
-            seq, mirror = each.oms.dispatcher.fold.last_seq, self.remote.links[group].mirror
-            with suppress(AssertionError):
-                wait_for(lambda: mirror.seq >= seq and not mirror.behind, 1)  # noqa: B023
+            seq, link = each.oms.dispatcher.fold.last_seq, self.remote.links[group]
+            with suppress(AssertionError):  # its engine or Redis may be away, as the test wants it
+                wait_for(partial(_follows, link, seq), 3 if link.alive else 1)
 
     def stop(self) -> None:
         self._close()
@@ -123,3 +124,7 @@ class Beside(Split):
     def stop(self) -> None:
         self._close()
         assert self.died == []
+
+
+def _follows(link, seq):
+    return link.mirror.seq >= seq and not link.mirror.behind

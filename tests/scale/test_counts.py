@@ -33,7 +33,7 @@ def make(server):
     def make(clock, count=2, group="main", circuit=None):
         those = [
             Counts(
-                Keys(group), f"api-{n}", clock, lambda: Server(server.url, 0.5),
+                Keys(group), f"api-{n}", clock, lambda: Server(server.url, 10),
                 circuit or Circuit(),
             )
             for n in range(count)

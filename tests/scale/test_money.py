@@ -127,7 +127,7 @@ def audit(engines, clients):
     assert owned == PLAY * len(clients)
     for engine in engines:
         engine.signal(signal.SIGTERM)
-        assert engine.process is not None and engine.process.wait(20) == 0, engine.output
+        assert engine.process is not None and engine.process.wait(30) == 0, engine.output
         for command in ("verify", "ledger"):
             done = subprocess.run(
                 [sys.executable, str(PROGRAM), command, "--data-dir", str(engine.directory)],

@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import suppress
 
+import httpx
 import pytest
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
@@ -22,7 +23,8 @@ from tests.web.clients import BROKEN
 from tests.web.doors import PASSWORD
 
 SILENT_S = 4.0  # heartbeats come each second
-LOST = (*BROKEN, WebSocketException, TimeoutError)
+# What becomes of a login, too, while its engine or Redis is away.
+LOST = (*BROKEN, WebSocketException, TimeoutError, httpx.HTTPError, AssertionError, KeyError)
 
 
 class Follower:
@@ -79,7 +81,7 @@ class Follower:
 
     def stop(self):
         self.stopping.set()
-        self.thread.join(10)
+        self.thread.join(30)
         assert not self.thread.is_alive()
 
 
@@ -106,6 +108,7 @@ def test_a_follower_of_two_groups_has_no_gap_over_a_dead_engine_and_lost_data(
 
     both(1)
     door.engines["inr"].stop()
+    wait_for(lambda: not door.remote.links["inr"].alive)
     order(ann, "BTC_USD", "alone")
     config = door.config.of_group("inr")
     door.engines["inr"] = EngineThreads(door.directory / "engine-inr", config, "inr", None)

@@ -26,14 +26,17 @@ def with_ledger(config):
 
 
 def held(monkeypatch, gate, owner, name):
-    """The method waits at the gate."""
-    own = getattr(owner, name)
+    """The method waits at the gate. The event says that somebody stands there while it is shut."""
+    own, arrived = getattr(owner, name), threading.Event()
 
     def waits(self, *given):
-        assert gate.wait(20)
+        if not gate.is_set():
+            arrived.set()
+        assert gate.wait(60)
         return own(self, *given)
 
     monkeypatch.setattr(owner, name, waits)
+    return arrived
 
 
 def test_balances_and_open_orders_are_not_older_than_an_order_that_was_seen(
@@ -71,10 +74,11 @@ def test_an_order_is_looked_for_behind_requests_that_wait_in_redis(
 ):
     """None means: it was not among them, and it will not come."""
     # given a request in Redis that the engine has not read
-    held(monkeypatch, gate, Commands, "_read")
+    arrived = held(monkeypatch, gate, Commands, "_read")
     made = started(engine, tmp_path, config)
     one, other = (started(api, config) for _ in range(2))
     gate.clear()
+    assert arrived.wait(30)
     placed = one.submit(order("a-1"))
     wait_for(lambda: not one.home.sending._queue)
 

@@ -48,12 +48,12 @@ class Book:
     def unknown(self) -> list[Wish]:
         """Asked, and no answer came, or one that says that nobody knows."""
         return [
-            wish for name, wish in self.sent.items()
+            wish for name, wish in list(self.sent.items())
             if name not in self.answers or self.answers[name].status >= 500
         ]  # fmt: skip
 
     def accepted(self) -> dict[str, Answer]:
-        return {name: each for name, each in self.answers.items() if each.status < 300}
+        return {name: each for name, each in list(self.answers.items()) if each.status < 300}
 
 
 def wishes(chance: random.Random, prefix: str) -> Iterator[Wish]:

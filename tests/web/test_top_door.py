@@ -94,6 +94,7 @@ def test_both_sources_tell_the_same(door, tmp_path, stack):
     """One shape: markets, session, books and trades; an operator's key is told the status, too."""
     # given an exchange that has traded, and both ways to it
     trade(door)
+    door.http.get("/time")  # behind Redis the front door knows of it by then
     near, far = control(door, tmp_path, stack), front(door, stack)
 
     # when both look

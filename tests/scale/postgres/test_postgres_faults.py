@@ -21,7 +21,7 @@ from tests.test_store_contract import claim, keep, new, record, report
 
 psycopg = pytest.importorskip("psycopg")
 
-GONE_S_MAX = 5.0
+GONE_S_MAX = 30.0
 
 
 def settings(dsn, durability="none"):

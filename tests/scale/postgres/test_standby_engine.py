@@ -46,6 +46,7 @@ def test_clients_of_a_group_are_answered_by_the_engine_that_stood_by(dsn, tmp_pa
         wait_until(lambda: answered(clients) > stood + len(clients))
         print(f"clients had answers {time.monotonic() - killed:.2f} s after the kill")
         wait_until(lambda: ask(dsn, STANDING_BY) == [(1,)])
+        wait_until(lambda: any("group main" in role.output for role in standbys))
         (second,) = [role for role in standbys if "group main" in role.output]
         (third,) = [role for role in standbys if role is not second]
         second.signal(signal.SIGSTOP)
@@ -54,14 +55,14 @@ def test_clients_of_a_group_are_answered_by_the_engine_that_stood_by(dsn, tmp_pa
         stood = answered(clients)
         wait_until(lambda: answered(clients) > stood + 10)
         second.signal(signal.SIGCONT)
-        assert second.process.wait(10) == 1
+        assert second.process.wait(30) == 1
         let_run(0.3)
 
         # then all of them have all answers, and the journal has each of them once
         for client in clients:
             client.stop()
         third.signal(signal.SIGTERM)
-        assert third.process.wait(20) == 0
+        assert third.process.wait(30) == 0
         check(clients, audit_of(store_of(dsn, read_only=True)))
     finally:
         for client in clients:
