@@ -161,15 +161,14 @@ class Config:
         return {name: account.tier for name, account in self.accounts.items() if account.tier}
 
     def of_group(self, group: str) -> "Config":
-        """What the engine of one group of markets needs of it: its instruments, and no front door.
-        Raises ConfigError if [scale] has no such group."""
+        """What the engine of one group of markets needs of it: its instruments, the group's name,
+        and no front door. Raises ConfigError if [scale] has no such group."""
         if group not in self.scale.names:
             known = ", ".join(self.scale.names)
             raise ConfigError([f"--group: expected one of {known}, was {group!r}"])
-        symbols = self.scale.symbols_by_group.get(group)
+        every = tuple(each.symbol for each in self.instruments)
+        symbols = self.scale.symbols_by_group.get(group, every)
         web = replace(self.web, enabled=False)
-        if symbols is None:
-            return replace(self, web=web)
 
         def own(section: Kind) -> Kind:
             named = getattr(section, "restricted_symbols", None)

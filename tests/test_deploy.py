@@ -10,7 +10,7 @@ import pytest
 
 from oms.cli import build_parser
 from oms.commands.serving import serve
-from oms.sections import ScaleConfig
+from oms.sections import ProjectionConfig, ScaleConfig, StoreConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
@@ -77,6 +77,7 @@ def test_systemd_understands_the_unit_of_each_role(tmp_path, role):
     instance = tmp_path / f"oms-{role}@3001.service"
     text = (DEPLOY / f"oms-{role}@.service").read_text(encoding="utf-8")
     text = text.replace("/opt/oms/bin/oms", shutil.which("true") or "")
+    text = text.replace("#Environment=", "Environment=")
     instance.write_text(text, encoding="utf-8")
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", instance], capture_output=True, text=True,
@@ -99,6 +100,19 @@ def test_the_unit_of_each_role_starts_it(role):
     assert settings["Restart"] == "always"
 
 
+def test_units_name_schemas_as_cluster_does():
+    """The journal's in a line to take in where it is in Postgres, as it says nothing without."""
+    journal = "#Environment=OMS__STORE__KIND=postgres OMS__STORE__SCHEMA=oms_%i\n"
+    filler, engine = (
+        (DEPLOY / f"oms-{role}@.service").read_text(encoding="utf-8")
+        for role in ("db-filler", "engine")
+    )
+    assert journal in filler
+    assert journal in engine
+    assert "\nEnvironment=OMS__PROJECTION__SCHEMA=public_%i\n" in filler
+    assert (StoreConfig().schema, ProjectionConfig().schema) == ("oms", "public")
+
+
 def test_compose_starts_commands_that_there_are():
     """Each group of the example has its engine; a variable that it needs is in the example."""
     yaml = pytest.importorskip("yaml")
@@ -118,4 +132,4 @@ def test_compose_starts_commands_that_there_are():
         each["environment"]["OMS__PROJECTION__SCHEMA"]
         for name, each in services.items() if name.startswith("filler-")
     ]  # fmt: skip
-    assert sorted(schemas) == sorted(groups)
+    assert sorted(schemas) == sorted(f"public_{group}" for group in groups)

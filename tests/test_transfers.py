@@ -8,6 +8,7 @@ import pytest
 from oms import FundsAction, MemoryStore, PersistentStorage, RejectReason, ValidationError
 from oms.answers import AssetMoney
 from oms.desk import snapshot
+from oms.errors import StoreError
 from oms.exchange.accounts import TRANSFERS_MAX
 from oms.sections import ScaleConfig
 from oms.stores.archiving import archive
@@ -305,6 +306,23 @@ def test_a_program_of_one_group_replays_what_is_in_flight_and_lets_it_end(groups
     assert alone.oms.transfer("ann", "u").text == "said by hand"
     assert way.ask("money").result(0)["main"].assets[SHARED].carried == -30
     sound(groups)
+
+
+def test_the_journal_of_a_group_is_not_started_as_another_s(groups):
+    """One without a group may become a group's: that of `run`, or of an older program."""
+    way = groups.ways["usd"]
+    for other in (CONFIG.of_group("eur"), replace(CONFIG, scale=ScaleConfig()).of_group("main")):
+        refused = Stepped(other, store=way.again())
+        with pytest.raises(StoreError, match=r"--group: expected usd, .* was (eur|main)"):
+            refused.start()
+        refused.store.close()
+        way.restart()
+    for config, group in (
+        (CONFIG, ""),  # of `run`, which has all markets
+        (CONFIG.of_group("eur"), "eur"), (CONFIG.of_group("eur"), "eur"),
+    ):  # fmt: skip
+        way.stepped = Stepped(config, store=way.again()).start()
+        assert way.stepped.dispatcher.desk.settings.get("group", "") == group
 
 
 def test_ids_and_groups_are_checked():

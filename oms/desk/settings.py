@@ -113,6 +113,15 @@ def check_venue(old: dict[str, Any], new: dict[str, Any]) -> None:
         raise StoreError(f"the journal is of {kinds[old['remote']]}, not of {kinds[new['remote']]}")
 
 
+def check_group(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """The journal of one group of markets must not become another's: what is owed and in flight
+    there was decided under its name. `run` and `serve` are of no group: a journal of theirs may
+    become a group's, and they may start one of a group."""
+    before, now = old.get("group", ""), new.get("group", "")
+    if before and now and before != now:
+        raise StoreError(f"--group: expected {before}, which the journal is of, was {now}")
+
+
 def check_ledger(old: dict[str, Any], new: dict[str, Any], open_orders: int) -> None:
     """Orders open without a reservation, or with one nobody keeps, would break the books."""
     before, now = bool(old.get("ledger")), bool(new.get("ledger"))

@@ -22,6 +22,7 @@ from oms.desk.listings import check_tiers, in_force, mistakes_in
 from oms.desk.settings import (
     check_assets,
     check_grid,
+    check_group,
     check_ledger,
     check_scales,
     check_venue,
@@ -191,6 +192,7 @@ class Dispatcher:
         )
         settings |= self._told_at_start()
         check_venue(self.desk.settings, settings)
+        check_group(self.desk.settings, settings)
         check_ledger(self.desk.settings, settings, len(orders))
         traded, ledger = in_force(settings, self.desk.listings.changed), self.desk.ledger
         wrong = mistakes_in(traded)

@@ -1,9 +1,13 @@
 """Two groups of markets, each with an engine, a journal and a ledger of its own."""
 
+import subprocess
+import sys
 from decimal import Decimal
 
 import pytest
 
+from oms import OrderManagement, PersistentStorage
+from oms.config import load_config
 from oms.enums import Scope
 from oms.errors import ConfigError, TransportError, ValidationError
 from oms.requests import (
@@ -16,6 +20,8 @@ from oms.requests import (
 )
 from oms.roles.remote import Broadcast
 from tests.scale.parts import api, deposit, engine, scaled, wait_for
+from tests.scale.processes import settings
+from tests.web.served import PROGRAM
 
 GROUPS = "usd: BTC_USD, inr: TATA_INR"
 
@@ -179,3 +185,25 @@ def test_settings_of_groups_fit_the_instruments(server):
     assert [
         e.symbol for e in scaled(server.url, market_groups=GROUPS).of_group("inr").instruments
     ] == ["TATA_INR"]
+
+
+def test_an_engine_refuses_the_journal_of_another_group_before_it_writes(tmp_path):
+    """Whatever Redis knows; one line says which group it is of."""
+    path = settings(tmp_path, market_groups="usd: BTC_USD, inr: TATA_INR")
+    with path.open("a", encoding="utf-8") as more:
+        more.write("\n[instrument TATA_INR]\nbase = TATA\nquote = INR\n")
+    config = load_config(path, {})
+    with OrderManagement(config.of_group("usd"), directory=tmp_path) as oms:
+        pass
+    last_seq = oms.dispatcher.fold.last_seq
+    words = [
+        sys.executable, PROGRAM, "engine", "--group", "inr", "--config", path,
+        "--data-dir", tmp_path,
+    ]  # fmt: skip
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    [_, said] = done.stderr.splitlines()
+    assert said == "order_management: --group: expected usd, which the journal is of, was inr"
+    with PersistentStorage(tmp_path / config.store.database, read_only=True) as store:
+        assert store.record_of(last_seq) is not None
+        assert store.record_of(last_seq + 1) is None
