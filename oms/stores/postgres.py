@@ -129,7 +129,7 @@ class PostgresStorage(SqlStore):
             if self._read_only:
                 self._check_version()
             else:
-                self._check_commits()
+                self._set_commits()
                 self._take_lock()
                 self._begin()
         except psycopg.Error as error:
@@ -153,7 +153,7 @@ class PostgresStorage(SqlStore):
                 try:
                     if self._connection is None:
                         self._connection = self._connect("oms standby")
-                        self._check_commits()
+                        self._set_commits()
                     if self._has_lock():
                         self._begin()
                         return True
@@ -198,19 +198,28 @@ class PostgresStorage(SqlStore):
             raise
         return link
 
-    def _check_commits(self) -> None:
-        """A commit means what `durability` says."""
-        expected = SYNCHRONOUS[self._durability]
-        if self._durability != "full":
-            self._db.execute(f"SET synchronous_commit = {expected[0]}")
-            return
-        for name, values in (("synchronous_commit", expected), ("fsync", ("on",))):
-            row = self._db.execute(f"SHOW {name}").fetchone()
-            if row is None or row[0] not in values:
-                raise StoreError(
-                    f"{self}: {name}: expected {' or '.join(values)}, as durability is full, was "
-                    f"{row and row[0]}"
-                )
+    def _set_commits(self) -> None:
+        """A commit means what `durability` says, whatever the server's settings become: this
+        session has a value of its own."""
+        value = SYNCHRONOUS[self._durability][0]
+        if self._durability == "full":
+            value = self._setting("synchronous_commit", SYNCHRONOUS["full"])
+            self._check_fsync()
+        self._db.execute(f"SET synchronous_commit = {value}")
+
+    def _check_fsync(self) -> None:
+        """It is the server's alone, which may change it under a session."""
+        self._setting("fsync", ("on",))
+
+    def _setting(self, name: str, values: tuple[str, ...]) -> str:
+        """One that commits with durability = full depend on; StoreError if it is none of these."""
+        row = self._db.execute(f"SHOW {name}").fetchone()
+        if row is None or row[0] not in values:
+            raise StoreError(
+                f"{self}: {name}: expected {' or '.join(values)}, as durability is full, was "
+                f"{row and row[0]}"
+            )
+        return str(row[0])
 
     def _take_lock(self) -> None:
         waited_s = 0.0
@@ -389,9 +398,12 @@ class PostgresStorage(SqlStore):
 
     def tend(self) -> int:
         """Between two turns: raises OutcomeUnknownError if the lock is lost, so that the engine
-        ends at once. 0: there is no write-ahead log of ours."""
+        ends at once, and StoreError if a commit would not last any more. 0: there is no write-ahead
+        log of ours."""
         try:
             held = self._db.execute(HOLDS_LOCK, (self._lock,)).fetchone()
+            if self._durability == "full":
+                self._check_fsync()
         except psycopg.Error as error:
             raise OutcomeUnknownError(f"{self}: the lock is lost: {one_line(error)}") from error
         if held != (True,):

@@ -49,10 +49,10 @@ def owner() -> pwd.struct_passwd | None:
 
 
 class PostgresServer:
-    """started: `with PostgresServer() as server`. settings: of postgresql.conf. copy_of: a
-    server that this one is a streaming standby of."""
+    """started: `with PostgresServer() as server`. settings: of postgresql.conf, None
+    for what the server itself has. copy_of: a server that this one is a streaming standby of."""
 
-    def __init__(self, copy_of: "PostgresServer | None" = None, **settings: str) -> None:
+    def __init__(self, copy_of: "PostgresServer | None" = None, **settings: str | None) -> None:
         self.owner = owner()
         self.directory = Path(tempfile.mkdtemp(prefix="oms-pg-"))
         self.data = self.directory / "data"
@@ -102,7 +102,10 @@ class PostgresServer:
 
     def start(self, *, wait: bool = True) -> "PostgresServer":
         options = [
-            word for each in self._settings.items() for word in ("-c", "{}={}".format(*each))
+            word
+            for name, value in self._settings.items()
+            if value is not None
+            for word in ("-c", f"{name}={value}")
         ]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(

@@ -151,6 +151,21 @@ def test_a_commit_that_would_not_last_is_refused_at_the_start(dsn, value):
         store_of(dsn, durability="full").open()
 
 
+def test_durability_is_not_switched_off_under_a_running_engine(start_server):
+    """Its session keeps synchronous_commit; of fsync, which is the server's, it ends."""
+    dsn = start_server(fsync=None, synchronous_commit=None).new_database()
+    with store_of(dsn, durability="full") as store:
+        for name in ("synchronous_commit", "fsync"):
+            assert store.tend() == 0
+            ask_none(dsn, f"ALTER SYSTEM SET {name} = off")
+            ask_none(dsn, "SELECT pg_reload_conf()")
+            wait_until(lambda name=name: ask(dsn, f"SHOW {name}") == [("off",)])
+            assert list(store._rows("SHOW synchronous_commit", ())) == [("on",)]
+        wait_until(lambda: list(store._rows("SHOW fsync", ())) == [("off",)])
+        with pytest.raises(StoreError, match="fsync: expected on, as durability is full, was off"):
+            store.tend()
+
+
 def ask_none(dsn, statement):
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(statement)
