@@ -120,11 +120,23 @@ def db_partitions(args: argparse.Namespace, place: Place) -> int:
 
 
 def tell_status(projection: Any, place: Place) -> int:
-    with closing(projection):
-        projection.open(fill=False)
-        upto = projection.upto()
-    stretch = place.reader().find_stretch(upto.seq, 1, 0)
-    print(json.dumps({**upto._asdict(), **lag_of(stretch, SystemClock().wall_ns())}))
+    """1 where the projection cannot be asked: then only the journal's end is known, and all else is
+    null. Raises StoreError where the journal cannot be read."""
+    upto: Upto | None = None
+    try:
+        with closing(projection):
+            projection.open(fill=False)
+            upto = projection.upto()
+    except StoreError as error:
+        say(str(error))
+    place.require_database()
+    stretch = place.reader().find_stretch(upto.seq if upto else 0, 1, 0)
+    told = lag_of(stretch, SystemClock().wall_ns())
+    if upto is None:
+        told = dict.fromkeys((*Upto._fields, *told)) | {"journal_seq": stretch.end_seq}
+        print(json.dumps(told))
+        return EXIT_FAILED
+    print(json.dumps({**upto._asdict(), **told}))
     return EXIT_OK
 
 

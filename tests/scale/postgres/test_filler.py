@@ -229,6 +229,29 @@ def test_it_tells_how_far_it_is(lived, dsn, say):
     assert (told["lag_entries"], told["lag_s"], told["kept_seq"]) == (0, 0, told["seq"])
 
 
+def test_without_postgres_it_still_tells_how_far_the_journal_is(lived, say, start_server):
+    """In the same shape: a script sees that the lag is unknown, and a person why."""
+    server = start_server()
+    dsn = server.new_database()
+    filled(lived, dsn)
+    code, out, _ = say(lived, dsn, "--status")
+    before = json.loads(out)
+    server.kill()
+    assert (code, before["lag_entries"]) == (0, 0)
+    code, out, errors = say(lived, dsn, "--status")
+    assert code == 1
+    assert json.loads(out) == {**dict.fromkeys(before), "journal_seq": before["journal_seq"]}
+    assert "cannot be reached" in after_place(errors)
+    assert after_place(errors).count("\n") == 1
+
+
+def test_of_a_database_that_nobody_has_begun_to_fill_the_lag_is_unknown(lived, dsn, say):
+    code, out, errors = say(lived, dsn, "--status")
+    told = json.loads(out)
+    assert (code, told["lag_entries"], told["journal_seq"]) == (1, None, max(ends_of(lived)))
+    assert after_place(errors).count("\n") == 1
+
+
 def test_a_password_is_no_setting_and_is_never_printed(tmp_path):
     """It would be told with the settings of the environment; libpq has a file for it."""
     for dsn in ("postgresql://me:hush@localhost/db", "dbname=x password=hush", "password = hush"):
