@@ -8,7 +8,6 @@ at the start is one line on stderr and exit code 2, never a traceback.
 
 import argparse
 import os
-import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +40,7 @@ from oms.commands import (
 )  # fmt: skip
 from oms.config import CONFIG_PATH, load_config, overrides
 from oms.errors import ConfigError, OMSError
+from oms.setting_rules import masked
 from oms.stores.schema import SCHEMA_VERSION
 from oms.version import VERSION
 
@@ -126,15 +126,10 @@ def place_of(args: argparse.Namespace) -> Place:
     if getattr(args, "log_json", False):
         config = replace(config, log=replace(config.log, json=True))
     told = f"data in {directory.absolute()}; settings of {path.absolute()}"
-    given = ", ".join(f"{name}={shown(text)}" for name, text in overrides(os.environ).items())
+    given = ", ".join(f"{name}={masked(text)}" for name, text in overrides(os.environ).items())
     if given:
         told += f" and of the environment: {' '.join(given.split())}"
     return Place(config, directory, told, getattr(args, "accept_loss", None))
-
-
-def shown(text: str) -> str:
-    """A setting as it is printed and logged: of an address with a password without that."""
-    return re.sub(r"(://[^/\s:@]*):[^/\s@]*@", r"\1:***@", text)
 
 
 def own_config(directory: Path) -> Path | None:

@@ -33,8 +33,15 @@ class Rule(NamedTuple):
 
     def check(self, key: str, value: object, shown: object) -> object:
         if not self.accepts(value):
-            raise ValidationError(key, shown, self.expected)
+            said = masked(shown) if isinstance(shown, str) else shown
+            raise ValidationError(key, said, self.expected)
         return value
+
+
+def masked(text: str) -> str:
+    """A setting as it is printed and logged: of an address with a password without that."""
+    text = re.sub(r"(://[^/\s:@]*):[^/\s]*@", r"\1:***@", text)
+    return re.sub(r"([?&]password=)[^&\s]*", r"\1***", text)
 
 
 def whole(low: int, high: int) -> Rule:

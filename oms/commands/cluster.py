@@ -25,6 +25,7 @@ from oms.config import CONFIG_PATH, Config, load_config
 from oms.errors import ConfigError, GatewayError, TransportError
 from oms.gateways.master import VARIABLE
 from oms.sections import ONE_GROUP, groups_by_quote, groups_text
+from oms.setting_rules import REDIS, masked
 from oms.turn.threads import StopFlag
 
 TICK_S = 0.1
@@ -125,16 +126,19 @@ def cluster(args: argparse.Namespace, place: Place) -> int:
             stack.callback(signal.signal, number, before)
         environment = _environment(place.directory, groups)
         url = args.redis or config.scale.redis_url
+        REDIS.check("--redis", url, url)
         if not answers(url):
             if args.redis:
-                raise GatewayError(f"--redis {url}: no server answers there")
+                raise GatewayError(f"--redis {masked(url)}: no server answers there")
             url = _own_redis(place.directory, stack)
         environment["OMS__SCALE__REDIS_URL"] = url
         if args.postgres:
             environment["OMS__PROJECTION__DSN"] = args.postgres
         children = _children(args, place.directory, path, config, list(groups), environment)
         stack.callback(_end, children)
-        told = f"redis: {url}\n" + "".join(f"{each.name}: {each.log}\n" for each in children)
+        told = f"redis: {masked(url)}\n" + "".join(
+            f"{each.name}: {each.log}\n" for each in children
+        )
         print(told, end="", flush=True)
         clock = SystemClock()
         while not stop.is_set():

@@ -10,13 +10,14 @@ from contextlib import suppress
 
 import pytest
 
+from oms.cli import main
 from oms.commands.cluster import _children, _groups
 from oms.config import Config, StoreConfig, load_config
 from oms.errors import ConfigError
 from oms.sections import ScaleConfig
 from tests.processes import wait_until
-from tests.scale.parts import replace
-from tests.scale.servers import program
+from tests.scale.parts import replace, with_password
+from tests.scale.servers import RedisServer, program
 from tests.web.clients import BROKEN
 from tests.web.served import PASSWORD, PROGRAM, Session
 
@@ -83,6 +84,44 @@ def test_settings_may_ask_for_groups_by_quote_asset(tmp_path):
     )
     with pytest.raises(ConfigError, match=r"\[scale\] home_group: expected one of main, e-r"):
         load_config(path, {})
+
+
+ADDRESSES = (
+    "redis://:hush@127.0.0.1:{}/0", "redis://default:hu@sh@127.0.0.1:{}/0",
+    "redis://127.0.0.1:{}/0?password=hush",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_the_password_of_redis_is_not_told_where_no_server_answers(address, tmp_path, capsys):
+    url = address.format(1)
+    for wrong, said in ((url, "no server answers"), (url.replace("redis", "http", 1), "expected")):
+        assert main(["cluster", "--data-dir", str(tmp_path), "--redis", wrong]) == 2
+        told = "".join(capsys.readouterr())
+        assert said in told
+        assert "***" in told
+        assert "hu" not in told and "sh@" not in told
+
+
+def test_the_password_of_redis_is_not_told_where_one_does(tmp_path):
+    """Neither by what starts the processes, nor in what they log."""
+    server = RedisServer(tmp_path / "redis", "--requirepass", "hush").start()
+    place = tmp_path / "trial"
+    words = ["--data-dir", place, "--engines", "1", "--apis", "0", "--broadcasts", "0"]
+    process = subprocess.Popen(
+        [sys.executable, PROGRAM, "cluster", *words, "--redis",
+         with_password(server.url, "default", "hush")],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    log = place / "engine-main" / "output.log"
+    try:
+        wait_until(lambda: log.exists() and "engine: group main" in log.read_text(), 30)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        told, _ = process.communicate(timeout=60)
+        server.kill()
+    assert "redis: redis://default:***@127.0.0.1:" in told
+    assert "hush" not in told + log.read_text()
 
 
 @pytest.mark.slow
