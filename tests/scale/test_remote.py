@@ -6,7 +6,7 @@ from oms.app import status_line
 from oms.enums import Phase
 from oms.errors import OutcomeUnknownError, TransportError, ValidationError
 from oms.requests import MassCancelRequest, OperatorAction, OperatorRequest, OrderRequest
-from oms.roles.remote import RemoteOrders
+from oms.roles.remote import Broadcast, RemoteOrders
 from oms.shared import Used
 from oms.transport import wire
 from oms.transport.scripts import SEND
@@ -207,6 +207,20 @@ def test_depth_goes_on_without_a_gap_though_turns_were_lost(server, config, tmp_
 RULES = "docs/scale.md"
 
 
+def asked_of(remote):
+    """Ann's open orders, by the engine's word."""
+    return remote.account_snapshot("ann").result(10).orders
+
+
+def _may_count(remote):
+    counts = remote.counts
+    assert counts.begin("password", "ann", "a", remote.clock.monotonic_ns()) == 0
+    counts.succeeded("password", "ann", "a")
+    used = Used("order", f"user:{remote.client}", 10, 20, 3)
+    assert (counts.settle([used]), counts.settle([used]), counts.take(used)) == (None, [None], None)
+    assert not counts._alone
+
+
 def test_access_rules_of_the_page_let_each_role_do_its_part_and_no_more(
     server,
     config,
@@ -218,25 +232,45 @@ def test_access_rules_of_the_page_let_each_role_do_its_part_and_no_more(
 
     page = (ROOT / RULES).read_text(encoding="utf-8")
     rules = [line.split()[1:] for line in page.splitlines() if line.startswith("user ")]
-    assert [rule[0] for rule in rules] == ["engine", "api"]
+    assert [rule[0] for rule in rules] == ["engine", "api", "broadcast"]
     with server.client() as root:
         for name, *words in rules:
             given = [each.replace("NAME", "main").replace("SECRET", "secret") for each in words]
             root.execute_command("ACL", "SETUSER", name, *given)
         root.execute_command("ACL", "SETUSER", "default", "off")
-    urls = [with_password(server.url, name, "secret") for name in ("engine", "api")]
-    as_engine, as_api = (
+    urls = [with_password(server.url, name, "secret") for name in ("engine", "api", "broadcast")]
+    as_engine, as_api, as_broadcast = (
         replace(config, scale=replace(config.scale, redis_url=url)) for url in urls
     )
     started(engine, tmp_path, as_engine)
     remote = started(api, as_api)
     assert remote.submit(order("a-1")).result(10).state == "NEW"
-    counts = remote.counts
-    assert counts.begin("password", "ann", "a", remote.clock.monotonic_ns()) == 0
-    counts.succeeded("password", "ann", "a")
-    used = Used("order", "user:ann", 10, 20, 3)
-    assert (counts.settle([used]), counts.settle([used]), counts.take(used)) == (None, [None], None)
-    assert not counts._alone
+    _may_count(remote)
+    # a broadcast hears of it, asks, and counts
+    telling = started(Broadcast, as_broadcast)
+    telling.start()
+    wait_for(lambda: telling.home.mirror.seq and telling.home.alive)
+    assert [each.client_order_id for each in asked_of(telling)] == ["a-1"]
+    _may_count(telling)
+    told, others = telling.home.keys.replies(telling.client), KEYS.replies(remote.client)
+    wait_for(
+        lambda: not telling.home.circuit.failures and telling.home.sending.held_arms is not None
+    )
+    calling = telling.home.server()
+    assert calling.call("EXISTS", told) == calling.call("EXISTS", others) == 1
+    for command in (
+        ("XADD", KEYS.commands, "*", "v", "2", "e", "forged"), ("XLEN", KEYS.commands),
+        ("XREAD", "STREAMS", KEYS.commands, "0"), ("SET", KEYS.waiting, "0"),
+        ("XADD", others, "*", "v", "1", "e", "forged"), ("DEL", others),
+        ("XADD", KEYS.turns, "*", "v", "1", "e", "forged"), ("SET", KEYS.alive, "forged"),
+        ("HSET", KEYS.fence, "number", "9"), ("FLUSHALL",),
+    ):  # fmt: skip
+        with pytest.raises(TransportError, match="NOPERM"):
+            calling.call(*command)
+    with pytest.raises(TransportError, match=r"NOPERM|ermission"):
+        calling.run(SEND, [KEYS.commands, KEYS.waiting], [10])
+    calling.close()
+    # an api may send, and no more
     calling = remote.home.server()
     for command in (
         ("XADD", KEYS.turns, "*", "v", "1", "e", "forged"), ("HSET", KEYS.fence, "number", "9"),
