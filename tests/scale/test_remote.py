@@ -328,6 +328,8 @@ def test_access_rules_of_the_page_let_each_role_do_its_part_and_no_more(
     used = Used("order", "user:ann", 10, 20, 3)
     assert (counts.settle([used]), counts.settle([used]), counts.take(used)) == (None, [None], None)
     assert not counts._alone
+    memory = remote.once.memory()
+    assert memory and remote.once.take("ticket:1", memory=memory)
     calling = remote.home.server()
     for command in (
         ("XADD", KEYS.turns, "*", "v", "1", "e", "forged"), ("HSET", KEYS.fence, "number", "9"),
