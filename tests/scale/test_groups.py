@@ -92,6 +92,19 @@ def test_an_order_id_that_two_groups_know_is_refused(remote):
         remote.submit(cancel).result(10)
 
 
+def test_a_client_order_id_of_two_groups_is_that_of_the_last_that_this_api_sent(
+    remote, config, started
+):
+    """Another api does not know which is meant, and refuses it."""
+    for symbol in ("BTC_USD", "TATA_INR"):
+        done(remote, buy("a-1", symbol))
+    other = started(api, config)
+    with pytest.raises(ValidationError, match="clientOrderId"):
+        other.submit(OrderRequest.cancel("ann", "x-1", "a-1")).result(10)
+    assert done(remote, OrderRequest.cancel("ann", "x-2", "a-1")).symbol == "TATA_INR"
+    assert {each.symbol for each in remote.open_orders("ann")} == {"BTC_USD"}
+
+
 def test_what_is_about_all_markets_goes_to_every_group(remote, engines):
     done(remote, buy("a-1", "BTC_USD"))
     done(remote, buy("a-2", "TATA_INR"))
