@@ -26,7 +26,7 @@ from oms.reject_reasons import RejectReason
 from oms.requests import OrderRequest, Request, line_of
 from oms.requests.internal import VenueReport, check_venue_report
 from oms.responses import OrderResponse, refused
-from oms.shared import SharedCounts
+from oms.shared import SharedCounts, SharedNames
 from oms.stores import Store
 from oms.stores.lock import DataLock
 from oms.stores.sql_store import SqlStore
@@ -152,8 +152,8 @@ class OrderManagement(Lookups):
         self._on_failure = on_failure
         self._refusals = Refusals()
         self._arms_told = False
-        # Of several front doors: whether none has taken a name yet. Here there is one.
-        self.once: Callable[[str, int], bool] | None = None
+        # What several front doors take together. Here there is one.
+        self.once: SharedNames | None = None
         self.counts: SharedCounts | None = None  # nor has it anybody to count with
         # Groups of markets, by name, each with journal sequences of its own. Here there is one.
         self.groups: Mapping[str, OrderManagement] = {"": self}

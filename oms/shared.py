@@ -1,5 +1,5 @@
-"""Shared: what several front doors count together. It is given to them from outside: a front door
-that is alone has nobody to count with.
+"""Shared: what several front doors count and take together. It is given to them from outside: a
+front door that is alone has nobody to count with.
 """
 
 from collections.abc import Sequence
@@ -39,4 +39,19 @@ class SharedCounts(Protocol):
         """Tell what was used here. Returns for each what is left for all together, below 0 where
         more was used than there was; None: no other one uses it. None in all: the counts were
         lost, nothing was counted, and all that is known here is to be told."""
+        ...
+
+
+class SharedNames(Protocol):
+    """Names that are taken once, by whichever front door. What was taken before may be forgotten:
+    nothing of then is taken. Any thread; a call may wait for another machine."""
+
+    def memory(self) -> str:
+        """The name of what is remembered now, another one once it was lost; "": out of reach."""
+        ...
+
+    def take(self, name: str, *, memory: str = "", at_ns: int = 0) -> bool | None:
+        """False where it was taken before; None where that is not known: out of reach, forgotten.
+        memory: what was remembered when the name was made; without it goes at_ns, the wall clock
+        of when it was."""
         ...

@@ -311,20 +311,52 @@ def test_of_known_tokens_there_is_a_bound(house, monkeypatch):
     assert house.gate.tokens.read(TokenKind.ACCESS, issued[-1]) is None
 
 
-def test_a_ticket_opens_one_socket_among_several_gates(house):
-    """Whichever of them gave it. A name is taken by the first of them that asks."""
-    taken = set()
+class Names:
+    """What several gates take together. `name` is that of the memory; None: out of reach."""
 
-    def once(name, _life_ms):
-        is_first = name not in taken
-        taken.add(name)
+    def __init__(self):
+        self.name, self.since_ns, self.taken = "m-1", 0, set()
+
+    def memory(self):
+        return self.name or ""
+
+    def take(self, name, *, memory="", at_ns=0):
+        if self.name is None or (memory != self.name if memory else at_ns <= self.since_ns):
+            return None
+        is_first = name not in self.taken
+        self.taken.add(name)
         return is_first
 
-    one, other = (Gate(house.desk.oms, MASTER, once=once) for _ in range(2))
+
+def test_a_ticket_opens_one_socket_among_several_gates(house):
+    """Whichever of them gave it. None where it is not known which were used."""
+    names = Names()
+    one, other = (Gate(house.desk.oms, MASTER, once=names) for _ in range(2))
     caller = one.by_token(house.login().access, HOME)
-    ticket = one.ticket(caller)
+    ticket, unused = one.ticket(caller), one.ticket(caller)
     assert other.by_ticket(ticket, HOME) == caller
     assert one.by_ticket(ticket, HOME).reason is RejectReason.TOKEN_INVALID
+    names.name, names.taken = "m-2", set()
+    for each in (ticket, unused):
+        assert one.by_ticket(each, HOME).reason is RejectReason.TOKEN_INVALID
+    names.name = None
+    assert one.ticket(caller).reason is RejectReason.ACCESS_STALE
+
+
+def test_what_was_signed_before_the_names_were_lost_is_taken_by_no_gate(house):
+    """It is to be signed again, as nobody knows whether it was taken."""
+    names, key = Names(), house.key()
+    one, other = (Gate(house.desk.oms, MASTER, once=names) for _ in range(2))
+    house.passes(2)
+    house.gate = one
+    assert type(house.signed(key, "n-1")) is Caller
+    house.gate = other
+    assert house.signed(key, "n-1").reason is RejectReason.SIGNATURE_INVALID
+    names.taken, names.since_ns = set(), house.clock.wall_ns()
+    told = house.signed(key, "n-2")
+    assert (told.reason, told.retry_s) == (RejectReason.ACCESS_STALE, 2)
+    house.passes(1)
+    assert type(house.signed(key, "n-3")) is Caller
 
 
 def test_a_ticket_opens_one_socket(house):

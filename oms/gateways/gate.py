@@ -24,14 +24,14 @@ from oms.gateways import passwords
 from oms.gateways.addresses import client_of, is_among, networks_in
 from oms.gateways.attempts import CODE, PASSWORD, RESET, Attempts
 from oms.gateways.master import MasterSecret, master_secret
-from oms.gateways.signatures import Nonces, is_signature, signature_of, totp_step
+from oms.gateways.signatures import MILLIS, Nonces, is_signature, signature_of, totp_step
 from oms.gateways.tokens import TokenKind, Tokens
 from oms.manager import OrderManagement
 from oms.reject_reasons import RejectReason
 from oms.requests.access import GATE, USER_NAME, AccessAction, AccessRequest, told_facts
 from oms.requests.orders import NO_ORIGIN, Origin
 from oms.responses import OrderResponse
-from oms.shared import SharedCounts
+from oms.shared import SharedCounts, SharedNames
 from oms.users import SCOPES_OF, AccessScope, Family, Role, User
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 STALE_NS = 5 * NANOS  # where the news of revocations may be older, nobody is let through
 HASHES_AT_ONCE_MAX = 4  # each takes up to 32 MiB
 TICKETS_MAX = 100_000
-ONCE_MS = 60_000  # longer than a ticket and a signed request's time are good
 CODE_CHARACTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # none looks like another
 CODE_LENGTH, CODE_LIFE_NS = 20, 24 * 3_600 * NANOS
 WRONG = "no such user, or another password"
@@ -118,7 +117,7 @@ class Gate:
         new_id: Callable[[], str] | None = None,
         lives_s: Mapping[TokenKind, int] | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
-        once: Callable[[str, int], bool] | None = None,
+        once: SharedNames | None = None,
         counts: SharedCounts | None = None,
     ) -> None:
         self._once = once
@@ -295,8 +294,12 @@ class Gate:
         key signs instead."""
         if not caller.family:
             return Denied(RejectReason.NOT_ALLOWED, "tickets are for logins: sign the request")
+        process = self._process if self._once is None else self._once.memory()
+        if not process:
+            text = "which tickets are taken is not known at the moment"
+            return Denied(RejectReason.ACCESS_STALE, text, 1)
         return self.tokens.issue(
-            TokenKind.TICKET, caller.user, family=caller.family, process=self._process
+            TokenKind.TICKET, caller.user, family=caller.family, process=process
         )
 
     def by_ticket(self, token: str, address: str) -> Caller | Denied:
@@ -319,11 +322,9 @@ class Gate:
                 return False
             self._used.add(claims["jti"])
             self._tickets.append((claims["exp"], claims["jti"]))
-        return self._is_first(f"ticket:{claims['jti']}")
-
-    def _is_first(self, name: str) -> bool:
-        """Has no other gate taken it?"""
-        return self._once is None or self._once(name, ONCE_MS)
+        if self._once is None:
+            return True
+        return bool(self._once.take(f"ticket:{claims['jti']}", memory=claims["process"]))
 
     def _by_family(self, kind: TokenKind, token: str, address: str) -> Caller | Denied:
         if self.is_stale():
@@ -373,8 +374,14 @@ class Gate:
         if not self._nonces.knows(time_ms):
             text = "whether it came before is not known of so early a time: sign it again in 1 s"
             return self._denied(RejectReason.ACCESS_STALE, text, key_id, address, 1)
-        taken = self._nonces.take(key_id, time_ms, nonce, now_ns)
-        if not taken or not self._is_first(f"nonce:{key_id}:{nonce}"):
+        taken: bool | None = self._nonces.take(key_id, time_ms, nonce, now_ns)
+        if taken and self._once is not None:
+            at_ns = int(time_ms) * MILLIS
+            taken = self._once.take(f"nonce:{key_id}:{nonce}", at_ns=at_ns)
+        if taken is None:
+            text = "whether another front door took it is not known: sign it again in 2 s"
+            return self._denied(RejectReason.ACCESS_STALE, text, key_id, address, 2)
+        if not taken:
             return self._denied(wrong, "the nonce was used, or there are too many", key_id, address)
         scopes = SCOPES_OF[user.role] & set(key.scopes)
         return Caller(user.name, user.role, scopes, user.accounts, key_id=key_id)

@@ -159,6 +159,7 @@ class Sending:
         self._queue: deque[int] = deque()
         self._filled = threading.Event()
         self._server: Server | None = None
+        self.perhaps_sent: set[int] = set()  # by a call that failed, or before Redis lost its data
         self._tick_ns = self._beat = 0
         self.own_arms: set[str] = set()  # whose sockets this process has
         self.held_arms: set[str] | None = None  # whose sockets any front door has; None: not known
@@ -215,7 +216,11 @@ class Sending:
         found = [(number, link.waiting[number]) for number in numbers if number in link.waiting]
         requests = [(number, each) for number, each in found if not each.method]
         if requests:
-            self._add(server, requests)
+            try:
+                self._add(server, requests)
+            except TransportError:
+                self.perhaps_sent.update(number for number, _ in requests)
+                raise
         asks = [each.content for _, each in found if each.method]
         if asks:
             bound = ("MAXLEN", "~", ASKS_MAX)
@@ -248,8 +253,12 @@ class Sending:
         return bytes(server.run(SEND, [link.keys.commands, link.keys.waiting], arguments))
 
     def _refuse(self, number: int, each: Waiting) -> None:
-        """More requests wait than may: nothing of this one is recorded."""
+        """More requests wait than may: nothing of this one is recorded, unless it is there already,
+        from an earlier call."""
         self._link.waiting.pop(number, None)
+        if number in self.perhaps_sent:
+            settle(each.future, None, sent_before())
+            return
         response = refused(each.line, RejectReason.QUEUE_FULL, self._link.clock.wall_ns())
         settle(each.future, response)
 
@@ -276,6 +285,7 @@ class Sending:
         if link.home and now_ns - self._arms_ns >= ARMS_NS:
             self._tell_arms(server)
             self._arms_ns = now_ns
+        self.perhaps_sent.intersection_update(list(link.waiting))
         for number, each in list(link.waiting.items()):
             if now_ns - each.since_ns < FORGET_NS:
                 break  # the others are younger
@@ -307,7 +317,9 @@ class Sending:
     def _send_again(self) -> None:
         """Nobody else knows of these any more."""
         queued = set(self._queue)
-        self._queue.extend(each for each in list(self._link.waiting) if each not in queued)
+        again = [each for each in list(self._link.waiting) if each not in queued]
+        self.perhaps_sent.update(again)
+        self._queue.extend(again)
 
     def wake(self) -> None:
         self._filled.set()
@@ -328,6 +340,12 @@ def unknown(each: Waiting) -> Exception:
     if each.method:
         return TransportError("the engine did not answer")
     return OutcomeUnknownError("the engine has not answered, and Redis is out of reach")
+
+
+def sent_before() -> Exception:
+    """What is said of a request that is refused as if there were nothing of it, though an earlier
+    copy of it may be recorded, or may still be."""
+    return OutcomeUnknownError("it is refused now, and was perhaps sent before")
 
 
 class Receiving:
@@ -436,6 +454,10 @@ class Receiving:
             else:
                 value = response_of(wire.decode_answered(content), link.instrument_of)
                 self._time(found, reply)
+                unrecorded = value.refused and not value.journal_seq
+                if unrecorded and reply.number in link.sending.perhaps_sent:
+                    settle(found.future, None, sent_before())
+                    return
         except (msgspec.MsgspecError, ValidationError) as error:
             settle(found.future, None, unknown(found))
             log.error("an answer is not readable: %s", error)

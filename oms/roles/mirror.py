@@ -71,7 +71,8 @@ class Mirror:
         self.seq = 0
         self.behind = True
         self.access = AccessView()
-        self.listed = {each.symbol: each for each in instruments}
+        self.configured = tuple(instruments)  # the same in all processes, whatever is listed
+        self.listed = {each.symbol: each for each in self.configured}
         self.known = dict(self.listed)
         self._phases: dict[str, Phase] = {}
         self._phase_seqs: dict[str, int] = {}  # the turns that changed them

@@ -83,7 +83,7 @@ class RemoteOrders(Asking):
         self.home = links.get(scale.home) or self._link(scale.home)
         self.access = self.home.mirror.access
         home_link = self.home
-        self.once = Once(home_link.keys, home_link.server, home_link.circuit)
+        self.once = Once(home_link.keys, clock, home_link.server, home_link.circuit)
         self.counts = Counts(
             home_link.keys, self.client, clock, home_link.server, home_link.circuit
         )
@@ -110,6 +110,7 @@ class RemoteOrders(Asking):
         if self._running or self._stopped:
             raise StoppedError("it is started once")
         self._running = True
+        self.once.memory()  # from now on, so that what is signed in a moment can be taken
         for group, link in {**self.links, self.home.group: self.home}.items():
             self._start(f"oms-send-{group}", link.sending)
             self._start(f"oms-receive-{group}", link.receiving)

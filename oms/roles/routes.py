@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from oms.enums import RequestType, Scope
 from oms.errors import TransportError, ValidationError
 from oms.futures import settle
+from oms.instruments import Instrument
 from oms.requests import (
     AccessRequest,
     FundsAction,
@@ -44,7 +45,8 @@ class Routes:
         return self._home
 
     def group_of(self, request: Request) -> str:
-        """As far as the request alone says; the home group's of what is about all markets."""
+        """As far as the request alone says; the home group's of what is about all markets. Raises
+        ValidationError, and TransportError while it is not known."""
         if len(self._links) == 1 or isinstance(request, AccessRequest):
             return self._home
         if isinstance(request, FundsRequest) and request.asset:
@@ -69,12 +71,23 @@ class Routes:
         return group
 
     def _group_of_asset(self, asset: str) -> str:
-        """The first group that trades against it, else that trades it."""
-        for part in ("quote", "base"):
-            for group, link in self._links.items():
-                if any(getattr(each, part) == asset for each in link.mirror.listed.values()):
-                    return group
-        return self._home
+        """The first group that trades against it by the settings, else that trades it. Of an asset
+        that they do not name, another group than the home one that ever did, else the home one,
+        where new markets are listed. So listing and delisting move no asset, and a deposit that is
+        repeated under its id goes where it went. Raises TransportError while it is not known what
+        a group ever traded."""
+        found = _first({name: each.mirror.configured for name, each in self._links.items()}, asset)
+        if found is not None:
+            return found
+        for group, link in self._links.items():
+            if not link.mirror.seq:
+                raise TransportError(f"group {group}: whether it has {asset} is not known yet")
+        others = {
+            name: tuple(each.mirror.known.values())
+            for name, each in self._links.items()
+            if name != self._home
+        }
+        return _first(others, asset) or self._home
 
     def likely(self, account: str, named: str | int) -> tuple[list[Link], list[str]]:
         """The groups that may have this order: one, if it is known where it went; and which were
@@ -100,7 +113,13 @@ class Routes:
             return self._change(request)
         if self._is_about_all(request):
             return _one_of({group: link.submit(request) for group, link in links.items()})
-        return links[self.group_of(request)].submit(request)
+        try:
+            group = self.group_of(request)
+        except TransportError as error:
+            outcome: Future[OrderResponse] = Future()
+            settle(outcome, None, error)
+            return outcome
+        return links[group].submit(request)
 
     @staticmethod
     def _is_about_all(request: Request) -> bool:
@@ -155,6 +174,15 @@ class Routes:
         for each in asked.values():
             each.add_done_callback(done)
         return outcome
+
+
+def _first(groups: Mapping[str, Sequence[Instrument]], asset: str) -> str | None:
+    """The first group that trades against the asset, else that trades it."""
+    for part in ("quote", "base"):
+        for group, instruments in groups.items():
+            if any(getattr(each, part) == asset for each in instruments):
+                return group
+    return None
 
 
 def silent_error(groups: Sequence[str]) -> TransportError:

@@ -1,4 +1,5 @@
-"""Counting: what front doors count together in Redis: allowances, and attempts that failed.
+"""Counting: what front doors count together in Redis: allowances, attempts that failed, and what
+is taken once.
 
 Each script does its count in one step, so that two front doors never count past each other.
 """
@@ -160,3 +161,31 @@ return {since}
 """What a front door knows of attempts, where another one may not. ARGV from [5]: a name, how often
 it failed, how long from now it has to wait, and how long from now the last one was (below 0);
 milliseconds. Returns the name of the counts."""
+
+# KEYS[1] what is remembered: its name, since when, by which run of the server: another one may have
+# lost what the one before knew. ARGV[1] a name for one that begins now, [2] the wall clock.
+_TAKEN = """
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+local memory, since, by = string.match(redis.call('GET', KEYS[1]) or '', '^(%S+) (%S+) (%S+)$')
+if by ~= run then
+  memory, since = ARGV[1], ARGV[2]
+  redis.call('SET', KEYS[1], memory .. ' ' .. since .. ' ' .. run)
+end
+"""
+
+MEMORY = script(_TAKEN + "return memory")
+"""Returns its name."""
+
+TAKE_NAME = script(
+    _TAKEN
+    + """
+if ARGV[3] ~= '' and ARGV[3] ~= memory then return -1 end
+if ARGV[3] == '' and tonumber(ARGV[4]) < tonumber(since) + tonumber(ARGV[5]) then return -1 end
+if redis.call('SET', KEYS[2], '', 'NX', 'PX', ARGV[6]) then return 1 end
+return 0
+"""
+)
+"""KEYS[2] what is taken; ARGV[3] what was remembered when it was made, or nothing, and then [4]
+when that was, [5] how much later than the memory it has to be; [6] how long it is kept;
+milliseconds.
+Returns 1, 0 where it was taken before, -1 where that is not known."""

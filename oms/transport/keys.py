@@ -50,6 +50,12 @@ class Keys(NamedTuple):
         return f"once:{{{self.group}}}:{name}"
 
     @property
+    def taken(self) -> str:
+        """The name of what is remembered of names that are taken once, since when, and the run of
+        the server that remembers it."""
+        return f"taken:{{{self.group}}}"
+
+    @property
     def counts(self) -> str:
         """A text that names the counts of front doors: another one, once they were lost."""
         return f"counts:{{{self.group}}}"

@@ -98,6 +98,19 @@ def test_an_order_id_that_two_groups_know_is_refused(remote):
         remote.submit(cancel).result(10)
 
 
+def test_a_client_order_id_of_two_groups_is_that_of_the_last_that_this_api_sent(
+    remote, config, started
+):
+    """Another api does not know which is meant, and refuses it."""
+    for symbol in ("BTC_USD", "TATA_INR"):
+        done(remote, buy("a-1", symbol))
+    other = started(api, config)
+    with pytest.raises(ValidationError, match="clientOrderId"):
+        other.submit(OrderRequest.cancel("ann", "x-1", "a-1")).result(10)
+    assert done(remote, OrderRequest.cancel("ann", "x-2", "a-1")).symbol == "TATA_INR"
+    assert {each.symbol for each in remote.open_orders("ann")} == {"BTC_USD"}
+
+
 def test_what_is_about_all_markets_goes_to_every_group(remote, engines):
     done(remote, buy("a-1", "BTC_USD"))
     done(remote, buy("a-2", "TATA_INR"))
@@ -140,6 +153,52 @@ def test_what_operators_ask_is_answered_of_both_groups(remote):
         remote.actions()
     asked = [each.actions().actions[0] for each in remote.groups.values()]
     assert [each.client_order_id for each in asked] == ["h", "h"]
+
+
+def total(remote, asset, account="ann"):
+    return sum(remote.balances(account)[asset])
+
+
+def test_a_deposit_is_paid_once_whatever_is_listed_meanwhile(remote, config, engines, started):
+    """Also at an api that starts afterwards; and a withdrawal goes to the same group."""
+    # given deposits of an asset of the other group, whose market is delisted then
+    delist = OperatorRequest(
+        client_order_id="x", action=OperatorAction.DELIST, scope=Scope.SYMBOL, target="TATA_INR",
+        why="drill",
+    )  # fmt: skip
+    done(remote, delist)
+    # and of an asset that a market brings, which is listed at the home group
+    listing = OperatorRequest(
+        client_order_id="l", action=OperatorAction.LIST, scope=Scope.SYMBOL, target="INR_EUR",
+        settings={"price_scale": "2", "quantity_scale": "4"}, why="drill",
+    )  # fmt: skip
+    done(remote, listing)
+    done(remote, deposit("ann", "EUR", 70, "d-eur"))
+    other = started(api, config)
+    for each in (remote, other):
+        wait_for(lambda each=each: "INR_EUR" in each.instruments())
+        # when each deposit is repeated
+        for asset, amount in (("USD", 1000), ("INR", 5000), ("EUR", 70)):
+            each.submit(deposit("ann", asset, amount, f"d-{asset.lower()}")).result(10)
+    # then each is there once
+    assert [total(other, asset) for asset in ("USD", "INR", "EUR")] == [1000, 5000, 70]
+    assert engines["inr"].oms.balances("ann") == {"INR": (Decimal(5000), Decimal(0))}
+    taken = FundsRequest(
+        account="ann", client_order_id="w", action=FundsAction.WITHDRAW, asset="INR", amount=5000
+    )
+    done(other, taken)
+    assert total(remote, "INR") == 0
+
+
+def test_where_an_asset_belongs_is_not_guessed_before_it_is_known(config, remote, engines, started):
+    """While an api has not heard of a group, it takes no deposit of what no setting names."""
+    engines["inr"].stop()
+    late = started(api, config, follows=False)
+    wait_for(lambda: late.links["usd"].mirror.seq)
+    assert not late.submit(deposit("ann", "USD", 5, "d-2")).result(10).refused
+    with pytest.raises(TransportError, match="inr"):
+        late.submit(deposit("ann", "EUR", 5, "d-3")).result(10)
+    assert total(remote.groups["usd"], "USD") == 1005
 
 
 def test_an_engine_that_is_gone_does_not_disturb_the_other_group(remote, engines):

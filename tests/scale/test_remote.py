@@ -1,5 +1,7 @@
 """The api's end of the way: what it answers when the other end, or Redis, is not there."""
 
+import itertools
+
 import pytest
 
 from oms.app import status_line
@@ -118,6 +120,95 @@ def test_what_waits_together_goes_as_one_entry_and_each_request_counts(
     assert client.get(KEYS.waiting) == "0"
 
 
+def lose_answers(link, *places):
+    """Of these calls that send requests, counted from 0: Redis does what is asked, the answer does
+    not arrive."""
+    server = link.server()
+    run, calls = server.run, itertools.count()
+
+    def losing(script, keys, given):
+        answer = run(script, keys, given)
+        if script is SEND and next(calls) in places:
+            raise TransportError("Redis: the answer is lost")
+        return answer
+
+    server.run = losing
+    link.sending._server = server
+
+
+def reason_of(future):
+    try:
+        return future.result(10).reason
+    except OutcomeUnknownError:
+        return "UNKNOWN"
+
+
+def test_a_request_that_a_failed_call_sent_is_not_told_as_refused(config, tmp_path, started):
+    """It fills the last place itself, so that there is none for its second copy."""
+    config = replace(config, scale=replace(config.scale, lag_max=1))
+    started(engine, tmp_path, config).stop()
+    remote = RemoteOrders(config)
+    lose_answers(remote.home, 0)
+    started(lambda: remote).start()
+    sent = remote.submit(order("a-1"))
+    assert reason_of(sent) == "UNKNOWN"
+    made = started(engine, tmp_path, config)
+    wait_for(lambda: made.oms.get_order("ann", "a-1"))
+
+
+def test_of_a_batch_that_was_sent_in_part_none_that_lives_is_told_as_refused(
+    config, tmp_path, started
+):
+    """The first entry has room; of those that go alone the answer is lost."""
+    config = replace(config, scale=replace(config.scale, lag_max=21))
+    started(engine, tmp_path, config).stop()
+    remote = RemoteOrders(config)
+    lose_answers(remote.home, 1)
+    waiting = {f"a-{n}": remote.home.submit(order(f"a-{n}")) for n in range(30)}
+    started(lambda: remote).start()
+    wait_for(lambda: sum(each.done() for each in waiting.values()) >= 29)
+    made = started(engine, tmp_path, config)
+    wait_for(lambda: len(made.oms.open_orders("ann")) == 21)
+    lives = {each.client_order_id for each in made.oms.open_orders("ann")}
+    reasons = {name: reason_of(each) for name, each in waiting.items()}
+    assert not lives & {name for name, reason in reasons.items() if reason == "QUEUE_FULL"}
+
+
+def test_a_request_that_is_sent_again_after_a_loss_is_not_told_as_refused(
+    client, config, tmp_path, started
+):
+    """Only the stream of answers was lost: the first copy waits, and has the only place."""
+    config = replace(config, scale=replace(config.scale, lag_max=1))
+    started(engine, tmp_path, config).stop()
+    remote = started(api, config, follows=False)
+    sent = remote.submit(order("a-1"))
+    wait_for(lambda: client.xlen(KEYS.commands) == 1)
+    client.delete(KEYS.replies(remote.client))
+    assert reason_of(sent) == "UNKNOWN"
+    made = started(engine, tmp_path, config)
+    wait_for(lambda: made.oms.get_order("ann", "a-1"))
+
+
+def test_a_refusal_of_the_first_of_two_copies_is_not_told(client, config, tmp_path, started):
+    """The engine has no room for the first, and takes the second."""
+    made = started(engine, tmp_path, config)
+    remote = started(api, config)
+    take, refused = made.oms.hand_over, []
+
+    def refuse_first(request, asker):
+        if refused:
+            take(request, asker)
+        else:
+            wait_for(lambda: client.xlen(KEYS.commands) == 2)
+            refused.append(request)
+            made.oms._refuse(request.line, asker)
+
+    made.oms.hand_over = refuse_first
+    lose_answers(remote.home, 0)
+    assert reason_of(remote.submit(order("a-1"))) == "UNKNOWN"
+    wait_for(lambda: made.oms.get_order("ann", "a-1"))
+
+
 def test_without_redis_requests_are_refused_at_once(server, config, tmp_path, started):
     """What was sent and has no answer is told as unknown once the circuit is open."""
     made = started(engine, tmp_path, config)
@@ -219,6 +310,8 @@ def _may_count(remote):
     used = Used("order", f"user:{remote.client}", 10, 20, 3)
     assert (counts.settle([used]), counts.settle([used]), counts.take(used)) == (None, [None], None)
     assert not counts._alone
+    memory = remote.once.memory()
+    assert memory and remote.once.take(f"ticket:{remote.client}", memory=memory)
 
 
 def test_access_rules_of_the_page_let_each_role_do_its_part_and_no_more(

@@ -317,7 +317,10 @@ class LoginRoutes:
     async def ticket(self, ask: Ask, _: None) -> Reply:
         """What opens one WebSocket within 30 s, as ?ticket=."""
         self._by_login(ask)
-        return Reply({"ticket": self._gate.ticket(ask.caller), "expiresIn": 30}, 201)
+        found = self._gate.ticket(ask.caller)
+        if isinstance(found, Denied):
+            raise denied(found)
+        return Reply({"ticket": found, "expiresIn": 30}, 201)
 
     # --- the second factor ---
 
