@@ -256,8 +256,9 @@ class Sending:
     def _tick(self, server: Server, now_ns: int) -> None:
         link = self._link
         replies = link.keys.replies(link.client)
-        kept, said = server.all([
+        kept, said, _ = server.all([
             ("PEXPIRE", replies, REPLIES_MS), ("GET", link.keys.alive),
+            ("XTRIM", replies, "MINID", link.receiving.last),
         ])  # fmt: skip
         if not kept:  # a new server, or one that lost its data
             server.all([
@@ -336,7 +337,7 @@ class Receiving:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._server: Server | None = None
-        self._last = "0-0"  # of the stream of answers
+        self.last = "0-0"  # of the stream of answers; those before it may go
         self._held: deque[Held] = deque()
         self._asked: dict[str, int] = {}  # when questions of our own were asked
         self._users_left = True  # some were not read yet
@@ -348,7 +349,7 @@ class Receiving:
 
     def begin_again(self) -> None:
         """The stream of answers is a new one."""
-        self._last = "0-0"
+        self.last = "0-0"
 
     def heard_of(self, seq: int, age_ns: int) -> None:
         """The engine said that it had told turn `seq`, and taken its latest so long ago."""
@@ -379,7 +380,7 @@ class Receiving:
     def _receive(self, server: Server) -> None:
         link, mirror = self._link, self._link.mirror
         replies, turns = link.keys.replies(link.client), link.keys.turns
-        last = self._last
+        last = self.last
         ids = {replies: last}
         if mirror.seq and "turns_after" not in self._asked:
             ids[turns] = turn_id(mirror.seq)
@@ -393,8 +394,8 @@ class Receiving:
             if version in wire.VERSIONS:
                 for reply in wire.decode_replies(content):
                     self._reply(reply)
-        if entries and self._last == last:  # else the stream was made anew meanwhile
-            self._last = entries[-1][0].decode()
+        if entries and self.last == last:  # else the stream was made anew meanwhile
+            self.last = entries[-1][0].decode()
 
     def _turn(self, entry: TurnEntry) -> bool:
         """Take one turn over; False where others are missing before it."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from oms.errors import FencedError, StoppedError, TransportError, ValidationError
 from oms.roles.questions import error_told
-from oms.roles.telling import Batch, Dead, Replies, Taken, Unit, make_group, replies_to
+from oms.roles.telling import Batch, Dead, Replies, Taken, Unit, replies_to
 from oms.transport.scripts import READ
 from oms.transport.server import Entry, Server, ServerRefusalError, payload
 from oms.transport.wire import (
@@ -78,7 +78,7 @@ class Commands:
         try:
             if self._pending:
                 self._settle()
-                make_group(server, self._engine.keys)
+                self._engine.claim(server)
                 self._recover(server)
                 self._pending = self._failed = False
             self._read(server)

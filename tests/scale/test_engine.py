@@ -289,7 +289,7 @@ def test_no_call_is_repeated_and_each_gives_up(server):
     assert calling.call("PING") == b"PONG"
     with server.client() as looking:
         assert looking.xlen("x") == 1
-    check_server(calling)
+    check_server(calling, {})
     calling.close()
 
 
