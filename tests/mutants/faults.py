@@ -719,6 +719,11 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         ("scale.remote", "scale.partition"),
     ),
     Fault(
+        "users that changed while Redis lost its data stay as they were", "roles/link.py",
+        "        if not entry.whole:\n            self._users_stale = True",
+        "        if not entry.whole:\n            pass", ("scale.unreadable",),
+    ),
+    Fault(
         "what Redis lost is not sent again", "roles/link.py",
         "            self._arms_from_ns = 0\n            self._send_again()",
         "            self._arms_from_ns = 0", ("scale.remote",),
