@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from oms.errors import FencedError, StoppedError, TransportError, ValidationError
 from oms.roles.questions import error_told
 from oms.roles.telling import Batch, Dead, Replies, Taken, Unit, replies_to
-from oms.transport.scripts import READ
+from oms.transport.scripts import NOTE, READ
 from oms.transport.server import Entry, Server, ServerRefusalError, payload
 from oms.transport.wire import (
     COMMANDS_VERSION,
@@ -138,7 +138,7 @@ class Commands:
             if len(requests) == 1 or tried == name:
                 self._put_refused(batch, asked, refusal)
             else:
-                server.call("HSET", keys.fence, "tried", name)
+                server.run(NOTE, [keys.fence], [*self._engine.fence, name])
                 self._hand_over(batch, asked)
             self._settle(len(requests) - 1 - place)
             if self._stopping.is_set():

@@ -21,7 +21,7 @@ from oms.roles.memory import Kept, memory_max
 from oms.roles.questions import answered_told
 from oms.roles.turns import entry_of, made_again
 from oms.transport.keys import Keys, seq_of, turn_id
-from oms.transport.scripts import BEAT, PUBLISH
+from oms.transport.scripts import BEAT, FAREWELL, PUBLISH
 from oms.transport.server import Entry, Server, check_server
 from oms.transport.wire import Answered, Reply, encode
 from oms.turn.answer import Asker
@@ -300,7 +300,8 @@ class Telling:
             while self._queue:
                 units = [self._queue.popleft() for _ in range(min(TOLD_MAX, len(self._queue)))]
                 self._write(server, units)
-            server.call("DEL", self._engine.keys.alive)
+            keys = self._engine.keys
+            server.run(FAREWELL, [keys.fence, keys.alive], self._engine.fence)
         except TransportError as error:
             log.warning("not told before the stop, so told at the next start: %s", error)
         server.close()

@@ -98,6 +98,12 @@ and replies are kept, and the id of the first turn that is; turns: how many, the
 replies: how many, then place in KEYS and content; dead ones: how many, then why, version and
 content; then how many requests the entries have that are answered, and their ids."""
 
+NOTE = script(_HELD + "return redis.call('HSET', KEYS[1], 'tried', ARGV[3])")
+"""ARGV[3] the request that is handled alone next."""
+
+FAREWELL = script(_HELD + "return redis.call('DEL', KEYS[2])")
+"""KEYS[2] alive."""
+
 BEAT = script(_HELD + "return redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])")
 """KEYS[2] alive; ARGV[3] what it says, [4] for how many milliseconds."""
 
