@@ -15,8 +15,9 @@ from collections.abc import Callable
 from oms.clock import NANOS, SystemClock
 from oms.manager import OrderManagement
 from oms.roles.asks import Asks
+from oms.roles.memory import memory_max
 from oms.roles.taking import Commands
-from oms.roles.telling import Telling, make_group
+from oms.roles.telling import Telling
 from oms.sections import ScaleConfig
 from oms.transport.keys import Keys
 from oms.transport.scripts import CLAIM
@@ -57,13 +58,16 @@ class Engine:
         self.fence = (journal, number)
         server = self.server()
         try:
-            check_server(server)
-            server.run(CLAIM, [self.keys.fence], self.fence)
-            make_group(server, self.keys)
+            check_server(server, memory_max(self.config))
+            self.claim(server)
             self.asks.begin(server)
             self.telling.open(server)
         finally:
             server.close()
+
+    def claim(self, server: Server) -> None:
+        """Its number is in the fence, and the stream of requests has its readers."""
+        server.run(CLAIM, [self.keys.fence, self.keys.commands], self.fence)
 
     def _identity(self) -> tuple[str, str]:
         """Of the journal, by its first record; and of this engine, by how far the journal is now:

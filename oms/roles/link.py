@@ -32,7 +32,7 @@ from oms.roles.mirror import Mirror
 from oms.roles.questions import USERS_PAGE, View, answer_of, error_of, response_of
 from oms.sections import ScaleConfig
 from oms.transport import wire
-from oms.transport.keys import Keys, turn_id
+from oms.transport.keys import Keys, seq_of, turn_id
 from oms.transport.scripts import SEND
 from oms.transport.server import Circuit, Server, payload
 from oms.transport.wire import Question, Reply, TurnEntry, encode
@@ -48,6 +48,7 @@ HELD_NS = NANOS  # the longest an answer waits for its turn to be in the mirror
 TICK_NS, IDLE_S = NANOS // 4, 0.25
 REPLIES_MS = 10_000  # the stream of answers is gone so long after its owner
 ALIVE_NS = 2 * NANOS
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, ValidationError)
 READ_MAX = 1_000
 ASKS_MAX = 10_000  # questions that no engine hears
 # From which of sent, read by the engine, answered by it and received here to which a hop goes.
@@ -265,8 +266,9 @@ class Sending:
     def _tick(self, server: Server, now_ns: int) -> None:
         link = self._link
         replies = link.keys.replies(link.client)
-        kept, said = server.all([
+        kept, said, _ = server.all([
             ("PEXPIRE", replies, REPLIES_MS), ("GET", link.keys.alive),
+            ("XTRIM", replies, "MINID", link.receiving.last),
         ])  # fmt: skip
         if not kept:  # a new server, or one that lost its data
             server.all([
@@ -354,11 +356,14 @@ class Receiving:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._server: Server | None = None
-        self._last = "0-0"  # of the stream of answers
+        self.last = "0-0"  # of the stream of answers; those before it may go
         self._held: deque[Held] = deque()
         self._asked: dict[str, int] = {}  # when questions of our own were asked
         self._users_left = True  # some were not read yet
         self._users_read = 0
+        self._users_stale = False  # a turn did not tell which changed: they are read once more
+        self._users_told: set[str] = set()  # by turns, since they are read
+        self._readable = True  # the latest turn was
         self._said: deque[tuple[int, int]] = deque(maxlen=1_000)  # turns told, and as of when
         self._stopping = threading.Event()
 
@@ -366,7 +371,7 @@ class Receiving:
 
     def begin_again(self) -> None:
         """The stream of answers is a new one."""
-        self._last = "0-0"
+        self.last = "0-0"
 
     def heard_of(self, seq: int, age_ns: int) -> None:
         """The engine said that it had told turn `seq`, and taken its latest so long ago."""
@@ -391,28 +396,55 @@ class Receiving:
         """All that the engine had told by its last words is here: no revocation that is not known
         is older than that."""
         mirror, said = self._link.mirror, self._said
-        while said and mirror.seq and not self._users_left and said[0][0] <= mirror.seq:
+        known = not self._users_left and not self._users_stale
+        while said and mirror.seq and known and said[0][0] <= mirror.seq:
             mirror.access.seen_ns = max(mirror.access.seen_ns, said.popleft()[1])
 
     def _receive(self, server: Server) -> None:
         link, mirror = self._link, self._link.mirror
         replies, turns = link.keys.replies(link.client), link.keys.turns
-        last = self._last
+        last = self.last
         ids = {replies: last}
         if mirror.seq and "turns_after" not in self._asked:
             ids[turns] = turn_id(mirror.seq)
         found = server.read(ids, READ_MAX)
         for entry in found.get(turns, ()):
-            if not self._turn(wire.decode_turn(payload(entry)[1])):
+            if not self._read_turn(seq_of(entry[0]), *payload(entry)):
                 break
         entries = found.get(replies, ())
         for entry in entries:
             version, content = payload(entry)
-            if version in wire.VERSIONS:
-                for reply in wire.decode_replies(content):
-                    self._reply(reply)
-        if entries and self._last == last:  # else the stream was made anew meanwhile
-            self._last = entries[-1][0].decode()
+            if version != b"0":  # which only makes the stream
+                self._read_replies(version, content)
+        if entries and self.last == last:  # else the stream was made anew meanwhile
+            self.last = entries[-1][0].decode()
+
+    def _read_replies(self, version: bytes, content: bytes) -> None:
+        try:
+            replies = wire.read_replies(version, content)
+        except UNREADABLE as error:
+            log.warning("group %s: answers are not readable: %s", self._link.group, error)
+            return
+        for reply in replies:
+            self._reply(reply)
+
+    def _read_turn(self, seq: int, version: bytes, content: bytes) -> bool:
+        """As `_turn`. One that is not readable is left out, said once for all that follow it. seq:
+        0 where it is not known; then all up to where the engine is are left out."""
+        link, mirror = self._link, self._link.mirror
+        try:
+            went_on = self._turn(wire.read_turn(version, content))
+        except UNREADABLE as error:
+            if self._readable:
+                log.error("group %s: turn %d is left out, it is not readable: %s", link.group, seq,
+                          error)  # fmt: skip
+            self._readable = False
+            if not seq or seq > mirror.seq:
+                mirror.leave_out(seq)
+                self._users_stale = True
+            return bool(seq)
+        self._readable = True
+        return went_on
 
     def _turn(self, entry: TurnEntry) -> bool:
         """Take one turn over; False where others are missing before it."""
@@ -426,14 +458,14 @@ class Receiving:
                 )
             self._ask("turns_after", self._fill, mirror.seq)
             return False
+        reports = wire.decode_reports(entry.reports) if link.heard.listeners else []
         events = mirror.apply(entry)
-        responses: list[OrderResponse] = []
-        if link.heard.listeners:
-            known = mirror.known
-            responses = [
-                OrderResponse(report, known.get(report.symbol))
-                for report in wire.decode_reports(entry.reports)
-            ]
+        known = mirror.known
+        responses = [OrderResponse(report, known.get(report.symbol)) for report in reports]
+        if self._users_left:
+            self._users_told.update(each.name for each in entry.users)
+        if not entry.whole:
+            self._users_stale = True
         link.heard.turn(entry.seq, responses, events)
         if any(type(event) in (TradeBust, TradeCorrection) for event in events):
             mirror.behind = True  # the engine alone knows which trades are the latest now
@@ -497,6 +529,9 @@ class Receiving:
     def _follow(self) -> None:
         """Ask for what is not known of the engine."""
         link, mirror = self._link, self._link.mirror
+        if self._users_stale and "users" not in self._asked:
+            self._users_stale, self._users_left, self._users_read = False, link.home, 0
+            self._users_told.clear()
         if mirror.behind and link.alive:
             self._ask("view", self._take_view)
         elif link.home and self._users_left and mirror.seq and link.alive:
@@ -526,15 +561,15 @@ class Receiving:
             mirror.seq = self._link.heard.seq = view.seq
 
     def _take_users(self, users: list[Any]) -> None:
-        """Those that are known already changed since: a turn told of them."""
-        known = self._link.mirror.access
-        known.show(each for each in users if known.user(each.name) is None)
+        """Those that a turn told of changed since."""
+        told = self._users_told
+        self._link.mirror.access.show(each for each in users if each.name not in told)
         self._users_read += len(users)
         self._users_left = len(users) == USERS_PAGE
 
     def _fill(self, contents: list[msgspec.Raw]) -> None:
         for content in contents:
-            if not self._turn(wire.decode_turn(content)):
+            if not self._read_turn(0, b"1", bytes(content)):
                 return
 
     def wake(self) -> None:

@@ -70,6 +70,7 @@ class Mirror:
         self._trades_kept = trades_kept
         self.seq = 0
         self.behind = True
+        self._left_out_seq = 0  # the latest turn that was not readable
         self.access = AccessView()
         self.configured = tuple(instruments)  # the same in all processes, whatever is listed
         self.listed = {each.symbol: each for each in self.configured}
@@ -137,7 +138,7 @@ class Mirror:
             known = {each.symbol: each for each in view.known}
             self.known = {**known, **self.known, **self.listed}
         self.access.started_ns = max(self.access.started_ns, view.started_ns)
-        self.behind = False
+        self.behind = view.seq < self._left_out_seq
         missed, self._missed = self._missed, []
         for update in missed:
             fitting = self._level(update)
@@ -170,6 +171,12 @@ class Mirror:
         if not entry.whole:
             self.behind = True
         return events
+
+    def leave_out(self, seq: int) -> None:
+        """What turn `seq` told is not known, until the engine's view is taken again. 0: nor which
+        turn it was; then the view says where to go on."""
+        self.seq = self._left_out_seq = seq
+        self.behind = True
 
     def _level(self, update: DepthUpdate) -> DepthUpdate | None:
         with self._lock:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from oms.errors import FencedError, StoppedError, TransportError, ValidationError
 from oms.roles.questions import error_told
-from oms.roles.telling import Batch, Dead, Replies, Taken, Unit, make_group, replies_to
-from oms.transport.scripts import READ
+from oms.roles.telling import Batch, Dead, Replies, Taken, Unit, replies_to
+from oms.transport.scripts import NOTE, READ
 from oms.transport.server import Entry, Server, ServerRefusalError, payload
 from oms.transport.wire import (
     COMMANDS_VERSION,
@@ -78,7 +78,7 @@ class Commands:
         try:
             if self._pending:
                 self._settle()
-                make_group(server, self._engine.keys)
+                self._engine.claim(server)
                 self._recover(server)
                 self._pending = self._failed = False
             self._read(server)
@@ -138,7 +138,7 @@ class Commands:
             if len(requests) == 1 or tried == name:
                 self._put_refused(batch, asked, refusal)
             else:
-                server.call("HSET", keys.fence, "tried", name)
+                server.run(NOTE, [keys.fence], [*self._engine.fence, name])
                 self._hand_over(batch, asked)
             self._settle(len(requests) - 1 - place)
             if self._stopping.is_set():

@@ -17,11 +17,12 @@ from oms.clock import NANOS
 from oms.errors import FencedError, TransportError
 from oms.reject_reasons import RejectReason
 from oms.responses import OrderResponse
+from oms.roles.memory import Kept, memory_max
 from oms.roles.questions import answered_told
 from oms.roles.turns import entry_of, made_again
 from oms.transport.keys import Keys, seq_of, turn_id
-from oms.transport.scripts import BEAT, CLAIM, PUBLISH
-from oms.transport.server import Entry, Server, ServerRefusalError, check_server
+from oms.transport.scripts import BEAT, FAREWELL, PUBLISH
+from oms.transport.server import Entry, Server, check_server
 from oms.transport.wire import Answered, Reply, encode
 from oms.turn.answer import Asker
 from oms.turn.publisher import PublishedTurn
@@ -106,6 +107,7 @@ class Telling:
         self._behind = False  # more turns waited than are kept here
         self._server: Server | None = None
         self._beat_ns = self._beats = 0
+        self._kept = Kept()
         self.told_seq = 0  # of the latest turn that is in Redis
 
     # --- before the thread runs ---
@@ -113,6 +115,7 @@ class Telling:
     def open(self, server: Server) -> None:
         """Tell what follows the last turn that Redis has, then listen."""
         last = last_turn(server, self._engine.keys)
+        self._kept.begin(server, self._engine.keys, last)
         found = self._oms.between_turns(lambda desk, _intake: desk.reports.turn_seq).result(10)
         if last > found:
             raise FencedError(
@@ -238,13 +241,13 @@ class Telling:
 
     def _look_again(self, server: Server) -> None:
         """Redis was away: it may have lost what it had, or be another one."""
-        check_server(server)
-        server.run(CLAIM, [self._engine.keys.fence], self._engine.fence)
-        make_group(server, self._engine.keys)
+        keys = self._engine.keys
+        check_server(server, memory_max(self._engine.config))
+        self._engine.claim(server)
+        last = last_turn(server, keys)
+        self._kept.begin(server, keys, last)
         if self._behind:
-            self._catch_up(
-                server, max(last_turn(server, self._engine.keys), self._kept_from(self._seq))
-            )
+            self._catch_up(server, max(last, self._kept_from(self._seq)))
 
     def _write(self, server: Server, units: list[Unit]) -> None:
         keys, config = self._engine.keys, self._engine.config
@@ -254,7 +257,7 @@ class Telling:
             replies.setdefault(client, []).append(content)
         dead = [each for unit in units for each in unit.dead]
         arguments: list[Any] = [*self._engine.fence, config.turns_kept, config.replies_kept]
-        arguments.append(len(turns))
+        arguments += (turn_id(self._kept.first), len(turns))
         for seq, content in turns:
             arguments += (turn_id(seq), content)
         arguments.append(len(replies))
@@ -271,6 +274,8 @@ class Telling:
         server.run(PUBLISH, [*named, *map(keys.replies, replies)], arguments)
         for batch, count in answered.items():
             batch.left -= count
+        for seq, content in turns:
+            self._kept.add(seq, len(content))
         if turns:
             self.told_seq = turns[-1][0]
 
@@ -295,7 +300,8 @@ class Telling:
             while self._queue:
                 units = [self._queue.popleft() for _ in range(min(TOLD_MAX, len(self._queue)))]
                 self._write(server, units)
-            server.call("DEL", self._engine.keys.alive)
+            keys = self._engine.keys
+            server.run(FAREWELL, [keys.fence, keys.alive], self._engine.fence)
         except TransportError as error:
             log.warning("not told before the stop, so told at the next start: %s", error)
         server.close()
@@ -309,12 +315,3 @@ def last_turn(server: Server, keys: Keys) -> int:
     """The sequence of the last turn that Redis has; 0: it has none."""
     found: list[Entry] = server.call("XREVRANGE", keys.turns, "+", "-", "COUNT", 1)
     return seq_of(found[0][0]) if found else 0
-
-
-def make_group(server: Server, keys: Keys) -> None:
-    """The consumer group: from the stream's beginning, because what is answered is deleted."""
-    try:
-        server.call("XGROUP", "CREATE", keys.commands, "engine", "0", "MKSTREAM")
-    except ServerRefusalError as error:
-        if error.code != "BUSYGROUP":
-            raise

@@ -3,6 +3,10 @@
 Each script of an engine begins with its fence: the journal it writes, and the sequence of its
 START entry. A later engine of the same journal has a higher one, and from then on Redis refuses
 the earlier one's reads, turns and answers. A lost fence is put back by whoever comes next.
+
+Where memory is full Redis refuses a script's writes only until the script has written: HDEL, which
+is never refused, comes first, so that what an engine says, and deletes, comes through. How much it
+adds is bounded by itself, see docs/scale.md.
 """
 
 import hashlib
@@ -29,13 +33,22 @@ end
 if held[2] and tonumber(held[2]) > tonumber(ARGV[2]) then
   return redis.error_reply('FENCED a later engine serves the group, number ' .. held[2])
 end
+redis.call('HDEL', KEYS[1], '')
 if held[2] ~= ARGV[2] then
   redis.call('HSET', KEYS[1], 'journal', ARGV[1], 'number', ARGV[2])
 end
 """
 
-CLAIM = script(_HELD + "return redis.status_reply('OK')")
-"""Become the group's engine."""
+CLAIM = script(
+    _HELD
+    + """
+local made = redis.pcall('XGROUP', 'CREATE', KEYS[2], 'engine', '0', 'MKSTREAM')
+if made.err and not string.find(made.err, 'BUSYGROUP') then return made end
+return redis.status_reply('OK')
+"""
+)
+"""Become the group's engine. KEYS[2] commands: their readers are made where there are none, from
+the stream's beginning, because what is answered is deleted."""
 
 READ = script(
     _HELD + "return redis.call('XREADGROUP', 'GROUP', 'engine', 'engine', 'COUNT', ARGV[4],"
@@ -49,6 +62,7 @@ PUBLISH = script(
 local at = 3
 local function taken() at = at + 1 return ARGV[at - 1] end
 local turns_kept, replies_kept = taken(), taken()
+redis.call('XTRIM', KEYS[2], 'MINID', '~', taken())
 for _ = 1, tonumber(taken()) do
   local id, content = taken(), taken()
   local added = redis.pcall('XADD', KEYS[2], 'MAXLEN', '~', turns_kept, id, 'v', '1', 'e', content)
@@ -63,7 +77,7 @@ for _ = 1, tonumber(taken()) do
 end
 for _ = 1, tonumber(taken()) do
   local why, version, content = taken(), taken(), taken()
-  redis.call('XADD', KEYS[4], 'MAXLEN', '~', replies_kept, '*', 'why', why, 'v', version,
+  redis.call('XADD', KEYS[4], 'MAXLEN', '~', 10000, '*', 'why', why, 'v', version,
     'e', content)
 end
 local answered, entries, deleted = tonumber(taken()), 0, 0
@@ -80,9 +94,15 @@ return redis.status_reply('OK')
 """
 )
 """KEYS[2] turns, [3] commands, [4] dead, [5] waiting, then streams of replies. ARGV: how many turns
-and replies are kept; turns: how many, then id and content; replies: how many, then place in KEYS
-and content; dead ones: how many, then why, version and content; then how many requests the entries
-have that are answered, and their ids."""
+and replies are kept, and the id of the first turn that is; turns: how many, then id and content;
+replies: how many, then place in KEYS and content; dead ones: how many, then why, version and
+content; then how many requests the entries have that are answered, and their ids."""
+
+NOTE = script(_HELD + "return redis.call('HSET', KEYS[1], 'tried', ARGV[3])")
+"""ARGV[3] the request that is handled alone next."""
+
+FAREWELL = script(_HELD + "return redis.call('DEL', KEYS[2])")
+"""KEYS[2] alive."""
 
 BEAT = script(_HELD + "return redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])")
 """KEYS[2] alive; ARGV[3] what it says, [4] for how many milliseconds."""

@@ -6,7 +6,7 @@ Owner: each thread that calls Redis has a Server of its own.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from redis import Redis
@@ -140,10 +140,10 @@ def payload(entry: Entry) -> tuple[bytes, bytes]:
     return pairs.get(b"v", b""), pairs.get(b"e", b"")
 
 
-def check_server(server: Server) -> None:
+def check_server(server: Server, needs: Mapping[str, int]) -> None:
     """Refuse a server that would throw entries away, and say what a careful one has.
 
-    Raises TransportError.
+    needs: bytes that may be taken, by what they are for. Raises TransportError.
     """
     facts = facts_of(server.call("INFO", "memory"))
     policy, memory = facts.get("maxmemory_policy", ""), int(facts.get("maxmemory", "0"))
@@ -154,6 +154,16 @@ def check_server(server: Server) -> None:
         )
     if not memory:
         log.warning("Redis has no maxmemory: without one it takes memory until the system ends it")
+    elif memory < sum(needs.values()):
+        told = ", ".join(f"{name} {_megabytes(size)}" for name, size in needs.items())
+        log.warning(
+            "Redis has a maxmemory of %s, and may need %s (%s): while it is full, apis answer 503",
+            _megabytes(memory), _megabytes(sum(needs.values())), told,
+        )  # fmt: skip
+
+
+def _megabytes(size: int) -> str:
+    return f"{size // 10**6} MB"
 
 
 def facts_of(text: bytes) -> dict[str, str]:

@@ -187,6 +187,18 @@ def request_of(given: PlainOrder | msgspec.Raw) -> Request:
     return request
 
 
+def read_turn(version: bytes, content: bytes) -> TurnEntry:
+    """Raises as `read_replies`; so do those who look at its reports and events."""
+    _check_version(version)
+    return decode_turn(content)
+
+
+def read_replies(version: bytes, content: bytes) -> list[Reply[msgspec.Raw]]:
+    """Raises ValidationError where it is of another version, MsgspecError where not readable."""
+    _check_version(version)
+    return decode_replies(content)
+
+
 def read_question(version: bytes, content: bytes) -> Question:
     """Raises ValidationError as `read_command`."""
     _check_version(version)

@@ -678,6 +678,19 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         "'MAXLEN', '~', turns_kept, id,", "'MAXLEN', '~', turns_kept, '*',", ("scale.engine",),
     ),
     Fault(
+        "an engine is silent where Redis is full", "transport/scripts.py",
+        "redis.call('HDEL', KEYS[1], '')", "", ("scale.full",),
+    ),
+    Fault(
+        "there is no bound to the bytes of turns", "roles/memory.py",
+        "            self.first = oldest.last_seq + 1", "            self.first = 1",
+        ("scale.full",),
+    ),
+    Fault(
+        "an api leaves the answers that it has read", "roles/link.py",
+        '"MINID", link.receiving.last)', '"MINID", "0-0")', ("scale.full",),
+    ),
+    Fault(
         "turns that were committed and not told stay untold", "roles/telling.py",
         "        first = max(last, self._kept_from(found))", "        first = found",
         ("scale.engine",),
@@ -704,6 +717,11 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         "a circuit never opens", "transport/server.py",
         "return self.failures >= FAILURES_MAX", "return False",
         ("scale.remote", "scale.partition"),
+    ),
+    Fault(
+        "users that changed while Redis lost its data stay as they were", "roles/link.py",
+        "        if not entry.whole:\n            self._users_stale = True",
+        "        if not entry.whole:\n            pass", ("scale.unreadable",),
     ),
     Fault(
         "what Redis lost is not sent again", "roles/link.py",

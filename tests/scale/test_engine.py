@@ -260,6 +260,25 @@ def test_an_engine_that_another_took_the_place_of_reads_and_tells_nothing(
     assert replies(client) == []
 
 
+def test_an_engine_that_another_took_the_place_of_leaves_what_the_other_says(
+    client, config, tmp_path, started
+):
+    """Told to stop, or about to note a request, it changes nothing of the next one's."""
+    stale = started(engine, tmp_path, config)
+    stale.engine.stop()
+    client.hset(KEYS.fence, "number", last_of(stale) + 100)
+    client.set(KEYS.alive, "the next one's")
+    stale.engine.telling.finish()
+    assert client.get(KEYS.alive) == "the next one's"
+
+    entry = put(client, "a-1", "a-2")
+    calling = stale.engine.server()
+    with pytest.raises(FencedError, match="a later engine"):
+        stale.engine.commands._park(calling, entry.encode(), 4)
+    calling.close()
+    assert not client.hexists(KEYS.fence, "tried")
+
+
 def test_an_older_copy_of_the_journal_is_refused(client, config, tmp_path, started):
     """What Redis told of is more than it has."""
     made = started(engine, tmp_path, config)
@@ -289,7 +308,7 @@ def test_no_call_is_repeated_and_each_gives_up(server):
     assert calling.call("PING") == b"PONG"
     with server.client() as looking:
         assert looking.xlen("x") == 1
-    check_server(calling)
+    check_server(calling, {})
     calling.close()
 
 

@@ -1,0 +1,116 @@
+"""What an api cannot read, such as an entry of a later version: left out, and the api goes on."""
+
+import logging
+
+import pytest
+
+from oms.requests import AccessAction, AccessRequest
+from oms.roles import telling
+from tests.scale.parts import KEYS, api, engine, order, wait_for
+from tests.scale.test_engine import last_of
+
+
+def access(made, action, name, **facts):
+    """Something about ann."""
+    request = AccessRequest(
+        account="operator", client_order_id=name, action=action, user="ann", facts=facts
+    )
+    response = made.oms.submit(request).result(10)
+    assert not response.refused, response
+
+
+def sign_up(made):
+    access(made, AccessAction.SIGN_UP, "s", email="ann@x", hash="$1", role="trader",
+           accounts="ann")  # fmt: skip
+
+
+@pytest.fixture
+def warned(caplog):
+    caplog.set_level(logging.WARNING)
+    return lambda: [each.getMessage() for each in caplog.records if "readable" in each.getMessage()]
+
+
+@pytest.mark.parametrize("content", [b"no JSON", b'["of a later version"]', b'[1,0,0,true,"",7]'])
+def test_a_turn_that_is_not_readable_is_left_out_and_all_else_followed(
+    content, config, tmp_path, started, monkeypatch, warned
+):
+    """Books, users and what is traded are as the engine has them; said in one line."""
+    made = started(engine, tmp_path, config)
+    sign_up(made)
+    remote = started(api, config)
+    heard = []
+    remote.add_listener(lambda response: heard.append(response.report.client_order_id))
+    wait_for(lambda: remote.access.user("ann"))
+    made.oms.submit(order("a-0")).result(10)
+    with monkeypatch.context() as later:
+        later.setattr(telling, "entry_of", lambda *_: content)
+        access(made, AccessAction.LOCK_USER, "l", why="drill")
+        made.oms.submit(order("a-1", price="90")).result(10)
+    made.oms.submit(order("a-2", price="80")).result(10)
+
+    assert remote.submit(order("a-3", price="70")).result(10).state == "NEW"
+    wait_for(lambda: remote.depth_snapshot("BTC_USD") == made.oms.depth_snapshot("BTC_USD"))
+    wait_for(lambda: remote.access.user("ann").locked)
+    wait_for(lambda: "a-3" in heard)
+    assert [each for each in heard if each.startswith("a-")] == ["a-0", "a-2", "a-3"]
+    assert len(warned()) == 1
+    assert remote.failure is None
+
+
+def test_a_turn_of_a_later_version_is_left_out(client, config, tmp_path, started, warned):
+    made = started(engine, tmp_path, config)
+    remote = started(api, config)
+    wait_for(lambda: remote.home.mirror.seq == last_of(made))
+    made.stop()
+    client.xadd(KEYS.turns, {"v": "9", "e": "{}"}, id=f"{last_of(made) + 1}-0")
+    wait_for(lambda: remote.home.mirror.seq == last_of(made) + 1)
+    [said] = warned()
+    assert "expected one of 1, 2" in said
+    assert remote.failure is None
+
+
+def test_turns_that_were_missed_and_are_not_readable_are_left_out(
+    server, config, tmp_path, started, monkeypatch
+):
+    """Those that the engine is asked for: the api goes on where the engine is."""
+    made = started(engine, tmp_path, config)
+    remote = started(api, config)
+    made.oms.submit(order("a-0")).result(10)
+    server.kill()
+    made.oms.submit(order("a-1", price="90")).result(10)
+    monkeypatch.setattr("oms.roles.asks.made_again", lambda *_: [(1, b"[7]")])
+    monkeypatch.setattr(made.engine.telling, "_queue", type(made.engine.telling._queue)())
+    server.start()
+    wait_for(lambda: remote.home.alive)
+    made.oms.submit(order("a-2", price="80")).result(10)
+    wait_for(lambda: remote.depth_snapshot("BTC_USD") == made.oms.depth_snapshot("BTC_USD"))
+    assert remote.submit(order("a-3")).result(10).state == "NEW"
+    assert remote.failure is None
+
+
+@pytest.mark.parametrize(("version", "content"), [("9", "[]"), ("1", "no JSON"), ("1", "[[7]]")])
+def test_answers_that_are_not_readable_are_dropped(
+    version, content, client, config, tmp_path, started, warned
+):
+    started(engine, tmp_path, config)
+    remote = started(api, config)
+    client.xadd(KEYS.replies(remote.client), {"v": version, "e": content})
+    assert remote.submit(order("a-1")).result(10).state == "NEW"
+    assert len(warned()) == 1
+    assert remote.failure is None
+
+
+def test_a_user_who_was_locked_while_redis_lost_its_data_is_locked_at_each_api(
+    server, config, tmp_path, started
+):
+    """Turns that are told from the journal do not tell which users changed."""
+    made = started(engine, tmp_path, config)
+    sign_up(made)
+    remote = started(api, config)
+    wait_for(lambda: remote.access.user("ann"))
+    server.kill()
+    access(made, AccessAction.LOCK_USER, "l", why="drill")
+    made.stop()
+    server.start()
+    started(engine, tmp_path, config)
+    wait_for(lambda: remote.access.user("ann").locked)
