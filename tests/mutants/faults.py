@@ -750,8 +750,13 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         "return getattr(oms, method)(account)", ("scale.reads",),
     ),
     Fault(
-        "each front door takes a nonce", "roles/once.py",
-        '"NX", "PX", life_ms) is not None', '"PX", life_ms) is not None', ("scale.shared",),
+        "each front door takes a nonce", "transport/counting.py",
+        "'NX', 'PX', ARGV[6])", "'PX', ARGV[6])", ("scale.shared",),
+    ),
+    Fault(
+        "a nonce of before a loss is taken again", "transport/counting.py",
+        "then return -1 end\nif redis.call('SET', KEYS[2]",
+        "then return 1 end\nif redis.call('SET', KEYS[2]", ("scale.shared",),
     ),
     Fault(
         "what is about all markets goes to one group", "roles/routes.py",
