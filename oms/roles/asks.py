@@ -21,6 +21,7 @@ from oms.gateways.aside import Aside
 from oms.roles.questions import USERS_PAGE, View, asked, error_told, told, trade_told
 from oms.roles.telling import PAGE, Unit, replies_to
 from oms.roles.turns import made_again
+from oms.transport.keys import place_of
 from oms.transport.server import Entry, Server, payload
 from oms.transport.wire import NOTHING, Question, Reply, read_question
 
@@ -41,7 +42,8 @@ class Asks:
         self._engine = engine
         self._oms = engine.oms
         self._server: Server | None = None
-        self._last = ""
+        self._last = "0-0"
+        self._failed = False
         self.aside = Aside(about="questions of apis")
         self._stopping = threading.Event()
         self._own: dict[str, Callable[..., Any]] = {
@@ -55,13 +57,13 @@ class Asks:
         engine = self._engine
         try:
             server = self._server = self._server or engine.server(reads=True)
-            if not self._last:
-                self.begin(server)
+            if self._failed:
+                self._go_on(server)
             entries = server.read({engine.keys.asks: self._last}, READ_MAX).get(
                 engine.keys.asks, []
             )
         except TransportError as error:
-            self._last = ""
+            self._failed = True
             log.debug("questions wait for Redis: %s", error)
             self._stopping.wait(IDLE_S)
             return
@@ -71,8 +73,17 @@ class Asks:
 
     def begin(self, server: Server) -> None:
         """Hear what is asked from now on: what was asked before has had its time."""
+        self._last = self._latest(server)
+
+    def _go_on(self, server: Server) -> None:
+        """Hear what was asked meanwhile; from the beginning of a stream that is a new one."""
+        if place_of(self._latest(server)) < place_of(self._last):
+            self._last = "0-0"
+        self._failed = False
+
+    def _latest(self, server: Server) -> str:
         found: list[Entry] = server.call("XREVRANGE", self._engine.keys.asks, "+", "-", "COUNT", 1)
-        self._last = found[0][0].decode() if found else "0-0"
+        return found[0][0].decode() if found else "0-0"
 
     def _hear(self, entry: Entry) -> None:
         try:

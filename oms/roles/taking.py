@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from oms.errors import FencedError, StoppedError, TransportError, ValidationError
 from oms.roles.questions import error_told
 from oms.roles.telling import Batch, Dead, Replies, Taken, Unit, replies_to
+from oms.transport.keys import place_of
 from oms.transport.scripts import NOTE, READ
 from oms.transport.server import Entry, Server, ServerRefusalError, payload
 from oms.transport.wire import (
@@ -61,7 +62,7 @@ class Commands:
 
     def has_taken(self, upto: str) -> bool:
         """Were all requests up to this entry handed over? "": of none it is true."""
-        return not upto or (not self._pending and _place(upto) <= _place(self._last))
+        return not upto or (not self._pending and place_of(upto) <= place_of(self._last))
 
     def when_taken(self, then: Callable[[], None]) -> bool:
         """Have it called once all requests that are in Redis now were handed over; False: too many
@@ -229,12 +230,6 @@ class Commands:
     def finish(self) -> None:
         if self._server is not None:
             self._server.close()
-
-
-def _place(entry_id: str) -> tuple[int, int]:
-    """Where an entry stands in its stream."""
-    millis, _, number = entry_id.partition("-")
-    return int(millis), int(number)
 
 
 def _before(entry_id: bytes) -> str:

@@ -92,3 +92,9 @@ def turn_id(seq: int) -> str:
 def seq_of(entry_id: bytes) -> int:
     """The journal sequence in the id of a turn's entry."""
     return int(entry_id.partition(b"-")[0])
+
+
+def place_of(entry_id: str) -> tuple[int, int]:
+    """Where an entry stands in its stream."""
+    millis, _, number = entry_id.partition("-")
+    return int(millis), int(number)
