@@ -12,7 +12,9 @@ WHAT = ("orderId", "clientOrderId", "type", "timeInForce", "price", "quantity")
 def listen(door, user, channel):
     with connect(door.ws_url, additional_headers=user.headers) as socket:
         socket.send(json.dumps({"op": "subscribe", "channel": channel}))
-        yield socket
+        while (begun := json.loads(socket.recv(timeout=30))).get("op") != "subscribe":
+            pass
+        yield socket, begun  # what happens from now on is told
 
 
 def events(socket, channel, count):
@@ -28,7 +30,7 @@ def events(socket, channel, count):
 def test_the_socket_tells_what_the_routes_tell(door):
     """Placed, modified, partly filled and canceled by requests that say ever less of it."""
     ann, bob = door.user("ann"), door.user("bob")
-    with listen(door, ann, "orders") as socket:
+    with listen(door, ann, "orders") as (socket, _):
         ann.sell("3", "100.50", clientOrderId="own", timeInForce="DAY")
         ann.ask("PATCH", "/order", {"origClientOrderId": "own", "clientOrderId": "m", "price": 99})
         bob.buy("1", "99")
@@ -49,17 +51,15 @@ def test_the_socket_tells_what_the_routes_tell(door):
 def test_a_snapshot_tells_open_orders_whole(door):
     ann = door.user("ann")
     ann.buy("2", "80", clientOrderId="a", displayQuantity="1")
-    with listen(door, ann, "orders") as socket:
-        while "orders" not in (told := json.loads(socket.recv(timeout=10))):
-            pass
-    (order,) = told["orders"]
+    with listen(door, ann, "orders") as (_, begun):
+        (order,) = begun["orders"]
     assert (order["price"], order["quantity"], order["displayQuantity"]) == ("80", "2", "1")
 
 
 def test_fills_bear_the_orders_own_id(door):
     """Also after a modify gave it another."""
     ann, bob = door.user("ann"), door.user("bob")
-    with listen(door, ann, "fills") as socket:
+    with listen(door, ann, "fills") as (socket, _):
         ann.sell("1", "100", clientOrderId="own")
         ann.ask(
             "PATCH", "/order", {"origClientOrderId": "own", "clientOrderId": "m", "price": "99"}
