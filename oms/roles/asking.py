@@ -206,7 +206,9 @@ class Asking(Questions):
             for name, link in self.links.items() if name not in silent
         }  # fmt: skip
         found: list[Transfer] = [
-            each for name, each in asked.items() if each is not None and each.from_group == name
+            each
+            for name, each in asked.items()
+            if each is not None and (each.from_group == name or len(self.links) == 1)
         ]
         if not found and silent:
             raise TransportError(f"group {', '.join(silent)} is out of reach")

@@ -7,6 +7,7 @@ import pytest
 
 from oms.sections import ThrottleConfig
 from tests.fakes import SOON_S
+from tests.processes import wait_until
 from tests.web.conftest import SPLIT
 from tests.web.doors import front_config
 
@@ -121,6 +122,7 @@ def test_without_a_durable_answer_the_outcome_is_unknown(door, monkeypatch):
         asked = ann.ask("GET", "/order?clientOrderId=lost")
         assert (asked.status_code, asked.headers["retry-after"]) == (503, "1")  # never a 404
     patient(monkeypatch, SOON_S)
+    wait_until(lambda: not door.server.gate.is_stale())  # behind Redis it hears again of users
     assert ann.ask("GET", "/order?clientOrderId=lost").json()["status"] == "NEW"
     retry = post(ann, clientOrderId="lost")
     assert (retry.status_code, retry.headers["idempotency-replayed"]) == (200, "true")

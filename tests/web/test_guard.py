@@ -196,12 +196,12 @@ def test_who_does_not_read_is_closed_and_the_others_do_not_notice(door, monkeypa
 
 def test_where_more_happens_than_can_be_told_all_begin_anew(door, monkeypatch):
     """Nobody is left with a gap that they do not know of; they resume."""
-    monkeypatch.setattr("oms.gateways.web.hub.EVENTS_MAX", 1)
     ann = door.user("ann")
     with Wire(door, ann) as private, Wire(door) as public:
         begun = private.subscribe("orders")
         private.subscribe("balances")
         public.subscribe("depth", symbol="BTC_USD")
+        monkeypatch.setattr("oms.gateways.web.hub.EVENTS_MAX", 1)
         count = 0
         while door.server._door.sockets:
             assert ann.buy("1", "9").status_code == 201
