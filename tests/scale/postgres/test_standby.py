@@ -5,6 +5,7 @@ Whatever is killed, stopped or lost meanwhile: its state is that of a cold start
 
 import signal
 import time
+from contextlib import ExitStack
 from itertools import count
 
 import pytest
@@ -284,11 +285,14 @@ def test_one_that_was_stopped_cannot_go_on_beside_the_next(tmp_path, dsn):
     """SIGSTOP of the active engine, whose session the server then ends; it wakes up amid the next
     one's turns."""
     ledger, journal = Ledger(), settings(dsn)
-    with (
-        Driver(tmp_path / "a", tmp_path / "a.out", "--exchange", store=journal) as first,
-        Driver(tmp_path / "b", tmp_path / "b.out", *SECOND, store=journal) as second,
-    ):
-        first.wait_for("started")
+    with ExitStack() as stack:
+        first = stack.enter_context(
+            Driver(tmp_path / "a", tmp_path / "a.out", "--exchange", store=journal)
+        )
+        first.wait_for("started")  # else the other one might have the journal first
+        second = stack.enter_context(
+            Driver(tmp_path / "b", tmp_path / "b.out", *SECOND, store=journal)
+        )
         wait_until(lambda: acked(first) > 20)
         first.send(signal.SIGSTOP)
         end_sessions(dsn)
