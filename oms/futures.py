@@ -1,8 +1,10 @@
-"""Futures: resolve one, whatever its owner did to it."""
+"""Futures: resolve one, whatever its owner did to it; one outcome of several."""
 
 import logging
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
 log = logging.getLogger(__name__)
 
@@ -20,3 +22,30 @@ def settle(answer: Future[T], result: T | None, error: BaseException | None = No
                 answer.set_result(result)  # type: ignore[arg-type]
     except BaseException:
         log.exception("a future, or a callback of it, failed")
+
+
+def gathered(futures: Sequence[Future[Any]], made: Callable[[list[Any]], T]) -> Future[T]:
+    """One outcome of several, in their order; the first error is its own, and so is what `made`
+    raises."""
+    outcome: Future[T] = Future()
+    left, lock = len(futures), threading.Lock()
+
+    def finish() -> None:
+        try:
+            settle(outcome, made([each.result() for each in futures]))
+        except Exception as error:
+            settle(outcome, None, error)
+
+    def done(_: Future[Any]) -> None:
+        nonlocal left
+        with lock:
+            left -= 1
+            if left:
+                return
+        finish()
+
+    if not futures:
+        finish()
+    for each in futures:
+        each.add_done_callback(done)
+    return outcome

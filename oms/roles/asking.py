@@ -6,7 +6,6 @@ several groups is joined where that says something; what goes by a journal seque
 group, see `OneGroup`, because each has sequences of its own.
 """
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from decimal import Decimal
@@ -28,7 +27,7 @@ from oms.answers import (
 from oms.clock import Clock, Moment, instant_ns
 from oms.enums import Phase, Side, Trading
 from oms.errors import TransportError, ValidationError
-from oms.futures import settle
+from oms.futures import gathered
 from oms.instruments import Instrument
 from oms.market_data import (
     Candle,
@@ -455,30 +454,3 @@ def the_only(
     if not those and silent:
         raise silent_error(silent)
     return those[0] if those else None
-
-
-def gathered(futures: Sequence["Future[Any]"], made: Callable[[list[Any]], Any]) -> "Future[Any]":
-    """One outcome of several; the first error is its own."""
-    outcome: Future[Any] = Future()
-    left = len(futures)
-    if not left:
-        settle(outcome, made([]))
-    lock = threading.Lock()
-
-    def done(_: "Future[Any]") -> None:
-        nonlocal left
-        with lock:
-            left -= 1
-            if left:
-                return
-        errors = [each.exception() for each in futures if each.exception() is not None]
-        try:
-            if errors:
-                raise errors[0] or AssertionError
-            settle(outcome, made([each.result() for each in futures]))
-        except Exception as error:
-            settle(outcome, None, error)
-
-    for each in futures:
-        each.add_done_callback(done)
-    return outcome

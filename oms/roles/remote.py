@@ -82,11 +82,9 @@ class RemoteOrders(Asking):
             self.groups = {name: OneGroup(link, clock) for name, link in links.items()}
         self.home = links.get(scale.home) or self._link(scale.home)
         self.access = self.home.mirror.access
-        home_link = self.home
-        self.once = Once(home_link.keys, clock, home_link.server, home_link.circuit)
-        self.counts = Counts(
-            home_link.keys, self.client, clock, home_link.server, home_link.circuit
-        )
+        keys, server, circuit = self.home.keys, self.home.server, self.home.circuit
+        self.once = Once(keys, clock, server, circuit)
+        self.counts = Counts(keys, self.client, clock, server, circuit)
         self.transferring = Transfers(links, SystemClock())
         self._unheld: set[str] = set()  # arms that no front door had when last looked
         self._on_failure = on_failure

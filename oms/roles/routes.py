@@ -12,7 +12,7 @@ from concurrent.futures import Future
 
 from oms.enums import RequestType, Scope
 from oms.errors import TransportError, ValidationError
-from oms.futures import settle
+from oms.futures import gathered, settle
 from oms.instruments import Instrument
 from oms.requests import (
     AccessRequest,
@@ -147,32 +147,25 @@ class Routes:
         links, silent = self.likely(account, named or request.order_id)
         asked = {link.group: link.ask("get_order", account, named or request.order_id)
                  for link in links}  # fmt: skip
-        left, lock = [len(asked)], threading.Lock()
 
-        def done(_: "Future[OrderResponse | None]") -> None:
-            with lock:
-                left[0] -= 1
-                if left[0]:
-                    return
-            error = next((e for each in asked.values() if (e := each.exception())), None)
+        def place(found: list[OrderResponse | None]) -> str:
+            groups = [group for group, each in zip(asked, found, strict=True) if each is not None]
+            if len(groups) > 1:
+                expected = "a clientOrderId, as several groups have an order of this name"
+                raise ValidationError("order_id", named or request.order_id, expected)
+            if not groups and silent:
+                raise silent_error(silent)
+            return groups[0] if groups else self._home
+
+        def send(placed: "Future[str]") -> None:
+            error = placed.exception()
             if error is not None:
                 settle(outcome, None, error)
                 return
-            found = [group for group, each in asked.items() if each.result() is not None]
-            if len(found) > 1:
-                expected = "a clientOrderId, as several groups have an order of this name"
-                wrong = ValidationError("order_id", named or request.order_id, expected)
-                settle(outcome, None, wrong)
-                return
-            if not found and silent:
-                settle(outcome, None, silent_error(silent))
-                return
-            group = found[0] if found else self._home
-            self._note(account, request.client_order_id, group)
-            _pass_on(self._links[group].submit(request), outcome)
+            self._note(account, request.client_order_id, placed.result())
+            _pass_on(self._links[placed.result()].submit(request), outcome)
 
-        for each in asked.values():
-            each.add_done_callback(done)
+        gathered(list(asked.values()), place).add_done_callback(send)
         return outcome
 
 
@@ -229,20 +222,6 @@ class Joined(OrderResponse):
 
 def _one_of(futures: Mapping[str, "Future[OrderResponse]"]) -> "Future[OrderResponse]":
     """By group."""
-    outcome: Future[OrderResponse] = Future()
-    left, lock = [len(futures)], threading.Lock()
-
-    def done(_: "Future[OrderResponse]") -> None:
-        with lock:
-            left[0] -= 1
-            if left[0]:
-                return
-        error = next((e for each in futures.values() if (e := each.exception())), None)
-        if error is not None:
-            settle(outcome, None, error)
-            return
-        settle(outcome, Joined({group: each.result() for group, each in futures.items()}))
-
-    for each in futures.values():
-        each.add_done_callback(done)
-    return outcome
+    return gathered(
+        list(futures.values()), lambda found: Joined(dict(zip(futures, found, strict=True)))
+    )
