@@ -177,17 +177,20 @@ class OrderManagement(Lookups):
         """Recover, then start the threads. Raises StoreError; DataInUseError, naming the process,
         if the store's file is open for writing elsewhere, by whatever name.
 
-        The dispatcher starts last and so stops first: what it drains still has a link.
+        The dispatcher starts last and so stops first: what it drains still has a link. A link
+        that needs no waiting for, as the embedded exchange's, is up when this returns.
         """
         with self._stopping:
             self._begin()
-            self._start("oms-session", self.keeper, 1.0)
+            self._start("oms-session", self.keeper, 1.0, self.keeper.look)
             venue_job = getattr(self.venue, "job", None)
             if venue_job is not None:
                 self.venue.connect(self.on_data_response)  # type: ignore[union-attr]
-                self._start("oms-venue", venue_job, 1.0)
+                self._start("oms-venue", venue_job, 1.0, venue_job.wake)
+            self.keeper.look()
             drain_s = self.config.stop.drain_max_ns / NANOS
-            self._start(DISPATCHER, self.dispatcher, max(STOP_S_MAX, drain_s + 1.0))
+            stop_s = max(STOP_S_MAX, drain_s + 1.0)
+            self._start(DISPATCHER, self.dispatcher, stop_s, self.inbox.wake)
 
     def start_by_hand(self) -> None:
         """The same without threads: the caller's own takes each turn, `dispatcher.turn(items)`.
@@ -225,13 +228,13 @@ class OrderManagement(Lookups):
         if self._own_lock is not None:
             self._own_lock.release()
 
-    def _start(self, name: str, job: Job, stop_s: float) -> None:
+    def _start(self, name: str, job: Job, stop_s: float, moved: Callable[[], None]) -> None:
+        """moved: called whenever a ManualClock has moved."""
         worker = Worker(name, job, self._thread_died)
         worker.start()
         self._threads.callback(self._stop, name, worker, stop_s)
         if isinstance(self.clock, ManualClock):
-            wake = self.inbox.wake if job is self.dispatcher else job.wake
-            self._threads.callback(self.clock.on_move(wake))
+            self._threads.callback(self.clock.on_move(moved))
 
     def _stop(self, name: str, worker: Worker, stop_s: float) -> None:
         if not worker.stop(stop_s):

@@ -1,13 +1,16 @@
 """The session keeper: up before the open, down after the close, patient when refused."""
 
+import time
 from datetime import UTC, datetime
 
 import pytest
 
 from oms import ManualClock, MemoryStore
 from oms.config import SessionConfig
+from oms.enums import OrderState
+from oms.turn.session_keeper import SessionKeeper
 from oms.venues.scripted import ScriptedVenue
-from tests.fakes import SECOND, Stepped, buy, config_of
+from tests.fakes import SECOND, SOON_S, Stepped, buy, config_of
 
 
 def desk_of(logons=("accept",), *, at=None, **session):
@@ -138,6 +141,28 @@ def test_the_next_session_is_tried_afresh_after_giving_up():
 
     # then the link is up
     assert status(desk) == ("up", 0)
+
+
+@pytest.mark.parametrize("late_s", [0, 0.2])
+def test_what_is_handed_over_after_the_start_or_a_move_finds_the_link(
+    late_s, start_manager, monkeypatch
+):
+    """However late the machine lets the keeper's thread look."""
+    # given a keeper that looks late, at a quarter to nine
+    keep = SessionKeeper._keep
+    monkeypatch.setattr(SessionKeeper, "_keep", lambda keeper: (time.sleep(late_s), keep(keeper)))
+    clock = ManualClock.at(datetime(2024, 3, 4, 8, 45, tzinfo=UTC))
+    session = SessionConfig(hours="Mon-Fri 09:00-17:00", logon_lead_ns=60 * SECOND)
+    early = start_manager(config_of(session=session), clock=clock)
+
+    # when it is nine o'clock, and an order comes at once
+    clock.advance(15 * 60)
+    answered = early.submit(buy("1", 1, 1)).result(SOON_S)
+
+    # then it is on the book, as one is that comes right after a start at that hour
+    assert answered.state is OrderState.NEW, answered
+    begun = start_manager(config_of(session=session), clock=clock)
+    assert begun.submit(buy("1", 1, 1)).result(SOON_S).state is OrderState.NEW
 
 
 def test_at_the_end_it_logs_off():

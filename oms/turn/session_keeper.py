@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 WAIT_S_MAX = 1.0
 LOGON_POLL_S = 0.02
+LOOK_S_MAX = 1.0  # how long who asked for a look waits for it
 
 
 class SessionKeeper:
@@ -39,6 +40,8 @@ class SessionKeeper:
         self._session = session
         self._inbox = inbox
         self._wake = threading.Event()
+        self._turn = threading.Condition()
+        self._looks_wanted = self._looks = 0
         self._asked_ns = 0  # when the logon under way was asked for; 0 if none is
         self._retry_ns = 0  # no new try before this instant
         self._backoff_ns = config.logon_backoff_min_ns
@@ -46,7 +49,11 @@ class SessionKeeper:
         self.gave_up = False
 
     def step(self) -> None:
+        wanted = self._looks_wanted
         self._keep()
+        with self._turn:
+            self._looks = wanted
+            self._turn.notify_all()
         self._wake.wait(self._wait_s())
         self._wake.clear()
 
@@ -61,6 +68,15 @@ class SessionKeeper:
 
     def wake(self) -> None:
         self._wake.set()
+
+    def look(self) -> None:
+        """Have its thread look at the link now, and wait for that: what is noticed then is in the
+        inbox ahead of what the caller hands over next."""
+        with self._turn:
+            self._looks_wanted += 1
+            wanted = self._looks_wanted
+            self._wake.set()
+            self._turn.wait_for(lambda: self._looks >= wanted, LOOK_S_MAX)
 
     def finish(self) -> None:
         if self._session.logged_on:
