@@ -4,9 +4,10 @@ Flow:  caller -> [accounts] -> server -> told -> caller
 """
 
 from concurrent.futures import Future
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from oms.answers import MovementPage
+from oms.answers import MovementPage, Transfer
 from oms.client.credentials import Reply
 from oms.client.server import Server, resolved
 from oms.client.told import (
@@ -21,6 +22,7 @@ from oms.client.told import (
     standing_of,
     text,
     traded_by,
+    transfer_of,
     whole,
 )
 from oms.enums import Side
@@ -62,6 +64,19 @@ class AccountQuestions:
             )
         except ServerError as error:
             if error.code == RejectReason.UNKNOWN_ORDER:
+                return None
+            raise
+
+    def transfer(self, account: str, client_order_id: str) -> Transfer | None:
+        """How a transfer between groups of markets stands where the money leaves; None if there is
+        none of that id, or its numbers were refused. Raises ServerError."""
+        asked = {"account": account, "clientOrderId": client_order_id}
+        try:
+            return self._server.question(
+                "/balance/transfer", asked, lambda reply: transfer_of(reply.told)
+            )
+        except ServerError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
                 return None
             raise
 

@@ -10,8 +10,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from oms.answers import CalendarWindow, DryRun, Movement, Room
-from oms.enums import MarketOrderPolicy, Phase, ResponseType, Side
+from oms.answers import CalendarWindow, DryRun, Movement, Room, Transfer
+from oms.enums import MarketOrderPolicy, Phase, ResponseType, Side, TransferState
 from oms.errors import OMSError, ServerError
 from oms.instruments import Instrument
 from oms.market_data import (
@@ -182,6 +182,15 @@ def movement_of(told: Told, account: str) -> Movement:
         asset=text(told["asset"]), amount=decimal(told["amount"]), kind=text(told["kind"]),
         order_id=whole(told["orderId"] or "0"), client_order_id=text(told["clientOrderId"]),
         symbol=text(told["symbol"] or ""), other=text(told["otherAccount"] or ""),
+    )  # fmt: skip
+
+
+def transfer_of(told: Told) -> Transfer:
+    return Transfer(
+        text(told["account"]), text(told["clientOrderId"]), text(told["asset"]),
+        decimal(told["amount"]), text(told["toAccount"]), text(told["fromGroup"]),
+        text(told["toGroup"]), whole(told["seq"]), whole(told["time"]),
+        TransferState(told["state"]), text(told["why"] or ""),
     )  # fmt: skip
 
 

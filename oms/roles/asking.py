@@ -88,7 +88,10 @@ class Asking(Questions):
     # --- asked of the engines ---
 
     def _asked(self, link: Link, method: str, *given: Any, **named: Any) -> Any:
-        """The answer, on the caller's thread."""
+        """The answer, on the caller's thread, which does not wait for an engine that is away: who
+        asks of other groups would wait behind it."""
+        if not link.alive:
+            raise TransportError(f"group {link.group} is out of reach: its engine is silent")
         try:
             return link.ask(method, *given, **named).result(ANSWER_S_MAX)
         except TimeoutError:

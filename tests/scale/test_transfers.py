@@ -7,8 +7,9 @@ import httpx
 import pytest
 
 from oms import Instrument
+from oms.answers import AssetMoney
 from oms.client import Client
-from oms.errors import OutcomeUnknownError, TransportError
+from oms.errors import OutcomeUnknownError, ServerError, TransportError
 from oms.gateways.web import open_web
 from oms.requests import FundsAction, FundsRequest
 from oms.roles.remote import Broadcast
@@ -120,9 +121,34 @@ def test_a_client_of_the_library_asks_for_it_as_for_any_request(door, ann, engin
         assert (done.type, done.facts["to_group"]) == ("COMMAND_DONE", "eur")
         assert (refused.refused, refused.reason) == (True, "FUNDS_INSUFFICIENT")
         assert asked("t-1", 30).repeated
+        # and tells how it stands, as an order manager does
+        there = door.oms.transfer("ann", "t-1")
+        assert (client.transfer("ann", "t-1"), there.state) == (there, "DONE")
+        assert client.transfer("ann", "t-3") is None
+        with pytest.raises(ServerError, match="FORBIDDEN"):
+            client.money().result(10)
     finally:
         client.stop()
     assert owned(engines) == {"usd": 70, "eur": 30}
+
+
+def test_a_client_of_an_operator_learns_of_all_money_and_of_what_is_in_flight(door, ann, engines):
+    # given money on its way to a group that is out of reach
+    engines["eur"].stop()
+    wait_for(lambda: not door.oms.links["eur"].alive)
+    assert move(ann, "t-1").json()["state"] == "IN_FLIGHT"
+
+    # when an operator's client asks
+    with Client(door.server.urls[0], user="boss", password=PASSWORD) as client:
+        money, transfers = client.money().result(10), client.transfers().result(10)
+
+    # then it has what an order manager tells
+    assert money == door.oms.money().result(10)
+    assert money["eur"] is None
+    assert money["usd"].assets["A"] == AssetMoney(
+        owned=Decimal(70), in_flight=Decimal(30), paid_in=Decimal(100), carried=Decimal(0)
+    )
+    assert transfers == door.oms.transfers().result(10) == [door.oms.transfer("ann", "t-1")]
 
 
 def test_what_the_other_group_refuses_is_an_error_and_has_come_back(ann, engines, door):
@@ -182,6 +208,27 @@ def test_while_the_other_group_is_out_of_reach_money_is_in_flight(
     assert stands(other.login("ann"), "t-1")["state"] == "DONE"
     after = other.login("boss").ask("GET", "/admin/money").json()
     assert (after["conserved"], after["transfers"], after["silent"]) == (True, [], [])
+
+
+def test_who_signs_up_or_in_while_a_group_is_away_has_an_account_there_later(
+    door, engines, config, tmp_path, started
+):
+    # given a group whose engine is away, which is not the one that has the users
+    engines["eur"].stop()
+    wait_for(lambda: not door.oms.links["eur"].alive)
+
+    # when somebody becomes a user, and signs in
+    ann = door.user("ann")
+
+    # then they are in, with an account in the group that is there
+    assert ann.ask("GET", "/me").json()["accounts"] == ["ann"]
+    assert "ann" in engines["usd"].oms.dispatcher.desk.ledger.accounts
+
+    # and in the other one with the first login behind its return
+    engines["eur"] = started(engine, tmp_path, config, "eur")
+    wait_for(lambda: door.oms.links["eur"].alive)
+    door.login("ann")
+    assert "ann" in engines["eur"].oms.dispatcher.desk.ledger.accounts
 
 
 def test_redis_may_lose_all_it_has_amid_transfers(config, engines, started, server, tmp_path):

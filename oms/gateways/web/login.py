@@ -4,11 +4,14 @@ What takes long (hashes of passwords) is done on other threads, few at a time; w
 (is the name free, does the session live) the exchange decides, and journals.
 """
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import msgspec
 
-from oms.errors import ValidationError
+from oms.errors import OMSError, ValidationError
 from oms.gateways.gate import Caller, Denied, Gate, code_hash, new_code
 from oms.gateways.signatures import factor_uri
 from oms.gateways.web.errors import OUR_FIELDS, OurFields, Reply, denied, http_error, refusal
@@ -48,6 +51,8 @@ from oms.requests.operators import OPERATOR
 from oms.requests.orders import ID_LENGTH_MAX
 from oms.responses import OrderResponse
 from oms.users import AccessScope, Key, Role, User
+
+log = logging.getLogger(__name__)
 
 SIGNED_IN = Answer(TokensTold, (200, 202), other=FactorPending)
 NEW_PASSWORD = {"password": "newPassword"}
@@ -159,7 +164,8 @@ class LoginRoutes:
             raise http_error(403, "FORBIDDEN", "users are added by an operator: [web] sign_up")
         await self._door.allow_login(ask.address)
         await self._ask(await self._new_user(body, (body.username,), Role.TRADER))
-        await self._give_account(body.username)
+        with self._later(body.username):
+            await self._give_account(body.username)
         return Reply({"user": body.username, "accounts": [body.username]}, 201)
 
     async def _new_user(
@@ -171,14 +177,24 @@ class LoginRoutes:
             )
 
     async def _finish_sign_up(self, user: User) -> None:
-        """A process that was killed within a sign-up left a user whose account is not all there.
-        What was given once is not given again."""
+        """A process that was killed within a sign-up left a user whose account is not all there, as
+        did a group of markets out of reach. What was given once is not given again."""
         if not self._door.web.sign_up or user.name not in user.accounts:
             return
-        owned = await self._door.in_thread(self._door.oms.balances, user.name)
-        due = self._assets() if self._door.web.play_money else set()
-        if not owned or due - owned.keys():
-            await self._give_account(user.name)
+        with self._later(user.name):
+            owned = await self._door.in_thread(self._door.oms.balances, user.name)
+            due = self._assets() if self._door.web.play_money else set()
+            if not owned or due - owned.keys():
+                await self._give_account(user.name)
+
+    @contextmanager
+    def _later(self, name: str) -> Iterator[None]:
+        """The user is there, and may come in, whatever becomes of the account: the next login gives
+        what could not be given."""
+        try:
+            yield
+        except OMSError as error:
+            log.warning("the account of user %s is not all there yet: %s", name, error)
 
     def _assets(self) -> set[str]:
         """All that instruments are traded in."""
