@@ -45,7 +45,8 @@ from oms.requests.codec import to_object
 from oms.requests.orders import Origin
 from oms.responses import AccountSnapshot, OrderPage, OrderResponse
 from oms.roles.heard import Listener
-from oms.roles.link import TIMED, Link
+from oms.roles.link import Link
+from oms.roles.receiving import TIMED
 from oms.roles.routes import Routes, silent_error
 from oms.turn.details import OrderDetails
 from oms.turn.latency import HOPS, Histogram
@@ -383,7 +384,7 @@ class Asking(Questions):
             raise ValidationError("hop", hop, "one of " + ", ".join(HOPS))
         together = Histogram()
         for link in self.links.values() if hop in TIMED else ():
-            together.merge(link.times[hop])
+            together.merge(link.receiving.times[hop])
         return together.rows()
 
 

@@ -5,7 +5,7 @@ Owner: the thread that writes turns.
 
 from collections import deque
 
-from oms.roles.link import WAITING_MAX
+from oms.roles.waiting import WAITING_MAX
 from oms.sections import ScaleConfig
 from oms.transport.keys import Keys
 from oms.transport.server import Server

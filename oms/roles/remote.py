@@ -161,7 +161,7 @@ class RemoteOrders(Asking):
         if isinstance(request, AccessRequest) and request.action in (
             AccessAction.ARM, AccessAction.DISARM,
         ):  # fmt: skip
-            answer.add_done_callback(lambda done: self.home.sending.note_arm(request, done))
+            answer.add_done_callback(lambda done: self.home.arms.note(request, done))
         return answer
 
     def hand_over(self, request: Request, asker: Asker[OrderResponse]) -> None:
@@ -178,7 +178,7 @@ class RemoteOrders(Asking):
 
     def lost_arms(self) -> list[tuple[str, Arm]]:
         """Users' arms that no front door has a socket of any more: those of one that died."""
-        held, before = self.home.sending.held_arms, self._unheld
+        held, before = self.home.arms.held, self._unheld
         self._unheld = set()
         if held is None:
             return []  # not known yet

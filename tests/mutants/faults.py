@@ -687,7 +687,7 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         ("scale.full",),
     ),
     Fault(
-        "an api leaves the answers that it has read", "roles/link.py",
+        "an api leaves the answers that it has read", "roles/sending.py",
         '"MINID", link.receiving.last)', '"MINID", "0-0")', ("scale.full",),
     ),
     Fault(
@@ -701,16 +701,16 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         ("scale.engine",),
     ),
     Fault(
-        "an answer comes before its turn", "roles/link.py",
+        "an answer comes before its turn", "roles/receiving.py",
         "        if link.mirror.seq and seq > here:", "        if False:", ("scale.remote",),
     ),
     Fault(
-        "an api follows a turn twice", "roles/link.py",
+        "an api follows a turn twice", "roles/receiving.py",
         "        if entry.seq <= mirror.seq:\n            return True", "        if False:\n"
         "            return True", ("scale.remote",),
     ),
     Fault(
-        "turns that are missing are not asked for", "roles/link.py",
+        "turns that are missing are not asked for", "roles/receiving.py",
         "        if entry.after > mirror.seq:", "        if False:", ("scale.remote",),
     ),
     Fault(
@@ -719,14 +719,14 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         ("scale.remote", "scale.partition"),
     ),
     Fault(
-        "users that changed while Redis lost its data stay as they were", "roles/link.py",
+        "users that changed while Redis lost its data stay as they were", "roles/receiving.py",
         "        if not entry.whole:\n            self._users_stale = True",
         "        if not entry.whole:\n            pass", ("scale.unreadable",),
     ),
     Fault(
-        "what Redis lost is not sent again", "roles/link.py",
-        "            self._arms_from_ns = 0\n            self._send_again()",
-        "            self._arms_from_ns = 0", ("scale.remote",),
+        "what Redis lost is not sent again", "roles/sending.py",
+        "            link.arms.begin_again()\n            self._send_again()",
+        "            link.arms.begin_again()", ("scale.remote",),
     ),
     Fault(
         "redis-py repeats what it sends", "transport/server.py",

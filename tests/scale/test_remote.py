@@ -346,9 +346,7 @@ def test_access_rules_of_the_page_let_each_role_do_its_part_and_no_more(
     assert [each.client_order_id for each in asked_of(telling)] == ["a-1"]
     _may_count(telling)
     told, others = telling.home.keys.replies(telling.client), KEYS.replies(remote.client)
-    wait_for(
-        lambda: not telling.home.circuit.failures and telling.home.sending.held_arms is not None
-    )
+    wait_for(lambda: not telling.home.circuit.failures and telling.home.arms.held is not None)
     calling = telling.home.server()
     assert calling.call("EXISTS", told) == calling.call("EXISTS", others) == 1
     for command in (

@@ -104,8 +104,8 @@ def test_the_arms_of_a_front_door_that_died_are_found_by_another(config, tmp_pat
     )  # fmt: skip
     assert not one.submit(armed).result(10).refused
     [arm] = made.oms.access.user("ann").arms
-    wait_for(lambda: other.home.sending.held_arms == {arm.arm_id}, 20)
+    wait_for(lambda: other.home.arms.held == {arm.arm_id}, 20)
     assert other.lost_arms() == other.lost_arms() == []
     one.stop()
-    wait_for(lambda: other.home.sending.held_arms == set(), 20)
+    wait_for(lambda: other.home.arms.held == set(), 20)
     assert (other.lost_arms(), other.lost_arms()) == ([], [("ann", arm)])

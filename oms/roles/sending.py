@@ -1,0 +1,189 @@
+"""Sending: requests and questions of one api into Redis; how the engine is.
+
+Flow:  Link -> [sending] -> cmd:GROUP, ask:GROUP
+Owner: the thread oms-send-GROUP. It writes what any thread has put into its queue, and looks four
+       times a second how the engine is.
+
+A call that failed may have sent what was in it, and Redis may lose what it had: both are sent
+again, and a refusal of such a request does not say that nothing of it is recorded.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from oms.clock import NANOS
+from oms.errors import TransportError
+from oms.futures import settle
+from oms.reject_reasons import RejectReason
+from oms.responses import refused
+from oms.roles.waiting import Waiting, sent_before, unknown
+from oms.transport import wire
+from oms.transport.scripts import SEND
+from oms.transport.server import Server
+
+if TYPE_CHECKING:
+    from oms.roles.link import Link
+
+log = logging.getLogger(__name__)
+
+BATCH_MAX = 500  # requests and questions sent at once
+ASKS_MAX = 10_000  # questions that no engine hears
+FORGET_NS = 30 * NANOS  # after so long nobody waits for it any more
+TICK_NS, IDLE_S = NANOS // 4, 0.25
+REPLIES_MS = 10_000  # the stream of answers is gone so long after its owner
+URGENT = ("C", "X", "O")  # kinds that pass a lag, as they pass a full inbox
+
+
+class Sending:
+    """A Job: requests and questions into Redis; how the engine is."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._queue: deque[int] = deque()
+        self._filled = threading.Event()
+        self._server: Server | None = None
+        self.perhaps_sent: set[int] = set()  # by a call that failed, or before Redis lost its data
+        self._tick_ns = self._beat = 0
+
+    def put(self, number: int) -> None:
+        self._queue.append(number)
+        self._filled.set()
+
+    def step(self) -> None:
+        if not self._queue:
+            self._filled.wait(IDLE_S)
+        self._filled.clear()
+        link = self._link
+        now_ns = link.pace.monotonic_ns()
+        if not link.circuit.may_try(now_ns):
+            self._filled.wait(IDLE_S / 5)
+            return
+        try:
+            server = self._server = self._server or link.server()
+            if now_ns - self._tick_ns >= TICK_NS or link.circuit.failures:
+                self._tick(server, now_ns)
+                self._tick_ns = now_ns
+            self._send(server)
+            if link.circuit.failures:
+                log.warning("group %s: Redis is back", link.group)
+            link.circuit.succeeded()
+        except TransportError as error:
+            self._failed(error)
+
+    def _failed(self, error: TransportError) -> None:
+        link = self._link
+        if not link.circuit.failures:
+            log.warning("group %s: %s", link.group, error)
+        link.arms.lost()
+        link.circuit.failed(link.pace.monotonic_ns(), str(error))
+        if link.circuit.open:
+            link.fail_all(unknown)
+
+    def _send(self, server: Server) -> None:
+        """What waits in the queue. A call that fails leaves it there: it is sent again."""
+        link = self._link
+        numbers = [self._queue[place] for place in range(min(BATCH_MAX, len(self._queue)))]
+        found = [(number, link.waiting[number]) for number in numbers if number in link.waiting]
+        requests = [(number, each) for number, each in found if not each.method]
+        if requests:
+            try:
+                self._add(server, requests)
+            except TransportError:
+                self.perhaps_sent.update(number for number, _ in requests)
+                raise
+        asks = [each.content for _, each in found if each.method]
+        if asks:
+            bound = ("MAXLEN", "~", ASKS_MAX)
+            server.all([("XADD", link.keys.asks, *bound, "*", "v", "1", "e", ask) for ask in asks])
+        for _ in numbers:
+            self._queue.popleft()
+
+    def _add(self, server: Server, requests: list[tuple[int, Waiting]]) -> None:
+        """Some in an entry; alone where more wait than may, so that each is let in or refused."""
+        some = wire.ENTRY_MAX
+        entries = [requests[at : at + some] for at in range(0, len(requests), some)]
+        told = self._told(server, entries)
+        alone = [[request] for entry in entries[len(told) :] for request in entry]
+        added = self._told(server, alone) if alone else b""
+        for [(number, each)], was_added in zip(alone, added, strict=True):
+            if was_added == ord("0"):
+                self._refuse(number, each)
+        for entry, was_added in zip(entries, told, strict=False):
+            if was_added == ord("0"):
+                self._refuse(*entry[0])
+
+    def _told(self, server: Server, entries: list[list[tuple[int, Waiting]]]) -> bytes:
+        """What was added of these: see SEND."""
+        link = self._link
+        arguments: list[Any] = [link.config.lag_max]
+        for entry in entries:
+            urgent = all(each.line[0] in URGENT for _, each in entry)
+            content = wire.commands(link.client, [each.content for _, each in entry])
+            arguments += (len(entry), "1" if urgent else "0", content)
+        return bytes(server.run(SEND, [link.keys.commands, link.keys.waiting], arguments))
+
+    def _refuse(self, number: int, each: Waiting) -> None:
+        """More requests wait than may: nothing of this one is recorded, unless it is there already,
+        from an earlier call."""
+        self._link.waiting.pop(number, None)
+        if number in self.perhaps_sent:
+            settle(each.future, None, sent_before())
+            return
+        response = refused(each.line, RejectReason.QUEUE_FULL, self._link.clock.wall_ns())
+        settle(each.future, response)
+
+    def _tick(self, server: Server, now_ns: int) -> None:
+        link = self._link
+        replies = link.keys.replies(link.client)
+        kept, said, _ = server.all([
+            ("PEXPIRE", replies, REPLIES_MS), ("GET", link.keys.alive),
+            ("XTRIM", replies, "MINID", link.receiving.last),
+        ])  # fmt: skip
+        if not kept:  # a new server, or one that lost its data
+            server.all([
+                ("XADD", replies, "*", "v", "0", "e", ""), ("PEXPIRE", replies, REPLIES_MS),
+            ])  # fmt: skip
+            link.receiving.begin_again()
+            link.arms.begin_again()
+            self._send_again()
+        if said is not None:
+            found = msgspec.json.decode(said)
+            if found["beat"] != self._beat:  # else it is what a silent engine said last
+                self._beat = found["beat"]
+                link.status, link.told_seq = found["status"], found["seq"]
+                link.alive_ns = now_ns
+                link.receiving.heard_of(found["seq"], found["age_ns"])
+        if link.home:
+            link.arms.keep(server, now_ns)
+        self.perhaps_sent.intersection_update(list(link.waiting))
+        for number, each in list(link.waiting.items()):
+            if now_ns - each.since_ns < FORGET_NS:
+                break  # the others are younger
+            if link.waiting.pop(number, None) is not None:
+                settle(each.future, None, unknown(each))
+
+    def _send_again(self) -> None:
+        """Nobody else knows of these any more."""
+        queued = set(self._queue)
+        again = [each for each in list(self._link.waiting) if each not in queued]
+        self.perhaps_sent.update(again)
+        self._queue.extend(again)
+
+    def wake(self) -> None:
+        self._filled.set()
+
+    def finish(self) -> None:
+        link = self._link
+        link.fail_all(unknown)
+        if self._server is not None:
+            try:
+                self._server.call("DEL", link.keys.replies(link.client))
+            except TransportError as error:
+                log.debug("the stream of answers expires by itself: %s", error)
+            self._server.close()

@@ -1,0 +1,35 @@
+"""Waiting: what was asked of an engine and has no answer yet; what is said where none comes.
+
+Flow:  Link -> [waiting] -> Sending, which sends it again; Receiving, which settles its future
+"""
+
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+from oms.errors import OutcomeUnknownError, TransportError
+
+WAITING_MAX = 20_000  # requests and questions without an answer
+
+
+class Waiting(NamedTuple):
+    """What has no answer yet. method: of a question, "" of a request; line: of a request."""
+
+    future: "Future[Any]"
+    since_ns: int
+    method: str
+    content: bytes
+    line: tuple[Any, ...]
+    sent_ns: int  # wall clock
+
+
+def unknown(each: Waiting) -> Exception:
+    """What is said of that which was sent and has no answer."""
+    if each.method:
+        return TransportError("the engine did not answer")
+    return OutcomeUnknownError("the engine has not answered, and Redis is out of reach")
+
+
+def sent_before() -> Exception:
+    """What is said of a request that is refused as if there were nothing of it, though an earlier
+    copy of it may be recorded, or may still be."""
+    return OutcomeUnknownError("it is refused now, and was perhaps sent before")
