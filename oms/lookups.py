@@ -62,7 +62,7 @@ from oms.questions import (
     WINDOWS_MAX,
     Questions,
 )
-from oms.reports import COMMAND_ANSWERS, NUMBER_BITS, OF_CHANGES, TRADE, standing_of
+from oms.reports import COMMAND_ANSWERS, NUMBER_BITS, OF_CHANGES, TRADE, Report, standing_of
 from oms.requests import Request, line_of
 from oms.requests.codec import origin_of
 from oms.requests.operators import OPERATOR
@@ -156,6 +156,15 @@ class Lookups(Questions):
 
     # --- orders ---
 
+    def _reports_of(self, account: str, named: str | int) -> list[Report]:
+        """From the store, which has a turn a moment before readers see what it changed: who saw it
+        there must not see balances and books from before it."""
+        found = self.store.find_reports(account, named)
+        seq = found[-1].journal_seq if found else 0
+        if seq > self.publisher.shown_seq and self.dispatcher.thread_id != get_ident():
+            self.publisher.wait_until_shown(seq, FOLLOW_S_MAX)
+        return found
+
     def get_order(self, account: str, named: str | int) -> OrderResponse | None:
         _check_text("account", account)
         if type(named) is not int:
@@ -164,7 +173,7 @@ class Lookups(Questions):
             _check_text("named", named)
         if not f"{account}{named}".isascii():  # no id is like that, and no store may look for it
             return None
-        report = standing_of(self.store.find_reports(account, named))
+        report = standing_of(self._reports_of(account, named))
         if report is None or report.type in COMMAND_ANSWERS:  # an id of a deposit, say
             return None
         return self.publisher.response(report)
@@ -208,7 +217,7 @@ class Lookups(Questions):
         ids, following = self.store.find_orders(
             account, symbol, side.value if side is not None else "", before or SEQUENCE_MAX, limit
         )
-        standing = [standing_of(self.store.find_reports(account, order_id)) for order_id in ids]
+        standing = [standing_of(self._reports_of(account, order_id)) for order_id in ids]
         return OrderPage(
             [self.publisher.response(each) for each in standing if each is not None], following
         )
@@ -219,14 +228,14 @@ class Lookups(Questions):
         found.sort(key=lambda report: report.order_id)
         for place, report in enumerate(found):
             if report.type in OF_CHANGES:  # it bears the id of the change
-                told = standing_of(self.store.find_reports(account, report.order_id))
+                told = standing_of(self._reports_of(account, report.order_id))
                 found[place] = told or report
         return [self.publisher.response(report) for report in found]
 
     def fills(self, account: str, order_id: int, *, limit: int = ORDERS_MAX) -> list[OrderResponse]:
         _check_text("account", account)
         _checked_ids([order_id])
-        found = [each for each in self.store.find_reports(account, order_id) if each.type == TRADE]
+        found = [each for each in self._reports_of(account, order_id) if each.type == TRADE]
         return [self.publisher.response(each) for each in found[-limit:]]
 
     def queue_ahead(self, symbol: str, order_ids: Sequence[int]) -> "Future[dict[int, Decimal]]":

@@ -4,6 +4,7 @@ A price is a number of ticks of 10**-price_scale, a quantity a number of lots of
 10**-quantity_scale. What does not fit exactly is refused, never rounded.
 """
 
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from numbers import Integral, Real
@@ -103,6 +104,20 @@ def to_text(units: int, scale: int) -> str:
 def to_decimal(units: int, scale: int) -> Decimal:
     """The exact Decimal of a number of 10**-scale."""
     return Decimal(to_text(units, scale))
+
+
+Balances = Mapping[str, tuple[Decimal, Decimal]]
+"""By asset: available and reserved."""
+
+
+def summed(ledgers: Iterable[Balances]) -> dict[str, tuple[Decimal, Decimal]]:
+    """What an account has in several ledgers together."""
+    sums: dict[str, tuple[Decimal, Decimal]] = {}
+    for balances in ledgers:
+        for asset, (available, reserved) in balances.items():
+            before = sums.get(asset, (Decimal(), Decimal()))
+            sums[asset] = (before[0] + available, before[1] + reserved)
+    return sums
 
 
 AVERAGE_PLACES = 4

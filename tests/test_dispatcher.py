@@ -2,15 +2,25 @@
 
 import json
 from concurrent.futures import Future
+from threading import Event, Thread
 
 import pytest
 
-from oms import ManualClock, MemoryStore, RejectReason, ResponseType
-from oms.config import QueueConfig, StopConfig, StoreConfig, ThrottleConfig
+from oms import (
+    FundsAction,
+    Instrument,
+    ManualClock,
+    MemoryStore,
+    RejectReason,
+    ResponseType,
+)
+from oms.config import ExchangeConfig, QueueConfig, StopConfig, StoreConfig, ThrottleConfig
 from oms.errors import JournalError, OutcomeUnknownError, StoreBusyError, StoreError, StoreFullError
+from oms.requests import FundsRequest
 from oms.venues.scripted import ScriptedVenue
 from tests.fakes import (
     SECOND,
+    SOON_S,
     FaultyStore,
     Stepped,
     buy,
@@ -32,6 +42,69 @@ class RunningClock(ManualClock):
     def monotonic_ns(self):
         self.advance(self.seconds)
         return super().monotonic_ns()
+
+
+# --- what readers see ---
+
+
+class Counting(MemoryStore):
+    """How often the latest trades were looked for."""
+
+    looks = 0
+
+    def executions(self, *given):
+        self.looks += 1
+        return super().executions(*given)
+
+
+def test_the_latest_trades_are_looked_for_once_at_a_start(start_stepped):
+    store = Counting()
+    start_stepped(store=store).send(sell("S", 1, 100), buy("B", 1, 100))
+    store.looks = 0
+    desk = start_stepped(store=store)
+    assert len(desk.oms.recent_trades("X")) == 1
+    assert store.looks == 1
+
+
+class Read(MemoryStore):
+    """Once a turn is committed, another thread looks at it before the dispatcher goes on; up to its
+    end, or to where it waits for the dispatcher."""
+
+    reader, wait = None, Event()
+
+    def commit(self):
+        super().commit()
+        if self.reader is not None and self.reader.ident is None:
+            self.reader.start()
+            while self.reader.is_alive() and not self.wait.is_set():
+                self.reader.join(0.001)
+
+
+def test_who_saw_an_order_in_the_store_sees_what_it_has_reserved(start_stepped):
+    """The store has a turn before readers see what it changed."""
+    # given an account with money
+    store, seen = Read(), []
+    instruments = (Instrument(symbol="X", price_scale=0, quantity_scale=0, base="B", quote="Q"),)
+    ledger = config_of(exchange=ExchangeConfig(ledger=True), instruments=instruments)
+    desk = start_stepped(ledger, store=store)
+    money = {FundsAction.CREATE: {}, FundsAction.DEPOSIT: {"asset": "Q", "amount": 1_000}}
+    for action, terms in money.items():
+        desk.send(FundsRequest(account="me", client_order_id=action.value, action=action, **terms))
+    publisher = desk.oms.publisher
+    wait = publisher.wait_until_shown
+    publisher.wait_until_shown = lambda *given: (store.wait.set(), wait(*given))
+
+    # when somebody looks for an order between its commit and its publication
+    def look():
+        assert desk.oms.get_order("me", "A") is not None
+        seen.append(desk.oms.balances("me")["Q"])
+
+    store.reader = Thread(target=look)
+    desk.send(buy("A", 1, 100))
+    store.reader.join(SOON_S)
+
+    # then what it has reserved is there, too
+    assert seen == [(900, 100)]
 
 
 # --- turns and the throttle ---

@@ -1,6 +1,9 @@
 """Money between two groups of markets: out, in, and the end of it; each step once, none half."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -12,6 +15,7 @@ from oms.errors import StoreError
 from oms.exchange.accounts import TRANSFERS_MAX
 from oms.sections import ScaleConfig
 from oms.stores.archiving import archive
+from oms.stores.stretch import rows_of
 from oms.turn.journal import Fold, differences, state_mistakes
 from tests.fakes import Stepped
 from tests.teller import FUNDED
@@ -340,3 +344,37 @@ def test_ids_and_groups_are_checked():
         funds(FundsAction.TRANSFER_IN, "ann", "d", 1, to="ann")
     with pytest.raises(ValidationError, match="to_group: expected one of usd, eur"):
         Groups().api.submit(transfer("t", 1, groups=("usd", "inr")))
+
+
+def test_each_step_is_an_action_with_its_outcome(tmp_path):
+    """The end of a transfer is answered by a report about the transfer, and still has its own."""
+    # given one that arrived, and one that came back
+    groups = Groups(lambda name: PersistentStorage(tmp_path / name))
+    groups.open("ann")
+    groups.ask("usd", funds(FundsAction.DEPOSIT, "ann", "d", 100))
+    groups.api.submit(transfer("there", 30))
+    groups.api.submit(transfer("back", 20, to="nobody"))
+    groups.come_to_rest()
+
+    # when the view is read, and what would be filled into a projection
+    store = groups.ways["usd"].stepped.store
+    with closing(sqlite3.connect(store.path)) as connection:
+        rows = connection.execute(
+            "SELECT action, client_order_id, outcome, text FROM operator_actions ORDER BY seq"
+        ).fetchall()
+    filled, stretch = [], store.find_stretch(0, 1_000, 0)
+    while stretch.records:
+        filled += rows_of(stretch, lambda _seq: date(2024, 1, 1)).actions
+        stretch = store.find_stretch(stretch.last_seq, 1_000, 0)
+    for way in groups.ways.values():
+        way.stepped.store.close()
+
+    # then both have the outcome of each step
+    told = [row for row in rows if row[0].startswith("TRANSFER")]
+    assert {row[:3] for row in told} == {
+        ("TRANSFER", "there", "COMMAND_DONE"), ("TRANSFER_DONE", "there", "COMMAND_DONE"),
+        ("TRANSFER", "back", "COMMAND_DONE"), ("TRANSFER_BACK", "back", "COMMAND_DONE"),
+    }  # fmt: skip
+    [back] = [row[3] for row in told if row[0] == "TRANSFER_BACK"]
+    assert "transfer=RETURNED" in back
+    assert [(row[3], row[2], row[9], row[10]) for row in filled] == rows

@@ -172,10 +172,17 @@ class AccountQuestions:
         return CatchUp(now, self.reports_after(account, seq, now.seq, group))
 
     def balances(self, account: str) -> Balances:
-        """By asset: available and reserved."""
-        return self._server.question(
-            "/balance", {"account": account}, lambda reply: balances_of(reply.told["balances"])
-        )
+        """By asset: available and reserved. Raises ServerError, also where a group of markets is
+        out of reach, which has a part of it."""
+
+        def read(reply: Reply) -> Balances:
+            silent = [text(each) for each in rows(reply.told.get("silent", []))]
+            if silent:
+                why = f"group {', '.join(silent)} is out of reach, and has a part of it"
+                raise ServerError(why, status=reply.status, code="UNAVAILABLE")
+            return balances_of(reply.told["balances"])
+
+        return self._server.question("/balance", {"account": account}, read)
 
     def positions(self, account: str) -> list[Position]:
         def read(reply: Reply) -> list[Position]:

@@ -38,6 +38,7 @@ from oms.market_data import (
     TradePrint,
     levels_of,
 )
+from oms.money import summed
 from oms.positions import Pnl, Position, Trade
 from oms.questions import ACTIONS_MAX, MOVEMENTS_MAX, ORDERS_MAX, TRADES_MAX, Questions
 from oms.requests import Request, line_of
@@ -171,13 +172,9 @@ class Asking(Questions):
         ]
 
     def balances(self, account: str) -> dict[str, tuple[Decimal, Decimal]]:
-        """Summed up over the groups, whose ledgers are apart."""
-        sums: dict[str, tuple[Decimal, Decimal]] = {}
-        for link in self.links.values():
-            for asset, (available, reserved) in self._asked(link, "balances", account).items():
-                before = sums.get(asset, (Decimal(), Decimal()))
-                sums[asset] = (before[0] + available, before[1] + reserved)
-        return sums
+        """Summed up over the groups, whose ledgers are apart. Raises TransportError where one is
+        out of reach: what is known then, each of `groups` says."""
+        return summed(self._asked(link, "balances", account) for link in self.links.values())
 
     def positions(self, account: str) -> list[Position]:
         return [

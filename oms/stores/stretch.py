@@ -16,6 +16,7 @@ from oms.errors import JournalError
 from oms.money import to_text
 from oms.positions import CHANGES, Changes, Scales, TradeRow, fill_of, trade_rows
 from oms.reports import (
+    COMMAND_ANSWERS,
     EXEC_TYPES,
     NUMBER_BITS,
     NUMBER_MASK,
@@ -184,8 +185,12 @@ def _scales_in(stretch: Stretch) -> Scales:
 
 
 def answers_to(reports: Iterable[Report]) -> dict[int, Report]:
-    """The latest answer to each request that is about itself."""
-    return {r.order_id: r for r in reports if r.request_seq == r.order_id}
+    """The latest answer to each request that is about itself, or is a command."""
+    return {
+        r.request_seq: r
+        for r in reports
+        if r.request_seq == r.order_id or r.type in COMMAND_ANSWERS
+    }  # fmt: skip
 
 
 # --- execution reports ---

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from oms.positions import AVERAGE_PLACES
 from oms.reports import EXEC_TYPES, NUMBER_BITS, NUMBER_MASK, OF_CHANGES, ORD_STATUSES, REFUSALS
+from oms.requests.accounts import ENDS
 from oms.requests.codec import (
     ANSWER,
     BUST,
@@ -336,6 +337,9 @@ _WHY = f"""nullif(CASE kind WHEN '{OPERATOR}' THEN json_extract(line, '$[8]')
             CASE json_type(line, '$[6]') WHEN 'text' THEN json_extract(line, '$[6]') END
         WHEN '{BUST}' THEN json_extract(line, '$[3]')
         WHEN '{TRADE_CHANGE}' THEN json_extract(line, '$[3]') END, '')"""
+# The end of a transfer between groups is answered by a report about the transfer.
+_IS_END = f"""kind = '{FUNDS}' AND
+        json_extract(line, '$[3]') IN ({", ".join(f"'{each.value}'" for each in ENDS)})"""
 # Of a request that was refused before it was looked at the entry is the answer alone.
 OPERATOR_ACTIONS = f"""CREATE VIEW operator_actions AS
 SELECT l.seq AS seq, {time_of("l.wall_ns")} AS time, json_extract(line, '$[1]') AS account,
@@ -350,8 +354,11 @@ SELECT l.seq AS seq, {time_of("l.wall_ns")} AS time, json_extract(line, '$[1]') 
     {_NAME} AS name, {_VALUE} AS value, {_WHY} AS why,
     {word("r.code", 1, EXEC_TYPES)} AS outcome, r.reason AS text, line AS entry, wall_ns
 FROM ({lines_of(OPERATOR, MARKET, MASS_CANCEL, BUST, TRADE_CHANGE, FUNDS, ANSWER)}) AS l
-LEFT JOIN reports AS r ON r.report_id = (SELECT max(c.report_id) FROM reports AS c
-    WHERE c.order_id = l.seq AND c.request_seq = l.seq)
+LEFT JOIN reports AS r ON r.report_id = CASE WHEN {_IS_END} THEN (
+        SELECT max(c.report_id) FROM reports AS c WHERE c.request_seq = l.seq
+        AND c.report_id >= l.turn << {NUMBER_BITS} AND c.report_id < (l.turn + 1) << {NUMBER_BITS})
+    ELSE (SELECT max(c.report_id) FROM reports AS c
+        WHERE c.order_id = l.seq AND c.request_seq = l.seq) END
 WHERE kind <> '{ANSWER}' OR (json_extract(line, '$[3]') = 'COMMAND_REJECTED'
     AND json_extract(line, '$[4]') = l.seq)"""
 

@@ -205,7 +205,6 @@ class Dispatcher:
         self._check_counts()
         self._run([], [*self._accepted_loss(), (codec.START, settings)], self.times.read())
         self.access.started_ns = self.fold.instant.wall_ns
-        self._relist()
         self.feed.attach(self.desk, self.fold.last_seq)
         if self._venue.remote:
             self._await_answers()
@@ -545,6 +544,7 @@ class Dispatcher:
         self.access.show(users)
         seq, wall_ns = self.fold.last_seq, self.fold.instant.wall_ns
         told = self.feed.turn(seq, symbols, trades, listening=publisher.wants_events)
+        publisher.shown(seq)
         publisher.tell(reports, answers, hops, durable_ns, published_ns)
         if told:
             publisher.tell_market(told)

@@ -60,6 +60,8 @@ class Publisher:
 
     def __init__(self, trades_kept: int) -> None:
         self._adding = threading.Lock()
+        self.shown_seq = 0  # the latest turn that is in all that readers see
+        self._showing = threading.Condition()
         self._at_end: list[Callable[[], object]] = []
         self._ended = False
         self._listeners: tuple[Listener, ...] = ()
@@ -111,6 +113,18 @@ class Publisher:
     def forget_at_end(self, call: Callable[[], object]) -> None:
         with self._adding, suppress(ValueError):
             self._at_end.remove(call)
+
+    def shown(self, seq: int) -> None:
+        """All that readers see is as of this turn."""
+        with self._showing:
+            self.shown_seq = seq
+            self._showing.notify_all()
+
+    def wait_until_shown(self, seq: int, wait_s: float) -> None:
+        """For who has read a turn in the store, which has it a moment before. Returns without it,
+        if the dispatcher dies in between, after so long."""
+        with self._showing:
+            self._showing.wait_for(lambda: self.shown_seq >= seq, wait_s)
 
     def end(self) -> None:
         """Nothing more will be told."""

@@ -2,7 +2,6 @@
 
 from heapq import merge
 
-from oms import PersistentStorage
 from oms.commands import venue_of
 from oms.requests.accounts import FundsAction
 from oms.requests.codec import FUNDS, decode_all, groups_of
@@ -10,10 +9,10 @@ from oms.stores import COMMAND_DONE, checked
 from oms.turn.journal import Fold
 
 
-def conserved(paths, asset):
+def conserved(stores, asset):
     """How many turns there were, behind each of which accounts and what was on its way had all of
-    an asset that was deposited. The turns of both journals follow one another by their stamps."""
-    stores = [PersistentStorage(path, read_only=True) for path in paths]
+    an asset that was deposited. The turns of all journals follow one another by their stamps.
+    stores: not open yet, to be read."""
     for store in stores:
         store.open()
     folds = [Fold(venue_of(store)) for store in stores]
@@ -47,6 +46,8 @@ def conserved(paths, asset):
         assert owned + on_its_way == deposited, (record.first_seq, owned, on_its_way, deposited)
         count += 1
     assert set(where.values()) <= {"done", "back"} and on_its_way == 0
+    assert [fold.desk.ledger.transfers for fold in folds] == [{}] * len(folds)
+    assert sum(fold.desk.ledger.carried.get(asset, 0) for fold in folds) == 0
     for store in stores:
         store.close()
     return count

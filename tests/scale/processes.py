@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,8 @@ def settings(
 class Persistent:
     """One client: each request has an id and is sent, to whichever api, until it is answered."""
 
+    symbols: Sequence[str] = (SYMBOL,)  # that it trades
+
     def __init__(self, name: str, apis: list[Role], chance: random.Random) -> None:
         self.name, self.apis, self.chance = name, apis, chance
         self.answers: dict[str, dict[str, Any]] = {}
@@ -162,7 +164,8 @@ class Persistent:
     def _order(self, name: str) -> None:
         chance = self.chance
         said = {
-            "clientOrderId": name, "symbol": SYMBOL, "side": chance.choice(("BUY", "SELL")),
+            "clientOrderId": name, "symbol": chance.choice(self.symbols),
+            "side": chance.choice(("BUY", "SELL")),
             "quantity": str(chance.randint(1, 9)), "price": f"{100 + chance.randint(-5, 5)}",
         }  # fmt: skip
         answer = self.ask("POST", "/order", said)
@@ -189,10 +192,10 @@ class Persistent:
 
 
 class Follower:
-    """A subscriber of an account's fills, which goes on at whichever door is there."""
+    """A subscriber of an account's fills in one group, which goes on at whichever door is there."""
 
-    def __init__(self, account: str, token: str, doors: list[Role]) -> None:
-        self.account, self.token, self.doors = account, token, doors
+    def __init__(self, account: str, token: str, doors: list[Role], group: str) -> None:
+        self.account, self.token, self.doors, self.group = account, token, doors, group
         self.told: list[tuple[str, str]] = []
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -218,7 +221,9 @@ class Follower:
         url = door.url.replace("http", "ws", 1) + "/ws"
         headers = {"authorization": f"Bearer {self.token}"}
         with connect(url, additional_headers=headers, open_timeout=3, close_timeout=1) as socket:
-            said = {"op": "subscribe", "channel": "fills", "account": self.account}
+            said = {
+                "op": "subscribe", "channel": "fills", "account": self.account, "group": self.group,
+            }  # fmt: skip
             if self.begun:
                 seq, number = self.told[-1] if self.told else ("0", "0")
                 said |= {"fromSeq": seq, "fromNumber": number}

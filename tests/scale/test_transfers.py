@@ -6,7 +6,7 @@ from decimal import Decimal
 import httpx
 import pytest
 
-from oms import Instrument
+from oms import Instrument, PersistentStorage
 from oms.answers import AssetMoney
 from oms.client import Client
 from oms.errors import OutcomeUnknownError, ServerError, TransportError
@@ -210,6 +210,44 @@ def test_while_the_other_group_is_out_of_reach_money_is_in_flight(
     assert (after["conserved"], after["transfers"], after["silent"]) == (True, [], [])
 
 
+def test_what_an_account_has_is_told_without_the_group_that_is_away(
+    door, ann, engines, config, tmp_path, started
+):
+    """It is named; a deposit to the other one is answered, too."""
+    # given money in both groups, and an engine that is gone
+    assert move(ann, "t-1").json()["state"] == "DONE"
+    assert ann.ask("GET", "/balance").json()["silent"] == []
+    engines["eur"].stop()
+    wait_for(lambda: not door.oms.links["eur"].alive)
+
+    # when somebody asks, and pays in what is the other group's
+    told = ann.ask("GET", "/balance").json()
+    paid = {"asset": "A", "amount": "5", "account": "ann", "clientOrderId": "d-1"}
+    deposited = door.login("boss").ask("POST", "/balance/deposit", paid)
+
+    # then they are told of that one, and a client of the library gets no half of it as a whole
+    assert told == {
+        "account": "ann", "balances": [{"asset": "A", "available": "70", "reserved": "0"}],
+        "silent": ["eur"],
+    }  # fmt: skip
+    assert deposited.status_code == 200, deposited.text
+    assert deposited.json()["balances"][0]["available"] == "75"
+    assert deposited.json()["silent"] == ["eur"]
+    with Client(door.server.urls[0], user="ann", password=PASSWORD) as client:
+        with pytest.raises(ServerError, match="group eur is out of reach") as caught:
+            client.balances("ann")
+        assert caught.value.code == "UNAVAILABLE"
+
+        # and of both once it is back; of none while neither is there
+        engines["eur"] = started(engine, tmp_path, config, "eur")
+        wait_for(lambda: door.oms.links["eur"].alive)
+        assert client.balances("ann") == {"A": (Decimal(105), Decimal(0))}
+    for each in engines.values():
+        each.stop()
+    wait_for(lambda: not any(link.alive for link in door.oms.links.values()))
+    assert ann.ask("GET", "/balance").status_code == 503
+
+
 def test_who_signs_up_or_in_while_a_group_is_away_has_an_account_there_later(
     door, engines, config, tmp_path, started
 ):
@@ -271,8 +309,11 @@ def test_redis_may_lose_all_it_has_amid_transfers(config, engines, started, serv
     assert sum(owned(engines).values()) == 1000
     for each in engines.values():
         each.stop()
-    paths = [tmp_path / f"engine-{name}" / DATABASE for name in engines]
-    assert conserved(paths, "A") > 5
+    stores = [
+        PersistentStorage(tmp_path / f"engine-{name}" / DATABASE, read_only=True)
+        for name in engines
+    ]
+    assert conserved(stores, "A") > 5
 
 
 def test_a_broadcast_drives_nothing(config, engines, started):

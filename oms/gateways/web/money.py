@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 
 from oms.enums import TransferState
+from oms.errors import TransportError
 from oms.gateways.web.errors import (
     OUR_FIELDS,
     REPLAYED,
@@ -20,6 +21,8 @@ from oms.gateways.web.shapes import Answer, BalancesTold, TransferTold
 from oms.gateways.web.told import Told, balances_told, reports_told, transfer_told
 from oms.gateways.web.trading import Id, WithReports, made_id
 from oms.gateways.web.words import Body, DecimalText, decimal_text
+from oms.manager import OrderManagement
+from oms.money import Balances, summed
 from oms.reject_reasons import REASONS, RejectReason
 from oms.requests import FundsAction, FundsRequest
 from oms.requests.accounts import NAME_LENGTH_MAX
@@ -64,8 +67,23 @@ class OfTransfer(Body):
 
 async def balances(ask: Ask, wanted: OfAccount) -> Reply:
     account = ask.seen_account(wanted.account)
-    told = balances_told(await ask.door.looked(ask.oms.balances, account))
-    return Reply({"account": account, "balances": told})
+    return Reply({"account": account, **await ask.door.looked(owned, ask.oms, account)})
+
+
+def owned(oms: OrderManagement, account: str) -> Told:
+    """What an account has in the ledgers of all groups together, and which of several groups are
+    out of reach. Raises TransportError where all are."""
+    if len(oms.groups) == 1:
+        return {"balances": balances_told(oms.balances(account))}
+    found, silent = list[Balances](), dict[str, TransportError]()
+    for name, group in oms.groups.items():
+        try:
+            found.append(group.balances(account))
+        except TransportError as error:
+            silent[name] = error
+    if not found:
+        raise next(iter(silent.values()))
+    return {"balances": balances_told(summed(found)), "silent": list(silent)}
 
 
 async def deposit(ask: Ask, body: Amount) -> Reply:
@@ -124,7 +142,7 @@ async def _move(ask: Ask, action: FundsAction, body: "Amount | Transfer") -> Rep
     else:
         told = {
             "account": account, "seq": str(response.order_id),
-            "balances": balances_told(await ask.door.looked(ask.oms.balances, account)),
+            **await ask.door.looked(owned, ask.oms, account),
         }  # fmt: skip
     if body.reports:
         told["reports"] = reports_told(response)

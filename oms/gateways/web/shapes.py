@@ -229,10 +229,12 @@ class TransferTold(TypedDict):
 
 
 class BalancesTold(TypedDict):
-    """seq: of the entry that moved money, in an answer to one; of a repeat, that of the first."""
+    """seq: of the entry that moved money, in an answer to one; of a repeat, that of the first.
+    silent: of several groups of markets those that are out of reach; what is theirs is left out."""
 
     account: str
     balances: list[BalanceTold]
+    silent: NotRequired[list[str]]
     seq: NotRequired[Digits]
     reports: NotRequired[list[ReportTold]]
 
