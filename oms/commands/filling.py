@@ -2,7 +2,8 @@
 
 Flow:  journal of the data directory -> [db-filler] -> projection
 Owner: MainThread, in a process of its own, beside the daemon or without it; while it fills one
-stretch, the thread oms-ahead reads the next. It only looks at the database; whatever dies, it goes
+stretch, the thread oms-ahead reads the next and makes its rows, so that Postgres has always
+something to do. It only looks at the database; whatever dies, it goes
 on from where the projection says that it stands.
 """
 
@@ -19,7 +20,7 @@ from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, say
 from oms.errors import ConfigError, JournalError, StoreError
 from oms.gateways.aside import Aside
 from oms.stores import checked
-from oms.stores.stretch import Stretch, Upto
+from oms.stores.stretch import Rows, Stretch, TradingDates, Upto, rows_of
 from oms.turn.dispatcher import without_collector
 from oms.turn.threads import StopFlag, Worker
 
@@ -162,14 +163,14 @@ class Filler:
         self._behind = False
         self._is_open = True
         self._reading: Aside | None = None  # reads ahead, while `run` goes on
-        self._ahead: Future[Stretch] | None = None
+        self._ahead: Future[Rows] | None = None
 
     def run(self, *, once: bool = False) -> None:
         """Until it is told to stop; once: until the journal's end.
 
         Raises JournalError if the projection is of another journal.
         """
-        self._reading = Aside(1, "stretches read ahead")
+        self._reading = Aside(1, "rows made ahead")
         worker = Worker("oms-ahead", self._reading, lambda _name, _error: self._stop.set())
         worker.start()
         try:
@@ -205,34 +206,37 @@ class Filler:
 
     def step(self) -> bool:
         """Fill one stretch; was there one, and perhaps more behind it?"""
-        projection, config = self.projection, self._place.config.projection
+        projection = self.projection
         if not self._is_open:
             projection.open()
             self._is_open = True
         self._is_open = False  # if anything below fails
         upto = projection.upto()
         self._place.require_database()
-        stretch = self._stretch_after(upto)
+        rows = self._rows_after(upto)
+        stretch = rows.stretch
         self._check(stretch, upto)
         if self._reading is not None and stretch.last_seq < stretch.end_seq:
-            asked = stretch.last_seq, config.entries_max, upto.kept_seq
-            self._ahead = self._reading.ask(lambda: self._store.find_stretch(*asked))
+            asked = stretch.last_seq, upto.kept_seq, rows.dates
+            self._ahead = self._reading.ask(lambda: self._read(*asked))
         if stretch.records or upto.kept_seq < upto.seq:
-            upto = projection.fill(stretch, upto)
+            upto = projection.fill(rows, upto)
         self._is_open = True
         self._tell(stretch.end_seq, upto)
         return bool(upto.seq < stretch.end_seq)
 
-    def _stretch_after(self, upto: Upto) -> Stretch:
-        """The one that was read ahead, if the projection is where that begins."""
+    def _rows_after(self, upto: Upto) -> Rows:
+        """Those that were made ahead, if the projection is where they begin."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
-            stretch = ahead.result()
-            if stretch.after_seq == upto.seq:
-                return stretch
-        return self._store.find_stretch(
-            upto.seq, self._place.config.projection.entries_max, upto.kept_seq
-        )
+            rows = ahead.result()
+            if rows.stretch.after_seq == upto.seq:
+                return rows
+        return self._read(upto.seq, upto.kept_seq, self.projection.dates)
+
+    def _read(self, after_seq: int, kept_seq: int, dates: TradingDates) -> Rows:
+        entries_max = self._place.config.projection.entries_max
+        return rows_of(self._store.find_stretch(after_seq, entries_max, kept_seq), dates)
 
     def _check(self, stretch: Stretch, upto: Upto) -> None:
         """The stretch goes on from where the projection stands."""

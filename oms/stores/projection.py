@@ -8,7 +8,6 @@ Owner: one thread.
 """
 
 import datetime
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from typing import Any
@@ -16,9 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from oms.clock import datetime_of
 from oms.errors import DataInUseError, JournalError, StoreError
-from oms.stores import JournalRecord
 from oms.stores.partitions import (
     Partition,
     attach,
@@ -54,7 +51,7 @@ from oms.stores.projection_schema import (
     VIEWS,
     Table,
 )
-from oms.stores.stretch import Kept, Rows, Stretch, Upto, date_begun, rows_of
+from oms.stores.stretch import Kept, Rows, Stretch, TradingDates, Upto
 
 Date = datetime.date
 LOCK = 0x4F4D5346  # of the filler of a projection: "OMSF"
@@ -82,8 +79,7 @@ class Projection:
     def __init__(self, dsn: str, schema: str = "public") -> None:
         self.dsn, self.schema = dsn, schema
         self._connection: psycopg.Connection[Any] | None = None
-        self._firsts: list[int] = []  # sequences from which a trading date counts
-        self._dates: list[Date] = []
+        self.dates = TradingDates()  # of what is filled
         self._leaves: set[str] = set()  # partitions that are there
         self._listed: list[tuple[Any, ...]] = []  # instruments, as they were written last
 
@@ -192,8 +188,9 @@ class Projection:
         rows = self._db.execute(
             "SELECT first_seq, trading_date FROM trading_dates ORDER BY first_seq"
         ).fetchall()
-        self._firsts = [first_seq for first_seq, _ in rows]
-        self._dates = [trading_date for _, trading_date in rows]
+        self.dates = TradingDates(
+            tuple(first_seq for first_seq, _ in rows), tuple(day for _, day in rows)
+        )
         self._leaves = leaves(self._db)
 
     def _drop_all(self) -> None:
@@ -229,54 +226,40 @@ class Projection:
         """See partitions.attach."""
         attach(self._db, date)
 
-    def date_of(self, seq: int) -> Date:
-        """The trading date that a turn or a request counts for."""
-        place = bisect_right(self._firsts, seq)
-        return self._dates[max(0, place - 1)]
-
     # --- filling ---
 
-    def fill(self, stretch: Stretch, before: Upto) -> Upto:
-        """Add a stretch that follows `before`; how far it is then. Raises StoreError; then nothing
-        was added, or all was."""
+    def fill(self, rows: Rows, before: Upto) -> Upto:
+        """Add a stretch that follows `before`, made with `dates`; how far it is then. Raises
+        StoreError; then nothing was added, or all was."""
+        stretch, missed = rows.stretch, 0
         try:
             with self._db.transaction():
-                missed = 0
                 if stretch.records:
-                    self._begin_date(stretch.records[0])
-                    missed = self._write(rows_of(stretch, self.date_of), stretch.last_seq)
+                    missed = self._write(rows)
                 if stretch.kept is not None:
                     self._keep(stretch.kept)
                 if stretch.instruments != self._listed:
                     self._merge(INSTRUMENTS, stretch.instruments)
-                    self._listed = stretch.instruments
-                return self._advance(stretch, before, missed)
+                after = self._advance(stretch, before, missed)
         except psycopg.Error as error:
             self._forget()
             raise translated(error, f"{self}: filling") from error
         except BaseException:
             self._forget()
             raise
-
-    def _begin_date(self, record: JournalRecord) -> None:
-        """A turn begins a trading date, or is the first of all: then the day of its stamp in UTC
-        has to do. What comes after a close counts for the date that closed."""
-        begun = date_begun(record)
-        if begun is None and not self._dates:
-            begun = datetime_of(record.wall_ns).date()
-        if begun is not None and begun != (self._dates[-1] if self._dates else None):
-            self._firsts.append(record.first_seq)
-            self._dates.append(begun)
-            self._copy(DATES.name, DATES, [(record.first_seq, begun)])
+        self.dates, self._listed = rows.dates, stretch.instruments
+        return after
 
     def _forget(self) -> None:
         """What was not committed; the next one who opens reads what there is."""
-        self._firsts, self._dates, self._leaves, self._listed = [], [], set(), []
+        self.dates, self._leaves, self._listed = TradingDates(), set(), []
         self.close()
 
-    def _write(self, rows: Rows, last_seq: int) -> int:
+    def _write(self, rows: Rows) -> int:
         """How many changes are of partitions that are gone."""
-        date = self.date_of(last_seq)
+        known = len(self.dates.days)
+        self._copy(DATES.name, DATES, list(zip(*rows.dates, strict=True))[known:])
+        date = rows.dates.of(rows.stretch.last_seq)
         for table, news in (
             (RESPONSES, rows.responses), (STATES, rows.orders), (TRADES, rows.trades),
         ):  # fmt: skip
@@ -285,10 +268,8 @@ class Projection:
             self._copy(table.name, table, news)
         return self._change(rows.changed) + self._change_trades(rows.older_trades)
 
-    def _copy(self, name: str, table: Table, rows: Iterable[tuple[Any, ...]]) -> None:
-        left = iter(rows)
-        first = next(left, None)
-        if first is None:
+    def _copy(self, name: str, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+        if not rows:
             return
         columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.copied)
         command = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)")
@@ -298,8 +279,7 @@ class Projection:
         ):
             copy.set_types([column.kind for column in table.copied])
             write = copy.write_row
-            write(first)
-            for row in left:
+            for row in rows:
                 write(row)
 
     def _leaf(self, table: Table, date: Date, *, make: bool) -> str:

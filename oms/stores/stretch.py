@@ -6,12 +6,14 @@ stores them makes the decimals from the scales beside them. Pure: no database, n
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from oms.clock import datetime_of
 from oms.errors import JournalError
 from oms.money import to_text
 from oms.positions import CHANGES, Changes, Scales, TradeRow, fill_of, trade_rows
@@ -39,8 +41,6 @@ from oms.stores.listed import (
 )
 
 Row = tuple[Any, ...]
-DateOf = Callable[[int], date]
-"""The trading date that a journal sequence counts for."""
 
 PLAIN = "LIMIT", "GTC"  # type and time in force of an order without terms
 # Reports that are no news of the order, and first reports of what is no order.
@@ -115,18 +115,45 @@ class Upto(NamedTuple):
     missed: int
 
 
+class TradingDates(NamedTuple):
+    """Which trading date a journal sequence counts for: from firsts[n] on it is days[n]."""
+
+    firsts: tuple[int, ...] = ()
+    days: tuple[date, ...] = ()
+
+    def of(self, seq: int) -> date:
+        return self.days[max(0, bisect_right(self.firsts, seq) - 1)]
+
+    def after(self, stretch: Stretch) -> "TradingDates":
+        """With the date that its first turn begins. The first turn of all begins one, too: then
+        the day of its stamp in UTC has to do. What comes after a close counts for the date that
+        closed."""
+        if not stretch.records:
+            return self
+        record = stretch.records[0]
+        begun = date_begun(record)
+        if begun is None and not self.days:
+            begun = datetime_of(record.wall_ns).date()
+        if begun is None or begun in self.days[-1:]:
+            return self
+        return TradingDates((*self.firsts, record.first_seq), (*self.days, begun))
+
+
 class Rows(NamedTuple):
     """What a stretch adds and changes, table by table; columns as projection_schema.py has them.
 
-    orders: of order_states, new; changed: of orders that were there before. older_trades: of
-    earlier turns, which take the place of what is there. What is many is made while it is taken.
+    dates: with the one that the stretch begins, if it begins one. orders: of order_states, new;
+    changed: of orders that were there before. older_trades: of earlier turns, which take the place
+    of what is there.
     """
 
-    responses: Iterator[Row]
+    stretch: Stretch
+    dates: TradingDates
+    responses: list[Row]
     orders: list[Row]
     changed: list[Row]
-    trades: Iterator[Row]
-    older_trades: Iterator[Row]
+    trades: list[Row]
+    older_trades: list[Row]
     sessions: list[Row]
     actions: list[Row]
 
@@ -141,8 +168,12 @@ def date_begun(record: JournalRecord) -> date | None:
     return begun
 
 
-def rows_of(stretch: Stretch, date_of: DateOf) -> Rows:
-    """Every row that the views of the embedded database have of these turns."""
+def rows_of(stretch: Stretch, before: TradingDates) -> Rows:
+    """Every row that the views of the embedded database have of these turns. before: the trading
+    dates of the turns before them."""
+    dates = before.after(stretch)
+    if not stretch.records:
+        return Rows(stretch, dates, [], [], [], [], [], [], [])
     lines = dict(stretch.lines)
     sessions, actions = list[Row](), list[Row]()
     answers = answers_to(stretch.reports)
@@ -157,13 +188,14 @@ def rows_of(stretch: Stretch, date_of: DateOf) -> Rows:
                 what = _action(line, stretch.scales)
                 actions.append((seq, *what, *_outcome(answers.get(seq)), entry, record.wall_ns))
     scales = _scales_in(stretch)
-    orders, changed = _orders(stretch, lines, scales, date_of)
+    orders, changed = _orders(stretch, lines, scales, dates)
     trades = trade_rows(stretch.reports, stretch.changes, scales)
     older = trade_rows(chain.from_iterable(stretch.older), stretch.changes, scales)
     renewed = {fill_of(report) for report in stretch.reports if report.type in CHANGES}
     return Rows(
-        _responses(stretch, date_of), orders, changed, (_trade(row, date_of) for row in trades),
-        (_trade(row, date_of) for row in older if row.report_id in renewed),
+        stretch, dates, list(_responses(stretch, dates)), orders, changed,
+        [_trade(row, dates) for row in trades],
+        [_trade(row, dates) for row in older if row.report_id in renewed],
         sessions, actions,
     )  # fmt: skip
 
@@ -196,9 +228,9 @@ def answers_to(reports: Iterable[Report]) -> dict[int, Report]:
 # --- execution reports ---
 
 
-def _responses(stretch: Stretch, date_of: DateOf) -> Iterator[Row]:
+def _responses(stretch: Stretch, dates: TradingDates) -> Iterator[Row]:
     """What was not measured is None."""
-    day, rest = date_of(stretch.last_seq), _RESPONSE
+    day, rest = dates.of(stretch.last_seq), _RESPONSE
     for report in stretch.reports:
         report_id = report[0]
         yield (
@@ -251,12 +283,12 @@ def _told(
 
 
 def _orders(
-    stretch: Stretch, lines: Mapping[int, Line], scales: Scales, date_of: DateOf
+    stretch: Stretch, lines: Mapping[int, Line], scales: Scales, dates: TradingDates
 ) -> tuple[list[Row], list[Row]]:
     """New orders, and those that were there before."""
     claims = {claim[0]: claim for claim in stretch.claims}
     orders, changed = list[Row](), list[Row]()
-    day = date_of(stretch.last_seq)
+    day = dates.of(stretch.last_seq)
     for order_id, one in _told(stretch, claims, lines):
         last = one.last
         seq = last[0] >> NUMBER_BITS
@@ -271,7 +303,7 @@ def _orders(
             orders.append((day, order_id, *asked, one.reason, one.entered_ns, *stands))
         else:
             limit_ticks, lots = one.limit_ticks or None, one.lots or None
-            changed.append((date_of(order_id), order_id, limit_ticks, lots, one.reason, *stands))
+            changed.append((dates.of(order_id), order_id, limit_ticks, lots, one.reason, *stands))
     return orders, changed
 
 
@@ -302,10 +334,10 @@ def _scales_of(scales: Scales, symbol: str, seq: int) -> tuple[int | None, int |
 # --- trades ---
 
 
-def _trade(row: TradeRow, date_of: DateOf) -> Row:
+def _trade(row: TradeRow, dates: TradingDates) -> Row:
     """A trade as it stands, from `positions.TradeRow`."""
     return (
-        date_of(row.report_id >> NUMBER_BITS), row.report_id, row.match_number, row.symbol,
+        dates.of(row.report_id >> NUMBER_BITS), row.report_id, row.match_number, row.symbol,
         row.aggressor, row.status, row.buy_order_id, row.buy_account, row.sell_order_id,
         row.sell_account, row.wall_ns, row.price_ticks, row.lots, row.told_ticks, row.told_lots,
         row.buy_fee, row.sell_fee, row.price_scale, row.quantity_scale, row.quote_scale,

@@ -617,7 +617,7 @@ POSTGRES = [  # where there is no server to see them by, they are not planted
     ),
     Fault(
         "a stretch that was read for nothing is filled", "commands/filling.py",
-        "            if stretch.after_seq == upto.seq:", "            if True:",
+        "            if rows.stretch.after_seq == upto.seq:", "            if True:",
         ("scale.postgres.filler",),
     ),
     Fault(

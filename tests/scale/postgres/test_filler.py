@@ -91,10 +91,11 @@ def test_the_next_stretch_is_read_while_one_is_filled(lived, dsn):
         asked.put(after_seq)
         return find(after_seq, *more)
 
-    def filled_after(stretch, before):
+    def filled_after(rows, before):
+        stretch = rows.stretch
         while stretch.last_seq < stretch.end_seq and asked.get(timeout=10) != stretch.last_seq:
             pass
-        return fill(stretch, before)
+        return fill(rows, before)
 
     filler._store.find_stretch, filler.projection.fill = found, filled_after
     with closing(filler.projection):
@@ -109,7 +110,7 @@ def test_a_stretch_that_was_read_for_nothing_is_dropped(lived, dsn):
         filler.step()
         upto = filler.projection.upto()
         filler._ahead = Future()
-        filler._ahead.set_result(filler._store.find_stretch(upto.seq + 1, 100, upto.kept_seq))
+        filler._ahead.set_result(filler._read(upto.seq + 1, upto.kept_seq, filler.projection.dates))
         while filler.step():
             pass
     assert differences(lived / DATABASE, dsn) == []
