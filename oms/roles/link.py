@@ -34,7 +34,7 @@ from oms.sections import ScaleConfig
 from oms.transport import wire
 from oms.transport.keys import Keys, seq_of, turn_id
 from oms.transport.scripts import SEND
-from oms.transport.server import Circuit, Server, payload
+from oms.transport.server import FULL, Circuit, Server, ServerRefusalError, payload
 from oms.transport.wire import Question, Reply, TurnEntry, encode
 from oms.turn.latency import Histogram
 
@@ -44,6 +44,7 @@ BATCH_MAX = 500  # requests and questions sent at once
 WAITING_MAX = 20_000  # requests and questions without an answer
 FORGET_NS = 30 * NANOS  # after so long nobody waits for it any more
 ASK_AGAIN_NS = 2 * NANOS  # a question that no engine heard is asked again
+TURNS = "turns_after"  # a question: what was told behind a turn
 HELD_NS = NANOS  # the longest an answer waits for its turn to be in the mirror
 TICK_NS, IDLE_S = NANOS // 4, 0.25
 REPLIES_MS = 10_000  # the stream of answers is gone so long after its owner
@@ -197,6 +198,7 @@ class Sending:
             self._send(server)
             if link.circuit.failures:
                 log.warning("group %s: Redis is back", link.group)
+                link.receiving.ask_again()
             link.circuit.succeeded()
         except TransportError as error:
             self._failed(error)
@@ -219,8 +221,11 @@ class Sending:
         if requests:
             try:
                 self._add(server, requests)
-            except TransportError:
-                self.perhaps_sent.update(number for number, _ in requests)
+            except TransportError as error:
+                if isinstance(error, ServerRefusalError) and error.code == FULL:
+                    self._not_sent(requests, error)
+                else:
+                    self.perhaps_sent.update(number for number, _ in requests)
                 raise
         asks = [each.content for _, each in found if each.method]
         if asks:
@@ -228,6 +233,14 @@ class Sending:
             server.all([("XADD", link.keys.asks, *bound, "*", "v", "1", "e", ask) for ask in asks])
         for _ in numbers:
             self._queue.popleft()
+
+    def _not_sent(self, requests: list[tuple[int, Waiting]], error: TransportError) -> None:
+        """A script that finds Redis full has written nothing, so nothing is to be known of these:
+        whoever asked may send them again at once. Those of an earlier call are tried on."""
+        for number, each in requests:
+            if number not in self.perhaps_sent and self._link.waiting.pop(number, None):
+                why = f"group {self._link.group} is out of reach: {error}"
+                settle(each.future, None, TransportError(why))
 
     def _add(self, server: Server, requests: list[tuple[int, Waiting]]) -> None:
         """Some in an entry; alone where more wait than may, so that each is let in or refused."""
@@ -359,6 +372,7 @@ class Receiving:
         self.last = "0-0"  # of the stream of answers; those before it may go
         self._held: deque[Held] = deque()
         self._asked: dict[str, int] = {}  # when questions of our own were asked
+        self._forget_asked = False  # they are asked again at once
         self._users_left = True  # some were not read yet
         self._users_read = 0
         self._users_stale = False  # a turn did not tell which changed: they are read once more
@@ -372,6 +386,11 @@ class Receiving:
     def begin_again(self) -> None:
         """The stream of answers is a new one."""
         self.last = "0-0"
+        self.ask_again()
+
+    def ask_again(self) -> None:
+        """Redis was away, and perhaps lost what was asked, or an answer."""
+        self._forget_asked = True
 
     def heard_of(self, seq: int, age_ns: int) -> None:
         """The engine said that it had told turn `seq`, and taken its latest so long ago."""
@@ -405,7 +424,7 @@ class Receiving:
         replies, turns = link.keys.replies(link.client), link.keys.turns
         last = self.last
         ids = {replies: last}
-        if mirror.seq and "turns_after" not in self._asked:
+        if mirror.seq and TURNS not in self._asked:
             ids[turns] = turn_id(mirror.seq)
         found = server.read(ids, READ_MAX)
         for entry in found.get(turns, ()):
@@ -456,7 +475,7 @@ class Receiving:
                 raise OverrunError(
                     f"group {link.group}: turns {mirror.seq} to {entry.after} are missing"
                 )
-            self._ask("turns_after", self._fill, mirror.seq)
+            self._ask(TURNS, self._fill, mirror.seq)
             return False
         reports = wire.decode_reports(entry.reports) if link.heard.listeners else []
         events = mirror.apply(entry)
@@ -529,6 +548,11 @@ class Receiving:
     def _follow(self) -> None:
         """Ask for what is not known of the engine."""
         link, mirror = self._link, self._link.mirror
+        if self._forget_asked:
+            self._forget_asked = False
+            self._asked = dict.fromkeys(self._asked, -ASK_AGAIN_NS)
+        if TURNS in self._asked and link.alive:  # no turn is read until it is answered
+            self._ask(TURNS, self._fill, mirror.seq)
         if self._users_stale and "users" not in self._asked:
             self._users_stale, self._users_left, self._users_read = False, link.home, 0
             self._users_told.clear()
