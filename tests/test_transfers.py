@@ -3,7 +3,6 @@
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
-from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -15,7 +14,7 @@ from oms.errors import StoreError
 from oms.exchange.accounts import TRANSFERS_MAX
 from oms.sections import ScaleConfig
 from oms.stores.archiving import archive
-from oms.stores.stretch import rows_of
+from oms.stores.stretch import TradingDates, rows_of
 from oms.turn.journal import Fold, differences, state_mistakes
 from tests.fakes import Stepped
 from tests.teller import FUNDED
@@ -364,7 +363,7 @@ def test_each_step_is_an_action_with_its_outcome(tmp_path):
         ).fetchall()
     filled, stretch = [], store.find_stretch(0, 1_000, 0)
     while stretch.records:
-        filled += rows_of(stretch, lambda _seq: date(2024, 1, 1)).actions
+        filled += rows_of(stretch, TradingDates()).actions
         stretch = store.find_stretch(stretch.last_seq, 1_000, 0)
     for way in groups.ways.values():
         way.stepped.store.close()

@@ -11,7 +11,6 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -49,8 +48,6 @@ class Asks:
         self._own: dict[str, Callable[..., Any]] = {
             "view": self._view, "users": self._users, "turns_after": self._turns_after,
             "trades_after": self._trades_after, "accounts_open": self._accounts_open,
-            "balances": partial(self._viewed, "balances"),
-            "open_orders": partial(self._viewed, "open_orders"),
         }  # fmt: skip
 
     def step(self) -> None:
@@ -135,12 +132,6 @@ class Asks:
         self._engine.telling.put(Unit(None, [replies_to(question.client, reply)]))
 
     # --- what only an engine answers ---
-
-    def _viewed(self, method: str, account: str) -> Future[Any]:
-        """What the published views say, between two turns: how an order stands is read from the
-        store, which has a turn before they do, and whoever saw it there must not see them older."""
-        oms = self._oms
-        return oms.between_turns(lambda _desk, _intake: getattr(oms, method)(account))
 
     def _view(self) -> Future[View]:
         """All that an api follows, of one instant."""

@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 READ_MAX = 1_000
 ASK_AGAIN_NS = 2 * NANOS  # a question that no engine heard is asked again
+TURNS = "turns_after"  # a question: what was told behind a turn
 HELD_NS = NANOS  # the longest an answer waits for its turn to be in the mirror
 IDLE_S = 0.25
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, ValidationError)
@@ -64,6 +65,7 @@ class Receiving:
         self._held: deque[Held] = deque()
         self.times = {hop: Histogram() for hop in TIMED}
         self._asked: dict[str, int] = {}  # when questions of our own were asked
+        self._forget_asked = False  # they are asked again at once
         self._users_left = True  # some were not read yet
         self._users_read = 0
         self._users_stale = False  # a turn did not tell which changed: they are read once more
@@ -77,6 +79,11 @@ class Receiving:
     def begin_again(self) -> None:
         """The stream of answers is a new one."""
         self.last = "0-0"
+        self.ask_again()
+
+    def ask_again(self) -> None:
+        """Redis was away, and perhaps lost what was asked, or an answer."""
+        self._forget_asked = True
 
     def heard_of(self, seq: int, age_ns: int) -> None:
         """The engine said that it had told turn `seq`, and taken its latest so long ago."""
@@ -110,7 +117,7 @@ class Receiving:
         replies, turns = link.keys.replies(link.client), link.keys.turns
         last = self.last
         ids = {replies: last}
-        if mirror.seq and "turns_after" not in self._asked:
+        if mirror.seq and TURNS not in self._asked:
             ids[turns] = turn_id(mirror.seq)
         found = server.read(ids, READ_MAX)
         for entry in found.get(turns, ()):
@@ -161,7 +168,7 @@ class Receiving:
                 raise OverrunError(
                     f"group {link.group}: turns {mirror.seq} to {entry.after} are missing"
                 )
-            self._ask("turns_after", self._fill, mirror.seq)
+            self._ask(TURNS, self._fill, mirror.seq)
             return False
         reports = wire.decode_reports(entry.reports) if link.heard.listeners else []
         events = mirror.apply(entry)
@@ -234,6 +241,11 @@ class Receiving:
     def _follow(self) -> None:
         """Ask for what is not known of the engine."""
         link, mirror = self._link, self._link.mirror
+        if self._forget_asked:
+            self._forget_asked = False
+            self._asked = dict.fromkeys(self._asked, -ASK_AGAIN_NS)
+        if TURNS in self._asked and link.alive:  # no turn is read until it is answered
+            self._ask(TURNS, self._fill, mirror.seq)
         if self._users_stale and "users" not in self._asked:
             self._users_stale, self._users_left, self._users_read = False, link.home, 0
             self._users_told.clear()

@@ -25,7 +25,7 @@ from oms.responses import refused
 from oms.roles.waiting import Waiting, sent_before, unknown
 from oms.transport import wire
 from oms.transport.scripts import SEND
-from oms.transport.server import Server
+from oms.transport.server import FULL, Server, ServerRefusalError
 
 if TYPE_CHECKING:
     from oms.roles.link import Link
@@ -72,6 +72,7 @@ class Sending:
             self._send(server)
             if link.circuit.failures:
                 log.warning("group %s: Redis is back", link.group)
+                link.receiving.ask_again()
             link.circuit.succeeded()
         except TransportError as error:
             self._failed(error)
@@ -94,8 +95,11 @@ class Sending:
         if requests:
             try:
                 self._add(server, requests)
-            except TransportError:
-                self.perhaps_sent.update(number for number, _ in requests)
+            except TransportError as error:
+                if isinstance(error, ServerRefusalError) and error.code == FULL:
+                    self._not_sent(requests, error)
+                else:
+                    self.perhaps_sent.update(number for number, _ in requests)
                 raise
         asks = [each.content for _, each in found if each.method]
         if asks:
@@ -103,6 +107,14 @@ class Sending:
             server.all([("XADD", link.keys.asks, *bound, "*", "v", "1", "e", ask) for ask in asks])
         for _ in numbers:
             self._queue.popleft()
+
+    def _not_sent(self, requests: list[tuple[int, Waiting]], error: TransportError) -> None:
+        """A script that finds Redis full has written nothing, so nothing is to be known of these:
+        whoever asked may send them again at once. Those of an earlier call are tried on."""
+        for number, each in requests:
+            if number not in self.perhaps_sent and self._link.waiting.pop(number, None) is not None:
+                why = f"group {self._link.group} is out of reach: {error}"
+                settle(each.future, None, TransportError(why))
 
     def _add(self, server: Server, requests: list[tuple[int, Waiting]]) -> None:
         """Some in an entry; alone where more wait than may, so that each is let in or refused."""

@@ -11,7 +11,13 @@ from typing import Any
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, NoPermissionError, NoScriptError, RedisError
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    RedisError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
@@ -26,6 +32,8 @@ BLOCK_S = 0.5  # how long a read may wait for an entry
 BACKOFF_NS_MIN, BACKOFF_NS_MAX = NANOS // 20, 2 * NANOS
 FAILURES_MAX = 3  # in a row; then the circuit is open
 UNREACHABLE = (RedisConnectionError, RedisTimeoutError)
+FULL = "OOM"
+CODES = {NoPermissionError: "NOPERM", OutOfMemoryError: FULL}  # which redis-py takes off the text
 
 Entry = tuple[bytes, list[bytes] | None]
 """The id of an entry, and its fields and values in turns; None: it was deleted meanwhile."""
@@ -126,8 +134,9 @@ class Server:
             text = str(error)
             if text.startswith(FENCED):
                 raise FencedError(text) from error
-            if isinstance(error, NoPermissionError) and not text.startswith("NOPERM"):
-                text = f"NOPERM {text}"
+            for kind, code in CODES.items():
+                if isinstance(error, kind) and not text.startswith(code):
+                    text = f"{code} {text}"
             raise ServerRefusalError(text) from error
 
 

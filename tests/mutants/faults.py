@@ -745,9 +745,8 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         "if question.method != BEHIND or self._all_taken():", "if True:", ("scale.reads",),
     ),
     Fault(
-        "balances are of a turn before", "roles/asks.py",
-        "return oms.between_turns(lambda _desk, _intake: getattr(oms, method)(account))",
-        "return getattr(oms, method)(account)", ("scale.reads",),
+        "balances are of a turn before", "lookups.py",
+        "self.publisher.wait_until_shown(seq, FOLLOW_S_MAX)", "pass", ("scale.reads",),
     ),
     Fault(
         "each front door takes a nonce", "transport/counting.py",

@@ -1,6 +1,7 @@
 """What an engine is asked is never answered older than what somebody was told before."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
@@ -53,19 +54,23 @@ def test_balances_and_open_orders_are_not_older_than_an_order_that_was_seen(
     made.oms.submit(deposit("ann", "USD", 1_000, "d")).result(10)
     gate.clear()
     placed = remote.submit(order("a-1", price="100"))
-    wait_for(lambda: remote.get_order("ann", "a-1"))
+    wait_for(lambda: made.oms.store.find_reports("ann", "a-1"))
 
-    # when somebody saw the order, and then asks for more
-    owned = remote.home.ask("balances", "ann")
-    open_orders = remote.home.ask("open_orders", "ann")
-    for each in (owned, open_orders):
+    # when somebody looks for the order, and asks for more once it was seen
+    def look():
+        seen = remote.get_order("ann", "a-1")
+        return seen, remote.balances("ann"), remote.open_orders("ann")
+
+    with ThreadPoolExecutor(1) as caller:
+        looking = caller.submit(look)
         with suppress(TimeoutError):
-            each.result(0.2)
-    gate.set()
+            looking.result(0.3)
+        gate.set()
+        seen, owned, open_orders = looking.result(10)
 
     # then all of it is of that turn
-    assert owned.result(10)["USD"] == (900, 100)
-    assert [each.client_order_id for each in open_orders.result(10)] == ["a-1"]
+    assert (seen.state, owned["USD"]) == ("NEW", (900, 100))
+    assert [each.client_order_id for each in open_orders] == ["a-1"]
     assert placed.result(10).state == "NEW"
 
 

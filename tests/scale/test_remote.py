@@ -2,6 +2,7 @@
 
 import itertools
 
+import msgspec
 import pytest
 
 from oms.app import status_line
@@ -12,7 +13,9 @@ from oms.roles.remote import Broadcast, RemoteOrders
 from oms.shared import Used
 from oms.transport import wire
 from oms.transport.scripts import SEND
+from oms.transport.wire import TurnEntry, encode, events_told
 from tests.scale.parts import KEYS, api, engine, order, replace, wait_for, with_password
+from tests.scale.test_engine import last_of
 
 
 def phase(value):
@@ -372,3 +375,32 @@ def test_access_rules_of_the_page_let_each_role_do_its_part_and_no_more(
             calling.call(*command)
     assert calling.run(SEND, [KEYS.commands, KEYS.waiting], [10]) == b""
     calling.close()
+
+
+def test_what_an_engine_was_asked_before_it_died_is_asked_of_the_next_one(
+    client, config, tmp_path, started
+):
+    """An api that has missed turns reads none until it has them: it asks soon again."""
+    # given an api that asks for turns which it has not been told, and no engine that hears it
+    made = started(engine, tmp_path, config)
+    remote = started(api, config)
+    remote.submit(order("a-1")).result(10)
+    wait_for(lambda: remote.home.mirror.seq == last_of(made))
+    made.stop()
+    missing = remote.home.mirror.seq + 100
+    asked = client.xlen(KEYS.asks)
+    told = TurnEntry(
+        missing + 1, missing, 0, True, msgspec.Raw(b"[]"), events_told([]), [], None
+    )  # fmt: skip
+    client.xadd(KEYS.turns, {"v": "1", "e": encode(told)}, id=f"{missing + 1}-0")
+    wait_for(lambda: client.xlen(KEYS.asks) > asked)
+    client.delete(KEYS.turns)
+
+    # when another engine serves the group
+    made = started(engine, tmp_path, config)
+    made.oms.submit(order("a-2")).result(10)
+
+    # then the api knows what it has told, long before it gives up on its question
+    wait_for(lambda: remote.home.mirror.seq == last_of(made), 15)
+    assert remote.submit(order("a-3")).result(10).order_id
+    assert remote.depth_snapshot("BTC_USD") == made.oms.depth_snapshot("BTC_USD")
