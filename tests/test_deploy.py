@@ -97,7 +97,7 @@ def test_the_unit_of_each_role_starts_it(role):
     assert args.command.__name__ == role.replace("-", "_")
     assert str(args.data_dir) == f"/var/lib/oms/{own}-3001"
     assert settings["StateDirectory"].replace("%p", f"oms-{role}") == f"oms/{own}-%i"
-    assert settings["Restart"] == "always"
+    assert (settings["Restart"], settings["StartLimitIntervalSec"]) == ("always", "0")
 
 
 def test_units_name_schemas_as_cluster_does():

@@ -163,12 +163,14 @@ it failed, how long from now it has to wait, and how long from now the last one 
 milliseconds. Returns the name of the counts."""
 
 # KEYS[1] what is remembered: its name, since when, by which run of the server: another one may have
-# lost what the one before knew. ARGV[1] a name for one that begins now, [2] the wall clock.
+# lost what the one before knew. ARGV[1] a name for one that begins now, [2] the wall clock. Whose
+# clock is a second behind the beginning shows that this was said by one that is wrong.
 _TAKEN = """
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 local memory, since, by = string.match(redis.call('GET', KEYS[1]) or '', '^(%S+) (%S+) (%S+)$')
-if by ~= run then
-  memory, since = ARGV[1], ARGV[2]
+if by ~= run or tonumber(ARGV[2]) < tonumber(since) - 1000 then
+  if by ~= run then memory = ARGV[1] end
+  since = ARGV[2]
   redis.call('SET', KEYS[1], memory .. ' ' .. since .. ' ' .. run)
 end
 """

@@ -44,6 +44,18 @@ def test_what_was_made_before_redis_lost_its_data_is_taken_by_none(server, confi
         clock.advance(10)
 
 
+def test_a_front_door_whose_clock_is_wrong_refuses_others_nothing(client, config, started):
+    """It was the first to ask, an hour ahead of the others."""
+    clock = ManualClock()
+    wrong = started(api, config, clock=ManualClock(clock.wall_ns() + 3600 * NANOS), follows=False)
+    right = started(api, config, clock=clock, follows=False)
+    wait_for(wrong.once.memory)
+    assert right.once.take("nonce:k:1", at_ns=clock.wall_ns()) is None
+    clock.advance(3)
+    assert right.once.take("nonce:k:1", at_ns=clock.wall_ns()) is True
+    assert right.once.take("nonce:k:1", at_ns=clock.wall_ns()) is False
+
+
 def test_no_front_door_takes_again_what_was_taken_before_redis_lost_its_data(start_split, server):
     """A signed request and a ticket that one has taken, at another one."""
     one = start_split(front_config())
