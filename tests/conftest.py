@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,12 +15,19 @@ from hypothesis import HealthCheck, settings
 
 from oms import Config, MemoryStore, OrderManagement
 from oms.errors import StoppedError
+from tests.examples import many
 from tests.fakes import Stepped, config_of
 from tests.teller import Teller
 
 # No test depends on an idle machine.
-settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "ours", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=many(100)
+)
 settings.load_profile("ours")
+
+# Tests start the program hundreds of times: what one process compiled, all others read.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_xdist_auto_num_workers() -> int:

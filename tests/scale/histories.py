@@ -17,7 +17,7 @@ from oms import OrderRequest
 from oms.errors import OutcomeUnknownError, StoppedError, TransportError
 from oms.requests import FundsAction, FundsRequest
 from oms.roles.remote import RemoteOrders
-from tests.scale.linear import NEVER, Call
+from tests.scale.linear import NEVER, UNTOLD, Call
 from tests.scale.processes import Role
 from tests.scale.twin import Cancel, Look, Owned, Place, Transfer
 from tests.web.clients import BROKEN
@@ -29,20 +29,25 @@ ANSWER_S_MAX = 10.0
 PLAY = 1_000_000  # of each asset, in each account
 NOTHING = "nothing was done"  # in place of an answer: not taken, and never will be
 UNKNOWN = "unknown"
+UNKNOWN_MAX = 3
+"""Calls of a world whose outcome stays unknown for ever. Each may have taken effect at any time or
+never, and so doubles what the checker may have to try; see linear.STEPS_MAX."""
 
 
 class World(NamedTuple):
     """accounts: each owns PLAY of both assets at first. placed: account and name of all orders
-    that any client asked for, the latest last."""
+    that any client asked for, the latest last. may_stay_unknown: as often as a client can acquire
+    it, it may leave an outcome unknown."""
 
     symbol: str
     accounts: tuple[str, ...]
     placed: list[tuple[str, str]]
+    may_stay_unknown: threading.Semaphore
 
     @classmethod
     def of(cls, number: int, accounts: int = 2) -> "World":
         names = tuple(f"w{number}u{each}" for each in range(accounts))
-        return cls(f"W{number}_USD", names, [])
+        return cls(f"W{number}_USD", names, [], threading.Semaphore(UNKNOWN_MAX))
 
     @property
     def paid_in(self) -> dict[tuple[str, str], int]:
@@ -95,7 +100,7 @@ class Client:
                         time.sleep(AGAIN_S)
                         continue
                     number += 1
-                    self._ask(self._wish(world, number))
+                    self._ask(world, self._wish(world, number))
         except BaseException as error:
             self.failure = error
 
@@ -118,7 +123,7 @@ class Client:
         asset = chance.choice((base, quote))
         return Transfer(account, f"{name}t", other, asset, chance.randint(1, 4) * 100_000)
 
-    def _ask(self, asked: Any) -> None:
+    def _ask(self, world: World, asked: Any) -> None:
         """Until it is answered, or left unknown."""
         begun = last = time.monotonic()
         unknown, deadline = False, begun + GIVE_UP_S
@@ -133,7 +138,8 @@ class Client:
             if not unknown:
                 time.sleep(AGAIN_S)
                 return  # it was not taken, and never comes
-            if self._chance.random() < self._stays_unknown:
+            leave = self._chance.random() < self._stays_unknown
+            if leave and (asked.reads or world.may_stay_unknown.acquire(blocking=False)):
                 self._note(asked, None, begun, NEVER)
                 return
             assert ended < deadline, f"{asked}: no answer in {GIVE_UP_S:g} s"
@@ -142,7 +148,7 @@ class Client:
             last = time.monotonic()
         if isinstance(asked, Place) and told.repeated:
             # It was taken at some time before; what is told now is how it stands.
-            self._note(asked, None, begun, NEVER)
+            self._note(asked, UNTOLD, begun, ended)
             self._note(Look(asked.account, asked.symbol, asked.name), told.answer, last, ended)
         else:
             self._note(asked, told.answer, begun, ended)

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 STEPS_MAX = 300_000  # of one part; a search that takes more says so
 NEVER = float("inf")
+UNTOLD = object()
+"""In place of an answer: it took effect by its end, and what it was answered then, nobody heard."""
 
 
 class Asked(Protocol):
@@ -129,7 +131,7 @@ def _search(calls: list[Call], twin: Twin) -> Stuck | None:
         place = node.untried.pop()
         call = calls[place]
         state, answer = twin.apply(node.state, call.asked)
-        if call.known and answer != call.answer:
+        if call.known and call.answer is not UNTOLD and answer != call.answer:
             continue
         if call.asked.reads:  # it hinders nothing, so it need not be tried later as well
             node.untried.clear()
