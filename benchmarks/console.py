@@ -281,6 +281,7 @@ def main() -> int:
     args.trials = args.trials or 1  # a page of five minutes is enough for once
     if args.quick:
         args.loads, args.minutes, args.look_s, args.seconds, args.rounds = 1, 0.03, 1, 1, 1
+        args.consoles = 4
     why = why_not()
     return skip("console", why) if why else report("console", args, measure, CLAIMS)
 

@@ -13,7 +13,7 @@ from common import Figures
 from oms import Config, OrderManagement
 
 CLIENT, FILL = "bench", 1_000
-START_S, DRAIN_S = 20.0, 300.0
+START_S, DRAIN_S = 60.0, 300.0
 LOOK_S = 0.05  # how often it is looked whether a stream is empty: the look costs the engine's lock
 
 

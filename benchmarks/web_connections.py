@@ -33,8 +33,7 @@ async def hold(args: argparse.Namespace, port: int, pipe: Connection) -> Figures
     opened_ns = clock.monotonic_ns()
     pipe.send(0)
     began_cpu_s = sum(pipe.recv()[:2])
-    seconds = 5.0 if args.quick else args.seconds
-    await asyncio.sleep(seconds)
+    await asyncio.sleep(args.seconds)
     pipe.send(0)
     user_s, kernel_s, memory = pipe.recv()
     lost = sum(client.lost for client in clients)
@@ -45,11 +44,13 @@ async def hold(args: argparse.Namespace, port: int, pipe: Connection) -> Figures
         "kib_per_connection": (memory - empty) / args.connections / 1024,
         "connections_lost": lost,
         "opened_per_s": args.connections / ((opened_ns - began_ns) / NANOS),
-        "daemon_cpu_percent": 100 * (user_s + kernel_s - began_cpu_s) / seconds,
+        "daemon_cpu_percent": 100 * (user_s + kernel_s - began_cpu_s) / args.seconds,
     }  # fmt: skip
 
 
 def measure(args: argparse.Namespace) -> Figures:
+    if args.quick:
+        args.connections, args.seconds = 1_000, 2.0
     with daemon(args.directory) as (port, pipe):
         return run(lambda: hold(args, port, pipe))  # type: ignore[return-value]
 

@@ -50,7 +50,7 @@ async def fan_out(args: argparse.Namespace, port: int, pipe: Connection) -> Figu
     pipe.send(0)
     began_user_s, began_kernel_s, _ = pipe.recv()
     began_ns = clock.monotonic_ns()
-    end_ns = began_ns + int((1.0 if args.quick else args.seconds) * NANOS)
+    end_ns = began_ns + int(args.seconds * NANOS)
     while clock.monotonic_ns() < end_ns:
         due = received // count + args.window - sent
         if due > 0:
@@ -76,7 +76,7 @@ async def fan_out(args: argparse.Namespace, port: int, pipe: Connection) -> Figu
 
 async def beside(args: argparse.Namespace, port: int, pipe: Connection) -> Figures:
     """Alone before and after, so that a busy machine is busy for both."""
-    loop, seconds = asyncio.get_running_loop(), 1.0 if args.quick else args.seconds / 2
+    loop, seconds = asyncio.get_running_loop(), args.seconds / 2
 
     async def orders() -> float:
         pipe.send(seconds)
@@ -104,6 +104,8 @@ async def beside(args: argparse.Namespace, port: int, pipe: Connection) -> Figur
 
 
 def measure(args: argparse.Namespace) -> Figures:
+    if args.quick:
+        args.subscribers, args.seconds = 200, 1.0
     with daemon(args.directory) as (port, pipe):
         figures: Figures = run(lambda: fan_out(args, port, pipe))  # type: ignore[assignment]
     with daemon(args.directory) as (port, pipe):

@@ -31,7 +31,7 @@ HEAD = b"POST /order HTTP/1.1\r\nhost: localhost\r\n"
 
 def main() -> int:
     arguments = parser(__doc__)
-    arguments.add_argument("--seconds", type=float, help="default: 20, with --quick 3")
+    arguments.add_argument("--seconds", type=float, help="default: 20, with --quick 1")
     args = arguments.parse_args()
     try:
         import uvicorn  # noqa: F401
@@ -45,7 +45,7 @@ def measure(args: argparse.Namespace) -> Figures:
     import uvloop
     from web_orders import daemon, signed_in
 
-    seconds = args.seconds or (3 if args.quick else 20)
+    seconds = args.seconds or (1 if args.quick else 20)
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     with tempfile.TemporaryDirectory(dir=args.directory) as directory:

@@ -92,7 +92,7 @@ def test_a_quick_run_ends_with_its_figures_as_json(name, tmp_path):
         sys.executable, str(BENCHMARKS / f"{script}.py"), *options, "--quick",
         "--directory", str(tmp_path),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     if "skipped" in told:

@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import pairwise
@@ -27,7 +26,7 @@ from oms.clock import NANOS, SystemClock, datetime_of
 from oms.simulation.recorded import read_jsonl
 from tests.fakes import config_of, throttled
 from tests.places import after_place
-from tests.processes import wait_until
+from tests.processes import STOP_S_MAX, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = (sys.executable, str(ROOT / "order_management.py"))
@@ -56,7 +55,7 @@ def simulated(tmp_path_factory) -> Iterator[tuple[Path, subprocess.CompletedProc
     place = tmp_path_factory.mktemp("simulated")
     record = place / "flow.jsonl"
     done = program(
-        "simulate", "--seconds", 2, "--rate", 120, "--data-dir", place, "--record", record
+        "simulate", "--orders", 240, "--rate", 120, "--data-dir", place, "--record", record
     )
     yield place, done
 
@@ -76,7 +75,7 @@ def test_a_simulation_ends_with_its_report(simulated):
     place, done = simulated
     assert (done.returncode, done.stderr) == (0, "")
     for text in (
-        "seed 7", "240 offered in 2.0 s", "sliding_window, at most 100 sends in 1 s",
+        "seed 7", "\nRequests   240 offered in ", "sliding_window, at most 100 sends in 1 s",
         "none left", "Trades     symbol", "Positions  account", "Book BTC_USD",
         "Latency, ms", "below",
         f"Recorded   {place / 'flow.jsonl'}", "Verify     verified: ", "Balances   asset",
@@ -122,7 +121,7 @@ def test_ctrl_c_ends_a_simulation_with_its_report(tmp_path):
     process = started("simulate", "--seconds", 60, "--rate", 50, "--data-dir", tmp_path)
     wait_until(lambda: (tmp_path / "status.json").exists())
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=STOP_S_MAX)
     assert (process.returncode, after_place(err)) == (0, "")
     assert "interrupted: this is how far it came" in out
     assert "Verify     verified: " in out
@@ -238,13 +237,11 @@ def test_a_daemon_from_start_to_sigterm(tmp_path):
         assert second.stderr.endswith(f"{tmp_path}: in use by process {process.pid}\n")
 
         # when it is told to stop
-        began = time.monotonic()
         process.terminate()
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=STOP_S_MAX)
     finally:
         process.kill()
     assert (process.returncode, after_place(err)) == (0, "")
-    assert time.monotonic() - began < 5
     assert all(json.loads(line)["level"] == "INFO" for line in out.splitlines())
     gone = program("status", "--data-dir", tmp_path)
     assert gone.returncode == 3
@@ -322,7 +319,7 @@ def test_a_status_shows_no_zero_for_what_was_never_measured(tmp_path):
         status = json.loads(program("status", "--json", "--data-dir", tmp_path).stdout)["status"]
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=STOP_S_MAX)
     table = {line.split()[0]: line.split()[1:] for line in lines}
     assert table["throttle"] == ["off"]
     assert table["session"] == ["closed,", "opens", status["opens"]]
@@ -394,7 +391,7 @@ def test_a_reader_that_goes_away_is_no_error(simulated):
     process.stdout.close()
     assert after_place(process.stderr.read()) == ""
     process.stderr.close()
-    assert process.wait(10) in (0, 141)
+    assert process.wait(STOP_S_MAX) in (0, 141)
 
 
 # --- explain ---
@@ -676,7 +673,7 @@ def test_a_daemon_whose_reader_goes_away_goes_on_and_ends_with_0(tmp_path):
         process.stdout.close()
         wait_until(lambda: (tmp_path / "status.json").exists())
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(STOP_S_MAX) == 0
         assert after_place(process.stderr.read()) == ""
     log = (tmp_path / "logs" / "order_management.log").read_text()
     assert log.count("it gets no more lines") == 1

@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,9 +76,18 @@ CALLS = {  # and only these may call
 FILES = {path.relative_to(ROOT / "oms").as_posix(): path for path in ROOT.glob("oms/**/*.py")}
 
 
+@cache
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imports_of(path, *, running=False):
     """Every module that a file imports, wherever in it; or only those it runs."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return tuple(_imports(tree_of(path), path, running))
+
+
+def _imports(tree, path, running):
     typing_only = {
         id(inner)
         for node in ast.walk(tree)
@@ -176,7 +186,7 @@ def test_the_outside_has_few_doors():
             for door, allowed in DOORS.items():
                 if (module + ".").startswith(door + ".") and name not in allowed:
                     wrong.append(f"{name} imports {module}")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Call):
                 called = getattr(node.func, "attr", getattr(node.func, "id", ""))
                 if called in CALLS and name not in CALLS[called]:

@@ -115,8 +115,8 @@ PLANTED = {
     "stale balances": changed(9, ((1, 0), (70, 0))),
     "a fill that is told before it is there": changed(1, ((0, 0), (70, 30))),
     "an order that was answered is lost": changed(6, None),
-    "an order is not there though it was taken": changed(0, UNTOLD)[:1] + [
-        Call("x", Look("ann", MARKET, "a1"), None, 2, 3),
+    "an order is not there though it was taken": [
+        changed(0, UNTOLD)[0], Call("x", Look("ann", MARKET, "a1"), None, 2, 3),
     ],
     "a transfer is done twice": changed(10, ((3, 1), (130, 0))),
     "a transfer is half done": changed(10, ((3, 1), (30, 0))),
