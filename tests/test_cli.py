@@ -418,7 +418,7 @@ def told(tmp_path, capsys):
             new("bob", "A1", "X", Side.BUY, 1, 1),
             OrderRequest.cancel("bob", "B3", "nothing"),
         ):
-            manager.submit(request).result(5)
+            manager.submit(request).result(30)
     return explain
 
 

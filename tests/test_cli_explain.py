@@ -60,7 +60,7 @@ def explain(tmp_path, capsys):
     def explain(name: str, *requests, account: str = "") -> str:
         with OrderManagement(CONFIG, directory=tmp_path) as manager:
             for request in [*funded("ann"), *funded("bob"), *requests]:
-                manager.submit(request).result(5)
+                manager.submit(request).result(30)
             wait_until(lambda: not manager.open_orders("gone"))
         whose = ["--account", account] if account else []
         assert main(["explain", name, *whose, "--data-dir", str(tmp_path)]) == 0

@@ -27,7 +27,7 @@ from oms.requests import FundsAction, FundsRequest, OperatorAction, OrderTerms
 from oms.turn.journal import state_mistakes
 from tests.fakes import Stepped, buy, config_of, sell
 from tests.places import after_place
-from tests.processes import wait_until
+from tests.processes import STOP_S_MAX, wait_until
 from tests.test_cli import DATABASE, program, started
 
 CONFIG = """\
@@ -188,7 +188,7 @@ def test_a_market_is_not_seeded_under_a_daemon(settings, tmp_path):
         assert settings.read_text(encoding="utf-8") == CONFIG
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=STOP_S_MAX)
 
 
 def test_without_a_ledger_there_is_no_money(run, tmp_path):

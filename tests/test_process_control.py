@@ -16,7 +16,7 @@ from oms import Config
 from oms.errors import GatewayError
 from oms.gateways.client import ControlClient
 from oms.gateways.wire import SOCKET_NAME
-from tests.processes import audit, wait_until
+from tests.processes import STOP_S_MAX, audit, wait_until
 from tests.test_cli import PROGRAM, program
 
 CONFIG = """\
@@ -139,7 +139,7 @@ def test_each_command_says_the_same_with_and_without_a_daemon(tmp_path, runs):
             seen = json.loads(program("status", "--json", "--data-dir", tmp_path).stdout)
             assert (seen["pid"], seen["age_s"], seen["status"]["health"]) == (process.pid, 0, "ok")
             process.terminate()
-            assert process.wait(10) == 0
+            assert process.wait(STOP_S_MAX) == 0
     else:
         (tmp_path / "config.ini").write_text(CONFIG.format(ledger="yes"), encoding="utf-8")
         commands()
@@ -210,8 +210,8 @@ def test_a_flow_is_fed_into_a_daemon_and_watched(tmp_path):
 
             # and the watcher has heard it when the daemon ends
             process.terminate()
-            assert process.wait(10) == 0
-            assert watcher.wait(10) == 0
+            assert process.wait(STOP_S_MAX) == 0
+            assert watcher.wait(STOP_S_MAX) == 0
         finally:
             watcher.kill()
             watcher.wait()
@@ -243,11 +243,11 @@ def test_the_kill_switch_from_a_second_shell_holds_at_once_under_load(tmp_path):
         finally:
             stop.set()
             for each in load:
-                each.join(30)
+                each.join(STOP_S_MAX)
         assert done.returncode == 0, done.stderr
         assert int(done.stdout.rpartition("=")[2]) >= OPEN_ORDERS
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(STOP_S_MAX) == 0
     found = audit(tmp_path)
     assert found.fold.desk.executions.orders == {}
     [killed] = [key for key, row in found.rows.items() if row.client_order_id == "k"]
@@ -297,7 +297,7 @@ def test_a_daemon_that_is_stopped_answers_what_it_took_and_goes(tmp_path):
             with pytest.raises(GatewayError, match=r"has gone|takes no line|has stopped"):
                 for n in range(10**6):
                     client.ask(new(f"b{n}"))
-        assert process.wait(10) == 0
+        assert process.wait(STOP_S_MAX) == 0
     assert not (tmp_path / SOCKET_NAME).exists()
     assert audit(tmp_path).differences == []
 
@@ -321,7 +321,7 @@ def test_a_process_that_holds_the_data_without_a_socket_is_named(tmp_path):
         assert not (tmp_path / SOCKET_NAME).exists()
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(STOP_S_MAX)
     assert Config().control.enabled
 
 

@@ -204,7 +204,7 @@ def test_while_the_other_group_is_out_of_reach_money_is_in_flight(
     engines["eur"] = started(engine, tmp_path, config, "eur")
     other = started(Door, config, tmp_path / "other")
     wait_for(lambda: owned(engines) == {"usd": 70, "eur": 30}, 20)
-    wait_for(lambda: not engines["usd"].oms.transfers().result(5))
+    wait_for(lambda: not engines["usd"].oms.transfers().result(30))
     assert stands(other.login("ann"), "t-1")["state"] == "DONE"
     after = other.login("boss").ask("GET", "/admin/money").json()
     assert (after["conserved"], after["transfers"], after["silent"]) == (True, [], [])
@@ -262,7 +262,7 @@ def test_redis_may_lose_all_it_has_amid_transfers(config, engines, started, serv
                 asked[number] = apis[number % 2].submit(transfer(number))
 
     # then all of them end, each as it was told
-    wait_for(lambda: not any(each.oms.transfers().result(5) for each in engines.values()), 30)
+    wait_for(lambda: not any(each.oms.transfers().result(30) for each in engines.values()), 30)
     for number, response in told.items():
         state = apis[0].transfer("ann", f"t-{number}").state
         assert state == ("REFUSED" if response.refused else "DONE" if number % 4 else "RETURNED"), (
@@ -289,5 +289,5 @@ def test_a_broadcast_drives_nothing(config, engines, started):
         ),
     ):  # fmt: skip
         assert not oms.submit(request).result(10).refused
-    assert [each.amount for each in listens.transfers().result(5)] == [Decimal(5)]
+    assert [each.amount for each in listens.transfers().result(30)] == [Decimal(5)]
     assert "oms-transfers" not in {worker._thread.name for worker in listens._workers}

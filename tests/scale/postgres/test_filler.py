@@ -129,7 +129,7 @@ def test_a_server_that_is_killed_is_waited_for(lived, start_server):
         wait_until(lambda: filled_seq(dsn) == end)
         assert differences(lived / DATABASE, dsn) == []
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
     assert "trying again" in (lived / "filler.err").read_text()
 
 
