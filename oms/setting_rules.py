@@ -6,6 +6,7 @@ A Section's attributes have their rules in their types.
 
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import (
     Any,
@@ -114,8 +115,13 @@ class Section:
             rule.check(name, getattr(self, name), getattr(self, name))
 
 
-def rules_of(section: type) -> dict[str, Rule]:
+def rules_of(section: type) -> Mapping[str, Rule]:
     """The rule of each attribute, from its type."""
+    return _rules_of(section)
+
+
+@cache  # reading the types takes longer than all else in making a Config
+def _rules_of(section: type) -> Mapping[str, Rule]:
     return {
         name: words(*get_args(hint)) if get_origin(hint) is Literal else hint.__metadata__[0]
         for name, hint in get_type_hints(section, include_extras=True).items()

@@ -5,9 +5,9 @@ import pytest
 for package in ("starlette", "uvicorn", "msgspec", "websockets", "jwt", "httpx"):
     pytest.importorskip(package)
 
-from tests.web.conftest import door, start_door  # noqa: E402
+from tests.web.conftest import cheap_passwords, door, start_door  # noqa: E402
 
-__all__ = ["between", "clients", "door", "start_door"]
+__all__ = ["between", "cheap_passwords", "clients", "door", "start_door"]
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import pytest
 for package in ("redis", "msgspec", "starlette", "uvicorn", "websockets", "jwt", "httpx"):
     pytest.importorskip(package)
 
+from tests.web.conftest import cheap_passwords  # noqa: E402, F401
+
 
 @pytest.fixture
 def server(tmp_path):

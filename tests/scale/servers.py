@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import redis
 
+import tests.scale.sooner  # noqa: F401
+
 START_S = 30.0
 
 

@@ -14,6 +14,15 @@ for package in ("starlette", "uvicorn", "msgspec", "websockets", "jwt", "httpx")
     pytest.importorskip(package)
 
 
+@pytest.fixture(autouse=True)
+def cheap_passwords(monkeypatch):
+    """Hashed for real, but cheaply: nearly every test signs users up and in."""
+    from oms.gateways import passwords
+
+    monkeypatch.setattr(passwords, "ARGON2_MEMORY_KIB", 64)
+    monkeypatch.setattr(passwords, "ARGON2_PASSES", 1)
+
+
 @pytest.fixture
 def start_door(tmp_path):
     """Front doors; none outlives the test."""
