@@ -21,7 +21,7 @@ from oms.roles.telling import Telling
 from oms.sections import ScaleConfig
 from oms.transport.keys import Keys
 from oms.transport.scripts import CLAIM
-from oms.transport.server import Circuit, Server, check_server
+from oms.transport.server import Circuit, Server, check_server, warn_of_memory
 from oms.turn.threads import Job, Worker
 
 ANSWERING = 2  # threads
@@ -50,7 +50,8 @@ class Engine:
         self.room = threading.Event()  # some were answered
 
     def server(self, *, reads: bool = False) -> Server:
-        return Server(self.config.redis_url, self.config.call_timeout_ns / NANOS, reads=reads)
+        url = self.config.redis_url_of(self.keys.group)
+        return Server(url, self.config.call_timeout_ns / NANOS, reads=reads)
 
     def open(self) -> None:
         """Become the group's engine, and tell what the journal has that Redis has not."""
@@ -58,7 +59,8 @@ class Engine:
         self.fence = (journal, number)
         server = self.server()
         try:
-            check_server(server, memory_max(self.config))
+            memory = check_server(server)
+            warn_of_memory(memory, memory_max(self.config, self.keys.group))
             self.claim(server)
             self.asks.begin(server)
             self.telling.open(server)

@@ -140,7 +140,8 @@ class Link:
         return future
 
     def server(self, *, reads: bool = False) -> Server:
-        return Server(self.config.redis_url, self.config.call_timeout_ns / NANOS, reads=reads)
+        url = self.config.redis_url_of(self.group)
+        return Server(url, self.config.call_timeout_ns / NANOS, reads=reads)
 
     def instrument_of(self, symbol: str) -> Instrument | None:
         return self.mirror.known.get(symbol)
@@ -160,6 +161,7 @@ class Sending:
         self._queue: deque[int] = deque()
         self._filled = threading.Event()
         self._server: Server | None = None
+        self._run_id = ""  # of the Redis that has what was sent
         self.perhaps_sent: set[int] = set()  # by a call that failed, or before Redis lost its data
         self._tick_ns = self._beat = 0
         self.own_arms: set[str] = set()  # whose sockets this process has
@@ -270,13 +272,14 @@ class Sending:
             ("PEXPIRE", replies, REPLIES_MS), ("GET", link.keys.alive),
             ("XTRIM", replies, "MINID", link.receiving.last),
         ])  # fmt: skip
-        if not kept:  # a new server, or one that lost its data
+        if not kept or server.run_id != self._run_id:  # it lost what it had, or the latest of it
             server.all([
                 ("XADD", replies, "*", "v", "0", "e", ""), ("PEXPIRE", replies, REPLIES_MS),
             ])  # fmt: skip
             link.receiving.begin_again()
             self._arms_from_ns = 0
             self._send_again()
+            self._run_id = server.run_id
         if said is not None:
             found = msgspec.json.decode(said)
             if found["beat"] != self._beat:  # else it is what a silent engine said last
@@ -357,6 +360,7 @@ class Receiving:
         self._link = link
         self._server: Server | None = None
         self.last = "0-0"  # of the stream of answers; those before it may go
+        self._anew = False  # another server is the primary, perhaps
         self._held: deque[Held] = deque()
         self._asked: dict[str, int] = {}  # when questions of our own were asked
         self._users_left = True  # some were not read yet
@@ -370,8 +374,9 @@ class Receiving:
     # --- the sending thread ---
 
     def begin_again(self) -> None:
-        """The stream of answers is a new one."""
+        """The stream of answers is a new one, or is on another server."""
         self.last = "0-0"
+        self._anew = True
 
     def heard_of(self, seq: int, age_ns: int) -> None:
         """The engine said that it had told turn `seq`, and taken its latest so long ago."""
@@ -382,6 +387,10 @@ class Receiving:
     def step(self) -> None:
         link = self._link
         try:
+            if self._anew and self._server is not None:
+                self._server.close()
+                self._server = None
+            self._anew = False
             server = self._server = self._server or link.server(reads=True)
             self._receive(server)
         except TransportError as error:
@@ -403,11 +412,13 @@ class Receiving:
     def _receive(self, server: Server) -> None:
         link, mirror = self._link, self._link.mirror
         replies, turns = link.keys.replies(link.client), link.keys.turns
-        last = self.last
+        last, told_seq = self.last, link.told_seq
         ids = {replies: last}
         if mirror.seq and "turns_after" not in self._asked:
             ids[turns] = turn_id(mirror.seq)
         found = server.read(ids, READ_MAX)
+        if turns in ids and turns not in found and mirror.seq < told_seq:
+            self._ask("turns_after", self._fill, mirror.seq)  # Redis had it, and lost it
         for entry in found.get(turns, ()):
             if not self._read_turn(seq_of(entry[0]), *payload(entry)):
                 break

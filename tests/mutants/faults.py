@@ -726,7 +726,30 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
     Fault(
         "what Redis lost is not sent again", "roles/link.py",
         "            self._arms_from_ns = 0\n            self._send_again()",
-        "            self._arms_from_ns = 0", ("scale.remote",),
+        "            self._arms_from_ns = 0", ("scale.remote", "scale.sentinel"),
+    ),
+    Fault(
+        "what a promoted replica lacks is not sent again", "roles/link.py",
+        "        if not kept or server.run_id != self._run_id:", "        if not kept:",
+        ("scale.sentinel",),
+    ),
+    Fault(
+        "turns that Redis lost are waited for", "roles/link.py",
+        "if turns in ids and turns not in found and mirror.seq < told_seq:", "if False:",
+        ("scale.sentinel",),
+    ),
+    Fault(
+        "another run of Redis is taken for the same", "transport/server.py",
+        'if before not in ("", self.run_id):', "if False:", ("scale.sentinel",),
+    ),
+    Fault(
+        "a replica is taken for a primary", "transport/server.py",
+        'if role != "master":', "if False:", ("scale.sentinel",),
+    ),
+    Fault(
+        "a primary that became a replica is called again", "transport/server.py",
+        "(*UNREACHABLE, ReadOnlyError)", "UNREACHABLE",
+        ("scale.sentinel",),
     ),
     Fault(
         "redis-py repeats what it sends", "transport/server.py",
