@@ -6,42 +6,41 @@ Owner: MainThread. It starts processes, starts those again that end, and ends al
 import argparse
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
 from oms.clock import NANOS, SystemClock
 from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, say, whole_number
+from oms.commands.own_servers import answers, own_postgres, own_redis
 from oms.commands.roles import needs_scale
 from oms.commands.sandbox import settings_text
 from oms.config import CONFIG_PATH, Config, load_config
-from oms.errors import ConfigError, GatewayError, TransportError
+from oms.errors import ConfigError, GatewayError
 from oms.gateways.master import VARIABLE
 from oms.sections import ONE_GROUP, groups_by_quote, groups_text
 from oms.setting_rules import REDIS, masked
 from oms.turn.threads import StopFlag
 
 TICK_S = 0.1
-START_S_MAX = 10.0
 STOP_S_MAX = 10.0
-SOCKET_PATH_MAX = 100  # bytes that a system takes at least
 AGAIN_NS_MIN, AGAIN_NS_MAX = NANOS // 2, 10 * NANOS
 STEADY_NS = 30 * NANOS  # who runs so long is started again at once
 COUNT_MAX = 64
+OWN = "own"  # --postgres without a DSN
 CLUSTER = """\
 Starts engines, apis and broadcasts on this machine, each a process with a directory of its own
 below the data directory, and a Redis server if there is none where [scale] redis_url says. What
 ends is started again. Without a config.ini in the data directory it writes that of a sandbox: a
 market that never closes, and play money for whoever signs up. With [store] kind = postgres each of
-several groups has its journal in a schema of its own, such as oms_usd. With [projection] dsn each
-engine has a db-filler, of several groups into a schema each. Needs the extra `scale`."""
+several groups has its journal in a schema of its own, such as oms_usd. With [projection] dsn or
+--postgres each engine has a db-filler, of several groups into a schema each. Needs the extra
+`scale`."""
 
 
 def add_to(add: AddCommand) -> None:
@@ -56,7 +55,10 @@ def add_to(add: AddCommand) -> None:
             help=f"how many (default: {count})",
         )  # fmt: skip
     option("--redis", metavar="URL", default="", help="a server, instead of [scale] redis_url")
-    option("--postgres", metavar="DSN", default="", help="instead of [projection] dsn")
+    option(
+        "--postgres", metavar="DSN", nargs="?", const=OWN, default="",
+        help="instead of [projection] dsn; without DSN: a server of its own, in the data directory",
+    )  # fmt: skip
 
 
 @dataclass
@@ -125,20 +127,10 @@ def cluster(args: argparse.Namespace, place: Place) -> int:
             before = signal.signal(number, _stopper(stop))
             stack.callback(signal.signal, number, before)
         environment = _environment(place.directory, groups)
-        url = args.redis or config.scale.redis_url
-        REDIS.check("--redis", url, url)
-        if not answers(url):
-            if args.redis:
-                raise GatewayError(f"--redis {masked(url)}: no server answers there")
-            url = _own_redis(place.directory, stack)
-        environment["OMS__SCALE__REDIS_URL"] = url
-        if args.postgres:
-            environment["OMS__PROJECTION__DSN"] = args.postgres
+        told = _servers(args, place.directory, config, groups, environment, stack)
         children = _children(args, place.directory, path, config, list(groups), environment)
         stack.callback(_end, children)
-        told = f"redis: {masked(url)}\n" + "".join(
-            f"{each.name}: {each.log}\n" for each in children
-        )
+        told += "".join(f"{each.name}: {each.log}\n" for each in children)
         print(told, end="", flush=True)
         clock = SystemClock()
         while not stop.is_set():
@@ -200,48 +192,38 @@ def _environment(directory: Path, groups: dict[str, tuple[str, ...]]) -> dict[st
     }  # fmt: skip
 
 
-def answers(url: str) -> bool:
-    """Is there a server?"""
-    from oms.transport.server import Server
+def _servers(
+    args: argparse.Namespace, directory: Path, config: Config, groups: dict[str, tuple[str, ...]],
+    environment: dict[str, str], stack: ExitStack,
+) -> str:  # fmt: skip
+    """Where Redis and Postgres are, for the processes and to print; started where none is named."""
+    from oms.roles.memory import memory_max
 
-    server = Server(url, 1.0)
-    try:
-        server.call("PING")
-    except TransportError:
-        return False
-    finally:
-        server.close()
-    return True
-
-
-def _own_redis(directory: Path, stack: ExitStack) -> str:
-    """A server that this machine has, behind a socket that only this user may open."""
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
-        raise GatewayError(
-            "no server answers at [scale] redis_url, and there is no redis-server to start; "
-            "`apt-get install redis-server` brings one, or --redis names one"
-        )
-    path = directory.absolute() / "redis.sock"
-    if len(os.fsencode(path)) > SOCKET_PATH_MAX:
-        path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "redis.sock"
-    command = [
-        program, "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "600",
-        "--save", "", "--appendonly", "no", "--maxmemory", "512mb", "--maxmemory-policy",
-        "noeviction", "--dir", str(directory.absolute()),
-    ]  # fmt: skip
-    with (directory / "redis.log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    stack.callback(process.wait)
-    stack.callback(process.terminate)
-    url, clock = f"unix://{path}", SystemClock()
-    due_ns = clock.monotonic_ns() + int(START_S_MAX * NANOS)
-    waiting = StopFlag()
-    while not (path.exists() and answers(url)):
-        if process.poll() is not None or clock.monotonic_ns() > due_ns:
-            raise GatewayError(f"{program} did not start; see {directory / 'redis.log'}")
-        waiting.wait(TICK_S / 5)
-    return url
+    if args.redis:
+        REDIS.check("--redis", args.redis, args.redis)
+    named = environment["OMS__SCALE__MARKET_GROUPS"]
+    scale = replace(
+        config.scale, market_groups=named, redis_url=args.redis or config.scale.redis_url
+    )
+    url = scale.redis_url
+    shared = [name for name in groups if scale.redis_url_of(name) == url]
+    if shared and not answers(url):
+        if args.redis:
+            raise GatewayError(f"--redis {masked(url)}: no server answers there")
+        doors = args.apis + args.broadcasts
+        url = own_redis(directory, sum(memory_max(scale, shared[0], doors).values()), stack)
+    environment["OMS__SCALE__REDIS_URL"] = url
+    told = f"redis: {masked(url)}\n" if shared else ""
+    told += "".join(
+        f"redis of {name}: {masked(scale.redis_url_of(name))}\n"
+        for name in groups if name not in shared
+    )  # fmt: skip
+    if args.postgres == OWN:
+        args.postgres = own_postgres(directory, stack)
+        told += f"postgres: {args.postgres}\n"
+    if args.postgres:
+        environment["OMS__PROJECTION__DSN"] = args.postgres
+    return told
 
 
 def _children(
