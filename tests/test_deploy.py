@@ -172,11 +172,11 @@ def test_the_environment_of_a_unit_is_settings(role):
     text = (DEPLOY / f"oms-{role}@.service").read_text(encoding="utf-8")
     lines = re.findall(r"^#?Environment=(.*)$", text, re.MULTILINE)
     own = dict(word.split("=", 1) for line in lines for word in line.replace("%i", "usd").split())
-    config = settings_with({**example(), **own, "OMS__STORE__DSN": "dbname=oms"})
-    of_journal = ("OMS__STORE__KIND" in own) == (role in ("engine", "db-filler"))
-    assert of_journal
-    if of_journal and own:
-        assert (config.store.kind, config.store.schema) == ("postgres", "oms_usd")
+    if role in ("engine", "db-filler"):
+        own["OMS__STORE__DSN"] = "dbname=oms"
+    store = settings_with({**example(), **own}).store
+    expected = ("postgres", "oms_usd") if own else ("sqlite", "oms")
+    assert (store.kind, store.schema) == expected
 
 
 def test_compose_starts_commands_that_there_are():
