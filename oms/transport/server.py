@@ -109,6 +109,8 @@ class Server:
         connection.on_connect()
         connection.send_command("INFO")
         facts = facts_of(connection.read_response())
+        if facts.get("redis_mode") == "cluster":
+            raise RedisConnectionError("a Redis Cluster: expected a server by itself, see scale.md")
         role = facts.get("role", "")
         if role != "master":
             raise RedisConnectionError(f"INFO: expected role master, of a primary; was {role!r}")

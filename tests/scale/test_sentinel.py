@@ -19,6 +19,7 @@ from tests.scale.parts import KEYS, api, engine, order, scaled, wait_for
 from tests.scale.processes import Persistent, Role, ready, settings
 from tests.scale.proxy import Proxy
 from tests.scale.sentinels import replica_of, set_primary, watched
+from tests.scale.servers import RedisServer
 
 ROUNDS = int(os.environ.get("OMS_ROUNDS", "4"))
 CLIENTS = 3
@@ -72,6 +73,15 @@ def test_a_replica_is_no_server_to_call(replica):
     with pytest.raises(TransportError, match="expected role master, of a primary; was 'slave'"):
         calling.call("GET", "x")
     calling.close()
+
+
+def test_a_node_of_a_redis_cluster_is_no_server_to_call(tmp_path):
+    node = RedisServer(tmp_path / "node", "--cluster-enabled", "yes").start()
+    calling = Server(node.url, 5)
+    with pytest.raises(TransportError, match="a Redis Cluster: expected a server by itself"):
+        calling.call("GET", "x")
+    calling.close()
+    node.kill()
 
 
 @pytest.mark.parametrize("how", ["command", "script"])
@@ -197,7 +207,7 @@ def test_a_turn_that_redis_lost_is_had_from_the_engine(config, client, tmp_path,
     receiving._read_turn = losing
     made.oms.submit(order("a-1")).result(10)
     wait_for(lambda: lost and remote.home.mirror.seq >= lost[0])
-    assert remote.depth_snapshot("BTC_USD").bids
+    wait_for(lambda: remote.depth_snapshot("BTC_USD").bids)
 
 
 def test_what_is_taken_once_is_not_asked_of_the_server_that_was_the_primary(server, replica):
