@@ -223,9 +223,7 @@ def test_a_cluster_trades_survives_a_kill_and_stops_in_order(tmp_path, open_dire
             os.killpg(process.pid, signal.SIGKILL)
     assert code == 1  # something had ended by itself
     told = (tmp_path / "out").read_text()
-    assert [line for line in told.splitlines() if " ended with " in line] == [
-        line for line in told.splitlines() if line.startswith("engine-usd ended with -9")
-    ]
+    assert re.findall(r"(\S+) ended with (\S+);", told) == [("engine-usd", "-9")]
     assert "database system is shut down" in (place / "postgres.log").read_text()
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(dsn)
