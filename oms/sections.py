@@ -458,6 +458,11 @@ class ScaleConfig(Section):
         own = dict(each.split("=", 1) for each in self.redis_urls.split())
         return own.get(group, self.redis_url)
 
+    def at_server_of(self, group: str) -> tuple[str, ...]:
+        """The groups at the same Redis server as this one, itself too, in their order."""
+        url = self.redis_url_of(group)
+        return tuple(name for name in self.names if self.redis_url_of(name) == url)
+
     @property
     def by_quote(self) -> bool:
         return self.market_groups.strip() == BY_QUOTE

@@ -64,6 +64,5 @@ def memory_max(config: ScaleConfig, group: str, doors: int = 0) -> dict[str, int
         "answers": max(APIS, doors) * min(config.replies_kept, WAITING_MAX) * ENTRY_BYTES,
         "set aside": DEAD_KEPT * ENTRY_BYTES,
     }
-    url = config.redis_url_of(group)
-    groups = sum(config.redis_url_of(name) == url for name in config.names)
-    return {name: size * groups for name, size in each.items()}
+    groups = config.at_server_of(group)
+    return {name: size * len(groups) for name, size in each.items()}
