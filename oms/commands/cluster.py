@@ -7,16 +7,16 @@ import argparse
 import os
 import secrets
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from oms.clock import NANOS, SystemClock
-from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, say, whole_number
+from oms.clock import SystemClock
+from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, whole_number
+from oms.commands.children import Child, end
 from oms.commands.own_servers import answers, own_postgres, own_redis
 from oms.commands.roles import needs_scale
 from oms.commands.sandbox import settings_text
@@ -28,9 +28,6 @@ from oms.setting_rules import REDIS, masked
 from oms.turn.threads import StopFlag
 
 TICK_S = 0.1
-STOP_S_MAX = 10.0
-AGAIN_NS_MIN, AGAIN_NS_MAX = NANOS // 2, 10 * NANOS
-STEADY_NS = 30 * NANOS  # who runs so long is started again at once
 COUNT_MAX = 64
 OWN = "own"  # --postgres without a DSN
 CLUSTER = """\
@@ -61,59 +58,6 @@ def add_to(add: AddCommand) -> None:
     )  # fmt: skip
 
 
-@dataclass
-class Child:
-    """One process, as it is to be."""
-
-    name: str
-    command: list[str]
-    environment: dict[str, str]
-    log: Path
-    process: subprocess.Popen[bytes] | None = None
-    started_ns: int = 0
-    again_ns: int = 0
-    pause_ns: int = AGAIN_NS_MIN
-    endings: int = field(default=0)
-
-    def start(self, now_ns: int) -> None:
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command, env=self.environment, stdout=log, stderr=log,
-                stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-        self.started_ns = now_ns
-
-    def look(self, now_ns: int) -> None:
-        """Start it again if it has ended; not at once if it ends again and again."""
-        if self.process is None:
-            if now_ns >= self.again_ns:
-                self.start(now_ns)
-            return
-        code = self.process.poll()
-        if code is None:
-            return
-        self.endings += 1
-        steady = now_ns - self.started_ns > STEADY_NS
-        self.pause_ns = AGAIN_NS_MIN if steady else min(2 * self.pause_ns, AGAIN_NS_MAX)
-        say(f"{self.name} ended with {code}; again in {self.pause_ns / NANOS:g} s, see {self.log}")
-        self.process, self.again_ns = None, now_ns + self.pause_ns
-
-    def stop(self, number: int) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(number)
-
-    def wait(self) -> None:
-        if self.process is None:
-            return
-        try:
-            self.process.wait(STOP_S_MAX)
-        except subprocess.TimeoutExpired:
-            say(f"{self.name} did not stop within {STOP_S_MAX:g} s")
-            self.process.kill()
-            self.process.wait()
-
-
 def cluster(args: argparse.Namespace, place: Place) -> int:
     """Until a signal; the exit code."""
     needs_scale()
@@ -127,17 +71,22 @@ def cluster(args: argparse.Namespace, place: Place) -> int:
             before = signal.signal(number, _stopper(stop))
             stack.callback(signal.signal, number, before)
         environment = _environment(place.directory, groups)
-        told = _servers(args, place.directory, config, groups, environment, stack)
-        children = _children(args, place.directory, path, config, list(groups), environment)
-        stack.callback(_end, children)
-        told += "".join(f"{each.name}: {each.log}\n" for each in children)
+        places = stack.enter_context(
+            ExitStack()
+        )  # directories of sockets: there until servers have ended
+        servers: list[Child] = []
+        stack.callback(end, servers)
+        told = _servers(args, place.directory, config, groups, environment, places, servers)
+        roles = _children(args, place.directory, path, config, list(groups), environment)
+        stack.callback(_end, roles)
+        told += "".join(f"{each.name}: {each.log}\n" for each in roles)
         print(told, end="", flush=True)
         clock = SystemClock()
         while not stop.is_set():
-            for child in children:
+            for child in (*servers, *roles):
                 child.look(clock.monotonic_ns())
             stop.wait(TICK_S)
-    return EXIT_OK if not any(each.endings for each in children) else EXIT_FAILED
+    return EXIT_OK if not any(each.endings for each in (*servers, *roles)) else EXIT_FAILED
 
 
 def _stopper(stop: StopFlag) -> Callable[[int, FrameType | None], None]:
@@ -194,9 +143,10 @@ def _environment(directory: Path, groups: dict[str, tuple[str, ...]]) -> dict[st
 
 def _servers(
     args: argparse.Namespace, directory: Path, config: Config, groups: dict[str, tuple[str, ...]],
-    environment: dict[str, str], stack: ExitStack,
+    environment: dict[str, str], places: ExitStack, servers: list[Child],
 ) -> str:  # fmt: skip
-    """Where Redis and Postgres are, for the processes and to print; started where none is named."""
+    """Where Redis and Postgres are, for the processes and to print. Those that nobody names are
+    started, and are in `servers` then."""
     from oms.roles.memory import memory_max
 
     if args.redis:
@@ -210,8 +160,8 @@ def _servers(
     if shared and not answers(url):
         if args.redis:
             raise GatewayError(f"--redis {masked(url)}: no server answers there")
-        doors = args.apis + args.broadcasts
-        url = own_redis(directory, sum(memory_max(scale, shared[0], doors).values()), stack)
+        needs = memory_max(scale, shared[0], args.apis + args.broadcasts)
+        url = own_redis(directory, sum(needs.values()), places, servers)
     environment["OMS__SCALE__REDIS_URL"] = url
     told = f"redis: {masked(url)}\n" if shared else ""
     told += "".join(
@@ -219,7 +169,7 @@ def _servers(
         for name in groups if name not in shared
     )  # fmt: skip
     if args.postgres == OWN:
-        args.postgres = own_postgres(directory, stack)
+        args.postgres = own_postgres(directory, places, servers)
         told += f"postgres: {args.postgres}\n"
     if args.postgres:
         environment["OMS__PROJECTION__DSN"] = args.postgres
@@ -259,9 +209,5 @@ def _children(
 def _end(children: list[Child]) -> None:
     """Front doors first, so that nothing is asked of engines that go; fillers last."""
     ends = ("api-", "broadcast-"), ("engine-",), ("filler-",)
-    for those in ([each for each in children if each.name.startswith(names)] for names in ends):
-        for child in those:
-            with suppress(ProcessLookupError):
-                child.stop(signal.SIGTERM)
-        for child in those:
-            child.wait()
+    for names in ends:
+        end([each for each in children if each.name.startswith(names)])

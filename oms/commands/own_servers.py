@@ -1,22 +1,22 @@
 """Servers that `cluster` starts of its own, from programs of this machine: Redis and Postgres.
 
-Owner: MainThread. Each is ended with the ExitStack that it is given; both are out of reach of a
-terminal's Ctrl-C, as the roles need them until they have stopped.
+Owner: MainThread. Each is added to the caller's servers before it is waited for, so that it is
+ended whatever happens. A terminal's Ctrl-C does not reach them: the roles need them to the end.
 """
 
 import os
-import pwd
 import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from oms.clock import NANOS, SystemClock
+from oms.commands.children import Child
 from oms.errors import GatewayError, StoreError, TransportError
 from oms.turn.threads import StopFlag
 
@@ -26,6 +26,7 @@ SOCKET_PATH_MAX = 80  # bytes of its directory: a system takes 100 at least
 REDIS_PROGRAMS = ("redis-server", "valkey-server")
 INSTALLED = Path("/usr/lib/postgresql")  # where Debian has each version's programs
 SERVER_USER = "postgres"
+ALONE = {"cwd": "/", "start_new_session": True}
 
 
 def answers(url: str) -> bool:
@@ -42,7 +43,7 @@ def answers(url: str) -> bool:
     return True
 
 
-def own_redis(directory: Path, memory_bytes: int, stack: ExitStack) -> str:
+def own_redis(directory: Path, memory_bytes: int, places: ExitStack, servers: list[Child]) -> str:
     """The url of a new server behind a socket that only this user may open. memory_bytes: what it
     may take. Raises GatewayError."""
     program = next((found for each in REDIS_PROGRAMS if (found := shutil.which(each))), None)
@@ -51,7 +52,7 @@ def own_redis(directory: Path, memory_bytes: int, stack: ExitStack) -> str:
             "no server answers at [scale] redis_url, and there is no redis-server to start; "
             "`apt-get install redis-server` brings one, or --redis names one"
         )
-    path = _socket_directory(directory, stack) / "redis.sock"
+    path = _socket_directory(directory, places) / "redis.sock"
     path.unlink(missing_ok=True)
     command = [
         program, "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "600",
@@ -59,11 +60,12 @@ def own_redis(directory: Path, memory_bytes: int, stack: ExitStack) -> str:
         "--maxmemory-policy", "noeviction", "--dir", str(directory.absolute()),
     ]  # fmt: skip
     url = f"unix://{path}"
-    _run(command, directory / "redis.log", lambda: path.exists() and answers(url), stack)
+    child = Child("redis", command, dict(os.environ), directory / "redis.log", options=ALONE)
+    _start(child, lambda: path.exists() and answers(url), servers)
     return url
 
 
-def own_postgres(directory: Path, stack: ExitStack) -> str:
+def own_postgres(directory: Path, places: ExitStack, servers: list[Child]) -> str:
     """The connection string of a server behind a socket that only its user may open. Its data is in
     `postgres` below the directory, and is there at the next start. Raises GatewayError."""
     if find_spec("psycopg") is None:
@@ -84,7 +86,7 @@ def own_postgres(directory: Path, stack: ExitStack) -> str:
         )  # fmt: skip
         if made.returncode:
             raise GatewayError(f"--postgres: {initdb}: {' '.join(made.stderr.split())}")
-    sockets = _socket_directory(home, stack, account)
+    sockets = _socket_directory(home, places, account)
     settings = {
         "listen_addresses": "", "unix_socket_directories": str(sockets),
         "unix_socket_permissions": "0700",
@@ -101,7 +103,11 @@ def own_postgres(directory: Path, stack: ExitStack) -> str:
             return False
         return True
 
-    _run(command, directory / "postgres.log", there, stack, end=signal.SIGINT, account=account)
+    child = Child(
+        "postgres", command, dict(os.environ), directory / "postgres.log", signal.SIGINT,
+        {**ALONE, **account},
+    )  # fmt: skip
+    _start(child, there, servers)
     return dsn
 
 
@@ -123,6 +129,8 @@ def _server_account(home: Path) -> dict[str, Any]:
     """As whom Popen starts Postgres: it refuses to run as root. The directory becomes theirs."""
     if os.geteuid() != 0:
         return {}
+    import pwd  # not every system has it
+
     try:
         user = pwd.getpwnam(SERVER_USER)
     except KeyError:
@@ -134,32 +142,25 @@ def _server_account(home: Path) -> dict[str, Any]:
 
 
 def _socket_directory(
-    directory: Path, stack: ExitStack, account: dict[str, Any] | None = None
+    directory: Path, places: ExitStack, account: dict[str, Any] | None = None
 ) -> Path:
     """That directory, unless its name is too long for the name of a socket."""
     path = directory.absolute()
     if len(os.fsencode(path)) > SOCKET_PATH_MAX:
-        path = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        path = Path(places.enter_context(tempfile.TemporaryDirectory()))
         if account:
             os.chown(path, account["user"], account["group"])
     return path
 
 
-def _run(
-    command: Sequence[str], log_path: Path, there: Callable[[], bool], stack: ExitStack, *,
-    end: int = signal.SIGTERM, account: dict[str, Any] | None = None,
-) -> None:  # fmt: skip
-    """Start a server, and wait until it is there. end: the signal that ends it in order."""
-    with log_path.open("ab") as log:
-        process = subprocess.Popen(
-            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd="/",
-            start_new_session=True, **(account or {}),
-        )  # fmt: skip
-    stack.callback(process.wait)
-    stack.callback(process.send_signal, end)
+def _start(child: Child, there: Callable[[], bool], servers: list[Child]) -> None:
+    """Start it, and wait until it is there."""
     clock, waiting = SystemClock(), StopFlag()
-    due_ns = clock.monotonic_ns() + int(START_S_MAX * NANOS)
+    servers.append(child)
+    child.start(clock.monotonic_ns())
+    due_ns = child.started_ns + int(START_S_MAX * NANOS)
     while not there():
-        if process.poll() is not None or clock.monotonic_ns() > due_ns:
-            raise GatewayError(f"{command[0]} did not start; see {log_path}")
+        assert child.process is not None
+        if child.process.poll() is not None or clock.monotonic_ns() > due_ns:
+            raise GatewayError(f"{child.command[0]} did not start; see {child.log}")
         waiting.wait(LOOK_S)

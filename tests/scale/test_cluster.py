@@ -118,7 +118,7 @@ def test_programs_of_postgres_that_are_missing_are_one_clear_line(tmp_path, monk
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(own_servers, "INSTALLED", tmp_path)
     with ExitStack() as stack, pytest.raises(GatewayError) as caught:
-        own_servers.own_postgres(tmp_path, stack)
+        own_servers.own_postgres(tmp_path, stack, [])
     assert str(caught.value) == (
         "--postgres: there is no program initdb to start a server with; "
         "`apt-get install postgresql` brings one, or --postgres DSN names a server"
@@ -209,6 +209,13 @@ def test_a_cluster_trades_survives_a_kill_and_stops_in_order(tmp_path, open_dire
         wait_until(lambda: len(re.findall(r"process (\d+)", log.read_text())) == 2, 60)
         wait_until(lambda: answers(url, "GET", "/ready") == 200, 60)
 
+        # so is its Redis, which has nothing then
+        pids = re.compile(r"^(\d+):M", re.MULTILINE)
+        [pid] = set(pids.findall((place / "redis.log").read_text()))
+        os.kill(int(pid), signal.SIGKILL)
+        wait_until(lambda: len(set(pids.findall((place / "redis.log").read_text()))) == 2, 60)
+        wait_until(lambda: answers(url, "GET", "/ready") == 200, 60)
+
         # and what each group's engine took is in Postgres
         [dsn] = re.findall(r"^postgres: (.*)$", (tmp_path / "out").read_text(), re.MULTILINE)
         with psycopg.connect(dsn, autocommit=True) as looking:
@@ -223,7 +230,9 @@ def test_a_cluster_trades_survives_a_kill_and_stops_in_order(tmp_path, open_dire
             os.killpg(process.pid, signal.SIGKILL)
     assert code == 1  # something had ended by itself
     told = (tmp_path / "out").read_text()
-    assert re.findall(r"(\S+) ended with (\S+);", told) == [("engine-usd", "-9")]
+    assert re.findall(r"(\S+) ended with (\S+);", told) == [
+        ("engine-usd", "-9"), ("redis", "-9")
+    ]  # fmt: skip
     assert "database system is shut down" in (place / "postgres.log").read_text()
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(dsn)
