@@ -177,7 +177,10 @@ class Config:
             left = ", ".join(each for each in symbols_of(named) if each in symbols)
             return replace(section, restricted_symbols=left)  # type: ignore[type-var]
 
-        scale = replace(self.scale, market_groups=f"{group}: {' '.join(symbols)}", home_group="")
+        scale = replace(
+            self.scale, market_groups=f"{group}: {' '.join(symbols)}", home_group="",
+            redis_url=self.scale.redis_url_of(group), redis_urls="",
+        )  # fmt: skip
         return replace(
             self, web=web, scale=scale, risk=own(self.risk),
             instruments=tuple(each for each in self.instruments if each.symbol in symbols),

@@ -41,6 +41,7 @@ from oms.setting_rules import (
     ORIGINS,
     PATH,
     REDIS,
+    REDIS_OF_GROUPS,
     SCHEMA,
     STEP,
     SYMBOLS,
@@ -416,9 +417,10 @@ class WebConfig(Section):
 class ScaleConfig(Section):
     """The same program split by role over Redis Streams: `engine`, `api`, `broadcast`, `cluster`.
 
-    redis_url: where the server is. market_groups: which symbols each engine has; quote: one group
-    for each quote asset, named as it is in lower case; none named: one group, `main`, has all.
-    home_group: whose journal has users, keys, sessions; "": the first.
+    redis_url: where the server is. redis_urls: the same of groups that have servers of their own.
+    market_groups: which symbols each engine has; quote: one group for each quote asset, named as it
+    is in lower case; none named: one group, `main`, has all. home_group: whose journal has users,
+    keys, sessions; "": the first.
     lag_max: requests of a group that no engine has answered yet; with so many, an api answers 503.
     turns_kept: turns that subscribers may be behind before they need a snapshot. replies_kept: of
     one api. deliveries_max: how often an engine may die of one request before it is set aside.
@@ -426,6 +428,7 @@ class ScaleConfig(Section):
     """
 
     redis_url: Annotated[str, REDIS] = "redis://127.0.0.1:6379/0"
+    redis_urls: Annotated[str, REDIS_OF_GROUPS] = ""
     market_groups: Annotated[str, MARKET_GROUPS] = ""
     home_group: Annotated[str, HOME_GROUP] = ""
     lag_max: Annotated[int, whole(1, 10_000_000)] = 20_000
@@ -445,6 +448,20 @@ class ScaleConfig(Section):
             return  # with_groups names them
         if self.home_group and self.home_group not in self.names:
             raise ValidationError("home_group", self.home_group, "one of " + ", ".join(self.names))
+        named = [each.partition("=")[0] for each in self.redis_urls.split()]
+        if not set(named) <= set(self.names) or len(set(named)) < len(named):
+            expected = "each of them once at most: " + ", ".join(self.names)
+            raise ValidationError("redis_urls", ", ".join(named), expected)
+
+    def redis_url_of(self, group: str) -> str:
+        """Where the server of a group is."""
+        own = dict(each.split("=", 1) for each in self.redis_urls.split())
+        return own.get(group, self.redis_url)
+
+    def at_server_of(self, group: str) -> tuple[str, ...]:
+        """The groups at the same Redis server as this one, itself too, in their order."""
+        url = self.redis_url_of(group)
+        return tuple(name for name in self.names if self.redis_url_of(name) == url)
 
     @property
     def by_quote(self) -> bool:

@@ -42,7 +42,7 @@ class Rule(NamedTuple):
 def masked(text: str) -> str:
     """A setting as it is printed and logged: of an address with a password without that."""
     text = re.sub(r"(://[^/\s:@]*):[^/\s]*@", r"\1:***@", text)
-    return re.sub(r"([?&]password=)[^&\s]*", r"\1***", text)
+    return re.sub(r"([?&](sentinel_)?password=)[^&\s]*", r"\1***", text)
 
 
 def whole(low: int, high: int) -> Rule:
@@ -205,9 +205,19 @@ NETWORKS = text(
     "addresses or networks such as 10.0.0.0/8, separated by commas, or nothing",
     _listed("[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?", True),
 )
+_SENTINELS = rf"rediss?\+sentinel://([^\s/]+@)?{_ADDRESS}(,{_ADDRESS})*/[\w.-]+(/[0-9]+)?(\?\S*)?"
+_REDIS = rf"((rediss?|unix)://\S{{1,1000}}|{_SENTINELS})"
 REDIS = text(
-    "redis://, rediss:// or unix:// with the place of a server, such as redis://127.0.0.1:6379/0",
-    r"(rediss?|unix)://[^\s]{1,1000}",
+    "redis://, rediss:// or unix:// with the place of a server, such as redis://127.0.0.1:6379/0, "
+    "or redis+sentinel:// with places of Sentinels and a name, such as "
+    "redis+sentinel://a:26379,b:26379/oms",
+    _REDIS,
+)
+_OF_GROUP = rf"[A-Za-z0-9_-]{{1,32}}={_REDIS}"
+REDIS_OF_GROUPS = text(
+    "groups with servers of their own, such as usd=redis://a:6379/0 inr=redis://b:6379/0, or "
+    "nothing",
+    rf"\s*({_OF_GROUP}(\s+{_OF_GROUP})*)?\s*",
 )
 _NAMED = r"[A-Za-z0-9_-]{1,32}\s*:\s*[A-Z0-9._-]{1,32}(\s+[A-Z0-9._-]{1,32})*"
 BY_QUOTE = "quote"  # [scale] market_groups: one for each quote asset

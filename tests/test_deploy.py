@@ -10,6 +10,7 @@ import pytest
 
 from oms.cli import build_parser
 from oms.commands.serving import serve
+from oms.config import Config, load_config
 from oms.sections import ProjectionConfig, ScaleConfig, StoreConfig
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -111,6 +112,71 @@ def test_units_name_schemas_as_cluster_does():
     assert journal in engine
     assert "\nEnvironment=OMS__PROJECTION__SCHEMA=public_%i\n" in filler
     assert (StoreConfig().schema, ProjectionConfig().schema) == ("oms", "public")
+
+
+def example() -> dict[str, str]:
+    """What .env.example gives, with secrets as if they were filled in."""
+    text = (DEPLOY / ".env.example").read_text(encoding="utf-8")
+    given = re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE)
+    return {name: value or "filled-in" for name, value in given}
+
+
+def settings_with(environment: dict[str, str]) -> Config:
+    """The shipped settings and such an environment; every variable of ours is a setting."""
+    ours = {name: value for name, value in environment.items() if name.startswith("OMS__")}
+    return load_config(ROOT / "config.ini", ours)
+
+
+def test_each_service_of_compose_finds_its_settings_and_its_servers():
+    """As compose gives them: .env, then the service's own, in which it puts variables of .env. The
+    Redis there has room for what its groups may take."""
+    yaml = pytest.importorskip("yaml")
+    pytest.importorskip("redis")
+    from oms.roles.memory import memory_max
+
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    given = example()
+    groups, fillers = set(), set()
+    for name, service in services.items():
+        if "build" not in service:
+            continue
+        own = {
+            key: re.sub(r"\$\{(\w+)\}", lambda found: given[found[1]], value)
+            for key, value in service["environment"].items()
+        }
+        config = settings_with({**given, **own})
+        if name.startswith("filler-"):
+            assert conninfo(config.projection.dsn)["host"] in services
+            assert config.projection.schema == "public_" + name.partition("-")[2]
+            fillers.add(name.partition("-")[2])
+            continue
+        assert config.scale.redis_url == "redis://:filled-in@redis:6379/0"
+        assert config.web.allowed_hosts == "localhost,127.0.0.1"
+        groups.update(config.scale.names)
+        words = services["redis"]["command"]
+        assert words[words.index("--maxmemory") + 1] == "1gb"
+        assert sum(memory_max(config.scale, config.scale.home).values()) < 2**30
+    assert groups == fillers == {"inr", "usd"}
+    mounted = {each.partition(":")[0] for service in services.values()
+               for each in service.get("volumes", ())}  # fmt: skip
+    assert mounted == {"postgres", "engine-inr", "engine-usd"}
+
+
+def conninfo(dsn: str) -> dict[str, str]:
+    return dict(each.split("=") for each in dsn.split())
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_environment_of_a_unit_is_settings(role):
+    """With the example as /etc/oms.env, and the lines that a journal in Postgres needs taken in."""
+    text = (DEPLOY / f"oms-{role}@.service").read_text(encoding="utf-8")
+    lines = re.findall(r"^#?Environment=(.*)$", text, re.MULTILINE)
+    own = dict(word.split("=", 1) for line in lines for word in line.replace("%i", "usd").split())
+    if role in ("engine", "db-filler"):
+        own["OMS__STORE__DSN"] = "dbname=oms"
+    store = settings_with({**example(), **own}).store
+    expected = ("postgres", "oms_usd") if own else ("sqlite", "oms")
+    assert (store.kind, store.schema) == expected
 
 
 def test_compose_starts_commands_that_there_are():

@@ -187,8 +187,8 @@ ALWAYS = {
     "access_token_s sign_up play_money requests_max orders_max cancels_max address_max "
     "address_connections_max user_sockets_max address_sockets_max",
     # `engine`, `api`, `broadcast` and `cluster` read it, `run` and `serve` never do
-    "scale": "redis_url market_groups home_group lag_max turns_kept replies_kept deliveries_max "
-    "call_timeout_s",
+    "scale": "redis_url redis_urls market_groups home_group lag_max turns_kept replies_kept "
+    "deliveries_max call_timeout_s",
     "log": "level json rotate_bytes rotate_files",
     "simulate": "seconds rate seed",
     # scales, steps and assets count without a ledger, too: in limits; a reference price in calls

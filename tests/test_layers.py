@@ -51,7 +51,7 @@ EXTRAS = {  # packages of others; everything else runs without them
         "stores/partitions.py", "stores/postgres.py", "stores/postgres_link.py",
         "stores/projection.py",
     },
-    "redis": {"transport/server.py"},
+    "redis": {"transport/sentinel.py", "transport/server.py"},
 }  # fmt: skip
 SPLIT = ("transport/", "roles/")  # what the extra `scale` brings beside redis is for these
 WEB = "gateways/web/"  # what the extra `server` brings is for these files alone

@@ -6,42 +6,38 @@ Owner: MainThread. It starts processes, starts those again that end, and ends al
 import argparse
 import os
 import secrets
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from oms.clock import NANOS, SystemClock
-from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, say, whole_number
+from oms.clock import SystemClock
+from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, whole_number
+from oms.commands.children import Child, end
+from oms.commands.own_servers import answers, own_postgres, own_redis
 from oms.commands.roles import needs_scale
 from oms.commands.sandbox import settings_text
 from oms.config import CONFIG_PATH, Config, load_config
-from oms.errors import ConfigError, GatewayError, TransportError
+from oms.errors import ConfigError, GatewayError
 from oms.gateways.master import VARIABLE
 from oms.sections import ONE_GROUP, groups_by_quote, groups_text
 from oms.setting_rules import REDIS, masked
 from oms.turn.threads import StopFlag
 
 TICK_S = 0.1
-START_S_MAX = 10.0
-STOP_S_MAX = 10.0
-SOCKET_PATH_MAX = 100  # bytes that a system takes at least
-AGAIN_NS_MIN, AGAIN_NS_MAX = NANOS // 2, 10 * NANOS
-STEADY_NS = 30 * NANOS  # who runs so long is started again at once
 COUNT_MAX = 64
+OWN = "own"  # --postgres without a DSN
 CLUSTER = """\
 Starts engines, apis and broadcasts on this machine, each a process with a directory of its own
 below the data directory, and a Redis server if there is none where [scale] redis_url says. What
 ends is started again. Without a config.ini in the data directory it writes that of a sandbox: a
 market that never closes, and play money for whoever signs up. With [store] kind = postgres each of
-several groups has its journal in a schema of its own, such as oms_usd. With [projection] dsn each
-engine has a db-filler, of several groups into a schema each. Needs the extra `scale`."""
+several groups has its journal in a schema of its own, such as oms_usd. With [projection] dsn or
+--postgres each engine has a db-filler, of several groups into a schema each. Needs the extra
+`scale`."""
 
 
 def add_to(add: AddCommand) -> None:
@@ -56,60 +52,10 @@ def add_to(add: AddCommand) -> None:
             help=f"how many (default: {count})",
         )  # fmt: skip
     option("--redis", metavar="URL", default="", help="a server, instead of [scale] redis_url")
-    option("--postgres", metavar="DSN", default="", help="instead of [projection] dsn")
-
-
-@dataclass
-class Child:
-    """One process, as it is to be."""
-
-    name: str
-    command: list[str]
-    environment: dict[str, str]
-    log: Path
-    process: subprocess.Popen[bytes] | None = None
-    started_ns: int = 0
-    again_ns: int = 0
-    pause_ns: int = AGAIN_NS_MIN
-    endings: int = field(default=0)
-
-    def start(self, now_ns: int) -> None:
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command, env=self.environment, stdout=log, stderr=log,
-                stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-        self.started_ns = now_ns
-
-    def look(self, now_ns: int) -> None:
-        """Start it again if it has ended; not at once if it ends again and again."""
-        if self.process is None:
-            if now_ns >= self.again_ns:
-                self.start(now_ns)
-            return
-        code = self.process.poll()
-        if code is None:
-            return
-        self.endings += 1
-        steady = now_ns - self.started_ns > STEADY_NS
-        self.pause_ns = AGAIN_NS_MIN if steady else min(2 * self.pause_ns, AGAIN_NS_MAX)
-        say(f"{self.name} ended with {code}; again in {self.pause_ns / NANOS:g} s, see {self.log}")
-        self.process, self.again_ns = None, now_ns + self.pause_ns
-
-    def stop(self, number: int) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(number)
-
-    def wait(self) -> None:
-        if self.process is None:
-            return
-        try:
-            self.process.wait(STOP_S_MAX)
-        except subprocess.TimeoutExpired:
-            say(f"{self.name} did not stop within {STOP_S_MAX:g} s")
-            self.process.kill()
-            self.process.wait()
+    option(
+        "--postgres", metavar="DSN", nargs="?", const=OWN, default="",
+        help="instead of [projection] dsn; without DSN: a server of its own, in the data directory",
+    )  # fmt: skip
 
 
 def cluster(args: argparse.Namespace, place: Place) -> int:
@@ -125,27 +71,22 @@ def cluster(args: argparse.Namespace, place: Place) -> int:
             before = signal.signal(number, _stopper(stop))
             stack.callback(signal.signal, number, before)
         environment = _environment(place.directory, groups)
-        url = args.redis or config.scale.redis_url
-        REDIS.check("--redis", url, url)
-        if not answers(url):
-            if args.redis:
-                raise GatewayError(f"--redis {masked(url)}: no server answers there")
-            url = _own_redis(place.directory, stack)
-        environment["OMS__SCALE__REDIS_URL"] = url
-        if args.postgres:
-            environment["OMS__PROJECTION__DSN"] = args.postgres
-        children = _children(args, place.directory, path, config, list(groups), environment)
-        stack.callback(_end, children)
-        told = f"redis: {masked(url)}\n" + "".join(
-            f"{each.name}: {each.log}\n" for each in children
-        )
+        places = stack.enter_context(
+            ExitStack()
+        )  # directories of sockets: there until servers have ended
+        servers: list[Child] = []
+        stack.callback(end, servers)
+        told = _servers(args, place.directory, config, groups, environment, places, servers)
+        roles = _children(args, place.directory, path, config, list(groups), environment)
+        stack.callback(_end, roles)
+        told += "".join(f"{each.name}: {each.log}\n" for each in roles)
         print(told, end="", flush=True)
         clock = SystemClock()
         while not stop.is_set():
-            for child in children:
+            for child in (*servers, *roles):
                 child.look(clock.monotonic_ns())
             stop.wait(TICK_S)
-    return EXIT_OK if not any(each.endings for each in children) else EXIT_FAILED
+    return EXIT_OK if not any(each.endings for each in (*servers, *roles)) else EXIT_FAILED
 
 
 def _stopper(stop: StopFlag) -> Callable[[int, FrameType | None], None]:
@@ -200,48 +141,39 @@ def _environment(directory: Path, groups: dict[str, tuple[str, ...]]) -> dict[st
     }  # fmt: skip
 
 
-def answers(url: str) -> bool:
-    """Is there a server?"""
-    from oms.transport.server import Server
+def _servers(
+    args: argparse.Namespace, directory: Path, config: Config, groups: dict[str, tuple[str, ...]],
+    environment: dict[str, str], places: ExitStack, servers: list[Child],
+) -> str:  # fmt: skip
+    """Where Redis and Postgres are, for the processes and to print. Those that nobody names are
+    started, and are in `servers` then."""
+    from oms.roles.memory import memory_max
 
-    server = Server(url, 1.0)
-    try:
-        server.call("PING")
-    except TransportError:
-        return False
-    finally:
-        server.close()
-    return True
-
-
-def _own_redis(directory: Path, stack: ExitStack) -> str:
-    """A server that this machine has, behind a socket that only this user may open."""
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
-        raise GatewayError(
-            "no server answers at [scale] redis_url, and there is no redis-server to start; "
-            "`apt-get install redis-server` brings one, or --redis names one"
-        )
-    path = directory.absolute() / "redis.sock"
-    if len(os.fsencode(path)) > SOCKET_PATH_MAX:
-        path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "redis.sock"
-    command = [
-        program, "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "600",
-        "--save", "", "--appendonly", "no", "--maxmemory", "512mb", "--maxmemory-policy",
-        "noeviction", "--dir", str(directory.absolute()),
-    ]  # fmt: skip
-    with (directory / "redis.log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    stack.callback(process.wait)
-    stack.callback(process.terminate)
-    url, clock = f"unix://{path}", SystemClock()
-    due_ns = clock.monotonic_ns() + int(START_S_MAX * NANOS)
-    waiting = StopFlag()
-    while not (path.exists() and answers(url)):
-        if process.poll() is not None or clock.monotonic_ns() > due_ns:
-            raise GatewayError(f"{program} did not start; see {directory / 'redis.log'}")
-        waiting.wait(TICK_S / 5)
-    return url
+    if args.redis:
+        REDIS.check("--redis", args.redis, args.redis)
+    named = environment["OMS__SCALE__MARKET_GROUPS"]
+    scale = replace(
+        config.scale, market_groups=named, redis_url=args.redis or config.scale.redis_url
+    )
+    url = scale.redis_url
+    shared = [name for name in groups if scale.redis_url_of(name) == url]
+    if shared and not answers(url):
+        if args.redis:
+            raise GatewayError(f"--redis {masked(url)}: no server answers there")
+        needs = memory_max(scale, shared[0], args.apis + args.broadcasts)
+        url = own_redis(directory, sum(needs.values()), places, servers)
+    environment["OMS__SCALE__REDIS_URL"] = url
+    told = f"redis: {masked(url)}\n" if shared else ""
+    told += "".join(
+        f"redis of {name}: {masked(scale.redis_url_of(name))}\n"
+        for name in groups if name not in shared
+    )  # fmt: skip
+    if args.postgres == OWN:
+        args.postgres = own_postgres(directory, places, servers)
+        told += f"postgres: {args.postgres}\n"
+    if args.postgres:
+        environment["OMS__PROJECTION__DSN"] = args.postgres
+    return told
 
 
 def _children(
@@ -277,9 +209,5 @@ def _children(
 def _end(children: list[Child]) -> None:
     """Front doors first, so that nothing is asked of engines that go; fillers last."""
     ends = ("api-", "broadcast-"), ("engine-",), ("filler-",)
-    for those in ([each for each in children if each.name.startswith(names)] for names in ends):
-        for child in those:
-            with suppress(ProcessLookupError):
-                child.stop(signal.SIGTERM)
-        for child in those:
-            child.wait()
+    for names in ends:
+        end([each for each in children if each.name.startswith(names)])

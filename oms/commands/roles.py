@@ -83,7 +83,7 @@ def engine(args: argparse.Namespace, place: Place) -> int:
     group = args.group or place.config.scale.names[0]
 
     def opened(app: App, stack: ExitStack) -> None:
-        made = Engine(app.manager, group)
+        made = Engine(app.manager, group, place.config.scale)
         made.open()
         made.start(app.on_failure)
         stack.callback(made.stop)

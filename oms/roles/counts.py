@@ -23,7 +23,7 @@ from oms.shared import Used
 from oms.transport.counting import BEGIN_ATTEMPT, FORGIVE, REMEMBER, SETTLE, TAKE
 from oms.transport.keys import Keys
 from oms.transport.scripts import Script
-from oms.transport.server import Circuit, Server
+from oms.transport.server import Circuit, Server, SideServer
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +42,9 @@ class Counts:
         self, keys: Keys, client: str, clock: Clock, server: Callable[[], Server], circuit: Circuit
     ) -> None:
         self._keys, self._client, self._clock = keys, client, clock
-        self._make, self._circuit = server, circuit
+        self._side = SideServer(server, circuit)
+        self._asked: Server | None = None
         self._attempts = Attempts()  # what is known here
-        self._server: Server | None = None
         self._since = ""  # the name of the counts, as it is known here
         self._behind = True  # Redis may not have what is known here of attempts
         self._anew = False  # nor what was used of allowances
@@ -124,9 +124,9 @@ class Counts:
             return answer
 
     def _run(self, script: Script, keys: Sequence[str], given: Sequence[Any], settles: bool) -> Any:
-        if self._circuit.failures:
-            raise TransportError(self._circuit.why)
-        server = self._server = self._server or self._make()
+        server = self._side.get()
+        if server is not self._asked:  # the one before may have had what this one lacks
+            self._asked, self._behind = server, True
         for _ in range(TRIES_MAX):
             if self._behind:
                 self._remember(server)
@@ -168,9 +168,7 @@ class Counts:
 
     def close(self) -> None:
         with self._lock:
-            if self._server is not None:
-                self._server.close()
-                self._server = None
+            self._side.close()
 
 
 def _id(key: Tried) -> str:

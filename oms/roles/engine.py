@@ -21,7 +21,7 @@ from oms.roles.telling import Telling
 from oms.sections import ScaleConfig
 from oms.transport.keys import Keys
 from oms.transport.scripts import CLAIM
-from oms.transport.server import Circuit, Server, check_server
+from oms.transport.server import Circuit, Server, check_server, warn_of_memory
 from oms.turn.threads import Job, Worker
 
 ANSWERING = 2  # threads
@@ -33,11 +33,14 @@ NEW_MAX = 50_000
 
 class Engine:
     """What the three jobs share. Raises TransportError and FencedError from `open`: a server that
-    cannot be had, a group that another engine serves."""
+    cannot be had, a group that another engine serves.
 
-    def __init__(self, oms: OrderManagement, group: str) -> None:
+    scale: of all groups; None: as the order manager has it, which may know of its own alone.
+    """
+
+    def __init__(self, oms: OrderManagement, group: str, scale: ScaleConfig | None = None) -> None:
         self.oms = oms
-        self.config: ScaleConfig = oms.config.scale
+        self.config: ScaleConfig = scale or oms.config.scale
         self.keys = Keys(group)
         self.pace = SystemClock()  # Redis is outside: no test's clock moves it
         self.circuit = Circuit()
@@ -50,7 +53,8 @@ class Engine:
         self.room = threading.Event()  # some were answered
 
     def server(self, *, reads: bool = False) -> Server:
-        return Server(self.config.redis_url, self.config.call_timeout_ns / NANOS, reads=reads)
+        url = self.config.redis_url_of(self.keys.group)
+        return Server(url, self.config.call_timeout_ns / NANOS, reads=reads)
 
     def open(self) -> None:
         """Become the group's engine, and tell what the journal has that Redis has not."""
@@ -58,7 +62,9 @@ class Engine:
         self.fence = (journal, number)
         server = self.server()
         try:
-            check_server(server, memory_max(self.config))
+            memory, group = check_server(server), self.keys.group
+            if group == self.config.at_server_of(group)[0]:  # one of them says it
+                warn_of_memory(memory, memory_max(self.config, group))
             self.claim(server)
             self.asks.begin(server)
             self.telling.open(server)

@@ -97,7 +97,8 @@ class Link:
         return future
 
     def server(self, *, reads: bool = False) -> Server:
-        return Server(self.config.redis_url, self.config.call_timeout_ns / NANOS, reads=reads)
+        url = self.config.redis_url_of(self.group)
+        return Server(url, self.config.call_timeout_ns / NANOS, reads=reads)
 
     def instrument_of(self, symbol: str) -> Instrument | None:
         return self.mirror.known.get(symbol)

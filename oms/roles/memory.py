@@ -54,13 +54,15 @@ class Kept:
             self.first = oldest.last_seq + 1
 
 
-def memory_max(config: ScaleConfig) -> dict[str, int]:
-    """Bytes that all groups may take in Redis, by what they are for. What Redis adds to an entry is
-    reckoned as a quarter of a turn."""
+def memory_max(config: ScaleConfig, group: str, doors: int = 0) -> dict[str, int]:
+    """Bytes that may be taken in the Redis server of a group, by all groups that it has, by what
+    they are for. What Redis adds to an entry is reckoned as a quarter of a turn. doors: how many
+    apis and broadcasts there are, if that is more than is reckoned with."""
     each = {
         "turns": TURNS_BYTES_MAX * 5 // 4,
         "requests": 2 * config.lag_max * ENTRY_BYTES,
-        "answers": APIS * min(config.replies_kept, WAITING_MAX) * ENTRY_BYTES,
+        "answers": max(APIS, doors) * min(config.replies_kept, WAITING_MAX) * ENTRY_BYTES,
         "set aside": DEAD_KEPT * ENTRY_BYTES,
     }
-    return {name: size * len(config.names) for name, size in each.items()}
+    groups = config.at_server_of(group)
+    return {name: size * len(groups) for name, size in each.items()}

@@ -18,7 +18,7 @@ from oms.errors import TransportError
 from oms.transport.counting import MEMORY, TAKE_NAME
 from oms.transport.keys import Keys
 from oms.transport.scripts import Script
-from oms.transport.server import Circuit, Server
+from oms.transport.server import Circuit, Server, SideServer
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ class Once:
     def __init__(
         self, keys: Keys, clock: Clock, server: Callable[[], Server], circuit: Circuit
     ) -> None:
-        self._keys, self._clock, self._make, self._circuit = keys, clock, server, circuit
-        self._server: Server | None = None
+        self._keys, self._clock = keys, clock
+        self._side = SideServer(server, circuit)
         self._lock = threading.Lock()
 
     def memory(self) -> str:
@@ -61,15 +61,10 @@ class Once:
         return None if found < 0 else bool(found)
 
     def _run(self, script: Script, keys: Sequence[str], given: Sequence[Any]) -> Any:
-        if self._circuit.failures:
-            raise TransportError(self._circuit.why)
         with self._lock:
             begun = [secrets.token_hex(8), self._clock.wall_ns() // MILLIS]
-            server = self._server = self._server or self._make()
-            return server.run(script, [self._keys.taken, *keys], [*begun, *given])
+            return self._side.get().run(script, [self._keys.taken, *keys], [*begun, *given])
 
     def close(self) -> None:
         with self._lock:
-            if self._server is not None:
-                self._server.close()
-                self._server = None
+            self._side.close()

@@ -62,6 +62,7 @@ class Receiving:
         self._link = link
         self._server: Server | None = None
         self.last = "0-0"  # of the stream of answers; those before it may go
+        self._anew = False  # another server is the primary, perhaps
         self._held: deque[Held] = deque()
         self.times = {hop: Histogram() for hop in TIMED}
         self._asked: dict[str, int] = {}  # when questions of our own were asked
@@ -77,8 +78,9 @@ class Receiving:
     # --- the sending thread ---
 
     def begin_again(self) -> None:
-        """The stream of answers is a new one."""
+        """The stream of answers is a new one, or is on another server."""
         self.last = "0-0"
+        self._anew = True
         self.ask_again()
 
     def ask_again(self) -> None:
@@ -94,6 +96,10 @@ class Receiving:
     def step(self) -> None:
         link = self._link
         try:
+            if self._anew and self._server is not None:
+                self._server.close()
+                self._server = None
+            self._anew = False
             server = self._server = self._server or link.server(reads=True)
             self._receive(server)
         except TransportError as error:
@@ -115,11 +121,13 @@ class Receiving:
     def _receive(self, server: Server) -> None:
         link, mirror = self._link, self._link.mirror
         replies, turns = link.keys.replies(link.client), link.keys.turns
-        last = self.last
+        last, told_seq = self.last, link.told_seq
         ids = {replies: last}
         if mirror.seq and TURNS not in self._asked:
             ids[turns] = turn_id(mirror.seq)
         found = server.read(ids, READ_MAX)
+        if turns in ids and turns not in found and mirror.seq < told_seq:
+            self._ask(TURNS, self._fill, mirror.seq)  # Redis had it, and lost it
         for entry in found.get(turns, ()):
             if not self._read_turn(seq_of(entry[0]), *payload(entry)):
                 break

@@ -48,6 +48,7 @@ class Sending:
         self._queue: deque[int] = deque()
         self._filled = threading.Event()
         self._server: Server | None = None
+        self._run_id = ""  # of the Redis that has what was sent
         self.perhaps_sent: set[int] = set()  # by a call that failed, or before Redis lost its data
         self._tick_ns = self._beat = 0
 
@@ -157,13 +158,14 @@ class Sending:
             ("PEXPIRE", replies, REPLIES_MS), ("GET", link.keys.alive),
             ("XTRIM", replies, "MINID", link.receiving.last),
         ])  # fmt: skip
-        if not kept:  # a new server, or one that lost its data
+        if not kept or server.run_id != self._run_id:  # it lost what it had, or the latest of it
             server.all([
                 ("XADD", replies, "*", "v", "0", "e", ""), ("PEXPIRE", replies, REPLIES_MS),
             ])  # fmt: skip
             link.receiving.begin_again()
             link.arms.begin_again()
             self._send_again()
+            self._run_id = server.run_id
         if said is not None:
             found = msgspec.json.decode(said)
             if found["beat"] != self._beat:  # else it is what a silent engine said last

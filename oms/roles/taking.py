@@ -88,11 +88,11 @@ class Commands:
         except TransportError as error:
             if isinstance(error, ServerRefusalError) and error.code == "NOGROUP":
                 log.warning("Redis lost its data: the group of readers is made anew")
-                self._last = "0-0"
             elif not self._failed:
                 log.warning("requests wait for Redis: %s", error)
             # An answer that was lost may have had requests in it: they are pending since.
             self._failed = self._pending = True
+            self._last = "0-0"  # later ids may be lower: of another server, with a clock of its own
             self._stopping.wait(IDLE_S)
 
     def _recover(self, server: Server) -> None:

@@ -17,7 +17,7 @@ from oms.clock import NANOS
 from oms.errors import FencedError, TransportError
 from oms.reject_reasons import RejectReason
 from oms.responses import OrderResponse
-from oms.roles.memory import Kept, memory_max
+from oms.roles.memory import Kept
 from oms.roles.questions import answered_told
 from oms.roles.turns import entry_of, made_again
 from oms.transport.keys import Keys, seq_of, turn_id
@@ -242,7 +242,7 @@ class Telling:
     def _look_again(self, server: Server) -> None:
         """Redis was away: it may have lost what it had, or be another one."""
         keys = self._engine.keys
-        check_server(server, memory_max(self._engine.config))
+        check_server(server)
         self._engine.claim(server)
         last = last_turn(server, keys)
         self._kept.begin(server, keys, last)

@@ -54,6 +54,11 @@ def connect(dsn: str, name: str) -> psycopg.Connection[tuple[object, ...]]:
     return link
 
 
+def dsn_of(**given: str) -> str:
+    """A connection string, with what needs quotes in quotes."""
+    return make_conninfo(**given)
+
+
 def use_schema(link: psycopg.Connection[Any], schema: str, *, make: bool = False) -> None:
     """Every table is looked for and made there, and nowhere else. make: it, if it is not there."""
     named, query = sql.Identifier(schema), "SELECT FROM pg_namespace WHERE nspname = %s"

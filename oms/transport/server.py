@@ -2,6 +2,9 @@
 
 redis-py repeats commands by itself. A repeated XADD would be a second request, so that is off
 here: what became of a call that failed is unknown, and ids settle it.
+
+A connection that finds another run of Redis than before, which was started again or is the primary
+after a failover, fails first: what was there may be lost, and whoever calls looks what is.
 Owner: each thread that calls Redis has a Server of its own.
 """
 
@@ -9,13 +12,13 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     NoPermissionError,
     NoScriptError,
     OutOfMemoryError,
+    ReadOnlyError,
     RedisError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -25,6 +28,7 @@ from redis.retry import Retry
 from oms.clock import NANOS
 from oms.errors import FencedError, TransportError
 from oms.transport.scripts import FENCED, Script
+from oms.transport.sentinel import client_of
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +38,8 @@ FAILURES_MAX = 3  # in a row; then the circuit is open
 UNREACHABLE = (RedisConnectionError, RedisTimeoutError)
 FULL = "OOM"
 CODES = {NoPermissionError: "NOPERM", OutOfMemoryError: FULL}  # which redis-py takes off the text
+# Redis 6 says in the words of its own what a script met.
+NO_PRIMARY = ("-READONLY", "NOREPLICAS")
 
 Entry = tuple[bytes, list[bytes] | None]
 """The id of an entry, and its fields and values in turns; None: it was deleted meanwhile."""
@@ -53,6 +59,7 @@ class Circuit:
 
     def __init__(self) -> None:
         self.failures = 0
+        self.losses = 0  # how often it began to fail
         self.why = ""
         self._again_ns = 0
 
@@ -65,6 +72,7 @@ class Circuit:
 
     def failed(self, now_ns: int, why: str) -> None:
         pause_ns = min(BACKOFF_NS_MIN << min(self.failures, 10), BACKOFF_NS_MAX)
+        self.losses += not self.failures
         self.failures += 1
         self.why = why
         self._again_ns = now_ns + pause_ns
@@ -78,21 +86,40 @@ class Server:
     """Calls of one Redis server. Raises TransportError from every call; FencedError where the
     caller is an engine that another has taken the place of.
 
-    url: as redis-py reads it. timeout_s: of each call, and of connecting. reads: its calls may wait
-    BLOCK_S for an entry.
+    url: [scale] redis_url. timeout_s: of each call, of connecting, and of each Sentinel that is
+    asked. reads: its calls may wait BLOCK_S for an entry. run_id: of the server that it last was
+    connected to, as INFO has it; "" before.
     """
 
     def __init__(self, url: str, timeout_s: float, *, reads: bool = False) -> None:
+        self.run_id = ""
         own: dict[str, Any] = {} if url.startswith("unix:") else {"socket_keepalive": True}
-        self._client: Any = Redis.from_url(
+        self._client: Any = client_of(
             url, protocol=2, decode_responses=False, retry=Retry(NoBackoff(), 0),
             socket_timeout=timeout_s + (BLOCK_S if reads else 0), socket_connect_timeout=timeout_s,
-            health_check_interval=0, **own,
+            health_check_interval=0, redis_connect_func=self._connected, **own,
         )  # fmt: skip
         self._client.response_callbacks.clear()  # answers as Redis gives them
 
     def close(self) -> None:
         self._client.close()
+        sentinel = getattr(self._client.connection_pool, "sentinel_manager", None)
+        for each in sentinel.sentinels if sentinel is not None else ():
+            each.close()
+
+    def _connected(self, connection: Any) -> None:
+        """Right after a connection is made: is it to a primary, and to the same as before?"""
+        connection.on_connect()
+        connection.send_command("INFO")
+        facts = facts_of(connection.read_response())
+        if facts.get("redis_mode") == "cluster":
+            raise RedisConnectionError("a Redis Cluster: expected a server by itself, see scale.md")
+        role = facts.get("role", "")
+        if role != "master":
+            raise RedisConnectionError(f"INFO: expected role master, of a primary; was {role!r}")
+        before, self.run_id = self.run_id, facts.get("run_id", "")
+        if before not in ("", self.run_id):
+            raise RedisConnectionError("another run of Redis: what it had may be lost")
 
     def call(self, *command: Any) -> Any:
         """The answer to one command, as Redis gives it."""
@@ -124,20 +151,57 @@ class Server:
             return call(*given)
         except NoScriptError:
             raise
-        except UNREACHABLE as error:
-            # An answer that comes late must not be taken for that to the next call.
-            self._client.connection_pool.disconnect()
-            if isinstance(error, AuthenticationError):
-                raise ServerRefusalError(f"NOAUTH {error}") from error
-            raise TransportError(f"Redis: {error}") from error
         except RedisError as error:
             text = str(error)
+            if is_lost(error):
+                # An answer that comes late must not be taken for that to the next call.
+                self._client.connection_pool.disconnect()
+                if isinstance(error, AuthenticationError):
+                    raise ServerRefusalError(f"NOAUTH {text}") from error
+                raise TransportError(f"Redis: {text}") from error
             if text.startswith(FENCED):
                 raise FencedError(text) from error
             for kind, code in CODES.items():
                 if isinstance(error, kind) and not text.startswith(code):
                     text = f"{code} {text}"
             raise ServerRefusalError(text) from error
+
+
+class SideServer:
+    """The Server of what is called now and then beside a link. Raises TransportError while the link
+    fails. Is another one once it has failed: else a primary that was, and woke up, would answer.
+    What was lost its caller finds out: what it calls tells of which memory it is.
+
+    circuit: the link's.
+    """
+
+    def __init__(self, make: Callable[[], Server], circuit: Circuit) -> None:
+        self._make, self._circuit = make, circuit
+        self._server: Server | None = None
+        self._losses = 0
+
+    def get(self) -> Server:
+        circuit = self._circuit
+        if circuit.failures:
+            raise TransportError(circuit.why)
+        if self._losses != circuit.losses:
+            self._losses = circuit.losses
+            self.close()
+        server = self._server = self._server or self._make()
+        server.run_id = ""
+        return server
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+
+def is_lost(error: RedisError) -> bool:
+    """Is it the connection that failed, or did it lead to what is no primary any more?"""
+    if isinstance(error, (*UNREACHABLE, ReadOnlyError)):
+        return True
+    return any(word in str(error) for word in NO_PRIMARY)
 
 
 def payload(entry: Entry) -> tuple[bytes, bytes]:
@@ -149,18 +213,22 @@ def payload(entry: Entry) -> tuple[bytes, bytes]:
     return pairs.get(b"v", b""), pairs.get(b"e", b"")
 
 
-def check_server(server: Server, needs: Mapping[str, int]) -> None:
-    """Refuse a server that would throw entries away, and say what a careful one has.
-
-    needs: bytes that may be taken, by what they are for. Raises TransportError.
-    """
+def check_server(server: Server) -> int:
+    """Refuse a server that would throw entries away. Its maxmemory in bytes; 0: it has none. Raises
+    TransportError."""
     facts = facts_of(server.call("INFO", "memory"))
-    policy, memory = facts.get("maxmemory_policy", ""), int(facts.get("maxmemory", "0"))
+    policy = facts.get("maxmemory_policy", "")
     if policy != "noeviction":
         raise ServerRefusalError(
             f"EVICTION maxmemory-policy: expected noeviction, was {policy!r}: under another one "
             "Redis throws away requests that are not answered"
         )
+    return int(facts.get("maxmemory", "0"))
+
+
+def warn_of_memory(memory: int, needs: Mapping[str, int]) -> None:
+    """Say what a careful server has. memory: its maxmemory. needs: bytes that may be taken, by what
+    they are for."""
     if not memory:
         log.warning("Redis has no maxmemory: without one it takes memory until the system ends it")
     elif memory < sum(needs.values()):

@@ -724,9 +724,33 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         "        if not entry.whole:\n            pass", ("scale.unreadable",),
     ),
     Fault(
+    Fault(
         "what Redis lost is not sent again", "roles/sending.py",
         "            link.arms.begin_again()\n            self._send_again()",
-        "            link.arms.begin_again()", ("scale.remote",),
+        "            link.arms.begin_again()", ("scale.remote", "scale.sentinel"),
+    ),
+    Fault(
+        "what a promoted replica lacks is not sent again", "roles/sending.py",
+        "        if not kept or server.run_id != self._run_id:", "        if not kept:",
+        ("scale.sentinel",),
+    ),
+    Fault(
+        "turns that Redis lost are waited for", "roles/receiving.py",
+        "if turns in ids and turns not in found and mirror.seq < told_seq:", "if False:",
+        ("scale.sentinel",),
+    ),
+    Fault(
+        "another run of Redis is taken for the same", "transport/server.py",
+        'if before not in ("", self.run_id):', "if False:", ("scale.sentinel",),
+    ),
+    Fault(
+        "a replica is taken for a primary", "transport/server.py",
+        'if role != "master":', "if False:", ("scale.sentinel",),
+    ),
+    Fault(
+        "a primary that became a replica is called again", "transport/server.py",
+        "(*UNREACHABLE, ReadOnlyError)", "UNREACHABLE",
+        ("scale.sentinel",),
     ),
     Fault(
         "redis-py repeats what it sends", "transport/server.py",

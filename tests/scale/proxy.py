@@ -36,6 +36,10 @@ class Proxy:
                 with suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
 
+    def lead_to(self, to: int | Path) -> None:
+        """Connections from now on are to another server."""
+        self._to = to
+
     def heal(self) -> None:
         self.is_cut = self.stalled = False
         self.delay_s = 0.0

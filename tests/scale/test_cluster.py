@@ -5,15 +5,19 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from argparse import Namespace
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import pytest
 
 from oms.cli import main
+from oms.commands import own_servers
 from oms.commands.cluster import _children, _groups
 from oms.config import Config, StoreConfig, load_config
-from oms.errors import ConfigError
+from oms.errors import ConfigError, GatewayError
+from oms.roles.memory import memory_max
 from oms.sections import ScaleConfig
 from tests.processes import wait_until
 from tests.scale.parts import replace, with_password
@@ -86,6 +90,41 @@ def test_settings_may_ask_for_groups_by_quote_asset(tmp_path):
         load_config(path, {})
 
 
+def test_each_group_may_have_a_server_of_its_own(tmp_path):
+    """Where the settings name it; those that there are not, and those named twice, are refused."""
+    urls = "usd=redis+sentinel://a:26379,b:26379/oms inr=redis://b:1/0"
+    scale = ScaleConfig(market_groups="usd: BTC_USD, inr: TATA_INR, eur: A_EUR", redis_urls=urls)
+    assert [scale.redis_url_of(name) for name in scale.names] == [
+        "redis+sentinel://a:26379,b:26379/oms", "redis://b:1/0", "redis://127.0.0.1:6379/0"
+    ]  # fmt: skip
+    one, three = memory_max(scale, "usd"), memory_max(replace(scale, redis_urls=""), "usd")
+    assert {name: 3 * size for name, size in one.items()} == three
+    path = tmp_path / "config.ini"
+    for wrong, said in (
+        ("usd=redis://:hush@a:1/0", r"each of them once at most: main, was 'usd'"),
+        ("main=redis://a:1 main=redis://b:1", r"each of them once at most: main, was 'main, main'"),
+        ("main=a:1", r"redis_urls: expected groups with servers of their own"),
+        ("main=redis+sentinel://a:26379", r"redis_urls: expected groups with servers"),
+    ):
+        path.write_text(f"[scale]\nredis_urls = {wrong}\n")
+        with pytest.raises(ConfigError, match=said) as caught:
+            load_config(path, {})
+        assert "hush" not in str(caught.value)
+
+
+def test_programs_of_postgres_that_are_missing_are_one_clear_line(tmp_path, monkeypatch):
+    """Where neither the path nor Debian's place has them."""
+    pytest.importorskip("psycopg")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(own_servers, "INSTALLED", tmp_path)
+    with ExitStack() as stack, pytest.raises(GatewayError) as caught:
+        own_servers.own_postgres(tmp_path, stack, [])
+    assert str(caught.value) == (
+        "--postgres: there is no program initdb to start a server with; "
+        "`apt-get install postgresql` brings one, or --postgres DSN names a server"
+    )
+
+
 ADDRESSES = (
     "redis://:hush@127.0.0.1:{}/0", "redis://default:hu@sh@127.0.0.1:{}/0",
     "redis://127.0.0.1:{}/0?password=hush",
@@ -124,15 +163,25 @@ def test_the_password_of_redis_is_not_told_where_one_does(tmp_path):
     assert "hush" not in told + log.read_text()
 
 
+@pytest.fixture
+def open_directory():
+    """One that a server of another user finds its way to, as Postgres refuses to be root's."""
+    with tempfile.TemporaryDirectory(prefix="oms-") as made:
+        path = Path(made)
+        path.chmod(0o755)
+        yield path
+
+
 @pytest.mark.slow
-def test_a_cluster_trades_survives_a_kill_and_stops_in_order(tmp_path, start_postgres):
+def test_a_cluster_trades_survives_a_kill_and_stops_in_order(tmp_path, open_directory):
+    """With a Redis and a Postgres of its own."""
     psycopg = pytest.importorskip("psycopg")
     program()
-    dsn = start_postgres().new_database()
-    place = tmp_path / "trial"
+    postgres_here()
+    place = open_directory / "trial"
     command = [
         sys.executable, str(PROGRAM), "cluster", "--data-dir", str(place), "--engines", "2",
-        "--apis", "1", "--broadcasts", "1", "--postgres", dsn,
+        "--apis", "1", "--broadcasts", "1", "--postgres",
     ]  # fmt: skip
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OMS_")}
     environment["OMS__SCALE__REDIS_URL"] = "redis://127.0.0.1:1/0"  # nobody answers: it has its own
@@ -160,7 +209,15 @@ def test_a_cluster_trades_survives_a_kill_and_stops_in_order(tmp_path, start_pos
         wait_until(lambda: len(re.findall(r"process (\d+)", log.read_text())) == 2, 60)
         wait_until(lambda: answers(url, "GET", "/ready") == 200, 60)
 
+        # so is its Redis, which has nothing then
+        pids = re.compile(r"^(\d+):M", re.MULTILINE)
+        [pid] = set(pids.findall((place / "redis.log").read_text()))
+        os.kill(int(pid), signal.SIGKILL)
+        wait_until(lambda: len(set(pids.findall((place / "redis.log").read_text()))) == 2, 60)
+        wait_until(lambda: answers(url, "GET", "/ready") == 200, 60)
+
         # and what each group's engine took is in Postgres
+        [dsn] = re.findall(r"^postgres: (.*)$", (tmp_path / "out").read_text(), re.MULTILINE)
         with psycopg.connect(dsn, autocommit=True) as looking:
             for group, symbol in (("usd", "BTC_USD"), ("inr", "TATA_INR")):
                 asked = f"SELECT symbol FROM public_{group}.order_states"
@@ -172,7 +229,17 @@ def test_a_cluster_trades_survives_a_kill_and_stops_in_order(tmp_path, start_pos
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     assert code == 1  # something had ended by itself
-    assert "engine-usd ended with -9" in (tmp_path / "out").read_text()
+    told = (tmp_path / "out").read_text()
+    assert re.findall(r"(\S+) ended with (\S+);", told) == [
+        ("engine-usd", "-9"), ("redis", "-9")
+    ]  # fmt: skip
+    assert "database system is shut down" in (place / "postgres.log").read_text()
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(dsn)
+    for group in ("inr", "usd"):  # its Redis has room for both
+        log = (place / f"engine-{group}" / "output.log").read_text()
+        assert "maxmemory" not in log
+        assert "cannot be reached" not in (place / f"filler-{group}" / "output.log").read_text()
 
 
 def answers(url, method, path):
@@ -197,3 +264,14 @@ def first(look):
 
     wait_until(there, 60)
     return found[0]
+
+
+def postgres_here():
+    """Skips the test where there is no Postgres that may be started."""
+    from tests.scale.postgres.servers import NoServerError, binary, owner
+
+    try:
+        owner()
+        binary("initdb")
+    except NoServerError as why:
+        pytest.skip(str(why))

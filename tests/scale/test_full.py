@@ -8,7 +8,7 @@ import redis
 from oms.errors import TransportError
 from oms.roles import memory
 from oms.transport.scripts import PUBLISH
-from oms.transport.server import Server, check_server
+from oms.transport.server import Server, check_server, warn_of_memory
 from tests.scale.parts import KEYS, api, engine, order, scaled, wait_for
 from tests.scale.test_engine import last_of, listening, put, replies
 
@@ -107,13 +107,13 @@ def test_an_api_deletes_the_answers_that_it_has_read(client, config, tmp_path, s
 def test_a_server_that_may_become_full_is_warned_of_with_figures(server, client, caplog):
     client.config_set("maxmemory", 100_000_000)
     calling = Server(server.url, 2)
-    needs = memory.memory_max(scaled(server.url).scale)
+    needs = memory.memory_max(scaled(server.url).scale, "main")
     with caplog.at_level(logging.WARNING):
-        check_server(calling, needs)
+        warn_of_memory(check_server(calling), needs)
     [said] = [each.getMessage() for each in caplog.records]
     assert "maxmemory of 100 MB, and may need 213 MB (turns 83 MB, requests 40 MB" in said
     caplog.clear()
-    check_server(calling, {name: size // 100 for name, size in needs.items()})
+    warn_of_memory(check_server(calling), {name: size // 100 for name, size in needs.items()})
     calling.close()
     assert caplog.records == []
 

@@ -1,7 +1,9 @@
 """Two groups of markets, each with an engine, a journal and a ledger of its own."""
 
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -18,9 +20,11 @@ from oms.requests import (
     OperatorRequest,
     OrderRequest,
 )
+from oms.roles.engine import Engine
 from oms.roles.remote import Broadcast
 from tests.scale.parts import api, deposit, engine, scaled, wait_for
 from tests.scale.processes import settings
+from tests.scale.servers import RedisServer
 from tests.web.served import PROGRAM
 
 GROUPS = "usd: BTC_USD, inr: TATA_INR"
@@ -209,6 +213,59 @@ def test_an_engine_that_is_gone_does_not_disturb_the_other_group(remote, engines
     assert (groups["usd"]["ready"], groups["inr"]["ready"]) == (True, False)
     with pytest.raises((TransportError, TimeoutError)):
         remote.submit(buy("a-2", "TATA_INR")).result(1)
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Another Redis server."""
+    made = RedisServer(tmp_path / "own").start()
+    yield made
+    made.kill()
+
+
+def test_a_group_with_a_redis_of_its_own_shares_nothing_but_apis(
+    server, own, config, tmp_path, started
+):
+    """Its keys are there alone; where that server dies the other group goes on, and it goes
+    on once that is back."""
+    config = replace(config, scale=replace(config.scale, redis_urls=f"inr={own.url}"))
+    engines = {name: started(engine, tmp_path, config, name) for name in ("usd", "inr")}
+    made = started(api, config)
+    done(made, FundsRequest(account="ann", client_order_id="c", action=FundsAction.CREATE))
+    for asset in ("USD", "INR"):
+        done(made, deposit("ann", asset, 1000, asset))
+    for asked in (buy("a-1", "BTC_USD"), buy("a-2", "TATA_INR")):
+        done(made, asked)
+    with server.client() as home, own.client() as other:
+        wait_for(lambda: home.exists("evt:{usd}") and other.exists("evt:{inr}"))
+        for client, name in ((home, "usd"), (other, "inr")):
+            assert {re.findall("{(.*)}", key)[0] for key in client.scan_iter()} == {name}
+
+    own.kill()
+    wait_for(lambda: made.links["inr"].circuit.open)
+    done(made, buy("a-3", "BTC_USD"))
+    with pytest.raises(TransportError):
+        made.submit(buy("a-4", "TATA_INR")).result(10)
+
+    own.start()
+    wait_for(lambda: made.links["inr"].alive)
+    assert done(made, buy("a-4", "TATA_INR")).state == "NEW"
+    assert [each.died for each in engines.values()] == [[], []]
+
+
+def test_one_engine_of_those_at_a_server_says_that_its_memory_is_small(
+    server, config, tmp_path, started, caplog
+):
+    with server.client() as client:
+        client.config_set("maxmemory", 300_000_000)
+    made = [started(engine, tmp_path, config, name).oms for name in ("usd", "inr")]
+    caplog.clear()
+    for oms, name in zip(made, config.scale.names, strict=True):
+        Engine(oms, name, config.scale).open()
+    said = [each.getMessage() for each in caplog.records if "maxmemory" in each.getMessage()]
+    assert [each.partition(" (")[0] for each in said] == [
+        "Redis has a maxmemory of 300 MB, and may need 427 MB"
+    ]
 
 
 def test_a_broadcast_of_one_group_tells_that_groups_turns(remote, config, engines, started):

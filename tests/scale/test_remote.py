@@ -370,6 +370,7 @@ def test_access_rules_of_the_page_let_each_role_do_its_part_and_no_more(
         ("XADD", KEYS.turns, "*", "v", "1", "e", "forged"), ("HSET", KEYS.fence, "number", "9"),
         ("XDEL", KEYS.commands, "1-1"), ("DEL", KEYS.turns), ("FLUSHALL",), ("KEYS", "*"),
         ("CONFIG", "SET", "maxmemory-policy", "allkeys-lru"),
+        ("XADD", told, "*", "v", "1", "e", "forged"), ("EXISTS", told), ("DEL", told),
     ):  # fmt: skip
         with pytest.raises(TransportError, match="NOPERM"):
             calling.call(*command)
