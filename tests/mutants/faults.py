@@ -724,7 +724,6 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         "        if not entry.whole:\n            pass", ("scale.unreadable",),
     ),
     Fault(
-    Fault(
         "what Redis lost is not sent again", "roles/sending.py",
         "            link.arms.begin_again()\n            self._send_again()",
         "            link.arms.begin_again()", ("scale.remote", "scale.sentinel"),

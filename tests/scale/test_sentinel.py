@@ -19,7 +19,7 @@ from tests.scale.parts import KEYS, api, engine, order, scaled, wait_for
 from tests.scale.processes import Persistent, Role, ready, settings
 from tests.scale.proxy import Proxy
 from tests.scale.sentinels import replica_of, set_primary, watched
-from tests.scale.servers import RedisServer
+from tests.scale.servers import RedisServer, free_port
 
 ROUNDS = int(os.environ.get("OMS_ROUNDS", "4"))
 CLIENTS = 3
@@ -76,7 +76,8 @@ def test_a_replica_is_no_server_to_call(replica):
 
 
 def test_a_node_of_a_redis_cluster_is_no_server_to_call(tmp_path):
-    node = RedisServer(tmp_path / "node", "--cluster-enabled", "yes").start()
+    bus = ("--cluster-port", str(free_port()))  # else it is so far off that there may be no such
+    node = RedisServer(tmp_path / "node", "--cluster-enabled", "yes", *bus).start()
     calling = Server(node.url, 5)
     with pytest.raises(TransportError, match="a Redis Cluster: expected a server by itself"):
         calling.call("GET", "x")

@@ -44,7 +44,7 @@ def test_what_was_made_before_redis_lost_its_data_is_taken_by_none(server, confi
         clock.advance(10)
 
 
-def test_a_front_door_whose_clock_is_wrong_refuses_others_nothing(client, config, started):
+def test_a_front_door_whose_clock_is_wrong_refuses_others_nothing(config, started):
     """It was the first to ask, an hour ahead of the others."""
     clock = ManualClock()
     wrong = started(api, config, clock=ManualClock(clock.wall_ns() + 3600 * NANOS), follows=False)
