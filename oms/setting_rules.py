@@ -41,7 +41,7 @@ class Rule(NamedTuple):
 
 def masked(text: str) -> str:
     """A setting as it is printed and logged: of an address with a password without that."""
-    text = re.sub(r"(://[^/\s:@]*):[^/\s]*@", r"\1:***@", text)
+    text = re.sub(r"(://[^\s:@]*):\S*@", r"\1:***@", text)
     return re.sub(r"([?&](sentinel_)?password=)[^&\s]*", r"\1***", text)
 
 
@@ -205,12 +205,14 @@ NETWORKS = text(
     "addresses or networks such as 10.0.0.0/8, separated by commas, or nothing",
     _listed("[0-9A-Fa-f.:]{2,45}(/[0-9]{1,3})?", True),
 )
-_SENTINELS = rf"rediss?\+sentinel://([^\s/]+@)?{_ADDRESS}(,{_ADDRESS})*/[\w.-]+(/[0-9]+)?(\?\S*)?"
-_REDIS = rf"((rediss?|unix)://\S{{1,1000}}|{_SENTINELS})"
+_USER = r"([^\s/?#\[\]]{0,1000}@)?"  # with a password
+_SERVER = rf"rediss?://{_USER}(\[[0-9A-Fa-f:.]{{2,45}}\]|[\w.-]{{1,253}})(:{_PORT})?"
+_SENTINELS = rf"rediss?\+sentinel://{_USER}{_ADDRESS}(,{_ADDRESS})*/[\w.-]{{1,253}}"
+_REDIS = rf"(({_SERVER}|{_SENTINELS})(/[0-9]{{1,9}})?/?(\?\S{{0,1000}})?|unix://\S{{1,1000}})"
 REDIS = text(
     "redis://, rediss:// or unix:// with the place of a server, such as redis://127.0.0.1:6379/0, "
     "or redis+sentinel:// with places of Sentinels and a name, such as "
-    "redis+sentinel://a:26379,b:26379/oms",
+    "redis+sentinel://a:26379,b:26379/oms; / ? # [ ] of a password percent-encoded",
     _REDIS,
 )
 _OF_GROUP = rf"[A-Za-z0-9_-]{{1,32}}={_REDIS}"

@@ -1,5 +1,8 @@
 """Children: processes of `cluster`, which it starts, starts again when they end, and ends.
 
+A terminal's Ctrl-C does not reach them: `cluster` ends them in their order, and a role that is told
+to stop twice would stop at once.
+
 Owner: MainThread.
 """
 
@@ -39,7 +42,7 @@ class Child:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command, env=self.environment, stdout=log, stderr=log,
-                stdin=subprocess.DEVNULL, **self.options,
+                stdin=subprocess.DEVNULL, start_new_session=True, **self.options,
             )  # fmt: skip
         self.started_ns = now_ns
 

@@ -1,7 +1,7 @@
 """Servers that `cluster` starts of its own, from programs of this machine: Redis and Postgres.
 
 Owner: MainThread. Each is added to the caller's servers before it is waited for, so that it is
-ended whatever happens. A terminal's Ctrl-C does not reach them: the roles need them to the end.
+ended whatever happens.
 """
 
 import os
@@ -26,7 +26,6 @@ SOCKET_PATH_MAX = 80  # bytes of its directory: a system takes 100 at least
 REDIS_PROGRAMS = ("redis-server", "valkey-server")
 INSTALLED = Path("/usr/lib/postgresql")  # where Debian has each version's programs
 SERVER_USER = "postgres"
-ALONE = {"cwd": "/", "start_new_session": True}
 
 
 def answers(url: str) -> bool:
@@ -60,7 +59,7 @@ def own_redis(directory: Path, memory_bytes: int, places: ExitStack, servers: li
         "--maxmemory-policy", "noeviction", "--dir", str(directory.absolute()),
     ]  # fmt: skip
     url = f"unix://{path}"
-    child = Child("redis", command, dict(os.environ), directory / "redis.log", options=ALONE)
+    child = Child("redis", command, dict(os.environ), directory / "redis.log", options={"cwd": "/"})
     _start(child, lambda: path.exists() and answers(url), servers)
     return url
 
@@ -105,7 +104,7 @@ def own_postgres(directory: Path, places: ExitStack, servers: list[Child]) -> st
 
     child = Child(
         "postgres", command, dict(os.environ), directory / "postgres.log", signal.SIGINT,
-        {**ALONE, **account},
+        {"cwd": "/", **account},
     )  # fmt: skip
     _start(child, there, servers)
     return dsn

@@ -78,9 +78,10 @@ def needs_scale() -> None:
 def engine(args: argparse.Namespace, place: Place) -> int:
     """Until a signal; the exit code."""
     needs_scale()
-    from oms.roles.engine import Engine
+    from oms.roles.engine import Engine, check_reach
 
     group = args.group or place.config.scale.names[0]
+    check_reach(place.config.scale, group)
 
     def opened(app: App, stack: ExitStack) -> None:
         made = Engine(app.manager, group, place.config.scale)

@@ -31,6 +31,21 @@ STOP_S = 3.0
 NEW_MAX = 50_000
 
 
+def server_of(scale: ScaleConfig, group: str, *, reads: bool = False) -> Server:
+    """The Redis of a group of markets."""
+    return Server(scale.redis_url_of(group), scale.call_timeout_ns / NANOS, reads=reads)
+
+
+def check_reach(scale: ScaleConfig, group: str) -> None:
+    """Whether an engine could be opened, before its start is in the journal: who starts again and
+    again while Redis is away leaves nothing there. Raises TransportError."""
+    server = server_of(scale, group)
+    try:
+        check_server(server)
+    finally:
+        server.close()
+
+
 class Engine:
     """What the three jobs share. Raises TransportError and FencedError from `open`: a server that
     cannot be had, a group that another engine serves.
@@ -53,8 +68,7 @@ class Engine:
         self.room = threading.Event()  # some were answered
 
     def server(self, *, reads: bool = False) -> Server:
-        url = self.config.redis_url_of(self.keys.group)
-        return Server(url, self.config.call_timeout_ns / NANOS, reads=reads)
+        return server_of(self.config, self.keys.group, reads=reads)
 
     def open(self) -> None:
         """Become the group's engine, and tell what the journal has that Redis has not."""

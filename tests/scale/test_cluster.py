@@ -19,7 +19,7 @@ from oms.config import Config, StoreConfig, load_config
 from oms.errors import ConfigError, GatewayError
 from oms.roles.memory import memory_max
 from oms.sections import ScaleConfig
-from tests.processes import wait_until
+from tests.processes import DATABASE, wait_until
 from tests.scale.parts import replace, with_password
 from tests.scale.servers import RedisServer, program
 from tests.web.clients import BROKEN
@@ -127,7 +127,7 @@ def test_programs_of_postgres_that_are_missing_are_one_clear_line(tmp_path, monk
 
 ADDRESSES = (
     "redis://:hush@127.0.0.1:{}/0", "redis://default:hu@sh@127.0.0.1:{}/0",
-    "redis://127.0.0.1:{}/0?password=hush",
+    "redis://127.0.0.1:{}/0?password=hush", "redis://:hu%2Fsh@127.0.0.1:{}/0",
 )  # fmt: skip
 
 
@@ -140,6 +140,27 @@ def test_the_password_of_redis_is_not_told_where_no_server_answers(address, tmp_
         assert said in told
         assert "***" in told
         assert "hu" not in told and "sh@" not in told
+
+
+def test_an_engine_without_redis_is_one_line_and_leaves_nothing_in_the_journal(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("OMS__SCALE__REDIS_URL", "redis://127.0.0.1:1/0")
+    assert main(["engine", "--data-dir", str(tmp_path)]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert "Redis: " in told[-1] and "127.0.0.1:1" in told[-1]
+    assert not (tmp_path / DATABASE).exists()
+
+
+@pytest.mark.parametrize("password", ["hu/sh", "hu#sh", "hu?sh", "hu[sh"])
+def test_an_address_that_no_client_could_read_is_one_line_without_its_password(
+    password, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("OMS__SCALE__REDIS_URL", f"redis://oms:{password}@127.0.0.1:1/0")
+    assert main(["engine", "--data-dir", str(tmp_path)]) == 2
+    told = "".join(capsys.readouterr())
+    assert "redis_url: expected" in told and "percent-encoded, was 'redis://oms:***@" in told
+    assert "hu" not in told and "sh@" not in told
 
 
 def test_the_password_of_redis_is_not_told_where_one_does(tmp_path):
@@ -224,7 +245,7 @@ def test_a_cluster_trades_survives_a_kill_and_stops_in_order(tmp_path, open_dire
                 wait_until(lambda asked=asked: looking.execute(asked).fetchall(), 60)
                 assert looking.execute(asked).fetchall() == [(symbol,)]
     finally:
-        process.send_signal(signal.SIGTERM)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal's Ctrl-C does
         code = process.wait(60)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -236,6 +257,8 @@ def test_a_cluster_trades_survives_a_kill_and_stops_in_order(tmp_path, open_dire
     assert "database system is shut down" in (place / "postgres.log").read_text()
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(dsn)
+    for role in ("engine-inr", "engine-usd", "api-1", "broadcast-1"):
+        assert (place / role / "output.log").read_text().endswith(" stopped\n"), role
     for group in ("inr", "usd"):  # its Redis has room for both
         log = (place / f"engine-{group}" / "output.log").read_text()
         assert "maxmemory" not in log

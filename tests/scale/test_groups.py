@@ -1,5 +1,6 @@
 """Two groups of markets, each with an engine, a journal and a ledger of its own."""
 
+import os
 import re
 import subprocess
 import sys
@@ -303,7 +304,7 @@ def test_settings_of_groups_fit_the_instruments(server):
     ] == ["TATA_INR"]
 
 
-def test_an_engine_refuses_the_journal_of_another_group_before_it_writes(tmp_path):
+def test_an_engine_refuses_the_journal_of_another_group_before_it_writes(tmp_path, server):
     """Whatever Redis knows; one line says which group it is of."""
     path = settings(tmp_path, market_groups="usd: BTC_USD, inr: TATA_INR")
     with path.open("a", encoding="utf-8") as more:
@@ -316,9 +317,12 @@ def test_an_engine_refuses_the_journal_of_another_group_before_it_writes(tmp_pat
         sys.executable, PROGRAM, "engine", "--group", "inr", "--config", path,
         "--data-dir", tmp_path,
     ]  # fmt: skip
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "OMS__SCALE__REDIS_URL": server.url},
+    )  # fmt: skip
     assert done.returncode == 2
-    [_, said] = done.stderr.splitlines()
+    [*_, said] = done.stderr.splitlines()
     assert said == "order_management: --group: expected usd, which the journal is of, was inr"
     with PersistentStorage(tmp_path / config.store.database, read_only=True) as store:
         assert store.record_of(last_seq) is not None
