@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,23 +23,26 @@ def program() -> str | None:
 
 
 class Redis:
-    """A server behind a socket in that directory."""
+    """A server behind a socket, with that directory for its own."""
 
     def __init__(self, directory: Path) -> None:
         from oms.transport.server import Server
 
         found = program()
         assert found is not None
-        self.url = f"unix://{directory}/redis.sock"
+        # Not in the directory: the path of a socket has 107 bytes at most.
+        self._place = tempfile.TemporaryDirectory(prefix="oms-")
+        socket = Path(self._place.name) / "redis.sock"
+        self.url = f"unix://{socket}"
         self._process = subprocess.Popen(
             [
-                found, "--port", "0", "--unixsocket", f"{directory}/redis.sock", "--save", "",
+                found, "--port", "0", "--unixsocket", str(socket), "--save", "",
                 "--appendonly", "no", "--maxmemory", "4gb", "--maxmemory-policy", "noeviction",
                 "--dir", str(directory),
             ],
             stdout=subprocess.DEVNULL,
         )  # fmt: skip
-        wait_for(lambda: (directory / "redis.sock").exists())
+        wait_for(lambda: socket.exists() or self._process.poll() is not None)
         self.server = Server(self.url, 10.0)
         wait_for(lambda: self.server.call("PING"))
 
@@ -51,6 +55,7 @@ class Redis:
         self.server.close()
         self._process.terminate()
         self._process.wait()
+        self._place.cleanup()
 
 
 def wait_for(condition: Callable[[], object], seconds: float = START_S) -> None:

@@ -75,6 +75,8 @@ FIGURES = {
     "web_connections": {"daemon_mb", "kib_per_connection", "connections_lost"},
 }  # fmt: skip
 FIGURES["latency --ledger"] = FIGURES["latency"]
+# Those that start servers, daemons or a browser run with the slow proofs.
+SERVED = ("web_", "scale_", "console", "db_filler", "postgres_store", "failover", "top_cost")
 # compare runs the others, on two commits.
 HELPERS = {"client", "common", "compare", "sandboxes", "streams", "web_clients"}
 
@@ -84,7 +86,13 @@ def test_each_benchmark_is_listed_here():
     assert scripts - HELPERS == {name.partition(" ")[0] for name in FIGURES}
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name.startswith(SERVED) else [])
+        for name in FIGURES
+    ],
+)
 def test_a_quick_run_ends_with_its_figures_as_json(name, tmp_path):
     # when it runs small
     script, *options = name.split()

@@ -251,49 +251,60 @@ def test_a_daemon_from_start_to_sigterm(tmp_path):
 # --- offline ---
 
 
-def test_the_journal_can_be_looked_at_from_all_sides(simulated):
+@pytest.fixture
+def said(capsys):
+    """Runs a command on a directory in this process: what it printed."""
+
+    def run(command: str, place: Path, *arguments: object) -> str:
+        assert main([command, *map(str, arguments), "--data-dir", str(place)]) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_the_journal_can_be_looked_at_from_all_sides(simulated, said):
     """Digest, verify, replay and export agree on one database, and leave no file behind."""
     place, _ = simulated
     before = sorted(path.name for path in place.iterdir())
     assert not [name for name in before if name.endswith(("-wal", "-shm"))]
 
-    digest = program("digest", "--data-dir", place).stdout.split()
+    digest = said("digest", place).split()
     assert digest[:2] == ["last", "seq"]
     last_seq, fingerprint = int(digest[2]), digest[4]
     assert digest[-1] == fingerprint
-    assert program("verify", "--data-dir", place).stdout.startswith("verified: ")
+    assert said("verify", place).startswith("verified: ")
 
-    latest = program("replay", "--upto", last_seq, "--data-dir", place).stdout
+    latest = said("replay", place, "--upto", last_seq)
     assert fingerprint in latest and "Book TATA_INR" in latest
-    first = program("replay", "--upto", 1, "--data-dir", place).stdout
+    first = said("replay", place, "--upto", 1)
     assert "session      closed" in first and "Book TATA_INR: empty" in first
 
-    lines = [json.loads(x) for x in program("export", "--data-dir", place).stdout.splitlines()]
+    lines = [json.loads(x) for x in said("export", place).splitlines()]
     assert [line["seq"] for line in lines] == list(range(1, last_seq + 1))
     assert all(("entry" in line) != line.get("turn", False) for line in lines)
-    tail = program("export", "--from", last_seq - 1, "--data-dir", place).stdout.splitlines()
+    tail = said("export", place, "--from", last_seq - 1).splitlines()
     assert [json.loads(line) for line in tail] == lines[-2:]
     assert sorted(path.name for path in place.iterdir()) == before
 
 
-def test_replay_inside_a_turn_says_what_it_shows(simulated):
+def test_replay_inside_a_turn_says_what_it_shows(simulated, said):
     """Entries of one turn are committed together: the state between two of them nobody was told."""
     place, _ = simulated
-    text = program("export", "--data-dir", place).stdout
+    text = said("export", place)
     lines = [json.loads(line) for line in text.splitlines()]
     ends = [0] + [line["seq"] for line in lines if line.get("turn")]
     first, last = next((a + 1, b) for a, b in pairwise(ends) if b - a > 3)
 
-    inside = program("replay", "--upto", first, "--data-dir", place).stdout
+    inside = said("replay", place, "--upto", first)
     assert inside.startswith(
         f"this is inside turn {last} (entries {first} to {last - 1}, committed together): the "
         f"state right after entry {first} took effect, without {first + 1} to {last - 1}, which "
         "came after it; no client was told anything of the turn yet\n"
     )
     assert f"last turn    {first - 1}, " in inside and "digest       none inside a turn" in inside
-    whole = program("replay", "--upto", last - 1, "--data-dir", place).stdout
+    whole = said("replay", place, "--upto", last - 1)
     assert f"after entry {last - 1} took effect, with all of it;" in whole
-    assert program("replay", "--upto", last, "--data-dir", place).stdout.startswith("sequence ")
+    assert said("replay", place, "--upto", last).startswith("sequence ")
 
 
 def test_a_digest_names_no_snapshot_that_is_not_there(copied, capsys):

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from oms import Config
+from oms.cli import main
 from oms.errors import GatewayError
 from oms.gateways.client import ControlClient
 from oms.gateways.wire import SOCKET_NAME
+from tests.places import after_place
 from tests.processes import STOP_S_MAX, audit, wait_until
 from tests.test_cli import PROGRAM, program
 
@@ -148,7 +150,7 @@ def test_each_command_says_the_same_with_and_without_a_daemon(tmp_path, runs):
     assert (found.differences, found.mistakes) == ([], [])
 
 
-def test_what_an_argument_gets_wrong_is_told_before_anything_starts(tmp_path):
+def test_what_an_argument_gets_wrong_is_told_before_anything_starts(tmp_path, capsys):
     for arguments, complaint in (
         (("order", "ann", "BTC_USD", "buy", "1", "x" * 3, "--id", 'a"b'), "client_order_id: exp"),
         (("order", "ann", "BTC_USD", "buy", "-"), "quantity: expected a number above 0"),
@@ -160,9 +162,11 @@ def test_what_an_argument_gets_wrong_is_told_before_anything_starts(tmp_path):
         (("orders", "ann", "--limit", "0"), "expected a whole number from 1 to 1000, was '0'"),
         (("feed", tmp_path / "none", "--to", tmp_path, "--throttle"), "No such file"),
     ):
-        done = program(*arguments, "--data-dir", tmp_path)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert complaint in done.stderr and done.stderr.count("\n") == 1
+        assert main([*map(str, arguments), "--data-dir", str(tmp_path)]) == 2
+        told = capsys.readouterr()
+        wrong = after_place(told.err)
+        assert told.out == ""
+        assert complaint in wrong and wrong.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 

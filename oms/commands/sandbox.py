@@ -14,9 +14,7 @@ from oms.commands import data_option, program_name
 from oms.config import CONFIG_PATH
 from oms.enums import Side
 from oms.errors import GatewayError
-from oms.gateways.gate import Denied
 from oms.gateways.master import master_secret
-from oms.gateways.passwords import verify
 from oms.requests import FundsAction, FundsRequest, Request
 from oms.responses import OrderResponse
 from oms.simulation.agents import Listing
@@ -78,6 +76,8 @@ def open_sandbox(app: App, stack: ExitStack, rate: int) -> None:
 
 def beginning(app: App, rate: int) -> list[str]:
     """A page, a book, an order: line by line."""
+    from oms.gateways.passwords import verify
+
     instruments, url, user = app.manager.instruments(), app.web.own_url, demo_user(app)
     symbol = min(instruments)
     listing = Listing(instruments[symbol])
@@ -155,6 +155,8 @@ def demo_password(app: App) -> str:
 
 def demo_token(app: App, user: User) -> str:
     """An access token of the demo user; "" where an operator or a second factor is in the way."""
+    from oms.gateways.gate import Denied
+
     gate = app.web.gate
     asked = gate.login(user, "127.0.0.1")
     if isinstance(asked, Denied):

@@ -7,10 +7,8 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable
 
-from oms.client.credentials import credentials_of
-from oms.clock import NANOS, Clock, SystemClock
+from oms.clock import NANOS, SystemClock
 from oms.commands import (
     EXIT_FAILED,
     EXIT_NOT_RUNNING,
@@ -21,8 +19,6 @@ from oms.commands import (
     whole_number,
 )
 from oms.errors import GatewayError, ValidationError
-from oms.top.sources import ControlSource, DoorSource, Source
-from oms.top.watcher import Watcher
 from oms.turn.threads import Worker
 
 LOOKS, LOOKS_MAX = 5, 10
@@ -57,15 +53,18 @@ def top(args: argparse.Namespace, place: Place) -> int:
     unfit = why_unfit(is_terminal, os.environ.get("TERM", ""), sys.stdout.encoding)
     if unfit:
         raise GatewayError(f"top: {unfit}")
-    try:
+    try:  # what only this command needs, the client above all, no other one loads
         from oms.top.screen import Top
+        from oms.top.sources import connector
+        from oms.top.watcher import Watcher
     except ImportError as error:
         raise GatewayError(
             f"top needs a package that is missing: {str(error.name).partition('.')[0]}; "
             "pip install '.[tui]' in the checkout has it"
         ) from error
     clock = SystemClock()
-    watcher = Watcher(_connector(args, place, clock), clock, NANOS // args.looks, args.symbol)
+    connect = connector(args.url, place.directory, os.environ, clock)
+    watcher = Watcher(connect, clock, NANOS // args.looks, args.symbol)
     try:
         watcher.begin()
     except (GatewayError, OSError) as error:
@@ -87,15 +86,6 @@ def top(args: argparse.Namespace, place: Place) -> int:
         say(f"top: {app.died!r}")
         return EXIT_FAILED
     return EXIT_OK if not app.return_code else EXIT_FAILED
-
-
-def _connector(args: argparse.Namespace, place: Place, clock: Clock) -> Callable[[], Source]:
-    if not args.url:
-        return lambda: ControlSource(place.directory)
-    key, secret = os.environ.get("OMS_KEY", ""), os.environ.get("OMS_SECRET", "")
-    credentials = credentials_of("", "", key, secret, clock)
-    DoorSource(args.url, credentials, clock).close()  # what is no URL is said at once
-    return lambda: DoorSource(args.url, credentials, clock)
 
 
 def why_unfit(is_terminal: bool, term: str, encoding: str) -> str:

@@ -16,8 +16,6 @@ from oms.commands import AddCommand, Place, starting
 from oms.commands.funds import tell
 from oms.commands.reach import Teller, ask_request, new_id, reach
 from oms.errors import ValidationError
-from oms.gateways.gate import CODE_LIFE_NS, code_hash, new_code
-from oms.gateways.passwords import hash_password
 from oms.gateways.wire import Told
 from oms.requests import AccessAction, AccessRequest
 from oms.requests.codec import to_object
@@ -89,6 +87,8 @@ def add_to(add: AddCommand) -> None:
 
 def user(args: argparse.Namespace, place: Place) -> int:
     """One action, or the list."""
+    from oms.gateways.gate import CODE_LIFE_NS, code_hash, new_code
+
     wrong = _wrong(args)
     if wrong:
         args.parser_error(wrong)
@@ -140,6 +140,8 @@ def _wrong(args: argparse.Namespace) -> str:
 
 def _sign_up(args: argparse.Namespace) -> dict[str, str]:
     """What is wrong with name and email is told before a password is asked for."""
+    from oms.gateways.passwords import hash_password
+
     accounts = args.name if args.accounts is None else args.accounts
     facts = {"email": args.email, "role": args.role or Role.TRADER, "accounts": accounts}
     _request(args, AccessAction.SIGN_UP, {**facts, "hash": "$"})

@@ -8,7 +8,7 @@ daemon whose engine is stuck answers none.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from oms.client.credentials import Credentials, Nobody, Reply
+from oms.client.credentials import Credentials, Nobody, Reply, credentials_of
 from oms.client.transport import Transport
 from oms.clock import Clock
 from oms.errors import GatewayError
@@ -60,6 +60,19 @@ def _understood(who: str) -> Iterator[None]:
         yield
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise GatewayError(f"{who} answers something else than expected: {error!r}") from error
+
+
+def connector(
+    url: str, directory: Path, environment: Mapping[str, str], clock: Clock
+) -> Callable[[], Source]:
+    """Makes sources: of the front door of that URL, with the key of the environment; without a URL
+    of the daemon of that directory. Raises ValidationError on what is no such URL."""
+    if not url:
+        return lambda: ControlSource(directory)
+    key, secret = environment.get("OMS_KEY", ""), environment.get("OMS_SECRET", "")
+    credentials = credentials_of("", "", key, secret, clock)
+    DoorSource(url, credentials, clock).close()  # what is no URL is said at once
+    return lambda: DoorSource(url, credentials, clock)
 
 
 # --- the control socket ---
