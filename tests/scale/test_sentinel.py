@@ -20,9 +20,11 @@ from tests.scale.processes import Follower, Persistent, Role, ready, settings
 from tests.scale.proxy import Proxy
 from tests.scale.sentinels import replica_of, set_primary, watched
 from tests.scale.servers import RedisServer, free_port
+from tests.web.clients import SYMBOL
 
 ROUNDS = int(os.environ.get("OMS_ROUNDS", "4"))
 CLIENTS = 3
+GROUP = "usd"
 
 
 def pool_of(url):
@@ -41,7 +43,7 @@ def test_a_url_names_sentinels_the_primary_and_who_calls_them():
     assert pool.connection_class.__name__ == "SentinelManagedSSLConnection"
     assert given["ssl_ca_certs"] == "ca.pem"
     assert given["socket_timeout"] == 1.5
-    assert given["retry"].get_retries() == 0
+    assert given["retry"]._retries == 0
     for sentinel, place in zip(
         manager.sentinels, [("a.example.com", 26379), ("::1", 26380)], strict=True
     ):
@@ -50,7 +52,7 @@ def test_a_url_names_sentinels_the_primary_and_who_calls_them():
         assert (asked["username"], asked["password"]) == ("watcher", "hush")
         assert asked["ssl_ca_certs"] == "ca.pem"
         assert asked["socket_timeout"] == 1.5
-        assert asked["retry"].get_retries() == 0
+        assert asked["retry"]._retries == 0
 
 
 def test_one_sentinel_and_no_more_than_a_name_will_do():
@@ -247,7 +249,7 @@ def test_the_primary_dies_under_load_again_and_again(tmp_path):
     seed = int(os.environ.get("OMS_SEED") or time.time_ns() % 2**32)
     print(f"seed={seed} rounds={ROUNDS}")
     chance = random.Random(seed)
-    config = settings(tmp_path)
+    config = settings(tmp_path, market_groups=f"{GROUP}: {SYMBOL}")
     with watched(tmp_path) as redis:
         made = Role(tmp_path, config, redis.url, "engine")
         apis = [Role(tmp_path / str(n), config, redis.url, "api") for n in range(2)]
@@ -261,7 +263,7 @@ def test_the_primary_dies_under_load_again_and_again(tmp_path):
             for each in clients:
                 each.sign_up()
                 each.others = [other.name for other in clients if other is not each]
-            followers = [Follower(each.name, each.token, doors) for each in clients]
+            followers = [Follower(each.name, each.token, doors, "") for each in clients]
             for each in followers:
                 each.thread.start()
             wait_until(lambda: all(each.begun for each in followers))
@@ -288,7 +290,7 @@ def test_the_primary_dies_under_load_again_and_again(tmp_path):
                 each.kill()
         found = audit_of(PersistentStorage(path, read_only=True))
     assert [len(each.answers) for each in clients] == [each.sent for each in clients]
-    check_journal(found, clients)
+    check_journal(found, clients, GROUP)
     for each in followers:
         assert each.complaints == []
         assert each.told == fills[each.account]
