@@ -24,6 +24,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
+from redis.sentinel import MasterNotFoundError
 
 from oms.clock import NANOS
 from oms.errors import FencedError, TransportError
@@ -151,6 +152,9 @@ class Server:
             return call(*given)
         except NoScriptError:
             raise
+        except MasterNotFoundError as error:
+            # Behind that it says how each Sentinel is called: with a password, perhaps.
+            raise TransportError(f"Redis: {str(error).partition(' : ')[0]}") from None
         except RedisError as error:
             text = str(error)
             if is_lost(error):

@@ -192,7 +192,8 @@ class Persistent:
 
 
 class Follower:
-    """A subscriber of an account's fills in one group, which goes on at whichever door is there."""
+    """A subscriber of an account's fills in one group, which goes on at whichever door is there.
+    group: "" where there is one alone."""
 
     def __init__(self, account: str, token: str, doors: list[Role], group: str) -> None:
         self.account, self.token, self.doors, self.group = account, token, doors, group
@@ -221,9 +222,9 @@ class Follower:
         url = door.url.replace("http", "ws", 1) + "/ws"
         headers = {"authorization": f"Bearer {self.token}"}
         with connect(url, additional_headers=headers, open_timeout=3, close_timeout=1) as socket:
-            said = {
-                "op": "subscribe", "channel": "fills", "account": self.account, "group": self.group,
-            }  # fmt: skip
+            said = {"op": "subscribe", "channel": "fills", "account": self.account}
+            if self.group:
+                said["group"] = self.group
             if self.begun:
                 seq, number = self.told[-1] if self.told else ("0", "0")
                 said |= {"fromSeq": seq, "fromNumber": number}

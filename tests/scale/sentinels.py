@@ -92,8 +92,14 @@ class Watched:
 
     def primary(self) -> RedisServer:
         """That which the Sentinels name."""
-        port = self._state(self.ports[0])["port"]
+        port = self._state(self.ports[-1])["port"]
         return next(each for each in self.servers if each.port == port)
+
+    def lose_sentinel(self) -> None:
+        """That which clients ask first."""
+        process = self._processes.pop(0)
+        process.kill()
+        process.wait()
 
     def replace_primary(self, harm: str) -> RedisServer:
         """Kill or stop the primary, and wait until another one is; the one that was."""

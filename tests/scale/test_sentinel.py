@@ -16,13 +16,15 @@ from oms.transport.scripts import NOTE
 from oms.transport.server import Circuit, Server, ServerRefusalError
 from tests.processes import DATABASE, audit_of, let_run, wait_until
 from tests.scale.parts import KEYS, api, engine, order, scaled, wait_for
-from tests.scale.processes import Persistent, Role, ready, settings
+from tests.scale.processes import Follower, Persistent, Role, ready, settings
 from tests.scale.proxy import Proxy
 from tests.scale.sentinels import replica_of, set_primary, watched
 from tests.scale.servers import RedisServer, free_port
+from tests.web.clients import SYMBOL
 
 ROUNDS = int(os.environ.get("OMS_ROUNDS", "4"))
 CLIENTS = 3
+GROUP = "usd"
 
 
 def pool_of(url):
@@ -41,7 +43,7 @@ def test_a_url_names_sentinels_the_primary_and_who_calls_them():
     assert pool.connection_class.__name__ == "SentinelManagedSSLConnection"
     assert given["ssl_ca_certs"] == "ca.pem"
     assert given["socket_timeout"] == 1.5
-    assert given["retry"].get_retries() == 0
+    assert given["retry"]._retries == 0
     for sentinel, place in zip(
         manager.sentinels, [("a.example.com", 26379), ("::1", 26380)], strict=True
     ):
@@ -50,7 +52,7 @@ def test_a_url_names_sentinels_the_primary_and_who_calls_them():
         assert (asked["username"], asked["password"]) == ("watcher", "hush")
         assert asked["ssl_ca_certs"] == "ca.pem"
         assert asked["socket_timeout"] == 1.5
-        assert asked["retry"].get_retries() == 0
+        assert asked["retry"]._retries == 0
 
 
 def test_one_sentinel_and_no_more_than_a_name_will_do():
@@ -58,6 +60,15 @@ def test_one_sentinel_and_no_more_than_a_name_will_do():
     assert pool.connection_class.__name__ == "SentinelManagedConnection"
     assert [each.connection_pool.connection_kwargs["port"] for each in
             pool.sentinel_manager.sentinels] == [26379]  # fmt: skip
+
+
+def test_where_no_sentinel_answers_that_is_said_without_a_password():
+    calling = Server("redis+sentinel://:hush@127.0.0.1:1/oms?sentinel_password=hush", 1)
+    with pytest.raises(TransportError) as caught:
+        calling.call("PING")
+    assert str(caught.value) == "Redis: No master found for 'oms'"
+    assert caught.value.__cause__ is None
+    calling.close()
 
 
 @pytest.fixture
@@ -231,45 +242,62 @@ def test_what_is_taken_once_is_not_asked_of_the_server_that_was_the_primary(serv
 
 @pytest.mark.slow
 def test_the_primary_dies_under_load_again_and_again(tmp_path):
-    """Killed (-9) or stopped, with three Sentinels; in the end each request is one order, and is
-    answered as it stands in the journal."""
-    from tests.scale.audit import check_journal
+    """Killed (-9) or stopped, with three Sentinels, one of which dies; in the end each request is
+    one order, answered as it stands in the journal, and subscribers had every fill once."""
+    from tests.scale.audit import check_journal, fills_of
 
     seed = int(os.environ.get("OMS_SEED") or time.time_ns() % 2**32)
     print(f"seed={seed} rounds={ROUNDS}")
     chance = random.Random(seed)
-    config = settings(tmp_path)
+    config = settings(tmp_path, market_groups=f"{GROUP}: {SYMBOL}")
     with watched(tmp_path) as redis:
         made = Role(tmp_path, config, redis.url, "engine")
         apis = [Role(tmp_path / str(n), config, redis.url, "api") for n in range(2)]
+        doors = [Role(tmp_path, config, redis.url, "broadcast"), *apis]
         clients = [Persistent(f"user{n}", apis, random.Random(seed + n)) for n in range(CLIENTS)]
+        followers = []
         try:
-            for each in (made, *apis):
+            for each in (made, *doors):
                 each.start()
-            ready(apis)
+            ready(doors)
             for each in clients:
                 each.sign_up()
                 each.others = [other.name for other in clients if other is not each]
+            followers = [Follower(each.name, each.token, doors, "") for each in clients]
+            for each in followers:
+                each.thread.start()
+            wait_until(lambda: all(each.begun for each in followers))
             for each in clients:
                 each.thread.start()
+            redis.lose_sentinel()
             for number in range(ROUNDS):
                 let_run(1 + chance.random())
                 play(number, redis, clients, ("kill", "stop")[number % 2])
             for each in clients:
                 each.stop()
             ready(apis)
+            path = made.directory / DATABASE
+            fills = fills_of(PersistentStorage(path, read_only=True))
+            for each in followers:
+                own = fills[each.account]
+                wait_until(lambda each=each, own=own: len(each.told) >= len(own) or each.late(30))
             made.signal(signal.SIGTERM)
             assert made.process.wait(30) == 0, made.output
         finally:
-            for each in clients:
+            for each in (*clients, *followers):
                 each.stopping.set()
-            for each in (made, *apis):
+            for each in (made, *doors):
                 each.kill()
-        with PersistentStorage(made.directory / DATABASE, read_only=True) as store:
-            found = audit_of(store)
+        found = audit_of(PersistentStorage(path, read_only=True))
     assert [len(each.answers) for each in clients] == [each.sent for each in clients]
-    check_journal(found, clients)
-    print(f"{sum(len(each.answers) for each in clients)} orders answered, none lost, none doubled")
+    check_journal(found, clients, GROUP)
+    for each in followers:
+        assert each.complaints == []
+        assert each.told == fills[each.account]
+    print(
+        f"{sum(len(each.answers) for each in clients)} orders answered, "
+        f"{sum(map(len, fills.values()))} fills told: none lost, none doubled"
+    )
 
 
 def play(number, redis, clients, harm):
