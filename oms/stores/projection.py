@@ -268,8 +268,10 @@ class Projection:
             self._copy(table.name, table, news)
         return self._change(rows.changed) + self._change_trades(rows.older_trades)
 
-    def _copy(self, name: str, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-        if not rows:
+    def _copy(self, name: str, table: Table, rows: Iterable[tuple[Any, ...]]) -> None:
+        left = iter(rows)
+        first = next(left, None)
+        if first is None:
             return
         columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.copied)
         command = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)")
@@ -279,7 +281,8 @@ class Projection:
         ):
             copy.set_types([column.kind for column in table.copied])
             write = copy.write_row
-            for row in rows:
+            write(first)
+            for row in left:
                 write(row)
 
     def _leaf(self, table: Table, date: Date, *, make: bool) -> str:

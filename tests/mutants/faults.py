@@ -714,7 +714,7 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         "        if entry.after > mirror.seq:", "        if False:", ("scale.remote",),
     ),
     Fault(
-        "a circuit never opens", "transport/server.py",
+        "a circuit never opens", "circuit.py",
         "return self.failures >= FAILURES_MAX", "return False",
         ("scale.remote", "scale.partition"),
     ),
