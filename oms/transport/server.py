@@ -25,6 +25,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+from oms.circuit import Circuit
 from oms.errors import FencedError, TransportError
 from oms.transport.scripts import FENCED, Script
 from oms.transport.sentinel import client_of
