@@ -11,6 +11,7 @@ from datetime import tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from itertools import groupby
+from pathlib import Path
 from threading import get_ident
 from typing import Any, TypeVar
 
@@ -27,7 +28,7 @@ from oms.answers import (
     StateDigest,
     Transfer,
 )
-from oms.clock import Clock, Moment, instant_ns, utc_text
+from oms.clock import NANOS, Clock, Moment, instant_ns, utc_text
 from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.desk.desk import Desk
@@ -68,7 +69,7 @@ from oms.requests.codec import origin_of
 from oms.requests.operators import OPERATOR
 from oms.requests.orders import SEQUENCE_MAX, Origin
 from oms.responses import AccountSnapshot, OrderPage, OrderResponse
-from oms.stores import Store
+from oms.stores import Store, filler_word
 from oms.turn.actions import actions_of
 from oms.turn.answer import answer_of
 from oms.turn.details import OrderDetails, details_of
@@ -89,6 +90,7 @@ from oms.turn.transfers import in_flight, money_of, transfer_of
 
 T = TypeVar("T")
 
+SILENT_NS = 3 * NANOS  # the store is asked once a second
 FOLLOW_S_MAX = 5.0  # a turn takes milliseconds, unless the disk is stuck
 
 
@@ -102,6 +104,7 @@ class Lookups(Questions):
     inbox: Inbox
     publisher: Publisher
     dispatcher: Dispatcher
+    directory: Path
     keeper: SessionKeeper
     failure: tuple[str, BaseException] | None
     _running: bool
@@ -526,6 +529,11 @@ class Lookups(Questions):
         turns = groupby(found, lambda report: report.journal_seq)
         return [in_units(each, instrument) for _, turn in turns for each in told_of(turn)]
 
+    def published_ns(self) -> int:
+        """Of a listener that is being told: when what it is told was published, by the wall
+        clock."""
+        return self.clock.wall_ns()
+
     def latency_rows(self, hop: str) -> list[tuple[int, int, int]]:
         _check_text("hop", hop)
         if hop not in HOPS:
@@ -539,6 +547,7 @@ class Lookups(Questions):
         wall_ns = self.clock.wall_ns()
         window, open_ns = self.session.window_at(wall_ns), self.session.next_open_ns(wall_ns)
         close_ns = self.session.next_close_ns(wall_ns)
+        silent_ns = max(0, now_ns - dispatcher.store_seen_ns)
         return {
             "health": self._health(),
             "session": "open" if window else "closed",
@@ -574,8 +583,21 @@ class Lookups(Questions):
             "store": "ok" if dispatcher.blocked is None else dispatcher.blocked.value,
             "store_lag": inbox.size,
             "store_log_bytes": dispatcher.log_bytes,
+            "store_silent_s": round(silent_ns / NANOS, 3),
+            "postgres": self._postgres(silent_ns),
+            "projection": filler_word.read(self.directory, dispatcher.fold.last_seq, wall_ns),
             "latency_ns": dispatcher.tracker.latency(),
         }
+
+    def _postgres(self, silent_ns: int) -> str | None:
+        """How the server is that has the journal: ok, silent, or why it takes no writes; None where
+        the journal is a file."""
+        if self.config.store.kind != "postgres":
+            return None
+        blocked = self.dispatcher.blocked
+        if blocked is not None:
+            return blocked.value
+        return "silent" if silent_ns > SILENT_NS else "ok"
 
     def _health(self) -> str:
         if self.failure is not None or not self._running:

@@ -126,8 +126,9 @@ class OrderManagement(Lookups):
         self.config = config or Config()
         self.clock: Clock = clock or SystemClock()
         self.venue: Venue | EmbeddedVenue = venue or EmbeddedVenue()
+        self.directory = Path(directory)
         self.store: Store = store or store_of(
-            self.config.store, Path(directory), accept_loss=accept_loss
+            self.config.store, self.directory, accept_loss=accept_loss
         )
         self.session = TradingSession(
             self.config.session.schedule,

@@ -386,7 +386,7 @@ def _trade_row(
     scales: tuple[int, int, int],
 ) -> TradeRow:
     """The trade whose first report this is."""
-    of_first = changes.get(first.execution_id, [])
+    of_first = changes.get(first.execution_id, []) if changes else []
     ticks, lots, _ = standing(as_told(first), of_first)
     told: list[Any] = []
     for side in (BUYER, SELLER):
@@ -394,7 +394,8 @@ def _trade_row(
         if report is None:
             told += [0, "", "", 0]
         else:
-            fee = standing(as_told(report), changes.get(report.execution_id, ()))[2]
+            of_it = changes.get(report.execution_id, ()) if changes else ()
+            fee = standing(as_told(report), of_it)[2]
             told += [report.order_id, report.account, report.client_order_id, fee]
     status = STATUS[of_first[-1].type] if of_first else ""
     return TradeRow._make([

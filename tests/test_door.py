@@ -213,6 +213,7 @@ def test_every_public_method_is_among_those():
         "start_by_hand",
         "stop",
         "get_status",
+        "published_ns",
         "instruments",
         "market_states",
         "journal_seq",

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
     {"errors", "clock", "enums", "money", "instruments", "reject_reasons", "market_data",
-     "shared", "users", "version", "answers", "futures"},
+     "shared", "users", "version", "answers", "futures", "circuit"},
     {"requests"}, {"exchange", "reports", "responses", "positions", "pairs"},
     {"setting_rules", "sections", "idle", "config", "config_text"}, {"desk"},
     {"venues", "stores", "transport"}, {"turn"}, {"questions", "lookups", "manager"},

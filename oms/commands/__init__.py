@@ -8,7 +8,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -95,12 +95,10 @@ class Place(NamedTuple):
         """The store, to write; not open yet."""
         return store_of(self.config.store, self.directory)
 
-    def open_store(self) -> SqlStore:
-        """The same, open; StoreError if there is none."""
+    def at_one_instant(self) -> AbstractContextManager[SqlStore]:
+        """The same, open, as of one instant; StoreError if there is none."""
         self.require_database()
-        store = self.reader()
-        store.open()
-        return store
+        return self.reader().at_one_instant()
 
     def open_file(self, command: str) -> PersistentStorage:
         """The same, of a command that works on a file alone."""
@@ -128,7 +126,7 @@ def looking(look: Look) -> Command:
     """A command that looks at the database; a journal that does not add up is its finding."""
 
     def command(args: argparse.Namespace, place: Place) -> int:
-        with closing(place.open_store()) as store:
+        with place.at_one_instant() as store:
             try:
                 return look(args, store)
             except JournalError as error:

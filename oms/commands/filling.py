@@ -10,18 +10,21 @@ on from where the projection says that it stands.
 import argparse
 import json
 import signal
+from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from datetime import date
 from typing import Any
 
+from oms.circuit import Circuit
 from oms.clock import NANOS, SystemClock
 from oms.commands import EXIT_FAILED, EXIT_OK, AddCommand, Place, say
 from oms.errors import ConfigError, JournalError, StoreError
 from oms.gateways.aside import Aside
-from oms.stores import checked
+from oms.stores import checked, filler_word
 from oms.stores.stretch import Rows, Stretch, TradingDates, Upto, rows_of
 from oms.turn.dispatcher import without_collector
+from oms.turn.latency import Histogram
 from oms.turn.threads import StopFlag, Worker
 
 FILLER = """\
@@ -39,7 +42,9 @@ order_states: read them by name, dump them, drop them, restore them. A date with
 and so does the latest."""
 TOLD_NS = 10 * NANOS  # between two lines about how far it is
 READ_S_MAX = 2.0  # at the stop, of a stretch that nobody needs then
-BACKOFF_NS_MIN, BACKOFF_NS_MAX = NANOS // 10, 5 * NANOS
+WORD_NS = NANOS // 4  # between two words in the data directory
+GOOD_NS = 5 * NANOS  # after so long without another one it is silent; and two waits
+PAUSE_S = 0.05  # of a look whether a try is due
 
 
 def add_to(add: AddCommand) -> None:
@@ -159,7 +164,12 @@ class Filler:
         self._stop = stop
         self._clock = SystemClock()
         self._store = place.reader()
-        self._told_ns = 0
+        self.postgres, self.journal = Circuit(), Circuit()
+        self.times = Histogram()  # from the stamp of a turn until it is in Postgres
+        self._upto: Upto | None = None  # how far it is, as far as it is known
+        self._waits_ns = 0  # stamp of the first turn that is not filled; 0: there is none
+        self._told_ns = self._word_ns = 0
+        self._wordless = False  # its word could not be written
         self._behind = False
         self._is_open = True
         self._reading: Aside | None = None  # reads ahead, while `run` goes on
@@ -178,10 +188,15 @@ class Filler:
         finally:
             worker.stop(READ_S_MAX)
             self._reading = self._ahead = None
+            self._leave_word(last=True)
 
     def _run(self, once: bool) -> None:
-        pause_ns, said = BACKOFF_NS_MIN, ""
+        said = ""
         while not self._stop.is_set():
+            now_ns = self._clock.monotonic_ns()
+            if not (self.postgres.may_try(now_ns) and self.journal.may_try(now_ns)):
+                self._stop.wait(PAUSE_S)
+                continue
             try:
                 with without_collector():
                     more = self.step()
@@ -193,12 +208,11 @@ class Filler:
                 if str(error) != said:
                     said = str(error)
                     say(f"{said}; trying again")
-                self._stop.wait(pause_ns / NANOS)
-                pause_ns = min(2 * pause_ns, BACKOFF_NS_MAX)
+                self._look()
                 continue
             if said:
                 say(f"{self.projection}: goes on")
-            pause_ns, said = BACKOFF_NS_MIN, ""
+                said = ""
             if not more:
                 if once:
                     return
@@ -207,23 +221,81 @@ class Filler:
     def step(self) -> bool:
         """Fill one stretch; was there one, and perhaps more behind it?"""
         projection = self.projection
-        if not self._is_open:
-            projection.open()
-            self._is_open = True
-        self._is_open = False  # if anything below fails
-        upto = projection.upto()
-        self._place.require_database()
-        rows = self._rows_after(upto)
+        with self._calling(self.postgres):
+            if not self._is_open:
+                projection.open()
+                self._is_open = True
+            self._is_open = False  # if anything below fails
+            upto = self._upto = projection.upto()
+        with self._calling(self.journal):
+            self._place.require_database()
+            rows = self._rows_after(upto)
         stretch = rows.stretch
         self._check(stretch, upto)
         if self._reading is not None and stretch.last_seq < stretch.end_seq:
             asked = stretch.last_seq, upto.kept_seq, rows.dates
             self._ahead = self._reading.ask(lambda: self._read(*asked))
+        self._waits_ns = stretch.records[0].wall_ns if stretch.records else 0
+        self._leave_word()
         if stretch.records or upto.kept_seq < upto.seq:
-            upto = projection.fill(rows, upto)
+            with self._calling(self.postgres):
+                upto = self._upto = projection.fill(rows, upto)
+            self._time(stretch)
         self._is_open = True
         self._tell(stretch.end_seq, upto)
+        if upto.seq == stretch.end_seq:
+            self._waits_ns = 0
+            self._leave_word()
         return bool(upto.seq < stretch.end_seq)
+
+    @contextmanager
+    def _calling(self, circuit: Circuit) -> Iterator[None]:
+        """A call of what the circuit is of."""
+        try:
+            yield
+        except StoreError as error:
+            circuit.failed(self._clock.monotonic_ns(), str(error))
+            raise
+        circuit.succeeded()
+
+    def _look(self) -> None:
+        """It cannot fill: how far behind is it meanwhile?"""
+        if self._upto is not None and not self.journal.failures and not self._waits_ns:
+            try:
+                left = self._store.find_stretch(self._upto.seq, 1, 0).records
+            except StoreError as error:
+                self.journal.failed(self._clock.monotonic_ns(), str(error))
+            else:
+                self._waits_ns = left[0].wall_ns if left else 0
+        self._leave_word()
+
+    def _time(self, stretch: Stretch) -> None:
+        now_ns = self._clock.wall_ns()
+        for record in stretch.records:
+            self.times.record(max(0, now_ns - record.wall_ns))
+
+    def _leave_word(self, *, last: bool = False) -> None:
+        """In the data directory, for the daemon that writes the journal."""
+        if self._upto is None:
+            return
+        now_ns = self._clock.monotonic_ns()
+        if self._word_ns and now_ns - self._word_ns < WORD_NS and not last:
+            return
+        self._word_ns = now_ns
+        config, postgres, journal = self._place.config, self.postgres, self.journal
+        word = filler_word.Word(
+            self._upto.seq, self._waits_ns, self._clock.wall_ns(),
+            GOOD_NS + 2 * config.projection.poll_ns, postgres.state, journal.state,
+            postgres.why or journal.why, self.times.rows(),
+        )  # fmt: skip
+        try:
+            filler_word.write(self._place.directory, word, config.store.group)
+        except (OSError, StoreError) as error:  # it goes on without
+            if not self._wordless:
+                say(f"{self._place.directory / filler_word.NAME}: not written: {error}")
+            self._wordless = True
+        else:
+            self._wordless = False
 
     def _rows_after(self, upto: Upto) -> Rows:
         """Those that were made ahead, if the projection is where they begin."""

@@ -8,7 +8,6 @@ import argparse
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice, repeat, takewhile
 from pathlib import Path
@@ -194,7 +193,7 @@ class Load:
             return code
         facts = self._facts or self._gather(app.manager, *driven[0])
         if self.recorder is not None:
-            with closing(self.place.open_store()) as store:
+            with self.place.at_one_instant() as store:
                 self.recorder.end(store.records())
         verdict = examine(self.place)
         size = self.place.database.stat().st_size if self.place.is_file else 0

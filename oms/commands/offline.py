@@ -192,7 +192,7 @@ def examine(place: Place) -> Verdict:
             mark = HighWater(place.database).read()  # first: a daemon may go on meanwhile
     except JournalError as error:
         found, count = [str(error)], 1
-    with closing(place.open_store()) as store:
+    with place.at_one_instant() as store:
         snapshots = store.snapshots()
         fold = ExaminedFold(venue_of(store), snapshots, mark)
         try:

@@ -374,6 +374,11 @@ class Asking(Questions):
 
     # --- how it goes ---
 
+    def published_ns(self) -> int:
+        """Of a listener that is being told, of one group: when its engine published that turn; 0
+        where it was made again from the journal."""
+        return self._one("a turn").heard.published_ns
+
     def latency_rows(self, hop: str) -> list[tuple[int, int, int]]:
         """Of what is seen from here: `send` to the engine's reading,
         `venue` from there to its answer, `publish` from there to here, `total`."""

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from oms.circuit import Circuit
 from oms.clock import Clock
 from oms.errors import TransportError
 from oms.gateways import attempts
@@ -23,7 +24,7 @@ from oms.shared import Used
 from oms.transport.counting import BEGIN_ATTEMPT, FORGIVE, REMEMBER, SETTLE, TAKE
 from oms.transport.keys import Keys
 from oms.transport.scripts import Script
-from oms.transport.server import Circuit, Server, SideServer
+from oms.transport.server import Server, SideServer
 
 log = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ import gc
 import threading
 from collections.abc import Callable
 
+from oms.circuit import Circuit
 from oms.clock import NANOS, SystemClock
 from oms.manager import OrderManagement
 from oms.roles.asks import Asks
@@ -21,7 +22,7 @@ from oms.roles.telling import Telling
 from oms.sections import ScaleConfig
 from oms.transport.keys import Keys
 from oms.transport.scripts import CLAIM
-from oms.transport.server import Circuit, Server, check_server, warn_of_memory
+from oms.transport.server import Server, check_server, warn_of_memory
 from oms.turn.threads import Job, Worker
 
 ANSWERING = 2  # threads

@@ -33,24 +33,27 @@ Ask = Callable[..., "Future[dict[int, OrderDetails]]"]
 class Turn:
     """One turn that listeners were not told of yet; missing: orders to be asked about before."""
 
-    __slots__ = ("events", "missing", "responses", "seq")
+    __slots__ = ("events", "missing", "published_ns", "responses", "seq")
 
     def __init__(
         self, seq: int, responses: list[OrderResponse], events: Sequence[MarketEvent],
-        missing: set[int],
+        missing: set[int], published_ns: int,
     ) -> None:  # fmt: skip
         self.seq, self.responses, self.events, self.missing = seq, responses, events, missing
+        self.published_ns = published_ns
 
 
 class Heard:
-    """ask: a question to the engine. seq: the latest turn that listeners were told of."""
+    """ask: a question to the engine. seq: the latest turn that listeners were told of.
+    published_ns: wall clock, when the engine published the turn that they are being told of; 0
+    where that is not known."""
 
     def __init__(self, ask: Ask, monotonic_ns: Callable[[], int]) -> None:
         self._ask, self._monotonic_ns = ask, monotonic_ns
         self._turns: deque[Turn] = deque()
         self._details: OrderedDict[int, OrderDetails] = OrderedDict()
         self._asked: tuple[Future[dict[int, OrderDetails]], list[int], int] | None = None
-        self.seq = 0
+        self.seq = self.published_ns = 0
         self.listeners: tuple[Listener, ...] = ()
         self.market_listeners: tuple[Listener, ...] = ()
         self._adding = threading.Lock()
@@ -78,14 +81,17 @@ class Heard:
 
     # --- the receiving thread ---
 
-    def turn(self, seq: int, responses: list[OrderResponse], events: Sequence[MarketEvent]) -> None:
+    def turn(
+        self, seq: int, responses: list[OrderResponse], events: Sequence[MarketEvent],
+        published_ns: int,
+    ) -> None:  # fmt: skip
         missing = {
             each.order_id
             for each in responses
             if each.report.state
             and (each.report.type in CHANGES or each.order_id not in self._details)
         }
-        self._turns.append(Turn(seq, responses, events, missing))
+        self._turns.append(Turn(seq, responses, events, missing, published_ns))
 
     def tell(self) -> None:
         """Tell what may be told, and ask for what is missing of the rest."""
@@ -115,6 +121,7 @@ class Heard:
             turn.missing.difference_update(ids)
 
     def _tell(self, turn: Turn) -> None:
+        self.published_ns = turn.published_ns
         for response in turn.responses:
             tell(self.listeners, response)
         for event in turn.events:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from oms.circuit import Circuit
 from oms.clock import NANOS, Clock, SystemClock
 from oms.errors import TransportError
 from oms.futures import settle
@@ -29,7 +30,7 @@ from oms.roles.waiting import WAITING_MAX, Waiting
 from oms.sections import ScaleConfig
 from oms.transport import wire
 from oms.transport.keys import Keys
-from oms.transport.server import Circuit, Server
+from oms.transport.server import Server
 from oms.transport.wire import Question, encode
 
 ALIVE_NS = 2 * NANOS

@@ -13,12 +13,13 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from oms.circuit import Circuit
 from oms.clock import Clock
 from oms.errors import TransportError
 from oms.transport.counting import MEMORY, TAKE_NAME
 from oms.transport.keys import Keys
 from oms.transport.scripts import Script
-from oms.transport.server import Circuit, Server, SideServer
+from oms.transport.server import Server, SideServer
 
 log = logging.getLogger(__name__)
 

@@ -186,7 +186,7 @@ class Receiving:
             self._users_told.update(each.name for each in entry.users)
         if not entry.whole:
             self._users_stale = True
-        link.heard.turn(entry.seq, responses, events)
+        link.heard.turn(entry.seq, responses, events, entry.published_ns)
         if any(type(event) in (TradeBust, TradeCorrection) for event in events):
             mirror.behind = True  # the engine alone knows which trades are the latest now
         return True
@@ -279,7 +279,7 @@ class Receiving:
 
     def _take_view(self, view: View) -> None:
         mirror = self._link.mirror
-        self._link.heard.turn(0, [], mirror.take_view(view))
+        self._link.heard.turn(0, [], mirror.take_view(view), 0)
         if not mirror.seq:
             self._users_left = self._link.home
             mirror.seq = self._link.heard.seq = view.seq

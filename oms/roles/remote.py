@@ -214,15 +214,19 @@ class RemoteOrders(Asking):
         return self.clock.monotonic_ns() - self.access.seen_ns <= STALE_NS
 
     def _link_told(self, link: Link) -> dict[str, Any]:
-        circuit = link.circuit
+        circuit, said = link.circuit, link.status if link.alive else {}
+        postgres = said.get("postgres")
         return {
-            "ready": link.alive and link.mirror.seq > 0,
-            "redis": "open" if circuit.open else "failing" if circuit.failures else "ok",
+            "ready": link.alive and link.mirror.seq > 0 and postgres in (None, "ok"),
+            "redis": circuit.state,
             "why": circuit.why,
             "engine": "alive" if link.alive else "silent",
             "seq": link.mirror.seq,
             "lag": max(0, link.told_seq - link.mirror.seq),
             "unanswered": len(link.waiting),
+            "store_silent_s": said.get("store_silent_s", 0.0),
+            "postgres": postgres,
+            "projection": said.get("projection"),
         }
 
 
@@ -234,6 +238,7 @@ UNKNOWN: dict[str, Any] = {
     "published": 0, "rejects": {}, "listener_failures": 0, "venue_anomalies": 0,
     "throttle": {"policy": "off", "sends_max": 0, "in_use": None, "free": None},
     "store": "unknown", "store_lag": 0, "store_log_bytes": 0,
+    "store_silent_s": 0.0, "postgres": None, "projection": None,
     "latency_ns": {"total": {"all": {"count": 0}}},
 }  # fmt: skip
 

@@ -185,7 +185,8 @@ class Telling:
             log.error("Redis is away: %d turns wait; they are told from the journal later",
                       WAITING_TURNS_MAX)  # fmt: skip
             self._behind = True
-        self.put(self._unit((turn.seq, entry_of(turn, after, instruments)), answers))
+        entry = entry_of(turn, after, instruments, self._oms.clock.wall_ns())
+        self.put(self._unit((turn.seq, entry), answers))
 
     def _unit(
         self, turn: tuple[int, bytes] | None, answers: Sequence[tuple[Taken, OrderResponse]]

@@ -18,12 +18,14 @@ from oms.turn.publisher import PublishedTurn
 from oms.turn.tape import told_of
 
 
-def entry_of(turn: PublishedTurn, after: int, instruments: list[Instrument] | None) -> bytes:
+def entry_of(
+    turn: PublishedTurn, after: int, instruments: list[Instrument] | None, published_ns: int
+) -> bytes:
     """instruments: what is traded from this turn on, if that changed."""
     return encode(
         TurnEntry(
             turn.seq, after, turn.wall_ns, True, msgspec.Raw(encode(turn.reports)),
-            events_told(turn.events), turn.users, instruments,
+            events_told(turn.events), turn.users, instruments, published_ns,
         )
     )  # fmt: skip
 

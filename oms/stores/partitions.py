@@ -9,6 +9,7 @@ from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import class_row
 
 from oms.enums import TERMINAL_STATES
 from oms.errors import StoreError
@@ -59,11 +60,11 @@ def make_leaf(db: Connection, table: Table, date: Date) -> str:
 def partitions(db: Connection) -> list[Partition]:
     """Those of every trading date, oldest first."""
     query = (
-        "SELECT right(relname, 8)::date, bool_and(relispartition), "
-        "sum(pg_total_relation_size(oid))::bigint FROM pg_class WHERE relkind = 'r' "
+        "SELECT right(relname, 8)::date AS date, bool_and(relispartition) AS attached, "
+        "sum(pg_total_relation_size(oid))::bigint AS size_bytes FROM pg_class WHERE relkind = 'r' "
         "AND relname ~ %s AND pg_table_is_visible(oid) GROUP BY 1 ORDER BY 1"
     )
-    return [Partition(*row) for row in db.execute(query, (LEAVES,))]
+    return db.cursor(row_factory=class_row(Partition)).execute(query, (LEAVES,)).fetchall()
 
 
 def detach(db: Connection, before: Date) -> tuple[list[Date], list[Date]]:

@@ -15,6 +15,7 @@ import platform
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import psycopg
@@ -33,7 +34,15 @@ from oms.errors import (
 from oms.positions import CHANGES, fill_of
 from oms.reports import STORED, Report, type_of
 from oms.stores import Claim, JournalRecord, Snapshot, Turn
-from oms.stores.postgres_link import connect, lock_key, one_line, shown, translated, use_schema
+from oms.stores.postgres_link import (
+    connect,
+    lock_key,
+    one_line,
+    shown,
+    translated,
+    use_schema,
+    value_of,
+)
 from oms.stores.postgres_schema import (
     APPEND,
     CLAIM_KINDS,
@@ -70,6 +79,7 @@ LOCK = 0x4F4D534A  # of the writer of a journal: "OMSJ"
 LOCK_WAIT_S = 2.0  # of an engine that was killed the server may need a moment to let go
 LOOK_S = 0.1  # between two looks of an engine that stands by
 PAGE_MIN, PAGE_MAX = 25, 400  # records read at a time: each may have a thousand lines
+FETCHED = 2_000  # rows at a time, of a query that gives many
 STRETCH_MIN, STRETCH_MAX = 1_000, 32_000  # reports that are looked through for trades at a time
 PASSES = (OutcomeUnknownError, StoreBusyError, StoreFullError)  # what who stands by waits out
 SYNCHRONOUS = {"full": ("on", "remote_apply"), "normal": ("off",), "none": ("off",)}
@@ -107,6 +117,7 @@ class PostgresStorage(SqlStore):
         self._connection: psycopg.Connection[Any] | None = None
         self._reading = threading.Lock()  # for the one reader that all other threads share
         self._reader: PostgresStorage | None = None
+        self._numbers = count()  # of cursors
 
     def __str__(self) -> str:
         return f"{shown(self.dsn)} schema {self.schema}"
@@ -185,7 +196,7 @@ class PostgresStorage(SqlStore):
             for setting in SETTINGS:
                 link.execute(setting)
             use_schema(link, self.schema)
-            if link.execute("SELECT pg_backend_pid()").fetchone() != (link.info.backend_pid,):
+            if value_of(link, "SELECT pg_backend_pid()") != link.info.backend_pid:
                 raise StoreError(
                     f"{self}: a pooler stands between, and a lock would be of its connection, not "
                     "of the engine's: expected the server itself"
@@ -213,33 +224,31 @@ class PostgresStorage(SqlStore):
 
     def _setting(self, name: str, values: tuple[str, ...]) -> str:
         """One that commits with durability = full depend on; StoreError if it is none of these."""
-        row = self._db.execute(f"SHOW {name}").fetchone()
-        if row is None or row[0] not in values:
+        value = value_of(self._db, f"SHOW {name}")
+        if value not in values:
             raise StoreError(
                 f"{self}: {name}: expected {' or '.join(values)}, as durability is full, was "
-                f"{row and row[0]}"
+                f"{value}"
             )
-        return str(row[0])
+        return str(value)
 
     def _take_lock(self) -> None:
         waited_s = 0.0
         while not self._has_lock():
             if waited_s >= LOCK_WAIT_S:
-                who = self._db.execute("SELECT who FROM writer").fetchone()
-                raise DataInUseError(f"{self}: in use by {who and who[0]}")
+                who = value_of(self._db, "SELECT who FROM writer")
+                raise DataInUseError(f"{self}: in use by {who}")
             pause(LOOK_S)
             waited_s += LOOK_S
 
     def _has_lock(self) -> bool:
-        return self._db.execute("SELECT pg_try_advisory_lock(%s)", (self._lock,)).fetchone() == (
-            True,
-        )
+        return bool(value_of(self._db, "SELECT pg_try_advisory_lock(%s)", (self._lock,)))
 
     def _is_made(self) -> bool:
         return self._has("writer")
 
     def _has(self, table: str) -> bool:
-        return self._db.execute("SELECT to_regclass(%s)", (table,)).fetchone() != (None,)
+        return value_of(self._db, "SELECT to_regclass(%s)", (table,)) is not None
 
     def _begin(self) -> None:
         """Make what is missing. From here on nobody with an older number writes."""
@@ -254,9 +263,7 @@ class PostgresStorage(SqlStore):
         self._check_version()
         self._db.execute("SET application_name = 'oms engine'")
         who = f"process {os.getpid()} on {platform.node()}"
-        row = self._db.execute(TAKE_OVER, (who,)).fetchone()
-        assert row is not None, "made with the tables"
-        self.epoch = row[0]
+        self.epoch = value_of(self._db, TAKE_OVER, (who,))
 
     def _check_version(self) -> None:
         """An older one is upgraded by who opens it to write."""
@@ -267,9 +274,7 @@ class PostgresStorage(SqlStore):
             raise StoreError(f"{self}: expected schema version {VERSION}, was {version}{hint}")
 
     def _version(self) -> int:
-        row = self._db.execute("SELECT version FROM writer").fetchone()
-        assert row is not None, "made with the tables"
-        return int(row[0])
+        return int(value_of(self._db, "SELECT version FROM writer"))
 
     def versions(self) -> tuple[int, int]:
         """Of a store that is not open: of the tables that are there, 0 if there are none; and of
@@ -401,12 +406,12 @@ class PostgresStorage(SqlStore):
         ends at once, and StoreError if a commit would not last any more. 0: there is no write-ahead
         log of ours."""
         try:
-            held = self._db.execute(HOLDS_LOCK, (self._lock,)).fetchone()
+            held = value_of(self._db, HOLDS_LOCK, (self._lock,))
             if self._durability == "full":
                 self._check_fsync()
         except psycopg.Error as error:
             raise OutcomeUnknownError(f"{self}: the lock is lost: {one_line(error)}") from error
-        if held != (True,):
+        if not held:
             raise OutcomeUnknownError(f"{self}: the lock is lost")
         return 0
 
@@ -499,6 +504,20 @@ class PostgresStorage(SqlStore):
 
     def _rows(self, query: str, arguments: Sequence[object]) -> Iterator[Any]:
         return self._fetch(said(query), arguments)
+
+    def _many(self, query: str, arguments: Sequence[object] = ()) -> Iterator[Any]:
+        """By a cursor of the server, which lives in a transaction: see at_one_instant. Outside of
+        one all rows are fetched."""
+        if self._db.info.transaction_status is not TransactionStatus.INTRANS:
+            yield from self._rows(query, arguments)
+            return
+        name = f"many_{next(self._numbers)}"
+        try:
+            with self._db.cursor(name) as cursor:
+                cursor.itersize = FETCHED
+                yield from cursor.execute(said(query), arguments)
+        except psycopg.Error as error:
+            raise translated(error, "reading") from error
 
     def _fetch(self, query: str, arguments: Sequence[object]) -> Iterator[Any]:
         try:

@@ -4,11 +4,13 @@ A password is never part of a setting, so nothing can print it: libpq reads it f
 from the file of PGPASSFILE (by default ~/.pgpass).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import scalar_row
 
 from oms.errors import (
     JournalError,
@@ -59,10 +61,15 @@ def dsn_of(**given: str) -> str:
     return make_conninfo(**given)
 
 
+def value_of(link: psycopg.Connection[Any], query: str, arguments: Sequence[object] = ()) -> Any:
+    """The one value that a query gives; None where it gives no row."""
+    return link.cursor(row_factory=scalar_row).execute(query, arguments).fetchone()
+
+
 def use_schema(link: psycopg.Connection[Any], schema: str, *, make: bool = False) -> None:
     """Every table is looked for and made there, and nowhere else. make: it, if it is not there."""
-    named, query = sql.Identifier(schema), "SELECT FROM pg_namespace WHERE nspname = %s"
-    if make and link.execute(query, (schema,)).fetchone() is None:
+    named, query = sql.Identifier(schema), "SELECT nspname FROM pg_namespace WHERE nspname = %s"
+    if make and value_of(link, query, (schema,)) is None:
         link.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(named))
     link.execute(sql.SQL("SET search_path = {}").format(named))
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import class_row
 
 from oms.errors import DataInUseError, JournalError, StoreError
 from oms.stores.partitions import (
@@ -32,6 +33,7 @@ from oms.stores.postgres_link import (
     shown,
     translated,
     use_schema,
+    value_of,
 )
 from oms.stores.projection_schema import (
     ACTIONS,
@@ -139,12 +141,11 @@ class Projection:
 
     def _check_schema(self) -> None:
         """Before anything is made or dropped in it."""
-        if self._db.execute("SELECT to_regclass('writer')").fetchone() != (None,):
+        if value_of(self._db, "SELECT to_regclass('writer')") is not None:
             raise StoreError(f"{self}: has a journal: a projection needs a schema of its own")
 
     def _create(self) -> None:
-        found = self._db.execute("SELECT to_regclass('upto')").fetchone()
-        if found is not None and found[0] is not None:
+        if value_of(self._db, "SELECT to_regclass('upto')") is not None:
             self._make_views()
             return
         with self._db.transaction():
@@ -162,10 +163,10 @@ class Projection:
             self._db.execute(statement)
 
     def _check_version(self) -> None:
-        row = self._db.execute("SELECT version FROM upto").fetchone()
-        if row != (VERSION,):
+        version = value_of(self._db, "SELECT version FROM upto")
+        if version != VERSION:
             raise StoreError(
-                f"{self}: expected version {VERSION} of the projection, was {row and row[0]}; "
+                f"{self}: expected version {VERSION} of the projection, was {version}; "
                 "`migrate` makes it anew"
             )
 
@@ -176,13 +177,11 @@ class Projection:
         with closing(connection):
             try:
                 use_schema(connection, self.schema)
-                if connection.execute("SELECT to_regclass('upto')").fetchone() == (None,):
+                if value_of(connection, "SELECT to_regclass('upto')") is None:
                     return 0, VERSION
-                row = connection.execute("SELECT version FROM upto").fetchone()
+                return int(value_of(connection, "SELECT version FROM upto")), VERSION
             except psycopg.Error as error:
                 raise translated(error, str(self)) from error
-        assert row is not None, "made with the tables"
-        return int(str(row[0])), VERSION
 
     def _load_dates(self) -> None:
         rows = self._db.execute(
@@ -207,13 +206,12 @@ class Projection:
 
     def upto(self) -> Upto:
         try:
-            row = self._db.execute(
-                "SELECT seq, checksum, wall_ns, kept_seq, missed FROM upto"
-            ).fetchone()
+            cursor = self._db.cursor(row_factory=class_row(Upto))
+            found = cursor.execute(f"SELECT {', '.join(Upto._fields)} FROM upto").fetchone()
         except psycopg.Error as error:
             raise translated(error, str(self)) from error
-        assert row is not None, "made with the tables"
-        return Upto(*row)
+        assert found is not None, "made with the tables"
+        return found
 
     def partitions(self) -> list[Partition]:
         return partitions(self._db)
@@ -268,8 +266,10 @@ class Projection:
             self._copy(table.name, table, news)
         return self._change(rows.changed) + self._change_trades(rows.older_trades)
 
-    def _copy(self, name: str, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-        if not rows:
+    def _copy(self, name: str, table: Table, rows: Iterable[tuple[Any, ...]]) -> None:
+        left = iter(rows)
+        first = next(left, None)
+        if first is None:
             return
         columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.copied)
         command = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)")
@@ -279,7 +279,8 @@ class Projection:
         ):
             copy.set_types([column.kind for column in table.copied])
             write = copy.write_row
-            for row in rows:
+            write(first)
+            for row in left:
                 write(row)
 
     def _leaf(self, table: Table, date: Date, *, make: bool) -> str:

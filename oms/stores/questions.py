@@ -101,6 +101,10 @@ class Questions(ABC):
     def _rows(self, query: str, arguments: Sequence[object]) -> Iterator[Any]:
         """What a query gives; errors as StoreError."""
 
+    def _many(self, query: str, arguments: Sequence[object] = ()) -> Iterator[Any]:
+        """The same of a query that may give millions of rows: some at a time are in memory."""
+        return self._rows(query, arguments)
+
     @abstractmethod
     def _read_only_one(self) -> AbstractContextManager["Questions"]:
         """A connection of its own, read-only, so that any thread may ask and no writer waits."""
@@ -186,7 +190,7 @@ class Questions(ABC):
 
     def all_claims(self) -> Iterator[Claim]:
         """Every claim, in journal order."""
-        for claim in self._rows(SELECT_CLAIMS, ()):
+        for claim in self._many(SELECT_CLAIMS):
             if type(claim[0]) is not int:
                 raise JournalError(f"client order id {claim[2]!r}: not readable: no sequence")
             yield claim
@@ -225,8 +229,7 @@ class Questions(ABC):
         return answers_in(self.reports_of(first[0].order_id), seq)[-1] if first else None
 
     def all_reports(self) -> Iterator[Report]:
-        rows = self._rows(SELECT_REPORT + "ORDER BY r.report_id", ())
-        own = map(stored_report, rows)
+        own = map(stored_report, self._many(SELECT_REPORT + "ORDER BY r.report_id"))
         return self._archives.merged(own, lambda file: file.all_reports())
 
     def executions(self, symbols: Collection[str], before: int) -> Iterator[Report]:
@@ -281,7 +284,7 @@ class Questions(ABC):
 
     def executions_of(self, key: Key | None) -> Iterator[Report]:
         """Trades, busts and corrections of an account and symbol, oldest first; None: all."""
-        own = self._rows(SELECT_REPORT + (OF_KEY if key else ALL_EXECUTIONS), key or ())
+        own = self._many(SELECT_REPORT + (OF_KEY if key else ALL_EXECUTIONS), key or ())
         return self._archives.merged(map(stored_report, own), lambda file: file.executions_of(key))
 
     def change_reports(self, start_ns: int) -> Iterator[Report]:

@@ -144,12 +144,12 @@ class Rows(NamedTuple):
 
     dates: with the one that the stretch begins, if it begins one. orders: of order_states, new;
     changed: of orders that were there before. older_trades: of earlier turns, which take the place
-    of what is there.
+    of what is there. What is many is made while it is taken, once.
     """
 
     stretch: Stretch
     dates: TradingDates
-    responses: list[Row]
+    responses: Iterable[Row]
     orders: list[Row]
     changed: list[Row]
     trades: list[Row]
@@ -176,7 +176,7 @@ def rows_of(stretch: Stretch, before: TradingDates) -> Rows:
         return Rows(stretch, dates, [], [], [], [], [], [], [])
     lines = dict(stretch.lines)
     sessions, actions = list[Row](), list[Row]()
-    answers = answers_to(stretch.reports)
+    answers: dict[int, Report] | None = None  # made where they are asked for: few turns do
     for record in stretch.records:
         for seq, line in enumerate(decode_all(record.body, record.first_seq), record.first_seq):
             kind = line[0]
@@ -186,6 +186,8 @@ def rows_of(stretch: Stretch, before: TradingDates) -> Rows:
             elif kind in ACTION_KINDS and _is_action(seq, line):
                 entry = record.body.split("\n")[seq - record.first_seq]
                 what = _action(line, stretch.scales)
+                if answers is None:
+                    answers = answers_to(stretch.reports)
                 actions.append((seq, *what, *_outcome(answers.get(seq)), entry, record.wall_ns))
     scales = _scales_in(stretch)
     orders, changed = _orders(stretch, lines, scales, dates)
@@ -193,7 +195,7 @@ def rows_of(stretch: Stretch, before: TradingDates) -> Rows:
     older = trade_rows(chain.from_iterable(stretch.older), stretch.changes, scales)
     renewed = {fill_of(report) for report in stretch.reports if report.type in CHANGES}
     return Rows(
-        stretch, dates, list(_responses(stretch, dates)), orders, changed,
+        stretch, dates, _responses(stretch, dates), orders, changed,
         [_trade(row, dates) for row in trades],
         [_trade(row, dates) for row in older if row.report_id in renewed],
         sessions, actions,

@@ -26,7 +26,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError
 
-from oms.clock import NANOS
+from oms.circuit import Circuit
 from oms.errors import FencedError, TransportError
 from oms.transport.scripts import FENCED, Script
 from oms.transport.sentinel import client_of
@@ -34,8 +34,6 @@ from oms.transport.sentinel import client_of
 log = logging.getLogger(__name__)
 
 BLOCK_S = 0.5  # how long a read may wait for an entry
-BACKOFF_NS_MIN, BACKOFF_NS_MAX = NANOS // 20, 2 * NANOS
-FAILURES_MAX = 3  # in a row; then the circuit is open
 UNREACHABLE = (RedisConnectionError, RedisTimeoutError)
 FULL = "OOM"
 CODES = {NoPermissionError: "NOPERM", OutOfMemoryError: FULL}  # which redis-py takes off the text
@@ -52,35 +50,6 @@ class ServerRefusalError(TransportError):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.code = text.partition(" ")[0]
-
-
-class Circuit:
-    """Whether a dependency is worth a call. Closed: it is. Open: after some failures in a row; then
-    one call in a while tries whether it is back. Times are monotonic nanoseconds; any thread."""
-
-    def __init__(self) -> None:
-        self.failures = 0
-        self.losses = 0  # how often it began to fail
-        self.why = ""
-        self._again_ns = 0
-
-    @property
-    def open(self) -> bool:
-        return self.failures >= FAILURES_MAX
-
-    def may_try(self, now_ns: int) -> bool:
-        return now_ns >= self._again_ns
-
-    def failed(self, now_ns: int, why: str) -> None:
-        pause_ns = min(BACKOFF_NS_MIN << min(self.failures, 10), BACKOFF_NS_MAX)
-        self.losses += not self.failures
-        self.failures += 1
-        self.why = why
-        self._again_ns = now_ns + pause_ns
-
-    def succeeded(self) -> None:
-        if self.failures:
-            self.failures, self.why, self._again_ns = 0, "", 0
 
 
 class Server:

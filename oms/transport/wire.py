@@ -118,7 +118,8 @@ class TurnEntry(msgspec.Struct, array_like=True):
     from the journal after a restart: then depth and balances are not in it.
 
     reports: list[Report]; events: pairs of class and event; users: those that changed; instruments:
-    what is traded from now on, if that changed."""
+    what is traded from now on, if that changed; published_ns: wall clock, 0 where it is not whole.
+    What stands behind `users` an older program leaves out."""
 
     seq: int
     after: int
@@ -128,6 +129,7 @@ class TurnEntry(msgspec.Struct, array_like=True):
     events: list[tuple[str, msgspec.Raw]]
     users: list[User]
     instruments: list[Instrument] | None = None
+    published_ns: int = 0
 
 
 NOTHING = msgspec.Raw(b"null")

@@ -124,6 +124,7 @@ class Dispatcher:
         inbox.close()  # until the start: nobody would take requests out
         self.should_stop: Callable[[], bool] = lambda: False  # asked while the journal is folded
         self.log_bytes = 0  # of the store's write-ahead log, as of up to a second ago
+        self.store_seen_ns = clock.monotonic_ns()  # when the store last answered
         self._tend_ns = 0
         self._carried: list[Item] = []  # venue reports and notices of a turn that was undone
         self.intake = Intake(self.fold.desk, store)
@@ -416,9 +417,11 @@ class Dispatcher:
         self._tend_ns, before = now_ns + TEND_NS, self.log_bytes
         tend = getattr(self._store, "tend", None)
         if tend is None:
+            self.store_seen_ns = now_ns
             return
         with suppress(StoreBusyError, StoreFullError):
             self.log_bytes = tend()
+        self.store_seen_ns = self._clock.monotonic_ns()
         if self.log_bytes > LOG_BYTES_MAX >= before:
             log.warning(
                 "the write-ahead log has %d MB: a reader that stays in one transaction keeps it "
@@ -620,6 +623,8 @@ class Dispatcher:
             self._store.probe()
         except (StoreFullError, StoreBusyError):
             return False
+        finally:
+            self.store_seen_ns = self._clock.monotonic_ns()
         log.warning("the store takes writes again; it was %s", self.blocked)
         self.blocked = None
         return True

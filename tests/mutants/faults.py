@@ -622,7 +622,7 @@ POSTGRES = [  # where there is no server to see them by, they are not planted
     ),
     Fault(
         "commits that do not last are not noticed", "stores/postgres.py",
-        "if row is None or row[0] not in values:", "if row is None:",
+        "        if value not in values:", "        if value is None:",
         ("scale.postgres.postgres_faults",),
     ),
     Fault(
@@ -714,7 +714,7 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         "        if entry.after > mirror.seq:", "        if False:", ("scale.remote",),
     ),
     Fault(
-        "a circuit never opens", "transport/server.py",
+        "a circuit never opens", "circuit.py",
         "return self.failures >= FAILURES_MAX", "return False",
         ("scale.remote", "scale.partition"),
     ),

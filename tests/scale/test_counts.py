@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from oms.circuit import Circuit
 from oms.clock import NANOS, ManualClock
 from oms.errors import TransportError
 from oms.gateways import attempts
@@ -16,7 +17,7 @@ from oms.gateways.web.limits import DUE, ORDER, SHARE_S, Allowance, Limits
 from oms.roles.counts import LATE_US, Counts
 from oms.shared import Used
 from oms.transport.keys import Keys
-from oms.transport.server import Circuit, Server
+from oms.transport.server import Server
 
 NUMBERS = itertools.count()
 ONE_SERVER = settings(

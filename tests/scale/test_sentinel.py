@@ -9,11 +9,12 @@ from contextlib import suppress
 import pytest
 
 from oms import PersistentStorage
+from oms.circuit import Circuit
 from oms.clock import SystemClock
 from oms.errors import OutcomeUnknownError, TransportError
 from oms.roles.once import Once
 from oms.transport.scripts import NOTE
-from oms.transport.server import Circuit, Server, ServerRefusalError
+from oms.transport.server import Server, ServerRefusalError
 from tests.processes import DATABASE, audit_of, let_run, wait_until
 from tests.scale.parts import KEYS, api, engine, order, scaled, wait_for
 from tests.scale.processes import Follower, Persistent, Role, ready, settings

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
 from oms.errors import StoreFullError
+from oms.stores import filler_word
 from tests.processes import wait_until
 from tests.web.conftest import SPLIT
 
@@ -32,6 +33,16 @@ def names_of(door):
     """Every name that a query may ask for."""
     families = text_string_to_metric_families(door.http.get("/metrics").text)
     return {sample.name for family in families for sample in family.samples}
+
+
+def tell_of_filler(door, **said):
+    """As if a db-filler were beside the journal, which has filled up to its first entry."""
+    now_ns = door.oms.clock.wall_ns()
+    told = {"postgres": "ok", "journal": "ok", "why": "", **said}
+    rows = [(10**6, 2 * 10**6, 3)]  # three turns took a millisecond or two
+    word = filler_word.Word(seq=1, waits_ns=now_ns - 9 * 10**9, told_ns=now_ns, good_ns=10**11,
+                            rows=rows, **told)  # fmt: skip
+    filler_word.write(door.oms.directory, word, "")
 
 
 def test_it_tells_what_was_done(door):
@@ -86,6 +97,7 @@ def test_every_query_asks_for_what_there_is(door):
     """Of alerts and dashboard: a name that is not there would never fire, and nobody would know."""
     ann = door.user("ann")
     ann.buy("1", "100.001")
+    tell_of_filler(door)
     known = names_of(door)
     alerts = (DEPLOY / "alerts.yml").read_text(encoding="utf-8")
     dashboard = json.loads((DEPLOY / "grafana.json").read_text(encoding="utf-8"))
@@ -98,6 +110,7 @@ def test_every_query_asks_for_what_there_is(door):
 
 def test_every_figure_is_documented_and_shown(door):
     door.user("ann").buy("1", "100.001")
+    tell_of_filler(door)
     families = {re.sub("(_bucket|_sum|_count)$", "", name) for name in names_of(door)}
     page = SERVING.read_text(encoding="utf-8")
     assert {
@@ -128,6 +141,48 @@ def test_it_says_whether_orders_are_taken(door):
     assert parts == {"engine", "journal", "disk", "venue"}
     assert all(part["ready"] for part in answer.json()["parts"].values())
     assert door.http.get("/health").json() == {"status": "ok"}
+
+
+def projection_part(door):
+    answer = door.http.get("/ready")
+    parts = answer.json()["parts"]
+    home = next((part for name, part in parts.items() if name.startswith("group ")), parts)
+    return answer.status_code, home["projection"]
+
+
+def test_a_projection_that_is_behind_is_told_and_keeps_nobody_from_trading(door):
+    """Postgres is down, or db-filler hangs: /ready and /metrics say how far it is behind."""
+    door.user("ann").buy("1", "100")
+    tell_of_filler(door, postgres="open", why="connection refused by a machine's name")
+    behind = door.oms.get_status()["journal_seq"] - 1
+    code, part = projection_part(door)
+    assert (code, part["ready"], part["state"], part["seq"]) == (200, False, "open", "1")
+    assert part["lagEntries"] >= behind > 1
+    assert part["lagSeconds"] >= 9
+    assert "machine" not in door.http.get("/ready").text  # anybody may ask
+    told = samples(door)
+    assert (told["oms_projection_up"], told["oms_projection_lag_entries"]) == (0, behind)
+    assert told["oms_projection_lag_seconds"] >= 9
+    assert samples(door, hop="projection", le="0.001") == {"oms_latency_seconds_bucket": 0}
+    assert samples(door, hop="projection", le="0.002") == {"oms_latency_seconds_bucket": 3}
+
+
+def test_messages_are_timed_until_they_are_written_to_sockets(door):
+    """From the publication of their turn; what nobody listens to counts for nothing."""
+    ann = door.user("ann")
+    ann.buy("1", "100")
+    assert samples(door, hop="socket", le="+Inf")["oms_latency_seconds_bucket"] == 0
+    with connect(door.ws_url) as socket:
+        socket.recv()
+        socket.send('{"op": "subscribe", "channel": "depth", "symbol": "BTC_USD", "interval": 0}')
+        socket.recv()
+        ann.buy("1", "99")
+        while json.loads(socket.recv(timeout=10)).get("channel") != "depth":
+            pass
+    told = samples(door, hop="socket", le="+Inf")["oms_latency_seconds_bucket"]
+    assert told >= 1
+    seconds = samples(door, hop="socket")["oms_latency_seconds_sum"]
+    assert 0 < seconds < 60 * told
 
 
 @pytest.mark.skipif(SPLIT, reason="by the engine's next word its store is well again")

@@ -45,13 +45,15 @@ class Timed:
 class Counts:
     """answered: by method, route and status. times: by method and route.
 
-    frames: messages told to subscribers. sockets_opened; sockets_slow: those closed because
-    their clients did not read.
+    frames: messages told to subscribers. told: from the publication of a turn to the writing of a
+    message about it to a socket; not of what is told at intervals. sockets_opened; sockets_slow:
+    those closed because their clients did not read.
     """
 
     def __init__(self) -> None:
         self.answered: Counter[tuple[str, str, int]] = Counter()
         self.times: dict[tuple[str, str], Timed] = {}
+        self.told = Timed(HOP_EDGES)
         self.frames = self.sockets_opened = self.sockets_slow = 0
 
     def answer(self, method: str, route: str, status: int, elapsed_ns: int) -> None:

@@ -56,6 +56,7 @@ from oms.gateways.web.messages import (
 )
 from oms.gateways.web.orders import CHANGES, Remembered
 from oms.gateways.web.told import decimal_told, levels_told
+from oms.manager import OrderManagement
 from oms.market_data import (
     BalanceChange,
     DepthUpdate,
@@ -148,10 +149,10 @@ class Hub:
         self._orders = {name: Remembered(oms) for name, oms in door.oms.groups.items()}
         # What listens, with whose order manager it is. Its group goes with each event.
         self._listeners = [
-            (oms, partial(self._heard, name), partial(self._happened, name))
+            (oms, partial(self._heard, name, oms), partial(self._happened, name, oms))
             for name, oms in door.oms.groups.items()
         ]
-        self._events: deque[tuple[str, Event]] = deque()
+        self._events: deque[tuple[str, Event, int]] = deque()  # and when it was published
         self._woken = self._lost = False
         self._asked: dict[str, float] = {}  # by group: since when an engine owes a beat
         self.clients: set[Subscriber] = set()
@@ -244,22 +245,22 @@ class Hub:
 
     # --- the threads that publish ---
 
-    def _heard(self, group: str, response: OrderResponse) -> None:
+    def _heard(self, group: str, oms: OrderManagement, response: OrderResponse) -> None:
         # Changes of every account: what is remembered of its orders may be old.
         report, wanted = response.report, self._wanted[OrderResponse]
         if wanted and (report.account in wanted or report.type in CHANGES):
-            self._put(group, response)
+            self._put(group, response, oms.published_ns())
 
-    def _happened(self, group: str, event: MarketEvent) -> None:
+    def _happened(self, group: str, oms: OrderManagement, event: MarketEvent) -> None:
         wanted = self._wanted.get(type(event))
         if wanted is None or _whose(event) in wanted:
-            self._put(group, event)
+            self._put(group, event, oms.published_ns())
 
-    def _put(self, group: str, event: Event) -> None:
+    def _put(self, group: str, event: Event, published_ns: int) -> None:
         if len(self._events) >= EVENTS_MAX:
             self._lost = True
             return
-        self._events.append((group, event))
+        self._events.append((group, event, published_ns))
         if not self._woken:
             self._woken = True
             try:
@@ -275,9 +276,13 @@ class Hub:
         if self._lost:
             self._lose()
         events, makers = self._events, self._makers
+        counts, wall_ns = self._door.counts, self._oms.clock.wall_ns
         for _ in range(min(EVENTS_A_STEP, len(events))):
-            group, event = events.popleft()
+            group, event, published_ns = events.popleft()
+            before = counts.frames
             makers[type(event)](group, event)
+            if counts.frames != before and published_ns:
+                counts.told.add(max(0, wall_ns() - published_ns), counts.frames - before)
         if events and not self._woken:
             self._woken = True
             self._loop.call_soon(self._drain)
@@ -478,7 +483,7 @@ class Hub:
         """On the dispatcher's thread: behind all events of the turns before."""
         self._asked.pop(group, None)
         if done.exception() is None:
-            self._put(group, Beat(done.result()))
+            self._put(group, Beat(done.result()), 0)
 
     def _alive(self, group: str, beat: Beat) -> None:
         self.seqs[group] = max(self.seqs[group], beat.seq)

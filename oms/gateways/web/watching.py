@@ -22,6 +22,7 @@ from oms.gateways.web.front import Ask, Door, Entry, Right
 from oms.gateways.web.shapes import Answer, HealthTold, ReadyTold
 from oms.gateways.web.told import Told
 
+PROJECTION = "projection"  # the part of /ready, and the hop
 READY_S_MAX = 1.0  # within which the engine has to answer
 DISK_BYTES_MIN = 100_000_000
 HOPS = ("intake", "wait", "venue", "disk", "publish", "total")
@@ -35,9 +36,10 @@ async def health(_ask: Ask, _: None) -> Reply:
 
 
 async def ready(ask: Ask, _: None) -> Reply:
-    """200 if orders are taken now; 503 names each part that is not ready."""
+    """200 if orders are taken now; 503 names each part that is not ready. A projection that is
+    behind keeps nobody from trading."""
     parts = await readiness(ask.door)
-    sound = all(part["ready"] for part in parts.values())
+    sound = all(part["ready"] for name, part in parts.items() if name != PROJECTION)
     return Reply({"ready": sound, "parts": parts}, 200 if sound else 503)
 
 
@@ -65,8 +67,35 @@ async def readiness(door: Door) -> dict[str, Told]:
         "disk": {"ready": free >= DISK_BYTES_MIN, "freeBytes": str(free)},
         "venue": {"ready": status["link"] == "up" or status["session"] == "closed",
                   "link": status["link"]},
-        **{f"group {name}": {**told, "seq": str(told["seq"])}
-           for name, told in status.get("groups", {}).items()},
+        **(groups_told(status["groups"]) if "groups" in status else own_told(status)),
+    }  # fmt: skip
+
+
+def own_told(status: Told) -> dict[str, Told]:
+    """Of a journal in Postgres its server, and the projection, where there is one."""
+    postgres, projection = status["postgres"], projection_told(status["projection"])
+    return {
+        **({"postgres": {"ready": postgres == "ok", "state": postgres}} if postgres else {}),
+        **({PROJECTION: projection} if projection else {}),
+    }
+
+
+def groups_told(groups: dict[str, Told]) -> dict[str, Told]:
+    """How each engine is reached, and what it says of the same."""
+    return {
+        f"group {name}": {
+            **told, "seq": str(told["seq"]), PROJECTION: projection_told(told["projection"]),
+        }
+        for name, told in groups.items()
+    }  # fmt: skip
+
+
+def projection_told(found: Told | None) -> Told | None:
+    if found is None:
+        return None
+    return {
+        "ready": found["state"] == "ok", "state": found["state"],
+        "seq": str(found["seq"]), "lagEntries": found["lag_entries"], "lagSeconds": found["lag_s"],
     }  # fmt: skip
 
 
@@ -93,7 +122,9 @@ class Figures(Collector):
         yield from gauges(self._engine(status))
         yield from counters(self._done(status))
         yield labeled("oms_rejects", "requests refused", "reason", status["rejects"])
-        yield self._hops()
+        by_group = status.get("groups") or {"": status}
+        yield self._hops(by_group)
+        yield from stores_told(by_group)
         yield from self._web()
 
     def _engine(self, status: Told) -> list[Row]:
@@ -133,15 +164,20 @@ class Figures(Collector):
             ("oms_clock_jumps", "jumps of the wall clock", status["clock"]["jumps"]),
         ]
 
-    def _hops(self) -> Metric:
+    def _hops(self, by_group: Mapping[str, Told]) -> Metric:
         latency = HistogramMetricFamily(
             "oms_latency_seconds", "from a request's call to its answer, by hop", labels=["hop"]
         )
-        for hop in HOPS:
+        rows = {hop: self._door.oms.latency_rows(hop) for hop in HOPS}
+        filled = [told[PROJECTION] for told in by_group.values() if told[PROJECTION]]
+        rows[PROJECTION] = [row for each in filled for row in each["rows"]]
+        for hop, counted in rows.items():
             times = Timed(HOP_EDGES)
-            for low_ns, high_ns, count in self._door.oms.latency_rows(hop):
+            for low_ns, high_ns, count in counted:
                 times.add((low_ns + high_ns) // 2, count)
             latency.add_metric([hop], times.buckets, times.total_ns / NANOS)
+        told = self._door.counts.told
+        latency.add_metric(["socket"], told.buckets, told.total_ns / NANOS)
         return latency
 
     def _web(self) -> Iterator[Metric]:
@@ -169,6 +205,27 @@ class Figures(Collector):
             ("oms_web_sockets", "WebSockets that are open", door.sockets),
             ("oms_process_threads", "threads of the process", threading.active_count()),
         ])  # fmt: skip
+
+
+def stores_told(by_group: Mapping[str, Told]) -> Iterator[Metric]:
+    """Of each group's journal and projection; of the latter only where a db-filler is."""
+    silent, up, entries, seconds = (
+        GaugeMetricFamily(name, text, labels=["group"])
+        for name, text in (
+            ("oms_store_silent_seconds", "since the store that has the journal last answered"),
+            ("oms_projection_up", "1 while db-filler fills Postgres"),
+            ("oms_projection_lag_entries", "journal entries that are not in Postgres"),
+            ("oms_projection_lag_seconds", "how long the first of them has waited"),
+        )
+    )
+    for group, told in by_group.items():
+        silent.add_metric([group], told["store_silent_s"])
+        found = told[PROJECTION]
+        if found:
+            up.add_metric([group], float(found["state"] == "ok"))
+            entries.add_metric([group], found["lag_entries"])
+            seconds.add_metric([group], found["lag_s"])
+    yield from (silent, up, entries, seconds)
 
 
 def gauges(rows: Iterable[Row]) -> Iterator[Metric]:

@@ -14,8 +14,11 @@ from random import Random
 import pytest
 
 from oms import PersistentStorage
+from oms.clock import NANOS, SystemClock
 from oms.config import load_config
 from oms.errors import ConfigError, DataInUseError, JournalError
+from oms.stores import filler_word
+from oms.turn.threads import Worker
 from tests.places import after_place
 from tests.processes import Driver, let_run, wait_until
 from tests.scale.postgres.conftest import variables_of
@@ -114,6 +117,77 @@ def test_a_stretch_that_was_read_for_nothing_is_dropped(lived, dsn):
         while filler.step():
             pass
     assert differences(lived / DATABASE, dsn) == []
+
+
+def word_of(directory, seqs=0, seconds=0):
+    """What a daemon tells of it whose journal is by so many entries longer, so much later."""
+    wall_ns = SystemClock().wall_ns() + seconds * NANOS
+    return filler_word.read(directory, max(ends_of(directory)) + seqs, wall_ns)
+
+
+def test_its_word_tells_the_daemon_how_far_it_is(lived, dsn):
+    """Also when nothing more is heard of it: then the lag grows with the journal."""
+    filler = filler_of(lived, dsn, entries_max=100)
+    with closing(filler.projection):
+        filler.run(once=True)
+    told = word_of(lived)
+    assert (told["state"], told["lag_entries"], told["lag_s"]) == ("ok", 0, 0)
+    assert told["seq"] == max(ends_of(lived))
+    assert sum(count for _, _, count in told["rows"]) == len(ends_of(lived))
+    told = word_of(lived, seqs=7, seconds=3)
+    assert (told["state"], told["lag_entries"]) == ("ok", 7)
+    assert 3 <= told["lag_s"] < 60
+    told = word_of(lived, seqs=8, seconds=60)
+    assert (told["state"], told["lag_entries"]) == ("silent", 8)
+    assert 60 <= told["lag_s"] < 120
+
+
+def test_a_word_that_is_not_readable_says_so(tmp_path):
+    assert filler_word.read(tmp_path, 7, 0) is None
+    for text in ("", "[]", "{}", '{"seq": 1}', "\xff"):
+        (tmp_path / filler_word.NAME).write_bytes(text.encode("latin-1"))
+        told = filler_word.read(tmp_path, 7, 0)
+        assert (told["state"], told["lag_entries"]) == ("silent", 7)
+        assert "not readable" in told["why"]
+
+
+def test_while_postgres_is_down_the_lag_is_told(lived, start_server):
+    """Three calls fail, then the circuit is open; one call in a while tries again."""
+    server = start_server()
+    filler = filler_of(lived, server.new_database(), entries_max=100)
+    stop = filler._stop
+    with closing(filler.projection):
+        filler.step()
+        stood = filler.projection.upto().seq
+        server.kill()
+        worker = Worker("filling", Once(filler.run), lambda *_: None)
+        worker.start()
+        try:
+            wait_until(lambda: word_of(lived)["state"] == "open")
+            told = word_of(lived)
+            assert (told["seq"], told["lag_entries"]) == (stood, max(ends_of(lived)) - stood)
+            assert told["lag_s"] > 0
+            assert told["why"]
+            server.start()
+            wait_until(lambda: word_of(lived)["lag_entries"] == 0)
+            assert word_of(lived)["state"] == "ok"
+        finally:
+            stop.set()
+            assert worker.stop(10)
+
+
+class Once:
+    """A job of one step."""
+
+    def __init__(self, run):
+        self._run = run
+
+    def step(self):
+        self._run()
+
+    def finish(self): ...
+
+    def wake(self): ...
 
 
 @pytest.mark.slow

@@ -10,8 +10,9 @@ from contextlib import closing
 import pytest
 
 from oms import RejectReason, ResponseType
+from oms.config import StoreConfig
 from oms.errors import DataInUseError, OutcomeUnknownError, StoreError
-from tests.fakes import Stepped, buy
+from tests.fakes import Stepped, buy, config_of
 from tests.places import after_place
 from tests.processes import Driver, Ledger, audit_of, let_run, settle, wait_until
 from tests.scale.postgres.proxies import Proxy
@@ -204,6 +205,21 @@ def test_questions_find_the_server_again(store, dsn):
 
 def acked(driver):
     return len(driver.lines("F"))
+
+
+def test_the_status_says_when_the_server_last_answered(store, dsn):
+    """It is asked once a second. Here the dispatcher hangs in a call, as far as a watcher can see:
+    its turns do not go on."""
+    config = config_of(store=StoreConfig(kind="postgres", dsn=dsn, durability="none"))
+    desk = Stepped(config, store=store).start()
+    told = desk.oms.get_status()
+    assert (told["postgres"], told["store_silent_s"]) == ("ok", 0)
+    desk.clock.advance(4)
+    told = desk.oms.get_status()
+    assert (told["postgres"], told["store_silent_s"]) == ("silent", 4)
+    desk.step()
+    assert desk.oms.get_status()["postgres"] == "ok"
+    desk.stop()
 
 
 @pytest.mark.slow

@@ -63,6 +63,24 @@ def test_what_is_beside_the_journal_can_be_made_anew_from_it(dsn):
         assert answers_of(store) == before
 
 
+def test_what_may_be_millions_of_rows_is_read_some_at_a_time(twins):
+    """By a cursor of the server, as of one instant; it is closed where somebody stops halfway."""
+    dsn, _ = twins
+    open_cursors = "SELECT name FROM pg_cursors WHERE name LIKE 'many%'"
+    with store_of(dsn, read_only=True).at_one_instant() as store:
+        for read in (store.all_reports, store.all_claims, lambda: store.executions_of(None)):
+            rows = read()
+            first = next(rows)
+            assert len(list(store._rows(open_cursors, ()))) == 1
+            whole = [first, *rows]
+            assert list(store._rows(open_cursors, ())) == []
+            assert len(whole) > 10
+            halfway = read()
+            assert next(halfway) == first
+            del halfway
+            assert list(store._rows(open_cursors, ())) == []
+
+
 def test_db_filler_fills_from_a_journal_in_postgres(twins, server):
     """The twin is a file with the same days; projection and journal may share a database."""
     journal, directory = twins
