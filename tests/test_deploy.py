@@ -162,6 +162,12 @@ def test_each_service_of_compose_finds_its_settings_and_its_servers():
     assert mounted == {"postgres", "engine-inr", "engine-usd"}
 
 
+def test_what_the_example_leaves_out_can_be_taken_in():
+    text = (DEPLOY / ".env.example").read_text(encoding="utf-8")
+    left_out = dict(re.findall(r"^#(OMS__\w+)=(.*)$", text, re.MULTILINE))
+    assert settings_with({**example(), **left_out}).scale.redis_url.startswith("redis+sentinel:")
+
+
 def conninfo(dsn: str) -> dict[str, str]:
     return dict(each.split("=") for each in dsn.split())
 

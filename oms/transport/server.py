@@ -82,7 +82,7 @@ class Server:
         connection.on_connect()
         connection.send_command("INFO")
         facts = facts_of(connection.read_response())
-        if facts.get("redis_mode") == "cluster":
+        if facts.get("cluster_enabled") == "1":
             raise RedisConnectionError("a Redis Cluster: expected a server by itself, see scale.md")
         role = facts.get("role", "")
         if role != "master":
