@@ -29,7 +29,7 @@ from oms.positions import (
     last_price,
     trade_rows,
 )
-from oms.reports import EXEC_TYPES, NUMBER_BITS, NUMBER_MASK, Report, stored_report
+from oms.reports import EXEC_TYPES, NUMBER_BITS, NUMBER_MASK, Report, stored_report, type_of
 from oms.requests.codec import FUNDS, Line, decode_all
 from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import (
@@ -327,7 +327,9 @@ class Questions(ABC):
         ends = self._one(SELECT_END)
         end_seq = ends[0] if ends is not None else 0
         reports = self._reports_between(after_seq, last_seq)
-        busted = {fill_of(report) >> NUMBER_BITS for report in reports if report.type in CHANGES}
+        busted = set[int]()
+        if not set(map(type_of, reports)).isdisjoint(CHANGES):
+            busted = {fill_of(r) >> NUMBER_BITS for r in reports if r.type in CHANGES}
         changes: Changes = {}
         for name, told in (self.changes(0) if busted else {}).items():
             changes[name] = [each for each in told if each.journal_seq <= last_seq]

@@ -51,11 +51,12 @@ NO_ORDER = frozenset(
 )
 REFUSED = NO_ORDER | {EXEC_TYPES["REJECTED"]}
 REPLACED = EXEC_TYPES["REPLACED"]
-SESSION_KINDS = (codec.SESSION, codec.PHASE, codec.START, codec.STOP, codec.LINK)
-ACTION_KINDS = (
+SESSION_KINDS = frozenset((codec.SESSION, codec.PHASE, codec.START, codec.STOP, codec.LINK))
+ACTION_KINDS = frozenset((
     codec.OPERATOR, codec.MARKET, codec.MASS_CANCEL, codec.BUST, codec.TRADE_CHANGE, codec.FUNDS,
     codec.ANSWER,
-)  # fmt: skip
+))  # fmt: skip
+TOLD_KINDS = SESSION_KINDS | ACTION_KINDS
 # Of a report what stands in order_responses between its number and the durations, and behind them.
 _RESPONSE = itemgetter(*map(Report._fields.index, (
     "order_id", "request_seq", "account", "client_order_id", "symbol", "side", "type", "state",
@@ -178,12 +179,15 @@ def rows_of(stretch: Stretch, before: TradingDates) -> Rows:
     sessions, actions = list[Row](), list[Row]()
     answers: dict[int, Report] | None = None  # made where they are asked for: few turns do
     for record in stretch.records:
-        for seq, line in enumerate(decode_all(record.body, record.first_seq), record.first_seq):
+        entered = decode_all(record.body, record.first_seq)
+        lines.update(enumerate(entered, record.first_seq))
+        for seq, line in enumerate(entered, record.first_seq):
             kind = line[0]
-            lines[seq] = line
+            if kind not in TOLD_KINDS:
+                continue  # an order, as nearly all are
             if kind in SESSION_KINDS:
                 sessions.append(_session(seq, line, record.wall_ns))
-            elif kind in ACTION_KINDS and _is_action(seq, line):
+            elif _is_action(seq, line):
                 entry = record.body.split("\n")[seq - record.first_seq]
                 what = _action(line, stretch.scales)
                 if answers is None:
@@ -193,7 +197,9 @@ def rows_of(stretch: Stretch, before: TradingDates) -> Rows:
     orders, changed = _orders(stretch, lines, scales, dates)
     trades = trade_rows(stretch.reports, stretch.changes, scales)
     older = trade_rows(chain.from_iterable(stretch.older), stretch.changes, scales)
-    renewed = {fill_of(report) for report in stretch.reports if report.type in CHANGES}
+    renewed = set[int]()
+    if stretch.changes:
+        renewed = {fill_of(report) for report in stretch.reports if report.type in CHANGES}
     return Rows(
         stretch, dates, _responses(stretch, dates), orders, changed,
         [_trade(row, dates) for row in trades],

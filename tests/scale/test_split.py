@@ -1,5 +1,7 @@
 """Orders through Redis: what a client of the front door sees is what the engine's journal has."""
 
+import pytest
+
 from tests.scale.servers import wait_for
 
 
@@ -30,6 +32,16 @@ def test_the_same_id_gives_one_order(split):
     assert (first.status_code, again.status_code) == (201, 200)
     assert again.headers["idempotency-replayed"] == "true"
     assert first.json()["orderId"] == again.json()["orderId"]
+
+
+@pytest.mark.parametrize(("said", "code"), [("ok", 200), ("silent", 503), ("DISK_FULL", 503)])
+def test_ready_says_how_the_postgres_of_a_group_is(split, said, code):
+    """As its engine says: here of a journal in a file, which says so all the same."""
+    assert split.http.get("/ready").json()["parts"]["group main"]["postgres"] is None
+    split.oms._postgres = lambda _silent_ns: said
+    answer = split.http.get("/ready")
+    part = answer.json()["parts"]["group main"]
+    assert (answer.status_code, part["postgres"], part["ready"]) == (code, said, code == 200)
 
 
 def test_ready_names_each_group_and_how_it_is_reached(split, server):
