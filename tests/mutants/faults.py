@@ -588,11 +588,11 @@ POSTGRES = [  # where there is no server to see them by, they are not planted
     ),
     Fault(
         "a pooler is not noticed", "stores/postgres.py",
-        "!= (link.info.backend_pid,)", "is None", ("scale.postgres.postgres_faults",),
+        "!= link.info.backend_pid", "is None", ("scale.postgres.postgres_faults",),
     ),
     Fault(
         "a lock that is lost is not noticed", "stores/postgres.py",
-        "        if held != (True,):", "        if held is None:",
+        "        if not held:", "        if held is None:",
         ("scale.postgres.postgres_faults",),
     ),
     Fault(
@@ -619,6 +619,20 @@ POSTGRES = [  # where there is no server to see them by, they are not planted
         "a stretch that was read for nothing is filled", "commands/filling.py",
         "            if rows.stretch.after_seq == upto.seq:", "            if True:",
         ("scale.postgres.filler",),
+    ),
+    Fault(
+        "a filler that died looks well", "stores/filler_word.py",
+        "    silent = wall_ns - word.told_ns > word.good_ns", "    silent = False",
+        ("scale.postgres.filler",),
+    ),
+    Fault(
+        "a Postgres that hangs looks well", "lookups.py",
+        'return "silent" if silent_ns > SILENT_NS else "ok"', 'return "ok"',
+        ("scale.postgres.postgres_faults",),
+    ),
+    Fault(
+        "a projection that is behind keeps all from trading", "gateways/web/watching.py",
+        " if name != PROJECTION)", ")", ("web.watching",),
     ),
     Fault(
         "commits that do not last are not noticed", "stores/postgres.py",
