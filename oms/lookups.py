@@ -161,7 +161,7 @@ class Lookups(Questions):
         there must not see balances and books from before it."""
         found = self.store.find_reports(account, named)
         seq = found[-1].journal_seq if found else 0
-        if seq > self.publisher.shown_seq and self.dispatcher.thread_id != get_ident():
+        if seq > self.publisher.shown_seq and self.dispatcher.thread_id not in (0, get_ident()):
             self.publisher.wait_until_shown(seq, FOLLOW_S_MAX)
         return found
 

@@ -270,11 +270,10 @@ class Receiving:
         future = self._link.ask(method, *given)
 
         def done(_: Future[Any]) -> None:
-            if self._asked.get(method) != now_ns:
-                return  # it was asked again since
+            if self._asked.get(method) != now_ns or future.exception() is not None:
+                return  # it was asked again since, or will be in a while
             del self._asked[method]
-            if future.exception() is None:
-                then(future.result())
+            then(future.result())
 
         future.add_done_callback(done)
 

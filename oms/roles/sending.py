@@ -73,8 +73,8 @@ class Sending:
             self._send(server)
             if link.circuit.failures:
                 log.warning("group %s: Redis is back", link.group)
+                link.circuit.succeeded()
                 link.receiving.ask_again()
-            link.circuit.succeeded()
         except TransportError as error:
             self._failed(error)
 
@@ -96,11 +96,10 @@ class Sending:
         if requests:
             try:
                 self._add(server, requests)
-            except TransportError as error:
-                if isinstance(error, ServerRefusalError) and error.code == FULL:
-                    self._not_sent(requests, error)
-                else:
-                    self.perhaps_sent.update(number for number, _ in requests)
+            except TransportError:
+                self.perhaps_sent.update(
+                    number for number, _ in requests if number in link.waiting
+                )  # fmt: skip
                 raise
         asks = [each.content for _, each in found if each.method]
         if asks:
@@ -108,14 +107,6 @@ class Sending:
             server.all([("XADD", link.keys.asks, *bound, "*", "v", "1", "e", ask) for ask in asks])
         for _ in numbers:
             self._queue.popleft()
-
-    def _not_sent(self, requests: list[tuple[int, Waiting]], error: TransportError) -> None:
-        """A script that finds Redis full has written nothing, so nothing is to be known of these:
-        whoever asked may send them again at once. Those of an earlier call are tried on."""
-        for number, each in requests:
-            if number not in self.perhaps_sent and self._link.waiting.pop(number, None) is not None:
-                why = f"group {self._link.group} is out of reach: {error}"
-                settle(each.future, None, TransportError(why))
 
     def _add(self, server: Server, requests: list[tuple[int, Waiting]]) -> None:
         """Some in an entry; alone where more wait than may, so that each is let in or refused."""
@@ -139,7 +130,20 @@ class Sending:
             urgent = all(each.line[0] in URGENT for _, each in entry)
             content = wire.commands(link.client, [each.content for _, each in entry])
             arguments += (len(entry), "1" if urgent else "0", content)
-        return bytes(server.run(SEND, [link.keys.commands, link.keys.waiting], arguments))
+        try:
+            return bytes(server.run(SEND, [link.keys.commands, link.keys.waiting], arguments))
+        except ServerRefusalError as error:
+            if error.code == FULL:
+                self._not_sent([request for entry in entries for request in entry], error)
+            raise
+
+    def _not_sent(self, requests: list[tuple[int, Waiting]], error: ServerRefusalError) -> None:
+        """A script that finds Redis full has written nothing, so nothing is to be known of these:
+        whoever asked may send them again at once. Those of an earlier call are tried on."""
+        for number, each in requests:
+            if number not in self.perhaps_sent and self._link.waiting.pop(number, None) is not None:
+                why = f"group {self._link.group} is out of reach: {error}"
+                settle(each.future, None, TransportError(why))
 
     def _refuse(self, number: int, each: Waiting) -> None:
         """More requests wait than may: nothing of this one is recorded, unless it is there already,

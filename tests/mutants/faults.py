@@ -724,6 +724,23 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         "        if not entry.whole:\n            pass", ("scale.unreadable",),
     ),
     Fault(
+        "what an engine was asked before it died is asked of nobody", "roles/receiving.py",
+        "        if TURNS in self._asked and link.alive:", "        if False:", ("scale.remote",),
+    ),
+    Fault(
+        "what Redis had no room for is perhaps sent", "roles/sending.py",
+        "            if error.code == FULL:", "            if False:",
+        ("scale.full",),
+    ),
+    Fault(
+        "an order is seen before its money", "lookups.py",
+        "        if seq > self.publisher.shown_seq and", "        if False and", ("dispatcher",),
+    ),
+    Fault(
+        "the end of a transfer has no outcome", "stores/views.py",
+        "CASE WHEN {_IS_END} THEN", "CASE WHEN 0 THEN", ("transfers",),
+    ),
+    Fault(
         "what Redis lost is not sent again", "roles/sending.py",
         "            link.arms.begin_again()\n            self._send_again()",
         "            link.arms.begin_again()", ("scale.remote", "scale.sentinel"),

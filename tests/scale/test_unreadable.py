@@ -1,6 +1,7 @@
 """What an api cannot read, such as an entry of a later version: left out, and the api goes on."""
 
 import logging
+from itertools import pairwise
 
 import pytest
 
@@ -98,6 +99,27 @@ def test_answers_that_are_not_readable_are_dropped(
     assert remote.submit(order("a-1")).result(10).state == "NEW"
     assert len(warned()) == 1
     assert remote.failure is None
+
+
+def test_a_question_whose_answer_is_not_readable_is_asked_again_in_a_while(
+    client, config, tmp_path, started, warned
+):
+    """As of an engine of a later version, until the api is upgraded: not time and again."""
+    made = started(engine, tmp_path, config)
+    sign_up(made)
+    as_it_is = made.engine.asks._own["users"]
+    made.engine.asks._own["users"] = lambda _start: ["a user of a later version"]
+    remote = started(api, config)
+    wait_for(lambda: len(warned()) > 1)
+    made.engine.asks._own["users"] = as_it_is
+    wait_for(lambda: remote.access.user("ann"))
+    asked = [
+        int(name.partition("-")[0])
+        for name, fields in client.xrange(KEYS.asks)
+        if '"users"' in fields["e"]
+    ]
+    assert len(asked) > 2
+    assert all(later - earlier > 1_000 for earlier, later in pairwise(asked))
 
 
 def test_a_user_who_was_locked_while_redis_lost_its_data_is_locked_at_each_api(
