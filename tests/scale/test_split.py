@@ -1,5 +1,8 @@
 """Orders through Redis: what a client of the front door sees is what the engine's journal has."""
 
+import gc
+
+import httpx
 import pytest
 
 from tests.scale.servers import wait_for
@@ -66,3 +69,16 @@ def test_ready_names_each_group_and_how_it_is_reached(split, server):
     # and is ready again when Redis is back
     server.start()
     wait_for(lambda: split.http.get("/ready").status_code == 200)
+
+
+def test_a_look_at_an_engine_that_is_given_up_is_not_complained_of_later(split, caplog):
+    """Once what it asked has failed, too."""
+    split.engine.stop()
+    wait_for(lambda: not split.remote.home.alive)
+    answer = httpx.get(split.url + "/ready")
+    assert answer.status_code == 503
+    assert "no answer within 1 s" in answer.json()["parts"]["engine"]["why"]
+    split.remote.stop()
+    assert httpx.get(split.url + "/health").status_code == 200
+    gc.collect()
+    assert [each.getMessage() for each in caplog.records if each.name == "asyncio"] == []

@@ -49,7 +49,7 @@ async def readiness(door: Door) -> dict[str, Told]:
     engine: Told
     try:
         async with asyncio.timeout(READY_S_MAX):
-            seq = await asyncio.shield(door.awaitable(oms.journal_seq()))
+            seq = await door.awaitable(oms.journal_seq())
         lag_ns = oms.clock.monotonic_ns() - began_ns
         health = status["health"]
         engine = {"ready": health == "ok", "health": health, "seq": str(seq), "lagMs": lag_ns / 1e6}
