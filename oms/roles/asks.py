@@ -18,8 +18,8 @@ import msgspec
 from oms.errors import OMSError, StoreBusyError, TransportError, ValidationError
 from oms.gateways.aside import Aside
 from oms.roles.questions import USERS_PAGE, View, asked, error_told, told, trade_told
-from oms.roles.telling import PAGE, Unit, replies_to
-from oms.roles.turns import made_again
+from oms.roles.telling import Unit, replies_to
+from oms.roles.turns import made_beside
 from oms.transport.keys import place_of
 from oms.transport.server import Entry, Server, payload
 from oms.transport.wire import NOTHING, Question, Reply, read_question
@@ -153,12 +153,8 @@ class Asks:
     def _users(self, start: int) -> list[Any]:
         return self._oms.access.users()[start : start + USERS_PAGE]
 
-    def _turns_after(self, seq: int) -> Future[list[msgspec.Raw]]:
-        return self._oms.between_turns(
-            lambda _desk, _intake: [
-                msgspec.Raw(content) for _, content in made_again(self._oms, seq, PAGE)
-            ]
-        )
+    def _turns_after(self, seq: int) -> list[msgspec.Raw]:
+        return [msgspec.Raw(content) for _, content in made_beside(self._oms, seq).turns]
 
     def _trades_after(self, symbol: str, seq: int, upto_seq: int) -> Any:
         found = self._oms.trades_after(symbol, seq, upto_seq)

@@ -65,6 +65,7 @@ class Receiving:
         self._anew = False  # another server is the primary, perhaps
         self._held: deque[Held] = deque()
         self.times = {hop: Histogram() for hop in TIMED}
+        self._missing = 0  # turns up to this one are asked for, not read: Redis may not have them
         self._asked: dict[str, int] = {}  # when questions of our own were asked
         self._forget_asked = False  # they are asked again at once
         self._users_left = True  # some were not read yet
@@ -123,7 +124,7 @@ class Receiving:
         replies, turns = link.keys.replies(link.client), link.keys.turns
         last, told_seq = self.last, link.told_seq
         ids = {replies: last}
-        if mirror.seq and TURNS not in self._asked:
+        if mirror.seq >= max(1, self._missing):
             ids[turns] = turn_id(mirror.seq)
         found = server.read(ids, READ_MAX)
         if turns in ids and turns not in found and mirror.seq < told_seq:
@@ -176,7 +177,7 @@ class Receiving:
                 raise OverrunError(
                     f"group {link.group}: turns {mirror.seq} to {entry.after} are missing"
                 )
-            self._ask(TURNS, self._fill, mirror.seq)
+            self._missing = entry.after
             return False
         reports = wire.decode_reports(entry.reports) if link.heard.listeners else []
         events = mirror.apply(entry)
@@ -252,7 +253,7 @@ class Receiving:
         if self._forget_asked:
             self._forget_asked = False
             self._asked = dict.fromkeys(self._asked, -ASK_AGAIN_NS)
-        if TURNS in self._asked and link.alive:  # no turn is read until it is answered
+        if 0 < mirror.seq < self._missing and link.alive:
             self._ask(TURNS, self._fill, mirror.seq)
         if self._users_stale and "users" not in self._asked:
             self._users_stale, self._users_left, self._users_read = False, link.home, 0
@@ -293,6 +294,8 @@ class Receiving:
         self._users_left = len(users) == USERS_PAGE
 
     def _fill(self, contents: list[msgspec.Raw]) -> None:
+        if not contents:  # the engine has none of these: the stream may say another thing now
+            self._missing = 0
         for content in contents:
             if not self._read_turn(0, b"1", bytes(content)):
                 return

@@ -19,7 +19,7 @@ from oms.reject_reasons import RejectReason
 from oms.responses import OrderResponse
 from oms.roles.memory import Kept
 from oms.roles.questions import answered_told
-from oms.roles.turns import entry_of, made_again
+from oms.roles.turns import entry_of, made_again, made_beside
 from oms.transport.keys import Keys, seq_of, turn_id
 from oms.transport.scripts import BEAT, FAREWELL, PUBLISH
 from oms.transport.server import Entry, Server, check_server
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 TOLD_MAX = 200  # turns, or what was answered without one, in one script
 WAITING_TURNS_MAX = 10_000  # told to nobody while Redis is away; then from the journal
-PAGE = 200  # turns made again at once
 IDLE_S = 0.25
 BEAT_NS, ALIVE_MS = NANOS // 4, 2_500
 
@@ -130,20 +129,25 @@ class Telling:
         return max(0, last_seq - self._engine.config.turns_kept)
 
     def _catch_up(self, server: Server, after: int) -> None:
-        """Page by page; the last one and the listening are one look, so no turn is between."""
-        while True:
-            page, done = self._oms.between_turns(
-                lambda _desk, _intake, after=after: self._page(after)  # type: ignore[misc]
-            ).result(60)
-            if page:
-                after = page[-1][0]
-                self._write(server, [Unit(turn=each) for each in page])
-            if done:
-                return
+        """Page by page, beside the dispatcher; the last turns and the listening are one look of
+        its own, so that no turn is between."""
+        joined = False
+        while not joined:
+            turns, more = made_beside(self._oms, after)
+            if not more:
+                after = turns[-1][0] if turns else after
+                last, joined = self._oms.between_turns(
+                    lambda _desk, _intake, after=after: self._join(after)  # type: ignore[misc]
+                ).result(60)
+                turns += last
+            if turns:
+                after = turns[-1][0]
+                self._write(server, [Unit(turn=each) for each in turns])
 
-    def _page(self, after: int) -> tuple[list[tuple[int, bytes]], bool]:
-        page = made_again(self._oms, after, PAGE)
-        if len(page) == PAGE:
+    def _join(self, after: int) -> tuple[list[tuple[int, bytes]], bool]:
+        """The turns behind `after`, and whether they are all, so that it listens from now on."""
+        page, more = made_again(self._oms, after)
+        if more:
             return page, False
         self._seq = page[-1][0] if page else after
         self._listed = self._oms.publisher.listed

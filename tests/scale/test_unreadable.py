@@ -6,6 +6,7 @@ import pytest
 
 from oms.requests import AccessAction, AccessRequest
 from oms.roles import telling
+from oms.roles.turns import Page
 from tests.scale.parts import KEYS, api, engine, order, wait_for
 from tests.scale.test_engine import last_of
 
@@ -78,7 +79,8 @@ def test_turns_that_were_missed_and_are_not_readable_are_left_out(
     made.oms.submit(order("a-0")).result(10)
     server.kill()
     made.oms.submit(order("a-1", price="90")).result(10)
-    monkeypatch.setattr("oms.roles.asks.made_again", lambda *_: [(1, b"[7]")])
+    page = Page([(1, b"[7]")], more=False)
+    monkeypatch.setattr("oms.roles.asks.made_beside", lambda *_: page)
     monkeypatch.setattr(made.engine.telling, "_queue", type(made.engine.telling._queue)())
     server.start()
     wait_for(lambda: remote.home.alive)
