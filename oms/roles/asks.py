@@ -1,8 +1,8 @@
 """Asks: questions of apis, answered by the engine's order manager.
 
 Flow:  ask:GROUP -> [asks] -> OrderManagement -> telling -> replies
-Owner: the thread oms-asks hears them; oms-answers-N answer, so that none waits for a look at a
-       day's trades but the next one.
+Owner: the thread oms-asks hears them; oms-answers-N answer. What front doors follow the engine by
+       has a thread of its own, so that no subscriber waits for a client's look at a day's trades.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from oms.clock import NANOS
 from oms.errors import OMSError, StoreBusyError, TransportError, ValidationError
 from oms.gateways.aside import Aside
 from oms.roles.questions import USERS_PAGE, View, asked, error_told, told, trade_told
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 READ_MAX = 500  # at once
+WAITING_MAX, OF_ONE_MAX = 4_000, 1_000  # questions of all apis, and of one, that wait for a thread
+LATE_NS = 30 * NANOS  # by then nobody waits for the answer, see FORGET_NS
+# What front doors ask of their own accord, to follow what the engine tells.
+OF_DOORS = ("order_details", "turns_after", "users", "view")
 BEHIND = "find_order"  # answered behind all requests that were in Redis when it was asked
 IDLE_S = 0.25
 
@@ -43,7 +48,9 @@ class Asks:
         self._server: Server | None = None
         self._last = "0-0"
         self._failed = False
-        self.aside = Aside(about="questions of apis")
+        self.of_doors, self.of_clients = (
+            Aside(WAITING_MAX, "questions of apis", OF_ONE_MAX) for _ in range(2)
+        )
         self._stopping = threading.Event()
         self._own: dict[str, Callable[..., Any]] = {
             "view": self._view, "users": self._users, "turns_after": self._turns_after,
@@ -104,12 +111,17 @@ class Asks:
         return self._engine.commands.has_taken(found[0][0].decode() if found else "")
 
     def _answer_aside(self, question: Question) -> None:
+        aside = self.of_doors if question.method in OF_DOORS else self.of_clients
+        late_ns = self._engine.pace.monotonic_ns() + LATE_NS
         try:
-            self.aside.ask(lambda: self._answer(question))
-        except ValidationError as error:
+            aside.ask(lambda: self._answer(question, late_ns), question.client)
+        except ValidationError:
+            error = StoreBusyError("too many questions wait for an answer")
             self._tell(question, None, error)
 
-    def _answer(self, question: Question) -> None:
+    def _answer(self, question: Question, late_ns: int) -> None:
+        if self._engine.pace.monotonic_ns() > late_ns:
+            return
         try:
             found = asked(self._oms, question, self._own)
         except Exception as error:  # it is the answer

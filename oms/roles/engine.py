@@ -24,7 +24,7 @@ from oms.transport.scripts import CLAIM
 from oms.transport.server import Circuit, Server, check_server, warn_of_memory
 from oms.turn.threads import Job, Worker
 
-ANSWERING = 2  # threads
+ANSWERING = 2  # threads, beside the one for what front doors ask of their own accord
 STOP_S = 3.0
 # So many new objects before the collector looks through them, instead of 700: most end with the
 # answers of their turn. Measured: 1.7 us an order less.
@@ -84,9 +84,8 @@ class Engine:
 
     def start(self, on_failure: Callable[[str, BaseException], None]) -> None:
         """Each job on a thread of its own. on_failure: told when one dies."""
-        answering = [
-            (f"oms-answers-{number}", self.asks.aside) for number in range(1, ANSWERING + 1)
-        ]
+        asides = [self.asks.of_doors, *[self.asks.of_clients] * ANSWERING]
+        answering = [(f"oms-answers-{number}", each) for number, each in enumerate(asides, 1)]
         jobs: list[tuple[str, Job]] = [
             ("oms-turns", self.telling), *answering, ("oms-asks", self.asks),
             ("oms-commands", self.commands),

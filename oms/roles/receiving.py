@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 READ_MAX = 1_000
-ASK_AGAIN_NS = 2 * NANOS  # a question that no engine heard is asked again
+ASK_AGAIN_NS = 2 * NANOS  # a question that no engine heard, or one refused, is asked again
 TURNS = "turns_after"  # a question: what was told behind a turn
 HELD_NS = NANOS  # the longest an answer waits for its turn to be in the mirror
 IDLE_S = 0.25
@@ -124,13 +124,13 @@ class Receiving:
         replies, turns = link.keys.replies(link.client), link.keys.turns
         last, told_seq = self.last, link.told_seq
         ids = {replies: last}
-        if mirror.seq >= max(1, self._missing):
+        if mirror.seq >= max(1, self._missing) and not link.heard.full:
             ids[turns] = turn_id(mirror.seq)
         found = server.read(ids, READ_MAX)
         if turns in ids and turns not in found and mirror.seq < told_seq:
             self._ask(TURNS, self._fill, mirror.seq)  # Redis had it, and lost it
         for entry in found.get(turns, ()):
-            if not self._read_turn(seq_of(entry[0]), *payload(entry)):
+            if link.heard.full or not self._read_turn(seq_of(entry[0]), *payload(entry)):
                 break
         entries = found.get(replies, ())
         for entry in entries:
@@ -253,7 +253,7 @@ class Receiving:
         if self._forget_asked:
             self._forget_asked = False
             self._asked = dict.fromkeys(self._asked, -ASK_AGAIN_NS)
-        if 0 < mirror.seq < self._missing and link.alive:
+        if 0 < mirror.seq < self._missing and link.alive and not link.heard.full:
             self._ask(TURNS, self._fill, mirror.seq)
         if self._users_stale and "users" not in self._asked:
             self._users_stale, self._users_left, self._users_read = False, link.home, 0
@@ -273,8 +273,8 @@ class Receiving:
         def done(_: Future[Any]) -> None:
             if self._asked.get(method) != now_ns:
                 return  # it was asked again since
-            del self._asked[method]
-            if future.exception() is None:
+            if future.exception() is None:  # else it is asked again after ASK_AGAIN_NS
+                del self._asked[method]
                 then(future.result())
 
         future.add_done_callback(done)
