@@ -696,6 +696,15 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         ("scale.engine",),
     ),
     Fault(
+        "turns that were too many wait until Redis fails", "roles/telling.py",
+        "if circuit.failures or self._behind:", "if circuit.failures:", ("scale.telling",),
+    ),
+    Fault(
+        "an engine says that it is up to date while turns wait", "roles/telling.py",
+        "        if not self._to_tell and not self._behind:", "        if True:",
+        ("scale.telling",),
+    ),
+    Fault(
         "an answer goes to another api", "roles/telling.py",
         "enumerate(replies.values(),", "enumerate(reversed(replies.values()),",
         ("scale.engine",),
