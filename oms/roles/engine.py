@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 
 from oms.clock import NANOS, SystemClock
+from oms.errors import StoppedError, TransportError
 from oms.manager import OrderManagement
 from oms.roles.asks import Asks
 from oms.roles.memory import memory_max
@@ -26,6 +27,7 @@ from oms.turn.threads import Job, Worker
 
 ANSWERING = 2  # threads, beside the one for what front doors ask of their own accord
 STOP_S = 3.0
+LOOK_S = 10.0  # the longest a turn may take while the journal's lock is to be looked at
 # So many new objects before the collector looks through them, instead of 700: most end with the
 # answers of their turn. Measured: 1.7 us an order less.
 NEW_MAX = 50_000
@@ -72,8 +74,21 @@ class Engine:
             server.close()
 
     def claim(self, server: Server) -> None:
-        """Its number is in the fence, and the stream of requests has its readers."""
+        """Its number is in the fence, and the stream of requests has its readers. Where Redis has
+        lost the fence of a later engine only the journal's lock tells of that one, so it is looked
+        at right before. Raises OutcomeUnknownError if that is lost, and as `open`."""
+        self._look_at_lock()
         server.run(CLAIM, [self.keys.fence, self.keys.commands], self.fence)
+
+    def _look_at_lock(self) -> None:
+        dispatcher, clock = self.oms.dispatcher, self.oms.clock
+        looked = self.oms.between_turns(
+            lambda _desk, _intake: dispatcher.tend_store(clock.monotonic_ns())
+        )
+        try:
+            looked.result(LOOK_S)
+        except (StoppedError, TimeoutError) as error:
+            raise TransportError(f"the journal's lock was not looked at: {error!r}") from error
 
     def _identity(self) -> tuple[str, str]:
         """Of the journal, by its first record; and of this engine, by how far the journal is now:

@@ -17,7 +17,7 @@ from oms.errors import FencedError, StoppedError, TransportError, ValidationErro
 from oms.roles.questions import error_told
 from oms.roles.telling import Batch, Dead, Replies, Taken, Unit, replies_to
 from oms.transport.keys import place_of
-from oms.transport.scripts import NOTE, READ
+from oms.transport.scripts import NO_FENCE, NOTE, READ
 from oms.transport.server import Entry, Server, ServerRefusalError, payload
 from oms.transport.wire import (
     COMMANDS_VERSION,
@@ -86,7 +86,7 @@ class Commands:
         except FencedError:
             raise
         except TransportError as error:
-            if isinstance(error, ServerRefusalError) and error.code == "NOGROUP":
+            if isinstance(error, ServerRefusalError) and error.code in ("NOGROUP", NO_FENCE):
                 log.warning("Redis lost its data: the group of readers is made anew")
             elif not self._failed:
                 log.warning("requests wait for Redis: %s", error)

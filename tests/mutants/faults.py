@@ -666,6 +666,15 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         "tonumber(held[2]) > tonumber(ARGV[2])", "false", ("scale.partition",),
     ),
     Fault(
+        "an engine without its lock claims what Redis does not know", "roles/engine.py",
+        "        self._look_at_lock()\n", "", ("scale.fence",),
+    ),
+    Fault(
+        "any call puts the fence back", "transport/scripts.py",
+        "  return redis.error_reply('{NO_FENCE} the group is to be claimed anew')",
+        "  redis.call('HSET', KEYS[1], 'journal', ARGV[1], 'number', ARGV[2])", ("scale.fence",),
+    ),
+    Fault(
         "an engine of another journal serves the group", "transport/scripts.py",
         "if held[1] and held[1] ~= ARGV[1] then", "if false then", ("scale.engine",),
     ),
