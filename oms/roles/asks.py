@@ -22,6 +22,7 @@ from oms.roles.questions import USERS_PAGE, View, asked, error_told, told, trade
 from oms.roles.telling import Unit, replies_to
 from oms.roles.turns import made_beside
 from oms.transport.keys import place_of
+from oms.transport.scripts import LATEST
 from oms.transport.server import Entry, Server, payload
 from oms.transport.wire import NOTHING, Question, Reply, read_question
 
@@ -103,11 +104,11 @@ class Asks:
     def _all_taken(self) -> bool:
         """Was every request that is in Redis now handed over?"""
         assert self._server is not None, "a question was read from it"
-        keys = self._engine.keys
+        keys, fence = self._engine.keys, self._engine.fence
         try:
-            found: list[Entry] = self._server.call("XREVRANGE", keys.commands, "+", "-", "COUNT", 1)
-        except TransportError:
-            return False  # not known
+            found: list[Entry] = self._server.run(LATEST, [keys.fence, keys.commands], fence)
+        except TransportError:  # nor is it known where Redis lost its data
+            return False
         return self._engine.commands.has_taken(found[0][0].decode() if found else "")
 
     def _answer_aside(self, question: Question) -> None:

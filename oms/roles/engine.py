@@ -50,6 +50,7 @@ class Engine:
         self.commands = Commands(self)
         self.asks = Asks(self)
         self._workers: list[Worker] = []
+        self.claims = 0  # of the group; under the lock
         self.taken = 0  # requests read and not answered; under the lock
         self.lock = threading.Lock()
         self.room = threading.Event()  # some were answered
@@ -73,12 +74,19 @@ class Engine:
         finally:
             server.close()
 
-    def claim(self, server: Server) -> None:
+    def claim(self, server: Server) -> int:
         """Its number is in the fence, and the stream of requests has its readers. Where Redis has
         lost the fence of a later engine only the journal's lock tells of that one, so it is looked
-        at right before. Raises OutcomeUnknownError if that is lost, and as `open`."""
+        at right before. Raises OutcomeUnknownError if that is lost, and as `open`.
+
+        Returns how often it claimed the group by now: Redis may have lost its data before each.
+        """
         self._look_at_lock()
+        with self.lock:
+            self.claims += 1
+            number = self.claims
         server.run(CLAIM, [self.keys.fence, self.keys.commands], self.fence)
+        return number
 
     def _look_at_lock(self) -> None:
         dispatcher, clock = self.oms.dispatcher, self.oms.clock

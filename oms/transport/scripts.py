@@ -106,6 +106,9 @@ and replies are kept, and the id of the first turn that is; turns: how many, the
 replies: how many, then place in KEYS and content; dead ones: how many, then why, version and
 content; then how many requests the entries have that are answered, and their ids."""
 
+LATEST = script(_HELD + "return redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)")
+"""KEYS[2] commands: its latest entry, as long as this engine has the group."""
+
 NOTE = script(_HELD + "return redis.call('HSET', KEYS[1], 'tried', ARGV[3])")
 """ARGV[3] the request that is handled alone next."""
 

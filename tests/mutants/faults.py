@@ -786,6 +786,11 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         "if question.method != BEHIND or self._all_taken():", "if True:", ("scale.reads",),
     ),
     Fault(
+        "a look for an order believes ids of a Redis that lost its data", "roles/taking.py",
+        "if self._pending or self._claims != self._engine.claims:\n            return not upto",
+        "if self._pending:\n            return not upto", ("scale.reads",),
+    ),
+    Fault(
         "balances are of a turn before", "lookups.py",
         "self.publisher.wait_until_shown(seq, FOLLOW_S_MAX)", "pass", ("scale.reads",),
     ),
