@@ -38,7 +38,8 @@ log = logging.getLogger(__name__)
 READ_MAX = 1_000
 ASK_AGAIN_NS = 2 * NANOS  # a question that no engine heard, or one refused, is asked again
 TURNS = "turns_after"  # a question: what was told behind a turn
-HELD_NS = NANOS  # the longest an answer waits for its turn to be in the mirror
+# The longest an answer waits for its turn to be in the mirror, and for listeners to be told of it.
+HELD_NS, HEARD_NS = NANOS, 10 * NANOS
 IDLE_S = 0.25
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, ValidationError)
 # From which of sent, read by the engine, answered by it and received here to which a hop goes.
@@ -162,6 +163,7 @@ class Receiving:
             self._readable = False
             if not seq or seq > mirror.seq:
                 mirror.leave_out(seq)
+                link.heard.turn(seq, [], [])  # listeners are told nothing more up to there
                 self._users_stale = True
             return bool(seq)
         self._readable = True
@@ -239,8 +241,11 @@ class Receiving:
         kept: deque[Held] = deque()
         for each in self._held:
             here = link.heard.seq if each.heard else link.mirror.seq
-            if each.seq <= here or (now_ns - each.since_ns > HELD_NS and not each.heard):
+            late = now_ns - each.since_ns > (HEARD_NS if each.heard else HELD_NS)
+            if each.seq <= here or (late and not each.heard):
                 settle(each.future, each.value)
+            elif late:
+                settle(each.future, None, TransportError("the engine's latest turn does not come"))
             else:
                 kept.append(each)
         self._held = kept
