@@ -1,8 +1,8 @@
 """Asks: questions of apis, answered by the engine's order manager.
 
 Flow:  ask:GROUP -> [asks] -> OrderManagement -> telling -> replies
-Owner: the thread oms-asks hears them; oms-answers-N answer, so that none waits for a look at a
-       day's trades but the next one.
+Owner: the thread oms-asks hears them; oms-answers-N answer. What front doors follow the engine by
+       has a thread of its own, so that no subscriber waits for a client's look at a day's trades.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from oms.clock import NANOS
 from oms.errors import OMSError, StoreBusyError, TransportError, ValidationError
 from oms.gateways.aside import Aside
 from oms.roles.questions import USERS_PAGE, View, asked, error_told, told, trade_told
-from oms.roles.telling import PAGE, Unit, replies_to
-from oms.roles.turns import made_again
+from oms.roles.telling import Unit, replies_to
+from oms.roles.turns import made_beside
 from oms.transport.keys import place_of
+from oms.transport.scripts import LATEST
 from oms.transport.server import Entry, Server, payload
 from oms.transport.wire import NOTHING, Question, Reply, read_question
 
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 READ_MAX = 500  # at once
+WAITING_MAX, OF_ONE_MAX = 4_000, 1_000  # questions of all apis, and of one, that wait for a thread
+LATE_NS = 30 * NANOS  # by then nobody waits for the answer, see FORGET_NS
+# What front doors ask of their own accord, to follow what the engine tells.
+OF_DOORS = ("order_details", "turns_after", "users", "view")
 BEHIND = "find_order"  # answered behind all requests that were in Redis when it was asked
 IDLE_S = 0.25
 
@@ -43,7 +49,9 @@ class Asks:
         self._server: Server | None = None
         self._last = "0-0"
         self._failed = False
-        self.aside = Aside(about="questions of apis")
+        self.of_doors, self.of_clients = (
+            Aside(WAITING_MAX, "questions of apis", OF_ONE_MAX) for _ in range(2)
+        )
         self._stopping = threading.Event()
         self._own: dict[str, Callable[..., Any]] = {
             "view": self._view, "users": self._users, "turns_after": self._turns_after,
@@ -96,20 +104,25 @@ class Asks:
     def _all_taken(self) -> bool:
         """Was every request that is in Redis now handed over?"""
         assert self._server is not None, "a question was read from it"
-        keys = self._engine.keys
+        keys, fence = self._engine.keys, self._engine.fence
         try:
-            found: list[Entry] = self._server.call("XREVRANGE", keys.commands, "+", "-", "COUNT", 1)
-        except TransportError:
-            return False  # not known
+            found: list[Entry] = self._server.run(LATEST, [keys.fence, keys.commands], fence)
+        except TransportError:  # nor is it known where Redis lost its data
+            return False
         return self._engine.commands.has_taken(found[0][0].decode() if found else "")
 
     def _answer_aside(self, question: Question) -> None:
+        aside = self.of_doors if question.method in OF_DOORS else self.of_clients
+        late_ns = self._engine.pace.monotonic_ns() + LATE_NS
         try:
-            self.aside.ask(lambda: self._answer(question))
-        except ValidationError as error:
+            aside.ask(lambda: self._answer(question, late_ns), question.client)
+        except ValidationError:
+            error = StoreBusyError("too many questions wait for an answer")
             self._tell(question, None, error)
 
-    def _answer(self, question: Question) -> None:
+    def _answer(self, question: Question, late_ns: int) -> None:
+        if self._engine.pace.monotonic_ns() > late_ns:
+            return
         try:
             found = asked(self._oms, question, self._own)
         except Exception as error:  # it is the answer
@@ -153,12 +166,8 @@ class Asks:
     def _users(self, start: int) -> list[Any]:
         return self._oms.access.users()[start : start + USERS_PAGE]
 
-    def _turns_after(self, seq: int) -> Future[list[msgspec.Raw]]:
-        return self._oms.between_turns(
-            lambda _desk, _intake: [
-                msgspec.Raw(content) for _, content in made_again(self._oms, seq, PAGE)
-            ]
-        )
+    def _turns_after(self, seq: int) -> list[msgspec.Raw]:
+        return [msgspec.Raw(content) for _, content in made_beside(self._oms, seq).turns]
 
     def _trades_after(self, symbol: str, seq: int, upto_seq: int) -> Any:
         found = self._oms.trades_after(symbol, seq, upto_seq)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from oms.circuit import Circuit
 from oms.clock import NANOS, SystemClock
+from oms.errors import StoppedError, TransportError
 from oms.manager import OrderManagement
 from oms.roles.asks import Asks
 from oms.roles.memory import memory_max
@@ -25,8 +26,9 @@ from oms.transport.scripts import CLAIM
 from oms.transport.server import Server, check_server, warn_of_memory
 from oms.turn.threads import Job, Worker
 
-ANSWERING = 2  # threads
+ANSWERING = 2  # threads, beside the one for what front doors ask of their own accord
 STOP_S = 3.0
+LOOK_S = 10.0  # the longest a turn may take while the journal's lock is to be looked at
 # So many new objects before the collector looks through them, instead of 700: most end with the
 # answers of their turn. Measured: 1.7 us an order less.
 NEW_MAX = 50_000
@@ -64,6 +66,7 @@ class Engine:
         self.commands = Commands(self)
         self.asks = Asks(self)
         self._workers: list[Worker] = []
+        self.claims = 0  # of the group; under the lock
         self.taken = 0  # requests read and not answered; under the lock
         self.lock = threading.Lock()
         self.room = threading.Event()  # some were answered
@@ -86,9 +89,29 @@ class Engine:
         finally:
             server.close()
 
-    def claim(self, server: Server) -> None:
-        """Its number is in the fence, and the stream of requests has its readers."""
+    def claim(self, server: Server) -> int:
+        """Its number is in the fence, and the stream of requests has its readers. Where Redis has
+        lost the fence of a later engine only the journal's lock tells of that one, so it is looked
+        at right before. Raises OutcomeUnknownError if that is lost, and as `open`.
+
+        Returns how often it claimed the group by now: Redis may have lost its data before each.
+        """
+        self._look_at_lock()
+        with self.lock:
+            self.claims += 1
+            number = self.claims
         server.run(CLAIM, [self.keys.fence, self.keys.commands], self.fence)
+        return number
+
+    def _look_at_lock(self) -> None:
+        dispatcher, clock = self.oms.dispatcher, self.oms.clock
+        looked = self.oms.between_turns(
+            lambda _desk, _intake: dispatcher.tend_store(clock.monotonic_ns())
+        )
+        try:
+            looked.result(LOOK_S)
+        except (StoppedError, TimeoutError) as error:
+            raise TransportError(f"the journal's lock was not looked at: {error!r}") from error
 
     def _identity(self) -> tuple[str, str]:
         """Of the journal, by its first record; and of this engine, by how far the journal is now:
@@ -99,9 +122,8 @@ class Engine:
 
     def start(self, on_failure: Callable[[str, BaseException], None]) -> None:
         """Each job on a thread of its own. on_failure: told when one dies."""
-        answering = [
-            (f"oms-answers-{number}", self.asks.aside) for number in range(1, ANSWERING + 1)
-        ]
+        asides = [self.asks.of_doors, *[self.asks.of_clients] * ANSWERING]
+        answering = [(f"oms-answers-{number}", each) for number, each in enumerate(asides, 1)]
         jobs: list[tuple[str, Job]] = [
             ("oms-turns", self.telling), *answering, ("oms-asks", self.asks),
             ("oms-commands", self.commands),

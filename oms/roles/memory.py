@@ -5,6 +5,7 @@ Owner: the thread that writes turns.
 
 from collections import deque
 
+from oms.roles.turns import PAGE_BYTES
 from oms.roles.waiting import WAITING_MAX
 from oms.sections import ScaleConfig
 from oms.transport.keys import Keys
@@ -15,6 +16,7 @@ BLOCKS = 16  # turns go away by so many parts of that
 DEAD_KEPT = 10_000  # requests that were set aside, see PUBLISH
 APIS = 4  # and broadcasts, that a group is reckoned to have
 ENTRY_BYTES = 1_000  # a request or an answer, with what Redis takes for it
+PAGES = 2  # answers of a page that an api waits for, which are larger: of turns it has one at once
 
 
 class Block:
@@ -61,7 +63,8 @@ def memory_max(config: ScaleConfig, group: str, doors: int = 0) -> dict[str, int
     each = {
         "turns": TURNS_BYTES_MAX * 5 // 4,
         "requests": 2 * config.lag_max * ENTRY_BYTES,
-        "answers": max(APIS, doors) * min(config.replies_kept, WAITING_MAX) * ENTRY_BYTES,
+        "answers": max(APIS, doors)
+        * (min(config.replies_kept, WAITING_MAX) * ENTRY_BYTES + PAGES * PAGE_BYTES),
         "set aside": DEAD_KEPT * ENTRY_BYTES,
     }
     groups = config.at_server_of(group)

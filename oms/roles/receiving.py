@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 READ_MAX = 1_000
-ASK_AGAIN_NS = 2 * NANOS  # a question that no engine heard is asked again
+ASK_AGAIN_NS = 2 * NANOS  # a question that no engine heard, or one refused, is asked again
 TURNS = "turns_after"  # a question: what was told behind a turn
-HELD_NS = NANOS  # the longest an answer waits for its turn to be in the mirror
+# The longest an answer waits for its turn to be in the mirror, and for listeners to be told of it.
+HELD_NS, HEARD_NS = NANOS, 10 * NANOS
 IDLE_S = 0.25
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, ValidationError)
 # From which of sent, read by the engine, answered by it and received here to which a hop goes.
@@ -65,6 +66,7 @@ class Receiving:
         self._anew = False  # another server is the primary, perhaps
         self._held: deque[Held] = deque()
         self.times = {hop: Histogram() for hop in TIMED}
+        self._missing = 0  # turns up to this one are asked for, not read: Redis may not have them
         self._asked: dict[str, int] = {}  # when questions of our own were asked
         self._forget_asked = False  # they are asked again at once
         self._users_left = True  # some were not read yet
@@ -123,13 +125,13 @@ class Receiving:
         replies, turns = link.keys.replies(link.client), link.keys.turns
         last, told_seq = self.last, link.told_seq
         ids = {replies: last}
-        if mirror.seq and TURNS not in self._asked:
+        if mirror.seq >= max(1, self._missing) and not link.heard.full:
             ids[turns] = turn_id(mirror.seq)
         found = server.read(ids, READ_MAX)
         if turns in ids and turns not in found and mirror.seq < told_seq:
             self._ask(TURNS, self._fill, mirror.seq)  # Redis had it, and lost it
         for entry in found.get(turns, ()):
-            if not self._read_turn(seq_of(entry[0]), *payload(entry)):
+            if link.heard.full or not self._read_turn(seq_of(entry[0]), *payload(entry)):
                 break
         entries = found.get(replies, ())
         for entry in entries:
@@ -161,6 +163,7 @@ class Receiving:
             self._readable = False
             if not seq or seq > mirror.seq:
                 mirror.leave_out(seq)
+                link.heard.turn(seq, [], [])  # listeners are told nothing more up to there
                 self._users_stale = True
             return bool(seq)
         self._readable = True
@@ -176,7 +179,7 @@ class Receiving:
                 raise OverrunError(
                     f"group {link.group}: turns {mirror.seq} to {entry.after} are missing"
                 )
-            self._ask(TURNS, self._fill, mirror.seq)
+            self._missing = entry.after
             return False
         reports = wire.decode_reports(entry.reports) if link.heard.listeners else []
         events = mirror.apply(entry)
@@ -238,8 +241,11 @@ class Receiving:
         kept: deque[Held] = deque()
         for each in self._held:
             here = link.heard.seq if each.heard else link.mirror.seq
-            if each.seq <= here or (now_ns - each.since_ns > HELD_NS and not each.heard):
+            late = now_ns - each.since_ns > (HEARD_NS if each.heard else HELD_NS)
+            if each.seq <= here or (late and not each.heard):
                 settle(each.future, each.value)
+            elif late:
+                settle(each.future, None, TransportError("the engine's latest turn does not come"))
             else:
                 kept.append(each)
         self._held = kept
@@ -252,7 +258,7 @@ class Receiving:
         if self._forget_asked:
             self._forget_asked = False
             self._asked = dict.fromkeys(self._asked, -ASK_AGAIN_NS)
-        if TURNS in self._asked and link.alive:  # no turn is read until it is answered
+        if 0 < mirror.seq < self._missing and link.alive and not link.heard.full:
             self._ask(TURNS, self._fill, mirror.seq)
         if self._users_stale and "users" not in self._asked:
             self._users_stale, self._users_left, self._users_read = False, link.home, 0
@@ -292,6 +298,8 @@ class Receiving:
         self._users_left = len(users) == USERS_PAGE
 
     def _fill(self, contents: list[msgspec.Raw]) -> None:
+        if not contents:  # the engine has none of these: the stream may say another thing now
+            self._missing = 0
         for content in contents:
             if not self._read_turn(0, b"1", bytes(content)):
                 return

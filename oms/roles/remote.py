@@ -222,7 +222,7 @@ class RemoteOrders(Asking):
             "why": circuit.why,
             "engine": "alive" if link.alive else "silent",
             "seq": link.mirror.seq,
-            "lag": max(0, link.told_seq - link.mirror.seq),
+            "lag": max(0, link.told_seq - link.heard.seq),
             "unanswered": len(link.waiting),
             "store_silent_s": said.get("store_silent_s", 0.0),
             "postgres": postgres,

@@ -17,7 +17,7 @@ from oms.errors import FencedError, StoppedError, TransportError, ValidationErro
 from oms.roles.questions import error_told
 from oms.roles.telling import Batch, Dead, Replies, Taken, Unit, replies_to
 from oms.transport.keys import place_of
-from oms.transport.scripts import NOTE, READ
+from oms.transport.scripts import NO_FENCE, NOTE, READ
 from oms.transport.server import Entry, Server, ServerRefusalError, payload
 from oms.transport.wire import (
     COMMANDS_VERSION,
@@ -50,7 +50,8 @@ class Commands:
         self._engine = engine
         self._oms = engine.oms
         self._server: Server | None = None
-        self._last = "0-0"  # of the entries that were read
+        self._last = "0-0"  # of the entries that were read since the group was claimed
+        self._claims = 0  # its number
         self._pending = True  # some are perhaps: of an earlier engine, or of a call that failed
         self._failed = False
         self._empty = False  # the last read had all there was
@@ -62,7 +63,9 @@ class Commands:
 
     def has_taken(self, upto: str) -> bool:
         """Were all requests up to this entry handed over? "": of none it is true."""
-        return not upto or (not self._pending and place_of(upto) <= place_of(self._last))
+        if self._pending or self._claims != self._engine.claims:
+            return not upto
+        return not upto or place_of(upto) <= place_of(self._last)
 
     def when_taken(self, then: Callable[[], None]) -> bool:
         """Have it called once all requests that are in Redis now were handed over; False: too many
@@ -77,16 +80,19 @@ class Commands:
     def step(self) -> None:
         server = self._server = self._server or self._engine.server(reads=True)
         try:
-            if self._pending:
+            if self._pending or self._claims != self._engine.claims:
+                self._pending = True
                 self._settle()
-                self._engine.claim(server)
+                self._claims = self._engine.claim(server)
+                # Redis may have lost its data, or be another one whose ids are lower.
+                self._last = "0-0"
                 self._recover(server)
                 self._pending = self._failed = False
             self._read(server)
         except FencedError:
             raise
         except TransportError as error:
-            if isinstance(error, ServerRefusalError) and error.code == "NOGROUP":
+            if isinstance(error, ServerRefusalError) and error.code in ("NOGROUP", NO_FENCE):
                 log.warning("Redis lost its data: the group of readers is made anew")
             elif not self._failed:
                 log.warning("requests wait for Redis: %s", error)

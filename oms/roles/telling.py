@@ -19,7 +19,7 @@ from oms.reject_reasons import RejectReason
 from oms.responses import OrderResponse
 from oms.roles.memory import Kept
 from oms.roles.questions import answered_told
-from oms.roles.turns import entry_of, made_again
+from oms.roles.turns import entry_of, made_again, made_beside
 from oms.transport.keys import Keys, seq_of, turn_id
 from oms.transport.scripts import BEAT, FAREWELL, PUBLISH
 from oms.transport.server import Entry, Server, check_server
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 TOLD_MAX = 200  # turns, or what was answered without one, in one script
 WAITING_TURNS_MAX = 10_000  # told to nobody while Redis is away; then from the journal
-PAGE = 200  # turns made again at once
 IDLE_S = 0.25
 BEAT_NS, ALIVE_MS = NANOS // 4, 2_500
 
@@ -109,6 +108,8 @@ class Telling:
         self._beat_ns = self._beats = 0
         self._kept = Kept()
         self.told_seq = 0  # of the latest turn that is in Redis
+        self._told_ns = 0  # as of when all turns are
+        self._marked_ns = self._to_tell = 0  # it is then once so many of the queue are told
 
     # --- before the thread runs ---
 
@@ -130,30 +131,37 @@ class Telling:
         return max(0, last_seq - self._engine.config.turns_kept)
 
     def _catch_up(self, server: Server, after: int) -> None:
-        """Page by page; the last one and the listening are one look, so no turn is between."""
-        while True:
-            page, done = self._oms.between_turns(
-                lambda _desk, _intake, after=after: self._page(after)  # type: ignore[misc]
-            ).result(60)
-            if page:
-                after = page[-1][0]
-                self._write(server, [Unit(turn=each) for each in page])
-            if done:
-                return
+        """Page by page, beside the dispatcher; the last turns and the listening are one look of
+        its own, so that no turn is between."""
+        joined = False
+        while not joined:
+            turns, more = made_beside(self._oms, after)
+            if turns:
+                self._write(server, [Unit(turn=each) for each in turns])
+                after = turns[-1][0]
+            if not more:
+                joined = self._oms.between_turns(
+                    lambda _desk, _intake, after=after: self._join(after)  # type: ignore[misc]
+                ).result(60)
+        self._to_tell = len(self._queue)
 
-    def _page(self, after: int) -> tuple[list[tuple[int, bytes]], bool]:
-        page = made_again(self._oms, after, PAGE)
-        if len(page) == PAGE:
-            return page, False
-        self._seq = page[-1][0] if page else after
+    def _join(self, after: int) -> bool:
+        """Have the turns behind `after` in the queue, and listen from now on; False: there are more
+        than a page."""
+        turns, more = made_again(self._oms, after)
+        if more:
+            return False
+        self._seq = turns[-1][0] if turns else after
         self._listed = self._oms.publisher.listed
-        kept = [each._replace(turn=None) for each in self._queue if each.answered or each.replies]
-        self._queue.clear()  # turns that were not told are in the pages
-        self._queue.extend(kept)
+        for _ in range(len(self._queue)):  # any thread may put something behind these meanwhile
+            unit = self._queue.popleft()
+            if unit.answered or unit.replies:  # turns that were not told are in the pages
+                self._queue.append(unit._replace(turn=None))
+        self._queue.extendleft(Unit(turn=each) for each in reversed(turns))
         self._behind = False
         self._oms.remove_listener(self._turn)
         self._oms.add_turn_listener(self._turn)
-        return page, True
+        return True
 
     # --- any thread ---
 
@@ -182,7 +190,7 @@ class Telling:
             self.put(self._unit(None, answers))
             return
         if len(self._queue) >= WAITING_TURNS_MAX:
-            log.error("Redis is away: %d turns wait; they are told from the journal later",
+            log.error("Redis is away, or slow: %d turns wait; they are told from the journal later",
                       WAITING_TURNS_MAX)  # fmt: skip
             self._behind = True
         entry = entry_of(turn, after, instruments, self._oms.clock.wall_ns())
@@ -225,14 +233,19 @@ class Telling:
     def _tell(self, now_ns: int) -> None:
         server = self._server = self._server or self._engine.server()
         circuit = self._engine.circuit
-        if circuit.failures:
+        if circuit.failures or self._behind:
             self._look_again(server)
+        if not self._to_tell:  # first the instant: what was told by then is in the queue
+            self._marked_ns, self._to_tell = self._oms.access.seen_ns, len(self._queue)
         units = [self._queue[place] for place in range(min(TOLD_MAX, len(self._queue)))]
         if units:
             self._write(server, units)
             for _ in units:
                 self._queue.popleft()
             self._engine.let_go(sum(len(each.answered) for each in units))
+        self._to_tell = max(0, self._to_tell - len(units))
+        if not self._to_tell and not self._behind:
+            self._told_ns = self._marked_ns
         if now_ns - self._beat_ns >= BEAT_NS:
             self._beat(server)
             self._beat_ns = now_ns
@@ -283,7 +296,7 @@ class Telling:
     def _beat(self, server: Server) -> None:
         """How far the engine is, and how it goes: what an api tells of it."""
         oms = self._oms
-        age_ns = oms.clock.monotonic_ns() - oms.access.seen_ns
+        age_ns = oms.clock.monotonic_ns() - self._told_ns
         self._beats += 1
         said = encode({
             "beat": self._beats, "seq": self.told_seq, "age_ns": age_ns, "status": oms.get_status(),

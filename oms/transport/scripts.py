@@ -2,7 +2,8 @@
 
 Each script of an engine begins with its fence: the journal it writes, and the sequence of its
 START entry. A later engine of the same journal has a higher one, and from then on Redis refuses
-the earlier one's reads, turns and answers. A lost fence is put back by whoever comes next.
+the earlier one's reads, turns and answers. Where Redis has lost the fence it refuses everybody's,
+until an engine claims the group: that may be a later one, so it first looks at its journal's lock.
 
 Where memory is full Redis refuses a script's writes only until the script has written: HDEL, which
 is never refused, comes first, so that what an engine says, and deletes, comes through. How much it
@@ -12,7 +13,8 @@ adds is bounded by itself, see docs/scale.md.
 import hashlib
 from typing import NamedTuple
 
-FENCED = "FENCED"
+FENCED = "FENCED"  # a later engine has the group
+NO_FENCE = "NOFENCE"  # Redis does not know that this one has it
 
 
 class Script(NamedTuple):
@@ -25,7 +27,7 @@ def script(text: str) -> Script:
 
 
 # KEYS[1] fence; ARGV[1] journal, ARGV[2] the engine's number.
-_HELD = """
+_NO_LATER = """
 local held = redis.call('HMGET', KEYS[1], 'journal', 'number')
 if held[1] and held[1] ~= ARGV[1] then
   return redis.error_reply('FENCED the group is of another journal, ' .. held[1])
@@ -34,21 +36,27 @@ if held[2] and tonumber(held[2]) > tonumber(ARGV[2]) then
   return redis.error_reply('FENCED a later engine serves the group, number ' .. held[2])
 end
 redis.call('HDEL', KEYS[1], '')
+"""
+_HELD = f"""{_NO_LATER}
 if held[2] ~= ARGV[2] then
-  redis.call('HSET', KEYS[1], 'journal', ARGV[1], 'number', ARGV[2])
+  return redis.error_reply('{NO_FENCE} the group is to be claimed anew')
 end
 """
 
 CLAIM = script(
-    _HELD
+    _NO_LATER
     + """
+if held[2] ~= ARGV[2] then
+  redis.call('HSET', KEYS[1], 'journal', ARGV[1], 'number', ARGV[2])
+end
 local made = redis.pcall('XGROUP', 'CREATE', KEYS[2], 'engine', '0', 'MKSTREAM')
 if made.err and not string.find(made.err, 'BUSYGROUP') then return made end
 return redis.status_reply('OK')
 """
 )
-"""Become the group's engine. KEYS[2] commands: their readers are made where there are none, from
-the stream's beginning, because what is answered is deleted."""
+"""Become the group's engine; whoever calls it has just looked at the lock of its journal. KEYS[2]
+commands: their readers are made where there are none, from the stream's beginning, because what is
+answered is deleted."""
 
 READ = script(
     _HELD + "return redis.call('XREADGROUP', 'GROUP', 'engine', 'engine', 'COUNT', ARGV[4],"
@@ -97,6 +105,9 @@ return redis.status_reply('OK')
 and replies are kept, and the id of the first turn that is; turns: how many, then id and content;
 replies: how many, then place in KEYS and content; dead ones: how many, then why, version and
 content; then how many requests the entries have that are answered, and their ids."""
+
+LATEST = script(_HELD + "return redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)")
+"""KEYS[2] commands: its latest entry, as long as this engine has the group."""
 
 NOTE = script(_HELD + "return redis.call('HSET', KEYS[1], 'tried', ARGV[3])")
 """ARGV[3] the request that is handled alone next."""

@@ -401,7 +401,7 @@ class Dispatcher:
         # One reading for session and stamp, so that no order is stamped past its session.
         instant = self.times.read()
         if now_ns >= self._tend_ns:
-            self._tend_store(now_ns)
+            self.tend_store(now_ns)
         notices = self._due_lines.due(self.desk, instant)
         if not items and not notices and not self._may_send(now_ns):
             return
@@ -412,8 +412,9 @@ class Dispatcher:
             self._undo(items + late, error)
             return
 
-    def _tend_store(self, now_ns: int) -> None:
-        """Look at the store's write-ahead log once a second, if it has one, and say what is up."""
+    def tend_store(self, now_ns: int) -> None:
+        """Look at the store once a second, between two turns: its lock, and its write-ahead log if
+        it has one. Raises OutcomeUnknownError if the lock is lost."""
         self._tend_ns, before = now_ns + TEND_NS, self.log_bytes
         tend = getattr(self._store, "tend", None)
         if tend is None:

@@ -95,7 +95,8 @@ THREADS = (
         "hears nothing more",
     ),
     ThreadRow(
-        "oms-answers-N", "Aside, two in an `engine`",
+        "oms-answers-N",
+        "Aside, three in an `engine`: one for what apis and broadcasts follow it by",
         "a read-only connection for each question",
         "its questions, at most 1 s",
         "tells what it has not answered that it stopped",

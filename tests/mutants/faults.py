@@ -680,6 +680,15 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         "tonumber(held[2]) > tonumber(ARGV[2])", "false", ("scale.partition",),
     ),
     Fault(
+        "an engine without its lock claims what Redis does not know", "roles/engine.py",
+        "        self._look_at_lock()\n", "", ("scale.fence",),
+    ),
+    Fault(
+        "any call puts the fence back", "transport/scripts.py",
+        "  return redis.error_reply('{NO_FENCE} the group is to be claimed anew')",
+        "  redis.call('HSET', KEYS[1], 'journal', ARGV[1], 'number', ARGV[2])", ("scale.fence",),
+    ),
+    Fault(
         "an engine of another journal serves the group", "transport/scripts.py",
         "if held[1] and held[1] ~= ARGV[1] then", "if false then", ("scale.engine",),
     ),
@@ -708,6 +717,15 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         "turns that were committed and not told stay untold", "roles/telling.py",
         "        first = max(last, self._kept_from(found))", "        first = found",
         ("scale.engine",),
+    ),
+    Fault(
+        "turns that were too many wait until Redis fails", "roles/telling.py",
+        "if circuit.failures or self._behind:", "if circuit.failures:", ("scale.telling",),
+    ),
+    Fault(
+        "an engine says that it is up to date while turns wait", "roles/telling.py",
+        "        if not self._to_tell and not self._behind:", "        if True:",
+        ("scale.telling",),
     ),
     Fault(
         "an answer goes to another api", "roles/telling.py",
@@ -797,6 +815,11 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
     Fault(
         "a look for an order overtakes requests that wait", "roles/asks.py",
         "if question.method != BEHIND or self._all_taken():", "if True:", ("scale.reads",),
+    ),
+    Fault(
+        "a look for an order believes ids of a Redis that lost its data", "roles/taking.py",
+        "if self._pending or self._claims != self._engine.claims:\n            return not upto",
+        "if self._pending:\n            return not upto", ("scale.reads",),
     ),
     Fault(
         "balances are of a turn before", "lookups.py",

@@ -111,7 +111,7 @@ def test_a_server_that_may_become_full_is_warned_of_with_figures(server, client,
     with caplog.at_level(logging.WARNING):
         warn_of_memory(check_server(calling), needs)
     [said] = [each.getMessage() for each in caplog.records]
-    assert "maxmemory of 100 MB, and may need 213 MB (turns 83 MB, requests 40 MB" in said
+    assert "maxmemory of 100 MB, and may need 222 MB (turns 83 MB, requests 40 MB" in said
     caplog.clear()
     warn_of_memory(check_server(calling), {name: size // 100 for name, size in needs.items()})
     calling.close()

@@ -8,6 +8,7 @@ import pytest
 
 from oms.requests import FundsAction, FundsRequest
 from oms.roles.taking import Commands
+from oms.transport import wire
 from oms.turn.dispatcher import Dispatcher
 from tests.scale.parts import KEYS, api, deposit, engine, order, replace, wait_for
 
@@ -97,6 +98,35 @@ def test_an_order_is_looked_for_behind_requests_that_wait_in_redis(
     assert found.result(10).order_id == placed.result(10).order_id
     assert other.find_order("ann", "a-2").result(10) is None
     assert made.died == []
+
+
+def test_an_order_is_looked_for_behind_requests_of_a_redis_whose_clock_is_behind(
+    server, client, config, tmp_path, started, gate, monkeypatch
+):
+    """It lost its data, and its ids are lower than those that were handled before."""
+    # given an engine that has handled a request of a far later id
+    made = started(engine, tmp_path, config)
+    one, other = (started(api, config) for _ in range(2))
+    content = wire.commands("tester", [wire.asked(1, 0, order("a-0"))])
+    client.xadd(KEYS.commands, {"v": "2", "e": content}, id="9999999999999-0")
+    wait_for(lambda: made.oms.get_order("ann", "a-0") and not client.xlen(KEYS.commands))
+
+    # when Redis begins anew, and a request comes which the engine has not read
+    arrived = held(monkeypatch, gate, Commands, "_read")
+    gate.clear()
+    assert arrived.wait(30)
+    server.kill()
+    server.start()
+    wait_for(lambda: one.home.alive and other.home.alive and client.exists(KEYS.fence))
+    placed = one.submit(order("a-1"))
+    wait_for(lambda: client.xlen(KEYS.commands) == 1)
+    found = other.find_order("ann", "a-1")
+    with suppress(TimeoutError):
+        assert found.result(0.3) is not None
+    gate.set()
+
+    # then a look for it waits until it is handled
+    assert found.result(20).order_id == placed.result(10).order_id
 
 
 def test_an_order_is_looked_for_behind_what_an_engine_before_has_left(

@@ -3,10 +3,15 @@
 import logging
 from itertools import pairwise
 
+import msgspec
 import pytest
 
+from oms.errors import TransportError
 from oms.requests import AccessAction, AccessRequest
-from oms.roles import telling
+from oms.roles import receiving, telling
+from oms.roles.remote import RemoteOrders
+from oms.roles.turns import Page
+from oms.transport.wire import Reply
 from tests.scale.parts import KEYS, api, engine, order, wait_for
 from tests.scale.test_engine import last_of
 
@@ -58,6 +63,33 @@ def test_a_turn_that_is_not_readable_is_left_out_and_all_else_followed(
     assert remote.failure is None
 
 
+def test_how_far_the_engine_is_is_told_though_its_latest_turn_is_left_out(
+    config, tmp_path, started, monkeypatch
+):
+    """A subscription begins there: listeners are told nothing more up to it."""
+    monkeypatch.setattr(receiving, "HEARD_NS", 10**12)
+    made = started(engine, tmp_path, config)
+    remote = started(api, config)
+    monkeypatch.setattr(telling, "entry_of", lambda *_: b"no JSON")
+    made.oms.submit(order("a-1")).result(10)
+    assert remote.journal_seq().result(10) == last_of(made)
+
+
+def test_how_far_the_engine_is_is_not_waited_for_without_end(config, monkeypatch):
+    """Its turn may not come: Redis lost it, and the engine died."""
+    link = RemoteOrders(config).home
+    link.mirror.seq = 7
+    asked = link.ask("journal_seq")
+    link.receiving._reply(Reply(1, 0, msgspec.Raw(b"9")))
+    link.receiving._release()
+    assert not asked.done()
+    late_ns = link.pace.monotonic_ns() + receiving.HEARD_NS
+    monkeypatch.setattr(link.pace, "monotonic_ns", lambda: late_ns)
+    link.receiving._release()
+    with pytest.raises(TransportError, match="does not come"):
+        asked.result(0)
+
+
 def test_a_turn_of_a_later_version_is_left_out(client, config, tmp_path, started, warned):
     made = started(engine, tmp_path, config)
     remote = started(api, config)
@@ -79,7 +111,8 @@ def test_turns_that_were_missed_and_are_not_readable_are_left_out(
     made.oms.submit(order("a-0")).result(10)
     server.kill()
     made.oms.submit(order("a-1", price="90")).result(10)
-    monkeypatch.setattr("oms.roles.asks.made_again", lambda *_: [(1, b"[7]")])
+    page = Page([(1, b"[7]")], more=False)
+    monkeypatch.setattr("oms.roles.asks.made_beside", lambda *_: page)
     monkeypatch.setattr(made.engine.telling, "_queue", type(made.engine.telling._queue)())
     server.start()
     wait_for(lambda: remote.home.alive)
