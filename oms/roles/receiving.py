@@ -163,7 +163,7 @@ class Receiving:
             self._readable = False
             if not seq or seq > mirror.seq:
                 mirror.leave_out(seq)
-                link.heard.turn(seq, [], [])  # listeners are told nothing more up to there
+                link.heard.turn(seq, [], [], 0)  # listeners are told nothing more up to there
                 self._users_stale = True
             return bool(seq)
         self._readable = True
