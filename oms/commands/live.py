@@ -180,6 +180,14 @@ def status_lines(seen: dict[str, Any]) -> list[str]:
         "journal": f"sequence {last['journal_seq']:,}, {last['published']:,} reports told",
         "rejects": rejects or "none",
     }
+    if last.get("postgres"):
+        table["postgres"] = last["postgres"]
+    projection = last.get("projection")
+    if projection:
+        table["projection"] = (
+            f"{projection['state']}, {projection['lag_entries']:,} entries and "
+            f"{projection['lag_s']:.1f} s behind"
+        )
     lines += [f"  {name:<12} {value}" for name, value in table.items()]
     return [*lines, *_latency_lines(last["latency_ns"])]
 

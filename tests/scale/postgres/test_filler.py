@@ -15,10 +15,12 @@ import pytest
 
 from oms import PersistentStorage
 from oms.clock import NANOS, SystemClock
+from oms.commands.live import status_lines
 from oms.config import load_config
 from oms.errors import ConfigError, DataInUseError, JournalError
 from oms.stores import filler_word
 from oms.turn.threads import Worker
+from tests.fakes import Stepped
 from tests.places import after_place
 from tests.processes import Driver, let_run, wait_until
 from tests.scale.postgres.conftest import variables_of
@@ -140,6 +142,23 @@ def test_its_word_tells_the_daemon_how_far_it_is(lived, dsn):
     told = word_of(lived, seqs=8, seconds=60)
     assert (told["state"], told["lag_entries"]) == ("silent", 8)
     assert 60 <= told["lag_s"] < 120
+
+
+def test_the_status_has_a_line_of_it(tmp_path):
+    """Where a db-filler was ever started, and nowhere else."""
+    desk = Stepped(directory=tmp_path).start()
+
+    def told():
+        seen = {"directory": "", "alive": True, "pid": 1, "age_s": 0.0}
+        return "\n".join(status_lines({**seen, "status": {"pid": 1, **desk.oms.get_status()}}))
+
+    assert "projection" not in told()
+    now_ns = desk.clock.wall_ns()
+    word = filler_word.Word(1, now_ns - 2 * NANOS, now_ns, NANOS, "failing", "ok", "away", [])
+    filler_word.write(tmp_path, word, "")
+    behind = desk.oms.get_status()["journal_seq"] - 1
+    assert f"  projection   failing, {behind} entries and 2.0 s behind" in told()
+    desk.stop()
 
 
 def test_a_word_that_is_not_readable_says_so(tmp_path):
