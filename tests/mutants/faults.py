@@ -757,7 +757,8 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
     ),
     Fault(
         "what an engine was asked before it died is asked of nobody", "roles/receiving.py",
-        "        if TURNS in self._asked and link.alive:", "        if False:", ("scale.remote",),
+        "        if 0 < mirror.seq < self._missing and link.alive and not link.heard.full:",
+        "        if False:", ("scale.remote",),
     ),
     Fault(
         "what Redis had no room for is perhaps sent", "roles/sending.py",

@@ -265,7 +265,7 @@ def test_one_engine_of_those_at_a_server_says_that_its_memory_is_small(
         Engine(oms, name, config.scale).open()
     said = [each.getMessage() for each in caplog.records if "maxmemory" in each.getMessage()]
     assert [each.partition(" (")[0] for each in said] == [
-        "Redis has a maxmemory of 300 MB, and may need 427 MB"
+        "Redis has a maxmemory of 300 MB, and may need 444 MB"
     ]
 
 

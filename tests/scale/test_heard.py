@@ -135,7 +135,7 @@ class Told:
 
     def turn(self, seq, *order_ids, kind="NEW"):
         reports = [report(seq, each, kind) for each in order_ids]
-        self.heard.turn(seq, [OrderResponse(each, None) for each in reports], [])
+        self.heard.turn(seq, [OrderResponse(each, None) for each in reports], [], 0)
         self.heard.tell()
 
     def answer(self, text):
