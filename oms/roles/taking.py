@@ -164,10 +164,8 @@ class Commands:
             engine.room.wait(IDLE_S)
             engine.room.clear()
             return
-        if self._empty and not self._when_taken:
-            server.read({engine.keys.commands: self._last}, 1)  # it waits for one
         count, asked = max(1, min(READ_MAX, int(room / self._in_entry))), len(self._when_taken)
-        entries = self._fenced(server, ">", count)
+        entries = self._fenced(server, ">", count, wait=self._empty and not asked)
         self._empty = len(entries) < count
         taken = self._take(entries)
         for _ in range(asked if self._empty else 0):
@@ -175,9 +173,12 @@ class Commands:
         if entries:
             self._in_entry = max(1.0, taken / len(entries))
 
-    def _fenced(self, server: Server, after: str, count: int) -> list[Entry]:
+    def _fenced(self, server: Server, after: str, count: int, *, wait: bool = False) -> list[Entry]:
         keys = self._engine.keys
-        found = server.run(READ, [keys.fence, keys.commands], [*self._engine.fence, after, count])
+        found = server.run(
+            READ, [keys.fence, keys.commands], [*self._engine.fence, after, count],
+            {keys.commands: self._last} if wait else None,
+        )  # fmt: skip
         return [entry for _, entries in found or () for entry in entries]
 
     def _take(self, entries: list[Entry]) -> int:
@@ -197,20 +198,20 @@ class Commands:
     def _batch(self, entry: Entry) -> tuple[Batch, Sequence[AnyAsked]] | None:
         """An entry's requests, which count as taken; None: it is not readable, and set aside."""
         version, content = payload(entry)
-        engine = self._engine
+        engine, read_ns = self._engine, self._oms.clock.wall_ns()
         try:
             found = read_commands(version, content)
         except (ValidationError, UnicodeDecodeError, RecursionError) as error:
-            batch = Batch(entry[0], "", 1)
+            batch = Batch(entry[0], "", 1, read_ns)
             engine.take(1)
             self._set_aside(batch, Dead(str(error), version, content))
             return None
         engine.take(len(found.requests))
-        return Batch(entry[0], found.client, len(found.requests)), found.requests
+        return Batch(entry[0], found.client, len(found.requests), read_ns), found.requests
 
     def _hand_over(self, batch: Batch, asked: AnyAsked) -> None:
         engine = self._engine
-        taken = Taken(engine.telling, batch, asked.number, self._oms.clock.wall_ns())
+        taken = Taken(engine.telling, batch, asked.number)
         try:
             self._oms.hand_over(request_of(asked.request), taken)
         except (ValidationError, UnicodeDecodeError, RecursionError) as error:
