@@ -802,8 +802,14 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         ("scale.sentinel",),
     ),
     Fault(
-        "redis-py repeats what it sends", "transport/server.py",
-        "retry=Retry(NoBackoff(), 0)", "retry=Retry(NoBackoff(), 3)", ("scale.engine",),
+        "a call that failed is repeated", "transport/server.py",
+        "        connection.send_command(*command)\n        return connection.read_response()",
+        "        for _ in range(3):\n            try:\n"
+        "                connection.send_command(*command)\n"
+        "                return connection.read_response()\n"
+        "            except UNREACHABLE as error:\n                failed = error\n"
+        "        raise failed",
+        ("scale.engine",),
     ),
     Fault(
         "a server that throws entries away is taken", "transport/server.py",

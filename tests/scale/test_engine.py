@@ -8,7 +8,7 @@ import pytest
 
 from oms.errors import FencedError, TransportError
 from oms.transport import wire
-from oms.transport.server import Server, check_server
+from oms.transport.server import Server, ServerRefusalError, check_server
 from tests.scale.parts import KEYS, api, engine, order, wait_for
 
 INFO = b"$23\r\nrole:master\r\nrun_id:1\r\n\r\n"
@@ -295,6 +295,25 @@ def test_a_server_that_throws_entries_away_is_refused(client, config, tmp_path, 
     client.config_set("maxmemory-policy", "allkeys-lru")
     with pytest.raises(TransportError, match="noeviction"):
         started(engine, tmp_path, config)
+
+
+def test_a_connection_that_the_server_closed_is_made_anew_by_the_next_call(server, client):
+    """As a proxy or the server's own time-out closes what is idle: no call fails for that."""
+    calling = Server(server.url, 1)
+    calling.call("PING")
+    client.client_kill_filter(_type="normal", skipme=True)
+    assert calling.all([("PING",), ("ECHO", "a")]) == [b"PONG", b"a"]
+    calling.close()
+
+
+def test_of_several_commands_the_first_error_is_told_and_all_are_answered(server, client):
+    calling = Server(server.url, 1)
+    with pytest.raises(ServerRefusalError, match="unknown command 'FIRST'") as raised:
+        calling.all([("SET", "a", "1"), ("FIRST",), ("SECOND",), ("SET", "b", "2")])
+    assert raised.value.code == "unknown"
+    assert (client.get("a"), client.get("b")) == ("1", "2")
+    assert calling.call("ECHO", "c") == b"c"
+    calling.close()
 
 
 def test_no_call_is_repeated_and_each_gives_up(server):
