@@ -164,10 +164,8 @@ class Commands:
             engine.room.wait(IDLE_S)
             engine.room.clear()
             return
-        if self._empty and not self._when_taken:
-            server.read({engine.keys.commands: self._last}, 1)  # it waits for one
         count, asked = max(1, min(READ_MAX, int(room / self._in_entry))), len(self._when_taken)
-        entries = self._fenced(server, ">", count)
+        entries = self._fenced(server, ">", count, wait=self._empty and not asked)
         self._empty = len(entries) < count
         taken = self._take(entries)
         for _ in range(asked if self._empty else 0):
@@ -175,9 +173,12 @@ class Commands:
         if entries:
             self._in_entry = max(1.0, taken / len(entries))
 
-    def _fenced(self, server: Server, after: str, count: int) -> list[Entry]:
+    def _fenced(self, server: Server, after: str, count: int, *, wait: bool = False) -> list[Entry]:
         keys = self._engine.keys
-        found = server.run(READ, [keys.fence, keys.commands], [*self._engine.fence, after, count])
+        found = server.run(
+            READ, [keys.fence, keys.commands], [*self._engine.fence, after, count],
+            {keys.commands: self._last} if wait else None,
+        )  # fmt: skip
         return [entry for _, entries in found or () for entry in entries]
 
     def _take(self, entries: list[Entry]) -> int:

@@ -101,18 +101,24 @@ class Server:
         """The answers to several commands, sent together; the first error is raised."""
         return list(self._guarded(self._execute_all, commands))
 
-    def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-        """Have a script run: in one step, or not at all."""
+    def run(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Any],
+        waiting: dict[str, str] | None = None,
+    ) -> Any:  # fmt: skip
+        """Have a script run: in one step, or not at all. waiting: before it, wait BLOCK_S for an
+        entry of these streams behind these ids."""
         command = (len(keys), *keys, *arguments)
+        before = [_wait(waiting)] if waiting else []
         try:
-            return self._guarded(self._execute, "EVALSHA", script.digest, *command)
+            return self.all([*before, ("EVALSHA", script.digest, *command)])[-1]
         except NoScriptError:  # it was not run: the server is new
-            return self._guarded(self._execute, "EVAL", script.text, *command)
+            return self.call("EVAL", script.text, *command)
 
-    def read(self, ids: dict[str, str], count: int, *, wait: bool = True) -> dict[str, list[Entry]]:
-        """Up to `count` entries of each stream behind these ids; waits BLOCK_S for the first."""
-        block = ("BLOCK", int(BLOCK_S * 1000)) if wait else ()
-        found = self.call("XREAD", "COUNT", count, *block, "STREAMS", *ids, *ids.values())
+    def read(self, ids: dict[str, str], count: int) -> dict[str, list[Entry]]:
+        """Up to `count` entries of each stream behind these ids; waits BLOCK_S for the first. Redis
+        before 7.2 tells who waits of one stream alone, so the others are read behind that."""
+        reading = ("XREAD", "COUNT", count, "STREAMS", *ids, *ids.values())
+        found = self.all([_wait(ids), reading])[-1]
         return {name.decode(): entries for name, entries in found or ()}
 
     def _execute(self, *command: Any) -> Any:
@@ -205,6 +211,11 @@ def is_lost(error: RedisError) -> bool:
     if isinstance(error, (*UNREACHABLE, ReadOnlyError)):
         return True
     return any(word in str(error) for word in NO_PRIMARY)
+
+
+def _wait(ids: dict[str, str]) -> tuple[Any, ...]:
+    """The command; what is sent behind it is done as soon as it ends."""
+    return ("XREAD", "COUNT", 1, "BLOCK", int(BLOCK_S * 1000), "STREAMS", *ids, *ids.values())
 
 
 def payload(entry: Entry) -> tuple[bytes, bytes]:
