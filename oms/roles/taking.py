@@ -198,20 +198,20 @@ class Commands:
     def _batch(self, entry: Entry) -> tuple[Batch, Sequence[AnyAsked]] | None:
         """An entry's requests, which count as taken; None: it is not readable, and set aside."""
         version, content = payload(entry)
-        engine = self._engine
+        engine, read_ns = self._engine, self._oms.clock.wall_ns()
         try:
             found = read_commands(version, content)
         except (ValidationError, UnicodeDecodeError, RecursionError) as error:
-            batch = Batch(entry[0], "", 1)
+            batch = Batch(entry[0], "", 1, read_ns)
             engine.take(1)
             self._set_aside(batch, Dead(str(error), version, content))
             return None
         engine.take(len(found.requests))
-        return Batch(entry[0], found.client, len(found.requests)), found.requests
+        return Batch(entry[0], found.client, len(found.requests), read_ns), found.requests
 
     def _hand_over(self, batch: Batch, asked: AnyAsked) -> None:
         engine = self._engine
-        taken = Taken(engine.telling, batch, asked.number, self._oms.clock.wall_ns())
+        taken = Taken(engine.telling, batch, asked.number)
         try:
             self._oms.hand_over(request_of(asked.request), taken)
         except (ValidationError, UnicodeDecodeError, RecursionError) as error:

@@ -39,25 +39,25 @@ BEAT_NS, ALIVE_MS = NANOS // 4, 2_500
 
 
 class Batch:
-    """The requests of one entry, so many. left: how many of them are not answered yet; the telling
-    thread's own. The entry is acknowledged with the last one's answer."""
+    """The requests of one entry, so many, and when it was read. left: how many of them are not
+    answered yet; the telling thread's own. The entry is acknowledged with the last one's answer."""
 
-    __slots__ = ("client", "count", "entry_id", "left")
+    __slots__ = ("client", "count", "entry_id", "left", "read_ns")
 
-    def __init__(self, entry_id: bytes, client: str, count: int) -> None:
-        self.entry_id, self.client = entry_id, client
+    def __init__(self, entry_id: bytes, client: str, count: int, read_ns: int) -> None:
+        self.entry_id, self.client, self.read_ns = entry_id, client, read_ns
         self.count = self.left = count
 
 
 class Taken(Asker[OrderResponse]):
-    """A request that was read: its batch, its number there, and when. Passes its answer on. Where
-    the outcome is unknown nobody is told: the engine dies, the request is not acknowledged, and
-    comes again."""
+    """A request that was read: its batch, and its number there. Passes its answer on. Where the
+    outcome is unknown nobody is told: the engine dies, the request is not acknowledged, and comes
+    again."""
 
-    __slots__ = ("_telling", "batch", "number", "read_ns")
+    __slots__ = ("_telling", "batch", "number")
 
-    def __init__(self, telling: Telling, batch: Batch, number: int, read_ns: int) -> None:
-        self._telling, self.batch, self.number, self.read_ns = telling, batch, number, read_ns
+    def __init__(self, telling: Telling, batch: Batch, number: int) -> None:
+        self._telling, self.batch, self.number = telling, batch, number
 
     def told(self, outcome: OrderResponse) -> None:
         self._telling.answered(self, outcome)
@@ -204,7 +204,7 @@ class Telling:
         for taken, response in answers:
             reply = Reply(
                 taken.number, response.report.journal_seq, answered_told(response), None,
-                taken.read_ns, now_ns,
+                taken.batch.read_ns, now_ns,
             )  # fmt: skip
             replies.setdefault(taken.batch.client, []).append(reply)
         told = [replies_to(client, *its) for client, its in replies.items()]

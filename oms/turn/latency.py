@@ -11,7 +11,7 @@ Owner: the dispatcher thread writes. Other threads may read `in_flight`, `unknow
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from itertools import accumulate
-from operator import itemgetter, sub
+from operator import add, itemgetter, sub
 
 from oms.clock import NANOS
 from oms.desk.desk import Hops
@@ -122,7 +122,7 @@ class Histogram:
         """Add what the other one counted."""
         counts, max_ns = other._counts.copy(), other.max_ns
         self.max_ns = max(self.max_ns, max_ns)
-        self._counts = list(map(int.__add__, self._counts, counts))
+        self._counts = list(map(add, self._counts, counts))
 
     @property
     def count(self) -> int:
