@@ -73,3 +73,25 @@ def test_a_log_that_cannot_be_written_is_one_line_on_stderr(tmp_path, capsys, mo
     # then each time is one line
     told = capsys.readouterr().err.splitlines()
     assert told == ["order_management: log not written: [Errno 28] No space left on device"] * 2
+
+
+def test_a_log_begins_a_new_file_once_one_is_full_and_loses_no_line(tmp_path):
+    """`rotate_bytes` of 10,000: the line that passes it is the last of its file."""
+    # given
+    logger, numbers = logging.getLogger("oms"), range(500)
+    writer = LogWriter(LogConfig(level="INFO", rotate_bytes=10_000, rotate_files=9), tmp_path)
+
+    # when
+    for n in numbers:
+        logger.info("record %d", n)
+    writer.finish()
+
+    # then
+    older = sorted(tmp_path.glob("order_management.log.*"), reverse=True)
+    texts = [each.read_text() for each in [*older, writer.path]]
+    assert len(texts) > 3
+    assert "".join(texts).count("record") == len(numbers)
+    assert [int(line.split()[-1]) for line in "".join(texts).splitlines()] == list(numbers)
+    for full in texts[:-1]:
+        last = full.splitlines(keepends=True)[-1]
+        assert len(full) - len(last) < 10_000 <= len(full)
