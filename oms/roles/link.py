@@ -12,8 +12,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-import msgspec
-
 from oms.circuit import Circuit
 from oms.clock import NANOS, Clock, SystemClock
 from oms.errors import TransportError
@@ -69,15 +67,21 @@ class Link:
 
     def submit(self, request: Request) -> "Future[OrderResponse]":
         """As OrderManagement.try_submit; TransportError in the future where it was not sent."""
-        return self._put("", b"", line_of(request), request)
+        return self._put(
+            "", line_of(request), lambda number, sent_ns: wire.asked(number, sent_ns, request)
+        )
 
     def ask(self, method: str, *given: Any, **named: Any) -> "Future[Any]":
         """What the engine's order manager answers."""
-        return self._put(method, encode([list(given), named]), ())
+        return self._put(
+            method, (),
+            lambda number, _: encode(Question(self.client, number, method, list(given), named)),
+        )  # fmt: skip
 
     def _put(
-        self, method: str, content: bytes, line: tuple[Any, ...], request: Request | None = None
+        self, method: str, line: tuple[Any, ...], content_of: Callable[[int, int], bytes]
     ) -> "Future[Any]":
+        """content_of: what is sent, by its number and the wall clock."""
         future: Future[Any] = Future()
         now_ns = self.pace.monotonic_ns()
         if self.circuit.failures or len(self.waiting) >= WAITING_MAX:
@@ -88,11 +92,7 @@ class Link:
             self._number += 1
             number = self._number
         sent_ns = self.clock.wall_ns()
-        if request is not None:
-            content = wire.asked(number, sent_ns, request)
-        else:
-            given, named = msgspec.json.decode(content)
-            content = encode(Question(self.client, number, method, given, named))
+        content = content_of(number, sent_ns)
         self.waiting[number] = Waiting(future, now_ns, method, content, line, sent_ns)
         self.sending.put(number)
         return future
