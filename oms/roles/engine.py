@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from oms.circuit import Circuit
 from oms.clock import NANOS, SystemClock
-from oms.errors import StoppedError, TransportError
+from oms.errors import OutcomeUnknownError, StoppedError, StoreError, TransportError
 from oms.manager import OrderManagement
 from oms.roles.asks import Asks
 from oms.roles.memory import memory_max
@@ -110,7 +110,9 @@ class Engine:
         )
         try:
             looked.result(LOOK_S)
-        except (StoppedError, TimeoutError) as error:
+        except OutcomeUnknownError:
+            raise
+        except (StoppedError, StoreError, TimeoutError) as error:
             raise TransportError(f"the journal's lock was not looked at: {error!r}") from error
 
     def _identity(self) -> tuple[str, str]:

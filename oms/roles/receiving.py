@@ -129,7 +129,7 @@ class Receiving:
             ids[turns] = turn_id(mirror.seq)
         found = server.read(ids, READ_MAX)
         if turns in ids and turns not in found and mirror.seq < told_seq:
-            self._ask(TURNS, self._fill, mirror.seq)  # Redis had it, and lost it
+            self._missing = told_seq  # Redis had it, and lost it
         for entry in found.get(turns, ()):
             if link.heard.full or not self._read_turn(seq_of(entry[0]), *payload(entry)):
                 break

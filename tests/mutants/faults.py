@@ -829,6 +829,25 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         "if self._pending:\n            return not upto", ("scale.reads",),
     ),
     Fault(
+        "subscribers wait for looks at history", "roles/asks.py",
+        "self.of_doors if question.method in OF_DOORS else self.of_clients", "self.of_clients",
+        ("scale.heard",),
+    ),
+    Fault(
+        "turns are read without a bound", "roles/heard.py",
+        "        self.full = self.full or self._held > HELD_MAX", "        self.full = False",
+        ("scale.heard",),
+    ),
+    Fault(
+        "a change is told with what was known before it", "roles/heard.py",
+        "if each in changed or each not in known}", "if each not in known}", ("scale.heard",),
+    ),
+    Fault(
+        "an api reads again for each page what it cannot use", "roles/receiving.py",
+        "        if mirror.seq >= max(1, self._missing) and", "        if mirror.seq and",
+        ("scale.behind",),
+    ),
+    Fault(
         "balances are of a turn before", "lookups.py",
         "self.publisher.wait_until_shown(seq, FOLLOW_S_MAX)", "pass", ("scale.reads",),
     ),

@@ -2,10 +2,12 @@
 
 import pytest
 
+from oms import OrderManagement
 from oms.errors import FencedError, OutcomeUnknownError
+from oms.sections import StoreConfig
 from oms.transport import scripts
 from oms.transport.server import Server, ServerRefusalError
-from tests.scale.parts import KEYS, api, engine, order, wait_for
+from tests.scale.parts import KEYS, api, engine, order, replace, wait_for
 
 SCRIPTS = [scripts.READ, scripts.PUBLISH, scripts.NOTE, scripts.FAREWELL, scripts.BEAT]
 NAMED = [KEYS.fence, KEYS.commands, KEYS.turns, KEYS.dead, KEYS.waiting]
@@ -55,6 +57,30 @@ def test_an_engine_whose_lock_is_lost_does_not_claim_a_group_of_which_redis_know
     wait_for(lambda: made.died)
     assert {type(error) for _, error in made.died} == {OutcomeUnknownError}
     assert client.hgetall(KEYS.fence) == {}
+
+
+def test_an_engine_whose_journal_another_has_does_not_claim_the_group_before_that_one(
+    client, config, tmp_path, started, start_postgres, monkeypatch
+):
+    """The lock is that of a Postgres; the standby that took over has not come to Redis yet."""
+    monkeypatch.setattr("oms.turn.dispatcher.TEND_NS", 10**18)
+    from tests.scale.postgres.test_postgres_faults import end_sessions
+
+    dsn = start_postgres().new_database()
+    config = replace(config, store=StoreConfig(kind="postgres", dsn=dsn, durability="none"))
+    stale = started(engine, tmp_path / "a", config)
+    remote = started(api, config)
+    remote.submit(order("a-1")).result(10)
+    end_sessions(dsn)
+    standby = OrderManagement(config, directory=tmp_path)
+    standby.start()
+    try:
+        client.flushall()
+        wait_for(lambda: stale.died)
+        assert {type(error) for _, error in stale.died} == {OutcomeUnknownError}
+        assert client.hgetall(KEYS.fence) == {}
+    finally:
+        standby.stop()
 
 
 def test_an_engine_that_has_its_lock_goes_on_though_its_fence_was_lost(

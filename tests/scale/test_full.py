@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from oms.errors import TransportError
-from oms.roles import memory
+from oms.roles import memory, telling
 from oms.transport.scripts import PUBLISH
 from oms.transport.server import Server, check_server, warn_of_memory
 from tests.scale.parts import KEYS, api, engine, order, scaled, wait_for
@@ -79,6 +79,7 @@ def test_turns_are_bounded_by_bytes_and_who_is_behind_has_them_from_the_engine(
 ):
     """Also what an engine before this one told."""
     monkeypatch.setattr(memory, "TURNS_BYTES_MAX", 100_000)
+    monkeypatch.setattr(telling, "TOLD_MAX", 10)  # what was told last may be more than that
     made = started(engine, tmp_path, config)
     remote = started(api, config)
     heard = []
