@@ -91,17 +91,20 @@ class Link:
             for each in list(self.waiting.values())
         )
 
-    def submit(self, request: Request) -> "Future[OrderResponse]":
-        """As OrderManagement.try_submit; TransportError in the future where it was not sent."""
-        return self._put("", b"", line_of(request), request)
+    def submit(self, request: Request, *, soon: bool = False) -> "Future[OrderResponse]":
+        """As OrderManagement.try_submit; TransportError in the future where it was not sent. soon:
+        the outcome is unknown once the engine is silent; without it, one that comes is waited for.
+        """
+        return self._put("", b"", line_of(request), request, soon=soon)
 
     def ask(self, method: str, *given: Any, **named: Any) -> "Future[Any]":
         """What the engine's order manager answers."""
         return self._put(method, encode([list(given), named]), ())
 
     def _put(
-        self, method: str, content: bytes, line: tuple[Any, ...], request: Request | None = None
-    ) -> "Future[Any]":
+        self, method: str, content: bytes, line: tuple[Any, ...], request: Request | None = None, *,
+        soon: bool = False,
+    ) -> "Future[Any]":  # fmt: skip
         future: Future[Any] = Future()
         now_ns = self.pace.monotonic_ns()
         if self.circuit.failures or len(self.waiting) >= WAITING_MAX:
@@ -117,7 +120,7 @@ class Link:
         else:
             given, named = msgspec.json.decode(content)
             content = encode(Question(self.client, number, method, given, named))
-        self.waiting[number] = Waiting(future, now_ns, method, content, line, sent_ns)
+        self.waiting[number] = Waiting(future, now_ns, method, content, line, sent_ns, soon)
         self.sending.put(number)
         return future
 
