@@ -7,15 +7,17 @@ types, see asking.py. It keeps nothing that another process would miss.
 
 import logging
 import secrets
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from oms.clock import Clock, SystemClock, utc_text
+from oms.clock import NANOS, Clock, SystemClock, utc_text
 from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.errors import StoppedError, ValidationError
+from oms.futures import when_done
 from oms.gateways.gate import STALE_NS
 from oms.requests import (
     AccessAction,
@@ -41,6 +43,7 @@ from oms.users import Arm
 log = logging.getLogger(__name__)
 
 STOP_S = 3.0
+DRAIN_NS, DRAIN_LOOK_S = NANOS, 0.01
 
 
 class RemoteOrders(Asking):
@@ -121,8 +124,10 @@ class RemoteOrders(Asking):
         self._workers.append(worker)
 
     def stop(self) -> None:
-        """Safe to repeat. Raises StoppedError if a thread had died."""
+        """Take nothing more; wait a second at most for answers that are on their way. Safe to
+        repeat. Raises StoppedError if a thread had died."""
         self._running, self._stopped = False, True
+        self._drain()
         for wait_s in (0.0, STOP_S):  # all are asked before any is waited for
             for worker in self._workers:
                 worker.stop(wait_s)
@@ -132,6 +137,15 @@ class RemoteOrders(Asking):
         if self.failure is not None:
             name, error = self.failure
             raise StoppedError(f"thread {name} died: {error!r}") from error
+
+    def _drain(self) -> None:
+        """Of an engine that is silent nothing is awaited."""
+        pace, look = self.home.pace, threading.Event()
+        end_ns = pace.monotonic_ns() + (DRAIN_NS if self._workers and not self.failure else 0)
+        while any(each.waiting for each in self.links.values() if each.alive):
+            if pace.monotonic_ns() >= end_ns:
+                return
+            look.wait(DRAIN_LOOK_S)
 
     def _thread_died(self, name: str, error: BaseException) -> None:
         self.failure = self.failure or (name, error)
@@ -166,15 +180,7 @@ class RemoteOrders(Asking):
 
     def hand_over(self, request: Request, asker: Asker[OrderResponse]) -> None:
         """As OrderManagement.hand_over; the asker is told on a receiving thread."""
-
-        def done(answer: "Future[OrderResponse]") -> None:
-            error = answer.exception()
-            if error is None:
-                asker.told(answer.result())
-            else:
-                asker.failed(error)
-
-        self.try_submit(request).add_done_callback(done)
+        when_done(self.try_submit(request), asker.told, asker.failed)
 
     def lost_arms(self) -> list[tuple[str, Arm]]:
         """Users' arms that no front door has a socket of any more: those of one that died."""
@@ -219,7 +225,7 @@ class RemoteOrders(Asking):
         return {
             "ready": link.alive and link.mirror.seq > 0 and postgres in (None, "ok"),
             "redis": circuit.state,
-            "why": circuit.why,
+            "why": link.silent,
             "engine": "alive" if link.alive else "silent",
             "seq": link.mirror.seq,
             "lag": max(0, link.told_seq - link.heard.seq),

@@ -9,10 +9,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 
 from oms.enums import RequestType, Scope
-from oms.errors import TransportError, ValidationError
-from oms.futures import gathered, settle
+from oms.errors import OutcomeUnknownError, TransportError, ValidationError
+from oms.futures import gathered, settle, when_all, when_done
 from oms.instruments import Instrument
 from oms.requests import (
     AccessRequest,
@@ -96,10 +97,10 @@ class Routes:
         group = self._went.get((account, named)) if isinstance(named, str) else None
         if group is not None:
             return [self._links[group]], []
-        alive = [each for each in self._links.values() if each.alive]
-        if isinstance(named, int) or not alive:
+        heard = [each for each in self._links.values() if not each.silent]
+        if isinstance(named, int) or not heard:
             return list(self._links.values()), []
-        return alive, [name for name, each in self._links.items() if each not in alive]
+        return heard, [name for name, each in self._links.items() if each not in heard]
 
     def submit(self, request: Request) -> "Future[OrderResponse]":
         links = self._links
@@ -112,7 +113,8 @@ class Routes:
                 return links[group].submit(request)
             return self._change(request)
         if self._is_about_all(request):
-            return _one_of({group: link.submit(request) for group, link in links.items()})
+            sent = {group: link.submit(request, soon=True) for group, link in links.items()}
+            return _one_of(sent)
         try:
             group = self.group_of(request)
         except TransportError as error:
@@ -157,15 +159,14 @@ class Routes:
                 raise silent_error(silent)
             return groups[0] if groups else self._home
 
-        def send(placed: "Future[str]") -> None:
-            error = placed.exception()
-            if error is not None:
-                settle(outcome, None, error)
-                return
-            self._note(account, request.client_order_id, placed.result())
-            _pass_on(self._links[placed.result()].submit(request), outcome)
+        def failed(error: BaseException) -> None:
+            settle(outcome, None, error)
 
-        gathered(list(asked.values()), place).add_done_callback(send)
+        def send(group: str) -> None:
+            self._note(account, request.client_order_id, group)
+            when_done(self._links[group].submit(request), partial(settle, outcome), failed)
+
+        when_done(gathered(list(asked.values()), place), send, failed)
         return outcome
 
 
@@ -183,24 +184,17 @@ def silent_error(groups: Sequence[str]) -> TransportError:
     return TransportError(f"group {groups[0]}: its engine is silent, and it may have the order")
 
 
-def _pass_on(future: "Future[OrderResponse]", outcome: "Future[OrderResponse]") -> None:
-    def done(_: "Future[OrderResponse]") -> None:
-        error = future.exception()
-        settle(outcome, None if error else future.result(), error)
-
-    future.add_done_callback(done)
-
-
 COUNTED = ("canceled", "cancel_requested")  # facts that add up
+NO_ANSWER = (OutcomeUnknownError, TransportError)
 
 
 class Joined(OrderResponse):
     """The answer to what every group was asked: a refusal if one refused, else that of the first
-    group; with those of all groups, and with their counts added up."""
+    group; with those of all groups that answered, and with their counts added up."""
 
-    __slots__ = ("_answers",)
+    __slots__ = ("_answers", "_silent")
 
-    def __init__(self, answers: Mapping[str, OrderResponse]) -> None:
+    def __init__(self, answers: Mapping[str, OrderResponse], silent: Sequence[str]) -> None:
         found = list(answers.values())
         told = next((each for each in found if each.refused), found[0])
         report, hops, times, at_once = told.made_of
@@ -214,14 +208,28 @@ class Joined(OrderResponse):
             report = report._replace(reason=", ".join(f"{k}={v}" for k, v in facts.items()))
         super().__init__(report, told.instrument, hops, times, at_once)
         self._answers = answers
+        self._silent = tuple(silent)
 
     @property
     def answers(self) -> Mapping[str, OrderResponse]:
         return self._answers
 
+    @property
+    def silent(self) -> tuple[str, ...]:
+        return self._silent
+
 
 def _one_of(futures: Mapping[str, "Future[OrderResponse]"]) -> "Future[OrderResponse]":
-    """By group."""
-    return gathered(
-        list(futures.values()), lambda found: Joined(dict(zip(futures, found, strict=True)))
-    )
+    """By group. Where one gives no answer, what the others did is told all the same."""
+
+    def joined() -> OrderResponse:
+        errors = {name: each.exception() for name, each in futures.items() if each.exception()}
+        answers = {name: each.result() for name, each in futures.items() if name not in errors}
+        unknown = [each for each in errors.values() if isinstance(each, OutcomeUnknownError)]
+        others = [each for each in errors.values() if not isinstance(each, NO_ANSWER)]
+        first = next(iter([*others, *unknown, *errors.values()]), None)
+        if first is not None and (others or not answers):
+            raise first
+        return Joined(answers, list(errors))
+
+    return when_all(list(futures.values()), joined)

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from oms.clock import NANOS
-from oms.errors import TransportError
+from oms.errors import JournalError, TransportError
 from oms.futures import settle
 from oms.reject_reasons import RejectReason
 from oms.responses import refused
-from oms.roles.waiting import Waiting, sent_before, unknown
+from oms.roles.waiting import STOPS, Waiting, not_sent, other_journal, sent_before, unknown
 from oms.transport import wire
 from oms.transport.scripts import SEND
 from oms.transport.server import FULL, Server, ServerRefusalError
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 BATCH_MAX = 500  # requests and questions sent at once
 ASKS_MAX = 10_000  # questions that no engine hears
 FORGET_NS = 30 * NANOS  # after so long nobody waits for it any more
+NO_ANSWER = f"none came in {FORGET_NS // NANOS} s"
 TICK_NS, IDLE_S = NANOS // 4, 0.25
 REPLIES_MS = 10_000  # the stream of answers is gone so long after its owner
 URGENT = ("C", "X", "O")  # kinds that pass a lag, as they pass a full inbox
@@ -51,6 +52,8 @@ class Sending:
         self._run_id = ""  # of the Redis that has what was sent
         self.perhaps_sent: set[int] = set()  # by a call that failed, or before Redis lost its data
         self._tick_ns = self._beat = 0
+        self._followed = 0  # the turn that the mirror was of when a look began
+        self._too_short = 0  # times in a row that the engine spoke of a journal that ends before
 
     def put(self, number: int) -> None:
         self._queue.append(number)
@@ -85,7 +88,17 @@ class Sending:
         link.arms.lost()
         link.circuit.failed(link.pace.monotonic_ns(), str(error))
         if link.circuit.open:
-            link.fail_all(unknown)
+            self._end_all("Redis is out of reach")
+
+    def _end_all(self, why: str) -> None:
+        """Of a request that no call has sent it is known that nothing is done."""
+        group, never_sent = self._link.group, set(self._queue) - self.perhaps_sent
+
+        def error(number: int, each: Waiting) -> Exception:
+            never = number in never_sent and not each.method
+            return not_sent(group, why) if never else unknown(each, why)
+
+        self._link.fail_all(error)
 
     def _send(self, server: Server) -> None:
         """What waits in the queue. A call that fails leaves it there: it is sent again."""
@@ -142,8 +155,7 @@ class Sending:
         whoever asked may send them again at once. Those of an earlier call are tried on."""
         for number, each in requests:
             if number not in self.perhaps_sent and self._link.waiting.pop(number, None) is not None:
-                why = f"group {self._link.group} is out of reach: {error}"
-                settle(each.future, None, TransportError(why))
+                settle(each.future, None, not_sent(self._link.group, str(error)))
 
     def _refuse(self, number: int, each: Waiting) -> None:
         """More requests wait than may: nothing of this one is recorded, unless it is there already,
@@ -157,6 +169,7 @@ class Sending:
 
     def _tick(self, server: Server, now_ns: int) -> None:
         link = self._link
+        before, self._followed = self._followed, link.mirror.seq
         replies = link.keys.replies(link.client)
         kept, said, _ = server.all([
             ("PEXPIRE", replies, REPLIES_MS), ("GET", link.keys.alive),
@@ -174,17 +187,37 @@ class Sending:
             found = msgspec.json.decode(said)
             if found["beat"] != self._beat:  # else it is what a silent engine said last
                 self._beat = found["beat"]
+                self._check_journal(found["status"]["journal_seq"], before)
                 link.status, link.told_seq = found["status"], found["seq"]
-                link.alive_ns = now_ns
+                link.beat(now_ns, found["age_ns"])
                 link.receiving.heard_of(found["seq"], found["age_ns"])
+        link.look_for_answers(now_ns)
         if link.home:
             link.arms.keep(server, now_ns)
+        if not link.alive:
+            self._end_soon()
         self.perhaps_sent.intersection_update(list(link.waiting))
         for number, each in list(link.waiting.items()):
             if now_ns - each.since_ns < FORGET_NS:
                 break  # the others are younger
             if link.waiting.pop(number, None) is not None:
-                settle(each.future, None, unknown(each))
+                settle(each.future, None, unknown(each, NO_ANSWER))
+
+    def _check_journal(self, ends: int, followed: int) -> None:
+        """Was all that was followed before the engine spoke in its journal then? Raises
+        JournalError. Twice: a Redis that took another one's place may have an older word first."""
+        self._too_short = self._too_short + 1 if ends < followed else 0
+        if self._too_short >= 2:
+            raise JournalError(other_journal(self._link.group, ends, followed))
+
+    def _end_soon(self) -> None:
+        """The engine is silent: the outcome of these, which were sent, is unknown."""
+        queued = set(self._queue)
+        for number, each in list(self._link.waiting.items()):
+            if not each.soon or number in queued:
+                continue
+            if self._link.waiting.pop(number, None) is not None:
+                settle(each.future, None, unknown(each, "its engine is silent"))
 
     def _send_again(self) -> None:
         """Nobody else knows of these any more."""
@@ -198,7 +231,8 @@ class Sending:
 
     def finish(self) -> None:
         link = self._link
-        link.fail_all(unknown)
+        link.closed = True
+        self._end_all(STOPS)
         if self._server is not None:
             try:
                 self._server.call("DEL", link.keys.replies(link.client))

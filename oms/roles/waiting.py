@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 from oms.errors import OutcomeUnknownError, TransportError
 
+STOPS = "this process stops"
 WAITING_MAX = 20_000  # requests and questions without an answer
 
 
 class Waiting(NamedTuple):
-    """What has no answer yet. method: of a question, "" of a request; line: of a request."""
+    """What has no answer yet. method: of a question, "" of a request; line: of a request. soon: its
+    outcome is unknown once the engine is silent, and not only after a while."""
 
     future: "Future[Any]"
     since_ns: int
@@ -20,13 +22,27 @@ class Waiting(NamedTuple):
     content: bytes
     line: tuple[Any, ...]
     sent_ns: int  # wall clock
+    soon: bool
 
 
-def unknown(each: Waiting) -> Exception:
+def unknown(each: Waiting, why: str) -> Exception:
     """What is said of that which was sent and has no answer."""
     if each.method:
-        return TransportError("the engine did not answer")
-    return OutcomeUnknownError("the engine has not answered, and Redis is out of reach")
+        return TransportError(f"the engine did not answer: {why}")
+    return OutcomeUnknownError(f"the engine has not answered: {why}")
+
+
+def not_sent(group: str, why: str) -> Exception:
+    """What is said of that which no engine has heard, or will hear, of."""
+    return TransportError(f"group {group} is out of reach: {why}")
+
+
+def other_journal(group: str, ends: int, seq: int) -> str:
+    """What is said where a group's engine goes on behind what was followed here."""
+    return (
+        f"group {group}: its engine goes on behind journal sequence {ends}, and turn {seq} was "
+        "followed here: its journal is an older copy or another one; this process has to start anew"
+    )
 
 
 def sent_before() -> Exception:

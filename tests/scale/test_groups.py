@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 
@@ -12,7 +14,7 @@ import pytest
 from oms import OrderManagement, PersistentStorage
 from oms.config import load_config
 from oms.enums import Scope
-from oms.errors import ConfigError, TransportError, ValidationError
+from oms.errors import ConfigError, OutcomeUnknownError, TransportError, ValidationError
 from oms.requests import (
     FundsAction,
     FundsRequest,
@@ -21,7 +23,9 @@ from oms.requests import (
     OperatorRequest,
     OrderRequest,
 )
+from oms.roles import asking
 from oms.roles.engine import Engine
+from oms.roles.questions import is_of_client
 from oms.roles.remote import Broadcast
 from tests.scale.parts import api, deposit, engine, scaled, wait_for
 from tests.scale.processes import settings
@@ -327,3 +331,125 @@ def test_an_engine_refuses_the_journal_of_another_group_before_it_writes(tmp_pat
     with PersistentStorage(tmp_path / config.store.database, read_only=True) as store:
         assert store.record_of(last_seq) is not None
         assert store.record_of(last_seq + 1) is None
+
+
+def test_an_engine_that_answers_no_questions_is_asked_none_until_it_does(remote, engines):
+    """Those who ask wait on a thread that asks of all groups: one hung group must not hold them."""
+    # given an engine that says that it lives, and whose answers hang
+    asks, link = engines["usd"].engine.asks, remote.links["usd"]
+    answer, heard = asks._answer_aside, []
+
+    def hear(question):  # what a front door follows it by is answered by a thread of its own
+        if is_of_client(question.method):
+            heard.append(question)
+        else:
+            answer(question)
+
+    asks._answer_aside = hear
+
+    # when it was asked in vain
+    with pytest.raises(TransportError, match=r"no answer in|answers no questions"):
+        remote.trades("ann", "BTC_USD")
+    wait_for(lambda: link.silent)
+
+    # then it is asked no more, but by the link itself; the other group is
+    asked = [each.method for each in heard].count("trades")
+    for group in (remote, remote.groups["usd"]):
+        with pytest.raises(TransportError, match="answers no questions"):
+            group.trades("ann", "BTC_USD")
+    assert [each.method for each in heard].count("trades") == asked
+    assert remote.trades("ann", "TATA_INR") == []
+    assert link.alive  # orders go on
+    assert done(remote, buy("a-1", "BTC_USD")).state == "NEW"
+    wait_for(lambda: "journal_seq" in [each.method for each in heard])
+
+    # when it answers again
+    asks._answer_aside = answer
+    wait_for(lambda: not link.silent)
+    assert remote.trades("ann", "BTC_USD") == []
+
+
+def test_all_groups_are_asked_before_an_answer_is_awaited(remote, engines, monkeypatch):
+    """What several have takes as long as the slowest of them, and not all of them together."""
+    # given an engine that holds its answers
+    monkeypatch.setattr(asking, "ANSWER_S_MAX", 60.0)
+    asks = engines["usd"].engine.asks
+    answer, held, heard = asks._answer_aside, [], []
+    asks._answer_aside = held.append
+    other = engines["inr"].engine.asks
+    tell = other._answer_aside
+    other._answer_aside = lambda question: heard.append(question.method) or tell(question)
+
+    # when a question to both is asked, the other one hears it meanwhile
+    with ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(remote.positions, "ann")
+        wait_for(lambda: "positions" in heard and "positions" in [e.method for e in held])
+        asks._answer_aside = answer
+        for each in held:
+            answer(each)
+        assert asked.result(10) == []
+    with pytest.raises(ValidationError, match="one of usd, inr"):
+        remote.fills("ann", 1)
+
+
+def test_an_engine_whose_dispatcher_hangs_is_silent(remote, engines):
+    """Though it goes on to say that it lives."""
+    go_on = threading.Event()
+    hung = engines["usd"].oms.between_turns(lambda _desk, _intake: go_on.wait(60))
+    try:
+        wait_for(lambda: not remote.links["usd"].alive)
+        with pytest.raises(TransportError, match="silent"):
+            remote.trades("ann", "BTC_USD")
+        groups = remote.get_status()["groups"]
+        assert (groups["usd"]["ready"], groups["inr"]["ready"]) == (False, True)
+    finally:
+        go_on.set()
+    assert hung.result(10)
+    wait_for(lambda: remote.links["usd"].alive)
+
+
+def test_what_is_about_all_markets_is_answered_without_a_group_that_is_away(
+    remote, engines, config, tmp_path, started
+):
+    """The answer names that group, which does it once its engine is back."""
+    # given an order in each group, and one engine that is gone
+    done(remote, buy("a-1", "BTC_USD"))
+    done(remote, buy("a-2", "TATA_INR"))
+    engines["inr"].stop()
+    wait_for(lambda: not remote.links["inr"].alive)
+
+    # when all are canceled, and everybody is stopped
+    mass = MassCancelRequest(account="ann", client_order_id="m")
+    canceled = done(remote, mass)
+    kill = OperatorRequest(client_order_id="k", action=OperatorAction.KILL, why="drill")
+    killed = done(remote, kill)
+
+    # then the group that is there has done it, and the other one is named
+    for each in (canceled, killed):
+        assert (list(each.answers), each.silent) == (["usd"], ("inr",))
+    assert canceled.facts == {"canceled": "1"}
+    assert engines["usd"].oms.open_orders("ann") == []
+    assert remote.submit(buy("k-1", "BTC_USD")).result(10).reason == "KILL_SWITCH"
+
+    # when its engine is back, it does it; the same again is the answer of all
+    engines["inr"] = started(engine, tmp_path, config, "inr")
+    again = done(remote, mass)
+    assert (again.silent, again.facts) == ((), {"canceled": "2"})
+    assert engines["inr"].oms.open_orders("ann") == []
+    assert done(remote, kill).silent == ()
+
+    # and where no group is there, nothing is known
+    for each in engines.values():
+        each.stop()
+    wait_for(lambda: not any(link.alive for link in remote.links.values()))
+    with pytest.raises(OutcomeUnknownError):
+        remote.submit(MassCancelRequest(account="ann", client_order_id="m-2")).result(10)
+
+
+def test_an_engine_that_dies_amid_a_request_about_all_markets_is_silent(remote, engines):
+    """It was there when it was asked: the answer comes once it is known that it is not."""
+    engines["inr"].oms.hand_over = lambda _request, _asker: None  # it takes it, and does nothing
+    asked = remote.submit(MassCancelRequest(account="ann", client_order_id="m"))
+    wait_for(lambda: not remote.links["usd"].waiting)
+    engines["inr"].engine.stop()
+    assert asked.result(10).silent == ("inr",)
