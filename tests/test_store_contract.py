@@ -216,6 +216,9 @@ class Contract:
         assert store.reports_of(1) == [reports[0], reports[2]]
         assert store.reports_of_turn(3) == reports[:2]
         assert store.reports_of_turn(4) == []
+        assert store.reports_between(0, 3) == reports[:2]
+        assert store.reports_between(3, 5) == reports[2:]
+        assert store.reports_between(0, 5) == reports
         assert [store.told(seq) for seq in (1, 2, 4)] == reports
         assert store.last_told_seq() == 5
         assert store.line_of(2) == new("B")

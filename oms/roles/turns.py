@@ -5,7 +5,7 @@ Flow:  dispatcher -> PublishedTurn -> [turns] -> entry of the stream `evt`
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import takewhile
+from itertools import groupby, takewhile
 from typing import NamedTuple
 
 import msgspec
@@ -58,21 +58,30 @@ def made_again(oms: OrderManagement, after: int) -> Page:
 def _page(
     store: Store, known: Mapping[str, Instrument], after: int, records: Iterable[JournalRecord]
 ) -> Page:
-    turns: list[tuple[int, bytes]] = []
-    size = 0
-    for each in _made(store, known, after, records):
+    some, size, more = list[JournalRecord](), 0, False
+    for record in records:
+        some.append(record)
+        size += len(record.body)
+        if len(some) == PAGE or size >= PAGE_BYTES:
+            more = True
+            break
+    turns, size = list[tuple[int, bytes]](), 0
+    for each in _made(store, known, after, some):
         turns.append(each)
         size += len(each[1])
-        if len(turns) == PAGE or size >= PAGE_BYTES:
+        if size >= PAGE_BYTES:
             return Page(turns, more=True)
-    return Page(turns, more=False)
+    return Page(turns, more)
 
 
 def _made(
-    store: Store, known: Mapping[str, Instrument], after: int, records: Iterable[JournalRecord]
+    store: Store, known: Mapping[str, Instrument], after: int, records: list[JournalRecord]
 ) -> Iterator[tuple[int, bytes]]:
+    """Their reports are read together: one by one took a way to the server for each turn."""
+    found = store.reports_between(after, records[-1].last_seq) if records else []
+    by_turn = {seq: list(its) for seq, its in groupby(found, lambda each: each.journal_seq)}
     for record in records:
-        reports = store.reports_of_turn(record.last_seq)
+        reports = by_turn.get(record.last_seq, [])
         trades: list[MarketEvent] = [
             in_units(each, known.get(each.symbol))._replace(number=number)
             for number, each in enumerate(told_of(reports), 1)

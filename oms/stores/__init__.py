@@ -286,6 +286,10 @@ class Store(Protocol):
         """Every report of one turn, in order."""
         ...
 
+    def reports_between(self, after_seq: int, last_seq: int) -> list[Report]:
+        """Every report of the turns behind one and up to another, in order."""
+        ...
+
     def told(self, seq: int) -> Report | None:
         """The latest answer to one request."""
         ...

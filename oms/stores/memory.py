@@ -129,6 +129,9 @@ class MemoryStore:
     def reports_of_turn(self, seq: int) -> list[Report]:
         return [report for report in self.all_reports() if report.journal_seq == seq]
 
+    def reports_between(self, after_seq: int, last_seq: int) -> list[Report]:
+        return [each for each in self.all_reports() if after_seq < each.journal_seq <= last_seq]
+
     def told(self, seq: int) -> Report | None:
         for reports in list(self._reports.values()):
             answers = answers_in(reports, seq)

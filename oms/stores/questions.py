@@ -223,6 +223,10 @@ class Questions(ABC):
         archived = self._archives.reports_of_turn(seq)
         return sorted([*archived, *own]) if archived else own
 
+    def reports_between(self, after_seq: int, last_seq: int) -> list[Report]:
+        own = self.told_between(after_seq, last_seq)
+        return list(self._archives.merged(own, lambda file: file.told_between(after_seq, last_seq)))
+
     def told(self, seq: int) -> Report | None:
         record = self.record_of(seq)
         first = answers_in(self.reports_of_turn(record.last_seq), seq) if record else []
@@ -326,7 +330,7 @@ class Questions(ABC):
         last_seq = records[-1].last_seq if records else after_seq
         ends = self._one(SELECT_END)
         end_seq = ends[0] if ends is not None else 0
-        reports = self._reports_between(after_seq, last_seq)
+        reports = self.reports_between(after_seq, last_seq)
         busted = set[int]()
         if not set(map(type_of, reports)).isdisjoint(CHANGES):
             busted = {fill_of(r) >> NUMBER_BITS for r in reports if r.type in CHANGES}
@@ -347,10 +351,6 @@ class Questions(ABC):
             [self.reports_of_turn(seq) for seq in sorted(busted) if seq <= after_seq], changes,
             {seq: self.line_of(seq) for seq in replaced}, self._asset_scales(records),
         )  # fmt: skip
-
-    def _reports_between(self, after_seq: int, last_seq: int) -> list[Report]:
-        own = self.told_between(after_seq, last_seq)
-        return list(self._archives.merged(own, lambda file: file.told_between(after_seq, last_seq)))
 
     def told_between(self, after_seq: int, last_seq: int) -> Iterator[Report]:
         """Reports of the turns after one and up to another, in order."""
