@@ -90,10 +90,10 @@ class Asking(Questions):
     # --- asked of the engines ---
 
     def _asked(self, link: Link, method: str, *given: Any, **named: Any) -> Any:
-        """The answer, on the caller's thread, which does not wait for an engine that is away: who
-        asks of other groups would wait behind it."""
-        if not link.alive:
-            raise TransportError(f"group {link.group} is out of reach: its engine is silent")
+        """The answer, on the caller's thread, which does not wait for an engine that is away, or
+        answers nothing: who asks of other groups would wait behind it."""
+        if link.silent:
+            raise TransportError(f"group {link.group} is out of reach: {link.silent}")
         try:
             return link.ask(method, *given, **named).result(ANSWER_S_MAX)
         except TimeoutError:
@@ -106,7 +106,7 @@ class Asking(Questions):
     def _only(self) -> Link:
         """The first, of several the first whose engine is there: what every group has alike."""
         links = list(self.links.values())
-        return next((each for each in links if each.alive), links[0])
+        return next((each for each in links if not each.silent), links[0])
 
     def _one(self, what: str) -> Link:
         """The only group's. Raises ValidationError where there are several: each counts alone."""
@@ -189,18 +189,18 @@ class Asking(Questions):
 
     def money(self) -> "Future[Mapping[str, GroupMoney | None]]":
         """Each group as of an instant of its own; None of one whose engine is out of reach."""
-        silent = {name: None for name, link in self.links.items() if not link.alive}
+        silent = {name: None for name, link in self.links.items() if link.silent}
         asked = [link.ask("money") for name, link in self.links.items() if name not in silent]
         return gathered(asked, lambda found: {k: v for e in [silent, *found] for k, v in e.items()})
 
     def transfers(self) -> "Future[list[Transfer]]":
         """Of the groups whose engines are in reach."""
-        asked = [link.ask("transfers") for link in self.links.values() if link.alive]
+        asked = [link.ask("transfers") for link in self.links.values() if not link.silent]
         return gathered(asked, lambda found: [each for some in found for each in some])
 
     def transfer(self, account: str, client_order_id: str) -> Transfer | None:
         """Raises TransportError where that may be in a group that is out of reach."""
-        silent = [name for name, link in self.links.items() if not link.alive]
+        silent = [name for name, link in self.links.items() if link.silent]
         asked = {
             name: self._asked(link, "transfer", account, client_order_id)
             for name, link in self.links.items() if name not in silent
@@ -433,9 +433,8 @@ class OneGroup(Asking):
 
     def _check_heard(self) -> None:
         """Raises TransportError."""
-        if not self._link.alive:
-            why = self._link.circuit.why or "its engine is silent"
-            raise TransportError(f"group {self._link.group}: {why}")
+        if self._link.silent:
+            raise TransportError(f"group {self._link.group}: {self._link.silent}")
 
 
 def halts_of(found: Sequence[Halts]) -> Halts:

@@ -31,7 +31,8 @@ from oms.transport.keys import Keys
 from oms.transport.server import Server
 from oms.transport.wire import Question, encode
 
-ALIVE_NS = 2 * NANOS
+ALIVE_NS = 2 * NANOS  # since the engine's last word; and how old its latest turn may be then
+UNANSWERED_NS = 4 * NANOS  # an engine that answers no question for so long is asked none
 
 
 class Link:
@@ -48,7 +49,9 @@ class Link:
         self.home = home
         self.waiting: dict[int, Waiting] = {}
         self.circuit = Circuit()
-        self.alive_ns = 0  # monotonic, of the latest look that found an engine
+        self.alive_ns = 0  # monotonic, of the latest look that found an engine that takes turns
+        self.answered_ns = 0  # monotonic, of the latest answer to a question
+        self.unanswered = False  # questions wait for UNANSWERED_NS, and none was answered since
         self.status: dict[str, Any] = {}  # what the engine last said of itself
         self.told_seq = 0  # the turn that Redis has of it
         self.heard = Heard(self.ask, self.pace.monotonic_ns)
@@ -64,6 +67,27 @@ class Link:
     def alive(self) -> bool:
         """An engine serves the group, as far as can be known."""
         return self.pace.monotonic_ns() - self.alive_ns <= ALIVE_NS and not self.circuit.failures
+
+    @property
+    def silent(self) -> str:
+        """Why a question would have no answer soon; "" where it would."""
+        if not self.alive:
+            return self.circuit.why or "its engine is silent"
+        return "its engine answers no questions" if self.unanswered else ""
+
+    def beat(self, now_ns: int, age_ns: int) -> None:
+        """The engine spoke; its latest turn began so long before. One that speaks while its
+        dispatcher hangs does not live. The sending thread."""
+        if age_ns <= ALIVE_NS:
+            self.alive_ns = now_ns
+
+    def look_for_answers(self, now_ns: int) -> None:
+        """Whether the engine answers what it is asked; the sending thread."""
+        since_ns, until_ns = self.answered_ns, now_ns - UNANSWERED_NS
+        self.unanswered = any(
+            each.method and since_ns < each.since_ns <= until_ns
+            for each in list(self.waiting.values())
+        )
 
     def submit(self, request: Request) -> "Future[OrderResponse]":
         """As OrderManagement.try_submit; TransportError in the future where it was not sent."""

@@ -199,6 +199,8 @@ class Receiving:
         found = link.waiting.pop(reply.number, None)
         if found is None:
             return  # answered before, or nobody waits
+        if found.method:
+            link.answered_ns = link.pace.monotonic_ns()
         if reply.error is not None:
             settle(found.future, None, error_of(reply.error))
             return
@@ -263,6 +265,8 @@ class Receiving:
         if self._users_stale and "users" not in self._asked:
             self._users_stale, self._users_left, self._users_read = False, link.home, 0
             self._users_told.clear()
+        if link.unanswered and link.alive:  # does it answer again?
+            self._ask("journal_seq", lambda _: None)
         if mirror.behind and link.alive:
             self._ask("view", self._take_view)
         elif link.home and self._users_left and mirror.seq and link.alive:

@@ -219,7 +219,7 @@ class RemoteOrders(Asking):
         return {
             "ready": link.alive and link.mirror.seq > 0 and postgres in (None, "ok"),
             "redis": circuit.state,
-            "why": circuit.why,
+            "why": link.silent,
             "engine": "alive" if link.alive else "silent",
             "seq": link.mirror.seq,
             "lag": max(0, link.told_seq - link.heard.seq),

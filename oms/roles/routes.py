@@ -96,10 +96,10 @@ class Routes:
         group = self._went.get((account, named)) if isinstance(named, str) else None
         if group is not None:
             return [self._links[group]], []
-        alive = [each for each in self._links.values() if each.alive]
-        if isinstance(named, int) or not alive:
+        heard = [each for each in self._links.values() if not each.silent]
+        if isinstance(named, int) or not heard:
             return list(self._links.values()), []
-        return alive, [name for name, each in self._links.items() if each not in alive]
+        return heard, [name for name, each in self._links.items() if each not in heard]
 
     def submit(self, request: Request) -> "Future[OrderResponse]":
         links = self._links

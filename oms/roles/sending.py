@@ -175,8 +175,9 @@ class Sending:
             if found["beat"] != self._beat:  # else it is what a silent engine said last
                 self._beat = found["beat"]
                 link.status, link.told_seq = found["status"], found["seq"]
-                link.alive_ns = now_ns
+                link.beat(now_ns, found["age_ns"])
                 link.receiving.heard_of(found["seq"], found["age_ns"])
+        link.look_for_answers(now_ns)
         if link.home:
             link.arms.keep(server, now_ns)
         self.perhaps_sent.intersection_update(list(link.waiting))

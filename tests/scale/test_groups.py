@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from decimal import Decimal
 
@@ -327,3 +328,48 @@ def test_an_engine_refuses_the_journal_of_another_group_before_it_writes(tmp_pat
     with PersistentStorage(tmp_path / config.store.database, read_only=True) as store:
         assert store.record_of(last_seq) is not None
         assert store.record_of(last_seq + 1) is None
+
+
+def test_an_engine_that_answers_no_questions_is_asked_none_until_it_does(remote, engines):
+    """Those who ask wait on a thread that asks of all groups: one hung group must not hold them."""
+    # given an engine that says that it lives, and whose answers hang
+    asks, link = engines["usd"].engine.asks, remote.links["usd"]
+    answer, heard = asks._answer_aside, []
+    asks._answer_aside = heard.append
+
+    # when it was asked in vain
+    with pytest.raises(TransportError, match=r"no answer in|answers no questions"):
+        remote.trades("ann", "BTC_USD")
+    wait_for(lambda: link.silent)
+
+    # then it is asked no more, but by the link itself; the other group is
+    asked = [each.method for each in heard].count("trades")
+    for group in (remote, remote.groups["usd"]):
+        with pytest.raises(TransportError, match="answers no questions"):
+            group.trades("ann", "BTC_USD")
+    assert [each.method for each in heard].count("trades") == asked
+    assert remote.trades("ann", "TATA_INR") == []
+    assert link.alive  # orders go on
+    assert done(remote, buy("a-1", "BTC_USD")).state == "NEW"
+    wait_for(lambda: "journal_seq" in [each.method for each in heard])
+
+    # when it answers again
+    asks._answer_aside = answer
+    wait_for(lambda: not link.silent)
+    assert remote.trades("ann", "BTC_USD") == []
+
+
+def test_an_engine_whose_dispatcher_hangs_is_silent(remote, engines):
+    """Though it goes on to say that it lives."""
+    go_on = threading.Event()
+    hung = engines["usd"].oms.between_turns(lambda _desk, _intake: go_on.wait(60))
+    try:
+        wait_for(lambda: not remote.links["usd"].alive)
+        with pytest.raises(TransportError, match="silent"):
+            remote.trades("ann", "BTC_USD")
+        groups = remote.get_status()["groups"]
+        assert (groups["usd"]["ready"], groups["inr"]["ready"]) == (False, True)
+    finally:
+        go_on.set()
+    assert hung.result(10)
+    wait_for(lambda: remote.links["usd"].alive)
