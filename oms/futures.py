@@ -27,12 +27,17 @@ def settle(answer: Future[T], result: T | None, error: BaseException | None = No
 def gathered(futures: Sequence[Future[Any]], made: Callable[[list[Any]], T]) -> Future[T]:
     """One outcome of several, in their order; the first error is its own, and so is what `made`
     raises."""
+    return when_all(futures, lambda: made([each.result() for each in futures]))
+
+
+def when_all(futures: Sequence[Future[Any]], made: Callable[[], T]) -> Future[T]:
+    """The outcome is what `made` returns or raises, once all of them are done."""
     outcome: Future[T] = Future()
     left, lock = len(futures), threading.Lock()
 
     def finish() -> None:
         try:
-            settle(outcome, made([each.result() for each in futures]))
+            settle(outcome, made())
         except Exception as error:
             settle(outcome, None, error)
 

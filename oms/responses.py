@@ -154,6 +154,12 @@ class OrderResponse:
         return {"": self}
 
     @property
+    def silent(self) -> tuple[str, ...]:
+        """Of a request about all markets the groups from which no answer came: whether they have
+        done it is not known, or they do it later. The same again, under the same id, settles it."""
+        return ()
+
+    @property
     def hops(self) -> HopTimes | None:
         """The request's hop times; None for a report that answers no request just sent."""
         return HopTimes(*self._hops[1:], *self._told) if self._hops else None

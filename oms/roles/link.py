@@ -89,11 +89,14 @@ class Link:
             for each in list(self.waiting.values())
         )
 
-    def submit(self, request: Request) -> "Future[OrderResponse]":
-        """As OrderManagement.try_submit; TransportError in the future where it was not sent."""
+    def submit(self, request: Request, *, soon: bool = False) -> "Future[OrderResponse]":
+        """As OrderManagement.try_submit; TransportError in the future where it was not sent. soon:
+        the outcome is unknown once the engine is silent; without it, one that comes is waited for.
+        """
         return self._put(
-            "", line_of(request), lambda number, sent_ns: wire.asked(number, sent_ns, request)
-        )
+            "", line_of(request), lambda number, sent_ns: wire.asked(number, sent_ns, request),
+            soon=soon,
+        )  # fmt: skip
 
     def ask(self, method: str, *given: Any, **named: Any) -> "Future[Any]":
         """What the engine's order manager answers."""
@@ -103,8 +106,9 @@ class Link:
         )  # fmt: skip
 
     def _put(
-        self, method: str, line: tuple[Any, ...], content_of: Callable[[int, int], bytes]
-    ) -> "Future[Any]":
+        self, method: str, line: tuple[Any, ...], content_of: Callable[[int, int], bytes], *,
+        soon: bool = False,
+    ) -> "Future[Any]":  # fmt: skip
         """content_of: what is sent, by its number and the wall clock."""
         future: Future[Any] = Future()
         now_ns = self.pace.monotonic_ns()
@@ -117,7 +121,7 @@ class Link:
             number = self._number
         sent_ns = self.clock.wall_ns()
         content = content_of(number, sent_ns)
-        self.waiting[number] = Waiting(future, now_ns, method, content, line, sent_ns)
+        self.waiting[number] = Waiting(future, now_ns, method, content, line, sent_ns, soon)
         self.sending.put(number)
         return future
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 
 from oms.enums import RequestType, Scope
-from oms.errors import TransportError, ValidationError
-from oms.futures import gathered, settle
+from oms.errors import OutcomeUnknownError, TransportError, ValidationError
+from oms.futures import gathered, settle, when_all
 from oms.instruments import Instrument
 from oms.requests import (
     AccessRequest,
@@ -112,7 +112,8 @@ class Routes:
                 return links[group].submit(request)
             return self._change(request)
         if self._is_about_all(request):
-            return _one_of({group: link.submit(request) for group, link in links.items()})
+            sent = {group: link.submit(request, soon=True) for group, link in links.items()}
+            return _one_of(sent)
         try:
             group = self.group_of(request)
         except TransportError as error:
@@ -192,15 +193,16 @@ def _pass_on(future: "Future[OrderResponse]", outcome: "Future[OrderResponse]") 
 
 
 COUNTED = ("canceled", "cancel_requested")  # facts that add up
+NO_ANSWER = (OutcomeUnknownError, TransportError)
 
 
 class Joined(OrderResponse):
     """The answer to what every group was asked: a refusal if one refused, else that of the first
-    group; with those of all groups, and with their counts added up."""
+    group; with those of all groups that answered, and with their counts added up."""
 
-    __slots__ = ("_answers",)
+    __slots__ = ("_answers", "_silent")
 
-    def __init__(self, answers: Mapping[str, OrderResponse]) -> None:
+    def __init__(self, answers: Mapping[str, OrderResponse], silent: Sequence[str]) -> None:
         found = list(answers.values())
         told = next((each for each in found if each.refused), found[0])
         report, hops, times, at_once = told.made_of
@@ -214,14 +216,28 @@ class Joined(OrderResponse):
             report = report._replace(reason=", ".join(f"{k}={v}" for k, v in facts.items()))
         super().__init__(report, told.instrument, hops, times, at_once)
         self._answers = answers
+        self._silent = tuple(silent)
 
     @property
     def answers(self) -> Mapping[str, OrderResponse]:
         return self._answers
 
+    @property
+    def silent(self) -> tuple[str, ...]:
+        return self._silent
+
 
 def _one_of(futures: Mapping[str, "Future[OrderResponse]"]) -> "Future[OrderResponse]":
-    """By group."""
-    return gathered(
-        list(futures.values()), lambda found: Joined(dict(zip(futures, found, strict=True)))
-    )
+    """By group. Where one gives no answer, what the others did is told all the same."""
+
+    def joined() -> OrderResponse:
+        errors = {name: each.exception() for name, each in futures.items() if each.exception()}
+        answers = {name: each.result() for name, each in futures.items() if name not in errors}
+        unknown = [each for each in errors.values() if isinstance(each, OutcomeUnknownError)]
+        others = [each for each in errors.values() if not isinstance(each, NO_ANSWER)]
+        first = next(iter([*others, *unknown, *errors.values()]), None)
+        if first is not None and (others or not answers):
+            raise first
+        return Joined(answers, list(errors))
+
+    return when_all(list(futures.values()), joined)

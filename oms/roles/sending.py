@@ -180,11 +180,22 @@ class Sending:
         link.look_for_answers(now_ns)
         if link.home:
             link.arms.keep(server, now_ns)
+        if not link.alive:
+            self._end_soon()
         self.perhaps_sent.intersection_update(list(link.waiting))
         for number, each in list(link.waiting.items()):
             if now_ns - each.since_ns < FORGET_NS:
                 break  # the others are younger
             if link.waiting.pop(number, None) is not None:
+                settle(each.future, None, unknown(each))
+
+    def _end_soon(self) -> None:
+        """The engine is silent: the outcome of these, which were sent, is unknown."""
+        queued = set(self._queue)
+        for number, each in list(self._link.waiting.items()):
+            if not each.soon or number in queued:
+                continue
+            if self._link.waiting.pop(number, None) is not None:
                 settle(each.future, None, unknown(each))
 
     def _send_again(self) -> None:

@@ -12,7 +12,8 @@ WAITING_MAX = 20_000  # requests and questions without an answer
 
 
 class Waiting(NamedTuple):
-    """What has no answer yet. method: of a question, "" of a request; line: of a request."""
+    """What has no answer yet. method: of a question, "" of a request; line: of a request. soon: its
+    outcome is unknown once the engine is silent, and not only after a while."""
 
     future: "Future[Any]"
     since_ns: int
@@ -20,6 +21,7 @@ class Waiting(NamedTuple):
     content: bytes
     line: tuple[Any, ...]
     sent_ns: int  # wall clock
+    soon: bool
 
 
 def unknown(each: Waiting) -> Exception:

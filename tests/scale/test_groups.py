@@ -13,7 +13,7 @@ import pytest
 from oms import OrderManagement, PersistentStorage
 from oms.config import load_config
 from oms.enums import Scope
-from oms.errors import ConfigError, TransportError, ValidationError
+from oms.errors import ConfigError, OutcomeUnknownError, TransportError, ValidationError
 from oms.requests import (
     FundsAction,
     FundsRequest,
@@ -373,3 +373,50 @@ def test_an_engine_whose_dispatcher_hangs_is_silent(remote, engines):
         go_on.set()
     assert hung.result(10)
     wait_for(lambda: remote.links["usd"].alive)
+
+
+def test_what_is_about_all_markets_is_answered_without_a_group_that_is_away(
+    remote, engines, config, tmp_path, started
+):
+    """The answer names that group, which does it once its engine is back."""
+    # given an order in each group, and one engine that is gone
+    done(remote, buy("a-1", "BTC_USD"))
+    done(remote, buy("a-2", "TATA_INR"))
+    engines["inr"].stop()
+    wait_for(lambda: not remote.links["inr"].alive)
+
+    # when all are canceled, and everybody is stopped
+    mass = MassCancelRequest(account="ann", client_order_id="m")
+    canceled = done(remote, mass)
+    kill = OperatorRequest(client_order_id="k", action=OperatorAction.KILL, why="drill")
+    killed = done(remote, kill)
+
+    # then the group that is there has done it, and the other one is named
+    for each in (canceled, killed):
+        assert (list(each.answers), each.silent) == (["usd"], ("inr",))
+    assert canceled.facts == {"canceled": "1"}
+    assert engines["usd"].oms.open_orders("ann") == []
+    assert remote.submit(buy("k-1", "BTC_USD")).result(10).reason == "KILL_SWITCH"
+
+    # when its engine is back, it does it; the same again is the answer of all
+    engines["inr"] = started(engine, tmp_path, config, "inr")
+    again = done(remote, mass)
+    assert (again.silent, again.facts) == ((), {"canceled": "2"})
+    assert engines["inr"].oms.open_orders("ann") == []
+    assert done(remote, kill).silent == ()
+
+    # and where no group is there, nothing is known
+    for each in engines.values():
+        each.stop()
+    wait_for(lambda: not any(link.alive for link in remote.links.values()))
+    with pytest.raises(OutcomeUnknownError):
+        remote.submit(MassCancelRequest(account="ann", client_order_id="m-2")).result(10)
+
+
+def test_an_engine_that_dies_amid_a_request_about_all_markets_is_silent(remote, engines):
+    """It was there when it was asked: the answer comes once it is known that it is not."""
+    engines["inr"].oms.hand_over = lambda _request, _asker: None  # it takes it, and does nothing
+    asked = remote.submit(MassCancelRequest(account="ann", client_order_id="m"))
+    wait_for(lambda: not remote.links["usd"].waiting)
+    engines["inr"].engine.stop()
+    assert asked.result(10).silent == ("inr",)

@@ -267,6 +267,24 @@ def test_a_group_whose_engine_is_gone_leaves_the_other_alone(door, ann):
         assert int(begun["inr"]["seq"]) >= int(first["seq"])
 
 
+def test_what_is_about_all_markets_is_answered_though_a_group_is_away(door, ann):
+    """202, with the groups of which it is not known: whoever is in a hurry learns what is done."""
+    olga = door.user("olga", "operator")
+    placed = order(ann, "BTC_USD", "usd-1")
+    door.engines["inr"].stop()
+    wait_for(lambda: not door.remote.links["inr"].alive)
+
+    swept = ann.ask("POST", "/order/cancel_all", {"clientOrderId": "sweep"})
+    assert (swept.status_code, swept.json()["silent"]) == (202, ["inr"]), swept.text
+    assert [(e["orderId"], e["group"]) for e in swept.json()["orders"]] == [
+        (placed["orderId"], "usd")
+    ]
+    order(ann, "BTC_USD", "usd-2")
+    killed = olga.ask("POST", "/admin/kill", {"why": "a drill"})
+    assert (killed.status_code, killed.json()["silent"]) == (202, ["inr"]), killed.text
+    assert killed.json()["canceled"] == "1"
+
+
 # --- our own client ---
 
 

@@ -16,7 +16,7 @@ from oms.gateways.web.front import Ask, Entry, Handler, Right
 from oms.gateways.web.operator_shapes import AccountOrders, AccountTold, Operated
 from oms.gateways.web.shapes import Answer
 from oms.gateways.web.told import Told, reports_told
-from oms.gateways.web.trading import Id, Why, WithReports, made_id
+from oms.gateways.web.trading import Id, Why, WithReports, made_id, silent_told
 from oms.gateways.web.words import Body, DecimalText, SettingText, decimal_text
 from oms.requests import (
     FundsAction,
@@ -28,7 +28,7 @@ from oms.requests import (
 from oms.requests.operators import OPERATOR
 from oms.responses import OrderResponse
 
-OPERATED = Answer(Operated)
+OPERATED = Answer(Operated, (200, 202))
 Settings = dict[str, SettingText]
 
 
@@ -262,11 +262,13 @@ async def _operate(
 
 
 def _done(told: Told, response: OrderResponse, reports: bool, status: int = 200) -> Reply:
-    """What was done, with the sequence of the entry that asked for it; of a repeat the first's."""
-    told = {"seq": str(response.order_id), **told}
+    """What was done, with the sequence of the entry that asked for it; of a repeat the first's. 202
+    where a group did not answer."""
+    told = {"seq": str(response.order_id), **told, **silent_told(response)}
     if reports:
         told["reports"] = reports_told(response)
-    return Reply(told, 200, dict(REPLAYED)) if response.repeated else Reply(told, status)
+    headers = dict(REPLAYED) if response.repeated else {}
+    return Reply(told, 202 if response.silent else 200 if response.repeated else status, headers)
 
 
 async def create_account(ask: Ask, body: Account) -> Reply:
@@ -342,7 +344,7 @@ def entries() -> list[Entry]:
         operated("PATCH", "/admin/markets", set_market, "change a market", Market),
         operated("DELETE", "/admin/markets", delist_market, "delist a market", Market, Market),
         Entry("POST", "/admin/accounts", create_account, admin, "create an account", Account,
-              answer=Answer(AccountTold, (200, 201))),
+              answer=Answer(AccountTold, (200, 201, 202))),
         Entry("GET", "/admin/orders", account_orders, admin, "open orders of an account",
               query=OrdersOf, answer=Answer(AccountOrders)),
         Entry("GET", "/admin/status", status, admin, "the daemon's status"),

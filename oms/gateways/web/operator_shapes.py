@@ -10,18 +10,21 @@ from oms.gateways.web.shapes import Cursor, Decimal, Digits, OrderTold, ReportTo
 
 class Operated(TypedDict):
     """And the facts of the command, each under its name. seq: of the entry that asked for it; of a
-    repeat, that of the first."""
+    repeat, that of the first. silent: groups of markets that did not answer; they do it later."""
 
     seq: Digits
     text: NotRequired[str]
+    silent: NotRequired[list[str]]
     reports: NotRequired[list[ReportTold]]
 
 
 class AccountTold(TypedDict):
-    """seq: of the entry that created it; of a repeat, that of the first."""
+    """seq: of the entry that created it; of a repeat, that of the first. silent: groups of markets
+    that did not answer; they do it later."""
 
     account: str
     seq: Digits
+    silent: NotRequired[list[str]]
     reports: NotRequired[list[ReportTold]]
 
 

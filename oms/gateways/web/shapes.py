@@ -193,9 +193,11 @@ class CanceledTold(TypedDict):
 
 
 class CanceledAll(TypedDict):
-    """orders: those that were canceled, or asked to be at a remote venue."""
+    """orders: those that were canceled, or asked to be at a remote venue. silent: groups of markets
+    that did not answer; they do it later."""
 
     orders: list[CanceledTold]
+    silent: NotRequired[list[str]]
     canceled: NotRequired[Digits]
     cancel_requested: NotRequired[Digits]
     reports: NotRequired[list[ReportTold]]

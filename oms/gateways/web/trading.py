@@ -440,10 +440,15 @@ async def cancel_all(ask: Ask, body: CancelAll) -> Reply:
         raise refusal(response, reports=body.reports)
     canceled = await ask.door.in_thread(_canceled, ask, response, body.symbol or "")
     headers = dict(REPLAYED) if response.repeated else {}
-    told = {**response.facts, "orders": canceled}
+    told = {**response.facts, "orders": canceled, **silent_told(response)}
     if body.reports:
         told["reports"] = reports_told(response)
-    return Reply(told, 200, headers)
+    return Reply(told, 202 if response.silent else 200, headers)
+
+
+def silent_told(response: OrderResponse) -> Told:
+    """The groups of which it is not known whether they did it."""
+    return {"silent": list(response.silent)} if response.silent else {}
 
 
 def _canceled(ask: Ask, done: OrderResponse, symbol: str) -> list[Told]:
@@ -558,7 +563,7 @@ def entries() -> list[Entry]:
               query=OpenOrders, answer=Answer(OrderPageTold)),
         Entry(
             "POST", "/order/cancel_all", cancel_all, trade, "cancel what is open", CancelAll,
-            CancelAll, CANCEL, Answer(CanceledAll),
+            CancelAll, CANCEL, Answer(CanceledAll, (200, 202)),
         ),
         Entry("POST", "/orders", place_many, trade, "place one order or several",
               query=None, cost=ORDER, sent=NewOrder | list[NewOrder],

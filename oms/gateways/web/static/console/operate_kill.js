@@ -6,7 +6,7 @@ import { choice } from "./choice.js";
 import { byId, el, setAttr, setClass, setText, show } from "./dom.js";
 import { hurry, seen } from "./operate_data.js";
 import { refusalBlock } from "./refusal.js";
-import { ask } from "./rest.js";
+import { ask, silentText } from "./rest.js";
 import { serverNow, store, watch } from "./store.js";
 import { milliseconds, shown, timeOrDay } from "./units.js";
 
@@ -126,7 +126,7 @@ export function killPanel() {
       button.disabled = true;
       try {
         const told = await ask("POST", "/admin/kill", { body: { scope, target, why: why.value.trim(), clientOrderId: id } });
-        happened(`Kill switch: ${scope === "ALL" ? "everybody" : target} stopped, ${told.canceled ?? told.cancel_requested ?? 0} orders canceled`);
+        happened(`Kill switch: ${scope === "ALL" ? "everybody" : target} stopped, ${told.canceled ?? told.cancel_requested ?? 0} orders canceled${silentText(told)}`);
         hurry("halts", "actions", "status", "users");
         if (scope !== "ALL") back();
       } catch (error) {

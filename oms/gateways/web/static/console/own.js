@@ -4,7 +4,7 @@
 
 import { happened } from "./announce.js";
 import { ofGroup, subscribe } from "./feed.js";
-import { ask, request } from "./rest.js";
+import { ask, request, silentText } from "./rest.js";
 import { changed, groupOf, market, store, watch } from "./store.js";
 import { add, shown } from "./units.js";
 
@@ -241,6 +241,6 @@ async function about(order, word, act) {
 export async function cancelAll(symbol = null) {
   const body = { account: store.account, clientOrderId: makeId("xa"), ...(symbol ? { symbol } : {}) };
   const told = await ask("POST", "/order/cancel_all", { body });
-  happened(`Canceled ${told.orders.length} orders`);
+  happened(`Canceled ${told.orders.length} orders${silentText(told)}`);
   return told.orders.length;
 }

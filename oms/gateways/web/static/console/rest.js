@@ -111,6 +111,11 @@ async function renewed() {
   }
 }
 
+/** What to add to what was done: the groups of markets that did not answer. */
+export function silentText(told) {
+  return told.silent ? `; no answer yet from ${told.silent.join(", ")}` : "";
+}
+
 /** One request. path: with its query, or `query: {}` beside it. body: an object. Answers what the
  * API answers, with `status` beside it: {told, status}. Rejects with Refused. */
 export async function request(method, path, options = {}) {
