@@ -14,7 +14,6 @@ from typing import Any
 
 from oms.circuit import Circuit
 from oms.clock import NANOS, Clock, SystemClock
-from oms.errors import TransportError
 from oms.futures import settle
 from oms.instruments import Instrument
 from oms.requests import Request, line_of
@@ -24,7 +23,7 @@ from oms.roles.heard import Heard
 from oms.roles.mirror import Mirror
 from oms.roles.receiving import Receiving
 from oms.roles.sending import Sending
-from oms.roles.waiting import WAITING_MAX, Waiting
+from oms.roles.waiting import STOPS, WAITING_MAX, Waiting, not_sent
 from oms.sections import ScaleConfig
 from oms.transport import wire
 from oms.transport.keys import Keys
@@ -51,6 +50,7 @@ class Link:
         self.circuit = Circuit()
         self.alive_ns = 0  # monotonic, of the latest look that found an engine that takes turns
         self.answered_ns = 0  # monotonic, of the latest answer to a question
+        self.closed = False  # the process stops: nothing more is sent
         self.unanswered = False  # questions wait for UNANSWERED_NS, and none was answered since
         self.status: dict[str, Any] = {}  # what the engine last said of itself
         self.told_seq = 0  # the turn that Redis has of it
@@ -114,7 +114,7 @@ class Link:
         now_ns = self.pace.monotonic_ns()
         if self.circuit.failures or len(self.waiting) >= WAITING_MAX:
             why = self.circuit.why or f"{WAITING_MAX} requests wait for an answer"
-            settle(future, None, TransportError(f"group {self.group} is out of reach: {why}"))
+            settle(future, None, not_sent(self.group, why))
             return future
         with self._lock:
             self._number += 1
@@ -123,6 +123,8 @@ class Link:
         content = content_of(number, sent_ns)
         self.waiting[number] = Waiting(future, now_ns, method, content, line, sent_ns, soon)
         self.sending.put(number)
+        if self.closed and self.waiting.pop(number, None) is not None:  # nobody would end it
+            settle(future, None, not_sent(self.group, STOPS))
         return future
 
     def server(self, *, reads: bool = False) -> Server:
@@ -132,8 +134,8 @@ class Link:
     def instrument_of(self, symbol: str) -> Instrument | None:
         return self.mirror.known.get(symbol)
 
-    def fail_all(self, error: Callable[[Waiting], Exception]) -> None:
+    def fail_all(self, error: Callable[[int, Waiting], Exception]) -> None:
         for number in list(self.waiting):
             found = self.waiting.pop(number, None)
             if found is not None:
-                settle(found.future, None, error(found))
+                settle(found.future, None, error(number, found))

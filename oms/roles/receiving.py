@@ -216,7 +216,7 @@ class Receiving:
                     settle(found.future, None, sent_before())
                     return
         except (msgspec.MsgspecError, ValidationError) as error:
-            settle(found.future, None, unknown(found))
+            settle(found.future, None, unknown(found, "its answer is not readable"))
             log.error("an answer is not readable: %s", error)
             return
         # How far the engine is, is told behind all that listeners are told of that.

@@ -7,12 +7,13 @@ types, see asking.py. It keeps nothing that another process would miss.
 
 import logging
 import secrets
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from oms.clock import Clock, SystemClock, utc_text
+from oms.clock import NANOS, Clock, SystemClock, utc_text
 from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.errors import StoppedError, ValidationError
@@ -41,6 +42,7 @@ from oms.users import Arm
 log = logging.getLogger(__name__)
 
 STOP_S = 3.0
+DRAIN_NS, DRAIN_LOOK_S = NANOS, 0.01
 
 
 class RemoteOrders(Asking):
@@ -121,8 +123,10 @@ class RemoteOrders(Asking):
         self._workers.append(worker)
 
     def stop(self) -> None:
-        """Safe to repeat. Raises StoppedError if a thread had died."""
+        """Take nothing more; wait a second at most for answers that are on their way. Safe to
+        repeat. Raises StoppedError if a thread had died."""
         self._running, self._stopped = False, True
+        self._drain()
         for wait_s in (0.0, STOP_S):  # all are asked before any is waited for
             for worker in self._workers:
                 worker.stop(wait_s)
@@ -132,6 +136,15 @@ class RemoteOrders(Asking):
         if self.failure is not None:
             name, error = self.failure
             raise StoppedError(f"thread {name} died: {error!r}") from error
+
+    def _drain(self) -> None:
+        """Of an engine that is silent nothing is awaited."""
+        pace, look = self.home.pace, threading.Event()
+        end_ns = pace.monotonic_ns() + (DRAIN_NS if self._workers and not self.failure else 0)
+        while any(each.waiting for each in self.links.values() if each.alive):
+            if pace.monotonic_ns() >= end_ns:
+                return
+            look.wait(DRAIN_LOOK_S)
 
     def _thread_died(self, name: str, error: BaseException) -> None:
         self.failure = self.failure or (name, error)

@@ -22,7 +22,7 @@ from oms.errors import TransportError
 from oms.futures import settle
 from oms.reject_reasons import RejectReason
 from oms.responses import refused
-from oms.roles.waiting import Waiting, sent_before, unknown
+from oms.roles.waiting import STOPS, Waiting, not_sent, sent_before, unknown
 from oms.transport import wire
 from oms.transport.scripts import SEND
 from oms.transport.server import FULL, Server, ServerRefusalError
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 BATCH_MAX = 500  # requests and questions sent at once
 ASKS_MAX = 10_000  # questions that no engine hears
 FORGET_NS = 30 * NANOS  # after so long nobody waits for it any more
+NO_ANSWER = f"none came in {FORGET_NS // NANOS} s"
 TICK_NS, IDLE_S = NANOS // 4, 0.25
 REPLIES_MS = 10_000  # the stream of answers is gone so long after its owner
 URGENT = ("C", "X", "O")  # kinds that pass a lag, as they pass a full inbox
@@ -85,7 +86,17 @@ class Sending:
         link.arms.lost()
         link.circuit.failed(link.pace.monotonic_ns(), str(error))
         if link.circuit.open:
-            link.fail_all(unknown)
+            self._end_all("Redis is out of reach")
+
+    def _end_all(self, why: str) -> None:
+        """Of a request that no call has sent it is known that nothing is done."""
+        group, never_sent = self._link.group, set(self._queue) - self.perhaps_sent
+
+        def error(number: int, each: Waiting) -> Exception:
+            never = number in never_sent and not each.method
+            return not_sent(group, why) if never else unknown(each, why)
+
+        self._link.fail_all(error)
 
     def _send(self, server: Server) -> None:
         """What waits in the queue. A call that fails leaves it there: it is sent again."""
@@ -142,8 +153,7 @@ class Sending:
         whoever asked may send them again at once. Those of an earlier call are tried on."""
         for number, each in requests:
             if number not in self.perhaps_sent and self._link.waiting.pop(number, None) is not None:
-                why = f"group {self._link.group} is out of reach: {error}"
-                settle(each.future, None, TransportError(why))
+                settle(each.future, None, not_sent(self._link.group, str(error)))
 
     def _refuse(self, number: int, each: Waiting) -> None:
         """More requests wait than may: nothing of this one is recorded, unless it is there already,
@@ -187,7 +197,7 @@ class Sending:
             if now_ns - each.since_ns < FORGET_NS:
                 break  # the others are younger
             if link.waiting.pop(number, None) is not None:
-                settle(each.future, None, unknown(each))
+                settle(each.future, None, unknown(each, NO_ANSWER))
 
     def _end_soon(self) -> None:
         """The engine is silent: the outcome of these, which were sent, is unknown."""
@@ -196,7 +206,7 @@ class Sending:
             if not each.soon or number in queued:
                 continue
             if self._link.waiting.pop(number, None) is not None:
-                settle(each.future, None, unknown(each))
+                settle(each.future, None, unknown(each, "its engine is silent"))
 
     def _send_again(self) -> None:
         """Nobody else knows of these any more."""
@@ -210,7 +220,8 @@ class Sending:
 
     def finish(self) -> None:
         link = self._link
-        link.fail_all(unknown)
+        link.closed = True
+        self._end_all(STOPS)
         if self._server is not None:
             try:
                 self._server.call("DEL", link.keys.replies(link.client))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from oms.errors import OutcomeUnknownError, TransportError
 
+STOPS = "this process stops"
 WAITING_MAX = 20_000  # requests and questions without an answer
 
 
@@ -24,11 +25,16 @@ class Waiting(NamedTuple):
     soon: bool
 
 
-def unknown(each: Waiting) -> Exception:
+def unknown(each: Waiting, why: str) -> Exception:
     """What is said of that which was sent and has no answer."""
     if each.method:
-        return TransportError("the engine did not answer")
-    return OutcomeUnknownError("the engine has not answered, and Redis is out of reach")
+        return TransportError(f"the engine did not answer: {why}")
+    return OutcomeUnknownError(f"the engine has not answered: {why}")
+
+
+def not_sent(group: str, why: str) -> Exception:
+    """What is said of that which no engine has heard, or will hear, of."""
+    return TransportError(f"group {group} is out of reach: {why}")
 
 
 def sent_before() -> Exception:

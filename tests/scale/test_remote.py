@@ -2,14 +2,17 @@
 
 import itertools
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
 
 from oms.app import status_line
 from oms.enums import Phase
-from oms.errors import OutcomeUnknownError, TransportError, ValidationError
+from oms.errors import OutcomeUnknownError, StoppedError, TransportError, ValidationError
 from oms.requests import MassCancelRequest, OperatorAction, OperatorRequest, OrderRequest
+from oms.roles import sending
 from oms.roles.remote import Broadcast, RemoteOrders
 from oms.shared import Used
 from oms.transport import wire
@@ -406,3 +409,55 @@ def test_what_an_engine_was_asked_before_it_died_is_asked_of_the_next_one(
     wait_for(lambda: remote.home.mirror.seq == last_of(made), 15)
     assert remote.submit(order("a-3")).result(10).order_id
     assert remote.depth_snapshot("BTC_USD") == made.oms.depth_snapshot("BTC_USD")
+
+
+def test_an_api_that_stops_waits_for_answers_that_are_on_their_way(config, tmp_path, started):
+    """A restart of one api after the other makes no outcome unknown."""
+    # given an engine that hands requests over once the api stops
+    made = started(engine, tmp_path, config)
+    remote = started(api, config)
+    take, held = made.oms.hand_over, threading.Event()
+
+    def later(request, asker):
+        assert held.wait(30)
+        take(request, asker)
+
+    made.oms.hand_over = later
+    waiting = [remote.submit(order(f"a-{n}")) for n in range(50)]
+    wait_for(lambda: not remote.home.sending._queue)
+
+    # when it stops
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(lambda: wait_for(lambda: remote._stopped) or held.set())
+        remote.stop()
+
+    # then it takes nothing more, and each has its answer
+    with pytest.raises(StoppedError):
+        remote.submit(order("late"))
+    assert [each.result(0).state for each in waiting] == ["NEW"] * 50
+
+
+def test_what_an_api_that_stops_has_not_sent_was_not_done(config, tmp_path, started):
+    """Of what was sent the outcome is unknown. Questions fail at once, also those of later."""
+    started(engine, tmp_path, config).stop()
+    remote = started(api, config, follows=False)
+    sent = remote.submit(order("a-1"))
+    wait_for(lambda: not remote.home.sending._queue)
+    remote.home.sending._send = lambda _server: None
+    left = remote.submit(order("a-2"))
+    remote.stop()
+    with pytest.raises(OutcomeUnknownError, match="this process stops"):
+        sent.result(0)
+    with pytest.raises(TransportError, match="out of reach: this process stops"):
+        left.result(0)
+    with pytest.raises(TransportError, match="this process stops"):
+        remote.account_snapshot("ann").result(0)
+
+
+def test_an_outcome_that_is_unknown_says_why(config, tmp_path, started, monkeypatch):
+    """Redis is well, and the engine is away."""
+    started(engine, tmp_path, config).stop()
+    remote = started(api, config, follows=False)
+    monkeypatch.setattr(sending, "FORGET_NS", 0)
+    with pytest.raises(OutcomeUnknownError, match="none came in"):
+        remote.submit(order("a-1")).result(10)
