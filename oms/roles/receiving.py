@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from oms.clock import NANOS
-from oms.errors import OverrunError, TransportError, ValidationError
+from oms.errors import JournalError, OverrunError, TransportError, ValidationError
 from oms.futures import settle
 from oms.market_data import TradeBust, TradeCorrection
 from oms.responses import OrderResponse
 from oms.roles.questions import USERS_PAGE, View, answer_of, error_of, response_of
-from oms.roles.waiting import Waiting, sent_before, unknown
+from oms.roles.waiting import Waiting, other_journal, sent_before, unknown
 from oms.transport import wire
 from oms.transport.keys import seq_of, turn_id
 from oms.transport.server import Server, payload
@@ -74,6 +74,9 @@ class Receiving:
         self._users_stale = False  # a turn did not tell which changed: they are read once more
         self._users_told: set[str] = set()  # by turns, since they are read
         self._readable = True  # the latest turn was
+        self._engine: tuple[str, int, int] | None = (
+            None  # that told the latest turn; None: not known
+        )
         self._said: deque[tuple[int, int]] = deque(maxlen=1_000)  # turns told, and as of when
         self._stopping = threading.Event()
 
@@ -160,7 +163,7 @@ class Receiving:
             if self._readable:
                 log.error("group %s: turn %d is left out, it is not readable: %s", link.group, seq,
                           error)  # fmt: skip
-            self._readable = False
+            self._readable, self._engine = False, None
             if not seq or seq > mirror.seq:
                 mirror.leave_out(seq)
                 link.heard.turn(seq, [], [], 0)  # listeners are told nothing more up to there
@@ -181,6 +184,7 @@ class Receiving:
                 )
             self._missing = entry.after
             return False
+        self._check_engine(entry)
         reports = wire.decode_reports(entry.reports) if link.heard.listeners else []
         events = mirror.apply(entry)
         known = mirror.known
@@ -193,6 +197,16 @@ class Receiving:
         if any(type(event) in (TradeBust, TradeCorrection) for event in events):
             mirror.behind = True  # the engine alone knows which trades are the latest now
         return True
+
+    def _check_engine(self, entry: TurnEntry) -> None:
+        """Does the turn go on behind those that were followed? The number of an engine is a
+        sequence behind all that those before it have told. Raises JournalError."""
+        before, self._engine, mirror = self._engine, entry.engine, self._link.mirror
+        if before is None or entry.engine is None or entry.engine == before:
+            return
+        journal, number, _ = entry.engine
+        if journal != before[0] or number <= mirror.seq:
+            raise JournalError(other_journal(self._link.group, number, mirror.seq))
 
     def _reply(self, reply: Reply[msgspec.Raw]) -> None:
         link = self._link

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from oms.clock import NANOS
-from oms.errors import TransportError
+from oms.errors import JournalError, TransportError
 from oms.futures import settle
 from oms.reject_reasons import RejectReason
 from oms.responses import refused
-from oms.roles.waiting import STOPS, Waiting, not_sent, sent_before, unknown
+from oms.roles.waiting import STOPS, Waiting, not_sent, other_journal, sent_before, unknown
 from oms.transport import wire
 from oms.transport.scripts import SEND
 from oms.transport.server import FULL, Server, ServerRefusalError
@@ -52,6 +52,8 @@ class Sending:
         self._run_id = ""  # of the Redis that has what was sent
         self.perhaps_sent: set[int] = set()  # by a call that failed, or before Redis lost its data
         self._tick_ns = self._beat = 0
+        self._followed = 0  # the turn that the mirror was of when a look began
+        self._too_short = 0  # times in a row that the engine spoke of a journal that ends before
 
     def put(self, number: int) -> None:
         self._queue.append(number)
@@ -167,6 +169,7 @@ class Sending:
 
     def _tick(self, server: Server, now_ns: int) -> None:
         link = self._link
+        before, self._followed = self._followed, link.mirror.seq
         replies = link.keys.replies(link.client)
         kept, said, _ = server.all([
             ("PEXPIRE", replies, REPLIES_MS), ("GET", link.keys.alive),
@@ -184,6 +187,7 @@ class Sending:
             found = msgspec.json.decode(said)
             if found["beat"] != self._beat:  # else it is what a silent engine said last
                 self._beat = found["beat"]
+                self._check_journal(found["status"]["journal_seq"], before)
                 link.status, link.told_seq = found["status"], found["seq"]
                 link.beat(now_ns, found["age_ns"])
                 link.receiving.heard_of(found["seq"], found["age_ns"])
@@ -198,6 +202,13 @@ class Sending:
                 break  # the others are younger
             if link.waiting.pop(number, None) is not None:
                 settle(each.future, None, unknown(each, NO_ANSWER))
+
+    def _check_journal(self, ends: int, followed: int) -> None:
+        """Was all that was followed before the engine spoke in its journal then? Raises
+        JournalError. Twice: a Redis that took another one's place may have an older word first."""
+        self._too_short = self._too_short + 1 if ends < followed else 0
+        if self._too_short >= 2:
+            raise JournalError(other_journal(self._link.group, ends, followed))
 
     def _end_soon(self) -> None:
         """The engine is silent: the outcome of these, which were sent, is unknown."""

@@ -193,7 +193,9 @@ class Telling:
             log.error("Redis is away, or slow: %d turns wait; they are told from the journal later",
                       WAITING_TURNS_MAX)  # fmt: skip
             self._behind = True
-        entry = entry_of(turn, after, instruments, self._oms.clock.wall_ns())
+        journal, number = self._engine.fence
+        engine = journal, int(number), self._oms.access.started_ns
+        entry = entry_of(turn, after, instruments, self._oms.clock.wall_ns(), engine)
         self.put(self._unit((turn.seq, entry), answers))
 
     def _unit(

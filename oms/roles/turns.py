@@ -29,13 +29,14 @@ class Page(NamedTuple):
 
 
 def entry_of(
-    turn: PublishedTurn, after: int, instruments: list[Instrument] | None, published_ns: int
-) -> bytes:
-    """instruments: what is traded from this turn on, if that changed."""
+    turn: PublishedTurn, after: int, instruments: list[Instrument] | None, published_ns: int,
+    engine: tuple[str, int, int],
+) -> bytes:  # fmt: skip
+    """instruments: what is traded from this turn on, if that changed. engine: see TurnEntry."""
     return encode(
         TurnEntry(
             turn.seq, after, turn.wall_ns, True, msgspec.Raw(encode(turn.reports)),
-            events_told(turn.events), turn.users, instruments, published_ns,
+            events_told(turn.events), turn.users, instruments, published_ns, engine,
         )
     )  # fmt: skip
 

@@ -37,6 +37,14 @@ def not_sent(group: str, why: str) -> Exception:
     return TransportError(f"group {group} is out of reach: {why}")
 
 
+def other_journal(group: str, ends: int, seq: int) -> str:
+    """What is said where a group's engine goes on behind what was followed here."""
+    return (
+        f"group {group}: its engine goes on behind journal sequence {ends}, and turn {seq} was "
+        "followed here: its journal is an older copy or another one; this process has to start anew"
+    )
+
+
 def sent_before() -> Exception:
     """What is said of a request that is refused as if there were nothing of it, though an earlier
     copy of it may be recorded, or may still be."""

@@ -115,7 +115,9 @@ class Answered(msgspec.Struct, array_like=True, gc=False):
 
 class TurnEntry(msgspec.Struct, array_like=True):
     """What one turn told. after: the sequence of the turn before. whole: False where it was made
-    from the journal after a restart: then depth and balances are not in it.
+    from the journal after a restart: then depth and balances are not in it. engine: its journal
+    and number, as in the fence, and when it started; None: made from the journal, or told by an
+    older program.
 
     reports: list[Report]; events: pairs of class and event; users: those that changed; instruments:
     what is traded from now on, if that changed; published_ns: wall clock, 0 where it is not whole.
@@ -130,6 +132,7 @@ class TurnEntry(msgspec.Struct, array_like=True):
     users: list[User]
     instruments: list[Instrument] | None = None
     published_ns: int = 0
+    engine: tuple[str, int, int] | None = None
 
 
 NOTHING = msgspec.Raw(b"null")

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +11,13 @@ import pytest
 
 from oms.app import status_line
 from oms.enums import Phase
-from oms.errors import OutcomeUnknownError, StoppedError, TransportError, ValidationError
+from oms.errors import (
+    JournalError,
+    OutcomeUnknownError,
+    StoppedError,
+    TransportError,
+    ValidationError,
+)
 from oms.requests import MassCancelRequest, OperatorAction, OperatorRequest, OrderRequest
 from oms.roles import sending
 from oms.roles.remote import Broadcast, RemoteOrders
@@ -461,3 +468,58 @@ def test_an_outcome_that_is_unknown_says_why(config, tmp_path, started, monkeypa
     monkeypatch.setattr(sending, "FORGET_NS", 0)
     with pytest.raises(OutcomeUnknownError, match="none came in"):
         remote.submit(order("a-1")).result(10)
+
+
+@pytest.fixture(params=["an older copy", "another one"])
+def other_engine(request, server, config, tmp_path, started):
+    """An api that has followed a journal; the failures that it told; a way to start an engine of
+    another journal, once Redis has lost its data."""
+    started(engine, tmp_path, config).stop()
+    if request.param == "an older copy":
+        shutil.copytree(tmp_path, tmp_path / "other", ignore=lambda *_: ["redis"])
+    made = started(engine, tmp_path, config)
+    died = []
+    remote = api(config, on_failure=lambda _name, error: died.append(error))
+    started(lambda: remote)
+    for n in range(20):
+        remote.submit(order(f"a-{n}")).result(10)
+    wait_for(lambda: remote.home.mirror.seq == last_of(made))
+    made.stop()
+    server.kill()
+    server.start()
+    return remote, died, lambda: started(engine, tmp_path / "other", config)
+
+
+def test_an_api_ends_where_a_shorter_journal_goes_on(other_engine):
+    """It would go on to tell what that engine does not know, and follow none of its turns."""
+    remote, died, start = other_engine
+    assert last_of(start()) < remote.home.mirror.seq
+    wait_for(lambda: died)
+    assert isinstance(died[0], JournalError)
+    assert "has to start anew" in str(died[0])
+
+
+def test_an_api_ends_though_a_shorter_journal_has_overtaken_what_it_followed(other_engine):
+    """The engine's first word that the api hears is of a longer journal."""
+    remote, died, start = other_engine
+    remote.home.sending._check_journal = lambda _ends, _followed: None
+    other = start()
+    while last_of(other) <= remote.home.mirror.seq:
+        other.oms.submit(order(f"b-{last_of(other)}")).result(10)
+    wait_for(lambda: died)
+    assert isinstance(died[0], JournalError)
+
+
+def test_an_api_goes_on_with_the_next_engine_of_its_journal(config, tmp_path, started):
+    """Its number lies behind all that was told; turns go on."""
+    died = []
+    made = started(engine, tmp_path, config)
+    remote = api(config, on_failure=lambda _name, error: died.append(error))
+    started(lambda: remote)
+    for n in range(3):
+        remote.submit(order(f"a-{n}")).result(10)
+        made.stop()
+        made = started(engine, tmp_path, config)
+        wait_for(lambda made=made: remote.home.mirror.seq == last_of(made) and remote.home.alive)
+    assert remote.submit(order("a-9")).result(10).state == "NEW"
+    assert died == []
