@@ -176,24 +176,25 @@ class AccountQuestions:
         out of reach, which has a part of it."""
 
         def read(reply: Reply) -> Balances:
-            silent = [text(each) for each in rows(reply.told.get("silent", []))]
-            if silent:
-                why = f"group {', '.join(silent)} is out of reach, and has a part of it"
-                raise ServerError(why, status=reply.status, code="UNAVAILABLE")
+            check_whole(reply)
             return balances_of(reply.told["balances"])
 
         return self._server.question("/balance", {"account": account}, read)
 
     def positions(self, account: str) -> list[Position]:
+        """Raises as `balances`."""
+
         def read(reply: Reply) -> list[Position]:
+            check_whole(reply)
             return [position_of(each, account) for each in rows(reply.told["positions"])]
 
         return self._server.question("/positions", {"account": account}, read)
 
     def pnl(self, account: str) -> dict[str, Pnl]:
-        """By quote asset."""
+        """By quote asset. Raises as `balances`."""
 
         def read(reply: Reply) -> dict[str, Pnl]:
+            check_whole(reply)
             return {each.asset: each for each in map(pnl_of, rows(reply.told["pnl"]))}
 
         return self._server.question("/positions", {"account": account}, read)
@@ -232,3 +233,11 @@ class AccountQuestions:
             return traded_by(rows(reply.told["trades"]))
 
         return self._server.question("/trade/history", asked, read)
+
+
+def check_whole(reply: Reply) -> None:
+    """Raises ServerError where a group of markets is out of reach, and its part is missing."""
+    silent = [text(each) for each in rows(reply.told.get("silent", []))]
+    if silent:
+        why = f"group {', '.join(silent)} is out of reach, and has a part of it"
+        raise ServerError(why, status=reply.status, code="UNAVAILABLE")

@@ -39,7 +39,7 @@ from oms.market_data import (
     levels_of,
 )
 from oms.money import summed
-from oms.positions import Pnl, Position, Trade
+from oms.positions import Pnl, Position, Trade, pnl_of
 from oms.questions import ACTIONS_MAX, MOVEMENTS_MAX, ORDERS_MAX, TRADES_MAX, Questions
 from oms.requests import Request, line_of
 from oms.requests.codec import to_object
@@ -182,10 +182,7 @@ class Asking(Questions):
         ]
 
     def pnl(self, account: str) -> dict[str, Pnl]:
-        found: dict[str, Pnl] = {}
-        for link in self.links.values():
-            found |= self._asked(link, "pnl", account)
-        return found
+        return pnl_of(self.positions(account))
 
     def money(self) -> "Future[Mapping[str, GroupMoney | None]]":
         """Each group as of an instant of its own; None of one whose engine is out of reach."""

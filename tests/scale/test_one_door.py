@@ -267,6 +267,33 @@ def test_a_group_whose_engine_is_gone_leaves_the_other_alone(door, ann):
         assert int(begun["inr"]["seq"]) >= int(first["seq"])
 
 
+def test_what_is_of_one_market_is_told_though_another_group_is_away(door, ann):
+    """Open orders of a symbol; positions of the groups that are there, and which is not."""
+    bob = door.user("bob")
+    for symbol in SYMBOLS.values():
+        order(ann, symbol, f"{symbol}-1", quantity="2")
+        order(bob, symbol, f"{symbol}-2", side="SELL")
+    whole = ann.ask("GET", "/positions").json()
+    assert ([e["symbol"] for e in whole["positions"]], whole["silent"]) == (
+        ["BTC_USD", "TATA_INR"], [],
+    )  # fmt: skip
+    door.engines["inr"].stop()
+    wait_for(lambda: not door.remote.links["inr"].alive)
+
+    found = ann.ask("GET", "/orders/open?symbol=BTC_USD")
+    assert [e["clientOrderId"] for e in found.json()["orders"]] == ["BTC_USD-1"]
+    assert ann.ask("GET", "/orders/open?symbol=TATA_INR").status_code == 503
+    assert ann.ask("GET", "/orders/open").status_code == 503
+    told = ann.ask("GET", "/positions").json()
+    assert [e["symbol"] for e in told["positions"]] == ["BTC_USD"]
+    assert ([e["asset"] for e in told["pnl"]], told["silent"]) == (["USD"], ["inr"])
+    with (
+        Client(door.url, user="ann", password=PASSWORD) as client,
+        pytest.raises(ServerError, match="group inr is out of reach"),
+    ):
+        client.positions("ann")
+
+
 def test_what_is_about_all_markets_is_answered_though_a_group_is_away(door, ann):
     """202, with the groups of which it is not known: whoever is in a hurry learns what is done."""
     olga = door.user("olga", "operator")

@@ -6,7 +6,6 @@ each. A page may be short, or empty, and yet have a `next`, because a look is bo
 says that it is the last.
 """
 
-from collections.abc import Mapping
 from itertools import groupby
 
 from oms.answers import Movement
@@ -16,7 +15,7 @@ from oms.gateways.web.errors import Reply
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.market import instrument_of
 from oms.gateways.web.market_shapes import TradePageTold
-from oms.gateways.web.merging import START, Page, Row, merged, of_group
+from oms.gateways.web.merging import START, Page, Row, groups_of, merged, of_group, of_those_heard
 from oms.gateways.web.money import OfAccount
 from oms.gateways.web.orders import orders_told
 from oms.gateways.web.places import Place
@@ -41,7 +40,7 @@ from oms.gateways.web.told import (
 from oms.gateways.web.trading import COUNT, PAGE, PAGE_MAX, Id, WithReports, cursor
 from oms.gateways.web.words import Body, CursorText, WholeText
 from oms.manager import OrderManagement
-from oms.positions import report_id_of
+from oms.positions import pnl_of, report_id_of
 from oms.reports import NUMBER_BITS, NUMBER_MASK
 
 
@@ -168,21 +167,6 @@ async def orders(ask: Ask, page: History) -> Reply:
     return Reply({"orders": [each.told for each in found.rows], "next": found.next})
 
 
-def groups_of(
-    ask: Ask, symbol: str | None, group: str | None
-) -> Mapping[str, OrderManagement]:  # fmt: skip
-    """All; the one that is named, or that trades the symbol. A symbol that there never was is asked
-    of the first, which says so."""
-    groups = ask.oms.groups
-    if group is not None:
-        named = ask.door.one_group(group, "a page")
-        return {named: groups[named]}
-    if symbol is None or not ask.door.group_names:
-        return groups
-    name = ask.door.group_of(symbol) or next(iter(groups))
-    return {name: groups[name]}
-
-
 async def trades(ask: Ask, page: PastTrades) -> Reply:
     """Newest first, as they stand: a busted trade has no quantity, a corrected one its new price
     and quantity. Both sides of a trade of yours with yourself are told."""
@@ -222,15 +206,16 @@ async def trades(ask: Ask, page: PastTrades) -> Reply:
 
 async def positions(ask: Ask, wanted: OfAccount) -> Reply:
     """With profit and loss: realized, and unrealized by the last price; as of the last commit."""
-    account = ask.seen_account(wanted.account)
+    account, groups = ask.seen_account(wanted.account), ask.oms.groups
 
     def look() -> Told:
-        found = ask.oms.positions(account)
-        pnl = ask.oms.pnl(account)
+        of, silent = of_those_heard(groups, lambda oms: oms.positions(account))
+        found = [each for some in of for each in some]
         return {
             "account": account,
             "positions": [position_told(each) for each in found],
-            "pnl": [pnl_told(each) for _, each in sorted(pnl.items())],
+            "pnl": [pnl_told(each) for _, each in sorted(pnl_of(found).items())],
+            **({"silent": silent} if len(groups) > 1 else {}),
         }
 
     return Reply(await ask.door.in_thread(look))

@@ -8,10 +8,13 @@ may be earlier than the rows of the others.
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from oms.errors import ValidationError
+from oms.errors import TransportError, ValidationError
+from oms.gateways.web.front import Ask
 from oms.manager import OrderManagement
+
+T = TypeVar("T")
 
 START = "0"
 
@@ -75,6 +78,37 @@ def merged(
 def of_group(row: Row) -> Any:
     """What is told of it, with its group where there are several."""
     return {"group": row.group, **row.told} if row.group else row.told
+
+
+def groups_of(
+    ask: Ask, symbol: str | None, group: str | None
+) -> Mapping[str, OrderManagement]:  # fmt: skip
+    """All; the one that is named, or that trades the symbol. A symbol that there never was is asked
+    of the first, which says so."""
+    groups = ask.oms.groups
+    if group is not None:
+        named = ask.door.one_group(group, "a page")
+        return {named: groups[named]}
+    if symbol is None or not ask.door.group_names:
+        return groups
+    name = ask.door.group_of(symbol) or next(iter(groups))
+    return {name: groups[name]}
+
+
+def of_those_heard(
+    groups: Mapping[str, OrderManagement], look: Callable[[OrderManagement], T]
+) -> tuple[list[T], list[str]]:
+    """What each group says, and which of several are out of reach. Raises TransportError where all
+    are."""
+    found, silent = list[T](), dict[str, TransportError]()
+    for name, oms in groups.items():
+        try:
+            found.append(look(oms))
+        except TransportError as error:
+            silent[name] = error
+    if not found:
+        raise next(iter(silent.values()))
+    return found, list(silent)
 
 
 def _places(groups: Mapping[str, Any], name: str, cursor: str) -> dict[str, str]:

@@ -5,7 +5,6 @@ from typing import Annotated
 import msgspec
 
 from oms.enums import TransferState
-from oms.errors import TransportError
 from oms.gateways.web.errors import (
     OUR_FIELDS,
     REPLAYED,
@@ -17,12 +16,13 @@ from oms.gateways.web.errors import (
 )
 from oms.gateways.web.fields import reason_told
 from oms.gateways.web.front import Ask, Entry, Right
+from oms.gateways.web.merging import of_those_heard
 from oms.gateways.web.shapes import Answer, BalancesTold, TransferTold
 from oms.gateways.web.told import Told, balances_told, reports_told, transfer_told
 from oms.gateways.web.trading import Id, WithReports, made_id
 from oms.gateways.web.words import Body, DecimalText, decimal_text
 from oms.manager import OrderManagement
-from oms.money import Balances, summed
+from oms.money import summed
 from oms.reject_reasons import REASONS, RejectReason
 from oms.requests import FundsAction, FundsRequest
 from oms.requests.accounts import NAME_LENGTH_MAX
@@ -75,15 +75,8 @@ def owned(oms: OrderManagement, account: str) -> Told:
     out of reach. Raises TransportError where all are."""
     if len(oms.groups) == 1:
         return {"balances": balances_told(oms.balances(account))}
-    found, silent = list[Balances](), dict[str, TransportError]()
-    for name, group in oms.groups.items():
-        try:
-            found.append(group.balances(account))
-        except TransportError as error:
-            silent[name] = error
-    if not found:
-        raise next(iter(silent.values()))
-    return {"balances": balances_told(summed(found)), "silent": list(silent)}
+    found, silent = of_those_heard(oms.groups, lambda group: group.balances(account))
+    return {"balances": balances_told(summed(found)), "silent": silent}
 
 
 async def deposit(ask: Ask, body: Amount) -> Reply:

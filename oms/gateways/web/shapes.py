@@ -288,9 +288,12 @@ class PnlTold(TypedDict):
 
 
 class PositionsTold(TypedDict):
+    """silent: as of BalancesTold; pnl is without what is theirs, too."""
+
     account: str
     positions: list[PositionTold]
     pnl: list[PnlTold]
+    silent: NotRequired[list[str]]
 
 
 class MovementTold(TypedDict):

@@ -16,7 +16,7 @@ from oms.gateways.web.errors import OUR_FIELDS, REPLAYED, HttpError, Reply, erro
 from oms.gateways.web.fields import field_of, reason_told
 from oms.gateways.web.front import Ask, Entry, Right
 from oms.gateways.web.limits import CANCEL, ORDER
-from oms.gateways.web.merging import START, Page, Row, merged
+from oms.gateways.web.merging import START, Page, Row, groups_of, merged
 from oms.gateways.web.orders import FILLS_MAX, fills_told, orders_told
 from oms.gateways.web.shapes import (
     Answer,
@@ -509,7 +509,7 @@ async def _tell_ahead(ask: Ask, orders: list[Told]) -> None:
 
 
 async def open_orders(ask: Ask, page: OpenOrders) -> Reply:
-    account, groups = ask.seen_account(page.account), ask.oms.groups
+    account, groups = ask.seen_account(page.account), groups_of(ask, page.symbol, None)
 
     def look(oms: OrderManagement, place: str) -> Page:
         after = cursor("after", place)
