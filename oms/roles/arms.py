@@ -15,6 +15,7 @@ from oms.transport.keys import Keys
 from oms.transport.server import Server
 
 TELL_NS = 2 * NANOS  # how often it is told whose sockets guard orders
+WORDS_MAX = 20_000  # in one command, an even number: Redis serves nobody else meanwhile
 
 
 class Arms:
@@ -56,13 +57,18 @@ class Arms:
         if now_ns - self._told_ns < TELL_NS:
             return
         own, told = self.own.copy(), self._told(server)
-        for arm_id in own - told.keys():
-            server.call("HSET", self._keys.arms, arm_id, self._client)
-        others = {its for its in told.values() if its != self._client}
-        living = {each for each in others if server.call("EXISTS", self._keys.replies(each))}
-        for arm_id, its in told.items():
-            if its in others - living or (its == self._client and arm_id not in own):
-                server.call("HDEL", self._keys.arms, arm_id)
+        others = sorted({its for its in told.values() if its != self._client})
+        found = server.all([("EXISTS", self._keys.replies(each)) for each in others])
+        living = {each for each, there in zip(others, found, strict=True) if there}
+        new = [word for arm_id in own - told.keys() for word in (arm_id, self._client)]
+        gone = [
+            arm_id
+            for arm_id, its in told.items()
+            if (arm_id not in own if its == self._client else its not in living)
+        ]
+        for command, words in (("HSET", new), ("HDEL", gone)):
+            for at in range(0, len(words), WORDS_MAX):
+                server.call(command, self._keys.arms, *words[at : at + WORDS_MAX])
         self._known_from_ns = self._known_from_ns or now_ns
         if now_ns - self._known_from_ns >= 2 * TELL_NS:
             self.held = own | {arm_id for arm_id, its in told.items() if its in living}
