@@ -24,6 +24,21 @@ def settle(answer: Future[T], result: T | None, error: BaseException | None = No
         log.exception("a future, or a callback of it, failed")
 
 
+def when_done(
+    future: Future[T], told: Callable[[T], object], failed: Callable[[BaseException], object]
+) -> None:
+    """Call one of the two with the outcome, on the thread that settles it."""
+
+    def done(_: Future[T]) -> None:
+        error = future.exception()
+        if error is not None:
+            failed(error)
+        else:
+            told(future.result())
+
+    future.add_done_callback(done)
+
+
 def gathered(futures: Sequence[Future[Any]], made: Callable[[list[Any]], T]) -> Future[T]:
     """One outcome of several, in their order; the first error is its own, and so is what `made`
     raises."""

@@ -6,8 +6,8 @@ several groups is joined where that says something; what goes by a journal seque
 group, see `OneGroup`, because each has sequences of its own.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -92,12 +92,27 @@ class Asking(Questions):
     def _asked(self, link: Link, method: str, *given: Any, **named: Any) -> Any:
         """The answer, on the caller's thread, which does not wait for an engine that is away, or
         answers nothing: who asks of other groups would wait behind it."""
-        if link.silent:
-            raise TransportError(f"group {link.group} is out of reach: {link.silent}")
-        try:
-            return link.ask(method, *given, **named).result(ANSWER_S_MAX)
-        except TimeoutError:
-            raise TransportError(f"group {link.group}: no answer in {ANSWER_S_MAX:g} s") from None
+        [found] = self._asked_all([link], method, *given, **named)
+        return found
+
+    def _asked_all(
+        self, links: Iterable[Link], method: str, *given: Any, **named: Any
+    ) -> list[Any]:
+        """The same of several, which are asked before any is waited for."""
+        links = list(links)
+        for link in links:
+            _check_heard(link)
+        asked = [link.ask(method, *given, **named) for link in links]
+        done = wait(asked, ANSWER_S_MAX, FIRST_EXCEPTION).done
+        for each in done:
+            each.result()  # raises what an engine did
+        for link, future in zip(links, asked, strict=True):
+            if future not in done:
+                raise TransportError(f"group {link.group}: no answer in {ANSWER_S_MAX:g} s")
+        return [each.result() for each in asked]
+
+    def _ask(self, link: Link, method: str, *given: Any) -> "Future[Any]":
+        return link.ask(method, *given)
 
     def _of_symbol(self, symbol: str) -> Link:
         return self.links[self.routes.group_of_symbol(symbol)]
@@ -117,7 +132,7 @@ class Asking(Questions):
 
     def get_order(self, account: str, named: str | int) -> OrderResponse | None:
         links, silent = self.routes.likely(account, named)
-        found = [self._asked(link, "get_order", account, named) for link in links]
+        found = self._asked_all(links, "get_order", account, named)
         return the_only(found, named, silent)
 
     def find_order(self, account: str, named: str | int) -> "Future[OrderResponse | None]":
@@ -158,28 +173,23 @@ class Asking(Questions):
         return page
 
     def fills(self, account: str, order_id: int, *, limit: int = ORDERS_MAX) -> list[OrderResponse]:
-        return [
-            each
-            for link in self.links.values()
-            for each in self._asked(link, "fills", account, order_id, limit=limit)
-        ]
+        """Raises ValidationError where there are several groups."""
+        link = self._one("an order's fills")
+        found: list[OrderResponse] = self._asked(link, "fills", account, order_id, limit=limit)
+        return found
 
     def open_orders(self, account: str) -> list[OrderResponse]:
-        return [
-            each
-            for link in self.links.values()
-            for each in self._asked(link, "open_orders", account)
-        ]
+        found = self._asked_all(self.links.values(), "open_orders", account)
+        return [each for some in found for each in some]
 
     def balances(self, account: str) -> dict[str, tuple[Decimal, Decimal]]:
         """Summed up over the groups, whose ledgers are apart. Raises TransportError where one is
         out of reach: what is known then, each of `groups` says."""
-        return summed(self._asked(link, "balances", account) for link in self.links.values())
+        return summed(self._asked_all(self.links.values(), "balances", account))
 
     def positions(self, account: str) -> list[Position]:
-        return [
-            each for link in self.links.values() for each in self._asked(link, "positions", account)
-        ]
+        found = self._asked_all(self.links.values(), "positions", account)
+        return [each for some in found for each in some]
 
     def pnl(self, account: str) -> dict[str, Pnl]:
         return pnl_of(self.positions(account))
@@ -198,13 +208,14 @@ class Asking(Questions):
     def transfer(self, account: str, client_order_id: str) -> Transfer | None:
         """Raises TransportError where that may be in a group that is out of reach."""
         silent = [name for name, link in self.links.items() if link.silent]
-        asked = {
-            name: self._asked(link, "transfer", account, client_order_id)
-            for name, link in self.links.items() if name not in silent
-        }  # fmt: skip
+        names = [name for name in self.links if name not in silent]
+        links = [self.links[name] for name in names]
+        asked = zip(
+            names, self._asked_all(links, "transfer", account, client_order_id), strict=True
+        )
         found: list[Transfer] = [
             each
-            for name, each in asked.items()
+            for name, each in asked
             if each is not None and (each.from_group == name or len(self.links) == 1)
         ]
         if not found and silent:
@@ -292,11 +303,11 @@ class Asking(Questions):
     def count_open(self, account: str = "", symbol: str = "") -> OpenCount:
         """An account that has orders in two groups is one."""
         links = [self._of_symbol(symbol)] if symbol else list(self.links.values())
-        found = [self._asked(link, "count_open", account, symbol) for link in links]
+        found = self._asked_all(links, "count_open", account, symbol)
         if len(found) == 1:
             count: OpenCount = found[0]
             return count
-        accounts = {each for link in links for each in self._asked(link, "accounts_open")}
+        accounts = {each for some in self._asked_all(links, "accounts_open") for each in some}
         if account:
             accounts &= {account}
         orders, symbols = sum(e.orders for e in found), sum(e.symbols for e in found)
@@ -309,11 +320,11 @@ class Asking(Questions):
 
     def explain(self, named: str, account: str = "") -> Explained | None:
         """Raises ValidationError where several groups have one."""
-        found = [self._asked(link, "explain", named, account) for link in self.links.values()]
+        found = self._asked_all(self.links.values(), "explain", named, account)
         return the_only(found, named)
 
     def symbol_limits(self) -> "Future[dict[str, dict[str, str]]]":
-        asked = [link.ask("symbol_limits") for link in self.links.values()]
+        asked = [self._ask(link, "symbol_limits") for link in self.links.values()]
         return gathered(asked, lambda found: {k: v for each in found for k, v in each.items()})
 
     def indicative(self, symbol: str) -> "Future[IndicativePrice | None]":
@@ -324,11 +335,11 @@ class Asking(Questions):
         """Behind all that was told of the turns before. Without a symbol the lowest of all groups:
         what is told later has a higher one, whichever group tells it."""
         if symbol or len(self.links) == 1:
-            return (self._of_symbol(symbol) if symbol else self._only).ask("journal_seq")
+            return self._ask(self._of_symbol(symbol) if symbol else self._only, "journal_seq")
         return gathered([link.ask("journal_seq") for link in self.links.values()], min)
 
     def account_snapshot(self, account: str) -> "Future[AccountSnapshot]":
-        return self._one("a private channel").ask("account_snapshot", account)
+        return self._ask(self._one("a private channel"), "account_snapshot", account)
 
     # --- from the mirrors ---
 
@@ -402,36 +413,24 @@ class OneGroup(Asking):
         """To this group's engine, whichever market the request is about."""
         return self._link.submit(request)
 
-    def _asked(self, link: Link, method: str, *given: Any, **named: Any) -> Any:
-        self._check_heard()
-        return super()._asked(link, method, *given, **named)
-
     def get_status(self) -> dict[str, Any]:
         """What its engine last said of itself."""
         return dict(self._link.status)
 
-    def symbol_limits(self) -> "Future[dict[str, dict[str, str]]]":
-        return self._soon(lambda: super(OneGroup, self).symbol_limits())
-
-    def journal_seq(self, symbol: str = "") -> "Future[int]":
-        return self._soon(lambda: super(OneGroup, self).journal_seq(symbol))
-
-    def account_snapshot(self, account: str) -> "Future[AccountSnapshot]":
-        return self._soon(lambda: super(OneGroup, self).account_snapshot(account))
-
-    def _soon(self, ask: Callable[[], "Future[T]"]) -> "Future[T]":
+    def _ask(self, link: Link, method: str, *given: Any) -> "Future[Any]":
         try:
-            self._check_heard()
+            _check_heard(link)
         except TransportError as error:
-            silent: Future[T] = Future()
+            silent: Future[Any] = Future()
             silent.set_exception(error)
             return silent
-        return ask()
+        return super()._ask(link, method, *given)
 
-    def _check_heard(self) -> None:
-        """Raises TransportError."""
-        if self._link.silent:
-            raise TransportError(f"group {self._link.group}: {self._link.silent}")
+
+def _check_heard(link: Link) -> None:
+    """Raises TransportError where a question would have no answer soon."""
+    if link.silent:
+        raise TransportError(f"group {link.group} is out of reach: {link.silent}")
 
 
 def halts_of(found: Sequence[Halts]) -> Halts:

@@ -17,6 +17,7 @@ from oms.clock import NANOS, Clock, SystemClock, utc_text
 from oms.config import Config
 from oms.desk.calendar import TradingSession
 from oms.errors import StoppedError, ValidationError
+from oms.futures import when_done
 from oms.gateways.gate import STALE_NS
 from oms.requests import (
     AccessAction,
@@ -179,15 +180,7 @@ class RemoteOrders(Asking):
 
     def hand_over(self, request: Request, asker: Asker[OrderResponse]) -> None:
         """As OrderManagement.hand_over; the asker is told on a receiving thread."""
-
-        def done(answer: "Future[OrderResponse]") -> None:
-            error = answer.exception()
-            if error is None:
-                asker.told(answer.result())
-            else:
-                asker.failed(error)
-
-        self.try_submit(request).add_done_callback(done)
+        when_done(self.try_submit(request), asker.told, asker.failed)
 
     def lost_arms(self) -> list[tuple[str, Arm]]:
         """Users' arms that no front door has a socket of any more: those of one that died."""

@@ -9,10 +9,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 
 from oms.enums import RequestType, Scope
 from oms.errors import OutcomeUnknownError, TransportError, ValidationError
-from oms.futures import gathered, settle, when_all
+from oms.futures import gathered, settle, when_all, when_done
 from oms.instruments import Instrument
 from oms.requests import (
     AccessRequest,
@@ -158,15 +159,14 @@ class Routes:
                 raise silent_error(silent)
             return groups[0] if groups else self._home
 
-        def send(placed: "Future[str]") -> None:
-            error = placed.exception()
-            if error is not None:
-                settle(outcome, None, error)
-                return
-            self._note(account, request.client_order_id, placed.result())
-            _pass_on(self._links[placed.result()].submit(request), outcome)
+        def failed(error: BaseException) -> None:
+            settle(outcome, None, error)
 
-        gathered(list(asked.values()), place).add_done_callback(send)
+        def send(group: str) -> None:
+            self._note(account, request.client_order_id, group)
+            when_done(self._links[group].submit(request), partial(settle, outcome), failed)
+
+        when_done(gathered(list(asked.values()), place), send, failed)
         return outcome
 
 
@@ -182,14 +182,6 @@ def _first(groups: Mapping[str, Sequence[Instrument]], asset: str) -> str | None
 def silent_error(groups: Sequence[str]) -> TransportError:
     """What is said where no group has an order, and these could not be asked."""
     return TransportError(f"group {groups[0]}: its engine is silent, and it may have the order")
-
-
-def _pass_on(future: "Future[OrderResponse]", outcome: "Future[OrderResponse]") -> None:
-    def done(_: "Future[OrderResponse]") -> None:
-        error = future.exception()
-        settle(outcome, None if error else future.result(), error)
-
-    future.add_done_callback(done)
 
 
 COUNTED = ("canceled", "cancel_requested")  # facts that add up

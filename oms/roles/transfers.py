@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 from oms.answers import Transfer
 from oms.clock import NANOS, Clock
 from oms.errors import ValidationError
-from oms.futures import settle
+from oms.futures import settle, when_done
 from oms.requests import FundsAction, FundsRequest
 from oms.requests.operators import TEXT_LENGTH_MAX
 from oms.requests.orders import NO_ORIGIN
@@ -83,20 +83,21 @@ class Transfers:
                 expected = "one of " + ", ".join(self._groups)
                 raise ValidationError(name, getattr(request, name), expected)
         outcome: Future[OrderResponse] = Future()
-        sent = self._groups[request.from_group].submit(request)
 
-        def done(_: "Future[OrderResponse]") -> None:
-            error = sent.exception()
-            if error is not None or sent.result().refused:
-                settle(outcome, None if error else sent.result(), error)
+        def failed(error: BaseException) -> None:
+            settle(outcome, None, error)
+
+        def sent(response: OrderResponse) -> None:
+            if response.refused:
+                settle(outcome, response)
                 return
             due_ns = self._pace.monotonic_ns() + ANSWER_NS
             with self._lock:
-                told = Told(outcome, sent.result(), due_ns)
+                told = Told(outcome, response, due_ns)
                 self._waiting.setdefault(_key(request), []).append(told)
             self._drive(request)
 
-        sent.add_done_callback(done)
+        when_done(self._groups[request.from_group].submit(request), sent, failed)
         return outcome
 
     # --- the steps ---

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 
@@ -22,6 +23,7 @@ from oms.requests import (
     OperatorRequest,
     OrderRequest,
 )
+from oms.roles import asking
 from oms.roles.engine import Engine
 from oms.roles.remote import Broadcast
 from tests.scale.parts import api, deposit, engine, scaled, wait_for
@@ -357,6 +359,29 @@ def test_an_engine_that_answers_no_questions_is_asked_none_until_it_does(remote,
     asks._answer_aside = answer
     wait_for(lambda: not link.silent)
     assert remote.trades("ann", "BTC_USD") == []
+
+
+def test_all_groups_are_asked_before_an_answer_is_awaited(remote, engines, monkeypatch):
+    """What several have takes as long as the slowest of them, and not all of them together."""
+    # given an engine that holds its answers
+    monkeypatch.setattr(asking, "ANSWER_S_MAX", 60.0)
+    asks = engines["usd"].engine.asks
+    answer, held, heard = asks._answer_aside, [], []
+    asks._answer_aside = held.append
+    other = engines["inr"].engine.asks
+    tell = other._answer_aside
+    other._answer_aside = lambda question: heard.append(question.method) or tell(question)
+
+    # when a question to both is asked, the other one hears it meanwhile
+    with ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(remote.positions, "ann")
+        wait_for(lambda: "positions" in heard and "positions" in [e.method for e in held])
+        asks._answer_aside = answer
+        for each in held:
+            answer(each)
+        assert asked.result(10) == []
+    with pytest.raises(ValidationError, match="one of usd, inr"):
+        remote.fills("ann", 1)
 
 
 def test_an_engine_whose_dispatcher_hangs_is_silent(remote, engines):
