@@ -18,7 +18,7 @@ import msgspec
 from oms.clock import NANOS
 from oms.errors import OMSError, StoreBusyError, TransportError, ValidationError
 from oms.gateways.aside import Aside
-from oms.roles.questions import USERS_PAGE, View, asked, error_told, told, trade_told
+from oms.roles.questions import OF_DOORS, USERS_PAGE, View, asked, error_told, told, trade_told
 from oms.roles.telling import Unit, replies_to
 from oms.roles.turns import made_beside
 from oms.transport.keys import place_of
@@ -34,8 +34,6 @@ log = logging.getLogger(__name__)
 READ_MAX = 500  # at once
 WAITING_MAX, OF_ONE_MAX = 4_000, 1_000  # questions of all apis, and of one, that wait for a thread
 LATE_NS = 30 * NANOS  # by then nobody waits for the answer, see FORGET_NS
-# What front doors ask of their own accord, to follow what the engine tells.
-OF_DOORS = ("order_details", "turns_after", "users", "view")
 BEHIND = "find_order"  # answered behind all requests that were in Redis when it was asked
 IDLE_S = 0.25
 

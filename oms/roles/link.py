@@ -21,6 +21,7 @@ from oms.responses import OrderResponse
 from oms.roles.arms import Arms
 from oms.roles.heard import Heard
 from oms.roles.mirror import Mirror
+from oms.roles.questions import is_of_client
 from oms.roles.receiving import Receiving
 from oms.roles.sending import Sending
 from oms.roles.waiting import STOPS, WAITING_MAX, Waiting, not_sent
@@ -49,7 +50,7 @@ class Link:
         self.waiting: dict[int, Waiting] = {}
         self.circuit = Circuit()
         self.alive_ns = 0  # monotonic, of the latest look that found an engine that takes turns
-        self.answered_ns = 0  # monotonic, of the latest answer to a question
+        self.answered_ns = 0  # monotonic, of the latest answer to a question of clients
         self.closed = False  # the process stops: nothing more is sent
         self.unanswered = False  # questions wait for UNANSWERED_NS, and none was answered since
         self.status: dict[str, Any] = {}  # what the engine last said of itself
@@ -82,10 +83,10 @@ class Link:
             self.alive_ns = now_ns
 
     def look_for_answers(self, now_ns: int) -> None:
-        """Whether the engine answers what it is asked; the sending thread."""
+        """Whether the engine answers what clients ask; the sending thread."""
         since_ns, until_ns = self.answered_ns, now_ns - UNANSWERED_NS
         self.unanswered = any(
-            each.method and since_ns < each.since_ns <= until_ns
+            is_of_client(each.method) and since_ns < each.since_ns <= until_ns
             for each in list(self.waiting.values())
         )
 

@@ -32,6 +32,8 @@ from oms.transport.wire import Answered, ErrorTold, Question
 from oms.users import User
 
 USERS_PAGE = 1_000
+# What front doors ask of their own accord, to follow what the engine tells; it has a thread there.
+OF_DOORS = ("order_details", "turns_after", "users", "view")
 DRY_RUN = "dry_run"
 
 
@@ -62,6 +64,11 @@ OF_ENGINES: Mapping[str, Any] = {  # what only an api asks, and what crosses in 
     "turns_after": list[msgspec.Raw],
     "trades_after": list[TradeTold] | None,
 }
+
+
+def is_of_client(method: str) -> bool:
+    """No request, and nothing that a front door asks to follow."""
+    return method != "" and method not in OF_DOORS
 
 
 def answers_in(name: str) -> Any:

@@ -22,7 +22,7 @@ from oms.errors import JournalError, OverrunError, TransportError, ValidationErr
 from oms.futures import settle
 from oms.market_data import TradeBust, TradeCorrection
 from oms.responses import OrderResponse
-from oms.roles.questions import USERS_PAGE, View, answer_of, error_of, response_of
+from oms.roles.questions import USERS_PAGE, View, answer_of, error_of, is_of_client, response_of
 from oms.roles.waiting import Waiting, other_journal, sent_before, unknown
 from oms.transport import wire
 from oms.transport.keys import seq_of, turn_id
@@ -74,9 +74,8 @@ class Receiving:
         self._users_stale = False  # a turn did not tell which changed: they are read once more
         self._users_told: set[str] = set()  # by turns, since they are read
         self._readable = True  # the latest turn was
-        self._engine: tuple[str, int, int] | None = (
-            None  # that told the latest turn; None: not known
-        )
+        # Which told the latest turn; None: not known.
+        self._engine: tuple[str, int, int] | None = None
         self._said: deque[tuple[int, int]] = deque(maxlen=1_000)  # turns told, and as of when
         self._stopping = threading.Event()
 
@@ -213,7 +212,7 @@ class Receiving:
         found = link.waiting.pop(reply.number, None)
         if found is None:
             return  # answered before, or nobody waits
-        if found.method:
+        if is_of_client(found.method):
             link.answered_ns = link.pace.monotonic_ns()
         if reply.error is not None:
             settle(found.future, None, error_of(reply.error))
