@@ -36,7 +36,7 @@ INSTRUMENTS = (
     ),
 )
 SECOND = 1_000_000_000
-SOON_S = 10.0  # nobody waits so long, unless something is broken
+SOON_S = 30.0  # nobody waits so long, unless something is broken
 
 
 def config_of(**sections: Any) -> Config:

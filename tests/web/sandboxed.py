@@ -14,6 +14,7 @@ from tests.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "order_management.py"
+ANSWER_S = 30.0
 WITHOUT = """
 import sys
 sys.modules.update(dict.fromkeys({packages!r}))
@@ -85,9 +86,9 @@ class Served:
         options = dict(zip(words[::2], words[1::2], strict=True))
         headers = dict([options["-H"].split(": ", 1)]) if "-H" in options else {}
         if "-d" not in options:
-            return httpx.get(url, headers=headers)
+            return httpx.get(url, headers=headers, timeout=ANSWER_S)
         headers["content-type"] = "application/x-www-form-urlencoded"  # as curl sends it
-        return httpx.post(url, headers=headers, content=options["-d"])
+        return httpx.post(url, headers=headers, content=options["-d"], timeout=ANSWER_S)
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         """Its exit code, once it has stopped in order."""

@@ -8,14 +8,16 @@ import ssl
 import subprocess
 import sys
 from contextlib import ExitStack
+from functools import partial
 
 import httpx
 import pytest
 from websockets.sync.client import connect
 
-from tests.web.sandboxed import ROOT, Served
+from tests.web.sandboxed import ANSWER_S, ROOT, Served
 
 READY = "Ctrl-C stops it"
+get, post = partial(httpx.get, timeout=ANSWER_S), partial(httpx.post, timeout=ANSWER_S)
 
 
 def test_the_first_user_trades_by_the_printed_line(tmp_path):
@@ -35,7 +37,7 @@ def test_the_first_user_trades_by_the_printed_line(tmp_path):
         # and the printed user is let in by the printed password
         name, password = re.search(r"Sign in as (\w+), password (\w+)\.", served.told).groups()
         body = {"username": name, "password": password}
-        assert httpx.post(f"{served.urls[0]}/login", json=body).status_code == 200
+        assert post(f"{served.urls[0]}/login", json=body).status_code == 200
 
 
 def test_the_next_start_goes_on(tmp_path):
@@ -44,17 +46,17 @@ def test_the_next_start_goes_on(tmp_path):
         first = served.wait_for(READY)
         assert served.curl(1).status_code == 201
         body = {"username": "ann", "email": "ann@example.com", "password": "a long password"}
-        assert httpx.post(f"{served.urls[0]}/signup", json=body).status_code == 201
+        assert post(f"{served.urls[0]}/signup", json=body).status_code == 201
         assert served.stop() == 0
     with Served(tmp_path) as served:
         again = served.wait_for(READY)
         assert re.search("password .*", again)[0] == re.search("password .*", first)[0]
         url, token = served.urls[0], re.search("Bearer ([^']+)", again)[1]
-        told = httpx.get(f"{url}/balance", headers={"authorization": f"Bearer {token}"}).json()
+        told = get(f"{url}/balance", headers={"authorization": f"Bearer {token}"}).json()
         owned = {each["asset"]: each["available"] for each in told["balances"]}
         assert owned["BTC"] == "100000.01"
         body = {"username": "ann", "password": "a long password"}
-        assert httpx.post(f"{url}/login", json=body).status_code == 200
+        assert post(f"{url}/login", json=body).status_code == 200
 
 
 def test_the_printed_command_makes_an_operator(tmp_path):
@@ -66,7 +68,7 @@ def test_the_printed_command_makes_an_operator(tmp_path):
         assert done.returncode == 0, done.stderr
         token = re.search("Bearer ([^']+)", served.told)[1]
         headers = {"authorization": f"Bearer {token}"}
-        assert httpx.get(f"{served.urls[0]}/admin/status", headers=headers).status_code == 200
+        assert get(f"{served.urls[0]}/admin/status", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -83,7 +85,7 @@ def test_it_stops_in_order_with_sockets_open(tmp_path, number):
             each.recv()
             each.send('{"op": "subscribe", "channel": "depth", "symbol": "BTC_USD"}')
             each.recv()
-        idle = stack.enter_context(httpx.Client(base_url=url))
+        idle = stack.enter_context(httpx.Client(base_url=url, timeout=ANSWER_S))
         assert idle.get("/time").status_code == 200
         assert served.stop(number) == 0
         assert served.errors.count("\n") == 1  # where its data is, and no complaint
@@ -107,9 +109,9 @@ def test_with_a_configuration_it_is_the_real_thing(tmp_path):
         served.wait_for("front door: ")
         url = served.urls[0]
         body = {"username": "ann", "email": "ann@example.com", "password": "a long password"}
-        refused = httpx.post(f"{url}/signup", json=body)
+        refused = post(f"{url}/signup", json=body)
         assert refused.status_code == 403
-        assert httpx.get(f"{url}/depth?symbol=BTC_USD").json()["bids"] == []
+        assert get(f"{url}/depth?symbol=BTC_USD").json()["bids"] == []
         assert served.stop(signal.SIGTERM) == 0
     assert not (tmp_path / "sandbox").exists()
 
@@ -119,11 +121,11 @@ def test_it_listens_on_several_addresses(tmp_path):
         pytest.skip("this machine has no IPv6")
     with Served(tmp_path, "--agents", 0, listen="127.0.0.1:0, [::1]:0") as served:
         served.wait_for(READY)
-        listed = httpx.get(f"{served.urls[0]}/health")
+        listed = get(f"{served.urls[0]}/health")
         assert listed.status_code == 200
         log = tmp_path / "sandbox" / "logs" / "order_management.log"
         found = re.search(r"http://\[::1\]:\d+", log.read_text(encoding="utf-8"))
-        assert httpx.get(f"{found[0]}/health").status_code == 200
+        assert get(f"{found[0]}/health").status_code == 200
 
 
 def test_where_all_addresses_are_listened_on_any_number_will_do(tmp_path):
@@ -134,7 +136,7 @@ def test_where_all_addresses_are_listened_on_any_number_will_do(tmp_path):
         assert url.startswith("http://127.0.0.1:")  # what a browser on this machine can open
         for host, status in (("192.0.2.7:3000", 200), ("[2001:db8::7]:3000", 200),
                              ("evil.example", 421), ("1.2.3.4.evil.example:80", 421)):  # fmt: skip
-            assert httpx.get(f"{url}/health", headers={"host": host}).status_code == status
+            assert get(f"{url}/health", headers={"host": host}).status_code == status
 
 
 @pytest.mark.parametrize(
@@ -201,7 +203,7 @@ def test_it_speaks_tls_by_files(tmp_path):
         served.wait_for("front door: ")
         trusted = ssl.create_default_context(cafile=str(certificate))
         assert served.urls[0].startswith("https://")
-        assert httpx.get(f"{served.urls[0]}/health", verify=trusted).status_code == 200
+        assert get(f"{served.urls[0]}/health", verify=trusted).status_code == 200
         assert served.stop() == 0
     key.write_text("no key\n", encoding="utf-8")
     with Served(tmp_path, "--data-dir", tmp_path) as served:
