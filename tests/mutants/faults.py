@@ -861,6 +861,23 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         "then return 1 end\nif redis.call('SET', KEYS[2]", ("scale.shared",),
     ),
     Fault(
+        "looks wait for an engine that answers nothing", "roles/link.py",
+        '"its engine answers no questions" if self.unanswered else ""', '""', ("scale.groups",),
+    ),
+    Fault(
+        "what one group did is lost with the answer of another", "roles/routes.py",
+        "if first is not None and (others or not answers):", "if first is not None:",
+        ("scale.groups",),
+    ),
+    Fault(
+        "an api that stops leaves the answers on their way", "roles/remote.py",
+        "        self._drain()\n", "        pass\n", ("scale.remote",),
+    ),
+    Fault(
+        "an api goes on with an older journal", "roles/receiving.py",
+        "if journal != before[0] or number <= mirror.seq:", "if False:", ("scale.remote",),
+    ),
+    Fault(
         "what is about all markets goes to one group", "roles/routes.py",
         "        if self._is_about_all(request):", "        if False:", ("scale.groups",),
     ),
