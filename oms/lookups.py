@@ -159,13 +159,15 @@ class Lookups(Questions):
 
     # --- orders ---
 
-    def _reports_of(self, account: str, named: str | int) -> list[Report]:
-        """From the store, which has a turn a moment before readers see what it changed: who saw it
-        there must not see balances and books from before it."""
-        found = self.store.find_reports(account, named)
-        seq = found[-1].journal_seq if found else 0
+    def _shown(self, seq: int) -> None:
+        """The store has a turn a moment before readers see what it changed: who is told of it from
+        there must not see balances and books from before it. seq: the latest that was found."""
         if seq > self.publisher.shown_seq and self.dispatcher.thread_id not in (0, get_ident()):
             self.publisher.wait_until_shown(seq, FOLLOW_S_MAX)
+
+    def _reports_of(self, account: str, named: str | int) -> list[Report]:
+        found = self.store.find_reports(account, named)
+        self._shown(found[-1].journal_seq if found else 0)
         return found
 
     def get_order(self, account: str, named: str | int) -> OrderResponse | None:
@@ -308,7 +310,9 @@ class Lookups(Questions):
         _check_text("account", account)
         if not account.isascii():
             return []
-        return [position_of(each) for each in self.store.find_holdings(account)]
+        found = self.store.find_holdings(account)
+        self._shown(max((each.holding.seq for each in found), default=0))
+        return [position_of(each) for each in found]
 
     def pnl(self, account: str) -> dict[str, Pnl]:
         return pnl_of(self.positions(account))
@@ -320,6 +324,7 @@ class Lookups(Questions):
         if not account.isascii():
             return MovementPage([], 0)
         found, following = self.store.find_moved(account, before or SEQUENCE_MAX, limit)
+        self._shown(found[0].report.journal_seq if found else 0)
         known, scales = self.publisher.instruments, self.dispatcher.feed.scales()
         return MovementPage(list(movements_of(account, found, known, scales)), following)
 
@@ -334,6 +339,7 @@ class Lookups(Questions):
         if not f"{account}{symbol}".isascii():
             return []
         found = self.store.find_trades(account, symbol, report_id, limit)
+        self._shown(found[0].report_id >> NUMBER_BITS if found else 0)
         if symbol and not found and symbol not in self.publisher.instruments:
             self._check_symbol(symbol)  # it was never traded, so it is a mistake
         return [trade_of(row) for row in reversed(found)]
@@ -518,6 +524,7 @@ class Lookups(Questions):
         _check_text("account", account)
         after, before = _behind("seq", seq), _behind("upto_seq", upto_seq)
         found = self.store.find_after(after, before, account=account) if account else []
+        self._shown(found[-1].journal_seq if found else 0)
         return None if found is None else [self.publisher.response(each) for each in found]
 
     def trades_after(self, symbol: str, seq: int, upto_seq: int) -> list[TradeEvent] | None:

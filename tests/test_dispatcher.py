@@ -70,7 +70,9 @@ class Read(MemoryStore):
     """Once a turn is committed, another thread looks at it before the dispatcher goes on; up to its
     end, or to where it waits for the dispatcher."""
 
-    reader, wait = None, Event()
+    def __init__(self):
+        super().__init__()
+        self.reader, self.wait = None, Event()
 
     def commit(self):
         super().commit()
@@ -80,31 +82,47 @@ class Read(MemoryStore):
                 self.reader.join(0.001)
 
 
-def test_who_saw_an_order_in_the_store_sees_what_it_has_reserved(start_stepped):
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda oms: oms.get_order("me", "A"),
+        lambda oms: oms.orders("me").orders,
+        lambda oms: oms.positions("me"),
+        lambda oms: oms.ledger("me", limit=1).movements[0].symbol,
+        lambda oms: oms.trades("me"),
+        lambda oms: oms.reports_after("me", 5, 100),
+    ],
+    ids=["get_order", "orders", "positions", "ledger", "trades", "reports_after"],
+)
+def test_who_saw_a_trade_in_the_store_sees_what_it_cost(look, start_stepped):
     """The store has a turn before readers see what it changed."""
-    # given an account with money
+    # given an account with money, and an offer
     store, seen = Read(), []
     instruments = (Instrument(symbol="X", price_scale=0, quantity_scale=0, base="B", quote="Q"),)
     ledger = config_of(exchange=ExchangeConfig(ledger=True), instruments=instruments)
     desk = start_stepped(ledger, store=store)
-    money = {FundsAction.CREATE: {}, FundsAction.DEPOSIT: {"asset": "Q", "amount": 1_000}}
-    for action, terms in money.items():
-        desk.send(FundsRequest(account="me", client_order_id=action.value, action=action, **terms))
+    for account, asset in (("me", "Q"), ("you", "B")):
+        money = {FundsAction.CREATE: {}, FundsAction.DEPOSIT: {"asset": asset, "amount": 1_000}}
+        for action, terms in money.items():
+            desk.send(
+                FundsRequest(account=account, client_order_id=action.value, action=action, **terms)
+            )
+    desk.send(sell("S", 1, 100, account="you"))
     publisher = desk.oms.publisher
     wait = publisher.wait_until_shown
     publisher.wait_until_shown = lambda *given: (store.wait.set(), wait(*given))
 
-    # when somebody looks for an order between its commit and its publication
-    def look():
-        assert desk.oms.get_order("me", "A") is not None
+    # when somebody looks at a trade between its commit and its publication
+    def looks():
+        assert look(desk.oms)
         seen.append(desk.oms.balances("me")["Q"])
 
-    store.reader = Thread(target=look)
+    store.reader = Thread(target=looks)
     desk.send(buy("A", 1, 100))
     store.reader.join(SOON_S)
 
-    # then what it has reserved is there, too
-    assert seen == [(900, 100)]
+    # then what it cost is there, too
+    assert seen == [(900, 0)]
 
 
 # --- turns and the throttle ---
