@@ -234,11 +234,19 @@ class Receiving:
             return
         # How far the engine is, is told behind all that listeners are told of that.
         heard = found.method == "journal_seq"
-        seq, here = (value, link.heard.seq) if heard else (reply.seq, link.mirror.seq)
-        if link.mirror.seq and seq > here:
+        seq = value if heard else reply.seq
+        if link.mirror.seq and not self._is_here(seq, heard=heard):
             self._held.append(Held(seq, link.pace.monotonic_ns(), found.future, value, heard))
         else:
             settle(found.future, value)
+
+    def _is_here(self, seq: int, *, heard: bool) -> bool:
+        """Whether what the turn did is seen here, or listeners were told of it (heard). Where books
+        are read anew they are older than the mirror's turn. 0: a question, of no turn."""
+        mirror = self._link.mirror
+        if heard:
+            return seq <= self._link.heard.seq
+        return not seq or (seq <= mirror.seq and not mirror.behind)
 
     def _time(self, found: Waiting, reply: Reply[msgspec.Raw]) -> None:
         """How long each stage took: by the wall clocks of two machines, if they are two."""
@@ -252,12 +260,11 @@ class Receiving:
         """Answers whose turn is in the mirror, so that who reads next sees what they did."""
         if not self._held:
             return
-        link, now_ns = self._link, self._link.pace.monotonic_ns()
+        now_ns = self._link.pace.monotonic_ns()
         kept: deque[Held] = deque()
         for each in self._held:
-            here = link.heard.seq if each.heard else link.mirror.seq
             late = now_ns - each.since_ns > (HEARD_NS if each.heard else HELD_NS)
-            if each.seq <= here or (late and not each.heard):
+            if self._is_here(each.seq, heard=each.heard) or (late and not each.heard):
                 settle(each.future, each.value)
             elif late:
                 settle(each.future, None, TransportError("the engine's latest turn does not come"))

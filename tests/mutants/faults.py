@@ -756,6 +756,10 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
         "        if not entry.whole:\n            pass", ("scale.unreadable",),
     ),
     Fault(
+        "an answer comes before the books that are read anew", "roles/receiving.py",
+        "(seq <= mirror.seq and not mirror.behind)", "seq <= mirror.seq", ("scale.remote",),
+    ),
+    Fault(
         "what an engine was asked before it died is asked of nobody", "roles/receiving.py",
         "        if 0 < mirror.seq < self._missing and link.alive and not link.heard.full:",
         "        if False:", ("scale.remote",),

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from oms.app import status_line
+from oms.clock import NANOS
 from oms.enums import Phase
 from oms.errors import (
     JournalError,
@@ -19,7 +20,7 @@ from oms.errors import (
     ValidationError,
 )
 from oms.requests import MassCancelRequest, OperatorAction, OperatorRequest, OrderRequest
-from oms.roles import sending
+from oms.roles import receiving, sending
 from oms.roles.remote import Broadcast, RemoteOrders
 from oms.shared import Used
 from oms.transport import wire
@@ -415,6 +416,29 @@ def test_what_an_engine_was_asked_before_it_died_is_asked_of_the_next_one(
     # then the api knows what it has told, long before it gives up on its question
     wait_for(lambda: remote.home.mirror.seq == last_of(made), 15)
     assert remote.submit(order("a-3")).result(10).order_id
+    wait_for(lambda: remote.depth_snapshot("BTC_USD") == made.oms.depth_snapshot("BTC_USD"))
+
+
+def test_an_answer_waits_for_books_that_are_read_anew(config, tmp_path, started, monkeypatch):
+    """As behind a turn of another engine, which tells no changes of books."""
+    # given an api whose books are behind, and an engine that takes its time to tell them
+    monkeypatch.setattr(receiving, "HELD_NS", 60 * NANOS)
+    made = started(engine, tmp_path, config)
+    remote = started(api, config)
+    remote.submit(order("a-1")).result(10)
+    asked, gate = threading.Event(), threading.Event()
+    view = made.engine.asks._own["view"]
+    made.engine.asks._own["view"] = lambda: (asked.set(), gate.wait(60), view())[-1]
+    remote.home.mirror.behind = True
+    assert asked.wait(30)
+
+    # when an order is placed
+    placed = remote.submit(order("a-2"))
+    wait_for(lambda: remote.home.receiving._held)
+    gate.set()
+
+    # then who has its answer sees it in the book
+    assert placed.result(10).state == "NEW"
     assert remote.depth_snapshot("BTC_USD") == made.oms.depth_snapshot("BTC_USD")
 
 
