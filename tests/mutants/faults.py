@@ -734,7 +734,8 @@ SCALE = [  # where there is no Redis server to see them by, they are not planted
     ),
     Fault(
         "an answer comes before its turn", "roles/receiving.py",
-        "        if link.mirror.seq and not self._is_here(seq, heard=heard):", "        if False:", ("scale.remote",),
+        "        if link.mirror.seq and not self._is_here(seq, heard=heard):",
+        "        if False:", ("scale.remote",),
     ),
     Fault(
         "an api follows a turn twice", "roles/receiving.py",

@@ -10,7 +10,7 @@ from oms.roles.remote import RemoteOrders
 from oms.sections import ScaleConfig
 from oms.transport.keys import Keys
 from tests.fakes import config_of
-from tests.scale.servers import wait_for
+from tests.scale.servers import RedisServer, wait_for
 from tests.scale.split import GROUP, EngineThreads
 from tests.web.doors import INSTRUMENTS
 
@@ -59,3 +59,12 @@ def with_password(url: str, user: str, password: str) -> str:
 __all__ = [
     "KEYS", "api", "deposit", "engine", "order", "replace", "scaled", "wait_for", "with_password",
 ]  # fmt: skip
+
+
+def know_their_server(server: RedisServer, *remotes: RemoteOrders) -> None:
+    """Wait until each has seen that Redis is another run, and an engine there."""
+    with server.client() as client:
+        run_id = client.info("server")["run_id"]
+    wait_for(
+        lambda: all(each.home.sending._run_id == run_id and each.home.alive for each in remotes)
+    )

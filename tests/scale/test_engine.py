@@ -9,7 +9,7 @@ import pytest
 from oms.errors import FencedError, TransportError
 from oms.transport import wire
 from oms.transport.server import Server, ServerRefusalError, check_server
-from tests.scale.parts import KEYS, api, engine, order, wait_for
+from tests.scale.parts import KEYS, api, engine, know_their_server, order, wait_for
 
 INFO = b"$23\r\nrole:master\r\nrun_id:1\r\n\r\n"
 
@@ -360,11 +360,11 @@ def test_what_may_have_arrived_is_not_sent_again():
 
 def test_redis_may_lose_all_it_has_while_the_engine_runs(server, config, tmp_path, started):
     """The group of readers is made anew, and what comes then is answered."""
-    made = started(engine, tmp_path, config)
+    started(engine, tmp_path, config)
     remote = started(api, config)
     remote.submit(order("a-1")).result(10)
     server.kill()
     server.start()
-    wait_for(lambda: remote.home.alive and not made.engine.circuit.failures)
+    know_their_server(server, remote)
     assert remote.submit(order("a-2")).result(10).state == "NEW"
     assert remote.submit(order("a-1")).result(10).repeated

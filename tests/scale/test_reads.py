@@ -10,7 +10,16 @@ from oms.requests import FundsAction, FundsRequest
 from oms.roles.taking import Commands
 from oms.transport import wire
 from oms.turn.dispatcher import Dispatcher
-from tests.scale.parts import KEYS, api, deposit, engine, order, replace, wait_for
+from tests.scale.parts import (
+    KEYS,
+    api,
+    deposit,
+    engine,
+    know_their_server,
+    order,
+    replace,
+    wait_for,
+)
 
 
 @pytest.fixture
@@ -117,7 +126,8 @@ def test_an_order_is_looked_for_behind_requests_of_a_redis_whose_clock_is_behind
     assert arrived.wait(30)
     server.kill()
     server.start()
-    wait_for(lambda: one.home.alive and other.home.alive and client.exists(KEYS.fence))
+    know_their_server(server, one, other)
+    wait_for(lambda: client.exists(KEYS.fence))
     placed = one.submit(order("a-1"))
     wait_for(lambda: client.xlen(KEYS.commands) == 1)
     found = other.find_order("ann", "a-1")

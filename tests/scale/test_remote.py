@@ -26,7 +26,16 @@ from oms.shared import Used
 from oms.transport import wire
 from oms.transport.scripts import SEND
 from oms.transport.wire import TurnEntry, encode, events_told
-from tests.scale.parts import KEYS, api, engine, order, replace, wait_for, with_password
+from tests.scale.parts import (
+    KEYS,
+    api,
+    engine,
+    know_their_server,
+    order,
+    replace,
+    wait_for,
+    with_password,
+)
 from tests.scale.test_engine import last_of
 
 
@@ -253,7 +262,7 @@ def test_requests_in_flight_survive_a_server_without_persistence(server, config,
     futures = {name: remote.submit(order(name)) for name in names}
     server.kill()
     server.start()
-    wait_for(lambda: remote.home.alive)
+    know_their_server(server, remote)
     for name, future in futures.items():
         try:
             future.result(10)

@@ -4,7 +4,7 @@ from websockets.exceptions import InvalidStatus
 
 from oms.clock import NANOS, ManualClock
 from oms.requests import AccessAction, AccessRequest
-from tests.scale.parts import KEYS, api, engine, wait_for
+from tests.scale.parts import KEYS, api, engine, know_their_server, wait_for
 from tests.web.doors import front_config
 from tests.web.programs import Program
 from tests.web.wires import Wire
@@ -85,6 +85,7 @@ def test_no_front_door_takes_again_what_was_taken_before_redis_lost_its_data(sta
     # when Redis loses all
     server.kill()
     server.start()
+    know_their_server(server, other.remote)
     wait_for(lambda: not other.remote.home.circuit.failures and not other.server.gate.is_stale())
 
     # then neither is taken again, and new ones are
