@@ -118,7 +118,8 @@ def test_a_lost_lock_ends_an_engine_at_once_though_it_is_idle(tmp_path, dsn):
         driver.wait_for("started")
         end_sessions(dsn)
         assert driver.exit_code(GONE_S_MAX) == 1
-    assert "terminating connection" in next((tmp_path / "logs").glob("*.log")).read_text()
+    said = next((tmp_path / "logs").glob("*.log")).read_text()  # in Postgres' words, if they came
+    assert "terminating connection" in said or "server closed the connection" in said
     with Driver(tmp_path, tmp_path / "b", "--clients", 0, store=settings(dsn)) as driver:
         driver.wait_for("started")
 
