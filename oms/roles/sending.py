@@ -106,18 +106,18 @@ class Sending:
         numbers = [self._queue[place] for place in range(min(BATCH_MAX, len(self._queue)))]
         found = [(number, link.waiting[number]) for number in numbers if number in link.waiting]
         requests = [(number, each) for number, each in found if not each.method]
-        if requests:
-            try:
-                self._add(server, requests)
-            except TransportError:
-                self.perhaps_sent.update(
-                    number for number, _ in requests if number in link.waiting
-                )  # fmt: skip
-                raise
         asks = [each.content for _, each in found if each.method]
-        if asks:
-            bound = ("MAXLEN", "~", ASKS_MAX)
-            server.all([("XADD", link.keys.asks, *bound, "*", "v", "1", "e", ask) for ask in asks])
+        bound = ("MAXLEN", "~", ASKS_MAX)
+        try:
+            if requests:
+                self._add(server, requests)
+            if asks:
+                server.all(
+                    [("XADD", link.keys.asks, *bound, "*", "v", "1", "e", ask) for ask in asks]
+                )
+        except TransportError:
+            self.perhaps_sent.update(number for number, _ in requests if number in link.waiting)
+            raise
         for _ in numbers:
             self._queue.popleft()
 

@@ -25,6 +25,7 @@ from oms.roles.remote import Broadcast, RemoteOrders
 from oms.shared import Used
 from oms.transport import wire
 from oms.transport.scripts import SEND
+from oms.transport.server import Server
 from oms.transport.wire import TurnEntry, encode, events_told
 from tests.scale.parts import (
     KEYS,
@@ -426,6 +427,37 @@ def test_what_an_engine_was_asked_before_it_died_is_asked_of_the_next_one(
     wait_for(lambda: remote.home.mirror.seq == last_of(made), 15)
     assert remote.submit(order("a-3")).result(10).order_id
     wait_for(lambda: remote.depth_snapshot("BTC_USD") == made.oms.depth_snapshot("BTC_USD"))
+
+
+def test_a_request_that_was_sent_with_a_question_that_was_not_is_unknown(
+    config, client, tmp_path, started, monkeypatch
+):
+    """The call that failed was the second of two."""
+    # given an engine that reads nothing, and a Redis that takes no questions
+    made = started(engine, tmp_path, config)
+    remote = started(api, config)
+    made.engine.commands.wake()
+    made.engine.stop()
+    send_all = Server.all
+
+    def sends(server, commands):
+        if any(KEYS.asks in each for each in commands):
+            raise TransportError("Redis: a test")
+        return send_all(server, commands)
+
+    monkeypatch.setattr(Server, "all", sends)
+
+    # when both are sent together
+    sending = remote.home.sending
+    with monkeypatch.context() as unheard:
+        unheard.setattr(sending, "put", sending._queue.append)
+        placed = remote.submit(order("a-1"))
+    remote.home.ask("digest")
+
+    # then of the request it is not said that nothing was sent
+    with pytest.raises(OutcomeUnknownError):
+        placed.result(20)
+    assert client.xlen(KEYS.commands) > 0
 
 
 def test_an_answer_waits_for_books_that_are_read_anew(config, tmp_path, started, monkeypatch):

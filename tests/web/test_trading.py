@@ -2,8 +2,11 @@
 
 import pytest
 
+from oms.errors import TransportError
+from oms.gateways.web.errors import http_error, unavailable
 from oms.reject_reasons import RejectReason
 from tests.web.doors import front_config
+from tests.web.wires import Wire
 
 
 def test_two_people_trade(door):
@@ -203,3 +206,34 @@ def test_a_try_says_what_the_limits_of_the_account_leave(door):
     ann.buy("2", "90")
     room = {"orders": None, "quantity": "3", "value": None}
     assert ann.ask("POST", "/order/test", body).json()["room"] == room
+
+
+@pytest.mark.parametrize(
+    "error",
+    [TransportError("group main is out of reach"), unavailable("busy"),
+     http_error(429, "TOO_MANY_REQUESTS", "later")],
+    ids=["transport", "busy", "many"],
+)  # fmt: skip
+def test_what_is_done_is_not_told_as_if_it_were_not(door, monkeypatch, error):
+    """A client that reads 503 or 429 asks for another order; of 504 it asks how it stands."""
+
+    def fails(*_given, **_named):
+        raise error
+
+    ann, _ = door.user("ann"), door.user("bob")
+    order_id, other_id = (ann.buy("1", "90").json()["orderId"] for _ in range(2))
+    with Wire(door, ann) as wire, monkeypatch.context() as broken:
+        broken.setattr("oms.gateways.web.front.orders_told", fails)
+        broken.setattr("oms.gateways.web.money.owned", fails)
+        moved = {"asset": "USD", "amount": "1", "toAccount": "bob", "clientOrderId": "t-1"}
+        told = [
+            ann.ask("DELETE", f"/order?orderId={order_id}&clientOrderId=c-1"),
+            ann.ask("POST", "/balance/transfer", moved),
+        ]
+        said = wire.ask(op="order.cancel", params={"orderId": other_id})
+    assert [each.status_code for each in told] == [504, 504]
+    assert {each.json()["error"]["code"] for each in told} == {"OUTCOME_UNKNOWN"}
+    assert (said["ok"], said["error"]["code"]) == (False, "OUTCOME_UNKNOWN")
+    for each in (order_id, other_id):
+        assert ann.ask("GET", f"/orders/{each}").json()["status"] == "CANCELED"
+    assert ann.ask("POST", "/balance/transfer", moved).headers["idempotency-replayed"] == "true"

@@ -49,7 +49,7 @@ class Served:
             ask = await self._asked(scope, receive, request_id)
             CLIENT.set(ask.client)
             left = door.allow(entry.cost, ask.client)
-            reply = await entry.handler(ask, entry.said(ask))
+            reply = await entry.reply(ask, entry.said(ask))
             reply.headers = left.headers | reply.headers
         except Exception as error:
             reply = error_reply(error, request_id)

@@ -421,10 +421,11 @@ class Door:
 
 class Ask:
     """One request. `caller` is None where nobody needs to be known. gateway: as the journal names
-    the way that its orders came."""
+    the way that its orders came. done: what it asked of the order manager is done."""
 
     __slots__ = (
-        "_caller", "address", "body", "door", "gateway", "headers", "path", "query", "request_id",
+        "_caller", "address", "body", "done", "door", "gateway", "headers", "path", "query",
+        "request_id",
     )  # fmt: skip
 
     def __init__(
@@ -448,6 +449,7 @@ class Ask:
         self.query = query
         self.body = body
         self._caller = caller
+        self.done = False
 
     @property
     def caller(self) -> Caller:
@@ -503,7 +505,9 @@ class Ask:
         return self.account(named)
 
     async def submit(self, request: Request) -> OrderResponse:
-        return await self.door.submit(request)
+        response = await self.door.submit(request)
+        self.done = not response.refused
+        return response
 
 
 Handler = Callable[[Ask, Any], Awaitable[Reply]]
@@ -527,6 +531,16 @@ class Entry(NamedTuple):
     cost: str = REQUEST  # which allowance it counts against: see limits.py
     answer: Answer = DONE
     sent: Any = None  # the type of a body that the function reads by itself
+
+    async def reply(self, ask: Ask, said: Any) -> Reply:
+        """What the handler replies. What was done, and cannot be told now, has an unknown outcome:
+        who reads that nothing was done would ask for another order."""
+        try:
+            return await self.handler(ask, said)
+        except (HttpError, StoppedError, StoreError, TransportError) as error:
+            if ask.done and (not isinstance(error, HttpError) or error.status in (429, 503)):
+                raise unknown(f"it is done, and cannot be told: {error}") from error
+            raise
 
     def said(self, ask: Ask) -> Body | None:
         """What the request says. Raises ValidationError, naming the field: also of a query or a

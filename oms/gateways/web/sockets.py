@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from oms.errors import ValidationError
 from oms.gateways.gate import Caller, may
 from oms.gateways.web.disconnects import Disconnects, gateway_of
-from oms.gateways.web.errors import HttpError, Reply, error_reply, http_error, log_refused
+from oms.gateways.web.errors import HttpError, error_reply, http_error, log_refused
 from oms.gateways.web.events import DEPTH, HEARTBEAT
 from oms.gateways.web.frames import SOCKET, FrameProtocol, frame_of
 from oms.gateways.web.front import Ask, Door, Entry, Right, headers_of
@@ -352,7 +352,7 @@ class Client:
         self._door.allow(entry.cost, ask.client)
         kind = entry.body or entry.query
         assert kind is not None
-        reply: Reply = await entry.handler(ask, typed(kind, said.params))
+        reply = await entry.reply(ask, typed(kind, said.params))
         return {"status": reply.status, "result": reply.told}
 
     def _ask(self) -> Ask:
