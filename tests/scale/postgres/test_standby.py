@@ -25,7 +25,7 @@ psycopg = pytest.importorskip("psycopg")
 
 from tests.scale.postgres.servers import PostgresServer  # noqa: E402
 
-GONE_S_MAX = 30.0
+GONE_S_MAX = 60.0  # a process that is stopped or cut off ends by then
 
 
 class Watching(Stepped):
