@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 
 from oms.circuit import Circuit
-from oms.clock import NANOS, SystemClock
+from oms.clock import SystemClock
 from oms.errors import OutcomeUnknownError, StoppedError, StoreError, TransportError
 from oms.manager import OrderManagement
 from oms.roles.asks import Asks
@@ -23,7 +23,7 @@ from oms.roles.telling import Telling
 from oms.sections import ScaleConfig
 from oms.transport.keys import Keys
 from oms.transport.scripts import CLAIM
-from oms.transport.server import Server, check_server, warn_of_memory
+from oms.transport.server import Server, check_server, server_of, warn_of_memory
 from oms.turn.threads import Job, Worker
 
 ANSWERING = 2  # threads, beside the one for what front doors ask of their own accord
@@ -32,11 +32,6 @@ LOOK_S = 10.0  # the longest a turn may take while the journal's lock is to be l
 # So many new objects before the collector looks through them, instead of 700: most end with the
 # answers of their turn. Measured: 1.7 us an order less.
 NEW_MAX = 50_000
-
-
-def server_of(scale: ScaleConfig, group: str, *, reads: bool = False) -> Server:
-    """The Redis of a group of markets."""
-    return Server(scale.redis_url_of(group), scale.call_timeout_ns / NANOS, reads=reads)
 
 
 def check_reach(scale: ScaleConfig, group: str) -> None:

@@ -28,7 +28,7 @@ from oms.roles.waiting import STOPS, WAITING_MAX, Waiting, not_sent
 from oms.sections import ScaleConfig
 from oms.transport import wire
 from oms.transport.keys import Keys
-from oms.transport.server import Server
+from oms.transport.server import Server, server_of
 from oms.transport.wire import Question, encode
 
 ALIVE_NS = 2 * NANOS  # since the engine's last word; and how old its latest turn may be then
@@ -129,8 +129,7 @@ class Link:
         return future
 
     def server(self, *, reads: bool = False) -> Server:
-        url = self.config.redis_url_of(self.group)
-        return Server(url, self.config.call_timeout_ns / NANOS, reads=reads)
+        return server_of(self.config, self.group, reads=reads)
 
     def instrument_of(self, symbol: str) -> Instrument | None:
         return self.mirror.known.get(symbol)

@@ -29,7 +29,9 @@ from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError
 
 from oms.circuit import Circuit
+from oms.clock import NANOS
 from oms.errors import FencedError, TransportError
+from oms.sections import ScaleConfig
 from oms.transport.scripts import FENCED, Script
 from oms.transport.sentinel import client_of
 
@@ -174,6 +176,11 @@ class Server:
                 if isinstance(error, kind) and not text.startswith(code):
                     text = f"{code} {text}"
             raise ServerRefusalError(text) from error
+
+
+def server_of(scale: ScaleConfig, group: str, *, reads: bool = False) -> Server:
+    """The Redis of a group of markets."""
+    return Server(scale.redis_url_of(group), scale.call_timeout_ns / NANOS, reads=reads)
 
 
 class SideServer:

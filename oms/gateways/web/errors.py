@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 RETRY_AFTER_S = 1
 REPLAYED = {"idempotency-replayed": "true"}
 LATER = {"retry-after": str(RETRY_AFTER_S)}
+NOT_NOW = (429, 503)  # nothing was done, and may be later
+AWAY = (StoppedError, OverrunError, StoreError, TransportError)  # told as 503
 
 
 @dataclass(slots=True)
@@ -103,7 +105,7 @@ def refusal(
     field_of."""
     reason = response.reason
     status = reason.http if reason is not None else 422
-    headers = dict(LATER) if status in (429, 503) else {}
+    headers = dict(LATER) if status in NOT_NOW else {}
     if response.repeated:
         headers |= REPLAYED
     return HttpError(
@@ -181,7 +183,7 @@ def error_reply(error: BaseException, request_id: str) -> Reply:
         reason = RejectReason.MALFORMED
         status, code, number = reason.http, reason.value, reason.api
         where, message = error.field, str(error)
-    elif isinstance(error, StoppedError | OverrunError | StoreError | TransportError):
+    elif isinstance(error, AWAY):
         status, code, number, message = 503, "UNAVAILABLE", NUMBERS["UNAVAILABLE"], str(error)
         headers = dict(LATER)
     else:

@@ -31,7 +31,16 @@ from oms.gateways.gate import Caller, may
 from oms.gateways.web.bridge import Bridge, Waiting
 from oms.gateways.web.counts import Counts
 from oms.gateways.web.ends import Ends
-from oms.gateways.web.errors import HttpError, Reply, http_error, refused, unavailable, unknown
+from oms.gateways.web.errors import (
+    AWAY,
+    NOT_NOW,
+    HttpError,
+    Reply,
+    http_error,
+    refused,
+    unavailable,
+    unknown,
+)
 from oms.gateways.web.limits import (
     ADDRESS,
     CANCEL,
@@ -537,8 +546,8 @@ class Entry(NamedTuple):
         who reads that nothing was done would ask for another order."""
         try:
             return await self.handler(ask, said)
-        except (HttpError, StoppedError, StoreError, TransportError) as error:
-            if ask.done and (not isinstance(error, HttpError) or error.status in (429, 503)):
+        except (HttpError, *AWAY) as error:
+            if ask.done and (not isinstance(error, HttpError) or error.status in NOT_NOW):
                 raise unknown(f"it is done, and cannot be told: {error}") from error
             raise
 
