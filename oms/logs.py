@@ -8,8 +8,11 @@ import json
 import logging
 import logging.handlers
 import os
-import queue
 import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
@@ -19,8 +22,26 @@ from oms.config import LogConfig
 
 QUEUE_MAX = 100_000
 WAIT_S_MAX = 1.0
+WRITTEN_MAX = 1_000  # records at once
+# How long records gather until they are written together. The writer shares the interpreter with
+# the dispatcher: woken for each record it cost a small turn as much as the turn's orders did.
+GATHER_S = 0.05
 TEXT_FORMAT = "%(asctime)s %(levelname)-8s %(threadName)-12s %(name)s: %(message)s"
-Records = queue.Queue[logging.LogRecord | None]
+
+
+class TextFormatter(logging.Formatter):
+    """A line of text; the second that it begins with is put together once a second."""
+
+    def __init__(self) -> None:
+        super().__init__(TEXT_FORMAT)
+        self._second, self._text = 0, ""
+
+    def formatTime(self, record: logging.LogRecord, _format: str | None = None) -> str:  # noqa: N802
+        second = int(record.created)
+        if second != self._second:
+            self._second = second
+            self._text = time.strftime(self.default_time_format, time.localtime(second))
+        return f"{self._text},{int(record.msecs):03d}"
 
 
 class JsonFormatter(logging.Formatter):
@@ -44,63 +65,57 @@ class JsonFormatter(logging.Formatter):
 
 
 class BoundedHandler(logging.Handler):
-    """Puts records into the queue; never waits."""
+    """Puts records where the writer takes them; never waits."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._records = records
+        self.records: deque[logging.LogRecord] = deque()
+        self.filled, self.hurried = threading.Event(), threading.Event()
         self.dropped = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._records.put_nowait(record)
-        except queue.Full:
+        if len(self.records) >= QUEUE_MAX:
             self.dropped += 1
+            return
+        self.records.append(record)
+        if record.levelno >= logging.WARNING:
+            self.hurried.set()
+        if not self.filled.is_set():
+            self.filled.set()
 
 
-class Failing:
-    """What a handler could not write, for its owner to tell in one line, not in a traceback for
-    each record."""
+class LogFile(logging.handlers.RotatingFileHandler):
+    """The file: `maxBytes` and the line that passes it, then a new one."""
 
-    failure: BaseException | None = None
-    told = False  # the failures since the last success are told
+    told = False  # why it could not be written
 
-    def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802
-        self.failure = sys.exc_info()[1]
-
-
-class LogFile(Failing, logging.handlers.RotatingFileHandler):
-    def shouldRollover(self, _record: logging.LogRecord) -> bool:  # noqa: N802
-        """By what is written: only to know how long a record is, the base class formats it once
-        more, half of what a line of the log costs."""
-        return self.stream is not None and self.stream.tell() >= self.maxBytes
-
-
-class Console(Failing, logging.StreamHandler):  # type: ignore[type-arg]
-    pass
+    def write(self, lines: Sequence[str]) -> None:
+        """All lines, with as few writes as there are files. Raises OSError."""
+        stream = self.stream = self.stream or self._open()  # none: the last one was not opened
+        size, begin = stream.tell(), 0
+        for end, line in enumerate(lines, 1):
+            size += len(line) if line.isascii() else len(line.encode())
+            if size >= self.maxBytes:
+                _put(stream, lines[begin:end])
+                self.doRollover()
+                stream, size, begin = self.stream, 0, end
+        _put(stream, lines[begin:])
 
 
 class LogWriter:
-    """The job that formats and writes; a handler that fails does not stop the others."""
+    """The job that formats and writes; a console that fails does not stop the file, nor the other
+    way round."""
 
     def __init__(self, config: LogConfig, directory: Path, console: TextIO | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / "order_management.log"
-        self._records: Records = queue.Queue(QUEUE_MAX)
-        self._handlers: list[LogFile | Console] = [
-            LogFile(
-                self.path,
-                maxBytes=config.rotate_bytes,
-                backupCount=config.rotate_files,
-                encoding="utf-8",
-            )
-        ]
-        if console is not None:
-            self._handlers.append(Console(console))
-        formatter = JsonFormatter() if config.json else logging.Formatter(TEXT_FORMAT)
-        for handler in self._handlers:
-            handler.setFormatter(formatter)
-        self._bounded = BoundedHandler(self._records)
+        self._file = LogFile(
+            self.path, maxBytes=config.rotate_bytes, backupCount=config.rotate_files,
+            encoding="utf-8",
+        )  # fmt: skip
+        self._console = console
+        self._formatter = JsonFormatter() if config.json else TextFormatter()
+        self._bounded = BoundedHandler()
         self._reported = 0
         self._root = logging.getLogger("oms")
         self._before = self._root.level, self._root.propagate
@@ -109,58 +124,75 @@ class LogWriter:
         self._root.addHandler(self._bounded)
 
     def step(self) -> None:
-        """Write one record, or wait for one."""
-        try:
-            record = self._records.get(timeout=WAIT_S_MAX)
-        except queue.Empty:
+        """Wait for a record, and until others have gathered; write them all. A warning, and what is
+        before it, is written at once."""
+        bounded = self._bounded
+        if not bounded.filled.wait(WAIT_S_MAX):
             return
-        self._write(record)
-        dropped = self._bounded.dropped
-        if dropped > self._reported and self._records.empty():
-            self._reported = dropped
-            self._root.warning("log records dropped because the log queue was full: %d", dropped)
+        bounded.hurried.wait(GATHER_S)
+        bounded.hurried.clear()
+        bounded.filled.clear()  # first: what comes from here on sets it again
+        self._write_all()
+        if bounded.dropped > self._reported:
+            self._reported = bounded.dropped
+            self._root.warning(
+                "log records dropped because the log queue was full: %d", self._reported
+            )
 
     def finish(self) -> None:
         self._root.removeHandler(self._bounded)
         level, self._root.propagate = self._before
         self._root.setLevel(level)
-        while not self._records.empty():
-            self._write(self._records.get_nowait())
-        for handler in self._handlers:
-            with suppress(OSError):  # on a full disk the last lines are lost, the stop is not
-                handler.close()
+        self._write_all()
+        with suppress(OSError):  # on a full disk the last lines are lost, the stop is not
+            self._file.close()
 
     def wake(self) -> None:
+        self._bounded.hurried.set()
+        self._bounded.filled.set()
+
+    def _write_all(self) -> None:
+        records = self._bounded.records
+        while records:
+            some = [records.popleft() for _ in range(min(WRITTEN_MAX, len(records)))]
+            self._write([self._line(record) for record in some])
+
+    def _line(self, record: logging.LogRecord) -> str:
         try:
-            self._records.put_nowait(None)
-        except queue.Full:
-            return  # full means that the writer is not waiting
+            return f"{self._formatter.format(record)}\n"
+        except Exception as error:  # whoever logged it made a mistake: the log goes on
+            return f"a record of {record.name} cannot be put into words: {error!r}\n"
 
-    def _write(self, record: logging.LogRecord | None) -> None:
-        if record is None:
+    def _write(self, lines: Sequence[str]) -> None:
+        try:
+            self._file.write(lines)
+            self._file.told = False
+        except OSError as error:
+            if not self._file.told:  # one line for all until it can be written again
+                self._file.told = True
+                with suppress(OSError, ValueError):
+                    sys.stderr.write(f"order_management: log not written: {error}\n")
+        console = self._console
+        if console is None:
             return
-        for handler in tuple(self._handlers):
-            handler.failure = None
-            handler.handle(record)
-            if handler.failure is None:
-                handler.told = False
-            elif not handler.told:
-                handler.told = True
-                self._tell(handler, handler.failure)
+        try:
+            _put(console, lines)
+        except (OSError, ValueError) as error:  # whoever read it has gone, for good
+            self._console = None
+            _to_nowhere(console)
+            self._write([self._told_of_console(error)])
 
-    def _tell(self, handler: "LogFile | Console", failure: BaseException) -> None:
-        """One line, where it can be read: of the console in the log, of the log on stderr."""
-        if isinstance(handler, LogFile):
-            with suppress(OSError, ValueError):
-                sys.stderr.write(f"order_management: log not written: {failure}\n")
-            return
-        self._handlers.remove(handler)  # whoever read it has gone, for good
-        _to_nowhere(handler.stream)
-        # Not by way of the queue: a stop may have closed it.
+    def _told_of_console(self, error: Exception) -> str:
+        """Not by way of the records: a stop may have closed it."""
         text, where = "console: %s; it gets no more lines", (__file__, 0)
-        self._write(
-            self._root.makeRecord(__name__, logging.WARNING, *where, text, (failure,), None)
+        return self._line(
+            self._root.makeRecord(__name__, logging.WARNING, *where, text, (error,), None)
         )
+
+
+def _put(stream: TextIO, lines: Sequence[str]) -> None:
+    stream.write("".join(lines))
+    stream.flush()
 
 
 def _to_nowhere(stream: TextIO) -> None:

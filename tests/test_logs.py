@@ -53,7 +53,7 @@ def test_a_log_that_cannot_be_written_is_one_line_on_stderr(tmp_path, capsys, mo
     # given a log file that fails when it is told to
     logger, fails = logging.getLogger("oms"), [True]
     writer = LogWriter(LogConfig(level="INFO"), tmp_path)
-    file = writer._handlers[0]
+    file = writer._file
     write = file.stream.write
 
     def write_unless_full(text):

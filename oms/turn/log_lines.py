@@ -17,6 +17,7 @@ from oms.turn.actions import command_of
 log = logging.getLogger(__name__)
 
 LOGGED_REPORTS_MAX = 8
+WHERE = __file__, 0
 ANSWERS = (  # of which the price that was asked is told
     ACCEPTED, ResponseType.PENDING_NEW.value, ResponseType.REJECTED.value,
     ResponseType.REPLACED.value, ResponseType.PENDING_REPLACE.value,
@@ -40,13 +41,13 @@ def log_turn(
     for each in reports:
         place = each.request_seq - first_seq
         line = lines[place] if 0 <= place < len(lines) else ()
-        log.info(
-            "%s", LogLine(each, line, instruments.get(each.symbol)),
-            extra={
-                "order_id": each.order_id, "account": each.account,
-                "client_order_id": each.client_order_id, "journal_seq": each.journal_seq,
-            },
-        )  # fmt: skip
+        told = LogLine(each, line, instruments.get(each.symbol))
+        ids = {
+            "order_id": each.order_id, "account": each.account,
+            "client_order_id": each.client_order_id, "journal_seq": each.journal_seq,
+        }  # fmt: skip
+        # Which line of this file logs it needs no search through the stack.
+        log.handle(log.makeRecord(__name__, logging.INFO, *WHERE, "%s", (told,), None, None, ids))
 
 
 class LogLine:
