@@ -24,7 +24,8 @@ DOORS = {  # what only these may use
     "time": {"clock.py"},
     "configparser": {"config_text.py"},
     "sqlite3": {
-        "stores/archiving.py", "stores/schema.py", "stores/sqlite.py", "stores/sqlite_errors.py",
+        "stores/archiving.py", "stores/inserts.py", "stores/schema.py", "stores/sqlite.py",
+        "stores/sqlite_errors.py",
     },
     "fcntl": {"stores/lock.py"},
     "socket": {

@@ -313,7 +313,7 @@ class PostgresStorage(SqlStore):
                 self._db.execute(SET_VERSION, (VERSION,))
                 self._holdings.forget()
                 for claims, reports, noted in turns:
-                    self._write_rows(INSERT_CLAIM, claims)
+                    self._write_rows(INSERT_CLAIM.one, claims)
                     self._insert(reports)
                     self._keep(noted.seq, reports)
                     self.note(noted)
@@ -344,7 +344,7 @@ class PostgresStorage(SqlStore):
             self._copy(COPY_CLAIMS, CLAIM_KINDS, claims)
         except psycopg.errors.UniqueViolation:
             self._run("ROLLBACK TO claims")
-            return self._write_rows(INSERT_CLAIM, claims) == len(claims)
+            return self._write_rows(INSERT_CLAIM.one, claims) == len(claims)
         except psycopg.Error as error:
             raise translated(error, "writing ids") from error
         return True

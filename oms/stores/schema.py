@@ -22,6 +22,7 @@ from oms.reports import (
     Report,
 )
 from oms.stores import EXECUTIONS, JournalRecord
+from oms.stores.inserts import insert_of
 from oms.stores.listed import COLUMNS
 from oms.stores.views import CHANGE, FILL, VIEWS, word
 
@@ -144,8 +145,8 @@ def upsert(table: str, names: Sequence[str], key: int) -> str:
 DROP_PARTS = """DELETE FROM snapshot_parts WHERE rowid IN (SELECT rowid FROM snapshot_parts
     WHERE parts_id <> ? AND parts_id NOT IN (SELECT parts_id FROM snapshots) LIMIT 8)"""
 
-INSERT_CLAIM = "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-INSERT_REPORT = f"INSERT INTO reports VALUES ({', '.join('?' * STORED)})"
+INSERT_CLAIM = insert_of("orders", 7, " ON CONFLICT DO NOTHING")
+INSERT_REPORT = insert_of("reports", STORED)
 # So that a report about no order of its own is in the view, too; no client has such an id.
 INSERT_STAND_IN = (
     "INSERT INTO orders SELECT seq, account, char(10) || seq, symbol, side, '', 0 FROM "

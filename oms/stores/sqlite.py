@@ -46,6 +46,7 @@ from oms.stores.high_water import (
     loss_of,
     remains_of,
 )
+from oms.stores.inserts import insert_all
 from oms.stores.private import keep_private
 from oms.stores.schema import (
     ALL_CHANGES,
@@ -296,7 +297,7 @@ class PersistentStorage(SqlStore):
         for statement in (*TABLES, *KEPT.values(), *ALL_VIEWS.values()):
             db.execute(statement)
         for claims, reports, noted in turns:
-            db.executemany(INSERT_CLAIM, claims)
+            insert_all(db, INSERT_CLAIM, claims)
             self._insert([
                 self._named(r) if r.type in NAMED_OTHERWISE else r
                 for r in self._not_archived(reports)
@@ -348,8 +349,7 @@ class PersistentStorage(SqlStore):
 
     def claim(self, claims: Sequence[Claim]) -> bool:
         try:
-            db = self._connection or self._db
-            return db.executemany(INSERT_CLAIM, claims).rowcount == len(claims)
+            return insert_all(self._connection or self._db, INSERT_CLAIM, claims) == len(claims)
         except sqlite3.Error as error:
             raise translated(error, "writing ids") from error
 
@@ -364,7 +364,7 @@ class PersistentStorage(SqlStore):
 
     def _insert(self, reports: Sequence[Report]) -> None:
         db = self._connection or self._db
-        db.executemany(INSERT_REPORT, [report[:STORED] for report in reports])
+        insert_all(db, INSERT_REPORT, [report[:STORED] for report in reports])
         if not NAMED_OTHERWISE.isdisjoint(map(type_of, reports)):
             others = [report for report in reports if report.type in NAMED_OTHERWISE]
             db.executemany(
