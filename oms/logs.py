@@ -10,7 +10,6 @@ import logging.handlers
 import os
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -30,17 +29,16 @@ TEXT_FORMAT = "%(asctime)s %(levelname)-8s %(threadName)-12s %(name)s: %(message
 
 
 class TextFormatter(logging.Formatter):
-    """A line of text; the second that it begins with is put together once a second."""
+    """A line of text; the second that it begins with is put into words once."""
 
     def __init__(self) -> None:
         super().__init__(TEXT_FORMAT)
-        self._second, self._text = 0, ""
+        self._second, self._text = -1, ""
 
     def formatTime(self, record: logging.LogRecord, _format: str | None = None) -> str:  # noqa: N802
         second = int(record.created)
         if second != self._second:
-            self._second = second
-            self._text = time.strftime(self.default_time_format, time.localtime(second))
+            self._second, self._text = second, super().formatTime(record).rpartition(",")[0]
         return f"{self._text},{int(record.msecs):03d}"
 
 
