@@ -48,7 +48,7 @@ ACCOUNT_SETTINGS = ("tier", "stp_group")
 LEAST = ("quantity_min", "notional_min")  # limits that say how little an order may be for
 
 
-class Asked(NamedTuple):
+class OperatorLine(NamedTuple):
     """What an OPERATOR line says, but for who asks."""
 
     scope: Scope
@@ -346,13 +346,13 @@ class Operations:
 
     def _operate(self, seq: int, line: Line) -> None:
         """Do what the line says; whoever asked is told what came of it."""
-        asked, reason = Asked(Scope(line[4]), *line[5:9]), self.why_not(line)
+        asked, reason = OperatorLine(Scope(line[4]), *line[5:9]), self.why_not(line)
         told = "" if reason else self._actions[line[3]](asked)
         self._answer(seq, line, asked.symbol, reason, told)
 
     def why_not(self, line: Line) -> str:
         """Why an operator's request cannot be obeyed; nothing is done."""
-        desk, asked, action = self._desk, Asked(Scope(line[4]), *line[5:9]), line[3]
+        desk, asked, action = self._desk, OperatorLine(Scope(line[4]), *line[5:9]), line[3]
         if asked.symbol and asked.symbol not in desk.instruments:
             return f"{SYMBOL_UNKNOWN}: symbol={asked.symbol}"
         if asked.scope is Scope.GROUP and action != OperatorAction.SET_LIMIT:
@@ -376,7 +376,7 @@ class Operations:
             return f"{INVALID}: name={asked.name}, expected tier or stp_group of an ACCOUNT"
         return self._unknown(action, asked) if desk.rules > 1 else ""
 
-    def _unknown(self, action: str, asked: Asked) -> str:
+    def _unknown(self, action: str, asked: OperatorLine) -> str:
         """Why the value names nothing that there is; what there is is told."""
         desk, name, value = self._desk, asked.name, asked.value
         if not value:
@@ -395,7 +395,7 @@ class Operations:
                     return f"{INVALID}: restricted_symbols={symbol}, expected some of {known}"
         return ""
 
-    def _set_trading(self, asked: Asked) -> str:
+    def _set_trading(self, asked: OperatorLine) -> str:
         """Of a symbol, HALTED halts its market, and the others let it go on."""
         state, engine = Trading(asked.value), self._desk.engine
         if not asked.symbol or state is not Trading.HALTED or engine is None:
@@ -420,12 +420,12 @@ class Operations:
                 engine.phases.reopen_crossed(market)
             self._desk.cascade()
 
-    def _set_risk(self, asked: Asked, state: Trading) -> None:
+    def _set_risk(self, asked: OperatorLine, state: Trading) -> None:
         """Nobody new comes in where trading is HALTED, not even to wait."""
         self._desk.risk.set_trading(asked.scope, asked.target, state, asked.why)
         self._desk.risk.watch(self._executions.orders.values())
 
-    def _kill(self, asked: Asked) -> str:
+    def _kill(self, asked: OperatorLine) -> str:
         """Halt, and cancel what is open; it lasts until trading is set to ACTIVE."""
         self._set_risk(asked, Trading.HALTED)
         code = RejectReason.KILL_SWITCH.value
@@ -436,7 +436,7 @@ class Operations:
             engine.phases.halt(engine.markets[asked.symbol])
         return f"trading=HALTED, {told}"
 
-    def _force_phase(self, asked: Asked) -> str:
+    def _force_phase(self, asked: OperatorLine) -> str:
         phase, engine = Phase(asked.value), self._desk.engine
         assert engine is not None
         for symbol in [asked.symbol] if asked.symbol else list(engine.markets):
@@ -448,14 +448,14 @@ class Operations:
         self._review()
         return f"phase={phase}"
 
-    def _set_limit(self, asked: Asked) -> str:
+    def _set_limit(self, asked: OperatorLine) -> str:
         scope = Scope.ACCOUNT if asked.scope is Scope.ALL else asked.scope
         self._desk.risk.set_limit(scope, asked.target, asked.name, asked.value)
         self._desk.risk.watch(self._executions.orders.values())
         told = f"{asked.name}={asked.value or 'as configured'}"
         return told + self._worth_nothing(asked.symbol) if asked.name in LEAST else told
 
-    def _set_account(self, asked: Asked) -> str:
+    def _set_account(self, asked: OperatorLine) -> str:
         settings = self._desk.account_settings.setdefault(asked.target, {})
         settings.pop(asked.name, None)
         if asked.value:

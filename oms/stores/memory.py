@@ -21,7 +21,7 @@ from oms.stores import (
     COMMAND_DONE,
     EXECUTIONS,
     LOOKED_AT_MAX,
-    Asked,
+    AskedOrder,
     Claim,
     JournalRecord,
     MovedPage,
@@ -151,7 +151,7 @@ class MemoryStore:
             return []
         return self.reports_of(told.order_id)
 
-    def find_asked(self, order_ids: Sequence[int]) -> list[Asked]:
+    def find_asked(self, order_ids: Sequence[int]) -> list[AskedOrder]:
         return [
             asked_in(claim, self.line_of, [
                 (each.code, each.request_seq, each.reason,

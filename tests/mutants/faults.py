@@ -389,12 +389,12 @@ VIEWS = [
         "if tier in before - after:", "if False:", ("listings",),
     ),
     Fault(
-        "busts that were archived are forgotten", "stores/questions.py",
+        "busts that were archived are forgotten", "stores/sql_reader.py",
         "self._archives.merged(own, lambda file: file.change_reports(start_ns))", "own",
         ("archived_trades",),
     ),
     Fault(
-        "a bust forgets the archived trades of its account", "stores/questions.py",
+        "a bust forgets the archived trades of its account", "stores/sql_reader.py",
         "lambda file: file.executions_of(key)", "lambda file: iter(())", ("archived_trades",),
     ),
 ]  # fmt: skip

@@ -1,6 +1,6 @@
-"""Questions: what is asked of a store that keeps its tables in a database, in one SQL.
+"""SqlReader: every question of a store that keeps its tables in a database, in one SQL.
 
-Flow:  store -> [questions] -> rows -> reports, lines, trades
+Flow:  store -> [sql_reader] -> rows -> reports, lines, trades
 What the database says is what its own rows and its archives say together: see archives.py.
 Owner: the connection's owner. A question that any thread may ask (`find_...`) is asked through
        another connection, which the store makes.
@@ -34,7 +34,7 @@ from oms.requests.codec import FUNDS, Line, decode_all
 from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import (
     LOOKED_AT_MAX,
-    Asked,
+    AskedOrder,
     Claim,
     JournalRecord,
     MovedPage,
@@ -91,7 +91,7 @@ from oms.stores.views import NOW, instrument_at
 CANCEL_REJECTED = "CANCEL_REJECTED"
 
 
-class Questions(ABC):
+class SqlReader(ABC):
     """Every question of `Store`, asked of one connection; and those asked of an archive."""
 
     def __init__(self) -> None:
@@ -106,11 +106,11 @@ class Questions(ABC):
         return self._rows(query, arguments)
 
     @abstractmethod
-    def _read_only_one(self) -> AbstractContextManager["Questions"]:
+    def _read_only_one(self) -> AbstractContextManager["SqlReader"]:
         """A connection of its own, read-only, so that any thread may ask and no writer waits."""
 
     @abstractmethod
-    def at_one_instant(self) -> AbstractContextManager["Questions"]:
+    def at_one_instant(self) -> AbstractContextManager["SqlReader"]:
         """A connection for one question that takes a while, so that nobody else waits for it:
         trades, and what became of them, as of one instant."""
 
@@ -391,12 +391,12 @@ class Questions(ABC):
             return []
         return self.reports_of(told.order_id)
 
-    def find_asked(self, order_ids: Sequence[int]) -> list[Asked]:
+    def find_asked(self, order_ids: Sequence[int]) -> list[AskedOrder]:
         with self._read_only_one() as reader:
             found = [reader._asked(order_id) for order_id in order_ids]
         return [each for each in found if each is not None]
 
-    def _asked(self, order_id: int) -> Asked | None:
+    def _asked(self, order_id: int) -> AskedOrder | None:
         claim = self._one(SELECT_ORDER, order_id)
         if claim is None:
             return None
