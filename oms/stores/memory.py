@@ -236,8 +236,7 @@ class MemoryStore:
 
     def _scales(self, symbol: str, seq: int = SEQUENCE_MAX) -> tuple[int, int, int]:
         """Of the price, the quantity and the quote asset, as they were then."""
-        instrument = self._instrument(symbol, seq)
-        return instrument.price_scale, instrument.quantity_scale, instrument.quote_scale
+        return self._instrument(symbol, seq).scales
 
     def find_lines(self, seqs: Sequence[int]) -> list[Line]:
         return [self.line_of(seq) for seq in seqs]
