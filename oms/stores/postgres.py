@@ -35,6 +35,7 @@ from oms.positions import CHANGES, fill_of
 from oms.reports import STORED, Report, type_of
 from oms.stores import Claim, JournalRecord, Snapshot, Turn
 from oms.stores.postgres_link import (
+    closed_if_failed,
     connect,
     lock_key,
     one_line,
@@ -124,31 +125,18 @@ class PostgresStorage(SqlStore):
 
     # --- opening and closing ---
 
-    def __enter__(self) -> "PostgresStorage":
-        self.open()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def open(self) -> None:
         """Raises StoreError; DataInUseError if another engine has the lock."""
         if self._connection is not None:
             return
         self._connection = self._connect("oms reader" if self._read_only else "oms engine")
-        try:
+        with closed_if_failed(self._drop, f"{self}: cannot be used"):
             if self._read_only:
                 self._check_version()
             else:
                 self._set_commits()
                 self._take_lock()
                 self._begin()
-        except psycopg.Error as error:
-            self._drop()
-            raise StoreError(f"{self}: cannot be used: {one_line(error)}") from error
-        except BaseException:
-            self._drop()
-            raise
 
     def stand_by(self, should_stop: Callable[[], bool], follow: Callable[[], bool]) -> bool:
         """Wait until the engine that writes has gone; False if it was told to stop. The store is
@@ -192,7 +180,7 @@ class PostgresStorage(SqlStore):
 
     def _connect(self, name: str) -> psycopg.Connection[Any]:
         link = connect(self.dsn, name)
-        try:
+        with closed_if_failed(link.close, f"{self}: cannot be used"):
             for setting in SETTINGS:
                 link.execute(setting)
             use_schema(link, self.schema)
@@ -201,12 +189,6 @@ class PostgresStorage(SqlStore):
                     f"{self}: a pooler stands between, and a lock would be of its connection, not "
                     "of the engine's: expected the server itself"
                 )
-        except psycopg.Error as error:
-            link.close()
-            raise StoreError(f"{self}: cannot be used: {one_line(error)}") from error
-        except StoreError:
-            link.close()
-            raise
         return link
 
     def _set_commits(self) -> None:

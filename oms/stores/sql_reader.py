@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import chain, groupby, islice
-from typing import Any
+from typing import Any, Self
 
 from oms.errors import JournalError
 from oms.positions import (
@@ -131,6 +131,13 @@ class SqlReader(ABC):
 
     @abstractmethod
     def close(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @abstractmethod
     def snapshots(self) -> list[Snapshot]:
