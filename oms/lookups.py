@@ -192,7 +192,8 @@ class Lookups(Questions):
         order_ids = _checked_ids(order_ids)
         known = self.publisher.instruments
         found = self.store.find_asked([each for each in order_ids if 0 < each <= SEQUENCE_MAX])
-        return {each.claim[0]: details_of(each, known) for each in found}
+        details = [details_of(each, known) for each in found]
+        return {each.order_id: each for each in details}
 
     def details_for(self, responses: Sequence[OrderResponse]) -> list[OrderDetails | None]:
         if type(responses) not in (list, tuple) or any(

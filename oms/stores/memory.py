@@ -167,8 +167,8 @@ class MemoryStore:
         self, account: str, symbol: str, side: str, before: int, limit: int
     ) -> OrderIds:
         found = [
-            seq for seq, claim in list(self._orders.items())
-            if claim[1] == account and symbol in ("", claim[3]) and side in ("", claim[4])
+            seq for seq, owner, _, of_symbol, of_side, _, _ in list(self._orders.values())
+            if owner == account and symbol in ("", of_symbol) and side in ("", of_side)
             and seq < before
         ]  # fmt: skip
         ids = sorted(found, reverse=True)[:limit]

@@ -431,10 +431,9 @@ class PostgresStorage(SqlStore):
     def records(self, after_seq: int = 0) -> Iterator[JournalRecord]:
         """A page at a time, and larger ones for who goes on: there may be millions."""
         query, page = SELECT_RECORD + "WHERE last_seq > ? ORDER BY last_seq LIMIT ?", PAGE_MIN
-        while rows := list(self._rows(query, (after_seq, page))):
-            for row in rows:
-                yield JournalRecord._make(row)
-            after_seq, page = rows[-1][1], min(2 * page, PAGE_MAX)
+        while records := [JournalRecord._make(row) for row in self._rows(query, (after_seq, page))]:
+            yield from records
+            after_seq, page = records[-1].last_seq, min(2 * page, PAGE_MAX)
 
     def _executions(self, symbols: Collection[str], first: int, before: int) -> Iterator[Report]:
         """A stretch of reports at a time, and longer ones for who goes on: who asks for the latest
@@ -442,16 +441,14 @@ class PostgresStorage(SqlStore):
         """
         stretch = STRETCH_MIN
         while before > first:
-            found = self._one(BACK, before, stretch)
-            begin = max(first, found[0]) if found is not None else first
+            begin = max(first, self._number(BACK, before, stretch))
             yield from super()._executions(symbols, begin, before)
             before, stretch = begin, min(2 * stretch, STRETCH_MAX)
 
     def inspect(self) -> tuple[int, int]:
         """What a start asks: how many claims and reports there are."""
-        found = self._one(COUNT_ALL)
-        assert found is not None
-        return found[0], found[1]
+        [(claims, reports)] = self._rows(COUNT_ALL, ())
+        return claims, reports
 
     def _to_read(self) -> "PostgresStorage":
         return PostgresStorage(self.dsn, schema=self.schema, read_only=True)

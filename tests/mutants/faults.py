@@ -79,11 +79,11 @@ JOURNAL = [
 IDS = [
     Fault(
         "a repeated request is done again", "turn/intake.py",
-        "                if first != claim[0]:", "                if False:", ("idempotency",),
+        "                if first != seq:", "                if False:", ("idempotency",),
     ),
     Fault(
         "other content under a used id is a repeat", "turn/intake.py",
-        "same = content_hash in (claim[-1], CONTENT_UNKNOWN)", "same = True", ("idempotency",),
+        "same = content_hash in (content, CONTENT_UNKNOWN)", "same = True", ("idempotency",),
     ),
     Fault(
         "accounts share their ids", "stores/schema.py",
