@@ -24,9 +24,9 @@ from oms.desk.waiting import OrderQueue
 from oms.enums import OrderState, OrderType, Phase, ResponseType, Side, TimeInForce
 from oms.exchange.accounts import Ledger
 from oms.exchange.executions import Executions
-from oms.exchange.market import Admission, admission
 from oms.exchange.matching import MatchingEngine
 from oms.exchange.order import Change, Order, Terms, told_scales
+from oms.exchange.phases import Admission, admission
 from oms.exchange.risk import Risk
 from oms.instruments import Instrument
 from oms.money import to_text

@@ -254,7 +254,7 @@ MATCHING = [
         ("calls",),
     ),
     Fault(
-        "a call is extended again and again", "exchange/market.py",
+        "a call is extended again and again", "exchange/phases.py",
         "market.extended = True", "market.extended = False", ("calls",),
     ),
     Fault(
