@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from oms.clock import NEVER, Instant, utc_text
 from oms.desk.access import Access
 from oms.desk.changes import Changes, display_reason
+from oms.desk.configured import Configured
 from oms.desk.listings import Listings
 from oms.desk.operations import Operations
 from oms.desk.venue_reports import VenueReports
@@ -125,6 +126,7 @@ class Desk:
         self.changes = Changes(self)
         self.listings = Listings(self)
         self.access = Access(self)
+        self.configured = Configured(self)
         self.operations = Operations(self)
         self.venue_reports = VenueReports(self)
         self._handlers: dict[str, Callable[[int, Line, int, int], None]] = {

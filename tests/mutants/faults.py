@@ -235,7 +235,7 @@ MATCHING = [
         "if self._risk.reduces_only(order):", ("recorded",),
     ),
     Fault(
-        "rules number 2 count what is delisted", "desk/operations.py",
+        "rules number 2 count what is delisted", "desk/configured.py",
         "if desk.rules < 3:  # what was held", "if desk.rules < 2:  # what was held", ("recorded",),
     ),
     Fault(
