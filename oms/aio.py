@@ -16,7 +16,6 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from types import TracebackType
 from typing import Generic, TypeVar, overload
 
 from oms.answers import DryRun
@@ -192,12 +191,7 @@ class Stream(Generic[T]):
             self._oms.add_listener(self._put)  # type: ignore[arg-type]
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._let_go()
         with self._lock:
             self._events.clear()

@@ -167,6 +167,11 @@ class Instrument:
         return lots
 
     @property
+    def scales(self) -> tuple[int, int, int]:
+        """Of price, quantity and quote asset."""
+        return self.price_scale, self.quantity_scale, self.quote_scale
+
+    @property
     def tick_size_text(self) -> str:
         return to_text(self.tick_size, self.price_scale)
 

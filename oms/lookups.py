@@ -9,7 +9,6 @@ from concurrent.futures import Future
 from contextlib import suppress
 from datetime import tzinfo
 from decimal import Decimal
-from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
 from threading import get_ident
@@ -193,7 +192,8 @@ class Lookups(Questions):
         order_ids = _checked_ids(order_ids)
         known = self.publisher.instruments
         found = self.store.find_asked([each for each in order_ids if 0 < each <= SEQUENCE_MAX])
-        return {each.claim[0]: details_of(each, known) for each in found}
+        details = [details_of(each, known) for each in found]
+        return {each.order_id: each for each in details}
 
     def details_for(self, responses: Sequence[OrderResponse]) -> list[OrderDetails | None]:
         if type(responses) not in (list, tuple) or any(
@@ -412,17 +412,9 @@ class Lookups(Questions):
 
     def get_prices(self, symbol: str) -> Prices:
         """Last, mid and volume-weighted average price."""
-        bid, ask = self.best_bid_ticks(symbol), self.best_ask_ticks(symbol)
-        trades = self.recent_trades(symbol)
-        lots = sum(trade.quantity_lots for trade in trades)
-        value = sum(trade.price_ticks * trade.quantity_lots for trade in trades)
-        return Prices(
-            symbol,
-            trades[-1].price_ticks if trades else None,
-            Fraction(bid + ask, 2) if bid is not None and ask is not None else None,
-            Fraction(value, lots) if lots else None,
-            self.publisher.instruments[symbol].price_scale,
-        )
+        bids, asks = self.get_depth_ticks(symbol, 1)
+        scale = self.publisher.instruments[symbol].price_scale
+        return Prices.of(symbol, bids, asks, self.recent_trades(symbol), scale)
 
     def candles(
         self, symbol: str, width: str, start: Moment, end: Moment | None = None,

@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from threading import get_ident
-from types import TracebackType
 from typing import Any
 
 from oms.clock import NANOS, Clock, ManualClock, SystemClock, pause
@@ -266,12 +265,7 @@ class OrderManagement(Lookups):
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _thread_died(self, name: str, error: BaseException) -> None:

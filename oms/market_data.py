@@ -8,7 +8,7 @@ are read. What is stored are whole numbers, under names that end in ticks, lots 
 scale: how many decimals they have.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -324,6 +324,22 @@ class Prices:
     mid_ticks: Fraction | None
     vwap_ticks: Fraction | None
     price_scale: int = 0
+
+    @classmethod
+    def of(
+        cls, symbol: str, bids: Sequence[Level], asks: Sequence[Level],
+        trades: Sequence[TradePrint], price_scale: int,
+    ) -> "Prices":  # fmt: skip
+        """bids, asks: the best first. trades: as they stand, oldest first."""
+        lots = sum(trade.quantity_lots for trade in trades)
+        value = sum(trade.price_ticks * trade.quantity_lots for trade in trades)
+        return cls(
+            symbol,
+            trades[-1].price_ticks if trades else None,
+            Fraction(bids[0][0] + asks[0][0], 2) if bids and asks else None,
+            Fraction(value, lots) if lots else None,
+            price_scale,
+        )
 
     @property
     def last(self) -> Decimal | None:

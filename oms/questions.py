@@ -2,8 +2,8 @@
 
 Flow:  gateway, caller -> [questions] -> Lookups, in the process that has the orders
                                       -> RemoteOrders -> Redis -> Lookups of an engine
-Each of them only looks: so an api may ask an engine any of them, by name (roles/questions.py). What
-is answered at once comes from what is published or stored; a Future is answered between two turns.
+Each of them only looks: so an api may ask an engine any of them, by name (roles/marshalling.py).
+What is answered at once comes from what is published or stored; a Future is answered between turns.
 """
 
 from abc import ABC, abstractmethod

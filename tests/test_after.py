@@ -81,7 +81,7 @@ def test_reports_of_an_account_and_trades_of_a_symbol_come_as_they_were_told(oms
 def test_what_lies_too_far_back_is_not_looked_for(oms, monkeypatch):
     """The bound counts everybody's reports, not the account's alone."""
     reports, _, seq = trade(oms, 40)
-    for module in ("oms.stores.memory", "oms.stores.questions"):
+    for module in ("oms.stores.memory", "oms.stores.sql_reader"):
         monkeypatch.setattr(f"{module}.LOOKED_AT_MAX", len(reports) - 1)
     stored = len(list(oms.store.all_reports()))
     assert stored == len(reports)

@@ -132,8 +132,8 @@ def test_a_page_that_cannot_be_is_refused(oms, given):
 
 def test_an_account_with_many_ids_is_paged_all_the_same(tmp_path, monkeypatch):
     """Its latest orders are looked for among the latest of all: a look is bounded."""
-    monkeypatch.setattr("oms.stores.questions.BY_ACCOUNT_MAX", 5)
-    monkeypatch.setattr("oms.stores.questions.SCANNED_MAX", 8)
+    monkeypatch.setattr("oms.stores.sql_reader.BY_ACCOUNT_MAX", 5)
+    monkeypatch.setattr("oms.stores.sql_reader.SCANNED_MAX", 8)
     with OrderManagement(config_of(instruments=GRID), directory=tmp_path) as oms:
         mine = []
         for number in range(12):

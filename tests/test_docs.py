@@ -15,7 +15,7 @@ from oms import aio, errors
 from oms.cli import build_parser, with_command
 from oms.config import CONFIG_PATH
 from oms.enums import OrderState, OrderType, PostOnly, SelfTrade, TimeInForce
-from oms.exchange.market import ADMISSIONS
+from oms.exchange.phases import ADMISSIONS
 from oms.manager import OrderManagement
 from oms.reports import ROW_COLUMNS
 from oms.requests import FundsAction, OperatorAction, OrderTerms

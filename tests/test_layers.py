@@ -36,8 +36,8 @@ DOORS = {  # what only these may use
     "asyncio": {
         "aio.py", "client/client.py", "client/orders.py", "client/sockets.py", "client/streams.py",
         "gateways/web/bridge.py", "gateways/web/candles.py",
-        "gateways/web/connections.py", "gateways/web/disconnects.py", "gateways/web/ends.py",
-        "gateways/web/frames.py", "gateways/web/front.py", "gateways/web/guard.py",
+        "gateways/web/connections.py", "gateways/web/disconnects.py", "gateways/web/door.py",
+        "gateways/web/ends.py", "gateways/web/frames.py", "gateways/web/guard.py",
         "gateways/web/hub.py", "gateways/web/lines.py", "gateways/web/server.py",
         "gateways/web/sockets.py", "gateways/web/watching.py",
     },

@@ -152,7 +152,7 @@ def test_a_page_that_cannot_be_is_refused(oms, given_):
 
 
 def test_a_look_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr("oms.stores.questions.SCANNED_MAX", 3)
+    monkeypatch.setattr("oms.stores.sql_reader.SCANNED_MAX", 3)
     with OrderManagement(CONFIG, directory=tmp_path) as oms:
         begin(oms)
         for number in range(5):

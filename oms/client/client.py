@@ -15,7 +15,6 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import asynccontextmanager
-from types import TracebackType
 
 from oms.answers import DryRun
 from oms.client.accounts import AccountQuestions
@@ -98,12 +97,7 @@ class Client(AccountQuestions, MarketQuestions, OperatorQuestions):
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     # --- requests ---

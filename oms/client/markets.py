@@ -5,7 +5,6 @@ Flow:  caller -> [markets] -> server -> told -> caller
 
 from concurrent.futures import Future
 from decimal import Decimal
-from fractions import Fraction
 
 from oms.answers import CalendarWindow
 from oms.client.credentials import Reply
@@ -105,16 +104,7 @@ class MarketQuestions:
     def get_prices(self, symbol: str) -> Prices:
         """Last, mid and volume-weighted average price, of the book and the trades as asked for."""
         book, trades = self._depth(symbol, 1), self.recent_trades(symbol)
-        lots = sum(trade.quantity_lots for trade in trades)
-        value = sum(trade.price_ticks * trade.quantity_lots for trade in trades)
-        both = book.bids_ticks and book.asks_ticks
-        return Prices(
-            symbol,
-            trades[-1].price_ticks if trades else None,
-            Fraction(book.bids_ticks[0][0] + book.asks_ticks[0][0], 2) if both else None,
-            Fraction(value, lots) if lots else None,
-            book.price_scale,
-        )
+        return Prices.of(symbol, book.bids_ticks, book.asks_ticks, trades, book.price_scale)
 
     def candles(
         self, symbol: str, width: str, start: Moment, end: Moment | None = None

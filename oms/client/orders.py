@@ -11,7 +11,6 @@ import itertools
 from bisect import bisect_left
 from collections import deque
 from contextlib import suppress
-from types import TracebackType
 
 from oms.client.answers import response_of
 from oms.client.credentials import Reply, refusal_of
@@ -73,12 +72,7 @@ class OrderLine:
         self._task = asyncio.create_task(self._run(socket))
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._closing = True
         self._woken.set()
         assert self._task is not None, "it was opened"

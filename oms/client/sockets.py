@@ -6,7 +6,6 @@ Owner: one event loop. What blocks (a login by HTTP) is done in a thread.
 
 import asyncio
 import json
-from types import TracebackType
 from typing import Any
 
 from oms.client.retry import FailedError, Tries, Verdict, parsed
@@ -64,12 +63,7 @@ class Socket:
     async def __aenter__(self) -> "Socket":
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:

@@ -9,7 +9,6 @@ event. What cannot be told any more is a GapError, and the stream goes on behind
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, Generic
 
 from oms.client.credentials import Reply, refusal_of
@@ -61,12 +60,7 @@ class Stream(Generic[T]):
         await self._connected()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._closed = True
         self._ready.clear()
         await self._leave()

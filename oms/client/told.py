@@ -104,10 +104,7 @@ def report_of(told: Told, instruments: Instruments) -> OrderResponse:
     symbol, kind = text(told["symbol"]), ResponseType(told["type"])
     of_market = symbol and kind.value not in COMMAND_ANSWERS  # else it is an asset, say
     instrument = instruments(symbol) if of_market else None
-    price = quantity = quote = 0
-    if instrument is not None:
-        price, quantity = instrument.price_scale, instrument.quantity_scale
-        quote = instrument.quote_scale
+    price, quantity, quote = instrument.scales if instrument is not None else (0, 0, 0)
     seq, number, order_id = whole(told["seq"]), count(told["number"]), whole(told["orderId"])
     if not 0 <= number <= NUMBER_MASK:
         raise ValueError("a number within a turn")

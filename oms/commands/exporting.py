@@ -261,18 +261,19 @@ def _order_row(
     scales: Scales,
 ) -> Row:
     """asked: price and total quantity, None for none."""
-    terms = json.loads(claim[5]) if claim[5] else {"type": "LIMIT", "tif": "GTC"}
+    order_id, account, client_order_id, symbol, side, about, _ = claim
+    terms = json.loads(about) if about else {"type": "LIMIT", "tif": "GTC"}
     entered, updated = reports[0], reports[-1]
     ticks, lots = asked
     done, left, worth = standing.cumulative_lots, standing.leaves_lots, int(standing.notional or 0)
     price: int | None = None
     quantity: int | None = None
     with suppress(JournalError):  # a refused order may name any symbol
-        price, quantity, _ = scales(claim[3], updated.journal_seq)
+        price, quantity, _ = scales(symbol, updated.journal_seq)
     average = round(Fraction(worth, done) * 10**AVERAGE_PLACES) if done else None
     return {
-        "order_id": claim[0], "account": claim[1], "client_order_id": claim[2],
-        "latest_client_order_id": standing.client_order_id, "symbol": claim[3], "side": claim[4],
+        "order_id": order_id, "account": account, "client_order_id": client_order_id,
+        "latest_client_order_id": standing.client_order_id, "symbol": symbol, "side": side,
         "type": terms["type"], "time_in_force": terms["tif"], "state": standing.state,
         "price": _text(ticks, price), "quantity": _text(lots, quantity),
         "filled": _text(done, quantity), "leaves": _text(left, quantity),

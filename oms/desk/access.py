@@ -40,7 +40,7 @@ EVEN_IF_LOCKED = (
 )  # fmt: skip
 
 
-class Asked(NamedTuple):
+class AccessLine(NamedTuple):
     """What an ACCESS line says, and when. made_id: of what it makes, never used twice."""
 
     account: str
@@ -109,16 +109,16 @@ class Access:
         """Why a request would be refused; nothing is done."""
         return self._why_not(self._asked(seq, line))
 
-    def _asked(self, seq: int, line: Line) -> Asked:
+    def _asked(self, seq: int, line: Line) -> AccessLine:
         instant = self._desk.instant
-        return Asked(
+        return AccessLine(
             line[1], line[3], line[4], line[5], f"{seq}-{instant.wall_ns:x}", *instant
         )  # fmt: skip
 
-    def _user(self, asked: Asked) -> User | None:
+    def _user(self, asked: AccessLine) -> User | None:
         return self.users.get(asked.name.lower())
 
-    def _why_not(self, asked: Asked) -> str:
+    def _why_not(self, asked: AccessLine) -> str:
         user, action = self._user(asked), asked.action
         anyone = action in (AccessAction.SIGN_UP, AccessAction.RESET_PASSWORD)
         if user is None and not anyone:
@@ -128,7 +128,7 @@ class Access:
             return f"{RejectReason.USER_LOCKED}: user={asked.name}"
         return self._actions[action][0](asked, user)
 
-    def _after_refusal(self, asked: Asked) -> None:
+    def _after_refusal(self, asked: AccessLine) -> None:
         """A refused request changes nothing, but for what somebody may have stolen or guessed."""
         user = self._user(asked)
         if user is None:
@@ -197,11 +197,11 @@ class Access:
     # --- users ---
 
     @staticmethod
-    def _never(_asked: Asked, _user: User | None) -> str:
+    def _never(_asked: AccessLine, _user: User | None) -> str:
         """Nothing speaks against it."""
         return ""
 
-    def _why_not_sign_up(self, asked: Asked, user: User | None) -> str:
+    def _why_not_sign_up(self, asked: AccessLine, user: User | None) -> str:
         if user is not None:
             return f"{RejectReason.USER_EXISTS}: user={asked.name}"
         if asked.facts["email"].lower() in self._emails:
@@ -210,7 +210,7 @@ class Access:
             return f"{EXCEEDS}: users={len(self.users)}, max={USERS_MAX}"
         return self._why_not_accounts(asked, user)
 
-    def _why_not_accounts(self, asked: Asked, _user: User | None) -> str:
+    def _why_not_accounts(self, asked: AccessLine, _user: User | None) -> str:
         """An operator may have several users share an account; nobody signs up for one that is
         another's, or has been used."""
         for account in names_in(asked.facts["accounts"]):
@@ -229,7 +229,7 @@ class Access:
             or any(owner == account for owner, _ in executions.positions)
         )
 
-    def _sign_up(self, asked: Asked, _user: User | None) -> str:
+    def _sign_up(self, asked: AccessLine, _user: User | None) -> str:
         facts, made_id = asked.facts, asked.made_id
         return self._add(
             User(
@@ -238,10 +238,10 @@ class Access:
             )
         )  # fmt: skip
 
-    def _set_role(self, asked: Asked, user: User) -> str:
+    def _set_role(self, asked: AccessLine, user: User) -> str:
         return self._put(user._replace(role=asked.facts["role"])) + f", role={asked.facts['role']}"
 
-    def _set_accounts(self, asked: Asked, user: User) -> str:
+    def _set_accounts(self, asked: AccessLine, user: User) -> str:
         for account in user.accounts:
             self._owners[account].discard(user.name)
             if not self._owners[account]:
@@ -250,18 +250,18 @@ class Access:
         self._own(user, accounts)
         return self._put(user._replace(accounts=accounts)) + f", accounts={len(accounts)}"
 
-    def _lock(self, asked: Asked, user: User) -> str:
+    def _lock(self, asked: AccessLine, user: User) -> str:
         """All sessions end; keys are no good until the user is unlocked."""
         why = asked.facts.get("why") or "by an operator"
         return self._put(user._replace(locked=why, families=(), code=None)) + ", locked"
 
-    def _unlock(self, _asked: Asked, user: User) -> str:
+    def _unlock(self, _asked: AccessLine, user: User) -> str:
         return self._put(user._replace(locked="")) + ", unlocked"
 
-    def _why_not_change(self, asked: Asked, user: User) -> str:
+    def _why_not_change(self, asked: AccessLine, user: User) -> str:
         return self._why_not_accounts(asked, user) if "accounts" in asked.facts else ""
 
-    def _change(self, asked: Asked, user: User) -> str:
+    def _change(self, asked: AccessLine, user: User) -> str:
         """What is left out stays."""
         told, name = [f"user={user.name}"], user.name.lower()
         if "role" in asked.facts:
@@ -275,16 +275,16 @@ class Access:
 
     # --- passwords ---
 
-    def _why_not_credential(self, asked: Asked, user: User) -> str:
+    def _why_not_credential(self, asked: AccessLine, user: User) -> str:
         """The password that was checked may have been changed meanwhile."""
         if asked.facts["credential"] != user.credential:
             return f"{RejectReason.CREDENTIALS_INVALID}"
         return ""
 
-    def _renew_hash(self, asked: Asked, user: User) -> str:
+    def _renew_hash(self, asked: AccessLine, user: User) -> str:
         return self._put(user._replace(password_hash=asked.facts["hash"]))
 
-    def _set_password(self, asked: Asked, user: User) -> str:
+    def _set_password(self, asked: AccessLine, user: User) -> str:
         return self._put(
             user._replace(
                 password_hash=asked.facts["hash"], credential=asked.made_id, families=(), code=None
@@ -292,17 +292,17 @@ class Access:
         )
 
     @staticmethod
-    def _why_not_ends(asked: Asked, _user: User | None) -> str:
+    def _why_not_ends(asked: AccessLine, _user: User | None) -> str:
         ends_ns = asked.number("ends_ns")
         if ends_ns <= asked.clock_ns:
             return f"{RejectReason.COMMAND_INVALID}: ends_ns={ends_ns}, expected in the future"
         return ""
 
-    def _issue_code(self, asked: Asked, user: User) -> str:
+    def _issue_code(self, asked: AccessLine, user: User) -> str:
         return self._put(user._replace(code=Code(asked.facts["code"], asked.number("ends_ns"))))
 
     @staticmethod
-    def _why_not_reset(asked: Asked, user: User | None) -> str:
+    def _why_not_reset(asked: AccessLine, user: User | None) -> str:
         """Nobody learns by guessing which users there are, or which are locked."""
         code = user.code if user is not None else None
         good = code is not None and code.code_hash == asked.facts["code"]
@@ -312,7 +312,7 @@ class Access:
 
     # --- sessions ---
 
-    def _why_not_login(self, asked: Asked, user: User) -> str:
+    def _why_not_login(self, asked: AccessLine, user: User) -> str:
         reason = self._why_not_credential(asked, user) or self._why_not_ends(asked, user)
         if reason:
             return reason
@@ -321,13 +321,13 @@ class Access:
         return self._why_not_step(asked, user) if user.factor.on else ""
 
     @staticmethod
-    def _why_not_step(asked: Asked, user: User) -> str:
+    def _why_not_step(asked: AccessLine, user: User) -> str:
         """A code is good once, so is every code before it."""
         if "step" not in asked.facts or asked.number("step") <= user.factor.step:
             return CODE_INVALID
         return ""
 
-    def _login(self, asked: Asked, user: User) -> str:
+    def _login(self, asked: AccessLine, user: User) -> str:
         live = [each for each in user.families if each.ends_ns > asked.clock_ns]
         family = Family(asked.made_id, 1, asked.elapsed_ns, asked.number("ends_ns"))
         factor = user.factor
@@ -336,7 +336,7 @@ class Access:
         families = (*live, family)[-FAMILIES_MAX:]  # the oldest goes
         return self._put(user._replace(families=families, factor=factor)) + _told(family)
 
-    def _why_not_refresh(self, asked: Asked, user: User) -> str:
+    def _why_not_refresh(self, asked: AccessLine, user: User) -> str:
         family = user.family(asked.facts["family"])
         if family is None or family.ends_ns <= asked.clock_ns:
             return REVOKED
@@ -347,7 +347,7 @@ class Access:
             return ""
         return f"{REVOKED}: generation={generation}, current={family.generation}"
 
-    def _refresh(self, asked: Asked, user: User) -> str:
+    def _refresh(self, asked: AccessLine, user: User) -> str:
         """The next generation; whoever asks with the one before is told the current one again."""
         family = user.family(asked.facts["family"])
         assert family is not None
@@ -358,18 +358,18 @@ class Access:
         return self._put(user) + _told(family)
 
     @staticmethod
-    def _why_not_logout(asked: Asked, user: User) -> str:
+    def _why_not_logout(asked: AccessLine, user: User) -> str:
         return "" if user.family(asked.facts["family"]) is not None else REVOKED
 
-    def _logout(self, asked: Asked, user: User) -> str:
+    def _logout(self, asked: AccessLine, user: User) -> str:
         return self._end(user, [asked.facts["family"]])
 
-    def _logout_all(self, _asked: Asked, user: User) -> str:
+    def _logout_all(self, _asked: AccessLine, user: User) -> str:
         return self._put(user._replace(families=())) + f", sessions={len(user.families)}"
 
     # --- keys ---
 
-    def _why_not_key(self, asked: Asked, user: User) -> str:
+    def _why_not_key(self, asked: AccessLine, user: User) -> str:
         extra = set(names_in(asked.facts["scopes"])) - SCOPES_OF[user.role]
         if extra:
             return f"{RejectReason.NOT_ALLOWED}: scope={min(extra)}, role={user.role}"
@@ -377,7 +377,7 @@ class Access:
             return f"{EXCEEDS}: keys={len(user.keys)}, max={KEYS_MAX}"
         return self._why_not_ends(asked, user) if asked.number("ends_ns") else ""
 
-    def _create_key(self, asked: Asked, user: User) -> str:
+    def _create_key(self, asked: AccessLine, user: User) -> str:
         facts = asked.facts
         key = Key(
             asked.made_id, facts["name"], names_in(facts["scopes"]),
@@ -386,31 +386,31 @@ class Access:
         return self._put(user._replace(keys=(*user.keys, key))) + f", key={key.key_id}"
 
     @staticmethod
-    def _why_not_revoke(asked: Asked, user: User) -> str:
+    def _why_not_revoke(asked: AccessLine, user: User) -> str:
         key_id = asked.facts["key"]
         return "" if user.key(key_id) is not None else f"{RejectReason.KEY_UNKNOWN}: key={key_id}"
 
-    def _revoke_key(self, asked: Asked, user: User) -> str:
+    def _revoke_key(self, asked: AccessLine, user: User) -> str:
         left = tuple(each for each in user.keys if each.key_id != asked.facts["key"])
         return self._put(user._replace(keys=left)) + f", key={asked.facts['key']}"
 
     # --- the second factor ---
 
-    def _why_not_factor_on(self, asked: Asked, user: User) -> str:
+    def _why_not_factor_on(self, asked: AccessLine, user: User) -> str:
         if user.factor.on:
             return f"{RejectReason.COMMAND_INVALID}: the second factor is on already"
         return self._why_not_step(asked, user)
 
-    def _factor_on(self, asked: Asked, user: User) -> str:
+    def _factor_on(self, asked: AccessLine, user: User) -> str:
         factor = user.factor._replace(on=True, step=asked.number("step"))
         return self._put(user._replace(factor=factor)) + ", second_factor=on"
 
-    def _why_not_factor_off(self, asked: Asked, user: User) -> str:
+    def _why_not_factor_off(self, asked: AccessLine, user: User) -> str:
         if not user.factor.on:
             return f"{RejectReason.COMMAND_INVALID}: the second factor is off"
         return "" if asked.by_operator else self._why_not_step(asked, user)
 
-    def _factor_off(self, _asked: Asked, user: User) -> str:
+    def _factor_off(self, _asked: AccessLine, user: User) -> str:
         """The next one has another secret, of which no code was used."""
         factor = Factor(number=user.factor.number + 1)
         return self._put(user._replace(factor=factor)) + ", second_factor=off"
@@ -418,7 +418,7 @@ class Access:
     # --- connections whose loss cancels orders ---
 
     @staticmethod
-    def _why_not_arm(asked: Asked, user: User) -> str:
+    def _why_not_arm(asked: AccessLine, user: User) -> str:
         account = asked.facts["account"]
         if account not in user.accounts:
             return f"{RejectReason.NOT_ALLOWED}: account={account}"
@@ -426,12 +426,12 @@ class Access:
             return f"{EXCEEDS}: arms={len(user.arms)}, max={ARMS_MAX}"
         return ""
 
-    def _arm(self, asked: Asked, user: User) -> str:
+    def _arm(self, asked: AccessLine, user: User) -> str:
         facts = asked.facts
         arm = Arm(asked.made_id, facts["account"], facts["scope"], asked.number("grace_s"))
         return self._put(user._replace(arms=(*user.arms, arm))) + f", arm={arm.arm_id}"
 
-    def _disarm(self, asked: Asked, user: User) -> str:
+    def _disarm(self, asked: AccessLine, user: User) -> str:
         """One that there is not is none any more."""
         left = tuple(each for each in user.arms if each.arm_id != asked.facts["arm"])
         return self._put(user._replace(arms=left)) + f", arm={asked.facts['arm']}"

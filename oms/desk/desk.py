@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from oms.clock import NEVER, Instant, utc_text
 from oms.desk.access import Access
 from oms.desk.changes import Changes, display_reason
+from oms.desk.configured import Configured
 from oms.desk.listings import Listings
 from oms.desk.operations import Operations
 from oms.desk.venue_reports import VenueReports
@@ -24,9 +25,9 @@ from oms.desk.waiting import OrderQueue
 from oms.enums import OrderState, OrderType, Phase, ResponseType, Side, TimeInForce
 from oms.exchange.accounts import Ledger
 from oms.exchange.executions import Executions
-from oms.exchange.market import Admission, admission
 from oms.exchange.matching import MatchingEngine
 from oms.exchange.order import Change, Order, Terms, told_scales
+from oms.exchange.phases import Admission, admission
 from oms.exchange.risk import Risk
 from oms.instruments import Instrument
 from oms.money import to_text
@@ -125,6 +126,7 @@ class Desk:
         self.changes = Changes(self)
         self.listings = Listings(self)
         self.access = Access(self)
+        self.configured = Configured(self)
         self.operations = Operations(self)
         self.venue_reports = VenueReports(self)
         self._handlers: dict[str, Callable[[int, Line, int, int], None]] = {

@@ -1,4 +1,4 @@
-"""Operations: what is not about one order: session, phases, funds, operators, settings.
+"""Operations: what is not about one order: session, phases, funds, operators, start and stop.
 
 Flow:  desk -> [operations] -> exchange, ledger, risk -> executions
 In:    journal lines, in journal order. What an operator sets lasts until it is set again,
@@ -9,19 +9,18 @@ Owner: the dispatcher thread. No clock: when something is due, the schedule make
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from oms.desk import transfers
 from oms.desk.bust import Anew, change_trade, why_not_change
-from oms.desk.listings import CANCEL, STEPS, Listing, fees_in, tiers_in
-from oms.desk.settings import first_phase, instrument_of, money_terms_of, worth_nothing
+from oms.desk.listings import CANCEL, STEPS, Listing, tiers_in
+from oms.desk.settings import first_phase
 from oms.enums import (
     OrderState,
     OrderType,
     Phase,
     ResponseType,
     Scope,
-    SelfTrade,
     TimeInForce,
     Trading,
 )
@@ -48,7 +47,7 @@ ACCOUNT_SETTINGS = ("tier", "stp_group")
 LEAST = ("quantity_min", "notional_min")  # limits that say how little an order may be for
 
 
-class Asked(NamedTuple):
+class OperatorLine(NamedTuple):
     """What an OPERATOR line says, but for who asks."""
 
     scope: Scope
@@ -72,6 +71,7 @@ class Operations:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._executions = desk.executions
+        self._configured = desk.configured
         self._actions = {
             OperatorAction.SET_TRADING.value: self._set_trading,
             OperatorAction.KILL.value: self._kill,
@@ -346,13 +346,13 @@ class Operations:
 
     def _operate(self, seq: int, line: Line) -> None:
         """Do what the line says; whoever asked is told what came of it."""
-        asked, reason = Asked(Scope(line[4]), *line[5:9]), self.why_not(line)
+        asked, reason = OperatorLine(Scope(line[4]), *line[5:9]), self.why_not(line)
         told = "" if reason else self._actions[line[3]](asked)
         self._answer(seq, line, asked.symbol, reason, told)
 
     def why_not(self, line: Line) -> str:
         """Why an operator's request cannot be obeyed; nothing is done."""
-        desk, asked, action = self._desk, Asked(Scope(line[4]), *line[5:9]), line[3]
+        desk, asked, action = self._desk, OperatorLine(Scope(line[4]), *line[5:9]), line[3]
         if asked.symbol and asked.symbol not in desk.instruments:
             return f"{SYMBOL_UNKNOWN}: symbol={asked.symbol}"
         if asked.scope is Scope.GROUP and action != OperatorAction.SET_LIMIT:
@@ -376,7 +376,7 @@ class Operations:
             return f"{INVALID}: name={asked.name}, expected tier or stp_group of an ACCOUNT"
         return self._unknown(action, asked) if desk.rules > 1 else ""
 
-    def _unknown(self, action: str, asked: Asked) -> str:
+    def _unknown(self, action: str, asked: OperatorLine) -> str:
         """Why the value names nothing that there is; what there is is told."""
         desk, name, value = self._desk, asked.name, asked.value
         if not value:
@@ -395,7 +395,7 @@ class Operations:
                     return f"{INVALID}: restricted_symbols={symbol}, expected some of {known}"
         return ""
 
-    def _set_trading(self, asked: Asked) -> str:
+    def _set_trading(self, asked: OperatorLine) -> str:
         """Of a symbol, HALTED halts its market, and the others let it go on."""
         state, engine = Trading(asked.value), self._desk.engine
         if not asked.symbol or state is not Trading.HALTED or engine is None:
@@ -420,12 +420,12 @@ class Operations:
                 engine.phases.reopen_crossed(market)
             self._desk.cascade()
 
-    def _set_risk(self, asked: Asked, state: Trading) -> None:
+    def _set_risk(self, asked: OperatorLine, state: Trading) -> None:
         """Nobody new comes in where trading is HALTED, not even to wait."""
         self._desk.risk.set_trading(asked.scope, asked.target, state, asked.why)
         self._desk.risk.watch(self._executions.orders.values())
 
-    def _kill(self, asked: Asked) -> str:
+    def _kill(self, asked: OperatorLine) -> str:
         """Halt, and cancel what is open; it lasts until trading is set to ACTIVE."""
         self._set_risk(asked, Trading.HALTED)
         code = RejectReason.KILL_SWITCH.value
@@ -436,7 +436,7 @@ class Operations:
             engine.phases.halt(engine.markets[asked.symbol])
         return f"trading=HALTED, {told}"
 
-    def _force_phase(self, asked: Asked) -> str:
+    def _force_phase(self, asked: OperatorLine) -> str:
         phase, engine = Phase(asked.value), self._desk.engine
         assert engine is not None
         for symbol in [asked.symbol] if asked.symbol else list(engine.markets):
@@ -448,19 +448,19 @@ class Operations:
         self._review()
         return f"phase={phase}"
 
-    def _set_limit(self, asked: Asked) -> str:
+    def _set_limit(self, asked: OperatorLine) -> str:
         scope = Scope.ACCOUNT if asked.scope is Scope.ALL else asked.scope
         self._desk.risk.set_limit(scope, asked.target, asked.name, asked.value)
         self._desk.risk.watch(self._executions.orders.values())
         told = f"{asked.name}={asked.value or 'as configured'}"
-        return told + self._worth_nothing(asked.symbol) if asked.name in LEAST else told
+        return told + self._configured.worth_nothing(asked.symbol) if asked.name in LEAST else told
 
-    def _set_account(self, asked: Asked) -> str:
+    def _set_account(self, asked: OperatorLine) -> str:
         settings = self._desk.account_settings.setdefault(asked.target, {})
         settings.pop(asked.name, None)
         if asked.value:
             settings[asked.name] = asked.value
-        self._use_account_settings()
+        self._configured.use_account_settings()
         return f"{asked.name}={asked.value or 'as configured'}"
 
     def _market(self, seq: int, line: Line) -> None:
@@ -474,13 +474,13 @@ class Operations:
                 told = ", " + self._cancel_all("", asked.symbol, "", why)
                 assert not desk.listings.open_orders(asked.symbol)
             told = desk.listings.obey(asked) + told
-            self._use_instruments()
-            self._note_money_terms(seq)
+            self._configured.use_instruments()
+            self._configured.note_money_terms(seq)
             if asked.action == OperatorAction.LIST or not asked.terms.keys().isdisjoint(STEPS):
-                told += self._worth_nothing(asked.symbol)
+                told += self._configured.worth_nothing(asked.symbol)
         self._answer(seq, line, asked.symbol, reason, told)
 
-    # --- settings ---
+    # --- link, start, stop ---
 
     def _link(self, _seq: int, line: Line) -> None:
         self._desk.link_up = line[1] == "UP"
@@ -488,125 +488,14 @@ class Operations:
     def _start(self, seq: int, line: Line) -> None:
         """A new process: its settings hold from here on, and the link is down."""
         self._desk.link_up = False
-        self.configure(line[1])
+        self._configured.configure(line[1])
         self._desk.opens_ns = line[1].get("opens_ns", 0)
         self._review()  # what an older program left in the book of who is halted
         if self._desk.rules > 1 and self._executions.ledger is not None:
             self._desk.ledger.settle_whole(seq, self._executions.orders.values())
-        self._note_money_terms(seq)
+        self._configured.note_money_terms(seq)
         for symbol in self._desk.instruments:
-            self._worth_nothing(symbol)
-
-    def _worth_nothing(self, symbol: str) -> str:
-        """A warning, which is logged, too, if an order of the symbol may be worth less than money
-        can be counted; "" if not."""
-        desk = self._desk
-        if self._executions.ledger is None or desk.rules < 3:
-            return ""
-        instrument = desk.instruments[symbol]
-        warning = worth_nothing(instrument, desk.risk.least(instrument))
-        if warning:
-            desk.warnings.append(warning)
-        return f", warning={warning}" if warning else ""
-
-    def _note_money_terms(self, seq: int) -> None:
-        """What trades are settled by, from this line on."""
-        desk = self._desk
-        known, ledger = desk.money_terms, bool(desk.settings.get("ledger"))
-        instruments = dict(desk.instruments)
-        if desk.engine is not None and desk.rules > 2:  # trades of what was delisted can be busted
-            for symbol, market in desk.engine.markets.items():
-                instruments.setdefault(symbol, market.instrument)
-        for symbol, instrument in instruments.items():
-            terms = [ledger, *money_terms_of(instrument)]
-            if symbol not in known or known[symbol][0] != terms:
-                known[symbol] = (terms, seq)
+            self._configured.worth_nothing(symbol)
 
     def _stop(self, _seq: int, _line: Line) -> None:
         self._take_back(self._waiting(), CANCELED, RejectReason.SHUTTING_DOWN.value)
-
-    def configure(self, settings: dict[str, Any]) -> None:
-        """Take over the part of the configuration that a replay depends on."""
-        desk = self._desk
-        desk.settings = settings
-        desk.rules = desk.risk.rules = settings.get("rules", 1)
-        desk.hold_when_closed = settings["hold_when_closed"]
-        desk.queue.size_max = settings["waiting_max"]
-        for order in self._executions.orders.values():
-            order.received_ns = order.queued_ns = 0  # the old process's clock means nothing now
-        self._executions.ledger = desk.ledger if settings.get("ledger") else None
-        self._use_instruments()
-        if desk.engine is not None:
-            self._set_rules(settings)
-        else:  # what a remote venue trades at is not known here
-            desk.risk.holdings.reference_of = lambda symbol, _: (
-                desk.known[symbol].reference_price_ticks
-            )
-            desk.risk.band_of = lambda symbol, bps, _: (
-                instrument.band(instrument.reference_price_ticks, bps)
-                if (instrument := desk.instruments[symbol]).reference_price_ticks
-                else None
-            )
-        self._use_account_settings()
-
-    def _use_instruments(self) -> None:
-        """What is traded, its fees and limits: as configured, and as operators changed it."""
-        desk, settings = self._desk, self._desk.listings.settings()
-        instruments = [instrument_of(fields) for fields in settings["instruments"]]
-        desk.instruments = {instrument.symbol: instrument for instrument in instruments}
-        if desk.engine is not None:
-            desk.engine.list_instruments(instruments)
-            desk.engine.phases.changed.update(desk.instruments)
-        else:
-            desk.venue.list_instruments(instruments)
-        for order in self._executions.orders.values():
-            order.instrument = desk.instruments[order.instrument.symbol]
-        desk.ledger.configure(instruments, fees_in(settings))
-        desk.risk.configure(settings.get("limits", {}), settings.get("limit_groups", {}))
-        if desk.rules < 3:  # what was held of others did not count
-            desk.known = desk.instruments
-        elif desk.engine is not None:
-            desk.known = {s: market.instrument for s, market in desk.engine.markets.items()}
-        else:
-            desk.known = {**desk.known, **desk.instruments}
-        desk.risk.holdings.instruments = desk.known
-        desk.risk.watch(self._executions.orders.values())
-
-    def _set_rules(self, settings: dict[str, Any]) -> None:
-        assert self._desk.engine is not None
-        rules, markets = self._desk.engine.rules, self._desk.engine.markets
-        rules.number, halts = self._desk.rules, self._desk.engine.halts
-        halts.cancels = settings.get("on_halt") == "cancel"
-        halts.day_is_done = self._desk.day_is_done
-        self._desk.risk.acting_lots = (
-            (lambda order: halts.acting_lots(order, waiting=True)) if rules.number > 1 else None
-        )
-        rules.self_trade = SelfTrade(settings.get("self_trade", "none"))
-        for name, value in {**settings.get("breaker", {}), **settings.get("calls", {})}.items():
-            setattr(rules, name, value)
-        self._desk.risk.holdings.reference_of = lambda symbol, around: (
-            markets[symbol].reference_ticks
-            if around == "last"
-            else markets[symbol].instrument.reference_price_ticks
-        )
-        self._desk.risk.band_of = lambda symbol, bps, around: markets[symbol].price_band(
-            bps, around
-        )
-
-    def _use_account_settings(self) -> None:
-        """The configuration's tiers and groups, and before them what an operator set."""
-        desk = self._desk
-        groups, tiers = (
-            {
-                **desk.settings.get(f"{name}s", {}),
-                **{
-                    account: settings[name]
-                    for account, settings in desk.account_settings.items()
-                    if name in settings
-                },
-            }
-            for name in ("stp_group", "tier")
-        )
-        desk.ledger.tiers = {account: tier for account, tier in tiers.items() if tier}
-        if desk.engine is not None:
-            desk.engine.rules.groups = {a: group for a, group in groups.items() if group}

@@ -173,7 +173,7 @@ def load(desk: Desk, state: dict[str, Any]) -> None:
     desk.access.load(state.get("users", ()))
     desk.money_terms = {s: (terms, seq) for s, (terms, seq) in state["money_terms"].items()}
     if state["settings"]:  # after what an operator set: that goes before it
-        desk.operations.configure(state["settings"])
+        desk.configured.configure(state["settings"])
     desk.is_open = state["is_open"]
     desk.trading_date = state["trading_date"]
     desk.opens_ns = state.get("opens_ns", 0)

@@ -25,8 +25,9 @@ from oms.enums import (
 from oms.exchange.accounts import bound_of
 from oms.exchange.executions import Executions
 from oms.exchange.halts import Halts
-from oms.exchange.market import GATHERING, Market, Phases, Rules, gathers
+from oms.exchange.market import Market, Rules
 from oms.exchange.order import Change, Order, Terms, keeps_priority
+from oms.exchange.phases import GATHERING, Phases, gathers
 from oms.exchange.plan import Planner, buys_unbounded, why_stopped
 from oms.exchange.risk import Risk
 from oms.exchange.sweep import SweepStep

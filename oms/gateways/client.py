@@ -9,7 +9,6 @@ import socket
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 from oms.errors import GatewayError
 from oms.gateways.wire import ANSWER_S_MAX, Told, address_in, encode
@@ -107,10 +106,5 @@ class ControlClient:
     def __enter__(self) -> "ControlClient":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

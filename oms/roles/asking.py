@@ -9,7 +9,7 @@ group, see `OneGroup`, because each has sequences of its own.
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 from oms.answers import (
     AccountLimits,
@@ -48,11 +48,9 @@ from oms.responses import AccountSnapshot, OrderPage, OrderResponse
 from oms.roles.heard import Listener
 from oms.roles.link import Link
 from oms.roles.receiving import TIMED
-from oms.roles.routes import Routes, silent_error
+from oms.roles.routes import Routes, the_only
 from oms.turn.details import OrderDetails
 from oms.turn.latency import HOPS, Histogram
-
-T = TypeVar("T")
 
 ANSWER_S_MAX = 5.0  # of a question; those that read a day's trades take a second
 
@@ -440,18 +438,3 @@ def halts_of(found: Sequence[Halts]) -> Halts:
     accounts = {name: said for each in found for name, said in each.accounts.items()}
     symbols = {name: said for each in found for name, said in each.symbols.items()}
     return Halts(told.everybody, told.why, accounts, symbols)
-
-
-def the_only(
-    found: Sequence[T | None], named: str | int, silent: Sequence[str] = ()
-) -> T | None:  # fmt: skip
-    """The one order, or its story, of this name. Raises ValidationError where several groups have
-    one: order ids count in each group alone; TransportError where none has, and silent ones were
-    not asked."""
-    those = [each for each in found if each is not None]
-    if len(those) > 1:
-        expected = "a clientOrderId, as several groups have an order of this name"
-        raise ValidationError("order_id", named, expected)
-    if not those and silent:
-        raise silent_error(silent)
-    return those[0] if those else None

@@ -18,7 +18,7 @@ import msgspec
 from oms.clock import NANOS
 from oms.errors import OMSError, StoreBusyError, TransportError, ValidationError
 from oms.gateways.aside import Aside
-from oms.roles.questions import OF_DOORS, USERS_PAGE, View, asked, error_told, told, trade_told
+from oms.roles.marshalling import OF_DOORS, USERS_PAGE, View, asked, error_told, told, trade_told
 from oms.roles.telling import Unit, replies_to
 from oms.roles.turns import made_beside
 from oms.transport.keys import place_of

@@ -49,7 +49,7 @@ class Turn:
         self.changed = {each.order_id for each in of_orders if each.type in CHANGES}
 
 
-class Asked(NamedTuple):
+class DetailsQuestion(NamedTuple):
     """A question to the engine. turns: so many of the first ones it is about. since_ns: when it was
     asked first; asked_ns: last."""
 
@@ -70,7 +70,7 @@ class Heard:
         self._ask, self._monotonic_ns = ask, monotonic_ns
         self._turns: deque[Turn] = deque()
         self._details: OrderedDict[int, OrderDetails] = OrderedDict()
-        self._asked: Asked | None = None
+        self._asked: DetailsQuestion | None = None
         self._held = 0  # reports and events
         self.full = False
         self.seq = self.published_ns = 0
@@ -118,7 +118,9 @@ class Heard:
         if turns and self._asked is None:
             ids, count = self._next_missing()
             now_ns = self._monotonic_ns()
-            self._asked = Asked(self._ask("order_details", ids), ids, count, now_ns, now_ns)
+            self._asked = DetailsQuestion(
+                self._ask("order_details", ids), ids, count, now_ns, now_ns
+            )
 
     def _missing(self, turn: Turn) -> set[int]:
         """What has become known since is missing no more."""

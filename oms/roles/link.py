@@ -20,8 +20,8 @@ from oms.requests import Request, line_of
 from oms.responses import OrderResponse
 from oms.roles.arms import Arms
 from oms.roles.heard import Heard
+from oms.roles.marshalling import is_of_client
 from oms.roles.mirror import Mirror
-from oms.roles.questions import is_of_client
 from oms.roles.receiving import Receiving
 from oms.roles.sending import Sending
 from oms.roles.waiting import STOPS, WAITING_MAX, Waiting, not_sent

@@ -25,7 +25,7 @@ from oms.market_data import (
     TopOfBook,
     TradePrint,
 )
-from oms.roles.questions import View
+from oms.roles.marshalling import View
 from oms.transport.wire import TurnEntry, events_of
 from oms.turn.access_view import AccessView
 

@@ -22,7 +22,7 @@ from oms.errors import JournalError, OverrunError, TransportError, ValidationErr
 from oms.futures import settle
 from oms.market_data import TradeBust, TradeCorrection
 from oms.responses import OrderResponse
-from oms.roles.questions import USERS_PAGE, View, answer_of, error_of, is_of_client, response_of
+from oms.roles.marshalling import USERS_PAGE, View, answer_of, error_of, is_of_client, response_of
 from oms.roles.waiting import Waiting, other_journal, sent_before, unknown
 from oms.transport import wire
 from oms.transport.keys import seq_of, turn_id

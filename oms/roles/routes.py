@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
+from typing import TypeVar
 
 from oms.enums import RequestType, Scope
 from oms.errors import OutcomeUnknownError, TransportError, ValidationError
@@ -25,6 +26,8 @@ from oms.requests import (
 )
 from oms.responses import OrderResponse
 from oms.roles.link import Link
+
+T = TypeVar("T")
 
 REMEMBERED_MAX = 100_000  # orders of which it is known where they went
 
@@ -152,12 +155,7 @@ class Routes:
 
         def place(found: list[OrderResponse | None]) -> str:
             groups = [group for group, each in zip(asked, found, strict=True) if each is not None]
-            if len(groups) > 1:
-                expected = "a clientOrderId, as several groups have an order of this name"
-                raise ValidationError("order_id", named or request.order_id, expected)
-            if not groups and silent:
-                raise silent_error(silent)
-            return groups[0] if groups else self._home
+            return the_only(groups, named or request.order_id, silent) or self._home
 
         def failed(error: BaseException) -> None:
             settle(outcome, None, error)
@@ -179,9 +177,19 @@ def _first(groups: Mapping[str, Sequence[Instrument]], asset: str) -> str | None
     return None
 
 
-def silent_error(groups: Sequence[str]) -> TransportError:
-    """What is said where no group has an order, and these could not be asked."""
-    return TransportError(f"group {groups[0]}: its engine is silent, and it may have the order")
+def the_only(
+    found: Sequence[T | None], named: str | int, silent: Sequence[str] = ()
+) -> T | None:  # fmt: skip
+    """The one order of this name, its story, or its group. Raises ValidationError where several
+    groups have one: order ids count in each group alone; TransportError where none has, and silent
+    ones were not asked."""
+    those = [each for each in found if each is not None]
+    if len(those) > 1:
+        expected = "a clientOrderId, as several groups have an order of this name"
+        raise ValidationError("order_id", named, expected)
+    if not those and silent:
+        raise TransportError(f"group {silent[0]}: its engine is silent, and it may have the order")
+    return those[0] if those else None
 
 
 COUNTED = ("canceled", "cancel_requested")  # facts that add up

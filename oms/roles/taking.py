@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from oms.errors import FencedError, StoppedError, TransportError, ValidationError
-from oms.roles.questions import error_told
+from oms.roles.marshalling import error_told
 from oms.roles.telling import Batch, Dead, Replies, Taken, Unit, replies_to
 from oms.transport.keys import place_of
 from oms.transport.scripts import NO_FENCE, NOTE, READ
@@ -23,7 +23,7 @@ from oms.transport.wire import (
     COMMANDS_VERSION,
     ENTRY_MAX,
     NOTHING,
-    AnyAsked,
+    AnySentRequest,
     CommandEntry,
     Reply,
     encode,
@@ -195,7 +195,7 @@ class Commands:
             self._last = entries[-1][0].decode()
         return taken
 
-    def _batch(self, entry: Entry) -> tuple[Batch, Sequence[AnyAsked]] | None:
+    def _batch(self, entry: Entry) -> tuple[Batch, Sequence[AnySentRequest]] | None:
         """An entry's requests, which count as taken; None: it is not readable, and set aside."""
         version, content = payload(entry)
         engine, read_ns = self._engine, self._oms.clock.wall_ns()
@@ -209,7 +209,7 @@ class Commands:
         engine.take(len(found.requests))
         return Batch(entry[0], found.client, len(found.requests), read_ns), found.requests
 
-    def _hand_over(self, batch: Batch, asked: AnyAsked) -> None:
+    def _hand_over(self, batch: Batch, asked: AnySentRequest) -> None:
         engine = self._engine
         taken = Taken(engine.telling, batch, asked.number)
         try:
@@ -219,7 +219,7 @@ class Commands:
         except StoppedError:
             engine.let_go(1)  # not acknowledged: it comes again
 
-    def _put_refused(self, batch: Batch, asked: AnyAsked, error: Exception) -> None:
+    def _put_refused(self, batch: Batch, asked: AnySentRequest, error: Exception) -> None:
         """Answered as an error, kept in `dead`, acknowledged."""
         content = encode(CommandEntry(batch.client, [asked]))
         reply = Reply(asked.number, 0, NOTHING, error_told(error))

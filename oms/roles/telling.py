@@ -17,8 +17,8 @@ from oms.clock import NANOS
 from oms.errors import FencedError, TransportError
 from oms.reject_reasons import RejectReason
 from oms.responses import OrderResponse
+from oms.roles.marshalling import answered_told
 from oms.roles.memory import Kept
-from oms.roles.questions import answered_told
 from oms.roles.turns import entry_of, made_again, made_beside
 from oms.transport.keys import Keys, seq_of, turn_id
 from oms.transport.scripts import BEAT, FAREWELL, PUBLISH

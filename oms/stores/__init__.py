@@ -163,7 +163,7 @@ class Changed(NamedTuple):
     lots: int
 
 
-class Asked(NamedTuple):
+class AskedOrder(NamedTuple):
     """What was asked of one order. line: of its request; an answer, if that was refused for its
     numbers. changes: oldest first."""
 
@@ -299,7 +299,7 @@ class Store(Protocol):
         id; from any thread."""
         ...
 
-    def find_asked(self, order_ids: Sequence[int]) -> list[Asked]:
+    def find_asked(self, order_ids: Sequence[int]) -> list[AskedOrder]:
         """What was asked of orders; durable; those left out that are none. From any thread."""
         ...
 
@@ -416,14 +416,14 @@ def names_trade(report: Report) -> bool:
 
 def asked_in(
     claim: Claim, line_of: Callable[[int], Line], told: Iterable[tuple[str, int, str, int]]
-) -> Asked:
+) -> AskedOrder:
     """told: code, request, text and total quantity of the order's reports that are REPLACED or
     RESTATED."""
     changes = [
         Changed(line_of(seq) if code[:1] == EXEC_TYPES["REPLACED"] else None, text, lots)
         for code, seq, text, lots in told
     ]
-    return Asked(claim, line_of(claim[0]), changes)
+    return AskedOrder(claim, line_of(claim[0]), changes)
 
 
 def moved_of(

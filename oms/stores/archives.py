@@ -79,13 +79,13 @@ class Archives:
 
     def record_before(self, record: JournalRecord) -> JournalRecord | None:
         """The record before one of an archive, or the last of all."""
-        latest = (0, None)
+        begins, latest = 0, None
         for row, file in zip(self.rows, self._files, strict=True):
             if row.last_seq >= record.last_seq:
                 found = file.record_before(record)
-                return found if found is not None and found.last_seq > latest[0] else latest[1]
-            latest = row.last_seq, file.record_of(row.last_seq)  # type: ignore[assignment]
-        return latest[1]
+                return found if found is not None and found.last_seq > begins else latest
+            begins, latest = row.last_seq, file.record_of(row.last_seq)
+        return latest
 
     def reports_of(self, order_id: int) -> list[Report]:
         """Oldest first: an archive has all of an order's reports up to its end, or none."""

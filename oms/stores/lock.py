@@ -8,7 +8,6 @@ because a hard link gives it another name in another place.
 import os
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TextIO
 
 from oms.errors import DataInUseError, StoreError
@@ -103,12 +102,7 @@ class DataLock:
     def __enter__(self) -> "DataLock":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
 

@@ -21,7 +21,7 @@ from oms.stores import (
     COMMAND_DONE,
     EXECUTIONS,
     LOOKED_AT_MAX,
-    Asked,
+    AskedOrder,
     Claim,
     JournalRecord,
     MovedPage,
@@ -151,7 +151,7 @@ class MemoryStore:
             return []
         return self.reports_of(told.order_id)
 
-    def find_asked(self, order_ids: Sequence[int]) -> list[Asked]:
+    def find_asked(self, order_ids: Sequence[int]) -> list[AskedOrder]:
         return [
             asked_in(claim, self.line_of, [
                 (each.code, each.request_seq, each.reason,
@@ -167,8 +167,8 @@ class MemoryStore:
         self, account: str, symbol: str, side: str, before: int, limit: int
     ) -> OrderIds:
         found = [
-            seq for seq, claim in list(self._orders.items())
-            if claim[1] == account and symbol in ("", claim[3]) and side in ("", claim[4])
+            seq for seq, owner, _, of_symbol, of_side, _, _ in list(self._orders.values())
+            if owner == account and symbol in ("", of_symbol) and side in ("", of_side)
             and seq < before
         ]  # fmt: skip
         ids = sorted(found, reverse=True)[:limit]
@@ -236,8 +236,7 @@ class MemoryStore:
 
     def _scales(self, symbol: str, seq: int = SEQUENCE_MAX) -> tuple[int, int, int]:
         """Of the price, the quantity and the quote asset, as they were then."""
-        instrument = self._instrument(symbol, seq)
-        return instrument.price_scale, instrument.quantity_scale, instrument.quote_scale
+        return self._instrument(symbol, seq).scales
 
     def find_lines(self, seqs: Sequence[int]) -> list[Line]:
         return [self.line_of(seq) for seq in seqs]

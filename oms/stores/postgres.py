@@ -35,6 +35,7 @@ from oms.positions import CHANGES, fill_of
 from oms.reports import STORED, Report, type_of
 from oms.stores import Claim, JournalRecord, Snapshot, Turn
 from oms.stores.postgres_link import (
+    closed_if_failed,
     connect,
     lock_key,
     one_line,
@@ -124,31 +125,18 @@ class PostgresStorage(SqlStore):
 
     # --- opening and closing ---
 
-    def __enter__(self) -> "PostgresStorage":
-        self.open()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def open(self) -> None:
         """Raises StoreError; DataInUseError if another engine has the lock."""
         if self._connection is not None:
             return
         self._connection = self._connect("oms reader" if self._read_only else "oms engine")
-        try:
+        with closed_if_failed(self._drop, f"{self}: cannot be used"):
             if self._read_only:
                 self._check_version()
             else:
                 self._set_commits()
                 self._take_lock()
                 self._begin()
-        except psycopg.Error as error:
-            self._drop()
-            raise StoreError(f"{self}: cannot be used: {one_line(error)}") from error
-        except BaseException:
-            self._drop()
-            raise
 
     def stand_by(self, should_stop: Callable[[], bool], follow: Callable[[], bool]) -> bool:
         """Wait until the engine that writes has gone; False if it was told to stop. The store is
@@ -192,7 +180,7 @@ class PostgresStorage(SqlStore):
 
     def _connect(self, name: str) -> psycopg.Connection[Any]:
         link = connect(self.dsn, name)
-        try:
+        with closed_if_failed(link.close, f"{self}: cannot be used"):
             for setting in SETTINGS:
                 link.execute(setting)
             use_schema(link, self.schema)
@@ -201,12 +189,6 @@ class PostgresStorage(SqlStore):
                     f"{self}: a pooler stands between, and a lock would be of its connection, not "
                     "of the engine's: expected the server itself"
                 )
-        except psycopg.Error as error:
-            link.close()
-            raise StoreError(f"{self}: cannot be used: {one_line(error)}") from error
-        except StoreError:
-            link.close()
-            raise
         return link
 
     def _set_commits(self) -> None:
@@ -449,10 +431,9 @@ class PostgresStorage(SqlStore):
     def records(self, after_seq: int = 0) -> Iterator[JournalRecord]:
         """A page at a time, and larger ones for who goes on: there may be millions."""
         query, page = SELECT_RECORD + "WHERE last_seq > ? ORDER BY last_seq LIMIT ?", PAGE_MIN
-        while rows := list(self._rows(query, (after_seq, page))):
-            for row in rows:
-                yield JournalRecord._make(row)
-            after_seq, page = rows[-1][1], min(2 * page, PAGE_MAX)
+        while records := [JournalRecord._make(row) for row in self._rows(query, (after_seq, page))]:
+            yield from records
+            after_seq, page = records[-1].last_seq, min(2 * page, PAGE_MAX)
 
     def _executions(self, symbols: Collection[str], first: int, before: int) -> Iterator[Report]:
         """A stretch of reports at a time, and longer ones for who goes on: who asks for the latest
@@ -460,16 +441,14 @@ class PostgresStorage(SqlStore):
         """
         stretch = STRETCH_MIN
         while before > first:
-            found = self._one(BACK, before, stretch)
-            begin = max(first, found[0]) if found is not None else first
+            begin = max(first, self._number(BACK, before, stretch))
             yield from super()._executions(symbols, begin, before)
             before, stretch = begin, min(2 * stretch, STRETCH_MAX)
 
     def inspect(self) -> tuple[int, int]:
         """What a start asks: how many claims and reports there are."""
-        found = self._one(COUNT_ALL)
-        assert found is not None
-        return found[0], found[1]
+        [(claims, reports)] = self._rows(COUNT_ALL, ())
+        return claims, reports
 
     def _to_read(self) -> "PostgresStorage":
         return PostgresStorage(self.dsn, schema=self.schema, read_only=True)

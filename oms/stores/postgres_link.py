@@ -4,7 +4,8 @@ A password is never part of a setting, so nothing can print it: libpq reads it f
 from the file of PGPASSFILE (by default ~/.pgpass).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -54,6 +55,19 @@ def connect(dsn: str, name: str) -> psycopg.Connection[tuple[object, ...]]:
         link.close()
         raise StoreError(f"{shown(dsn)}: expected Postgres 13 or later, was {version}")
     return link
+
+
+@contextmanager
+def closed_if_failed(close: Callable[[], object], failed: str) -> Iterator[None]:
+    """What a new connection has to do before it may be kept. An error of Postgres is raised as
+    StoreError; failed: the beginning of its text."""
+    try:
+        yield
+    except BaseException as error:
+        close()
+        if isinstance(error, psycopg.Error):
+            raise StoreError(f"{failed}: {one_line(error)}") from error
+        raise
 
 
 def dsn_of(**given: str) -> str:

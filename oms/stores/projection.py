@@ -27,9 +27,9 @@ from oms.stores.partitions import (
     partitions,
 )
 from oms.stores.postgres_link import (
+    closed_if_failed,
     connect,
     lock_key,
-    one_line,
     shown,
     translated,
     use_schema,
@@ -95,7 +95,7 @@ class Projection:
         drop what is there before, whoever made it."""
         self.close()
         self._connection = connect(self.dsn, "oms db-filler")
-        try:
+        with closed_if_failed(self.close, str(self)):
             use_schema(self._db, self.schema, make=fill)
             if fill:
                 self._take_lock()
@@ -111,12 +111,6 @@ class Projection:
                 self._db.execute("SET enable_mergejoin = off")
             self._check_version()
             self._load_dates()
-        except psycopg.Error as error:
-            self.close()
-            raise StoreError(f"{self}: {one_line(error)}") from error
-        except StoreError:
-            self.close()
-            raise
 
     def close(self) -> None:
         connection, self._connection = self._connection, None

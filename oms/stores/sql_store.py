@@ -1,6 +1,6 @@
 """SqlStore: what every store does that has its tables in a database, whichever that is.
 
-It is the questions (questions.py), and what is kept for readers beside the journal: positions, last
+It is the reader (sql_reader.py), and what is kept for readers beside the journal: positions, last
 prices, balances, instruments. That is written with the turn, in its transaction; each row is what
 the journal gives, and is never read back but here.
 Flow:  a turn's reports and notes -> [sql_store] -> rows of `holdings` and the other three
@@ -15,11 +15,11 @@ from oms.positions import CHANGES, Holdings, folded
 from oms.reports import TRADE, Report, type_of
 from oms.stores import EXECUTIONS, Noted, Store
 from oms.stores.listed import relisted
-from oms.stores.questions import Questions
 from oms.stores.schema import INSERT_INSTRUMENT, UPSERT_BALANCE, UPSERT_HOLDING, UPSERT_PRICE
+from oms.stores.sql_reader import SqlReader
 
 
-class SqlStore(Questions, Store):
+class SqlStore(SqlReader, Store):
     """A whole store; what differs between databases is left to its subclasses."""
 
     def __init__(self) -> None:

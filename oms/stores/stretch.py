@@ -24,7 +24,6 @@ from oms.reports import (
     NUMBER_MASK,
     OF_CHANGES,
     REFUSALS,
-    WAITED,
     Report,
 )
 from oms.requests import codec
@@ -240,10 +239,10 @@ def _responses(stretch: Stretch, dates: TradingDates) -> Iterator[Row]:
     """What was not measured is None."""
     day, rest = dates.of(stretch.last_seq), _RESPONSE
     for report in stretch.reports:
-        report_id = report[0]
+        report_id = report.report_id
         yield (
             day, report_id >> NUMBER_BITS, report_id & NUMBER_MASK, *rest(report),
-            report[WAITED] or None, report[WAITED + 1] or None,
+            report.waited_ns or None, report.venue_ns or None,
         )  # fmt: skip
 
 
@@ -270,7 +269,7 @@ def _told(
     told, others = dict[int, _Told](), set[int]()  # others: what is no order
     after_seq = stretch.after_seq
     for report in stretch.reports:
-        order_id, request_seq, kind = report[1], report[2], report[4][0]
+        order_id, request_seq, kind = report.order_id, report.request_seq, report.code[0]
         one = told.get(order_id)
         if one is None:
             if order_id > after_seq and (
@@ -299,9 +298,9 @@ def _orders(
     day = dates.of(stretch.last_seq)
     for order_id, one in _told(stretch, claims, lines):
         last = one.last
-        seq = last[0] >> NUMBER_BITS
-        claim = claims.get(order_id)
-        price_scale, quantity_scale = _scales_of(scales, claim[3] if claim else one.symbol, seq)
+        seq, claim = last.journal_seq, claims.get(order_id)
+        symbol = claim[3] if claim else one.symbol
+        price_scale, quantity_scale = _scales_of(scales, symbol, seq)
         stands = (
             last.state, last.cumulative_lots, last.leaves_lots, int(last.notional or 0),
             last.wall_ns, seq, price_scale, quantity_scale,

@@ -46,7 +46,7 @@ EVENTS: dict[str, type] = {
 }  # fmt: skip
 
 
-class Asked(msgspec.Struct, Generic[T], array_like=True, gc=False):
+class SentRequest(msgspec.Struct, Generic[T], array_like=True, gc=False):
     """A request on its way. sent_ns: wall clock. request: as the codec has it; a plain order, or
     any other one as JSON."""
 
@@ -60,11 +60,11 @@ class CommandEntry(msgspec.Struct, Generic[T], array_like=True, gc=False):
     the requests' numbers."""
 
     client: str
-    requests: Annotated[list[Asked[T]], msgspec.Meta(min_length=1)]
+    requests: Annotated[list[SentRequest[T]], msgspec.Meta(min_length=1)]
 
 
 AnyEntry = CommandEntry[PlainOrder] | CommandEntry[msgspec.Raw]
-AnyAsked = Asked[PlainOrder] | Asked[msgspec.Raw]
+AnySentRequest = SentRequest[PlainOrder] | SentRequest[msgspec.Raw]
 
 
 class ErrorTold(msgspec.Struct, array_like=True):
@@ -155,8 +155,8 @@ _event_decoders: dict[str, Callable[[bytes | msgspec.Raw], MarketEvent]] = {
 def asked(number: int, sent_ns: int, request: Request) -> bytes:
     """A request, to be put into an entry with others."""
     if type(request) is OrderRequest and request.terms is None:
-        return encode(Asked(number, sent_ns, orders.plain_of(request)))
-    return encode(Asked(number, sent_ns, to_object(request)))
+        return encode(SentRequest(number, sent_ns, orders.plain_of(request)))
+    return encode(SentRequest(number, sent_ns, to_object(request)))
 
 
 def commands(client: str, requests: Sequence[bytes]) -> bytes:
@@ -172,7 +172,7 @@ def read_commands(version: bytes, content: bytes) -> AnyEntry:
     try:
         if version == b"1":
             client, number, sent_ns, request = _decode_one(content)
-            return CommandEntry(client, [Asked(number, sent_ns, request)])
+            return CommandEntry(client, [SentRequest(number, sent_ns, request)])
         return _decode_commands(content)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ValidationError("entry", content[:40], f"requests: {error}") from None

@@ -166,7 +166,7 @@ class DayFold(Fold):
         """Those of this turn."""
         each = self.desk.listings.known(symbol)
         assert each is not None, "it was traded"
-        return each.price_scale, each.quantity_scale, each.quote_scale
+        return each.scales
 
     def taken(self) -> list[Posting]:
         found, self.desk.ledger.postings = self.desk.ledger.postings or [], []

@@ -16,7 +16,7 @@ from oms.instruments import Instrument
 from oms.money import to_decimal, to_units
 from oms.reject_reasons import RejectReason
 from oms.requests.codec import NEW
-from oms.stores import Asked
+from oms.stores import AskedOrder
 
 SLID = f"{RejectReason.POST_ONLY.value}: price="
 CHANGED = ("stop", "display")  # terms that a modify may change
@@ -53,7 +53,7 @@ class OrderDetails:
     self_trade: SelfTrade | None = None
 
 
-def details_of(asked: Asked, instruments: Mapping[str, Instrument]) -> OrderDetails:
+def details_of(asked: AskedOrder, instruments: Mapping[str, Instrument]) -> OrderDetails:
     """From what the store has of it. instruments: also those that are traded no more."""
     order_id, account, client_order_id, symbol, side, about, _ = asked.claim
     instrument = instruments.get(symbol)
@@ -85,7 +85,7 @@ def details_of(asked: Asked, instruments: Mapping[str, Instrument]) -> OrderDeta
     )  # fmt: skip
 
 
-def _numbers(asked: Asked, price_scale: int, terms: dict[str, Any]) -> tuple[int, int, bool]:
+def _numbers(asked: AskedOrder, price_scale: int, terms: dict[str, Any]) -> tuple[int, int, bool]:
     """Ticks, lots and hold after all changes; the terms that were changed are replaced."""
     ticks = lots = 0
     hold = False

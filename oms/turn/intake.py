@@ -123,11 +123,11 @@ class Intake:
             elif request[0] in REQUEST_KINDS:
                 claims.append(claim_of(seq, request))
         if claims and not self._store.claim(claims):
-            for claim in claims:
-                first, content_hash = self._store.owner(claim[1], claim[2])
-                if first != claim[0]:
-                    same = content_hash in (claim[-1], CONTENT_UNKNOWN)
-                    self.repeats[claim[0]] = first, same
+            for seq, account, client_id, _, _, _, content in claims:
+                first, content_hash = self._store.owner(account, client_id)
+                if first != seq:
+                    same = content_hash in (content, CONTENT_UNKNOWN)
+                    self.repeats[seq] = first, same
             claims = [claim for claim in claims if claim[0] not in self.repeats]
         self.claims = claims
 
@@ -178,7 +178,7 @@ class Intake:
             )
         if not unsaid:
             return {}
-        return {claim[0]: list(claim[3:]) for claim in self.claims if claim[0] in unsaid}
+        return {seq: rest for seq, _, _, *rest in self.claims if seq in unsaid}
 
     def is_open(self, account: str, client_order_id: str | int) -> bool:
         """Is there an open order of that account by that id?"""

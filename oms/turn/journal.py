@@ -6,7 +6,7 @@ The journal is the truth. Tables, snapshots and memory are folds of it.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from operator import attrgetter, itemgetter
 from typing import TypeVar
@@ -314,13 +314,16 @@ class StoredIds:
                 yield f"{what}: missing in orders"
             elif kept[:3] != claim[:3] or (record.tally is not None and kept != claim):
                 yield f"{what}: stored {kept}, the journal gives {claim}"
-        for kept in stored.values():
-            yield f"client order id {kept[2]} of {kept[1]}, sequence {kept[0]}: nobody asked for it"
+        yield from _unasked(stored.values())
 
     def rest(self) -> Iterator[str]:
         """What is stored after the journal's end."""
-        for kept in self._upto(SEQUENCE_MAX):
-            yield f"client order id {kept[2]} of {kept[1]}, sequence {kept[0]}: nobody asked for it"
+        return _unasked(self._upto(SEQUENCE_MAX))
+
+
+def _unasked(claims: Iterable[Claim]) -> Iterator[str]:
+    for seq, account, client_order_id, *_ in claims:
+        yield f"client order id {client_order_id} of {account}, sequence {seq}: nobody asked for it"
 
 
 def compared(report: Report) -> tuple[object, ...]:

@@ -16,7 +16,7 @@ from oms.desk.desk import Desk
 from oms.desk.settings import first_phase
 from oms.desk.throttle import OrderThrottler
 from oms.enums import Phase
-from oms.exchange.market import TO_BE_DRAWN
+from oms.exchange.phases import TO_BE_DRAWN
 from oms.requests import codec
 from oms.requests.codec import Line
 from oms.turn.latency import OrderTracker

@@ -324,7 +324,7 @@ def test_what_lies_too_far_back_is_said_to(clients, monkeypatch):
     for n in range(3):
         ask(ann, order("ann", f"a-{n}", "BUY", "1", "90"))
     assert ann.catch_up("ann", 999_999).missed is None
-    monkeypatch.setattr("oms.stores.questions.LOOKED_AT_MAX", 2)
+    monkeypatch.setattr("oms.stores.sql_reader.LOOKED_AT_MAX", 2)
     found = ann.catch_up("ann", 0)
     assert (found.missed, len(found.now.orders)) == (None, 3)
 

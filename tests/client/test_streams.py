@@ -198,7 +198,7 @@ def test_a_gap_that_cannot_be_closed_is_raised_and_the_stream_goes_on(clients, m
     ann = clients("ann")
     for n in range(4):
         ann.submit(order("ann", f"a-{n}", "BUY", "1", "90")).result(0)
-    monkeypatch.setattr("oms.stores.questions.LOOKED_AT_MAX", 2)
+    monkeypatch.setattr("oms.stores.sql_reader.LOOKED_AT_MAX", 2)
 
     async def story():
         async with ann.reports("ann", from_seq=1) as reports:

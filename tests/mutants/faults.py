@@ -79,11 +79,11 @@ JOURNAL = [
 IDS = [
     Fault(
         "a repeated request is done again", "turn/intake.py",
-        "                if first != claim[0]:", "                if False:", ("idempotency",),
+        "                if first != seq:", "                if False:", ("idempotency",),
     ),
     Fault(
         "other content under a used id is a repeat", "turn/intake.py",
-        "same = content_hash in (claim[-1], CONTENT_UNKNOWN)", "same = True", ("idempotency",),
+        "same = content_hash in (content, CONTENT_UNKNOWN)", "same = True", ("idempotency",),
     ),
     Fault(
         "accounts share their ids", "stores/schema.py",
@@ -235,7 +235,7 @@ MATCHING = [
         "if self._risk.reduces_only(order):", ("recorded",),
     ),
     Fault(
-        "rules number 2 count what is delisted", "desk/operations.py",
+        "rules number 2 count what is delisted", "desk/configured.py",
         "if desk.rules < 3:  # what was held", "if desk.rules < 2:  # what was held", ("recorded",),
     ),
     Fault(
@@ -254,7 +254,7 @@ MATCHING = [
         ("calls",),
     ),
     Fault(
-        "a call is extended again and again", "exchange/market.py",
+        "a call is extended again and again", "exchange/phases.py",
         "market.extended = True", "market.extended = False", ("calls",),
     ),
     Fault(
@@ -389,12 +389,12 @@ VIEWS = [
         "if tier in before - after:", "if False:", ("listings",),
     ),
     Fault(
-        "busts that were archived are forgotten", "stores/questions.py",
+        "busts that were archived are forgotten", "stores/sql_reader.py",
         "self._archives.merged(own, lambda file: file.change_reports(start_ns))", "own",
         ("archived_trades",),
     ),
     Fault(
-        "a bust forgets the archived trades of its account", "stores/questions.py",
+        "a bust forgets the archived trades of its account", "stores/sql_reader.py",
         "lambda file: file.executions_of(key)", "lambda file: iter(())", ("archived_trades",),
     ),
 ]  # fmt: skip

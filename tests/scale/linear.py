@@ -16,7 +16,7 @@ UNTOLD = object()
 """In place of an answer: it took effect by its end, and what it was answered then, nobody heard."""
 
 
-class Asked(Protocol):
+class Operation(Protocol):
     """What a client asks. touches: names of all that it depends on or changes. reads: it changes
     nothing, whatever the state."""
 
@@ -41,7 +41,7 @@ class Call(NamedTuple):
     time after its begin, or not at all, and `answer` says nothing."""
 
     client: str
-    asked: Any
+    asked: Operation
     answer: Any
     begun: float
     ended: float

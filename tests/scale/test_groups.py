@@ -25,7 +25,7 @@ from oms.requests import (
 )
 from oms.roles import asking
 from oms.roles.engine import Engine
-from oms.roles.questions import is_of_client
+from oms.roles.marshalling import is_of_client
 from oms.roles.remote import Broadcast
 from tests.scale.parts import api, deposit, engine, scaled, wait_for
 from tests.scale.processes import settings

@@ -22,9 +22,9 @@ def post(user, path="/order", **changes):
 
 def patient(monkeypatch, seconds):
     """The front door waits so long for the engine."""
-    front = "oms.gateways.web.front.ANSWER"
-    monkeypatch.setattr(f"{front}_S_MAX", seconds)
-    monkeypatch.setattr(f"{front}_NS_MAX", int(seconds * 10**9), raising=False)
+    longest = "oms.gateways.web.door.ANSWER"
+    monkeypatch.setattr(f"{longest}_S_MAX", seconds)
+    monkeypatch.setattr(f"{longest}_NS_MAX", int(seconds * 10**9), raising=False)
 
 
 class Stuck:

@@ -9,7 +9,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from oms.clock import ManualClock
-from oms.gateways.web.front import EXTRA_MAX
+from oms.gateways.web.door import EXTRA_MAX
 from oms.gateways.web.guard import IDLE, IDLE_S, REVOKED, STALE, TOO_MUCH
 from tests.processes import wait_until
 from tests.web.doors import front_config

@@ -120,7 +120,7 @@ def test_what_cannot_be_told_of_the_past_says_why(door, monkeypatch):
         ann.buy("1", price)
     ahead = ann.ask("GET", "/reports?after=999999").json()
     assert (ahead["reports"], ahead["why"]) == (None, "UNKNOWN_SEQUENCE")
-    monkeypatch.setattr("oms.stores.questions.LOOKED_AT_MAX", 2)
+    monkeypatch.setattr("oms.stores.sql_reader.LOOKED_AT_MAX", 2)
     far = ann.ask("GET", "/reports?after=0").json()
     assert (far["reports"], far["why"]) == (None, "TOO_FAR_BACK")
     for after in ("x", "1-x", "9" * 30):

@@ -107,7 +107,7 @@ def test_what_cannot_be_resumed_begins_with_a_snapshot_that_says_why(door, monke
     assert why("orders", fromSeq="999999") == "UNKNOWN_SEQUENCE"
     monkeypatch.setattr("oms.gateways.web.streams.RESUMED_MAX", 2)
     assert why("orders", fromSeq="0") == "TOO_MUCH"
-    monkeypatch.setattr("oms.stores.questions.LOOKED_AT_MAX", 2)
+    monkeypatch.setattr("oms.stores.sql_reader.LOOKED_AT_MAX", 2)
     assert why("orders", fromSeq="0") == "TOO_FAR_BACK"
 
 

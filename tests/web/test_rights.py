@@ -14,7 +14,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from oms.gateways.web import sockets, streams
-from oms.gateways.web.front import Entry, Right
+from oms.gateways.web.door import Right
+from oms.gateways.web.front import Entry
 from oms.requests.access import AccessAction, AccessRequest
 from tests.web.clients import next_of, opened, said_to
 from tests.web.doors import PASSWORD, FrontDoor, User, front_config

@@ -223,7 +223,7 @@ def test_what_is_done_is_not_told_as_if_it_were_not(door, monkeypatch, error):
     ann, _ = door.user("ann"), door.user("bob")
     order_id, other_id = (ann.buy("1", "90").json()["orderId"] for _ in range(2))
     with Wire(door, ann) as wire, monkeypatch.context() as broken:
-        broken.setattr("oms.gateways.web.front.orders_told", fails)
+        broken.setattr("oms.gateways.web.door.orders_told", fails)
         broken.setattr("oms.gateways.web.money.owned", fails)
         moved = {"asset": "USD", "amount": "1", "toAccount": "bob", "clientOrderId": "t-1"}
         told = [

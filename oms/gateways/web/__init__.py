@@ -14,7 +14,7 @@ from oms.gateways.master import master_secret
 from oms.gateways.tokens import TokenKind
 from oms.gateways.web import history, market, money, operating, overseeing, trading, watching
 from oms.gateways.web.app import Front
-from oms.gateways.web.front import Door
+from oms.gateways.web.door import Door
 from oms.gateways.web.keeper import DoorKeeper
 from oms.gateways.web.login import LoginRoutes
 from oms.gateways.web.pages import Pages

@@ -13,8 +13,9 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from oms.gateways.web.counts import NO_ROUTE
+from oms.gateways.web.door import Door
 from oms.gateways.web.errors import HttpError, Reply, error_reply, http_error, log_refused
-from oms.gateways.web.front import Ask, Door, Entry, headers_of, read_all
+from oms.gateways.web.front import Ask, Entry, headers_of, read_all
 from oms.gateways.web.limits import ADDRESS
 from oms.gateways.web.pools import CLIENT
 from oms.gateways.web.replies import refuse_socket, send_reply

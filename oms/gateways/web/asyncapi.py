@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from oms.gateways.web.front import Entry, Right
+from oms.gateways.web.door import Right
+from oms.gateways.web.front import Entry
 from oms.gateways.web.messages import SAID, TOLD, closed
 from oms.gateways.web.openapi import KEY_HEADERS, take_numbers
 from oms.gateways.web.sockets import OPS, ORDER_OPS

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from oms.clock import NANOS
 from oms.errors import GatewayError, OMSError
-from oms.gateways.web.front import Door
+from oms.gateways.web.door import Door
 from oms.market_data import Candle, TradePrint
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from typing import Protocol
 from oms.clock import NANOS
 from oms.errors import ValidationError
 from oms.gateways.addresses import Network, client_of, is_among, networks_in
-from oms.gateways.web.front import Door
+from oms.gateways.web.door import Door
 
 CONNECTIONS_MAX = 12_000
 SWEEP_S = 1.0  # so much longer than its bound a wait may be

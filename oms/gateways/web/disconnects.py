@@ -13,8 +13,8 @@ from contextvars import Context
 
 from oms.enums import RequestType
 from oms.errors import OMSError
+from oms.gateways.web.door import Door
 from oms.gateways.web.errors import http_error, refusal
-from oms.gateways.web.front import Door
 from oms.manager import OrderManagement
 from oms.requests import MassCancelRequest, OrderRequest
 from oms.requests.access import GATE, AccessAction, AccessRequest, told_facts

@@ -12,8 +12,8 @@ from typing import Protocol
 from oms.clock import NANOS
 from oms.gateways.addresses import client_of
 from oms.gateways.gate import Caller
+from oms.gateways.web.door import Door
 from oms.gateways.web.errors import HttpError, http_error, log_refused
-from oms.gateways.web.front import Door
 from oms.reject_reasons import RejectReason
 from oms.users import User
 

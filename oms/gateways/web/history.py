@@ -11,8 +11,9 @@ from itertools import groupby
 from oms.answers import Movement
 from oms.enums import OrderState, Side
 from oms.errors import ValidationError
+from oms.gateways.web.door import Right
 from oms.gateways.web.errors import Reply
-from oms.gateways.web.front import Ask, Entry, Right
+from oms.gateways.web.front import Ask, Entry
 from oms.gateways.web.market import instrument_of
 from oms.gateways.web.market_shapes import TradePageTold
 from oms.gateways.web.merging import START, Page, Row, groups_of, merged, of_group, of_those_heard

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Protocol, cast
 import msgspec
 
 from oms.gateways.web.candles import Growing
+from oms.gateways.web.door import Door
 from oms.gateways.web.events import (
     AUCTION,
     BALANCES,
@@ -43,7 +44,6 @@ from oms.gateways.web.events import (
     trade_event,
 )
 from oms.gateways.web.frames import frame_of
-from oms.gateways.web.front import Door
 from oms.gateways.web.market_shapes import SessionTold
 from oms.gateways.web.messages import (
     INTERVALS_MS,

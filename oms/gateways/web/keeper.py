@@ -15,8 +15,8 @@ from oms.clock import NANOS
 from oms.gateways.addresses import Network, client_address, is_among, networks_in, read_address
 from oms.gateways.gate import Caller, Denied, Gate, may
 from oms.gateways.tokens import TokenKind
+from oms.gateways.web.door import Right
 from oms.gateways.web.errors import HttpError, denied, http_error
-from oms.gateways.web.front import Right
 from oms.gateways.web.words import query_pairs
 from oms.manager import OrderManagement
 from oms.reject_reasons import RejectReason

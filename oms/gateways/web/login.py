@@ -14,8 +14,9 @@ import msgspec
 from oms.errors import OMSError, ValidationError
 from oms.gateways.gate import Caller, Denied, Gate, code_hash, new_code
 from oms.gateways.signatures import factor_uri
+from oms.gateways.web.door import Door, Right
 from oms.gateways.web.errors import OUR_FIELDS, OurFields, Reply, denied, http_error, refusal
-from oms.gateways.web.front import Ask, Door, Entry, Right
+from oms.gateways.web.front import Ask, Entry
 from oms.gateways.web.keeper import DoorKeeper
 from oms.gateways.web.shapes import Answer
 from oms.gateways.web.told import Told

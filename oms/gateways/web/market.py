@@ -5,8 +5,9 @@ from typing import Annotated
 import msgspec
 
 from oms.errors import ValidationError
+from oms.gateways.web.door import Right
 from oms.gateways.web.errors import HttpError, Reply
-from oms.gateways.web.front import Ask, Entry, Right
+from oms.gateways.web.front import Ask, Entry
 from oms.gateways.web.hub import last_told
 from oms.gateways.web.market_shapes import (
     AuctionTold,

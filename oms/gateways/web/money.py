@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 
 from oms.enums import TransferState
+from oms.gateways.web.door import Right
 from oms.gateways.web.errors import (
     OUR_FIELDS,
     REPLAYED,
@@ -15,7 +16,7 @@ from oms.gateways.web.errors import (
     refusal,
 )
 from oms.gateways.web.fields import reason_told
-from oms.gateways.web.front import Ask, Entry, Right
+from oms.gateways.web.front import Ask, Entry
 from oms.gateways.web.merging import of_those_heard
 from oms.gateways.web.shapes import Answer, BalancesTold, TransferTold
 from oms.gateways.web.told import Told, balances_told, reports_told, transfer_told

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
+from oms.gateways.web.door import Right
 from oms.gateways.web.errors import NUMBERS
-from oms.gateways.web.front import Entry, Right
+from oms.gateways.web.front import Entry
 from oms.gateways.web.shapes import JSON
 from oms.gateways.web.told import Told
 from oms.gateways.web.words import NUMBER, WHOLE

@@ -11,8 +11,9 @@ import msgspec
 
 from oms.enums import Phase, Scope, Side, Trading
 from oms.errors import ValidationError
+from oms.gateways.web.door import Right
 from oms.gateways.web.errors import REPLAYED, OurFields, Reply, refusal
-from oms.gateways.web.front import Ask, Entry, Handler, Right
+from oms.gateways.web.front import Ask, Entry, Handler
 from oms.gateways.web.operator_shapes import AccountOrders, AccountTold, Operated
 from oms.gateways.web.shapes import Answer
 from oms.gateways.web.told import Told, reports_told

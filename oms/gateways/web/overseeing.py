@@ -11,8 +11,9 @@ import msgspec
 from oms.answers import Action, GroupMoney
 from oms.enums import Scope
 from oms.errors import ValidationError
+from oms.gateways.web.door import Right
 from oms.gateways.web.errors import HttpError, Reply
-from oms.gateways.web.front import Ask, Entry, Right
+from oms.gateways.web.front import Ask, Entry
 from oms.gateways.web.merging import START, Page, Row, merged, of_group
 from oms.gateways.web.operator_shapes import (
     ActionsTold,

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from oms.gateways.web import asyncapi
+from oms.gateways.web.door import Right
 from oms.gateways.web.errors import Reply, http_error
-from oms.gateways.web.front import Ask, Entry, Right
+from oms.gateways.web.front import Ask, Entry
 from oms.gateways.web.messages import schema
 from oms.gateways.web.openapi import document
 from oms.gateways.web.shapes import HTML, Answer

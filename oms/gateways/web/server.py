@@ -20,7 +20,7 @@ from oms.errors import GatewayError
 from oms.gateways.gate import Gate
 from oms.gateways.web.app import Front
 from oms.gateways.web.connections import CONNECTIONS_MAX, Connections
-from oms.gateways.web.front import Door
+from oms.gateways.web.door import Door
 from oms.gateways.web.lines import HEAD_S_MAX, LineProtocol
 from oms.sections import WebConfig
 

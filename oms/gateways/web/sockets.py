@@ -21,10 +21,11 @@ from starlette.types import Receive, Scope, Send
 from oms.errors import ValidationError
 from oms.gateways.gate import Caller, may
 from oms.gateways.web.disconnects import Disconnects, gateway_of
+from oms.gateways.web.door import Door, Right
 from oms.gateways.web.errors import HttpError, error_reply, http_error, log_refused
 from oms.gateways.web.events import DEPTH, HEARTBEAT
 from oms.gateways.web.frames import SOCKET, FrameProtocol, frame_of
-from oms.gateways.web.front import Ask, Door, Entry, Right, headers_of
+from oms.gateways.web.front import Ask, Entry, headers_of
 from oms.gateways.web.guard import SLOW, TOO_MUCH, Guard
 from oms.gateways.web.hub import Hub, Topic, seqs_text
 from oms.gateways.web.limits import ADDRESS, EXTRA, REQUEST

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, cast
 
 from oms.errors import ValidationError
+from oms.gateways.web.door import Door, Right
 from oms.gateways.web.events import (
     AUCTION,
     BALANCES,
@@ -28,7 +29,7 @@ from oms.gateways.web.events import (
     report_event,
     trade_event,
 )
-from oms.gateways.web.front import Ask, Door, Right
+from oms.gateways.web.front import Ask
 from oms.gateways.web.hub import Hub, Topic, last_told
 from oms.gateways.web.market import instrument_of
 from oms.gateways.web.messages import (

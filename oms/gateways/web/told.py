@@ -81,10 +81,7 @@ def fill_told(response: OrderResponse, own_id: str = "") -> Told:
     """One fill of an order, for its owner. own_id: the order's own client order id, where a modify
     may have given it another since."""
     report, instrument = response.report, response.instrument
-    price = quantity = fee = 0
-    if instrument is not None:
-        price, quantity = instrument.price_scale, instrument.quantity_scale
-        fee = instrument.quote_scale
+    price, quantity, fee = instrument.scales if instrument is not None else (0, 0, 0)
     return {
         "tradeId": str(report.match_number), "executionId": report.execution_id,
         "orderId": str(report.order_id), "clientOrderId": own_id or report.client_order_id,
@@ -103,10 +100,7 @@ def report_told(response: OrderResponse) -> Told:
     namedSeq: the request whose client order id it bears. fee: null where there is none to tell.
     """
     report, instrument = response.report, response.instrument
-    price = quantity = quote = 0
-    if instrument is not None:
-        price, quantity = instrument.price_scale, instrument.quantity_scale
-        quote = instrument.quote_scale
+    price, quantity, quote = instrument.scales if instrument is not None else (0, 0, 0)
     return {
         "seq": str(report.journal_seq), "number": report.number,
         "orderId": str(report.order_id), "requestSeq": str(report.request_seq),

@@ -12,9 +12,10 @@ import msgspec
 
 from oms.enums import OrderType, PostOnly, RequestType, SelfTrade, Side, TimeInForce
 from oms.errors import ValidationError
+from oms.gateways.web.door import Right
 from oms.gateways.web.errors import OUR_FIELDS, REPLAYED, HttpError, Reply, error_reply, refusal
 from oms.gateways.web.fields import field_of, reason_told
-from oms.gateways.web.front import Ask, Entry, Right
+from oms.gateways.web.front import Ask, Entry
 from oms.gateways.web.limits import CANCEL, ORDER
 from oms.gateways.web.merging import START, Page, Row, groups_of, merged
 from oms.gateways.web.orders import FILLS_MAX, fills_told, orders_told

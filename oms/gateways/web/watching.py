@@ -17,8 +17,9 @@ from prometheus_client.registry import Collector
 from oms.clock import NANOS
 from oms.errors import StoppedError, StoreError, TransportError
 from oms.gateways.web.counts import HOP_EDGES, Timed
+from oms.gateways.web.door import Door, Right
 from oms.gateways.web.errors import Reply
-from oms.gateways.web.front import Ask, Door, Entry, Right
+from oms.gateways.web.front import Ask, Entry
 from oms.gateways.web.shapes import Answer, HealthTold, ReadyTold
 from oms.gateways.web.told import Told
 

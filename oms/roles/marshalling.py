@@ -1,6 +1,6 @@
-"""Questions: how an api's question crosses to an engine, and its answer back.
+"""Marshalling: how an api's question crosses to an engine, and its answer back.
 
-Flow:  RemoteOrders -> Question -> stream -> [questions] -> OrderManagement -> Reply -> RemoteOrders
+Flow:  RemoteOrders -> Question -> [marshalling] -> OrderManagement -> Reply -> RemoteOrders
 What may be asked, and in which type it is answered, says oms/questions.py; an answer crosses as
 JSON and is the same type at the other end.
 """

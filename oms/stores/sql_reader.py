@@ -1,6 +1,6 @@
-"""Questions: what is asked of a store that keeps its tables in a database, in one SQL.
+"""SqlReader: every question of a store that keeps its tables in a database, in one SQL.
 
-Flow:  store -> [questions] -> rows -> reports, lines, trades
+Flow:  store -> [sql_reader] -> rows -> reports, lines, trades
 What the database says is what its own rows and its archives say together: see archives.py.
 Owner: the connection's owner. A question that any thread may ask (`find_...`) is asked through
        another connection, which the store makes.
@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import chain, groupby, islice
-from typing import Any
+from typing import Any, Self
 
 from oms.errors import JournalError
 from oms.positions import (
@@ -34,7 +34,7 @@ from oms.requests.codec import FUNDS, Line, decode_all
 from oms.requests.orders import SEQUENCE_MAX
 from oms.stores import (
     LOOKED_AT_MAX,
-    Asked,
+    AskedOrder,
     Claim,
     JournalRecord,
     MovedPage,
@@ -91,7 +91,7 @@ from oms.stores.views import NOW, instrument_at
 CANCEL_REJECTED = "CANCEL_REJECTED"
 
 
-class Questions(ABC):
+class SqlReader(ABC):
     """Every question of `Store`, asked of one connection; and those asked of an archive."""
 
     def __init__(self) -> None:
@@ -106,11 +106,11 @@ class Questions(ABC):
         return self._rows(query, arguments)
 
     @abstractmethod
-    def _read_only_one(self) -> AbstractContextManager["Questions"]:
+    def _read_only_one(self) -> AbstractContextManager["SqlReader"]:
         """A connection of its own, read-only, so that any thread may ask and no writer waits."""
 
     @abstractmethod
-    def at_one_instant(self) -> AbstractContextManager["Questions"]:
+    def at_one_instant(self) -> AbstractContextManager["SqlReader"]:
         """A connection for one question that takes a while, so that nobody else waits for it:
         trades, and what became of them, as of one instant."""
 
@@ -132,6 +132,13 @@ class Questions(ABC):
     @abstractmethod
     def close(self) -> None: ...
 
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     @abstractmethod
     def snapshots(self) -> list[Snapshot]:
         """Those that are kept, with their parts, oldest first."""
@@ -143,6 +150,11 @@ class Questions(ABC):
     def _one(self, query: str, *arguments: object) -> tuple[Any, ...] | None:
         return next(self._rows(query, arguments), None)
 
+    def _number(self, query: str, *arguments: object) -> int:
+        """The first number that a query gives; 0 where there is none."""
+        found, *_ = self._one(query, *arguments) or (0,)
+        return found or 0
+
     def _reports(self, where: str, *arguments: object) -> list[Report]:
         return list(map(stored_report, self._rows(SELECT_REPORT + where, arguments)))
 
@@ -150,8 +162,8 @@ class Questions(ABC):
 
     def owner(self, account: str, client_order_id: str) -> tuple[int, int]:
         query = "SELECT seq, content FROM orders WHERE account = ? AND client_order_id = ?"
-        found = self._one(query, account, client_order_id)
-        return (found[0], found[1]) if found else (0, 0)
+        seq, content = self._one(query, account, client_order_id) or (0, 0)
+        return seq, content
 
     def used(self, names: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
         # One statement, because each lets all other threads run before it comes back.
@@ -179,36 +191,33 @@ class Questions(ABC):
         return line_in(self.record_of(seq), seq)
 
     def last_told_seq(self) -> int:
-        found = self._one("SELECT max(report_id) FROM reports")
-        return ((found and found[0]) or 0) >> NUMBER_BITS
+        return self._number("SELECT max(report_id) FROM reports") >> NUMBER_BITS
 
     def counts(self, upto_seq: int) -> tuple[int, int]:
         """How many claims and reports there are, up to the turn that ends there."""
-        found = self._one(COUNT, upto_seq, (upto_seq + 1) << NUMBER_BITS)
-        assert found is not None
-        return found[0], found[1] + self._archives.count(upto_seq)
+        [(claims, reports)] = self._rows(COUNT, (upto_seq, (upto_seq + 1) << NUMBER_BITS))
+        return claims, reports + self._archives.count(upto_seq)
 
     def all_claims(self) -> Iterator[Claim]:
         """Every claim, in journal order."""
         for claim in self._many(SELECT_CLAIMS):
-            if type(claim[0]) is not int:
-                raise JournalError(f"client order id {claim[2]!r}: not readable: no sequence")
+            seq, _, name, *_ = claim
+            if type(seq) is not int:
+                raise JournalError(f"client order id {name!r}: not readable: no sequence")
             yield claim
 
     def _turn_at(self, wall_ns: int) -> int:
         """The first turn stamped then or later; above all turns if there is none. Stamps never
         decrease, so it is found by halves."""
-        low, found = 0, self._one("SELECT max(last_seq) FROM journal")
-        high = ((found and found[0]) or 0) + 1
+        low, high = 0, self._number("SELECT max(last_seq) FROM journal") + 1
         while low < high:
             middle = (low + high) // 2
-            turn = self._one(SELECT_TURN, middle)
-            if turn is None or turn[1] >= wall_ns:
+            last_seq, stamp_ns = self._one(SELECT_TURN, middle) or (0, wall_ns)
+            if stamp_ns >= wall_ns:
                 high = middle
             else:
-                low = turn[0] + 1
-        turn = self._one(SELECT_TURN, low)
-        return turn[0] if turn is not None else SEQUENCE_MAX >> NUMBER_BITS
+                low = last_seq + 1
+        return self._number(SELECT_TURN, low) or SEQUENCE_MAX >> NUMBER_BITS
 
     # --- reports ---
 
@@ -328,8 +337,7 @@ class Questions(ABC):
             if record.last_seq - after_seq >= entries_max:
                 break
         last_seq = records[-1].last_seq if records else after_seq
-        ends = self._one(SELECT_END)
-        end_seq = ends[0] if ends is not None else 0
+        end_seq = self._number(SELECT_END)
         reports = self.reports_between(after_seq, last_seq)
         busted = set[int]()
         if not set(map(type_of, reports)).isdisjoint(CHANGES):
@@ -391,12 +399,12 @@ class Questions(ABC):
             return []
         return self.reports_of(told.order_id)
 
-    def find_asked(self, order_ids: Sequence[int]) -> list[Asked]:
+    def find_asked(self, order_ids: Sequence[int]) -> list[AskedOrder]:
         with self._read_only_one() as reader:
             found = [reader._asked(order_id) for order_id in order_ids]
         return [each for each in found if each is not None]
 
-    def _asked(self, order_id: int) -> Asked | None:
+    def _asked(self, order_id: int) -> AskedOrder | None:
         claim = self._one(SELECT_ORDER, order_id)
         if claim is None:
             return None
@@ -418,11 +426,10 @@ class Questions(ABC):
         """An account with few ids has an index for them; of one with many, the latest orders are
         among the latest ids of all."""
         given = account, symbol, side
-        few = self._one(COUNT_IDS, account, BY_ACCOUNT_MAX) != (BY_ACCOUNT_MAX,)
+        few = self._number(COUNT_IDS, account, BY_ACCOUNT_MAX) < BY_ACCOUNT_MAX
         select, first = (SELECT_BY_ACCOUNT, 0) if few else (SELECT_BY_SEQ, 0)
         if not few:
-            (last,) = self._one("SELECT max(seq) FROM orders") or (0,)
-            before = min(before, (last or 0) + 1)
+            before = min(before, self._number("SELECT max(seq) FROM orders") + 1)
             first = max(0, before - SCANNED_MAX)
         rows = self._rows(select, (*given, first, before, limit))
         ids = [order_id for (order_id,) in rows]
@@ -438,8 +445,7 @@ class Questions(ABC):
             return reader._moved(account, before, limit)
 
     def _moved(self, account: str, before: int, limit: int) -> MovedPage:
-        back = self._one(BACK, before, SCANNED_MAX)
-        first = back[0] if back is not None else 0
+        first = self._number(BACK, before, SCANNED_MAX)
         found = self._archives.merged(
             iter(self.moved_in(account, first, before)),
             lambda file: iter(file.moved_in(account, first, before)),
