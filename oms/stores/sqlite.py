@@ -146,13 +146,6 @@ class PersistentStorage(SqlStore):
     def __str__(self) -> str:
         return str(self.path)
 
-    def __enter__(self) -> "PersistentStorage":
-        self.open()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def open(self) -> None:
         if self._connection is not None:
             return  # a second one would leave the first behind
@@ -533,9 +526,8 @@ class PersistentStorage(SqlStore):
                     f"{self.path}: a damaged page: {damage}; `rebuild` makes all tables but the "
                     "journal anew, or use a backup"
                 )
-        found = self._one(COUNT_ALL)
-        assert found is not None
-        return found[0], found[1] + self._archives.reports
+        [(claims, reports)] = self._rows(COUNT_ALL, ())
+        return claims, reports + self._archives.reports
 
     def damage(self, check: str = FULL_CHECK) -> str:
         """What SQLite finds wrong first with its pages and indexes; "" for nothing.
