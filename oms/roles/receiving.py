@@ -136,6 +136,8 @@ class Receiving:
             if link.heard.full or not self._read_turn(seq_of(entry[0]), *payload(entry)):
                 break
         entries = found.get(replies, ())
+        if entries:
+            link.sending.answered()
         for entry in entries:
             version, content = payload(entry)
             if version != b"0":  # which only makes the stream

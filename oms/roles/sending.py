@@ -36,6 +36,9 @@ BATCH_MAX = 500  # requests and questions sent at once
 ASKS_MAX = 10_000  # questions that no engine hears
 FORGET_NS = 30 * NANOS  # after so long nobody waits for it any more
 NO_ANSWER = f"none came in {FORGET_NS // NANOS} s"
+# While an answer is awaited, requests gather until it comes, so long at most, and go together. With
+# an entry, a read and a turn for each of them the processors had so much to do that all waited.
+GATHER_S = 0.004
 TICK_NS, IDLE_S = NANOS // 4, 0.25
 REPLIES_MS = 10_000  # the stream of answers is gone so long after its owner
 URGENT = ("C", "X", "O")  # kinds that pass a lag, as they pass a full inbox
@@ -48,6 +51,8 @@ class Sending:
         self._link = link
         self._queue: deque[int] = deque()
         self._filled = threading.Event()
+        self._answered = threading.Event()
+        self._awaits = False  # an answer, since requests were sent last
         self._server: Server | None = None
         self._run_id = ""  # of the Redis that has what was sent
         self.perhaps_sent: set[int] = set()  # by a call that failed, or before Redis lost its data
@@ -59,9 +64,17 @@ class Sending:
         self._queue.append(number)
         self._filled.set()
 
+    def answered(self) -> None:
+        """Answers came; the receiving thread."""
+        if not self._answered.is_set():
+            self._answered.set()
+
     def step(self) -> None:
         if not self._queue:
             self._filled.wait(IDLE_S)
+        if self._awaits:
+            self._answered.wait(GATHER_S)
+            self._awaits = False
         self._filled.clear()
         link = self._link
         now_ns = link.pace.monotonic_ns()
@@ -110,6 +123,8 @@ class Sending:
         bound = ("MAXLEN", "~", ASKS_MAX)
         try:
             if requests:
+                self._answered.clear()
+                self._awaits = True
                 self._add(server, requests)
             if asks:
                 server.all(

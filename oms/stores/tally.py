@@ -19,6 +19,7 @@ REPORT_NUMBERS = tuple(
     Report._fields.index(name) for name in ("order_id", "last_price_ticks", "leaves_lots")
 )
 REPORT_TEXTS = (Report._fields.index("code"),)
+TALLY_FORMAT = "[%d,%d,%d,%d]"  # by far the most: as json.dumps has it
 Rest = list[Any]
 """Of a claim what its line does not say: symbol, side, terms, content."""
 
@@ -57,12 +58,14 @@ def _running(
 
 def tally_text(tally: Tally, rests: Mapping[int, Rest]) -> str:
     """As a record carries it, with the rests of those claims that need one, by sequence."""
-    return json.dumps([*tally, rests] if rests else tally, separators=(",", ":"))
+    if not rests:
+        return TALLY_FORMAT % tally
+    return json.dumps([*tally, rests], separators=(",", ":"))
 
 
 def tally_of(text: str | None) -> Tally | None:
     """None for a record that an older program wrote."""
-    return None if text is None else Tally._make(json.loads(text)[:4])
+    return None if text is None else Tally._make(map(int, text[1:-1].split(",", 4)[:4]))
 
 
 def rests_of(text: str | None) -> dict[int, Rest]:
