@@ -168,6 +168,40 @@ def reason_of(future):
         return "UNKNOWN"
 
 
+def test_requests_gather_while_an_answer_is_awaited(client, config, tmp_path, started, monkeypatch):
+    """Then all go as one entry; the engine is stopped, and tells the first answer when it may."""
+    # given an engine that tells nothing
+    monkeypatch.setattr(sending, "GATHER_S", 3_600.0)
+    made = started(engine, tmp_path, config)
+    remote = started(api, config)
+    may_tell, write = threading.Event(), made.engine.telling._write
+
+    def write_later(*given):
+        may_tell.wait()
+        write(*given)
+
+    monkeypatch.setattr(made.engine.telling, "_write", write_later)
+
+    # when one request is sent, and others come before its answer
+    first = remote.submit(order("a-0"))
+    wait_for(lambda: client.xlen(KEYS.commands) == 1)
+    others = [remote.submit(order(f"a-{n}")) for n in range(1, 6)]
+    entries = client.xlen(KEYS.commands)
+    may_tell.set()
+
+    # then they were not sent alone, and each is answered
+    assert entries == 1
+    assert {each.result(10).state for each in [first, *others]} == {"NEW"}
+
+
+def test_requests_go_though_no_answer_comes(client, config, started):
+    """There is no engine."""
+    remote = started(api, config, follows=False)
+    for n in range(3):
+        remote.submit(order(f"a-{n}"))
+        wait_for(lambda sent=n + 1: client.xlen(KEYS.commands) == sent)
+
+
 def test_a_request_that_a_failed_call_sent_is_not_told_as_refused(config, tmp_path, started):
     """It fills the last place itself, so that there is none for its second copy."""
     config = replace(config, scale=replace(config.scale, lag_max=1))
