@@ -192,6 +192,38 @@ def test_a_commit_of_unknown_outcome_ends_it_loudly(start_manager):
     assert oms.get_order("me", "B") is None
 
 
+class HangingStore(FaultyStore):
+    """A server that went silent amid a turn: the rollback waits until the test says so."""
+
+    def __init__(self):
+        super().__init__()
+        self.goes_on = threading.Event()
+
+    def rollback(self):
+        self.goes_on.wait(SOON_S)
+        super().rollback()
+
+
+def test_a_failure_is_told_though_the_store_hangs(start_manager):
+    """P10: what let the dispatcher die may hang once more as it lets go. The daemon is told before
+    that, and ends itself."""
+    # given a store that breaks, and then hangs
+    store, failures = HangingStore(), SimpleQueue()
+    oms = start_manager(store=store, on_failure=lambda *failure: failures.put(failure))
+    store.faults = [OutcomeUnknownError("I/O error")]
+    oms.submit(buy("A", 1, 100))
+
+    # then it is told all the same
+    assert failures.get(timeout=SOON_S)[0] == "oms-dispatch"
+    assert not store.closed
+
+    # and the store is let go of once that can be
+    store.goes_on.set()
+    wait_until(lambda: store.closed)
+    with pytest.raises(StoppedError, match="oms-dispatch died"):
+        oms.stop()
+
+
 def test_what_a_remote_venue_owes_is_unknown_once_the_dispatcher_died(start_manager):
     """Nobody is left to hear the venue: whoever asked must not wait for ever."""
     # given an order that was sent to a silent venue
