@@ -179,6 +179,9 @@ class App:
             return
         ticks = 0
         while not self._stop.wait(TICK_S):
+            if self.manager.failure is not None:  # the store hangs that its thread is to let go of
+                self._thread_died(*self.manager.failure)
+                return
             status = self.manager.get_status()
             write_status(self.directory, status)
             ticks += 1

@@ -288,13 +288,10 @@ class OrderManagement(Lookups):
         if name == DISPATCHER:
             self.publisher.fail_owed(StoppedError(f"thread {name} died; the outcome is unknown"))
             self.publisher.end()
-        try:
-            if self._on_failure is not None:
-                self._on_failure(name, error)
-        finally:  # last: a store that the thread died of may hang now
-            if name == DISPATCHER:
-                self.dispatcher.abandon()
-                self._unlock()
+            self.dispatcher.abandon()
+            self._unlock()
+        if self._on_failure is not None:
+            self._on_failure(name, error)
 
     # --- requests ---
 
