@@ -32,6 +32,7 @@ TICKS_PER_LOG_LINE = 60
 EXIT_OK, EXIT_FAILED = 0, 1
 ASIDE_STOP_S = 0.5  # one that still reads is left: it only looks
 GATEWAY_STOP_S = 2.0  # it writes the last answers, for a second at most
+LOG_STOP_S = 2.0
 
 
 class App:
@@ -87,7 +88,7 @@ class App:
             self._catch_signals(stack)
             writer = Worker("oms-log", self._log_writer(), self._thread_died)
             writer.start()
-            stack.callback(writer.stop, 2.0)
+            stack.callback(writer.stop, LOG_STOP_S)
             self.manager = self._manager_of(
                 self._config,
                 directory=self.directory,
@@ -178,6 +179,9 @@ class App:
             return
         ticks = 0
         while not self._stop.wait(TICK_S):
+            if self.manager.failure is not None:  # the store hangs that its thread is to let go of
+                self._thread_died(*self.manager.failure)
+                return
             status = self.manager.get_status()
             write_status(self.directory, status)
             ticks += 1

@@ -47,7 +47,8 @@ DISPATCHER = "oms-dispatch"
 REFUSALS_FREE = 8  # of one thread, so many at once cost it no pause
 AGAIN_NS = 100_000_000  # a refusal within this time of the one before is one again
 YIELD_S = 0.001
-STOP_S_MAX = 15.0  # of one thread; a stop takes less than 5 s unless the disk is stuck
+STOP_S_MAX = 15.0  # of the dispatcher; a stop takes less than 5 s unless the disk is stuck
+SIDE_STOP_S = 1.0  # of another thread
 URGENT = ("C", "X", "O")  # kinds that pass a full inbox: what takes risk off, what operators ask
 
 
@@ -182,11 +183,11 @@ class OrderManagement(Lookups):
         """
         with self._stopping:
             self._begin()
-            self._start("oms-session", self.keeper, 1.0, self.keeper.look)
+            self._start("oms-session", self.keeper, SIDE_STOP_S, self.keeper.look)
             venue_job = getattr(self.venue, "job", None)
             if venue_job is not None:
                 self.venue.connect(self.on_data_response)  # type: ignore[union-attr]
-                self._start("oms-venue", venue_job, 1.0, venue_job.wake)
+                self._start("oms-venue", venue_job, SIDE_STOP_S, venue_job.wake)
             self.keeper.look()
             drain_s = self.config.stop.drain_max_ns / NANOS
             stop_s = max(STOP_S_MAX, drain_s + 1.0)

@@ -14,9 +14,11 @@ from oms import (
     OrderTerms,
     RejectReason,
     ResponseType,
+    app,
+    manager,
 )
 from oms.clock import SystemClock
-from oms.config import QueueConfig, StopConfig, StoreConfig, ThrottleConfig
+from oms.config import ControlConfig, QueueConfig, StopConfig, StoreConfig, ThrottleConfig
 from oms.enums import OrderState
 from oms.errors import DeadlockError, OutcomeUnknownError, StoppedError, StoreError
 from oms.turn.threads import THREADS
@@ -190,6 +192,40 @@ def test_a_commit_of_unknown_outcome_ends_it_loudly(start_manager):
     with pytest.raises(StoppedError, match="oms-dispatch died"):
         oms.stop()
     assert oms.get_order("me", "B") is None
+
+
+class HangingStore(FaultyStore):
+    """A server that went silent amid a turn: the rollback waits until the test says so."""
+
+    def __init__(self):
+        super().__init__()
+        self.goes_on = threading.Event()
+
+    def rollback(self):
+        self.goes_on.wait(SOON_S)
+        super().rollback()
+
+
+def test_a_daemon_ends_though_its_store_hangs(tmp_path, monkeypatch):
+    """P10: what let the dispatcher die may hang once more as it lets go. The daemon waits for that
+    no longer than for any thread."""
+    monkeypatch.setattr(manager, "STOP_S_MAX", 0.1)
+    monkeypatch.setattr(app, "TICK_S", 0.01)
+    store = HangingStore()
+
+    def break_it(daemon, _stack):
+        store.faults = [OutcomeUnknownError("I/O error")]
+        daemon.manager.submit(buy("A", 1, 100))
+
+    daemon = app.App(
+        config_of(control=ControlConfig(enabled=False)), tmp_path, on_open=break_it,
+        manager_of=lambda config, **parts: OrderManagement(config, store=store, **parts),
+    )  # fmt: skip
+    assert daemon.run() == app.EXIT_FAILED
+    assert daemon.failure is not None and "I/O error" in repr(daemon.failure)
+    assert not store.closed
+    store.goes_on.set()
+    wait_until(lambda: store.closed)
 
 
 def test_what_a_remote_venue_owes_is_unknown_once_the_dispatcher_died(start_manager):

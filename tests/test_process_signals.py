@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from oms.turn.threads import StopFlag
 from tests.processes import (
     DATABASE,
     STOP_S_MAX,
@@ -218,6 +220,31 @@ def test_a_signal_that_comes_inside_a_wait_is_not_lost() -> None:
                 process.send_signal(signal.SIGTERM)
         finally:
             process.kill()
+
+
+def test_all_that_wait_for_a_flag_go_on_though_their_time_is_over() -> None:
+    """A process was stopped for longer than they meant to wait, and the flag is set as they wake
+    up: by the queue that told them of it before, all but the first waited for ever."""
+    for _ in range(20):
+        flag = StopFlag()
+
+        def first(flag: StopFlag = flag) -> None:
+            flag.wait(STOP_S_MAX)
+            sum(range(3_000_000))  # the interpreter is not free until the other one's time is over
+
+        def second(flag: StopFlag = flag) -> None:
+            flag.wait(0.02)
+
+        waiting = [threading.Thread(target=each, daemon=True) for each in (first, second)]
+        for each in waiting:
+            each.start()
+        flag.wait(0.002)  # they do wait by now
+        flag.set()
+        for each in waiting:
+            each.join(STOP_S_MAX)
+            assert not each.is_alive()
+    assert flag.wait(-1.0) and flag.wait(0.0) and flag.wait()
+    assert not StopFlag().wait(-1.0)
 
 
 def test_a_reader_does_not_hold_up_a_stop(tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ log = logging.getLogger(__name__)
 LOCK = 0x4F4D534A  # of the writer of a journal: "OMSJ"
 LOCK_WAIT_S = 2.0  # of an engine that was killed the server may need a moment to let go
 LOOK_S = 0.1  # between two looks of an engine that stands by
+READING_S_MAX = 0.5  # that a question may still take once the store closes
 PAGE_MIN, PAGE_MAX = 25, 400  # records read at a time: each may have a thousand lines
 FETCHED = 2_000  # rows at a time, of a query that gives many
 STRETCH_MIN, STRETCH_MAX = 1_000, 32_000  # reports that are looked through for trades at a time
@@ -270,11 +271,14 @@ class PostgresStorage(SqlStore):
             self._drop()
 
     def close(self) -> None:
-        with self._reading:
-            reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.close()
+        """Let go of the lock, whatever else is under way: a question that hangs is not waited for.
+        Its reader ends with it."""
         self._drop()
+        if self._reading.acquire(timeout=READING_S_MAX):
+            reader, self._reader = self._reader, None
+            self._reading.release()
+            if reader is not None:
+                reader.close()
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from queue import Empty, SimpleQueue
 from typing import NamedTuple, Protocol
 
 
@@ -182,26 +181,36 @@ class Worker:
 
 
 class StopFlag(threading.Event):
-    """An Event that a signal handler may set; one thread waits for it.
+    """An Event that a signal handler may set; any threads wait for it.
 
     A plain Event holds a lock inside wait(). A handler runs on the main thread, between any two
     of its steps: it would wait for the lock that its own thread holds, for ever. This happened.
+    So here is one lock that is held until the flag is set, and whoever gets it lets it go again.
+
+    Not a SimpleQueue: its get() computes what is left of its time-out anew when another thread has
+    taken the item, and what is less than nothing means for ever there. This happened, too: to a
+    process that was stopped (SIGSTOP) for longer than its threads meant to wait.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._is_set = False
-        self._wakes: SimpleQueue[None] = SimpleQueue()  # its put() may interrupt its get()
+        self._until_set = threading.Lock()
+        self._until_set.acquire()
 
     def set(self) -> None:
         self._is_set = True
-        self._wakes.put(None)
+        self._let_go()
 
     def is_set(self) -> bool:
         return self._is_set
 
     def wait(self, timeout: float | None = None) -> bool:
-        if not self._is_set:
-            with suppress(Empty):
-                self._wakes.get(timeout=timeout)
+        wait_s = -1.0 if timeout is None else max(0.0, timeout)  # below nothing: for ever
+        if not self._is_set and self._until_set.acquire(timeout=wait_s):
+            self._let_go()  # for who waits beside
         return self._is_set
+
+    def _let_go(self) -> None:
+        with suppress(RuntimeError):  # it was set before, or is on its way through who waits
+            self._until_set.release()

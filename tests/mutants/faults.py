@@ -575,6 +575,10 @@ DOOR = [
         "self.failure = self.failure or (name, error)\n        self._stop.set()",
         "self.failure = self.failure or (name, error)", ("web.stops",),
     ),
+    Fault(
+        "a thread that hangs as it dies is not noticed", "app.py",
+        "            if self.manager.failure is not None:", "            if False:", ("lifecycle",),
+    ),
 ]  # fmt: skip
 POSTGRES = [  # where there is no server to see them by, they are not planted
     Fault(

@@ -1,16 +1,21 @@
 """The engine's end of the way: what it reads, tells and acknowledges, and what it does not."""
 
 import json
+import re
 import socketserver
 import threading
+from pathlib import Path
 
 import pytest
 
+from oms import app, manager
 from oms.errors import FencedError, TransportError
+from oms.roles import engine as engine_role
 from oms.transport import wire
 from oms.transport.server import Server, ServerRefusalError, check_server
 from tests.scale.parts import KEYS, api, engine, know_their_server, order, wait_for
 
+POSTGRES_MD = Path(__file__).parents[2] / "docs/postgres.md"
 INFO = b"$23\r\nrole:master\r\nrun_id:1\r\n\r\n"
 
 
@@ -29,6 +34,19 @@ def replies(client, asker="tester"):
 
 def listening(client, asker="tester"):
     client.xadd(KEYS.replies(asker), {"v": "0", "e": ""})
+
+
+def test_an_engine_whose_threads_all_hang_ends_in_the_time_that_the_docs_tell():
+    """So long, at most, all that is waited for at a stop is, one after the other; each gateway that
+    may be open is."""
+    one_manager = manager.STOP_S_MAX + manager.SIDE_STOP_S
+    gateways = 2 * app.GATEWAY_STOP_S + app.ASIDE_STOP_S
+    longest_s = app.TICK_S + one_manager + 2 * engine_role.STOP_S + gateways + app.LOG_STOP_S
+    told = re.search(
+        r"within ([0-9]+) s even if each of its threads hangs", POSTGRES_MD.read_text()
+    )
+    assert told is not None
+    assert longest_s <= int(told[1])
 
 
 def test_a_request_is_journaled_told_answered_and_then_acknowledged(

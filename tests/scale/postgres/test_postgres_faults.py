@@ -5,14 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import closing
+from itertools import count
 
 import pytest
 
 from oms import RejectReason, ResponseType
 from oms.config import StoreConfig
 from oms.errors import DataInUseError, OutcomeUnknownError, StoreError
-from tests.fakes import Stepped, buy, config_of
+from tests.fakes import SOON_S, Stepped, buy, config_of, sell
 from tests.places import after_place
 from tests.processes import Driver, Ledger, audit_of, let_run, settle, wait_until
 from tests.scale.postgres.proxies import Proxy
@@ -22,7 +24,9 @@ from tests.test_store_contract import claim, keep, new, record, report
 
 psycopg = pytest.importorskip("psycopg")
 
-GONE_S_MAX = 60.0  # a process that is stopped or cut off ends by then
+from oms.stores.postgres import PostgresStorage  # noqa: E402
+
+GONE_S_MAX = 30.0  # a process that lost its lock, and could see it, ends by then: docs/postgres.md
 
 
 def settings(dsn, durability="none"):
@@ -130,6 +134,76 @@ def test_a_lock_that_is_lost_alone_is_noticed(store):
     store._run("SELECT pg_advisory_unlock_all()")
     with pytest.raises(OutcomeUnknownError, match="the lock is lost"):
         store.tend()
+
+
+STATEMENTS = ("_run", "_write_rows", "_fetch", "_copy", "commit")
+
+
+def test_a_session_that_ends_anywhere_in_a_turn_ends_the_engine(dsn, monkeypatch):
+    """Before each statement and each row of a COPY, of an engine that is stopped there, say: what
+    it met is told at once, and its store is let go of."""
+    left = None
+
+    def ending(real):
+        def call(*given):
+            nonlocal left
+            if left == 0:
+                end_sessions(dsn)
+                wait_until(lambda: sessions(dsn, "oms engine") == 0)
+            left = left - 1 if left is not None else None
+            return real(*given)
+
+        return call
+
+    calls = [(PostgresStorage, name) for name in STATEMENTS]
+    for owner, name in (*calls, (psycopg.Copy, "write_row"), (psycopg.Copy, "finish")):
+        monkeypatch.setattr(owner, name, ending(getattr(owner, name)))
+    for place in count():
+        desk = Stepped(store=store_of(dsn, schema=f"at_{place}")).start()
+        desk.ask(buy("A", 1, 100))
+        desk.oms.submit(sell("B", 1, 100))
+        left = place
+        try:
+            desk.step()
+        except OutcomeUnknownError:
+            desk.dispatcher.abandon()
+        left, ended = None, left < 0
+        assert (desk.store._connection is None) is ended
+        if not ended:
+            break
+        with store_of(dsn, schema=f"at_{place}") as store:
+            assert store.epoch == 2
+    desk.store.close()
+    assert place > 10
+
+
+def test_a_question_that_hangs_keeps_no_lock(store, dsn):
+    """It waits for a table that another session has: the engine lets go of the journal meanwhile,
+    and the reader ends with its question."""
+    told, found = [report(2, 1, 1, 1)], []
+    keep(store, record(1, new("A")), told, [claim(1, "A")])
+    waits = "application_name = 'oms reader' AND wait_event_type = 'Lock'"
+    asking = threading.Thread(target=lambda: found.extend(store.find_reports("me", 1)), daemon=True)
+    closing_it = threading.Thread(target=store.close, daemon=True)
+    with psycopg.connect(dsn) as other:
+        other.execute("LOCK TABLE oms.reports")
+        asking.start()
+        wait_until(
+            lambda: ask(dsn, f"SELECT count(*) FROM pg_stat_activity WHERE {waits}") == [(1,)]
+        )
+        closing_it.start()
+        closing_it.join(SOON_S)
+        assert not closing_it.is_alive()
+        with store_of(dsn) as next_one:
+            assert next_one.epoch == 2
+    asking.join(SOON_S)
+    assert found == told
+    wait_until(lambda: sessions(dsn, "oms reader") == 0)
+
+
+def sessions(dsn, name):
+    where = "application_name = %s AND datname = current_database()"
+    return ask(dsn, f"SELECT count(*) FROM pg_stat_activity WHERE {where}", name)[0][0]
 
 
 def test_a_pooler_is_refused(server, dsn):

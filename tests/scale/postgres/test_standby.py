@@ -16,7 +16,14 @@ from oms.reports import NUMBER_BITS
 from oms.turn import dispatcher
 from tests.fakes import Stepped
 from tests.processes import Driver, Ledger, audit_of, let_run, settle, wait_until
-from tests.scale.postgres.test_postgres_faults import acked, ask, ask_none, end_sessions, settings
+from tests.scale.postgres.test_postgres_faults import (
+    GONE_S_MAX,
+    acked,
+    ask,
+    ask_none,
+    end_sessions,
+    settings,
+)
 from tests.scale.postgres.test_postgres_store import store_of
 from tests.scale.postgres.test_projection import DAYS
 from tests.test_store_contract import lived_through
@@ -24,8 +31,6 @@ from tests.test_store_contract import lived_through
 psycopg = pytest.importorskip("psycopg")
 
 from tests.scale.postgres.servers import PostgresServer  # noqa: E402
-
-GONE_S_MAX = 60.0  # a process that is stopped or cut off ends by then
 
 
 class Watching(Stepped):
@@ -304,6 +309,33 @@ def test_one_that_was_stopped_cannot_go_on_beside_the_next(tmp_path, dsn):
     for driver in (first, second):
         ledger.take(driver.lines())
     settle(tmp_path / "b", tmp_path / "last", ledger, "--exchange", store=journal)
+    ledger.check(audit_of(store_of(dsn, read_only=True)))
+
+
+@pytest.mark.slow
+def test_several_that_were_stopped_end_when_they_wake_up(tmp_path, dsn):
+    """One after the other has taken over, and was stopped amid its load, for longer than any of its
+    threads means to wait: whatever each was doing, it ends soon, and only the last one goes on."""
+    ledger, journal, drivers = Ledger(), settings(dsn), []
+    with ExitStack() as stack:
+        for number in range(5):
+            options = ("--exchange", "--prefix", f"n{number}-", "--seed", number)
+            out = tmp_path / f"{number}.out"
+            driver = Driver(tmp_path / str(number), out, *options, store=journal)
+            drivers.append(stack.enter_context(driver))
+            driver.wait_for("started")
+            wait_until(lambda driver=driver, enough=20 + 3 * number: acked(driver) > enough)
+            if number < 4:
+                driver.send(signal.SIGSTOP)
+                end_sessions(dsn)
+        *stopped, last = drivers
+        for driver in stopped:
+            driver.send(signal.SIGCONT)
+        assert [driver.exit_code(GONE_S_MAX) for driver in stopped] == [1] * len(stopped)
+        assert last.stop()[0] == 0
+    for driver in drivers:
+        ledger.take(driver.lines())
+    settle(tmp_path / "4", tmp_path / "last", ledger, "--exchange", store=journal)
     ledger.check(audit_of(store_of(dsn, read_only=True)))
 
 
