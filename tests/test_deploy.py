@@ -123,6 +123,17 @@ def test_systemd_understands_the_unit_of_each_role(tmp_path, role):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_the_first_operator_of_the_units_is_added_where_users_are():
+    """At the engine of the first group, as the settings of the example have them."""
+    text = (DEPLOY / "oms-engine@.service").read_text(encoding="utf-8")
+    [line] = re.findall(r"^#.* /opt/oms/bin/oms (user .*)$", text, re.MULTILINE)
+    args = build_parser().parse_args(line.split())
+    assert args.command.__name__ == "user"
+    scale = settings_with(example()).scale
+    assert str(args.data_dir) == f"/var/lib/oms/oms-engine-{scale.home}"
+    assert f"exec engine-{scale.home} oms user add" in COMPOSE
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_the_unit_of_each_role_starts_it(role):
     """In a directory of its own, a filler in that of its engine; again whenever it ends."""
