@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
 UNIT = (DEPLOY / "oms.service").read_text(encoding="utf-8")
 IMAGE = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+COMPOSE = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
 
 
 def test_systemd_understands_the_unit(tmp_path):
@@ -60,15 +61,50 @@ def test_the_image_copies_what_is_there_and_starts_what_is_there():
     assert "USER oms" in IMAGE
 
 
+def commands_in_comments(text: str) -> list[list[str]]:
+    """What follows the name of the image, or of a service, in lines of docker; without remarks."""
+    whole = re.sub(r" \\\n#\s+", " ", text)
+    found = re.findall(r"^#\s+docker .* (?:oms|engine-\w+ oms) (\w.*?)(?:\s{2,}.*)?$", whole, re.M)
+    return [line.removeprefix("oms ").split() for line in found]
+
+
 def test_the_commands_in_their_comments_are_understood():
-    """`oms ...` after the name of image or program; each parses."""
-    lines = re.findall(r"^#\s+(?:serve|podman run .* oms serve) ?(.*?)(?:\s{2,}.*)?$", IMAGE, re.M)
-    for line in lines:
-        assert build_parser().parse_args(["serve", *line.split()]).command is serve
-    assert lines
+    made = [build_parser().parse_args(words) for words in commands_in_comments(IMAGE)]
+    assert [each.command.__name__ for each in made] == ["init", "user", "serve", "status"]
+    assert str(made[2].data_dir) == workdir()
+    [user] = [build_parser().parse_args(words) for words in commands_in_comments(COMPOSE)]
+    assert user.command.__name__ == "user"
+
+
+def workdir() -> str:
+    """Where commands look for data by themselves."""
+    return re.findall(r"^WORKDIR (.*)$", IMAGE, re.MULTILINE)[-1]
+
+
+def test_programs_of_the_image_are_found_by_their_names():
+    """By whoever says `docker exec oms oms status`; the volume is theirs alone, and empty."""
+    *_, stage = IMAGE.split("\nFROM ")
+    assert "ENV PATH=/opt/oms/bin:$PATH" in stage
+    assert 'ENTRYPOINT ["oms"]' in stage
+    assert "--create-home" not in stage  # it would bring a shell's settings
+    assert "install -d -o oms -g oms -m 700 /var/lib/oms" in stage
+    assert workdir() == "/var/lib/oms"
+    assert "--format docker" in IMAGE  # podman leaves the HEALTHCHECK out without
+
+
+def test_what_is_sent_to_the_builder_is_what_the_image_copies():
+    """No data, no secrets, no history."""
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split("\n")
+    lines = [line for line in ignored if line and not line.startswith("#")]
+    copied = re.findall(r"^COPY (?!--from)(.*)$", IMAGE, re.MULTILINE)
+    names = {name for line in copied for name in line.split()[:-1]}
+    assert lines[0] == "*"
+    assert {line[1:] for line in lines if line.startswith("!")} == names
+    assert "/deploy/.env" in (ROOT / ".gitignore").read_text(encoding="utf-8").split("\n")
 
 
 ROLES = ("engine", "api", "broadcast", "db-filler")
+DOORS = ("api", "broadcast")
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -85,6 +121,17 @@ def test_systemd_understands_the_unit_of_each_role(tmp_path, role):
         timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_first_operator_of_the_units_is_added_where_users_are():
+    """At the engine of the first group, as the settings of the example have them."""
+    text = (DEPLOY / "oms-engine@.service").read_text(encoding="utf-8")
+    [line] = re.findall(r"^#.* /opt/oms/bin/oms (user .*)$", text, re.MULTILINE)
+    args = build_parser().parse_args(line.split())
+    assert args.command.__name__ == "user"
+    scale = settings_with(example()).scale
+    assert str(args.data_dir) == f"/var/lib/oms/oms-engine-{scale.home}"
+    assert f"exec engine-{scale.home} oms user add" in COMPOSE
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -134,11 +181,11 @@ def test_each_service_of_compose_finds_its_settings_and_its_servers():
     pytest.importorskip("redis")
     from oms.roles.memory import memory_max
 
-    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    services = yaml.safe_load(COMPOSE)["services"]
     given = example()
     groups, fillers = set(), set()
     for name, service in services.items():
-        if "build" not in service:
+        if service["image"] != "localhost/oms":
             continue
         own = {
             key: re.sub(r"\$\{(\w+)\}", lambda found: given[found[1]], value)
@@ -157,9 +204,43 @@ def test_each_service_of_compose_finds_its_settings_and_its_servers():
         assert words[words.index("--maxmemory") + 1] == "1gb"
         assert sum(memory_max(config.scale, config.scale.home).values()) < 2**30
     assert groups == fillers == {"inr", "usd"}
-    mounted = {each.partition(":")[0] for service in services.values()
-               for each in service.get("volumes", ())}  # fmt: skip
-    assert mounted == {"postgres", "engine-inr", "engine-usd"}
+
+
+def test_one_service_of_compose_builds_the_image_and_no_other_looks_for_it_elsewhere():
+    yaml = pytest.importorskip("yaml")
+    services = yaml.safe_load(COMPOSE)["services"].values()
+    ours = [each for each in services if each["image"] == "localhost/oms"]
+    assert len(ours) == len(services) - 2
+    assert [each["pull_policy"] for each in ours if "build" in each] == ["build"]
+    assert {each["pull_policy"] for each in ours if "build" not in each} == {"never"}
+
+
+def test_each_service_of_compose_has_a_volume_with_a_name():
+    """The image has a volume: one without a name would be left behind by each `down`."""
+    yaml = pytest.importorskip("yaml")
+    told = yaml.safe_load(COMPOSE)
+    services, named = told["services"], set()
+    for name, service in services.items():
+        if service["image"] == "localhost/oms":
+            [mounted] = service["volumes"]
+            volume, _, place = mounted.partition(":")
+            assert volume == name.replace("filler", "engine")
+            assert place == "/var/lib/oms"
+            named.add(volume)
+    assert set(told["volumes"]) == named | {"postgres"}
+
+
+def test_doors_of_compose_are_stopped_first_and_their_health_is_checked():
+    """As the image says it, which podman's own format of images leaves out."""
+    yaml = pytest.importorskip("yaml")
+    services = yaml.safe_load(COMPOSE)["services"]
+    checked = re.search(r"^HEALTHCHECK .* CMD \\\n +(\[.*\])$", IMAGE, re.MULTILINE)
+    assert checked is not None
+    doors = [each for each in services.values() if each.get("command", [""])[0] in DOORS]
+    assert len(doors) == 3
+    for door in doors:
+        assert door["healthcheck"]["test"] == ["CMD", *json.loads(checked[1])]
+        assert {"engine-inr", "engine-usd"} < set(door["depends_on"])
 
 
 def test_what_the_example_leaves_out_can_be_taken_in():
@@ -188,16 +269,15 @@ def test_the_environment_of_a_unit_is_settings(role):
 def test_compose_starts_commands_that_there_are():
     """Each group of the example has its engine; a variable that it needs is in the example."""
     yaml = pytest.importorskip("yaml")
-    text = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
     example = (DEPLOY / ".env.example").read_text(encoding="utf-8")
-    services = yaml.safe_load(text)["services"]
+    services = yaml.safe_load(COMPOSE)["services"]
     redis = services.pop("redis")
     assert "noeviction" in redis["command"]
     assert services.pop("postgres")["image"].partition(":")[2] >= "13"
     made = [build_parser().parse_args(each["command"]) for each in services.values()]
     assert {each.command.__name__.replace("_", "-") for each in made} == set(ROLES)
     given = dict(re.findall(r"^(\w+)=(.*)$", example, re.MULTILINE))
-    assert set(re.findall(r"\$\{(\w+)\}", text)) <= set(given)
+    assert set(re.findall(r"\$\{(\w+)\}", COMPOSE)) <= set(given)
     groups = ScaleConfig(market_groups=given["OMS__SCALE__MARKET_GROUPS"]).names
     assert set(groups) == {each.group for each in made if each.command.__name__ == "engine"}
     schemas = [

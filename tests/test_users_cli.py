@@ -21,9 +21,9 @@ def run(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(passwords, "ARGON2_MEMORY_KIB", 64)
     monkeypatch.setattr(passwords, "SCRYPT_LOG_N", 4)
 
-    def run(*arguments, password="correct horse"):
+    def run(*arguments, lines="correct horse\n"):
         capsys.readouterr()
-        monkeypatch.setattr("sys.stdin", io.StringIO(password + "\n"))
+        monkeypatch.setattr("sys.stdin", io.StringIO(lines))
         code = main([*arguments, "--data-dir", str(tmp_path)])
         captured = capsys.readouterr()
         return code, captured.out, after_place(captured.err)
@@ -121,9 +121,16 @@ def test_a_mistake_is_told_before_anything_starts(run, tmp_path, arguments, told
     assert not (tmp_path / "order_management.db").exists()
 
 
+def test_where_no_password_comes_it_says_from_where(run):
+    """In a container that was started without -i, say."""
+    code, _, err = run("user", "add", "ann", "--email", "ann@x", lines="")
+    assert code == 2
+    assert "password: expected a terminal, or a first line of stdin, was 'nothing'" in err
+
+
 def test_a_password_is_asked_for_twice_and_never_shown(run, monkeypatch):
     """At a terminal; and one that is too short is not repeated in the error."""
-    code, _, err = run("user", "add", "ann", "--email", "ann@x", password="tooshrt")
+    code, _, err = run("user", "add", "ann", "--email", "ann@x", lines="tooshrt\n")
     assert code == 2
     assert "password: expected at least 8 characters" in err
     assert "tooshrt" not in err

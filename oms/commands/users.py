@@ -150,7 +150,10 @@ def _sign_up(args: argparse.Namespace) -> dict[str, str]:
 
 def _password() -> str:
     if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\r\n")
+        line = sys.stdin.readline()
+        if not line:  # a container that was started without -i, say
+            raise ValidationError("password", "nothing", "a terminal, or a first line of stdin")
+        return line.rstrip("\r\n")
     password = getpass.getpass("password: ")
     if getpass.getpass("again: ") != password:
         raise ValidationError("password", "another one", "the same twice")

@@ -31,6 +31,9 @@ DEFAULTS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
+# Text goes over the wire in UTF-8, whatever the environment (PGCLIENTENCODING), the DSN or the
+# database says. These two keep it as it is; another one has no room for every character.
+ENCODING, ENCODINGS_KEPT = "UTF8", ("UTF8", "SQL_ASCII")
 CONNECTION_LOST = ("08", "57P")  # classes of SQLSTATE: connection exception, operator intervention
 FULL = ("53100", "53200")  # disk full, out of memory
 BUSY = ("55P03", "40001", "40P01", "57014", "53300")  # lock, serialization, deadlock, time-out
@@ -39,7 +42,7 @@ BUSY = ("55P03", "40001", "40P01", "57014", "53300")  # lock, serialization, dea
 def connect(dsn: str, name: str) -> psycopg.Connection[tuple[object, ...]]:
     """A connection whose transactions are ours. name: what pg_stat_activity calls it.
 
-    Raises StoreError, naming the server, if it cannot be reached.
+    Raises StoreError, naming the server, if it cannot be reached or used.
     """
     try:
         given = conninfo_to_dict(dsn)
@@ -47,13 +50,14 @@ def connect(dsn: str, name: str) -> psycopg.Connection[tuple[object, ...]]:
             make_conninfo(dsn, **{k: v for k, v in DEFAULTS.items() if k not in given}),
             autocommit=True,
             application_name=name,
+            client_encoding=ENCODING,
         )
     except psycopg.Error as error:
         raise StoreError(f"{shown(dsn)}: cannot be reached: {one_line(error)}") from error
-    if link.info.server_version < 130000:
-        version = link.info.parameter_status("server_version")
+    wrong = _unusable(link)
+    if wrong:
         link.close()
-        raise StoreError(f"{shown(dsn)}: expected Postgres 13 or later, was {version}")
+        raise StoreError(f"{shown(dsn)}: {wrong}")
     return link
 
 
@@ -68,6 +72,16 @@ def closed_if_failed(close: Callable[[], object], failed: str) -> Iterator[None]
         if isinstance(error, psycopg.Error):
             raise StoreError(f"{failed}: {one_line(error)}") from error
         raise
+
+
+def _unusable(link: psycopg.Connection[Any]) -> str:
+    """Why the server or the database at the other end is not one for us; "" if it is."""
+    told = link.info.parameter_status
+    if link.info.server_version < 130000:
+        return f"expected Postgres 13 or later, was {told('server_version')}"
+    if told("server_encoding") not in ENCODINGS_KEPT:
+        return f"expected a database in {ENCODING}, was {told('server_encoding')}"
+    return ""
 
 
 def dsn_of(**given: str) -> str:

@@ -616,6 +616,10 @@ POSTGRES = [  # where there is no server to see them by, they are not planted
         ("scale.postgres.schemas",),
     ),
     Fault(
+        "text of Postgres comes as the database has it", "stores/postgres_link.py",
+        "            client_encoding=ENCODING,\n", "", ("scale.postgres.encodings",),
+    ),
+    Fault(
         "a projection takes the schema of a journal", "stores/projection.py",
         "                self._check_schema()\n", "", ("scale.postgres.schemas",),
     ),

@@ -132,11 +132,12 @@ class PostgresServer:
     def dsn(self, database: str) -> str:
         return f"host={self.directory} user=postgres dbname={database}"
 
-    def new_database(self, name: str = "") -> str:
+    def new_database(self, name: str = "", encoding: str = "UTF8") -> str:
         """Its connection string."""
         name = name or f"test_{next(self._names)}"
         with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            made = f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0"
+            connection.execute(made)
         return self.dsn(name)
 
     def pids(self) -> list[int]:
