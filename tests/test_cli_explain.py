@@ -4,7 +4,7 @@ import pytest
 
 from oms import OrderManagement, OrderRequest, Side, TimeInForce
 from oms.cli import main
-from oms.clock import SystemClock
+from oms.clock import ManualClock
 from oms.config import ExchangeConfig
 from oms.enums import Phase, PostOnly
 from oms.instruments import Instrument
@@ -53,14 +53,16 @@ def funded(account: str) -> list[FundsRequest]:
 
 @pytest.fixture
 def explain(tmp_path, capsys):
-    """Ask an order manager all of these, one by one, until "gone" has no open order; then the
-    story of one id.
+    """Ask an order manager all of these, one by one; a second later "gone" has no open order; then
+    the story of one id.
     """
 
     def explain(name: str, *requests, account: str = "") -> str:
-        with OrderManagement(CONFIG, directory=tmp_path) as manager:
+        clock = ManualClock()
+        with OrderManagement(CONFIG, clock=clock, directory=tmp_path) as manager:
             for request in [*funded("ann"), *funded("bob"), *requests]:
                 manager.submit(request).result(30)
+            clock.advance(1)
             wait_until(lambda: not manager.open_orders("gone"))
         whose = ["--account", account] if account else []
         assert main(["explain", name, *whose, "--data-dir", str(tmp_path)]) == 0
@@ -133,8 +135,8 @@ def test_an_auction_trade_has_no_taker(explain):
 
 
 def test_an_order_that_was_good_until_then(explain):
-    """It expires by itself, a moment later; nobody asks."""
-    expire_ns = SystemClock().wall_ns() + SECOND // 2
+    """It expires by itself, half a second later; nobody asks."""
+    expire_ns = ManualClock().wall_ns() + SECOND // 2
     order_of_gone = order(
         "gone", "gtd", "BUY", 1, 100, time_in_force=TimeInForce.GTD, expire_ns=expire_ns
     )
