@@ -62,7 +62,8 @@ class Sending:
 
     def put(self, number: int) -> None:
         self._queue.append(number)
-        self._filled.set()
+        if not self._filled.is_set():
+            self._filled.set()
 
     def answered(self) -> None:
         """Answers came; the receiving thread."""

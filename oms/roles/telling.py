@@ -167,7 +167,8 @@ class Telling:
 
     def put(self, unit: Unit) -> None:
         self._queue.append(unit)
-        self._filled.set()
+        if not self._filled.is_set():
+            self._filled.set()
 
     # --- the dispatcher's thread ---
 
