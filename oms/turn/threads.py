@@ -125,7 +125,8 @@ THREADS = (
         "tells clients that their transfers are in flight",
     ),
     ThreadRow(
-        "oms-log", "LogWriter", "log files and stdout", "the log queue", "writes what is queued",
+        "oms-log", "LogWriter", "log files and stdout",
+        "its records, at most 1 s; 50 ms for more", "writes what is there",
     ),
 )  # fmt: skip
 
