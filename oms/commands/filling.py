@@ -8,6 +8,7 @@ on from where the projection says that it stands.
 """
 
 import argparse
+import gc
 import json
 import signal
 from collections.abc import Iterator
@@ -23,7 +24,6 @@ from oms.errors import ConfigError, JournalError, StoreError
 from oms.gateways.aside import Aside
 from oms.stores import checked, filler_word
 from oms.stores.stretch import Rows, Stretch, TradingDates, Upto, rows_of
-from oms.turn.dispatcher import without_collector
 from oms.turn.latency import Histogram
 from oms.turn.threads import StopFlag, Worker
 
@@ -44,6 +44,7 @@ TOLD_NS = 10 * NANOS  # between two lines about how far it is
 READ_S_MAX = 2.0  # at the stop, of a stretch that nobody needs then
 WORD_NS = NANOS // 4  # between two words in the data directory
 GOOD_NS = 5 * NANOS  # after so long without another one it is silent; and two waits
+OBJECTS_MAX = 50  # of an entry and its rows, in two stretches: some 10 were measured
 PAUSE_S = 0.05  # of a look whether a try is due
 
 
@@ -155,6 +156,18 @@ def lag_of(stretch: Stretch, wall_ns: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@contextmanager
+def rarely_collected(entries_max: int) -> Iterator[None]:
+    """No garbage collection while what there is may be two stretches and no garbage: it would walk
+    all of their rows, for nothing."""
+    before = gc.get_threshold()
+    gc.set_threshold(OBJECTS_MAX * entries_max, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
 class Filler:
     """Takes a stretch after another, and waits where there is none."""
 
@@ -184,7 +197,8 @@ class Filler:
         worker = Worker("oms-ahead", self._reading, lambda _name, _error: self._stop.set())
         worker.start()
         try:
-            self._run(once)
+            with rarely_collected(self._place.config.projection.entries_max):
+                self._run(once)
         finally:
             worker.stop(READ_S_MAX)
             self._reading = self._ahead = None
@@ -198,8 +212,7 @@ class Filler:
                 self._stop.wait(PAUSE_S)
                 continue
             try:
-                with without_collector():
-                    more = self.step()
+                more = self.step()
             except JournalError:
                 raise
             except StoreError as error:

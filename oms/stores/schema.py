@@ -259,8 +259,8 @@ OF_SYMBOL_AFTER = _STRETCH.format(
 )
 # The turns after one and up to another.
 OF_STRETCH = "WHERE r.report_id >= ? AND r.report_id < ? ORDER BY r.report_id"
-CLAIMS_BETWEEN = (
-    "SELECT * FROM orders WHERE seq > ? AND seq <= ? AND client_order_id >= ' ' ORDER BY seq"
+NEW_ORDERS_BETWEEN = (
+    f"SELECT * FROM orders WHERE seq > ? AND seq <= ? AND {_OF_ORDERS} ORDER BY seq"
 )
 KEPT_AFTER = "SELECT * FROM {} WHERE seq > ?"
 SCALE_OF_ASSET = "SELECT scale FROM account_balances WHERE asset = ? LIMIT 1"

@@ -9,6 +9,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
+from functools import cache, partial
 from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -56,11 +57,16 @@ ACTION_KINDS = frozenset((
     codec.ANSWER,
 ))  # fmt: skip
 TOLD_KINDS = SESSION_KINDS | ACTION_KINDS
+_KIND = itemgetter(0)  # of a line
 # Of a report what stands in order_responses between its number and the durations, and behind them.
 _RESPONSE = itemgetter(*map(Report._fields.index, (
     "order_id", "request_seq", "account", "client_order_id", "symbol", "side", "type", "state",
     "last_price_ticks", "last_quantity_lots", "cumulative_lots", "leaves_lots", "notional",
     "liquidity", "reason", "wall_ns", "fee", "match_number",
+)))  # fmt: skip
+# Of the latest report of an order how the order stands.
+_STANDS = itemgetter(*map(Report._fields.index, (
+    "state", "cumulative_lots", "leaves_lots", "notional", "wall_ns", "report_id",
 )))  # fmt: skip
 
 
@@ -77,10 +83,10 @@ class Stretch(NamedTuple):
     but the first begins a trading date.
 
     before: the turn that ends at after_seq, if there is one. end_seq: where the journal ended
-    then. claims, reports: of these turns, in order. instruments: all rows. kept: None unless the
-    stretch reaches the end. older: reports of earlier turns, the trades of which were busted or
-    corrected in these; changes: of those trades and of these turns'. lines: of earlier turns, which
-    these refer to. scales: of assets that were paid in or out.
+    then. claims, reports: of these turns, in order; claims of new orders alone. instruments: all
+    rows. kept: None unless the stretch reaches the end. older: reports of earlier turns, the trades
+    of which were busted or corrected in these; changes: of those trades and of these turns'. lines:
+    of earlier turns, which these refer to. scales: of assets that were paid in or out.
     """
 
     after_seq: int
@@ -180,13 +186,12 @@ def rows_of(stretch: Stretch, before: TradingDates) -> Rows:
     for record in stretch.records:
         entered = decode_all(record.body, record.first_seq)
         lines.update(enumerate(entered, record.first_seq))
+        if TOLD_KINDS.isdisjoint(map(_KIND, entered)):
+            continue  # orders alone, as in nearly all turns
         for seq, line in enumerate(entered, record.first_seq):
-            kind = line[0]
-            if kind not in TOLD_KINDS:
-                continue  # an order, as nearly all are
-            if kind in SESSION_KINDS:
+            if line[0] in SESSION_KINDS:
                 sessions.append(_session(seq, line, record.wall_ns))
-            elif _is_action(seq, line):
+            elif line[0] in ACTION_KINDS and _is_action(seq, line):
                 entry = record.body.split("\n")[seq - record.first_seq]
                 what = _action(line, stretch.scales)
                 if answers is None:
@@ -296,14 +301,14 @@ def _orders(
     claims = {claim[0]: claim for claim in stretch.claims}
     orders, changed = list[Row](), list[Row]()
     day = dates.of(stretch.last_seq)
+    scales_of = cache(partial(_scales_of, scales))  # many orders have the same symbol and turn
     for order_id, one in _told(stretch, claims, lines):
-        last = one.last
-        seq, claim = last.journal_seq, claims.get(order_id)
-        symbol = claim[3] if claim else one.symbol
-        price_scale, quantity_scale = _scales_of(scales, symbol, seq)
+        claim = claims.get(order_id)
+        state, cumulative_lots, leaves_lots, notional, wall_ns, report_id = _STANDS(one.last)
+        seq = report_id >> NUMBER_BITS
         stands = (
-            last.state, last.cumulative_lots, last.leaves_lots, int(last.notional or 0),
-            last.wall_ns, seq, price_scale, quantity_scale,
+            state, cumulative_lots, leaves_lots, int(notional) if notional else 0, wall_ns, seq,
+            *scales_of(claim[3] if claim else one.symbol, seq),
         )  # fmt: skip
         if claim is not None:
             asked = _asked(claim, lines[order_id], one)

@@ -1,5 +1,6 @@
 """db-filler as a process: whatever is killed, each turn is in Postgres exactly once."""
 
+import gc
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 
 from oms import PersistentStorage
 from oms.clock import NANOS, SystemClock
+from oms.commands.filling import rarely_collected
 from oms.commands.live import status_lines
 from oms.config import load_config
 from oms.errors import ConfigError, DataInUseError, JournalError
@@ -63,6 +65,14 @@ def filled_seq(dsn):
             return connection.execute("SELECT seq FROM upto").fetchone()[0]
     except psycopg.Error:
         return 0
+
+
+def test_rows_of_two_stretches_are_not_walked_for_garbage():
+    before = gc.get_threshold()
+    with rarely_collected(1_000):
+        assert gc.get_threshold()[0] >= 10_000
+        assert gc.isenabled()  # for what it would leave behind in a week
+    assert gc.get_threshold() == before
 
 
 @pytest.fixture(scope="module")
