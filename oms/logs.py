@@ -88,16 +88,23 @@ class LogFile(logging.handlers.RotatingFileHandler):
     told = False  # why it could not be written
 
     def write(self, lines: Sequence[str]) -> None:
-        """All lines, with as few writes as there are files. Raises OSError."""
+        """All lines, with as few writes as there are files. Raises OSError; where no new file could
+        be begun all lines are in the old one."""
         stream = self.stream = self.stream or self._open()  # none: the last one was not opened
+        failure: OSError | None = None
         size, begin = stream.tell(), 0
         for end, line in enumerate(lines, 1):
             size += len(line) if line.isascii() else len(line.encode())
-            if size >= self.maxBytes:
+            if size >= self.maxBytes and failure is None:
                 _put(stream, lines[begin:end])
-                self.doRollover()
+                try:
+                    self.doRollover()
+                except OSError as error:
+                    self.stream, failure = self._open(), error
                 stream, size, begin = self.stream, 0, end
         _put(stream, lines[begin:])
+        if failure is not None:
+            raise failure
 
 
 class LogWriter:
@@ -157,15 +164,18 @@ class LogWriter:
 
     def _line(self, record: logging.LogRecord) -> str:
         try:
-            return f"{self._formatter.format(record)}\n"
+            line = self._formatter.format(record)
         except Exception as error:  # whoever logged it made a mistake: the log goes on
-            return f"a record of {record.name} cannot be put into words: {error!r}\n"
+            line = self._own("a record of %s cannot be put into words: %r", record.name, error)
+        if not line.isascii():  # half of a pair of UTF-16 has no UTF-8: it is shown as \udXXX
+            line = line.encode(errors="backslashreplace").decode()
+        return f"{line}\n"
 
     def _write(self, lines: Sequence[str]) -> None:
         try:
             self._file.write(lines)
             self._file.told = False
-        except OSError as error:
+        except (OSError, ValueError) as error:
             if not self._file.told:  # one line for all until it can be written again
                 self._file.told = True
                 with suppress(OSError, ValueError):
@@ -178,14 +188,13 @@ class LogWriter:
         except (OSError, ValueError) as error:  # whoever read it has gone, for good
             self._console = None
             _to_nowhere(console)
-            self._write([self._told_of_console(error)])
+            self._write([self._own("console: %s; it gets no more lines", error) + "\n"])
 
-    def _told_of_console(self, error: Exception) -> str:
-        """Not by way of the records: a stop may have closed it."""
-        text, where = "console: %s; it gets no more lines", (__file__, 0)
-        return self._line(
-            self._root.makeRecord(__name__, logging.WARNING, *where, text, (error,), None)
-        )
+    def _own(self, text: str, *given: object) -> str:
+        """A line of the writer. Not by way of the records: a stop may have closed it."""
+        where = __file__, 0
+        record = self._root.makeRecord(__name__, logging.WARNING, *where, text, given, None)
+        return self._formatter.format(record)
 
 
 def _put(stream: TextIO, lines: Sequence[str]) -> None:

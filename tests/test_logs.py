@@ -1,8 +1,12 @@
 """The log of a running daemon is its own: what the program logged like before, it does after."""
 
+import io
+import json
 import logging
 import os
 from unittest.mock import Mock
+
+import pytest
 
 from oms.logs import LogWriter
 from oms.sections import LogConfig
@@ -95,3 +99,65 @@ def test_a_log_begins_a_new_file_once_one_is_full_and_loses_no_line(tmp_path):
     for full in texts[:-1]:
         last = full.splitlines(keepends=True)[-1]
         assert len(full) - len(last) < 10_000 <= len(full)
+
+
+def test_text_that_has_no_utf_8_is_shown_in_the_log_and_ends_nothing(tmp_path):
+    """Half of a pair of UTF-16, as the name of a file may have it; the lines beside it are there,
+    and the console goes on."""
+    # given
+    logger = logging.getLogger("oms")
+    console = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    writer = LogWriter(LogConfig(level="INFO"), tmp_path, console)
+
+    # when
+    for text in ("before", "half \ud83d of a pair", "behind, in Köln"):
+        logger.info(text)
+    writer.step()
+    writer.finish()
+
+    # then
+    lines = writer.path.read_text(encoding="utf-8").splitlines()
+    told = [line.partition("oms: ")[2] for line in lines]
+    assert told == ["before", r"half \ud83d of a pair", "behind, in Köln"]
+    console.seek(0)
+    assert console.read().splitlines() == lines
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_record_that_cannot_be_put_into_words_is_a_line_as_others_are(tmp_path, as_json):
+    # given
+    logger = logging.getLogger("oms.desk")
+    writer = LogWriter(LogConfig(level="INFO", json=as_json), tmp_path)
+
+    # when
+    logger.info("order %d", "a-1")
+    logger.info("order %s", "a-2")
+    writer.finish()
+
+    # then
+    failed, line = writer.path.read_text().splitlines()
+    assert "a record of oms.desk cannot be put into words: TypeError(" in failed
+    assert "WARNING" in failed
+    assert "order a-2" in line
+    if as_json:
+        assert json.loads(failed)["level"] == "WARNING"
+
+
+def test_a_log_that_cannot_begin_a_new_file_goes_on_in_the_old_one(tmp_path, capsys):
+    """No line is lost; that is said once."""
+    # given a directory where the old file is to be moved
+    logger, numbers = logging.getLogger("oms"), range(500)
+    writer = LogWriter(LogConfig(level="INFO", rotate_bytes=10_000, rotate_files=1), tmp_path)
+    (tmp_path / "order_management.log.1").mkdir()
+
+    # when there is more than may be in a file
+    for n in numbers:
+        logger.info("record %d", n)
+        if n % 100 == 0:
+            writer.step()
+    writer.finish()
+
+    # then
+    lines = writer.path.read_text().splitlines()
+    assert [int(line.split()[-1]) for line in lines] == list(numbers)
+    assert len(capsys.readouterr().err.splitlines()) == 1
