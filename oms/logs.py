@@ -148,7 +148,8 @@ class LogWriter:
         self._root.removeHandler(self._bounded)
         level, self._root.propagate = self._before
         self._root.setLevel(level)
-        self._write_all()
+        while self._bounded.records:  # a thread may have been about to put one there
+            self._write_all()
         with suppress(OSError):  # on a full disk the last lines are lost, the stop is not
             self._file.close()
 
@@ -157,9 +158,10 @@ class LogWriter:
         self._bounded.filled.set()
 
     def _write_all(self) -> None:
+        """All that are there; not those that come meanwhile: they may never end."""
         records = self._bounded.records
-        while records:
-            some = [records.popleft() for _ in range(min(WRITTEN_MAX, len(records)))]
+        for left in range(len(records), 0, -WRITTEN_MAX):
+            some = [records.popleft() for _ in range(min(WRITTEN_MAX, left))]
             self._write([self._line(record) for record in some])
 
     def _line(self, record: logging.LogRecord) -> str:

@@ -123,6 +123,31 @@ def test_text_that_has_no_utf_8_is_shown_in_the_log_and_ends_nothing(tmp_path):
     assert console.read().splitlines() == lines
 
 
+def test_a_turn_of_the_writer_ends_though_records_come_as_fast_as_they_are_written(tmp_path):
+    """Else it would neither stop nor tell how many were dropped."""
+    # given a console whose every line makes another record
+    logger, written = logging.getLogger("oms"), []
+
+    class Console(io.StringIO):
+        def write(self, text):
+            written.append(text)
+            if len(written) < 5:
+                logger.info("record %d", len(written))
+            return len(text)
+
+    writer = LogWriter(LogConfig(level="INFO"), tmp_path, Console())
+
+    # when
+    logger.info("record 0")
+    writer.step()
+    after_one = len(written)
+    writer.step()
+    writer.finish()
+
+    # then each turn wrote what was there, and the end what was left
+    assert (after_one, len(written)) == (1, 3)
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_record_that_cannot_be_put_into_words_is_a_line_as_others_are(tmp_path, as_json):
     # given
