@@ -25,6 +25,7 @@ WRITTEN_MAX = 1_000  # records at once
 # How long records gather until they are written together. The writer shares the interpreter with
 # the dispatcher: woken for each record it cost a small turn as much as the turn's orders did.
 GATHER_S = 0.05
+UNWRITABLE = "backslashreplace"  # what has no place in an encoding is shown as \u20ac
 TEXT_FORMAT = "%(asctime)s %(levelname)-8s %(threadName)-12s %(name)s: %(message)s"
 
 
@@ -94,7 +95,7 @@ class LogFile(logging.handlers.RotatingFileHandler):
         failure: OSError | None = None
         size, begin = stream.tell(), 0
         for end, line in enumerate(lines, 1):
-            size += len(line) if line.isascii() else len(line.encode())
+            size += len(line) if line.isascii() else len(line.encode(errors=UNWRITABLE))
             if size >= self.maxBytes and failure is None:
                 _put(stream, lines[begin:end])
                 try:
@@ -166,12 +167,9 @@ class LogWriter:
 
     def _line(self, record: logging.LogRecord) -> str:
         try:
-            line = self._formatter.format(record)
+            return f"{self._formatter.format(record)}\n"
         except Exception as error:  # whoever logged it made a mistake: the log goes on
-            line = self._own("a record of %s cannot be put into words: %r", record.name, error)
-        if not line.isascii():  # half of a pair of UTF-16 has no UTF-8: it is shown as \udXXX
-            line = line.encode(errors="backslashreplace").decode()
-        return f"{line}\n"
+            return self._own("a record of %s cannot be put into words: %r", record.name, error)
 
     def _write(self, lines: Sequence[str]) -> None:
         try:
@@ -190,17 +188,21 @@ class LogWriter:
         except (OSError, ValueError) as error:  # whoever read it has gone, for good
             self._console = None
             _to_nowhere(console)
-            self._write([self._own("console: %s; it gets no more lines", error) + "\n"])
+            self._write([self._own("console: %s; it gets no more lines", error)])
 
     def _own(self, text: str, *given: object) -> str:
         """A line of the writer. Not by way of the records: a stop may have closed it."""
         where = __file__, 0
         record = self._root.makeRecord(__name__, logging.WARNING, *where, text, given, None)
-        return self._formatter.format(record)
+        return f"{self._formatter.format(record)}\n"
 
 
 def _put(stream: TextIO, lines: Sequence[str]) -> None:
-    stream.write("".join(lines))
+    text = "".join(lines)
+    if not text.isascii():  # a console may be in another encoding; half of a pair has no UTF-8
+        encoding = stream.encoding or "utf-8"
+        text = text.encode(encoding, UNWRITABLE).decode(encoding)
+    stream.write(text)
     stream.flush()
 
 

@@ -123,6 +123,25 @@ def test_text_that_has_no_utf_8_is_shown_in_the_log_and_ends_nothing(tmp_path):
     assert console.read().splitlines() == lines
 
 
+def test_a_console_in_another_encoding_shows_what_it_has_no_character_for(tmp_path):
+    """And goes on with the lines beside it."""
+    # given
+    logger = logging.getLogger("oms")
+    console = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    writer = LogWriter(LogConfig(level="INFO"), tmp_path, console)
+
+    # when
+    for text in ("in Köln", "5 €", "behind"):
+        logger.info(text)
+    writer.finish()
+
+    # then
+    console.seek(0)
+    told = [line.partition("oms: ")[2] for line in console.read().splitlines()]
+    assert told == ["in Köln", r"5 \u20ac", "behind"]
+    assert "5 €" in writer.path.read_text(encoding="utf-8")
+
+
 def test_a_turn_of_the_writer_ends_though_records_come_as_fast_as_they_are_written(tmp_path):
     """Else it would neither stop nor tell how many were dropped."""
     # given a console whose every line makes another record
