@@ -25,6 +25,7 @@ WRITTEN_MAX = 1_000  # records at once
 # How long records gather until they are written together. The writer shares the interpreter with
 # the dispatcher: woken for each record it cost a small turn as much as the turn's orders did.
 GATHER_S = 0.05
+UNWRITABLE = "backslashreplace"  # what has no place in an encoding is shown as \u20ac
 TEXT_FORMAT = "%(asctime)s %(levelname)-8s %(threadName)-12s %(name)s: %(message)s"
 
 
@@ -88,16 +89,23 @@ class LogFile(logging.handlers.RotatingFileHandler):
     told = False  # why it could not be written
 
     def write(self, lines: Sequence[str]) -> None:
-        """All lines, with as few writes as there are files. Raises OSError."""
+        """All lines, with as few writes as there are files. Raises OSError; where no new file could
+        be begun all lines are in the old one."""
         stream = self.stream = self.stream or self._open()  # none: the last one was not opened
+        failure: OSError | None = None
         size, begin = stream.tell(), 0
         for end, line in enumerate(lines, 1):
-            size += len(line) if line.isascii() else len(line.encode())
-            if size >= self.maxBytes:
+            size += len(line) if line.isascii() else len(line.encode(errors=UNWRITABLE))
+            if size >= self.maxBytes and failure is None:
                 _put(stream, lines[begin:end])
-                self.doRollover()
+                try:
+                    self.doRollover()
+                except OSError as error:
+                    self.stream, failure = self._open(), error
                 stream, size, begin = self.stream, 0, end
         _put(stream, lines[begin:])
+        if failure is not None:
+            raise failure
 
 
 class LogWriter:
@@ -141,7 +149,8 @@ class LogWriter:
         self._root.removeHandler(self._bounded)
         level, self._root.propagate = self._before
         self._root.setLevel(level)
-        self._write_all()
+        while self._bounded.records:  # a thread may have been about to put one there
+            self._write_all()
         with suppress(OSError):  # on a full disk the last lines are lost, the stop is not
             self._file.close()
 
@@ -150,22 +159,23 @@ class LogWriter:
         self._bounded.filled.set()
 
     def _write_all(self) -> None:
+        """All that are there; not those that come meanwhile: they may never end."""
         records = self._bounded.records
-        while records:
-            some = [records.popleft() for _ in range(min(WRITTEN_MAX, len(records)))]
+        for left in range(len(records), 0, -WRITTEN_MAX):
+            some = [records.popleft() for _ in range(min(WRITTEN_MAX, left))]
             self._write([self._line(record) for record in some])
 
     def _line(self, record: logging.LogRecord) -> str:
         try:
             return f"{self._formatter.format(record)}\n"
         except Exception as error:  # whoever logged it made a mistake: the log goes on
-            return f"a record of {record.name} cannot be put into words: {error!r}\n"
+            return self._own("a record of %s cannot be put into words: %r", record.name, error)
 
     def _write(self, lines: Sequence[str]) -> None:
         try:
             self._file.write(lines)
             self._file.told = False
-        except OSError as error:
+        except (OSError, ValueError) as error:
             if not self._file.told:  # one line for all until it can be written again
                 self._file.told = True
                 with suppress(OSError, ValueError):
@@ -178,18 +188,21 @@ class LogWriter:
         except (OSError, ValueError) as error:  # whoever read it has gone, for good
             self._console = None
             _to_nowhere(console)
-            self._write([self._told_of_console(error)])
+            self._write([self._own("console: %s; it gets no more lines", error)])
 
-    def _told_of_console(self, error: Exception) -> str:
-        """Not by way of the records: a stop may have closed it."""
-        text, where = "console: %s; it gets no more lines", (__file__, 0)
-        return self._line(
-            self._root.makeRecord(__name__, logging.WARNING, *where, text, (error,), None)
-        )
+    def _own(self, text: str, *given: object) -> str:
+        """A line of the writer. Not by way of the records: a stop may have closed it."""
+        where = __file__, 0
+        record = self._root.makeRecord(__name__, logging.WARNING, *where, text, given, None)
+        return f"{self._formatter.format(record)}\n"
 
 
 def _put(stream: TextIO, lines: Sequence[str]) -> None:
-    stream.write("".join(lines))
+    text = "".join(lines)
+    if not text.isascii():  # a console may be in another encoding; half of a pair has no UTF-8
+        encoding = stream.encoding or "utf-8"
+        text = text.encode(encoding, UNWRITABLE).decode(encoding)
+    stream.write(text)
     stream.flush()
 
 

@@ -41,6 +41,25 @@ def test_the_readme_is_short():
     assert len(README.splitlines()) <= README_LINES_MAX
 
 
+def cells(row: str) -> int:
+    """Those of a row of a table; what is in code, or after a backslash, is no end of one."""
+    return re.sub(r"`[^`]*`|\\\|", "", row.strip()).strip("|").count("|") + 1
+
+
+def test_each_row_of_a_table_has_a_cell_for_each_column():
+    """Else readers are shown no table, or half of a row."""
+    broken, tables = [], 0
+    for page, text in PAGES.items():
+        for table in re.findall(r"^\|.*\n(?:^\|.*\n)*", text, re.MULTILINE):
+            head, rule, *rows = table.splitlines()
+            tables += 1
+            if not re.fullmatch(r"\|(?: *:?-+:? *\|)+", rule):
+                broken.append((page, rule))
+            broken += [(page, row) for row in (rule, *rows) if cells(row) != cells(head)]
+    assert tables
+    assert broken == []
+
+
 def test_every_relative_link_leads_somewhere():
     """To a file that is there and, after a #, to a heading of it."""
     links = [

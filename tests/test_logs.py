@@ -1,8 +1,12 @@
 """The log of a running daemon is its own: what the program logged like before, it does after."""
 
+import io
+import json
 import logging
 import os
 from unittest.mock import Mock
+
+import pytest
 
 from oms.logs import LogWriter
 from oms.sections import LogConfig
@@ -95,3 +99,109 @@ def test_a_log_begins_a_new_file_once_one_is_full_and_loses_no_line(tmp_path):
     for full in texts[:-1]:
         last = full.splitlines(keepends=True)[-1]
         assert len(full) - len(last) < 10_000 <= len(full)
+
+
+def test_text_that_has_no_utf_8_is_shown_in_the_log_and_ends_nothing(tmp_path):
+    """Half of a pair of UTF-16, as the name of a file may have it; the lines beside it are there,
+    and the console goes on."""
+    # given
+    logger = logging.getLogger("oms")
+    console = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    writer = LogWriter(LogConfig(level="INFO"), tmp_path, console)
+
+    # when
+    for text in ("before", "half \ud83d of a pair", "behind, in Köln"):
+        logger.info(text)
+    writer.step()
+    writer.finish()
+
+    # then
+    lines = writer.path.read_text(encoding="utf-8").splitlines()
+    told = [line.partition("oms: ")[2] for line in lines]
+    assert told == ["before", r"half \ud83d of a pair", "behind, in Köln"]
+    console.seek(0)
+    assert console.read().splitlines() == lines
+
+
+def test_a_console_in_another_encoding_shows_what_it_has_no_character_for(tmp_path):
+    """And goes on with the lines beside it."""
+    # given
+    logger = logging.getLogger("oms")
+    console = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    writer = LogWriter(LogConfig(level="INFO"), tmp_path, console)
+
+    # when
+    for text in ("in Köln", "5 €", "behind"):
+        logger.info(text)
+    writer.finish()
+
+    # then
+    console.seek(0)
+    told = [line.partition("oms: ")[2] for line in console.read().splitlines()]
+    assert told == ["in Köln", r"5 \u20ac", "behind"]
+    assert "5 €" in writer.path.read_text(encoding="utf-8")
+
+
+def test_a_turn_of_the_writer_ends_though_records_come_as_fast_as_they_are_written(tmp_path):
+    """Else it would neither stop nor tell how many were dropped."""
+    # given a console whose every line makes another record
+    logger, written = logging.getLogger("oms"), []
+
+    class Console(io.StringIO):
+        def write(self, text):
+            written.append(text)
+            if len(written) < 5:
+                logger.info("record %d", len(written))
+            return len(text)
+
+    writer = LogWriter(LogConfig(level="INFO"), tmp_path, Console())
+
+    # when
+    logger.info("record 0")
+    writer.step()
+    after_one = len(written)
+    writer.step()
+    writer.finish()
+
+    # then each turn wrote what was there, and the end what was left
+    assert (after_one, len(written)) == (1, 3)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_record_that_cannot_be_put_into_words_is_a_line_as_others_are(tmp_path, as_json):
+    # given
+    logger = logging.getLogger("oms.desk")
+    writer = LogWriter(LogConfig(level="INFO", json=as_json), tmp_path)
+
+    # when
+    logger.info("order %d", "a-1")
+    logger.info("order %s", "a-2")
+    writer.finish()
+
+    # then
+    failed, line = writer.path.read_text().splitlines()
+    assert "a record of oms.desk cannot be put into words: TypeError(" in failed
+    assert "WARNING" in failed
+    assert "order a-2" in line
+    if as_json:
+        assert json.loads(failed)["level"] == "WARNING"
+
+
+def test_a_log_that_cannot_begin_a_new_file_goes_on_in_the_old_one(tmp_path, capsys):
+    """No line is lost; that is said once."""
+    # given a directory where the old file is to be moved
+    logger, numbers = logging.getLogger("oms"), range(500)
+    writer = LogWriter(LogConfig(level="INFO", rotate_bytes=10_000, rotate_files=1), tmp_path)
+    (tmp_path / "order_management.log.1").mkdir()
+
+    # when there is more than may be in a file
+    for n in numbers:
+        logger.info("record %d", n)
+        if n % 100 == 0:
+            writer.step()
+    writer.finish()
+
+    # then
+    lines = writer.path.read_text().splitlines()
+    assert [int(line.split()[-1]) for line in lines] == list(numbers)
+    assert len(capsys.readouterr().err.splitlines()) == 1

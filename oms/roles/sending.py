@@ -73,9 +73,9 @@ class Sending:
     def step(self) -> None:
         if not self._queue:
             self._filled.wait(IDLE_S)
-        if self._awaits:
+        if self._awaits and len(self._queue) < BATCH_MAX:  # more could not go together
             self._answered.wait(GATHER_S)
-            self._awaits = False
+        self._awaits = False
         self._filled.clear()
         link = self._link
         now_ns = link.pace.monotonic_ns()
@@ -243,6 +243,7 @@ class Sending:
         self._queue.extend(again)
 
     def wake(self) -> None:
+        self._answered.set()
         self._filled.set()
 
     def finish(self) -> None:

@@ -168,30 +168,36 @@ def reason_of(future):
         return "UNKNOWN"
 
 
-def test_requests_gather_while_an_answer_is_awaited(client, config, tmp_path, started, monkeypatch):
+def test_requests_gather_while_an_answer_is_awaited(config, tmp_path, started, monkeypatch):
     """Then all go as one entry; the engine is stopped, and tells the first answer when it may."""
     # given an engine that tells nothing
     monkeypatch.setattr(sending, "GATHER_S", 3_600.0)
     made = started(engine, tmp_path, config)
     remote = started(api, config)
+    wait_for(lambda: not remote.home.receiving._users_left)  # no question of its own is on its way
     may_tell, write = threading.Event(), made.engine.telling._write
+    together, add = [], remote.home.sending._add
 
     def write_later(*given):
         may_tell.wait()
         write(*given)
 
+    def add_counted(server, requests):
+        together.append(len(requests))
+        add(server, requests)
+
     monkeypatch.setattr(made.engine.telling, "_write", write_later)
+    monkeypatch.setattr(remote.home.sending, "_add", add_counted)
 
     # when one request is sent, and others come before its answer
     first = remote.submit(order("a-0"))
-    wait_for(lambda: client.xlen(KEYS.commands) == 1)
+    wait_for(lambda: together)
     others = [remote.submit(order(f"a-{n}")) for n in range(1, 6)]
-    entries = client.xlen(KEYS.commands)
     may_tell.set()
 
-    # then they were not sent alone, and each is answered
-    assert entries == 1
+    # then they were sent together, and each is answered
     assert {each.result(10).state for each in [first, *others]} == {"NEW"}
+    assert together == [1, 5]
 
 
 def test_requests_go_though_no_answer_comes(client, config, started):
@@ -200,6 +206,18 @@ def test_requests_go_though_no_answer_comes(client, config, started):
     for n in range(3):
         remote.submit(order(f"a-{n}"))
         wait_for(lambda sent=n + 1: client.xlen(KEYS.commands) == sent)
+
+
+def test_what_fills_a_call_is_sent_though_an_answer_is_awaited(
+    client, config, started, monkeypatch
+):
+    """No more could go with it; there is no engine. A stop does not wait for the answer either."""
+    monkeypatch.setattr(sending, "GATHER_S", 3_600.0)
+    monkeypatch.setattr(sending, "BATCH_MAX", 1)
+    remote = started(api, config, follows=False)
+    for n in range(3):
+        remote.submit(order(f"a-{n}"))
+    wait_for(lambda: client.xlen(KEYS.commands) == 3)
 
 
 def test_a_request_that_a_failed_call_sent_is_not_told_as_refused(config, tmp_path, started):
