@@ -123,7 +123,7 @@ class Link:
         sent_ns = self.clock.wall_ns()
         content = content_of(number, sent_ns)
         self.waiting[number] = Waiting(future, now_ns, method, content, line, sent_ns, soon)
-        self.sending.put(number)
+        self.sending.put(number, at_once=bool(method))
         if self.closed and self.waiting.pop(number, None) is not None:  # nobody would end it
             settle(future, None, not_sent(self.group, STOPS))
         return future

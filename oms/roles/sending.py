@@ -51,7 +51,7 @@ class Sending:
         self._link = link
         self._queue: deque[int] = deque()
         self._filled = threading.Event()
-        self._answered = threading.Event()
+        self._may_go = threading.Event()  # an answer came since, or there is a question
         self._awaits = False  # an answer, since requests were sent last
         self._server: Server | None = None
         self._run_id = ""  # of the Redis that has what was sent
@@ -60,21 +60,24 @@ class Sending:
         self._followed = 0  # the turn that the mirror was of when a look began
         self._too_short = 0  # times in a row that the engine spoke of a journal that ends before
 
-    def put(self, number: int) -> None:
+    def put(self, number: int, *, at_once: bool) -> None:
+        """at_once: it does not gather, nor does what is before it: a question."""
         self._queue.append(number)
+        if at_once:
+            self.answered()
         if not self._filled.is_set():
             self._filled.set()
 
     def answered(self) -> None:
         """Answers came; the receiving thread."""
-        if not self._answered.is_set():
-            self._answered.set()
+        if not self._may_go.is_set():
+            self._may_go.set()
 
     def step(self) -> None:
         if not self._queue:
             self._filled.wait(IDLE_S)
         if self._awaits and len(self._queue) < BATCH_MAX:  # more could not go together
-            self._answered.wait(GATHER_S)
+            self._may_go.wait(GATHER_S)
         self._awaits = False
         self._filled.clear()
         link = self._link
@@ -117,6 +120,7 @@ class Sending:
     def _send(self, server: Server) -> None:
         """What waits in the queue. A call that fails leaves it there: it is sent again."""
         link = self._link
+        self._may_go.clear()  # first: a question that comes from here on sets it again
         numbers = [self._queue[place] for place in range(min(BATCH_MAX, len(self._queue)))]
         found = [(number, link.waiting[number]) for number in numbers if number in link.waiting]
         requests = [(number, each) for number, each in found if not each.method]
@@ -124,7 +128,6 @@ class Sending:
         bound = ("MAXLEN", "~", ASKS_MAX)
         try:
             if requests:
-                self._answered.clear()
                 self._awaits = True
                 self._add(server, requests)
             if asks:
@@ -243,7 +246,7 @@ class Sending:
         self._queue.extend(again)
 
     def wake(self) -> None:
-        self._answered.set()
+        self._may_go.set()
         self._filled.set()
 
     def finish(self) -> None:

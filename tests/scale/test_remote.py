@@ -208,6 +208,23 @@ def test_requests_go_though_no_answer_comes(client, config, started):
         wait_for(lambda sent=n + 1: client.xlen(KEYS.commands) == sent)
 
 
+def test_a_question_and_what_gathered_before_it_go_at_once(client, config, started, monkeypatch):
+    """In their order: who looks sees what was asked for before. There is no engine."""
+    # given a request that is not answered, and one that waits for that
+    monkeypatch.setattr(sending, "GATHER_S", 3_600.0)
+    remote = started(api, config, follows=False)
+    remote.submit(order("a-0"))
+    wait_for(lambda: client.xlen(KEYS.commands) == 1)
+    remote.submit(order("a-1"))
+
+    # when somebody looks
+    remote.home.ask("journal_seq")
+
+    # then both are sent
+    wait_for(lambda: client.xlen(KEYS.asks) == 1)
+    assert client.xlen(KEYS.commands) == 2
+
+
 def test_what_fills_a_call_is_sent_though_an_answer_is_awaited(
     client, config, started, monkeypatch
 ):
@@ -502,7 +519,7 @@ def test_a_request_that_was_sent_with_a_question_that_was_not_is_unknown(
     # when both are sent together
     sending = remote.home.sending
     with monkeypatch.context() as unheard:
-        unheard.setattr(sending, "put", sending._queue.append)
+        unheard.setattr(sending, "put", lambda number, **_: sending._queue.append(number))
         placed = remote.submit(order("a-1"))
     remote.home.ask("digest")
 
