@@ -86,7 +86,7 @@ class BoundedHandler(logging.Handler):
 class LogFile(logging.handlers.RotatingFileHandler):
     """The file: `maxBytes` and the line that passes it, then a new one."""
 
-    told = False  # why it could not be written
+    told = False  # that it cannot be written
 
     def write(self, lines: Sequence[str]) -> None:
         """All lines, with as few writes as there are files. Raises OSError; where no new file could

@@ -101,45 +101,42 @@ def test_a_log_begins_a_new_file_once_one_is_full_and_loses_no_line(tmp_path):
         assert len(full) - len(last) < 10_000 <= len(full)
 
 
-def test_text_that_has_no_utf_8_is_shown_in_the_log_and_ends_nothing(tmp_path):
-    """Half of a pair of UTF-16, as the name of a file may have it; the lines beside it are there,
-    and the console goes on."""
-    # given
+def shown(tmp_path, encoding, *texts):
+    """The lines of a log, and of its console in that encoding, once these were logged."""
     logger = logging.getLogger("oms")
-    console = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    console = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     writer = LogWriter(LogConfig(level="INFO"), tmp_path, console)
-
-    # when
-    for text in ("before", "half \ud83d of a pair", "behind, in Köln"):
+    for text in texts:
         logger.info(text)
     writer.step()
     writer.finish()
+    console.seek(0)
+    return writer.path.read_text(encoding="utf-8").splitlines(), console.read().splitlines()
+
+
+def messages(lines):
+    return [line.partition("oms: ")[2] for line in lines]
+
+
+def test_text_that_has_no_utf_8_is_shown_in_the_log_and_ends_nothing(tmp_path):
+    """Half of a pair of UTF-16, as the name of a file may have it; the lines beside it are there,
+    and the console goes on."""
+    # given, when
+    log, console = shown(tmp_path, "utf-8", "before", "half \ud83d of a pair", "behind, in Köln")
 
     # then
-    lines = writer.path.read_text(encoding="utf-8").splitlines()
-    told = [line.partition("oms: ")[2] for line in lines]
-    assert told == ["before", r"half \ud83d of a pair", "behind, in Köln"]
-    console.seek(0)
-    assert console.read().splitlines() == lines
+    assert messages(log) == ["before", r"half \ud83d of a pair", "behind, in Köln"]
+    assert console == log
 
 
 def test_a_console_in_another_encoding_shows_what_it_has_no_character_for(tmp_path):
     """And goes on with the lines beside it."""
-    # given
-    logger = logging.getLogger("oms")
-    console = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
-    writer = LogWriter(LogConfig(level="INFO"), tmp_path, console)
-
-    # when
-    for text in ("in Köln", "5 €", "behind"):
-        logger.info(text)
-    writer.finish()
+    # given, when
+    log, console = shown(tmp_path, "latin-1", "in Köln", "5 €", "behind")
 
     # then
-    console.seek(0)
-    told = [line.partition("oms: ")[2] for line in console.read().splitlines()]
-    assert told == ["in Köln", r"5 \u20ac", "behind"]
-    assert "5 €" in writer.path.read_text(encoding="utf-8")
+    assert messages(console) == ["in Köln", r"5 \u20ac", "behind"]
+    assert messages(log) == ["in Köln", "5 €", "behind"]
 
 
 def test_a_turn_of_the_writer_ends_though_records_come_as_fast_as_they_are_written(tmp_path):

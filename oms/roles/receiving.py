@@ -137,7 +137,7 @@ class Receiving:
                 break
         entries = found.get(replies, ())
         if entries:
-            link.sending.answered()
+            link.sending.let_go()
         for entry in entries:
             version, content = payload(entry)
             if version != b"0":  # which only makes the stream

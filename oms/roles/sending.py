@@ -64,12 +64,12 @@ class Sending:
         """at_once: it does not gather, nor does what is before it: a question."""
         self._queue.append(number)
         if at_once:
-            self.answered()
+            self.let_go()
         if not self._filled.is_set():
             self._filled.set()
 
-    def answered(self) -> None:
-        """Answers came; the receiving thread."""
+    def let_go(self) -> None:
+        """What gathered goes: an answer came, or somebody asks; any thread."""
         if not self._may_go.is_set():
             self._may_go.set()
 
@@ -246,7 +246,7 @@ class Sending:
         self._queue.extend(again)
 
     def wake(self) -> None:
-        self._may_go.set()
+        self.let_go()
         self._filled.set()
 
     def finish(self) -> None:
