@@ -35,7 +35,7 @@ from urllib.parse import urlsplit
 from client import Flow, config, stepped
 from common import TREE, Claim, Figures, parser, report, skip, without_postgres
 from recovery import NEVER, take_snapshot
-from streams import Redis, program, wait_for
+from streams import own_redis, program, wait_for
 from top_cost import cpu_per_s, cpu_s
 from web_orders import signed_in
 
@@ -89,8 +89,7 @@ def measure(args: argparse.Namespace) -> Figures:
     with ExitStack() as stack:
         server = stack.enter_context(PostgresServer(None, **SERVER))
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=args.directory)))
-        redis = Redis(place)
-        stack.callback(redis.stop)
+        redis = stack.enter_context(own_redis(place))
         dsn = server.new_database()
         figures = build(dsn, args)
         given = {

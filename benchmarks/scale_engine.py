@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 
 from client import Flow, config, whole_path
 from common import TREE, Claim, Figures, parser, report, skip
-from streams import Redis, drain, fill, program, scaled, wait_for
+from streams import Redis, drain, fill, own_redis, program, scaled, wait_for
 
 from oms import Config, OrderRequest, OrderResponse
 
@@ -51,14 +51,11 @@ def measure(args: argparse.Namespace) -> Figures:
         library = directory / "library"
         library.mkdir()
         found = whole_path(library, config(), Flow(), args.orders, 5_000)
-        redis = Redis(directory)
-        try:
+        with own_redis(directory) as redis:
             settings = scaled(redis.url)
             figures = behind_redis(directory, settings, redis, args)
             rate = float(figures["orders_per_s"]) / 10
             figures |= round_trips(directory, settings, rate, args.round_trips, redis.url)
-        finally:
-            redis.stop()
     return {
         "library_orders_per_s": found["orders_per_s"],
         "library_cpu_us": found["cpu_us_per_order"],

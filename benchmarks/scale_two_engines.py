@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 
 from common import Claim, Figures, parser, report, skip
-from streams import DRAIN_S, START_S, Redis, drain, fill, program, scaled
+from streams import DRAIN_S, START_S, drain, fill, own_redis, program, scaled
 
 CLAIMS = [Claim("ratio_to_one", ">=", 1.5)]
 GROUPS = ("a", "b")
@@ -42,8 +42,7 @@ def engine(url: str, group: str, directory: str, orders: int, told: Connection) 
 def run(orders: int, groups: tuple[str, ...], parent: Path | None) -> tuple[float, float, float]:
     """Orders a second, all engines together; their processor time an order, and Redis', in us."""
     context = multiprocessing.get_context("spawn")
-    with tempfile.TemporaryDirectory(dir=parent) as directory:
-        redis = Redis(Path(directory))
+    with tempfile.TemporaryDirectory(dir=parent) as directory, own_redis(Path(directory)) as redis:
         engines = []
         try:
             for group in groups:
@@ -66,7 +65,6 @@ def run(orders: int, groups: tuple[str, ...], parent: Path | None) -> tuple[floa
             for process, _ in engines:
                 if process.pid is not None:
                     process.kill()  # one that failed; the others have ended
-            redis.stop()
     count = orders * len(groups)
     cpu_us = sum(float(each["engine_cpu_us"]) for each in found) / len(found)
     return count / max(float(each["seconds"]) for each in found), cpu_us, redis_s / count * 1e6

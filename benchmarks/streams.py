@@ -1,10 +1,9 @@
 """A Redis server of a benchmark's own, streams of requests in it, and an engine that takes them."""
 
 import shutil
-import subprocess
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from common import Figures
 from oms import Config, OrderManagement
 
 CLIENT, FILL = "bench", 1_000
+MEMORY_BYTES = 4 << 30  # that Redis may take
 START_S, DRAIN_S = 60.0, 300.0
 LOOK_S = 0.05  # how often it is looked whether a stream is empty: the look costs the engine's lock
 
@@ -23,39 +23,30 @@ def program() -> str | None:
 
 
 class Redis:
-    """A server behind a socket, with that directory for its own."""
+    """A server that runs. url: where; server: a connection to it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, url: str) -> None:
         from oms.transport.server import Server
 
-        found = program()
-        assert found is not None
-        # Not in the directory: the path of a socket has 107 bytes at most.
-        self._place = tempfile.TemporaryDirectory(prefix="oms-")
-        socket = Path(self._place.name) / "redis.sock"
-        self.url = f"unix://{socket}"
-        self._process = subprocess.Popen(
-            [
-                found, "--port", "0", "--unixsocket", str(socket), "--save", "",
-                "--appendonly", "no", "--maxmemory", "4gb", "--maxmemory-policy", "noeviction",
-                "--dir", str(directory),
-            ],
-            stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-        wait_for(lambda: socket.exists() or self._process.poll() is not None)
-        self.server = Server(self.url, 10.0)
-        wait_for(lambda: self.server.call("PING"))
+        self.url, self.server = url, Server(url, 10.0)
 
     def cpu_s(self) -> float:
         lines = self.server.call("INFO", "cpu").decode().splitlines()
         facts = dict(line.split(":") for line in lines if ":" in line)
         return float(facts["used_cpu_user"]) + float(facts["used_cpu_sys"])
 
-    def stop(self) -> None:
-        self.server.close()
-        self._process.terminate()
-        self._process.wait()
-        self._place.cleanup()
+
+@contextmanager
+def own_redis(directory: Path) -> Iterator[Redis]:
+    """A server with that directory for its own, as `cluster` starts one; it has ended after."""
+    from oms.commands import children, own_servers
+
+    servers = list[children.Child]()
+    with ExitStack() as stack:
+        stack.callback(children.end, servers)
+        redis = Redis(own_servers.own_redis(directory, MEMORY_BYTES, stack, servers))
+        stack.callback(redis.server.close)
+        yield redis
 
 
 def wait_for(condition: Callable[[], object], seconds: float = START_S) -> None:

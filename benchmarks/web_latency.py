@@ -69,10 +69,12 @@ class Daemon:
                 [*command, "--data-dir", directory, "--config", config], stdout=output,
                 stderr=subprocess.STDOUT,
             )  # fmt: skip
-        self.port = self._port()
-        user = {"username": "ann", "email": "ann@example.com", "password": "correct horse battery"}
-        self._post("/signup", user)
-        self.token = self._post("/login", {k: user[k] for k in ("username", "password")})["token"]
+        try:
+            self.port = self._port()
+            self.token = self._signed_in()
+        except BaseException:
+            self.stop()
+            raise
 
     def _port(self) -> int:
         deadline = time.monotonic() + WAIT_S
@@ -82,6 +84,11 @@ class Daemon:
                     return int(line.rpartition(":")[2])
             time.sleep(0.02)
         raise SystemExit(self._output.read_text())
+
+    def _signed_in(self) -> str:
+        user = {"username": "ann", "email": "ann@example.com", "password": "correct horse battery"}
+        self._post("/signup", user)
+        return self._post("/login", {k: user[k] for k in ("username", "password")})["token"]
 
     def _post(self, path: str, said: dict[str, str]) -> dict[str, str]:
         request = Request(f"http://127.0.0.1:{self.port}{path}", json.dumps(said).encode())

@@ -16,7 +16,7 @@ from typing import Any
 from oms.clock import NANOS
 from oms.commands import say
 
-STOP_S_MAX = 10.0
+STOP_S_MAX = 30.0  # a role has ended by then, even if each of its threads hangs
 AGAIN_NS_MIN, AGAIN_NS_MAX = NANOS // 2, 10 * NANOS
 STEADY_NS = 30 * NANOS  # who runs so long is started again at once
 
