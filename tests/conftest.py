@@ -1,5 +1,6 @@
 """Fixtures that many tests share."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -30,9 +31,31 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
+# Files with tests that take long, the proofs with the marker `slow` among them.
+LONGEST = (
+    "test_sockets_stateful", "test_transfers_stateful", "test_process_power", "test_messages",
+    "test_matrix", "test_process_kill", "test_kills", "test_first_hour", "test_door",
+    "test_tests_py", "test_process_signals", "test_plain_path", "test_openapi", "test_safety",
+    "test_cli", "test_operating", "test_trading", "test_session", "test_transfers",
+    "test_exchange_stateful", "test_living", "test_views_stateful", "test_benchmarks",
+    "test_process_control", "test_groups", "test_market_feed_properties", "test_archive_twin",
+)  # fmt: skip
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """Two a core: half of the time a test waits, for a disk or for another process."""
     return 2 * (os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that none is left to run alone at the end."""
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected is no garbage: it is not walked again and again."""
+    gc.freeze()
 
 
 @pytest.fixture

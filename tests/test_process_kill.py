@@ -70,8 +70,9 @@ def test_a_dozen_kills_lose_nothing_and_invent_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_kills_lose_nothing_and_invent_nothing(tmp_path: Path) -> None:
-    kill_again_and_again(tmp_path, 100)
+@pytest.mark.parametrize("_life", range(4))
+def test_25_kills_lose_nothing_and_invent_nothing(tmp_path: Path, _life: int) -> None:
+    kill_again_and_again(tmp_path, 25)
 
 
 @pytest.mark.skipif(bool(why_no_strace()), reason=why_no_strace())

@@ -240,7 +240,7 @@ def test_what_an_account_has_is_told_without_the_group_that_is_away(
 
         # and of both once it is back; of none while neither is there
         engines["eur"] = started(engine, tmp_path, config, "eur")
-        wait_for(lambda: door.oms.links["eur"].alive)
+        wait_for(lambda: ann.ask("GET", "/balance").json().get("silent") == [])
         assert client.balances("ann") == {"A": (Decimal(105), Decimal(0))}
     for each in engines.values():
         each.stop()

@@ -184,5 +184,6 @@ def test_a_dozen_kills_lose_no_answered_order_and_double_none(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_a_hundred_kills_lose_no_answered_order_and_double_none(tmp_path: Path) -> None:
-    kill_again_and_again(tmp_path / "data", 100)
+@pytest.mark.parametrize("_life", range(4))
+def test_25_kills_lose_no_answered_order_and_double_none(tmp_path: Path, _life: int) -> None:
+    kill_again_and_again(tmp_path / "data", 25)
