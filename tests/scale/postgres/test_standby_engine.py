@@ -140,9 +140,10 @@ class Partition:
         assert answer.status in (200, 201), answer
 
     def send(self, name):
-        """Once, whatever the answer is, if there is one in time."""
+        """Until it is sent, whatever the answer is then, if there is one in time: 503 is of one that
+        was not, as where a call of Redis took too long."""
         session = Session(self.api.url, self.client.token, timeout_s=60)
-        session.ask("POST", "/order", order(name))
+        wait_until(lambda: session.ask("POST", "/order", order(name)).status != 503)
         session.close()
 
     def fund(self, name):
