@@ -140,8 +140,8 @@ class Partition:
         assert answer.status in (200, 201), answer
 
     def send(self, name):
-        """Until it is sent, whatever the answer is then, if there is one in time: 503 is of one that
-        was not, as where a call of Redis took too long."""
+        """Until it is sent, whatever the answer is then, if there is one in time. 503: it was not
+        sent, as where a call of Redis took too long."""
         session = Session(self.api.url, self.client.token, timeout_s=60)
         wait_until(lambda: session.ask("POST", "/order", order(name)).status != 503)
         session.close()
