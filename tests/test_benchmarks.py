@@ -99,21 +99,22 @@ def test_each_benchmark_is_listed_here():
 def test_a_quick_run_ends_with_its_figures_as_json(name, tmp_path):
     # when it runs small
     script, *options = name.split()
-    place, output = tmp_path / "place", tmp_path / "output"
+    place, output, errors = (tmp_path / name for name in ("place", "output", "errors"))
     place.mkdir()
     command = [
         sys.executable, str(BENCHMARKS / f"{script}.py"), *options, "--quick",
         "--directory", str(place),
     ]  # fmt: skip
-    with output.open("wb") as out:  # no pipe: who is left behind would keep it open
-        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+    # No pipes: who is left behind would keep them open.
+    with output.open("wb") as out, errors.open("wb") as err:
+        process = subprocess.Popen(command, stdout=out, stderr=err, start_new_session=True)
         try:
             code = process.wait(300)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # what it started, if it failed
     said = output.read_text()
-    assert code == 0, said
+    assert code == 0, said + errors.read_text()
     told = json.loads(said.splitlines()[-1])
     if "skipped" in told:
         pytest.skip(told["skipped"])

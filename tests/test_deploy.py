@@ -41,9 +41,17 @@ def test_the_unit_starts_and_stops_the_daemon_as_it_wants_to_be():
     assert args.command is serve
     assert str(args.data_dir) == settings["WorkingDirectory"] == "/var/lib/oms"
     assert settings["KillSignal"] == "SIGTERM"
-    assert int(settings["TimeoutStopSec"]) == STOP_S_MAX  # it is gone in 5 s, unless threads hang
     assert settings["RestartPreventExitStatus"] == "2"  # wrong settings stay wrong
     assert int(settings["LimitNOFILE"]) == 65_536
+
+
+def test_each_role_has_the_time_to_end_that_it_may_take():
+    """As `cluster` gives it: where each of its threads hangs."""
+    units = [path.read_text(encoding="utf-8") for path in DEPLOY.glob("*.service")]
+    assert UNIT in units and len(units) > 1
+    for unit in units:
+        assert re.findall(r"^TimeoutStopSec=(.*)$", unit, re.MULTILINE) == [f"{STOP_S_MAX:g}"]
+    assert f"  stop_grace_period: {STOP_S_MAX:g}s\n" in COMPOSE
 
 
 def test_the_image_copies_what_is_there_and_starts_what_is_there():

@@ -24,14 +24,15 @@ class Checked(Wire):
     def __init__(self, door, user=None):
         schema = door.http.get("/ws-schema.json").json()
         jsonschema.Draft202012Validator.check_schema(schema)
-        self.said_ok, *kinds = (
-            jsonschema.Draft202012Validator({"$defs": schema["$defs"], "$ref": f"#/$defs/{name}"})
-            for name in ("Said", *(kind.__name__ for kind in TOLD))
-        )
-        self.kinds = dict(zip([kind.__name__ for kind in TOLD], kinds, strict=True))
+        parts, refs = schema["$defs"], {kind.__name__: f"#/$defs/{kind.__name__}" for kind in TOLD}
+
+        def of(ref):
+            return jsonschema.Draft202012Validator({"$defs": parts, "$ref": ref})
+
+        self.said_ok = of("#/$defs/Said")
+        self.kinds = {name: of(ref) for name, ref in refs.items()}
         # What is of one of these kinds is what the schema calls Told.
-        told = [each["$ref"].rpartition("/")[2] for each in schema["$defs"]["Told"]["anyOf"]]
-        assert sorted(told) == sorted(self.kinds)
+        assert parts["Told"] == {"anyOf": [{"$ref": ref} for ref in refs.values()]}
         super().__init__(door, user)
 
     def say(self, **message):
